@@ -1,15 +1,15 @@
 //! The programs in processes of their own: those of the guide, and a validator that is killed again and again.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, UNIX_EPOCH};
 
-use taonet_kit::{Averaging, CompletedStep, Scores, StepResults};
+use taonet_kit::{Averaging, CompletedStep, RequestHash, Scores, StepResults};
 use taonet_neuron::Neurons;
-use taonet_primitives::{BlockNumber, Hotkey};
+use taonet_primitives::{BlockNumber, Hotkey, Uid};
 use taonet_service::{Access, atomic_write};
 use taonet_validator::testing::{LocalChain, NETUID};
 use taonet_wallet::{Keyfile, Keypair};
@@ -115,8 +115,9 @@ async fn validator_does_not_take_the_port_of_a_miner() {
 async fn write_score(file: &Path, hotkey: Hotkey) {
     let results = StepResults {
         step: CompletedStep { block: BlockNumber::new(0), began: UNIX_EPOCH },
+        request: RequestHash::from_bytes([0; 32]),
         rewards: BTreeMap::from([(hotkey, 1.0)]),
-        registered: BTreeSet::from([hotkey]),
+        registered: BTreeMap::from([(hotkey, Uid(1))]),
     };
     let scores = Scores::open(file, NETUID).await.unwrap();
     scores.update(&results, Averaging { alpha: 1.0, absence: 100 }).await.unwrap();

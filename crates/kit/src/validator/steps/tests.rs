@@ -115,8 +115,9 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
     // Rewards for all, so that all have scores.
     let everybody = StepResults {
         step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH },
+        request: RequestHash::from_bytes([0; 32]),
         rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
-        registered: all.map(|uri| key(uri).hotkey()).into(),
+        registered: (0..).map(Uid).zip(all).map(|(uid, uri)| (key(uri).hotkey(), uid)).collect(),
     };
     world.scores.update(&everybody, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
     assert_eq!(world.scores_of(all).await, [Some(0.5); 5]);
@@ -185,8 +186,9 @@ async fn restart_waits_for_the_rest_of_the_interval() {
         assert_eq!(steps.first_pause().await, Duration::ZERO, "no step yet");
         let results = StepResults {
             step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH + Duration::from_secs(NOW - before) },
+            request: RequestHash::from_bytes([0; 32]),
             rewards: BTreeMap::new(),
-            registered: [].into(),
+            registered: BTreeMap::new(),
         };
         world.scores.update(&results, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
         assert_eq!(steps.first_pause().await, Duration::from_secs(pause), "{before}");
