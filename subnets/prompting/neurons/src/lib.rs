@@ -51,8 +51,9 @@
 //!   most [`MAX_TEXT`] characters of each are rewarded.
 //! - **The gate survives restarts**: it is replaced atomically after each step, with the position in the dataset and the
 //!   question that the miners have asked. A gate of another embedding model is refused.
-//! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of their rewards, from
-//!   which the weights can be recomputed.
+//! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of their
+//!   rewards, from which the weights can be recomputed. [`explained`] finds the completions behind the
+//!   score of a miner, which the kit explains by its rewards.
 //!
 //! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from files of the
 //! validator's own. The crate downloads nothing and has no commands. Validators ask for complete responses only.
@@ -70,6 +71,7 @@ mod completer;
 mod dataset;
 mod embedder;
 mod events;
+mod explain;
 mod gate_file;
 mod judge;
 mod lines;
@@ -84,6 +86,7 @@ pub use completer::{CompleteError, Completer, miner};
 pub use dataset::{Dataset, DatasetError, Item};
 pub use embedder::HashedWords;
 pub use events::{AnswerRecord, EventLog, LatestSteps, StepRecord};
+pub use explain::{ExplainedReward, explained};
 pub use gate_file::{GateFile, GateFileError};
 pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;

@@ -40,7 +40,7 @@ fn write(directory: &Path) {
         ("<img src=x>", vec![answer(1, 1.0, "<script>alert(1)</script>", None), answer(2, 0.0, "", Some("timeout"))]),
     ];
     let record = |(question, answers): (&str, Vec<AnswerRecord>)| {
-        let record = StepRecord { question: question.to_owned(), seed: None, answers };
+        let record = StepRecord { question: question.to_owned(), request: None, seed: None, answers };
         format!("\n{}", serde_json::to_string(&record).unwrap())
     };
     let text: String = steps.into_iter().map(record).collect();
