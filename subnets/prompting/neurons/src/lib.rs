@@ -55,11 +55,13 @@
 //!   rewards, from which the weights can be recomputed. [`explained`] finds the completions behind the
 //!   score of a miner, which the kit explains by its rewards.
 //!
-//! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from files of the
-//! validator's own. The crate downloads nothing and has no commands. Validators ask for complete responses only.
+//! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from
+//! files of the validator's own, or from a URL whose content is known by its SHA-256 or its IPFS CID
+//! ([`RemoteFile`]). The crate downloads nothing else and has no commands. Validators ask for complete
+//! responses only.
 //!
 //! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
-//! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`, `taonet-service`,
+//! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API, downloads), `taonet-wire`, `taonet-service`,
 //! `taonet-wallet` and `taonet-primitives`. Used by `taonet-prompting-dashboard`, `tao prompting` and
 //! `tao prompt`.
 
@@ -78,6 +80,7 @@ mod lines;
 mod next_token_challenge;
 mod next_tokens;
 mod protocol;
+mod remote;
 
 pub use ask::{AskError, MinerAnswer, ask, ask_streaming, client, rewarded};
 pub use canned::CannedAnswers;
@@ -93,3 +96,4 @@ pub use lines::LinesError;
 pub use next_token_challenge::{NextTokenChallenge, NextTokenError};
 pub use next_tokens::NextTokens;
 pub use protocol::{Prompting, StreamPrompting, query_limits};
+pub use remote::{CidError, RemoteError, RemoteFile};
