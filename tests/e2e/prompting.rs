@@ -1,5 +1,9 @@
 //! `tao prompting` and `tao prompt`: the demonstration, and a question to a real miner.
 
+// The published address of its miner exists on Linux only.
+#[cfg(target_os = "linux")]
+mod evidence;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::path::Path;
