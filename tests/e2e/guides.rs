@@ -1,7 +1,8 @@
-//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages of the book's parts, of
-//! the guides of proofs, of the text contest, of subnets of one's own and of text prompting, and of the inference market's
-//! walkthrough. The walkthroughs run completely, followed by the chapters on using their services. Commands for
-//! installation, systemd and containers are not run; of those, and of all other guides, every line that calls our programs
+//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages
+//! of the book's parts, of the guides of proofs, of the text contest, of subnets of one's own and
+//! of text prompting, and of the inference market's walkthrough. The walkthroughs run completely,
+//! followed by the chapters on using their services. Commands for installation, systemd and
+//! containers are not run; of those, and of all other guides, every line that calls our programs
 //! must parse.
 
 mod machine;

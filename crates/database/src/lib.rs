@@ -242,8 +242,9 @@ impl Database {
         Transaction::begin(self.lend().await?, begin.into_sql_str()).await
     }
 
-    /// Begins a transaction whose statements all read the same state, while others write; also on a database that is
-    /// opened read-only. It must not write: PostgreSQL refuses it, and SQLite if another connection has written since.
+    /// Begins a transaction whose statements all read the same state, while others write; also on a
+    /// database that is opened read-only. It must not write: PostgreSQL refuses it, and SQLite if
+    /// another connection has written since.
     ///
     /// # Errors
     /// [`DatabaseError`] if the database fails or times out.

@@ -79,8 +79,8 @@
 //!   `taonet-wire` does that.
 //! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a subnet that grows or
 //!   shrinks. A node that lags behind changes no score, and a restart adds no step.
-//! - **Scores can be recomputed**: the rewards of the newest 1 000 steps are recorded with the hash of
-//!   the request ([`RequestHash`]). [`Scores::explain`] shows how a score came about, and
+//! - **Scores can be recomputed**: the rewards of the newest 1 000 steps are recorded with the hash
+//!   of the request ([`RequestHash`]). [`Scores::explain`] shows how a score came about, and
 //!   [`Scores::export`] moves scores and record to another machine.
 //! - **Scores without steps are not submitted**: after downtime, a weight epoch waits for a step.
 //! - **Faults of the validator are not those of the miners**: a step whose challenge fails or hangs, or whose request

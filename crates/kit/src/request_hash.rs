@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::protocol::{Protocol, fields};
 
-/// The SHA-256 of a request's JSON, as the miners got it. It identifies the request of a step in the records of a
-/// validator; written as 64 hex digits.
+/// The SHA-256 of a request's JSON, as the miners got it. It identifies the request of a step in
+/// the records of a validator; written as 64 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RequestHash([u8; 32]);

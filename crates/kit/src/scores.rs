@@ -17,8 +17,8 @@ use evidence::moved;
 pub use evidence::{Explanation, RecordedReward, RecordedStep};
 pub use export::{ExportError, ScoresExport};
 
-/// Number of the newest steps whose rewards are recorded. With an `alpha` of 0.1, older rewards count less than the
-/// rounding of a score; with 256 miners, the record takes about 40 MB.
+/// Number of the newest steps whose rewards are recorded. With an `alpha` of 0.1, older rewards
+/// count less than the rounding of a score; with 256 miners, the record takes about 40 MB.
 const RECORDED_STEPS: i64 = 1_000;
 /// Migrations of the database: version, name and SQL.
 const MIGRATIONS: [(i64, &str, &str); 5] = [
@@ -151,8 +151,8 @@ pub struct Averaging {
 /// at 0. A miner that has left the subnet loses its score after a number of blocks, so that one wrong list of neurons
 /// deletes nothing. An update is one transaction: after a kill, a step counts completely or not at all.
 ///
-/// The rewards of the newest 1 000 steps are recorded, so that [`Self::explain`] can show how a score came about, and anyone
-/// can recompute it. With a score, its record is deleted, too.
+/// The rewards of the newest 1 000 steps are recorded, so that [`Self::explain`] can show how a
+/// score came about, and anyone can recompute it. With a score, its record is deleted, too.
 #[derive(Debug, Clone)]
 pub struct Scores {
     database: Database,
@@ -177,10 +177,12 @@ impl Scores {
         Ok(Self { database, netuid })
     }
 
-    /// Opens the scores of a subnet to read them while a validator writes them. The file is not changed.
+    /// Opens the scores of a subnet to read them while a validator writes them. The file is not
+    /// changed.
     ///
     /// # Errors
-    /// [`ScoresError`] when the file is missing or unusable, or was written by another version of the program.
+    /// [`ScoresError`] when the file is missing or unusable, or was written by another version of
+    /// the program.
     pub async fn open_read_only(file: &Path, netuid: NetUid) -> Result<Self, ScoresError> {
         let database = Database::sqlite_read_only(file, &migrations(&MIGRATIONS)).await?;
         Ok(Self { database, netuid })
@@ -228,7 +230,8 @@ impl Scores {
         Ok(Some(Explanation { hotkey: *hotkey, score, rewards }))
     }
 
-    /// Returns the hotkey of the miner that had a uid in the newest recorded step which rewarded this uid.
+    /// Returns the hotkey of the miner that had a uid in the newest recorded step which rewarded
+    /// this uid.
     ///
     /// # Errors
     /// [`ScoresError`] when the database fails.
@@ -283,8 +286,9 @@ impl Scores {
     /// Replaces the scores and the record of their steps by exported ones, in one transaction.
     ///
     /// # Errors
-    /// [`ScoresError`] when the scores here are newer, the exported ones are those of another subnet, or the database
-    /// fails. The scores are then unchanged, unless the commit itself failed.
+    /// [`ScoresError`] when the scores here are newer, the exported ones are those of another
+    /// subnet, or the database fails. The scores are then unchanged, unless the commit itself
+    /// failed.
     pub async fn import(&self, export: &ScoresExport) -> Result<(), ScoresError> {
         if export.netuid != self.netuid {
             return Err(ScoresError::OtherSubnet { found: export.netuid, expected: self.netuid });

@@ -1,5 +1,5 @@
-//! Registrations on an embedded chain: a full subnet, a uid that is replaced between a step and the weights, and a
-//! subnet without miners.
+//! Registrations on an embedded chain: a full subnet, a uid that is replaced between a step and the
+//! weights, and a subnet without miners.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail like the tests themselves")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

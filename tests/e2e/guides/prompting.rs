@@ -1,4 +1,5 @@
-//! The guide of text prompting: its lines run on the development chain of the guide for subnets, with a tiny model.
+//! The guide of text prompting: its lines run on the development chain of the guide for subnets,
+//! with a tiny model.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The guide for subnets of one's own: its miner and its validator run on the chain of its rehearsal.
+//! The guide for subnets of one's own: its miner and its validator run on the chain of its
+//! rehearsal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +18,8 @@ const GUIDE: &str = "docs/write-a-subnet.md";
 /// Subnet of the guide.
 const NETUID: NetUid = NetUid(59);
 
-/// Sets up the development chain of the guide, with a validator that has a permit, and a miner. Returns the
-/// lines after that.
+/// Sets up the development chain of the guide, with a validator that has a permit, and a miner.
+/// Returns the lines after that.
 pub(super) fn rehearsal() -> (Walkthrough, Vec<String>) {
     let mut walkthrough = Walkthrough::empty();
     let lines = lines_of(&first_block(GUIDE, "Run it on a development chain"));

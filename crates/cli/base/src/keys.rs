@@ -129,9 +129,10 @@ impl KeyArgs {
         Ok(chain)
     }
 
-    /// Opens the selected key without a request to a node, for a command that must not wait. A development
-    /// key is an error on a public network; on any other network, the caller checks later that it is a
-    /// development chain, with [`Self::connect`] or [`Self::check_development_chain`].
+    /// Opens the selected key without a request to a node, for a command that must not wait. A
+    /// development key is an error on a public network; on any other network, the caller checks
+    /// later that it is a development chain, with [`Self::connect`] or
+    /// [`Self::check_development_chain`].
     pub fn load_unchecked(&self, network: &NetworkArgs) -> anyhow::Result<Keypair> {
         let network = network.network()?;
         if self.is_development() && network.genesis().is_some() {
@@ -140,8 +141,8 @@ impl KeyArgs {
         self.load_from(None, |_| ())
     }
 
-    /// Checks that a development key is used on a development chain, for a command that connects to none.
-    /// The key is accepted if no node responds at an address of this machine.
+    /// Checks that a development key is used on a development chain, for a command that connects to
+    /// none. The key is accepted if no node responds at an address of this machine.
     pub async fn check_development_chain(&self, network: &NetworkArgs) -> anyhow::Result<()> {
         if self.is_development() { ask_development(&network.network()?).await } else { Ok(()) }
     }

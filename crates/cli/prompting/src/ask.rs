@@ -202,8 +202,8 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Asks one miner, and prints its completion as it arrives. The first part must not wait: without
-/// `--state`, the models for its reward are loaded afterwards, and the check of a development key runs
-/// beside the request.
+/// `--state`, the models for its reward are loaded afterwards, and the check of a development key
+/// runs beside the request.
 fn run_streaming(args: &PromptArgs, conversation: Vec<Message>, context: &Context) -> anyhow::Result<()> {
     let (keypair, judge) = if args.state.is_some() {
         let keypair = args.key.load(Some(&args.network))?;

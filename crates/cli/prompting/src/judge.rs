@@ -25,8 +25,8 @@ pub(crate) struct JudgeArgs {
     /// `tao models list`
     #[arg(long, value_name = "MODEL")]
     judge_model: Option<PathBuf>,
-    /// Weights of the parts that are averaged: relevance, length, diversity and, with --judge-model, likelihood [default:
-    /// relevance=4,length=2,diversity=1,likelihood=3]
+    /// Weights of the parts that are averaged: relevance, length, diversity and, with
+    /// --judge-model, likelihood [default: relevance=4,length=2,diversity=1,likelihood=3]
     #[arg(long, value_name = "PART=WEIGHT", value_delimiter = ',', value_parser = parse_weight)]
     reward_weights: Vec<(Part, f64)>,
 }

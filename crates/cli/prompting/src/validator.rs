@@ -26,8 +26,8 @@ use super::judge::JudgeArgs;
 /// Run a validator: ask questions, reward completions, set weights
 #[derive(Debug, Args)]
 pub struct ValidatorArgs {
-    /// Questions: a .jsonl, .txt or .md file, a directory of such files, or the URL of a file on a hub of datasets or at an
-    /// IPFS gateway
+    /// Questions: a .jsonl, .txt or .md file, a directory of such files, or the URL of a file on a
+    /// hub of datasets or at an IPFS gateway
     #[arg(long, value_name = "PATH|URL")]
     questions: String,
     /// SHA-256 of the file at the URL in --questions [default: that of the CID in the URL]
@@ -38,12 +38,12 @@ pub struct ValidatorArgs {
     scoring: Scoring,
     #[command(flatten)]
     judge: JudgeArgs,
-    /// System message of a step that asks for an answer [default: "You are a helpful assistant. Answer the question
-    /// truthfully, in one to three sentences."]
+    /// System message of a step that asks for an answer [default: "You are a helpful assistant.
+    /// Answer the question truthfully, in one to three sentences."]
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     base_prompt: Option<String>,
-    /// System message of a step that asks for a question about a passage [default: "Ask one relevant and insightful
-    /// question about the text of the user. Write only the question."]
+    /// System message of a step that asks for a question about a passage [default: "Ask one
+    /// relevant and insightful question about the text of the user. Write only the question."]
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     question_prompt: Option<String>,
     /// Ask this many miners, which the gate chooses for each question [default: all miners]

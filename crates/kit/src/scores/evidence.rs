@@ -39,20 +39,22 @@ pub struct RecordedReward {
 /// How a miner's score came about: the recorded rewards, from which it can be recomputed.
 ///
 /// A step moves a score by `alpha` × (reward − score). So each reward still counts
-/// `alpha` × (1 − `alpha`)^(number of later rewards), and a score is the sum of these contributions and of what is left of
-/// the score before the oldest recorded reward.
+/// `alpha` × (1 − `alpha`)^(number of later rewards), and a score is the sum of these contributions
+/// and of what is left of the score before the oldest recorded reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
     /// The miner's score.
     pub score: f64,
-    /// The recorded rewards with their steps, the oldest first. Empty if the last reward is no longer recorded.
+    /// The recorded rewards with their steps, the oldest first. Empty if the last reward is no
+    /// longer recorded.
     pub rewards: Vec<(RecordedStep, RecordedReward)>,
 }
 
 impl Explanation {
-    /// Returns the score before the oldest recorded reward; 0 if all rewards of the miner are recorded.
+    /// Returns the score before the oldest recorded reward; 0 if all rewards of the miner are
+    /// recorded.
     pub fn initial_score(&self) -> f64 {
         self.rewards.first().map_or(self.score, |(_, first)| first.score_before)
     }
@@ -84,8 +86,8 @@ impl Explanation {
         self.rewards.iter().fold(self.initial_score(), |score, (step, _)| score * (1.0 - step.alpha))
     }
 
-    /// Whether the score follows from the record: each step begins with the score that the one before has left, moves it as
-    /// its reward says, and the last one leaves the miner's score.
+    /// Whether the score follows from the record: each step begins with the score that the one
+    /// before has left, moves it as its reward says, and the last one leaves the miner's score.
     pub fn is_consistent(&self) -> bool {
         let mut score = self.initial_score();
         let are_steps_consistent = self.rewards.iter().all(|(step, reward)| {

@@ -57,10 +57,11 @@ pub enum ExportError {
     },
 }
 
-/// The scores of a subnet with the record of their steps, to move a validator to another machine or for a backup.
+/// The scores of a subnet with the record of their steps, to move a validator to another machine or
+/// for a backup.
 ///
-/// As a file, it has a line of JSON for the subnet, one for each score and each step, and a last one with their numbers,
-/// without which the file is incomplete.
+/// As a file, it has a line of JSON for the subnet, one for each score and each step, and a last
+/// one with their numbers, without which the file is incomplete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoresExport {
     pub(super) netuid: NetUid,
@@ -120,7 +121,8 @@ struct RewardLine {
     score_after: f64,
 }
 
-/// Parses a number to the float that was written. The parser of `serde_json` can return its neighbour.
+/// Parses a number to the float that was written. The parser of `serde_json` can return its
+/// neighbour.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Box::<RawValue>::deserialize(deserializer)?.get().parse().map_err(D::Error::custom)
 }

@@ -25,7 +25,8 @@ const RECORDED: usize = 500;
 pub struct StepRecord {
     /// The last message of the conversation, or the last text, shortened.
     pub question: String,
-    /// Hash of the request, by which the kit's record of the scores refers to the step; `None` in logs of earlier versions.
+    /// Hash of the request, by which the kit's record of the scores refers to the step; `None` in
+    /// logs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestHash>,
     /// Seed of sampled Shapley values, in steps that reward with them.
@@ -111,8 +112,9 @@ impl EventLog {
         steps_in(&self.path, Some)
     }
 
-    /// Reads the steps that asked a miner, each with the reply of this miner only, the oldest first; also those of the
-    /// renamed log. Lines that a killed process left incomplete are skipped.
+    /// Reads the steps that asked a miner, each with the reply of this miner only, the oldest
+    /// first; also those of the renamed log. Lines that a killed process left incomplete are
+    /// skipped.
     ///
     /// # Errors
     /// [`LinesError`] when a file cannot be read.

@@ -18,15 +18,16 @@ pub struct ExplainedReward {
     pub reward: RecordedReward,
     /// How much the reward contributes to the score.
     pub contribution: f64,
-    /// Question and answer; `None` if the miner could not be called, or the log no longer has the step.
+    /// Question and answer; `None` if the miner could not be called, or the log no longer has the
+    /// step.
     pub answer: Option<(String, AnswerRecord)>,
 }
 
-/// Adds the completions to the rewards of a miner; the oldest reward is first. `records` are the steps of the log that
-/// asked the miner, in their order.
+/// Adds the completions to the rewards of a miner; the oldest reward is first. `records` are the
+/// steps of the log that asked the miner, in their order.
 ///
-/// Both refer to the hash of the request. A validator that is killed at the end of a step has written the log, but not the
-/// scores: such a step has no reward.
+/// Both refer to the hash of the request. A validator that is killed at the end of a step has
+/// written the log, but not the scores: such a step has no reward.
 pub fn explained(explanation: &Explanation, records: Vec<StepRecord>) -> Vec<ExplainedReward> {
     let mut answers: BTreeMap<RequestHash, Vec<(String, AnswerRecord)>> = BTreeMap::new();
     for StepRecord { question, request, answers: replies, .. } in records {
@@ -100,7 +101,8 @@ mod tests {
         Explanation { hotkey: miner(), score, rewards: rewarded }
     }
 
-    /// Columns: requests and rewards of the steps · requests, shares and completions of the log · completion of each step
+    /// Columns: requests and rewards of the steps · requests, shares and completions of the log ·
+    /// completion of each step
     #[test]
     fn reward_has_the_completion_of_its_step() {
         type Records = &'static [(u8, f64, &'static str)];
@@ -112,7 +114,8 @@ mod tests {
             // The same question again.
             (&[(1, 0.5), (1, 0.5)], &[(1, 0.5, "one"), (1, 0.5, "two")], &[Some("one"), Some("two")]),
             (&[(1, 0.5), (1, 0.5)], &[(1, 0.5, "two")], &[None, Some("two")]),
-            // The validator was killed after the log of a step was written; it asked the same question again.
+            // The validator was killed after the log of a step was written; it asked the same
+            // question again.
             (
                 &[(1, 0.5), (1, 0.25)],
                 &[(1, 0.5, "one"), (1, 0.75, "lost"), (1, 0.25, "two")],

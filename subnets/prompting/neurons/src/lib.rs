@@ -51,19 +51,19 @@
 //!   most [`MAX_TEXT`] characters of each are rewarded.
 //! - **The gate survives restarts**: it is replaced atomically after each step, with the position in the dataset and the
 //!   question that the miners have asked. A gate of another embedding model is refused.
-//! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of their
-//!   rewards, from which the weights can be recomputed. [`explained`] finds the completions behind the
-//!   score of a miner, which the kit explains by its rewards.
+//! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of
+//!   their rewards, from which the weights can be recomputed. [`explained`] finds the completions
+//!   behind the score of a miner, which the kit explains by its rewards.
 //!
-//! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from
-//! files of the validator's own, or from a URL whose content is known by its SHA-256 or its IPFS CID
-//! ([`RemoteFile`]). The crate downloads nothing else and has no commands. Validators ask for complete
-//! responses only.
+//! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come
+//! from files of the validator's own, or from a URL whose content is known by its SHA-256 or its
+//! IPFS CID ([`RemoteFile`]). The crate downloads nothing else and has no commands. Validators ask
+//! for complete responses only.
 //!
-//! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
-//! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API, downloads), `taonet-wire`, `taonet-service`,
-//! `taonet-wallet` and `taonet-primitives`. Used by `taonet-prompting-dashboard`, `tao prompting` and
-//! `tao prompt`.
+//! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language
+//! models), `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API, downloads),
+//! `taonet-wire`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
+//! `taonet-prompting-dashboard`, `tao prompting` and `tao prompt`.
 
 mod ask;
 mod bounded;

@@ -80,8 +80,9 @@ pub enum RemoteError {
     },
 }
 
-/// A file of questions at a URL, such as on a hub of datasets or at an IPFS gateway. Its content is known beforehand, so a
-/// server can neither change the questions of a validator nor learn which ones come next.
+/// A file of questions at a URL, such as on a hub of datasets or at an IPFS gateway. Its content is
+/// known beforehand, so a server can neither change the questions of a validator nor learn which
+/// ones come next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     url: Url,
@@ -91,8 +92,8 @@ pub struct RemoteFile {
 
 impl RemoteFile {
     /// Creates a file with a stated SHA-256, or with that of the CID in the URL of an IPFS gateway
-    /// (`https://GATEWAY/ipfs/CID` or `https://CID.ipfs.GATEWAY`). Only the CID of a raw block states it: version 1, codec
-    /// raw, sha2-256, in base32.
+    /// (`https://GATEWAY/ipfs/CID` or `https://CID.ipfs.GATEWAY`). Only the CID of a raw block
+    /// states it: version 1, codec raw, sha2-256, in base32.
     ///
     /// # Errors
     /// [`RemoteError`] when the URL is malformed, or the content cannot be verified.
@@ -118,8 +119,8 @@ impl RemoteFile {
         shown(&self.url)
     }
 
-    /// Downloads the file to a directory unless it is there, and returns its path. An interrupted download is resumed, also
-    /// by the next start.
+    /// Downloads the file to a directory unless it is there, and returns its path. An interrupted
+    /// download is resumed, also by the next start.
     ///
     /// # Errors
     /// [`RemoteError`] when the download fails, or has other content.
@@ -186,8 +187,8 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> RemoteError {
     move |source| RemoteError::File { path: path.to_owned(), source }
 }
 
-/// Returns the CID in the URL of an IPFS gateway. Below a CID, a path names an entry of a directory, whose content the CID
-/// does not state.
+/// Returns the CID in the URL of an IPFS gateway. Below a CID, a path names an entry of a
+/// directory, whose content the CID does not state.
 fn cid_of(url: &Url) -> Option<String> {
     let segments: Vec<&str> = url.path_segments()?.filter(|segment| !segment.is_empty()).collect();
     match (url.host(), segments.as_slice()) {

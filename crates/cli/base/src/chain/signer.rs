@@ -188,8 +188,8 @@ pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Res
     if chain.is_development().await.map_err(failed)? { Ok(()) } else { Err(not_development(network)) }
 }
 
-/// Like [`check_development`], for a key that is opened before its command connects, if it connects at all.
-/// See [`ask_development`].
+/// Like [`check_development`], for a key that is opened before its command connects, if it connects
+/// at all. See [`ask_development`].
 pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
     if network.genesis().is_some() {
         return Err(not_development(network));
@@ -200,9 +200,9 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
     asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }
 
-/// Connects to a chain that its command does not need, to ask whether it is a development chain. If no
-/// node responds at an address of this machine, the key is accepted: miners, validators and gateways ask
-/// again when they connect.
+/// Connects to a chain that its command does not need, to ask whether it is a development chain. If
+/// no node responds at an address of this machine, the key is accepted: miners, validators and
+/// gateways ask again when they connect.
 pub(crate) async fn ask_development(network: &Network) -> anyhow::Result<()> {
     match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
         Ok(Ok(chain)) => check_development(&chain, network).await,

@@ -214,7 +214,8 @@ impl Challenge for Hanging {
     }
 }
 
-/// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` has the rest of a step.
+/// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` has the rest of
+/// a step.
 #[tokio::test]
 async fn step_that_a_stop_interrupts_is_made_again_and_counts_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {

@@ -20,12 +20,14 @@ pub struct BlendWeights {
     pub length: f64,
     /// Weight of diversity.
     pub diversity: f64,
-    /// Weight of the likelihood under the validator's language model; without one, it does not count.
+    /// Weight of the likelihood under the validator's language model; without one, it does not
+    /// count.
     pub likelihood: f64,
 }
 
 impl Default for BlendWeights {
-    /// Returns the weights of the subnet: relevance counts 4, length 2, diversity 1 and likelihood 3.
+    /// Returns the weights of the subnet: relevance counts 4, length 2, diversity 1 and likelihood
+    /// 3.
     fn default() -> Self {
         Self { relevance: 4.0, length: 2.0, diversity: 1.0, likelihood: 3.0 }
     }
@@ -40,8 +42,9 @@ pub struct Blend {
 }
 
 impl Blend {
-    /// Creates the blend of the subnet: the weighted mean of relevance, length, diversity and, if the
-    /// validator has a language model, likelihood; originality, repetition and speed are factors.
+    /// Creates the blend of the subnet: the weighted mean of relevance, length, diversity and, if
+    /// the validator has a language model, likelihood; originality, repetition and speed are
+    /// factors.
     pub fn standard(weights: BlendWeights, has_language_model: bool) -> Self {
         let BlendWeights { relevance, length, diversity, likelihood } = weights;
         let blend =

@@ -156,7 +156,8 @@ fn standard_blend_prefers_a_sentence_to_a_word_and_gives_the_parrot_nothing() {
     assert!(parrot.abs() < f64::MIN_POSITIVE && silent.abs() < f64::MIN_POSITIVE, "{totals:?}");
 }
 
-/// Columns: weights of relevance, length, diversity and likelihood · whether there is a language model · reward
+/// Columns: weights of relevance, length, diversity and likelihood · whether there is a language
+/// model · reward
 #[test]
 fn weights_of_the_blend_are_ratios() {
     // Relevance 0.5, length 0.5, diversity 1 and likelihood 0.25.

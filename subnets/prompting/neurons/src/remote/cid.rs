@@ -1,5 +1,5 @@
-/// Version, codec and hash of a supported CID, as in the table of multicodec: CIDv1, raw, sha2-256 of 32
-/// bytes.
+/// Version, codec and hash of a supported CID, as in the table of multicodec: CIDv1, raw, sha2-256
+/// of 32 bytes.
 const RAW: [u8; 4] = [0x01, 0x55, 0x12, 0x20];
 /// Codec of files in several blocks, and of directories.
 const DAG_PB: u8 = 0x70;
@@ -34,7 +34,8 @@ pub(super) fn raw_sha256(cid: &str) -> Result<[u8; 32], CidError> {
     }
 }
 
-/// Decodes base32 in lower case without padding (RFC 4648); `None` for other characters, or bits after the last byte.
+/// Decodes base32 in lower case without padding (RFC 4648); `None` for other characters, or bits
+/// after the last byte.
 fn base32(text: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut bits, mut pending) = (Vec::with_capacity(text.len() * 5 / 8), 0_u32, 0_u32);
     for letter in text.bytes() {
