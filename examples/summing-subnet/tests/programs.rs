@@ -232,8 +232,8 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
     // A request within which the validator was killed counts for no step.
     assert!(asked.load(Ordering::Relaxed) > answered.rewards.len() as u64, "{asked:?} requests, {steps} steps");
     let silent = scores.explain(&chain.miners[1].hotkey()).await.unwrap().unwrap();
-    let rewards: Vec<f64> = silent.rewards.iter().map(|(_, reward)| reward.reward).collect();
-    assert_eq!(rewards, vec![0.0; answered.rewards.len()]);
+    assert_eq!(silent.rewards.len(), answered.rewards.len());
+    assert!(silent.rewards.iter().all(|(_, reward)| reward.reward < f64::MIN_POSITIVE), "{silent:?}");
     shutdown.request();
     shutdown.finished().await.unwrap();
     chain.node.stop().await;
