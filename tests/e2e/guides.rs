@@ -1,14 +1,18 @@
 //! Runs the commands of the guides for validators, subnet owners and migration, of the first pages
-//! of the book's parts, of the guide of proofs, of the guide of the text contest, and of the
-//! inference market's walkthrough. The walkthroughs run completely, followed by the chapters on
-//! using their services. Commands for installation, systemd and containers are not run; of those,
-//! and of all other guides, every line that calls our programs must parse.
+//! of the book's parts, of the guides of proofs, of the text contest, of subnets of one's own and
+//! of text prompting, and of the inference market's walkthrough. The walkthroughs run completely,
+//! followed by the chapters on using their services. Commands for installation, systemd and
+//! containers are not run; of those, and of all other guides, every line that calls our programs
+//! must parse.
 
 mod machine;
 mod migration;
 mod nineteen;
+#[cfg(target_os = "linux")]
+mod prompting;
 mod proof;
 mod quickstart;
+mod subnet;
 mod text;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,15 @@ struct Walkthrough {
 }
 
 impl Walkthrough {
+    /// Creates a walkthrough in which no line has run.
+    fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            variables: BTreeMap::new(),
+            services: BTreeMap::new(),
+        }
+    }
+
     /// Runs the walkthrough of a guide, the block below the heading "Try it on a local chain".
     fn of(guide: &str) -> Self {
         Self::with_files(guide, |_| ())
@@ -49,10 +62,8 @@ impl Walkthrough {
     /// copies from `..`.
     fn with_files(guide: &str, prepare: impl Fn(&Path)) -> Self {
         require_models();
-        let folder = tempfile::tempdir().unwrap();
-        prepare(folder.path());
-        let mut walkthrough =
-            Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
+        let mut walkthrough = Self::empty();
+        prepare(walkthrough.folder.path());
         for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {

@@ -91,7 +91,7 @@ fn check_keys_of(program: &str, documents: &[(&str, Value)]) {
 }
 
 /// Compares documents of the commands of `tao` with the tables.
-fn check_keys(documents: &[(&str, Value)]) {
+pub(crate) fn check_keys(documents: &[(&str, Value)]) {
     check_keys_of("tao", documents);
 }
 

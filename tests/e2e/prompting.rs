@@ -1,10 +1,14 @@
 //! `tao prompting` and `tao prompt`: the demonstration, and a question to a real miner.
 
+// The published address of its miner exists on Linux only.
+#[cfg(target_os = "linux")]
+mod evidence;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -47,6 +51,21 @@ fn contradictory_options_are_refused() {
     for (further, message) in [
         (&["--scoring", "shapley"][..], "--judge-model"),
         (&["--scoring", "shapley", "--judge-model", "model.gguf", "--topk", "3"], "--topk"),
+        (
+            &["--scoring", "shapley", "--judge-model", "model.gguf", "--base-prompt", "Answer."],
+            "--base-prompt",
+        ),
+        (
+            &[
+                "--scoring",
+                "shapley",
+                "--judge-model",
+                "model.gguf",
+                "--reward-weights",
+                "length=3",
+            ],
+            "--reward-weights",
+        ),
         (&["--random", "3"], "--topk"),
     ] {
         let mut command = tao();
@@ -62,6 +81,63 @@ fn contradictory_options_are_refused() {
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains(message), "{error}");
     }
+}
+
+/// Columns: value of --questions · further options · exit code · what the error says
+#[test]
+fn questions_that_cannot_be_verified_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hash, text) = ("0".repeat(64), folder.path().join("questions.txt"));
+    std::fs::write(&text, "A passage about Texas. ".repeat(9)).unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/questions.jsonl", server.local_addr().unwrap());
+    let cid = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
+    let of_tree = format!("http://127.0.0.1:9/ipfs/{cid}?filename=q.jsonl");
+    let answer = std::thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut request = [0; 1024];
+        // The headers of a request arrive in one piece.
+        assert!(stream.read(&mut request).unwrap() > 0);
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+            .unwrap();
+    });
+    for (questions, options, code, message) in [
+        (
+            text.to_str().unwrap(),
+            &["--questions-sha256", &hash][..],
+            2,
+            "--questions-sha256 is for a URL",
+        ),
+        (url.as_str(), &[], 2, "set --questions-sha256"),
+        (url.as_str(), &["--questions-sha256", "ab"], 2, "expected 64 hex digits"),
+        (of_tree.as_str(), &[], 1, "codec dag-pb"),
+        (
+            url.as_str(),
+            &["--questions-sha256", &hash],
+            1,
+            "has other content: expected SHA-256 000",
+        ),
+    ] {
+        let mut command = tao();
+        command.args([
+            "prompting",
+            "validator",
+            "--netuid",
+            "59",
+            "--key-uri",
+            "//Alice",
+            "--network",
+            "local",
+        ]);
+        command
+            .args(["--questions", questions, "--state"])
+            .arg(folder.path().join("state"))
+            .args(options);
+        let error = refusal(&command.env("no_proxy", "*").output().unwrap(), code);
+        assert!(error.contains(message), "{questions} {options:?}: {error}");
+    }
+    answer.join().unwrap();
 }
 
 #[test]
@@ -94,7 +170,7 @@ fn empty_question_is_refused() {
     let output =
         tao().args(["prompt", "", "--netuid", "59", "--key-uri", "//Alice"]).output().unwrap();
     let error = refusal(&output, 2);
-    assert!(error.contains("a value is required for '<TEXT>'"), "{error}");
+    assert!(error.contains("a value is required for '<TEXT>...'"), "{error}");
 }
 
 /// Columns: options · what the error names
@@ -209,13 +285,28 @@ fn tokens_of_a_model_are_streamed() {
     let streamed = prompt(&chain, address, &["--stream"]);
     assert_eq!(String::from_utf8_lossy(&streamed.stdout).trim(), whole, "{}", stderr(&streamed));
 
-    let mut command = prompt_command(&chain, address);
+    // A busy machine is slower at times: the fastest run counts.
+    let fastest = (0..5).map(|_| first_token(&chain, address)).min().unwrap();
+    println!("first token {fastest:?} after the start of the program");
+    // A debug build is many times slower.
+    if !cfg!(debug_assertions) {
+        assert!(fastest < Duration::from_secs(1), "first token after {fastest:?}");
+    }
+}
+
+/// Returns the time from the start of `tao prompt --stream` to the first byte of the completion.
+fn first_token(chain: &Chain, address: &str) -> Duration {
+    let mut command = prompt_command(chain, address);
     let began = Instant::now();
     let mut child =
         command.arg("--stream").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-    println!("first token {:?} after the start of the program", began.elapsed());
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    let first = began.elapsed();
+    // The rest: a closed pipe would end the program early.
+    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     child.wait().unwrap();
+    first
 }
 
 #[test]
@@ -255,6 +346,48 @@ fn question_is_answered_by_a_miner_of_the_chain() {
 
     let error = refusal(&prompt(&chain, "127.0.0.1:9", &[]), 1);
     assert!(error.contains("no answer from 1 miner"), "{error}");
+}
+
+/// Columns: further texts and their roles · completion of the last text
+#[test]
+fn conversation_with_roles_is_sent_to_the_miner() {
+    let chain = chain_with_permit();
+    let answers = chain.path("answers.jsonl");
+    let lines = "{\"question\": \"Texas\", \"answer\": \"Austin\"}\n{\"question\": \"Italy\", \"answer\": \"Rome\"}\n";
+    std::fs::write(&answers, lines).unwrap();
+    let miner = start_miner(&chain, "--canned", &answers);
+    let address = miner.url().split_once("://").unwrap().1;
+    for (further, completion) in [
+        (&["Austin.", "And of Italy?", "--roles", "user,assistant,user"][..], "Rome"),
+        (&["Of Italy?", "--roles", "system,user", "--stream"], "Rome"),
+        (&["--system", "Be brief about Italy."], "Austin"),
+    ] {
+        let output = prompt(&chain, address, further);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            completion,
+            "{further:?}: {}",
+            stderr(&output)
+        );
+    }
+    let error = refusal(&prompt(&chain, address, &["--roles", "system,user"]), 2);
+    assert!(error.contains("--roles has 2 roles for 1 text"), "{error}");
+}
+
+/// The miner never answers; the chain's sudo key is not //Alice.
+#[test]
+fn development_key_is_refused_while_a_miner_is_asked() {
+    let chain = Chain::with(&["--block-time", "50ms"]);
+    chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    for further in [&[][..], &["--stream"]] {
+        let error = refusal(&prompt(&chain, &address, further), 2);
+        assert!(
+            error.contains("a development key, whose secret is public"),
+            "{further:?}: {error}"
+        );
+    }
 }
 
 /// The miner closes the connection after a part of its completion.

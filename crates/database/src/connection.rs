@@ -80,7 +80,7 @@ impl Connection {
     }
 }
 
-/// A write transaction. Dropping it without [`Self::commit`] rolls it back.
+/// A transaction. Dropping it without [`Self::commit`] rolls it back.
 pub struct Transaction(Loan);
 
 impl Transaction {

@@ -305,6 +305,20 @@ impl Database {
         Transaction::begin(self.lend().await?, begin.into_sql_str()).await
     }
 
+    /// Begins a transaction whose statements all read the same state, while others write; also on a
+    /// database that is opened read-only. It must not write: PostgreSQL refuses it, and SQLite if
+    /// another connection has written since.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if the database fails or times out.
+    pub async fn begin_reading(&self) -> Result<Transaction, DatabaseError> {
+        let begin = match self.pool {
+            Pool::Sqlite(_) => "BEGIN DEFERRED",
+            Pool::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Transaction::begin(self.lend().await?, begin.into_sql_str()).await
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         match &self.pool {

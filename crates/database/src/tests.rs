@@ -55,6 +55,16 @@ async fn check(database: &Database) {
     put(5, None, None, None).execute(&mut transaction).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(count().await, 4);
+    // A reader sees one state, whatever others commit.
+    let mut reading = database.begin_reading().await.unwrap();
+    let seen = async |on: &mut Transaction| {
+        statement("SELECT COUNT(*) FROM thing").number(on).await.unwrap()
+    };
+    assert_eq!(seen(&mut reading).await, 4);
+    put(6, None, None, None).execute(database).await.unwrap();
+    assert_eq!(seen(&mut reading).await, 4);
+    reading.commit().await.unwrap();
+    assert_eq!(statement("DELETE FROM thing WHERE id = 6").execute(database).await.unwrap(), 1);
     let ids: Vec<i64> = statement("DELETE FROM thing RETURNING id").values(database).await.unwrap();
     assert_eq!((ids.len(), count().await), (4, 0));
     assert_eq!(statement("SELECT name FROM thing").value::<String>(database).await.unwrap(), None);

@@ -84,6 +84,9 @@
 //! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a
 //!   subnet that grows or shrinks. A node that lags behind changes no score, and a restart adds no
 //!   step.
+//! - **Scores can be recomputed**: the rewards of the newest 1 000 steps are recorded with the hash
+//!   of the request ([`RequestHash`]). [`Scores::explain`] shows how a score came about, and
+//!   [`Scores::export`] moves scores and record to another machine.
 //! - **Scores without steps are not submitted**: after downtime, a weight epoch waits for a step.
 //! - **Faults of the validator are not those of the miners**: a step whose challenge fails or
 //!   hangs, or whose request cannot be signed, changes no score. A miner that a step draws and that
@@ -107,6 +110,7 @@ mod measures;
 mod miner;
 mod protocol;
 mod query;
+mod request_hash;
 mod scores;
 mod stream;
 #[cfg(test)]
@@ -117,7 +121,11 @@ pub use measures::describe_metrics;
 pub use miner::{Miner, MinerError, MinerSettings};
 pub use protocol::Protocol;
 pub use query::{QueryError, QueryLimits, Reply, ReplyError, query};
-pub use scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
+pub use request_hash::{RequestHash, RequestHashError};
+pub use scores::{
+    Averaging, CompletedStep, Explanation, ExportError, RecordedReward, RecordedStep, Scores,
+    ScoresError, ScoresExport, StepResults,
+};
 pub use stream::{StreamError, TextReply, query_stream};
 pub use taonet_chain::ChainError;
 pub use taonet_database::DatabaseError;

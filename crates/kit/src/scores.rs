@@ -1,15 +1,27 @@
 //! The scores of the miners, on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod evidence;
+mod export;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use taonet_database::{Database, DatabaseError, On, migrations, statement};
-use taonet_primitives::{BlockNumber, Hotkey, NetUid, Ss58Error};
+use taonet_database::{Database, DatabaseError, On, Row, Transaction, migrations, statement};
+use taonet_primitives::{BlockNumber, Hotkey, NetUid, Ss58Error, Uid};
 use taonet_service::unix_time;
 
+use crate::request_hash::{RequestHash, RequestHashError};
+use evidence::moved;
+
+pub use evidence::{Explanation, RecordedReward, RecordedStep};
+pub use export::{ExportError, ScoresExport};
+
+/// Number of the newest steps whose rewards are recorded. With an `alpha` of 0.1, older rewards
+/// count less than the rounding of a score; with 256 miners, the record takes about 40 MB.
+const RECORDED_STEPS: i64 = 1_000;
 /// Migrations of the database: version, name and SQL.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "scores",
@@ -30,6 +42,33 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
     began_ms BIGINT NOT NULL
 )",
     ),
+    (
+        4,
+        "recorded steps",
+        "CREATE TABLE steps (
+    netuid BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    block BIGINT NOT NULL,
+    began_ms BIGINT NOT NULL,
+    alpha DOUBLE PRECISION NOT NULL,
+    request TEXT NOT NULL,
+    PRIMARY KEY (netuid, number)
+)",
+    ),
+    (
+        5,
+        "recorded rewards",
+        "CREATE TABLE rewards (
+    netuid BIGINT NOT NULL,
+    step BIGINT NOT NULL,
+    hotkey TEXT NOT NULL,
+    uid BIGINT NOT NULL,
+    reward DOUBLE PRECISION NOT NULL,
+    score_before DOUBLE PRECISION NOT NULL,
+    score_after DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (netuid, step, hotkey)
+)",
+    ),
 ];
 
 /// Why scores cannot be read or written.
@@ -48,6 +87,26 @@ pub enum ScoresError {
         text: String,
         /// Why it is no hotkey.
         source: Ss58Error,
+    },
+    /// A row of the database has no valid hash of a request.
+    #[error("the record of a step is damaged; hint: another program has written the database")]
+    Request(#[from] RequestHashError),
+    /// The imported scores are those of another subnet.
+    #[error("the scores are those of subnet {found}, expected {expected}")]
+    OtherSubnet {
+        /// Netuid of the imported scores.
+        found: NetUid,
+        /// Netuid of the scores that they would replace.
+        expected: NetUid,
+    },
+    /// The scores are newer than those to import, which would undo steps.
+    #[error(
+        "the scores here are newer: their last step was at block {block}; hint: to go back to the older ones, move the \
+         database away first"
+    )]
+    Newer {
+        /// Block of the last step here.
+        block: BlockNumber,
     },
     /// The scores are too old to be submitted.
     #[error(
@@ -73,10 +132,12 @@ pub struct CompletedStep {
 pub struct StepResults {
     /// Block and time of the step.
     pub step: CompletedStep,
+    /// Hash of the request that the miners got.
+    pub request: RequestHash,
     /// Rewards by hotkey.
     pub rewards: BTreeMap<Hotkey, f64>,
-    /// The hotkeys that were registered at the block of the step.
-    pub registered: BTreeSet<Hotkey>,
+    /// The hotkeys that were registered at the block of the step, with their uids.
+    pub registered: BTreeMap<Hotkey, Uid>,
 }
 
 /// How results change scores.
@@ -94,6 +155,9 @@ pub struct Averaging {
 /// a reused uid starts at 0. A miner that has left the subnet loses its score after a number of
 /// blocks, so that one wrong list of neurons deletes nothing. An update is one transaction: after a
 /// kill, a step counts completely or not at all.
+///
+/// The rewards of the newest 1 000 steps are recorded, so that [`Self::explain`] can show how a
+/// score came about, and anyone can recompute it. With a score, its record is deleted, too.
 #[derive(Debug, Clone)]
 pub struct Scores {
     database: Database,
@@ -119,6 +183,17 @@ impl Scores {
         Ok(Self { database, netuid })
     }
 
+    /// Opens the scores of a subnet to read them while a validator writes them. The file is not
+    /// changed.
+    ///
+    /// # Errors
+    /// [`ScoresError`] when the file is missing or unusable, or was written by another version of
+    /// the program.
+    pub async fn open_read_only(file: &Path, netuid: NetUid) -> Result<Self, ScoresError> {
+        let database = Database::sqlite_read_only(file, &migrations(&MIGRATIONS)).await?;
+        Ok(Self { database, netuid })
+    }
+
     /// Returns the scores by hotkey, including those of hotkeys that left the subnet recently.
     ///
     /// # Errors
@@ -132,12 +207,46 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn last_step(&self) -> Result<Option<CompletedStep>, ScoresError> {
-        let query =
-            statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
-        let Some(row) = query.row(&self.database).await? else { return Ok(None) };
-        let began =
-            Duration::from_millis(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
-        Ok(Some(CompletedStep { block: block(row.get("block")?), began: UNIX_EPOCH + began }))
+        self.last_step_on((&self.database).into()).await
+    }
+
+    /// Returns how the score of a hotkey came about; `None` if it has no score.
+    ///
+    /// # Errors
+    /// [`ScoresError`] when the database fails.
+    pub async fn explain(&self, hotkey: &Hotkey) -> Result<Option<Explanation>, ScoresError> {
+        // One statement, so that score and record are of the same step.
+        let query = statement(
+            "SELECT scores.score, rewards.hotkey, rewards.uid, rewards.reward, rewards.score_before, \
+             rewards.score_after, steps.number, steps.block, steps.began_ms, steps.alpha, steps.request \
+             FROM scores \
+             LEFT JOIN rewards ON rewards.netuid = scores.netuid AND rewards.hotkey = scores.hotkey \
+             LEFT JOIN steps ON steps.netuid = rewards.netuid AND steps.number = rewards.step \
+             WHERE scores.netuid = $1 AND scores.hotkey = $2 ORDER BY steps.number",
+        );
+        let rows = query.bind(self.key()).bind(hotkey.to_string()).rows(&self.database).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let score = first.get("score")?;
+        let mut rewards = Vec::new();
+        for row in &rows {
+            if row.get::<Option<i64>>("number")?.is_some() {
+                rewards.push((recorded_step(row)?, recorded_reward(row)?));
+            }
+        }
+        Ok(Some(Explanation { hotkey: *hotkey, score, rewards }))
+    }
+
+    /// Returns the hotkey of the miner that had a uid in the newest recorded step which rewarded
+    /// this uid.
+    ///
+    /// # Errors
+    /// [`ScoresError`] when the database fails.
+    pub async fn hotkey_of(&self, uid: Uid) -> Result<Option<Hotkey>, ScoresError> {
+        let query = statement(
+            "SELECT hotkey FROM rewards WHERE netuid = $1 AND uid = $2 ORDER BY step DESC LIMIT 1",
+        );
+        let row = query.bind(self.key()).bind(i64::from(uid.0)).row(&self.database).await?;
+        row.map(|row| parsed_hotkey(&row)).transpose()
     }
 
     /// Moves the averages towards the rewards of one step, and returns the new scores. Miners
@@ -153,36 +262,74 @@ impl Scores {
         averaging: Averaging,
     ) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
         let mut transaction = self.database.begin().await?;
-        let averages =
-            averaged(self.averages((&mut transaction).into()).await?, results, averaging);
-        statement("DELETE FROM scores WHERE netuid = $1")
-            .bind(self.key())
-            .execute(&mut transaction)
-            .await?;
-        for (hotkey, average) in &averages {
-            statement(
-                "INSERT INTO scores (netuid, hotkey, score, absent_since) VALUES ($1, $2, $3, $4)",
-            )
-            .bind(self.key())
-            .bind(hotkey.to_string())
-            .bind(average.score)
-            .bind(average.absent_since.map(|block| i64::from(block.get())))
-            .execute(&mut transaction)
-            .await?;
-        }
-        let CompletedStep { block, began } = results.step;
-        statement("DELETE FROM last_steps WHERE netuid = $1")
-            .bind(self.key())
-            .execute(&mut transaction)
-            .await?;
-        statement("INSERT INTO last_steps (netuid, block, began_ms) VALUES ($1, $2, $3)")
-            .bind(self.key())
-            .bind(i64::from(block.get()))
-            .bind(i64::try_from(unix_time(began).as_millis()).unwrap_or(i64::MAX))
-            .execute(&mut transaction)
-            .await?;
+        let before = self.averages((&mut transaction).into()).await?;
+        let after = averaged(before.clone(), results, averaging);
+        self.write_averages(&after, &mut transaction).await?;
+        self.record(results, averaging.alpha, &before, &after, &mut transaction).await?;
+        self.write_last_step(results.step, &mut transaction).await?;
         transaction.commit().await?;
-        Ok(scores_of(&averages))
+        Ok(scores_of(&after))
+    }
+
+    /// Returns the scores with the record of their steps.
+    ///
+    /// # Errors
+    /// [`ScoresError`] when the database fails.
+    pub async fn export(&self) -> Result<ScoresExport, ScoresError> {
+        let mut reading = self.database.begin_reading().await?;
+        let last_step = self.last_step_on((&mut reading).into()).await?;
+        let averages = self.averages((&mut reading).into()).await?;
+        let query =
+            statement("SELECT * FROM steps WHERE netuid = $1 ORDER BY number").bind(self.key());
+        let rows = query.rows(&mut reading).await?;
+        let (recorded, mut steps) =
+            (rows.iter().map(recorded_step).collect::<Result<Vec<_>, _>>()?, Vec::new());
+        for step in recorded {
+            let query =
+                statement("SELECT * FROM rewards WHERE netuid = $1 AND step = $2").bind(self.key());
+            let rows = query.bind(column(step.number)).rows(&mut reading).await?;
+            let mut rewards = rows.iter().map(recorded_reward).collect::<Result<Vec<_>, _>>()?;
+            rewards.sort_unstable_by_key(|reward| reward.hotkey);
+            steps.push((step, rewards));
+        }
+        reading.commit().await?;
+        Ok(ScoresExport { netuid: self.netuid, last_step, averages, steps })
+    }
+
+    /// Replaces the scores and the record of their steps by exported ones, in one transaction.
+    ///
+    /// # Errors
+    /// [`ScoresError`] when the scores here are newer, the exported ones are those of another
+    /// subnet, or the database fails. The scores are then unchanged, unless the commit itself
+    /// failed.
+    pub async fn import(&self, export: &ScoresExport) -> Result<(), ScoresError> {
+        if export.netuid != self.netuid {
+            return Err(ScoresError::OtherSubnet { found: export.netuid, expected: self.netuid });
+        }
+        let mut transaction = self.database.begin().await?;
+        let own = self.last_step_on((&mut transaction).into()).await?;
+        // Times instead of blocks: a development chain can have been restarted from genesis.
+        if let Some(own) =
+            own.filter(|own| export.last_step.is_none_or(|imported| imported.began < own.began))
+        {
+            return Err(ScoresError::Newer { block: own.block });
+        }
+        for delete in [
+            "DELETE FROM last_steps WHERE netuid = $1",
+            "DELETE FROM rewards WHERE netuid = $1",
+            "DELETE FROM steps WHERE netuid = $1",
+        ] {
+            statement(delete).bind(self.key()).execute(&mut transaction).await?;
+        }
+        self.write_averages(&export.averages, &mut transaction).await?;
+        for (step, rewards) in &export.steps {
+            self.write_step(step, rewards, &mut transaction).await?;
+        }
+        if let Some(last_step) = export.last_step {
+            self.write_last_step(last_step, &mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Returns the netuid as a column value.
@@ -195,16 +342,200 @@ impl Scores {
             .bind(self.key());
         let mut averages = BTreeMap::new();
         for row in query.rows(on).await? {
-            let text: String = row.get("hotkey")?;
-            let hotkey = match text.parse::<Hotkey>() {
-                Ok(hotkey) => hotkey,
-                Err(source) => return Err(ScoresError::Hotkey { text, source }),
-            };
             let absent_since = row.get::<Option<i64>>("absent_since")?.map(block);
-            averages.insert(hotkey, Average { score: row.get("score")?, absent_since });
+            averages
+                .insert(parsed_hotkey(&row)?, Average { score: row.get("score")?, absent_since });
         }
         Ok(averages)
     }
+
+    async fn last_step_on(&self, on: On<'_>) -> Result<Option<CompletedStep>, ScoresError> {
+        let query =
+            statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
+        query.row(on).await?.map(|row| completed_step(&row)).transpose()
+    }
+
+    /// Replaces the averages.
+    async fn write_averages(
+        &self,
+        averages: &BTreeMap<Hotkey, Average>,
+        transaction: &mut Transaction,
+    ) -> Result<(), ScoresError> {
+        statement("DELETE FROM scores WHERE netuid = $1")
+            .bind(self.key())
+            .execute(&mut *transaction)
+            .await?;
+        for (hotkey, average) in averages {
+            statement(
+                "INSERT INTO scores (netuid, hotkey, score, absent_since) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(self.key())
+            .bind(hotkey.to_string())
+            .bind(average.score)
+            .bind(average.absent_since.map(|block| i64::from(block.get())))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the last step.
+    async fn write_last_step(
+        &self,
+        step: CompletedStep,
+        transaction: &mut Transaction,
+    ) -> Result<(), ScoresError> {
+        let CompletedStep { block, began } = step;
+        statement("DELETE FROM last_steps WHERE netuid = $1")
+            .bind(self.key())
+            .execute(&mut *transaction)
+            .await?;
+        statement("INSERT INTO last_steps (netuid, block, began_ms) VALUES ($1, $2, $3)")
+            .bind(self.key())
+            .bind(i64::from(block.get()))
+            .bind(column(unix_ms(began)))
+            .execute(&mut *transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Records a step, and deletes the record of old steps and of deleted scores.
+    async fn record(
+        &self,
+        results: &StepResults,
+        alpha: f64,
+        before: &BTreeMap<Hotkey, Average>,
+        after: &BTreeMap<Hotkey, Average>,
+        transaction: &mut Transaction,
+    ) -> Result<(), ScoresError> {
+        let newest = statement("SELECT COALESCE(MAX(number), 0) FROM steps WHERE netuid = $1")
+            .bind(self.key());
+        let number = newest.number(&mut *transaction).await?.saturating_add(1);
+        let reward = |(hotkey, reward): (&Hotkey, &f64)| {
+            // Hotkeys that are not registered get no reward.
+            let (uid, average) = (*results.registered.get(hotkey)?, after.get(hotkey)?);
+            let score_before = before.get(hotkey).map_or(0.0, |average| average.score);
+            Some(RecordedReward {
+                hotkey: *hotkey,
+                uid,
+                reward: *reward,
+                score_before,
+                score_after: average.score,
+            })
+        };
+        let rewards: Vec<RecordedReward> = results.rewards.iter().filter_map(reward).collect();
+        let step = RecordedStep {
+            number: number.unsigned_abs(),
+            completed: results.step,
+            alpha,
+            request: results.request,
+        };
+        self.write_step(&step, &rewards, transaction).await?;
+        let oldest = number.saturating_sub(RECORDED_STEPS);
+        for delete in [
+            "DELETE FROM rewards WHERE netuid = $1 AND step <= $2",
+            "DELETE FROM steps WHERE netuid = $1 AND number <= $2",
+        ] {
+            statement(delete).bind(self.key()).bind(oldest).execute(&mut *transaction).await?;
+        }
+        let deleted: Vec<Hotkey> =
+            before.keys().filter(|hotkey| !after.contains_key(hotkey)).copied().collect();
+        for hotkey in deleted {
+            let delete =
+                statement("DELETE FROM rewards WHERE netuid = $1 AND hotkey = $2").bind(self.key());
+            delete.bind(hotkey.to_string()).execute(&mut *transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a step and its rewards.
+    async fn write_step(
+        &self,
+        step: &RecordedStep,
+        rewards: &[RecordedReward],
+        transaction: &mut Transaction,
+    ) -> Result<(), ScoresError> {
+        let RecordedStep { number, completed: CompletedStep { block, began }, alpha, request } =
+            *step;
+        statement(
+            "INSERT INTO steps (netuid, number, block, began_ms, alpha, request) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(self.key())
+        .bind(column(number))
+        .bind(i64::from(block.get()))
+        .bind(column(unix_ms(began)))
+        .bind(alpha)
+        .bind(request.to_string())
+        .execute(&mut *transaction)
+        .await?;
+        for reward in rewards {
+            statement(
+                "INSERT INTO rewards (netuid, step, hotkey, uid, reward, score_before, score_after) VALUES ($1, $2, $3, \
+                 $4, $5, $6, $7)",
+            )
+            .bind(self.key())
+            .bind(column(number))
+            .bind(reward.hotkey.to_string())
+            .bind(i64::from(reward.uid.0))
+            .bind(reward.reward)
+            .bind(reward.score_before)
+            .bind(reward.score_after)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the hotkey of a row.
+fn parsed_hotkey(row: &Row) -> Result<Hotkey, ScoresError> {
+    let text: String = row.get("hotkey")?;
+    match text.parse::<Hotkey>() {
+        Ok(hotkey) => Ok(hotkey),
+        Err(source) => Err(ScoresError::Hotkey { text, source }),
+    }
+}
+
+/// Reads block and time of a step.
+fn completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
+    let began = from_unix_ms(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
+    Ok(CompletedStep { block: block(row.get("block")?), began: began.unwrap_or(UNIX_EPOCH) })
+}
+
+fn recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
+    let request: String = row.get("request")?;
+    Ok(RecordedStep {
+        number: row.get::<i64>("number")?.unsigned_abs(),
+        completed: completed_step(row)?,
+        alpha: row.get("alpha")?,
+        request: request.parse()?,
+    })
+}
+
+fn recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
+    Ok(RecordedReward {
+        hotkey: parsed_hotkey(row)?,
+        // Only another program writes values that are no uids.
+        uid: Uid(u16::try_from(row.get::<i64>("uid")?).unwrap_or(u16::MAX)),
+        reward: row.get("reward")?,
+        score_before: row.get("score_before")?,
+        score_after: row.get("score_after")?,
+    })
+}
+
+/// Returns a number as a column value.
+fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns a time in whole milliseconds since the Unix epoch.
+fn unix_ms(time: SystemTime) -> u64 {
+    u64::try_from(unix_time(time).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the time at these milliseconds since the Unix epoch, if a clock can have it.
+fn from_unix_ms(milliseconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
 }
 
 /// Converts a column value. Only another program writes values that are no block numbers; these are
@@ -225,13 +556,13 @@ fn averaged(
 ) -> BTreeMap<Hotkey, Average> {
     let now = results.step.block;
     for (hotkey, reward) in
-        results.rewards.iter().filter(|(hotkey, _)| results.registered.contains(hotkey))
+        results.rewards.iter().filter(|(hotkey, _)| results.registered.contains_key(hotkey))
     {
         let average = averages.entry(*hotkey).or_default();
-        average.score += averaging.alpha * (*reward - average.score);
+        average.score = moved(average.score, averaging.alpha, *reward);
     }
     averages.retain(|hotkey, average| {
-        if results.registered.contains(hotkey) {
+        if results.registered.contains_key(hotkey) {
             average.absent_since = None;
             return true;
         }

@@ -1,17 +1,25 @@
 //! The programs in processes of their own: those of the guide, and a validator that is killed again
 //! and again.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail like the tests themselves")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use taonet_kit::{Averaging, CompletedStep, Scores, StepResults};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_chain::Chain;
+use taonet_kit::{
+    Averaging, Caller, CompletedStep, Miner, MinerSettings, RequestHash, Scores, StepResults, SynapseError,
+};
 use taonet_neuron::Neurons;
-use taonet_primitives::{BlockNumber, Hotkey};
-use taonet_service::{Access, atomic_write};
+use taonet_primitives::{BlockNumber, Hotkey, Uid};
+use taonet_service::{Access, Shutdown, atomic_write};
+use taonet_summing_subnet::Sum;
 use taonet_validator::testing::{LocalChain, NETUID};
 use taonet_wallet::{Keyfile, Keypair};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -117,8 +125,9 @@ async fn validator_does_not_take_the_port_of_a_miner() {
 async fn write_score(file: &Path, hotkey: Hotkey) {
     let results = StepResults {
         step: CompletedStep { block: BlockNumber::new(0), began: UNIX_EPOCH },
+        request: RequestHash::from_bytes([0; 32]),
         rewards: BTreeMap::from([(hotkey, 1.0)]),
-        registered: BTreeSet::from([hotkey]),
+        registered: BTreeMap::from([(hotkey, Uid(1))]),
     };
     let scores = Scores::open(file, NETUID).await.unwrap();
     scores.update(&results, Averaging { alpha: 1.0, absence: 100 }).await.unwrap();
@@ -145,5 +154,89 @@ async fn killed_validator_has_the_averages_of_one_that_was_not_killed() {
     assert_eq!(messages, [COMPLETE, WAITING, WAITING, WAITING, WAITING]);
     let score = score_of(directory.path(), &chain.miners[0]).await;
     assert!((score - 0.9).abs() < 1e-9, "{score}");
+    chain.node.stop().await;
+}
+
+/// Time that the miner takes for an answer.
+const THINKING: Duration = Duration::from_millis(600);
+
+/// Starts a miner that takes its time, and returns the number of its requests.
+async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<AtomicU64> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let announce = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), listener.local_addr().unwrap().port()));
+    let settings = MinerSettings { announce: Some(announce), ..MinerSettings::new(NETUID) };
+    let asked = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&asked);
+    let miner = Miner::new(chain.miners[0].clone(), settings).serve(move |request: Sum, _: Caller| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            tokio::time::sleep(THINKING).await;
+            Ok::<_, SynapseError>(Sum { sum: Some(request.a + request.b), ..request })
+        }
+    });
+    let (client, stop): (Arc<dyn Chain>, _) = (chain.client.clone(), shutdown.clone());
+    shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
+    published(chain).await;
+    asked
+}
+
+/// Waits until a miner has got more requests than before.
+async fn asked_again(asked: &AtomicU64, before: u64) {
+    let wait = async {
+        while asked.load(Ordering::Relaxed) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), wait).await.unwrap();
+}
+
+/// The first miner answers each request after some time, the second one publishes no address.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_at_random_times_lose_and_repeat_no_step() {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} repeats these kill times");
+    let mut random = StdRng::seed_from_u64(seed);
+    let kills = if std::env::var_os("TAONET_TEST_ALL").is_some() { 50 } else { 12 };
+
+    let chain = LocalChain::start(2).await;
+    let (directory, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
+    write_hotkey(directory.path(), "default", &chain.validator);
+    let asked = start_slow_miner(&chain, &shutdown).await;
+    let line = "--netuid 59 --metrics 127.0.0.1:0 validator --interval 1 --local-miner-ip 192.0.2.1";
+    for kill in 0..kills {
+        let before = asked.load(Ordering::Relaxed);
+        let mut validator = start(&chain, directory.path(), line);
+        // At any time, within a request, or about the time at which the step is written.
+        let after = match kill % 3 {
+            0 => 0..3000,
+            1 => 0..400,
+            _ => 550..750,
+        };
+        if kill % 3 > 0 {
+            asked_again(&asked, before).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(after))).await;
+        assert!(validator.try_wait().unwrap().is_none(), "kill {kill}: the validator has ended by itself");
+        // SIGKILL on Unix.
+        validator.kill().await.unwrap();
+    }
+    let mut validator = start(&chain, directory.path(), line);
+    logged(&mut validator, &[COMPLETE]).await;
+    validator.kill().await.unwrap();
+
+    let scores = Scores::open(&directory.path().join("state/scores.sqlite"), NETUID).await.unwrap();
+    let answered = scores.explain(&chain.miners[0].hotkey()).await.unwrap().unwrap();
+    let steps = i32::try_from(answered.rewards.len()).unwrap();
+    assert!(answered.is_consistent(), "{answered:?}");
+    assert!((1..).zip(&answered.rewards).all(|(number, (step, _))| step.number == number), "{answered:?}");
+    let expected = 1.0 - 0.9_f64.powi(steps);
+    assert!((answered.score - expected).abs() < 1e-9, "{} after {steps} steps", answered.score);
+    // A request within which the validator was killed counts for no step.
+    assert!(asked.load(Ordering::Relaxed) > answered.rewards.len() as u64, "{asked:?} requests, {steps} steps");
+    let silent = scores.explain(&chain.miners[1].hotkey()).await.unwrap().unwrap();
+    assert_eq!(silent.rewards.len(), answered.rewards.len());
+    assert!(silent.rewards.iter().all(|(_, reward)| reward.reward < f64::MIN_POSITIVE), "{silent:?}");
+    shutdown.request();
+    shutdown.finished().await.unwrap();
     chain.node.stop().await;
 }

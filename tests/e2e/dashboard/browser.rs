@@ -210,6 +210,7 @@ fn steps_of_prompting_read_in_both_schemes_on_a_phone_and_without_scripts() {
     let step = StepRecord {
         question: "How often does the old ferry cross the harbour, and where does it land?"
             .repeat(3),
+        request: None,
         seed: None,
         answers: (0..30).map(answer).collect(),
     };

@@ -111,35 +111,41 @@ impl Machine {
     }
 
     /// Starts a validator and waits until it logs `ready`.
-    pub(super) fn start_validator(&self, words: &[String], ready: &str) -> Validator {
+    pub(super) fn start_validator(&self, words: &[String], ready: &str) -> Process {
         let mut command = self.command(words);
         if !words.iter().any(|word| word == "--metrics") {
             command.args(["--metrics", "127.0.0.1:0"]);
         }
-        let (output, log) = NamedTempFile::new_in(self.place()).unwrap().into_parts();
-        let child = command.arg("-v").stdout(Stdio::null()).stderr(output).spawn().unwrap();
-        let mut validator = Validator { child, log };
-        let began = Instant::now();
-        while !validator.log().contains(ready) {
-            let is_running = validator.child.try_wait().unwrap().is_none();
-            assert!(
-                is_running && began.elapsed() < Duration::from_mins(5),
-                "{words:?}: {}",
-                validator.log()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let mut validator = Process::start(command.arg("-v"), self.place());
+        validator.wait_until(|process| process.log().contains(ready));
         validator
     }
 }
 
-/// A validator's process, killed on drop.
-pub(super) struct Validator {
+/// A process that listens on no address which it prints, killed on drop.
+pub(super) struct Process {
     child: Child,
     log: TempPath,
 }
 
-impl Validator {
+impl Process {
+    /// Starts a program whose log is a file in a directory.
+    pub(super) fn start(command: &mut Command, place: &Path) -> Self {
+        let (output, log) = NamedTempFile::new_in(place).unwrap().into_parts();
+        Self { child: command.stdout(Stdio::null()).stderr(output).spawn().unwrap(), log }
+    }
+
+    /// Waits until a condition holds; fails if the process ends before.
+    #[track_caller]
+    pub(super) fn wait_until(&mut self, is_reached: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_reached(self) {
+            let is_running = self.child.try_wait().unwrap().is_none();
+            assert!(is_running && began.elapsed() < Duration::from_mins(5), "{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
@@ -151,7 +157,7 @@ impl Validator {
     }
 }
 
-impl Drop for Validator {
+impl Drop for Process {
     fn drop(&mut self) {
         // The process can already have ended.
         let _ = self.child.kill();

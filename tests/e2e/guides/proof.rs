@@ -15,7 +15,7 @@ use taonet_settings::Secret;
 use tokio::runtime::Runtime;
 
 use super::BOB;
-use super::machine::{Machine, Validator};
+use super::machine::{Machine, Process};
 use crate::support::{Daemon, document, free_address, repository};
 
 /// Returns the lines of each block without a language, without comments.
@@ -92,7 +92,7 @@ struct Walkthrough {
     /// Address of the user API.
     api: String,
     /// The validator with the user API, once it is started. It serves until the end.
-    validator: Option<Validator>,
+    validator: Option<Process>,
     /// Id of the user's last proof.
     proof: String,
 }

@@ -35,10 +35,10 @@ pub use obstacle::Obstacle;
 pub use rate_limit::{RateLimit, stored_blocks};
 pub use registration::Registration;
 pub use report::impersonated;
-pub(crate) use signer::check_development_before;
 pub use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development,
 };
+pub(crate) use signer::{ask_development, check_development_before};
 pub use spending::Spending;
 pub use standings::{keep_fresh, standings};
 pub use submit::{Plan, SubmitArgs, TxArgs, publish};

@@ -14,7 +14,10 @@ use taonet_wallet::{
     expand_home,
 };
 
-use crate::chain::{NetworkArgs, check_development, check_development_before, set_network};
+use crate::chain::{
+    NetworkArgs, ask_development, check_development, check_development_before, not_development,
+    set_network,
+};
 use crate::exit::{Classified, Failure};
 use crate::password::PasswordArgs;
 use crate::settings;
@@ -134,6 +137,24 @@ impl KeyArgs {
             check_development(&chain, &network.network()?).await?;
         }
         Ok(chain)
+    }
+
+    /// Opens the selected key without a request to a node, for a command that must not wait. A
+    /// development key is an error on a public network; on any other network, the caller checks
+    /// later that it is a development chain, with [`Self::connect`] or
+    /// [`Self::check_development_chain`].
+    pub fn load_unchecked(&self, network: &NetworkArgs) -> anyhow::Result<Keypair> {
+        let network = network.network()?;
+        if self.is_development() && network.genesis().is_some() {
+            return Err(not_development(&network));
+        }
+        self.load_from(None, |_| ())
+    }
+
+    /// Checks that a development key is used on a development chain, for a command that connects to
+    /// none. The key is accepted if no node responds at an address of this machine.
+    pub async fn check_development_chain(&self, network: &NetworkArgs) -> anyhow::Result<()> {
+        if self.is_development() { ask_development(&network.network()?).await } else { Ok(()) }
     }
 
     /// Opens the selected key for a service on the network that the command's arguments select, or

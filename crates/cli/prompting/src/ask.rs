@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
@@ -16,13 +16,14 @@ use taonet_cli_base::input;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable::{self, printable_lines};
 use taonet_cli_base::table::decimals;
-use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
+use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits, Reply};
 use taonet_lm::Message;
 use taonet_neuron::{MinerDirectory, Neurons};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_prompting_core::Draws;
 use taonet_prompting_neurons::{
-    GateFile, GateFileError, Judge, MinerAnswer, ask, ask_streaming, client, query_limits, rewarded,
+    GateFile, GateFileError, Judge, MinerAnswer, Prompting, ask, ask_streaming, client,
+    query_limits, rewarded,
 };
 use taonet_wallet::Keypair;
 
@@ -34,12 +35,21 @@ const NO_MINER: &str = "there is no miner to ask";
 /// Ask the miners of a text-prompting subnet
 #[derive(Debug, Args)]
 pub struct PromptArgs {
-    /// The question
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    text: String,
+    /// The question; with --roles, one text for each role
+    #[arg(value_name = "TEXT", required = true, value_parser = NonEmptyStringValueParser::new())]
+    texts: Vec<String>,
     /// System message before the question
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
+    /// Roles of the texts, separated by commas, to continue a conversation
+    #[arg(
+        long,
+        value_name = "ROLES",
+        value_enum,
+        value_delimiter = ',',
+        conflicts_with = "system"
+    )]
+    roles: Vec<Role>,
     /// Ask miners of this subnet
     #[arg(long, required_unless_present = "miners")]
     netuid: Option<NetUid>,
@@ -70,6 +80,24 @@ pub struct PromptArgs {
     network: NetworkArgs,
 }
 
+/// Author of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 impl PromptArgs {
     fn addresses(&self) -> AddressPolicy {
         // Whoever lists miners in a file knows their addresses.
@@ -79,13 +107,26 @@ impl PromptArgs {
         }
     }
 
-    fn conversation(&self) -> Vec<Message> {
-        let message = |role: &str, content: &str| Message {
-            role: role.to_owned(),
-            content: content.to_owned(),
-        };
-        let system = self.system.iter().map(|text| message("system", text));
-        system.chain([message("user", &self.text)]).collect()
+    /// Returns the messages with their roles.
+    fn conversation(&self) -> anyhow::Result<Vec<Message>> {
+        let texts = counted(self.texts.len(), "text");
+        let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
+        if self.roles.is_empty() {
+            let [question] = self.texts.as_slice() else {
+                let hint = "put the question in quotes, or give --roles the role of each text";
+                return refuse(format!("{texts} without roles\nhint: {hint}"));
+            };
+            let system = self.system.iter().map(|text| Message::new("system", text));
+            return Ok(system.chain([Message::new("user", question)]).collect());
+        }
+        if self.roles.len() != self.texts.len() {
+            let roles = counted(self.roles.len(), "role");
+            return refuse(format!(
+                "--roles has {roles} for {texts}\nhint: give one text for each role, in quotes"
+            ));
+        }
+        let messages = self.roles.iter().zip(&self.texts);
+        Ok(messages.map(|(role, text)| Message::new(role.name(), text)).collect())
     }
 
     /// Returns the miners that can be asked, from the file or the chain.
@@ -142,7 +183,8 @@ impl PromptArgs {
             return Err(Classified::error(Failure::Usage, message));
         }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
-        let chosen = gate.gate().choose(&judge.embed(&self.text)?, &hotkeys, limit, 0, &mut draws);
+        let question = self.texts.last().map(String::as_str).unwrap_or_default();
+        let chosen = gate.gate().choose(&judge.embed(question)?, &hotkeys, limit, 0, &mut draws);
         miners.retain(|miner| chosen.contains(&miner.hotkey));
         Ok(miners)
     }
@@ -164,16 +206,17 @@ fn listed(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<Min
 }
 
 pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(Some(&args.network))?;
+    let conversation = args.conversation()?;
     if args.stream {
-        return run_streaming(args, keypair, context);
+        return run_streaming(args, conversation, context);
     }
+    let keypair = args.key.load(Some(&args.network))?;
     let judge = Arc::new(args.judge.open(context)?);
     let answers = context.block_on(async {
         let candidates = args.candidates(keypair.hotkey()).await?;
         let miners = args.choose(candidates, usize::from(args.limit), Some(&judge))?;
         let client = client(keypair, &args.addresses(), args.limits())?;
-        Ok(ask(&client, &miners, args.conversation(), args.limits(), judge).await?)
+        Ok(ask(&client, &miners, conversation, args.limits(), judge).await?)
     })?;
     let (best, completion) = best(&answers)?;
     if context.json {
@@ -184,39 +227,35 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks one miner, and prints its completion as it arrives. Without `--state`, the models for its
-/// reward are loaded afterwards, so that they do not delay the first part.
-fn run_streaming(args: &PromptArgs, keypair: Keypair, context: &Context) -> anyhow::Result<()> {
-    let judge = args.state.as_ref().map(|_| args.judge.open(context)).transpose()?;
-    let reply = context.block_on(async {
-        let candidates = args.candidates(keypair.hotkey()).await?;
-        let miners = args.choose(candidates, 1, judge.as_ref())?;
-        let miner = miners.first().context(NO_MINER)?;
-        let client = client(keypair, &args.addresses(), args.limits())?;
-        let mut output = printable::stdout();
-        let mut print =
-            |part: &str| match output.write_all(part.as_bytes()).and_then(|()| output.flush()) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-                written => written,
-            };
-        let mut has_part = false;
-        let take = |part: &str| {
-            has_part = true;
-            if context.json { Ok(()) } else { print(part) }
-        };
-        let reply =
-            ask_streaming(&client, miner, &args.conversation(), args.limits(), take).await?;
-        // An error begins a new line, too.
-        if !context.json && (has_part || reply.response.is_ok()) {
-            print("\n").context("cannot write to standard output")?;
+/// Asks one miner, and prints its completion as it arrives. The first part must not wait: without
+/// `--state`, the models for its reward are loaded afterwards, and the check of a development key
+/// runs beside the request.
+fn run_streaming(
+    args: &PromptArgs,
+    conversation: Vec<Message>,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let (keypair, judge) = if args.state.is_some() {
+        let keypair = args.key.load(Some(&args.network))?;
+        (keypair, Some(args.judge.open(context)?))
+    } else {
+        (args.key.load_unchecked(&args.network)?, None)
+    };
+    let check = async {
+        // Whoever reads miners from the chain connects to it, which includes the check.
+        if args.miners.is_some() && args.state.is_none() {
+            args.key.check_development_chain(&args.network).await
+        } else {
+            Ok(())
         }
-        Ok(reply)
-    })?;
+    };
+    let request = stream_answer(args, keypair, &conversation, judge.as_ref(), context);
+    let (reply, ()) = context.block_on(async { tokio::try_join!(request, check) })?;
     let judge = Arc::new(match judge {
         Some(judge) => judge,
         None => args.judge.open(context)?,
     });
-    let rewarded = rewarded(reply, args.conversation(), args.limits(), &judge);
+    let rewarded = rewarded(reply, conversation, args.limits(), &judge);
     let answers = [context.block_on(async { Ok(rewarded.await?) })?];
     let (best, completion) = best(&answers)?;
     if context.json {
@@ -224,6 +263,37 @@ fn run_streaming(args: &PromptArgs, keypair: Keypair, context: &Context) -> anyh
     }
     context.say(&reason(best, answers.len()));
     Ok(())
+}
+
+/// Asks one miner, and prints the parts of its completion.
+async fn stream_answer(
+    args: &PromptArgs,
+    keypair: Keypair,
+    conversation: &[Message],
+    judge: Option<&Judge>,
+    context: &Context,
+) -> anyhow::Result<Reply<Prompting>> {
+    let candidates = args.candidates(keypair.hotkey()).await?;
+    let miners = args.choose(candidates, 1, judge)?;
+    let miner = miners.first().context(NO_MINER)?;
+    let client = client(keypair, &args.addresses(), args.limits())?;
+    let mut output = printable::stdout();
+    let mut print =
+        |part: &str| match output.write_all(part.as_bytes()).and_then(|()| output.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        };
+    let mut has_part = false;
+    let take = |part: &str| {
+        has_part = true;
+        if context.json { Ok(()) } else { print(part) }
+    };
+    let reply = ask_streaming(&client, miner, conversation, args.limits(), take).await?;
+    // An error begins a new line, too.
+    if !context.json && (has_part || reply.response.is_ok()) {
+        print("\n").context("cannot write to standard output")?;
+    }
+    Ok(reply)
 }
 
 /// Returns the best answer with its completion; an error if no miner gave one.
@@ -286,7 +356,62 @@ fn reason(best: &MinerAnswer, asked: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        prompt: PromptArgs,
+    }
+
+    /// Columns: arguments · roles of the messages, or what the error says
+    #[test]
+    fn each_text_has_its_role() {
+        for (words, expected) in [
+            (&["one"][..], Ok("user")),
+            (&["one", "--system", "two"], Ok("system user")),
+            (&["one", "two", "three", "--roles", "user,assistant,user"], Ok("user assistant user")),
+            (&["--roles", "system,user", "one", "two"], Ok("system user")),
+            (&["one", "two"], Err("2 texts without roles")),
+            (&["one", "--roles", "system,user"], Err("--roles has 2 roles for 1 text")),
+            (&["one", "two", "--roles", "user"], Err("--roles has 1 role for 2 texts")),
+        ] {
+            let line =
+                Line::try_parse_from([&["tao", "--netuid", "1"][..], words].concat()).unwrap();
+            match (line.prompt.conversation(), expected) {
+                (Ok(messages), Ok(roles)) => {
+                    let found: Vec<&str> =
+                        messages.iter().map(|message| message.role.as_str()).collect();
+                    assert_eq!(found.join(" "), roles, "{words:?}");
+                    let texts: BTreeSet<&str> =
+                        messages.iter().map(|message| message.content.as_str()).collect();
+                    assert!(
+                        texts.iter().all(|text| words.contains(text))
+                            && texts.len() == messages.len(),
+                        "{words:?}"
+                    );
+                }
+                (Err(error), Err(text)) => {
+                    assert!(error.to_string().starts_with(text), "{words:?}: {error}")
+                }
+                (found, _) => panic!("{words:?}: {found:?}, expected {expected:?}"),
+            }
+        }
+        for words in [
+            &["one", "--roles", "user", "--system", "two"][..],
+            &["one", "--roles", "tool"],
+            &["--roles", "user"],
+        ] {
+            assert!(
+                Line::try_parse_from([&["tao", "--netuid", "1"][..], words].concat()).is_err(),
+                "{words:?}"
+            );
+        }
+    }
 
     const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 

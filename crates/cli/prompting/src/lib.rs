@@ -4,6 +4,8 @@
 //!   completions.
 //! - `validator` asks miners one question a step, rewards their completions, keeps scores and
 //!   submits them as weights; `judge` loads the models that reward completions.
+//! - `explain` shows how the score of a miner came about, from the record of the validator, and
+//!   `state` exports and imports the scores with this record.
 //! - `demo` runs a chain, a validator and five miners of different quality on this machine.
 //! - `ask` is `tao prompt`: it sends a question to miners, rewards the completions, and prints the
 //!   best one.
@@ -32,8 +34,10 @@
 
 mod ask;
 mod demo;
+mod explain;
 mod judge;
 mod miner;
+mod state;
 mod validator;
 
 use std::net::SocketAddr;
@@ -51,7 +55,11 @@ pub use ask::PromptArgs;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Demo(demo::DemoArgs),
+    Explain(explain::ExplainArgs),
     Miner(Box<miner::MinerArgs>),
+    /// Export and import the scores of a validator
+    #[command(subcommand)]
+    State(state::Command),
     Validator(Box<validator::ValidatorArgs>),
 }
 
@@ -79,7 +87,9 @@ pub fn ask(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
         Command::Miner(args) => miner::run(args, context),
+        Command::State(command) => state::run(command, context),
         Command::Validator(args) => validator::run(args, context),
     }
 }

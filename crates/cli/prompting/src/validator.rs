@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use taonet_chain::Chain;
 use taonet_cli_base::context::Context;
@@ -14,7 +15,8 @@ use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
 use taonet_prompting_neurons::{
-    ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, query_limits,
+    ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, RemoteError, RemoteFile,
+    query_limits,
 };
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -25,14 +27,26 @@ use super::judge::JudgeArgs;
 /// Run a validator: ask questions, reward completions, set weights
 #[derive(Debug, Args)]
 pub struct ValidatorArgs {
-    /// Questions: a .jsonl, .txt or .md file, or a directory of such files
-    #[arg(long, value_name = "PATH")]
-    questions: PathBuf,
+    /// Questions: a .jsonl, .txt or .md file, a directory of such files, or the URL of a file on a
+    /// hub of datasets or at an IPFS gateway
+    #[arg(long, value_name = "PATH|URL")]
+    questions: String,
+    /// SHA-256 of the file at the URL in --questions [default: that of the CID in the URL]
+    #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
+    questions_sha256: Option<[u8; 32]>,
     /// What miners are asked for, and how they are rewarded
     #[arg(long, value_enum, default_value = "rewards")]
     scoring: Scoring,
     #[command(flatten)]
     judge: JudgeArgs,
+    /// System message of a step that asks for an answer [default: "You are a helpful assistant.
+    /// Answer the question truthfully, in one to three sentences."]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    base_prompt: Option<String>,
+    /// System message of a step that asks for a question about a passage [default: "Ask one
+    /// relevant and insightful question about the text of the user. Write only the question."]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    question_prompt: Option<String>,
     /// Ask this many miners, which the gate chooses for each question [default: all miners]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     topk: Option<u16>,
@@ -75,6 +89,13 @@ impl ValidatorArgs {
             Scoring::Shapley if self.topk.is_some() => {
                 "--topk is for completions: the gate chooses no miners for --scoring shapley\nhint: omit --topk"
             }
+            Scoring::Shapley if self.base_prompt.is_some() || self.question_prompt.is_some() => {
+                "--base-prompt and --question-prompt are for completions: --scoring shapley asks for next tokens\nhint: \
+                 omit them"
+            }
+            Scoring::Shapley if self.judge.has_weights() => {
+                "--reward-weights is for completions: --scoring shapley has no parts of rewards\nhint: omit it"
+            }
             Scoring::Rewards | Scoring::Shapley => return Ok(()),
         };
         Err(Classified::error(Failure::Usage, message))
@@ -93,12 +114,43 @@ impl ValidatorArgs {
     }
 
     fn challenge_settings(&self) -> ChallengeSettings {
+        let defaults = ChallengeSettings::default();
         ChallengeSettings {
+            base_prompt: self.base_prompt.clone().unwrap_or(defaults.base_prompt),
+            question_prompt: self.question_prompt.clone().unwrap_or(defaults.question_prompt),
             best: self.topk.map(usize::from),
             random: usize::from(self.random),
             deadline: self.deadline(),
-            ..ChallengeSettings::default()
+            gate: defaults.gate,
+            temperature: defaults.temperature,
         }
+    }
+
+    /// Opens the questions. Those at a URL are downloaded to the state directory first.
+    fn dataset(&self, directory: &Path, context: &Context) -> anyhow::Result<Dataset> {
+        if !self.questions.contains("://") {
+            if self.questions_sha256.is_some() {
+                let message = "--questions-sha256 is for a URL in --questions\nhint: omit it for a file or directory";
+                return Err(Classified::error(Failure::Usage, message));
+            }
+            return Ok(Dataset::open(Path::new(&self.questions))?);
+        }
+        let file =
+            RemoteFile::new(&self.questions, self.questions_sha256).map_err(
+                |error| match error {
+                    RemoteError::Unverified(url) => {
+                        let message = format!(
+                            "the content of {url} cannot be verified\nhint: set --questions-sha256"
+                        );
+                        Classified::error(Failure::Usage, message)
+                    }
+                    other => other.into(),
+                },
+            )?;
+        tracing::info!(url = file.shown_url(), "reading questions");
+        let path =
+            context.block_on(async { Ok(file.fetch(&directory.join("questions")).await?) })?;
+        Ok(Dataset::open(&path)?)
     }
 
     fn deadline(&self) -> Duration {
@@ -116,7 +168,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     });
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    let dataset = Dataset::open(&args.questions)?;
+    let dataset = args.dataset(&directory, context)?;
     // Miners must not know which questions come next.
     let seed = rand::random();
     match args.scoring {
@@ -137,6 +189,13 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             validate(args, challenge, keypair, &directory, context)
         }
     }
+}
+
+/// Parses a SHA-256.
+fn parse_sha256(text: &str) -> Result<[u8; 32], &'static str> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text, &mut hash).map_err(|_| "expected 64 hex digits")?;
+    Ok(hash)
 }
 
 /// Runs the validator until a signal.
@@ -166,4 +225,22 @@ fn validate<C: Challenge>(
         validator.with_readiness(readiness).run(&shutdown).await;
         shutdown.finished().await.context("the service did not stop in time")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_shows_the_default_prompts() {
+        let command = ValidatorArgs::augment_args(clap::Command::new("validator"));
+        let ChallengeSettings { base_prompt, question_prompt, .. } = ChallengeSettings::default();
+        for (option, prompt) in [("base_prompt", base_prompt), ("question_prompt", question_prompt)]
+        {
+            let argument =
+                command.get_arguments().find(|argument| argument.get_id() == option).unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            assert!(help.ends_with(&format!("[default: \"{prompt}\"]")), "{help}");
+        }
+    }
 }

@@ -2,6 +2,8 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
+use tempfile::TempDir;
+
 use super::*;
 
 fn key(byte: u8) -> Hotkey {
@@ -17,9 +19,20 @@ fn results(block: u32, rewards: &[(u8, f64)], registered: &[u8]) -> StepResults 
     let began = UNIX_EPOCH + Duration::from_secs(u64::from(block));
     StepResults {
         step: CompletedStep { block: BlockNumber::new(block), began },
+        request: request(block),
         rewards: scores(rewards),
-        registered: registered.iter().map(|byte| key(*byte)).collect(),
+        registered: registered.iter().map(|byte| (key(*byte), Uid(u16::from(*byte)))).collect(),
     }
+}
+
+/// Returns the hash of the request of the step at a block.
+fn request(block: u32) -> RequestHash {
+    RequestHash::from_bytes([block as u8; 32])
+}
+
+/// Opens the scores of subnet 7 in a directory.
+async fn open(directory: &TempDir) -> Scores {
+    Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap()
 }
 
 /// Averaging with this alpha, which keeps scores of absent hotkeys for 10 blocks.
@@ -109,15 +122,237 @@ async fn scores_survive_a_restart_and_belong_to_their_subnet() {
 
 #[tokio::test]
 async fn database_of_an_older_version_keeps_its_scores() {
+    for version in 1..MIGRATIONS.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("scores.sqlite");
+        let old = Database::sqlite(&file, &migrations(&MIGRATIONS[..version])).await.unwrap();
+        let insert = statement("INSERT INTO scores (netuid, hotkey, score) VALUES (7, $1, 0.5)");
+        insert.bind(key(1).to_string()).execute(&old).await.unwrap();
+        old.close().await;
+        let error = Scores::open_read_only(&file, NetUid(7)).await.unwrap_err();
+        assert!(
+            matches!(error, ScoresError::Database(DatabaseError::Schema { .. })),
+            "{version}: {error}"
+        );
+        let migrated = open(&directory).await;
+        assert_eq!(migrated.read().await.unwrap(), scores(&[(1, 0.5)]));
+        assert_eq!(migrated.last_step().await.unwrap(), None);
+        // The score of before is the beginning of the record.
+        migrated.update(&results(9, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
+        let explanation = migrated.explain(&key(1)).await.unwrap().unwrap();
+        assert_eq!((explanation.initial_score(), explanation.score), (0.5, 0.75));
+        assert!(explanation.is_consistent());
+    }
+}
+
+/// Returns blocks, rewards and new scores of an explanation.
+fn moves(explanation: &Explanation) -> Vec<(u32, f64, f64)> {
+    let rewards = explanation.rewards.iter();
+    rewards
+        .map(|(step, reward)| (step.completed.block.get(), reward.reward, reward.score_after))
+        .collect()
+}
+
+#[tokio::test]
+async fn score_is_explained_by_the_recorded_rewards() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("scores.sqlite");
-    let old = Database::sqlite(&file, &migrations(&MIGRATIONS[..1])).await.unwrap();
-    let insert = statement("INSERT INTO scores (netuid, hotkey, score) VALUES (7, $1, 0.5)");
-    insert.bind(key(1).to_string()).execute(&old).await.unwrap();
-    old.close().await;
-    let migrated = Scores::open(&file, NetUid(7)).await.unwrap();
-    assert_eq!(migrated.read().await.unwrap(), scores(&[(1, 0.5)]));
-    assert_eq!(migrated.last_step().await.unwrap(), None);
+    let file = open(&directory).await;
+    for (block, rewards) in
+        [(1, &[(1, 1.0), (2, 0.0)][..]), (2, &[(2, 1.0)]), (3, &[(1, 0.0), (3, 1.0)])]
+    {
+        file.update(&results(block, rewards, &[1, 2]), averaging(0.5)).await.unwrap();
+    }
+    let reader =
+        Scores::open_read_only(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
+    let explanation = reader.explain(&key(1)).await.unwrap().unwrap();
+    assert_eq!(moves(&explanation), [(1, 1.0, 0.5), (3, 0.0, 0.25)]);
+    assert_eq!(
+        (explanation.score, explanation.recomputed_score(), explanation.initial_score()),
+        (0.25, 0.25, 0.0)
+    );
+    assert_eq!((explanation.contributions(), explanation.remainder()), (vec![0.25, 0.0], 0.0));
+    assert!(explanation.is_consistent());
+    let (step, reward) = explanation.rewards[1];
+    let third = results(3, &[], &[]).step;
+    assert_eq!(step, RecordedStep { number: 3, completed: third, alpha: 0.5, request: request(3) });
+    assert_eq!((reward.hotkey, reward.uid, reward.score_before), (key(1), Uid(1), 0.5));
+    // Hotkey 3 is not registered, and the subnet has no uid 9.
+    assert_eq!(reader.explain(&key(3)).await.unwrap(), None);
+    assert_eq!(reader.hotkey_of(Uid(2)).await.unwrap(), Some(key(2)));
+    assert_eq!(reader.hotkey_of(Uid(9)).await.unwrap(), None);
+    let other =
+        Scores::open_read_only(&directory.path().join("scores.sqlite"), NetUid(8)).await.unwrap();
+    assert_eq!(other.explain(&key(1)).await.unwrap(), None);
+    assert!(
+        Scores::open_read_only(&directory.path().join("none.sqlite"), NetUid(7)).await.is_err()
+    );
+}
+
+/// Columns: change of the database · whether the score still follows from the record
+#[tokio::test]
+async fn changed_score_or_record_is_inconsistent() {
+    for (change, is_consistent) in [
+        ("UPDATE scores SET score = 0.75 WHERE netuid = 7", true),
+        ("UPDATE scores SET score = 0.8", false),
+        ("UPDATE rewards SET reward = 0.9 WHERE step = 1", false),
+        ("UPDATE rewards SET score_before = 0.4 WHERE step = 2", false),
+        ("UPDATE rewards SET score_after = 0.6 WHERE step = 1", false),
+        ("UPDATE steps SET alpha = 0.4 WHERE number = 2", false),
+        ("DELETE FROM rewards WHERE step = 2", false),
+        // What is before the record cannot be recomputed.
+        ("DELETE FROM rewards WHERE step = 1", true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = open(&directory).await;
+        for block in [1, 2] {
+            file.update(&results(block, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
+        }
+        statement(change).execute(&file.database).await.unwrap();
+        let explanation = file.explain(&key(1)).await.unwrap().unwrap();
+        assert_eq!(explanation.is_consistent(), is_consistent, "{change}: {explanation:?}");
+        let (parts, score) = (explanation.contributions(), explanation.recomputed_score());
+        let sum = parts.iter().fold(explanation.remainder(), |sum, part| sum + part);
+        assert!((sum - score).abs() < 1e-12, "{change}: {explanation:?}");
+    }
+}
+
+#[tokio::test]
+async fn record_has_the_newest_steps_and_no_deleted_scores() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = open(&directory).await;
+    file.update(&results(1, &[(1, 1.0), (2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
+    // The score of hotkey 2 is deleted; it comes back as a new miner.
+    for (block, present) in [(2, &[1][..]), (12, &[1])] {
+        file.update(&results(block, &[(1, 1.0)], present), averaging(0.5)).await.unwrap();
+    }
+    assert_eq!(file.explain(&key(2)).await.unwrap(), None);
+    file.update(&results(13, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
+    assert_eq!(moves(&file.explain(&key(2)).await.unwrap().unwrap()), [(13, 1.0, 0.5)]);
+    // As if there had been more steps after the first one.
+    for change in [
+        "UPDATE steps SET number = number + 998 WHERE number > 1",
+        "UPDATE rewards SET step = step + 998 WHERE step > 1",
+    ] {
+        statement(change).execute(&file.database).await.unwrap();
+    }
+    file.update(&results(14, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
+    let export = file.export().await.unwrap();
+    let numbers: Vec<u64> = export.steps.iter().map(|(step, _)| step.number).collect();
+    assert_eq!(numbers, [1_000, 1_001, 1_002, 1_003], "the first step is no longer recorded");
+    let explanation = file.explain(&key(1)).await.unwrap().unwrap();
+    assert_eq!(moves(&explanation), [(2, 1.0, 0.75), (12, 1.0, 0.875)]);
+    assert_eq!((explanation.initial_score(), explanation.is_consistent()), (0.5, true));
+}
+
+/// Returns an export as a file.
+fn written(export: &ScoresExport) -> String {
+    let mut bytes = Vec::new();
+    export.write(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn imported_scores_are_the_exported_ones() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, target) = (open(&one).await, open(&other).await);
+    // Numbers whose shortest decimal form has all digits.
+    for (block, reward) in (1..30).zip([0.1, 1.0 / 3.0, 0.7, 1e-17].into_iter().cycle()) {
+        file.update(&results(block, &[(1, reward), (2, 0.0)], &[1, 2]), averaging(0.1))
+            .await
+            .unwrap();
+    }
+    file.update(&results(30, &[], &[1]), averaging(0.1)).await.unwrap();
+    let export = file.export().await.unwrap();
+    assert_eq!((export.scores(), export.steps(), export.netuid()), (2, 30, NetUid(7)));
+    let parsed = ScoresExport::parse(&written(&export)).unwrap();
+    assert_eq!(parsed, export);
+    target.import(&parsed).await.unwrap();
+    assert_eq!(target.export().await.unwrap(), export);
+    // Both continue alike, and the same file can be imported again.
+    target.import(&parsed).await.unwrap();
+    let next = results(31, &[(1, 0.5)], &[1]);
+    let updated = [&file, &target].map(|scores| scores.update(&next, averaging(0.1)));
+    let [one, other] = updated;
+    assert_eq!(one.await.unwrap(), other.await.unwrap());
+    assert_eq!(target.export().await.unwrap(), file.export().await.unwrap());
+}
+
+#[tokio::test]
+async fn newer_scores_and_those_of_other_subnets_are_not_replaced() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, target) = (open(&one).await, open(&other).await);
+    let empty = file.export().await.unwrap();
+    file.update(&results(20, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
+    target.update(&results(21, &[(2, 1.0)], &[2]), averaging(0.5)).await.unwrap();
+    let before = target.export().await.unwrap();
+    for older in [empty, file.export().await.unwrap()] {
+        let error = target.import(&older).await.unwrap_err();
+        assert!(matches!(error, ScoresError::Newer { block } if block.get() == 21), "{error}");
+    }
+    let of_other = Scores::open(&one.path().join("scores.sqlite"), NetUid(8)).await.unwrap();
+    let error = target.import(&of_other.export().await.unwrap()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the scores are those of subnet 8, expected 7");
+    assert_eq!(target.export().await.unwrap(), before);
+    file.import(&before).await.unwrap();
+    assert_eq!(file.export().await.unwrap(), before);
+}
+
+/// Columns: text of the file · its replacement · error
+#[tokio::test]
+async fn changed_or_incomplete_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = open(&directory).await;
+    for block in [1, 2] {
+        file.update(&results(block, &[(1, 1.0), (2, 0.5)], &[1, 2]), averaging(0.5)).await.unwrap();
+    }
+    let text = written(&file.export().await.unwrap());
+    assert!(ScoresExport::parse(&text).is_ok(), "{text}");
+    let score = |number: &str| format!("\"score\":{number},\"absent_since\":null");
+    for (from, to, expected) in [
+        (
+            r#""version":1"#,
+            r#""version":2"#,
+            "the file has version 2 instead of 1; hint: update the program",
+        ),
+        (r#""version":1"#, r#""version":1,"other":2"#, "line 1 is malformed"),
+        (score("0.75").as_str(), score("0.5").as_str(), "does not follow from the recorded steps"),
+        (score("0.75").as_str(), score("1.5").as_str(), "line 2: a score is not within 0 and 1"),
+        (score("0.75").as_str(), score("NaN").as_str(), "line 2 is malformed"),
+        (score("0.75").as_str(), score("1e999").as_str(), "line 2: a score is not within 0 and 1"),
+        (
+            r#""number":2"#,
+            r#""number":1"#,
+            "line 5: the steps are not in the order of their numbers",
+        ),
+        (
+            r#""number":1"#,
+            r#""number":0"#,
+            "line 4: the steps are not in the order of their numbers",
+        ),
+        (r#""alpha":0.5"#, r#""alpha":-0.5"#, "line 4: a number of the step is not within 0 and 1"),
+        (r#""reward":1.0"#, r#""reward":0.9"#, "does not follow from the recorded steps"),
+        (r#""uid":2"#, r#""uid":70000"#, "line 4 is malformed"),
+        (
+            "{\"end\":{\"scores\":2,\"steps\":2}}\n",
+            "",
+            "the file is incomplete: it has 2 scores, 2 steps",
+        ),
+        (r#""steps":2"#, r#""steps":3"#, "the file is incomplete: it has 2 scores, 2 steps"),
+        (text.as_str(), "", "the file is incomplete: it has 0 scores, 0 steps"),
+        (text.as_str(), "\u{0}", "line 1 is malformed"),
+        (
+            text.as_str(),
+            r#"{"end":{"scores":0,"steps":0}}"#,
+            "line 1: expected the line of the subnet",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}: {text}");
+        let error = ScoresExport::parse(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{from} {to}: {error}");
+    }
+    let twice = format!("{text}{text}");
+    let error = ScoresExport::parse(&twice).unwrap_err().to_string();
+    assert_eq!(error, "line 7: there is a line after the last one");
 }
 
 /// Runs an update, dropped when it is polled more often than `polls`. Returns whether it completed.
@@ -157,6 +392,13 @@ async fn interrupted_update_is_atomic() {
             found == changed || (found == unchanged && !is_complete),
             "after {polls} polls: {found:?}"
         );
+        let explanation = file.explain(&key(1)).await.unwrap().unwrap();
+        assert!(explanation.is_consistent(), "after {polls} polls: {explanation:?}");
+        assert_eq!(
+            explanation.rewards.len(),
+            if found == changed { 2 } else { 1 },
+            "after {polls} polls"
+        );
         interruptions += usize::from(found == unchanged);
         if is_complete {
             break;
@@ -179,4 +421,5 @@ async fn failed_update_changes_no_score() {
         (file.read().await.unwrap(), file.last_step().await.unwrap()),
         (before, Some(step.step))
     );
+    assert_eq!(file.export().await.unwrap().steps(), 1);
 }

@@ -12,6 +12,7 @@ use taonet_wire::SignedClient;
 use super::{BoxError, Challenge, ValidatorSettings};
 use crate::measures;
 use crate::query::{QueryError, Reply, common_failure, query};
+use crate::request_hash::RequestHash;
 use crate::scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
 
 /// Minimum pause between two steps, also after an error.
@@ -169,12 +170,13 @@ impl<C: Challenge> Steps<C> {
         let of_queried = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
             step: CompletedStep { block, began },
+            request: RequestHash::of(&request).map_err(QueryError::from)?,
             rewards: unavailable
                 .into_iter()
                 .map(|hotkey| (hotkey, 0.0))
                 .chain(of_queried)
                 .collect(),
-            registered: neurons.list.iter().map(|neuron| neuron.hotkey).collect(),
+            registered: neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid)).collect(),
         };
         let averaging = Averaging { alpha: settings.alpha, absence: settings.absence };
         let scores = self.scores.update(&results, averaging).await?;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::*;
 use crate::query::query;
+use crate::request_hash::RequestHash;
 use crate::scores::{Averaging, CompletedStep, StepResults};
 use crate::testing::{NETUID, SumRequest, chain, entry, key, listen, neuron};
 
@@ -115,8 +116,9 @@ impl Challenge for Blocking {
 async fn write_state(directory: &Path, miner: Hotkey) {
     let results = StepResults {
         step: CompletedStep { block: BlockNumber::new(10), began: UNIX_EPOCH },
+        request: RequestHash::from_bytes([0; 32]),
         rewards: BTreeMap::from([(miner, 1.0)]),
-        registered: BTreeSet::from([miner]),
+        registered: BTreeMap::from([(miner, Uid(0))]),
     };
     let scores = Scores::open(&directory.join("scores.sqlite"), NETUID).await.unwrap();
     scores.update(&results, Averaging { alpha: 1.0, absence: 100 }).await.unwrap();

@@ -89,6 +89,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::request_hash::RequestHash;
     use crate::scores::{Averaging, CompletedStep, StepResults};
 
     fn key(byte: u8) -> Hotkey {
@@ -113,8 +114,12 @@ mod tests {
     async fn step(scores: &Scores, block: u32, rewards: &[(u8, f64)]) {
         let results = StepResults {
             step: CompletedStep { block: BlockNumber::new(block), began: UNIX_EPOCH },
+            request: RequestHash::from_bytes([0; 32]),
             rewards: rewards.iter().map(|(byte, reward)| (key(*byte), *reward)).collect(),
-            registered: rewards.iter().map(|(byte, _)| key(*byte)).collect(),
+            registered: rewards
+                .iter()
+                .map(|(byte, _)| (key(*byte), Uid(u16::from(*byte))))
+                .collect(),
         };
         scores.update(&results, Averaging { alpha: 1.0, absence: 100 }).await.unwrap();
     }

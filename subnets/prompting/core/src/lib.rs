@@ -52,8 +52,8 @@ pub use gate::{Gate, GateError, GateSettings};
 pub use history::{Event, EventReward, compute_weights};
 pub use losses::NextTokenLosses;
 pub use rewards::{
-    Blend, Completion, Diversity, Length, Likelihood, Originality, Prompt, Relevance, Repetition,
-    Reward, RewardModel, Speed,
+    Blend, BlendWeights, Completion, Diversity, Length, Likelihood, Originality, Prompt, Relevance,
+    Repetition, Reward, RewardModel, Speed,
 };
 pub use shapley::{MAX_EXACT, Synergy, shapley_values, synergies};
 pub use softmax::{normalised_rewards, softmax};

@@ -5,7 +5,7 @@ mod embeddings;
 mod likelihood;
 mod text;
 
-pub use blend::{Blend, Reward};
+pub use blend::{Blend, BlendWeights, Reward};
 pub use embeddings::{Diversity, Relevance};
 pub use likelihood::Likelihood;
 pub use text::{Length, Originality, Repetition};

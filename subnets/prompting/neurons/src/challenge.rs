@@ -5,7 +5,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use taonet_kit::{BoxError, Challenge, MinerEntry, Neuron, Reply, Select};
+use taonet_kit::{BoxError, Challenge, MinerEntry, Neuron, Reply, RequestHash, Select};
 use taonet_lm::Message;
 use taonet_primitives::{Hotkey, with_causes};
 use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
@@ -223,7 +223,9 @@ fn recorded(
             }
         };
     let question = request.messages.last().map(|message| shortened(message)).unwrap_or_default();
-    StepRecord { question, seed: None, answers: rows.map(answer).collect() }
+    // The request was sent, so it can be serialised.
+    let hash = RequestHash::of(request).ok();
+    StepRecord { question, request: hash, seed: None, answers: rows.map(answer).collect() }
 }
 
 /// Returns the conversation of a step: about `question`, or else about an item that is drawn from

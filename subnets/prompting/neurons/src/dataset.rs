@@ -31,6 +31,15 @@ pub enum DatasetError {
     /// A file of the dataset cannot be used.
     #[error(transparent)]
     File(#[from] LinesError),
+    /// The file is a Parquet file.
+    #[error(
+        "{path} is a Parquet file, which is not supported; hint: convert it to JSON lines with the field `question` or \
+         `text`"
+    )]
+    Parquet {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// The dataset has no questions and no passages.
     #[error(
         "{path} has no questions; hint: use .jsonl files with the field `question` or `text`, or .txt and .md files with \
@@ -80,6 +89,9 @@ impl Dataset {
         for file in
             files(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })?
         {
+            if has_suffix(&file, &["parquet"]) {
+                return Err(DatasetError::Parquet { path: file });
+            }
             let text = read_text(&file)?;
             if has_suffix(&file, &["jsonl"]) {
                 items.extend(parse_lines::<Line>(&file, &text)?.into_iter().filter_map(Line::item));
@@ -222,6 +234,9 @@ mod tests {
             }
         }
         assert!(matches!(Dataset::open(Path::new("/no/such/file")), Err(DatasetError::File(_))));
+        let files = directory(&[("a.parquet", b"PAR1")]);
+        let error = Dataset::open(&files.path().join("a.parquet")).unwrap_err();
+        assert!(matches!(error, DatasetError::Parquet { .. }), "{error}");
         let files = directory(&[("a.jsonl", b"\"Who?\"")]);
         let error = Dataset::open(files.path()).unwrap_err();
         assert!(with_causes(&error).contains("expected a JSON object"), "{}", with_causes(&error));

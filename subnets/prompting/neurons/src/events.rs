@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use taonet_kit::RequestHash;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_core::{Event, EventReward};
 
@@ -24,6 +25,10 @@ const RECORDED: usize = 500;
 pub struct StepRecord {
     /// The last message of the conversation, or the last text, shortened.
     pub question: String,
+    /// Hash of the request, by which the kit's record of the scores refers to the step; `None` in
+    /// logs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestHash>,
     /// Seed of sampled Shapley values, in steps that reward with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -94,7 +99,7 @@ impl EventLog {
     /// Appends a step. A large log is renamed to `events.old.jsonl` before.
     pub(crate) fn append(&self, record: &StepRecord) -> io::Result<()> {
         if self.path.metadata().is_ok_and(|metadata| metadata.len() >= ROTATED) {
-            std::fs::rename(&self.path, self.path.with_extension("old.jsonl"))?;
+            std::fs::rename(&self.path, self.renamed())?;
         }
         // The line break comes first: a line that a killed process left incomplete does not spoil
         // the next one.
@@ -108,15 +113,28 @@ impl EventLog {
     /// # Errors
     /// [`LinesError`] when the file cannot be read.
     pub fn read(&self) -> Result<Vec<StepRecord>, LinesError> {
-        if !self.path.exists() {
-            return Ok(Vec::new());
-        }
-        // Bytes instead of text: an incomplete line can end within a character.
-        let bytes = read_bytes(&self.path)?;
-        Ok(bytes
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect())
+        steps_in(&self.path, Some)
+    }
+
+    /// Reads the steps that asked a miner, each with the reply of this miner only, the oldest
+    /// first; also those of the renamed log. Lines that a killed process left incomplete are
+    /// skipped.
+    ///
+    /// # Errors
+    /// [`LinesError`] when a file cannot be read.
+    pub fn of_miner(&self, hotkey: &Hotkey) -> Result<Vec<StepRecord>, LinesError> {
+        let of_miner = |mut record: StepRecord| {
+            record.answers.retain(|answer| answer.hotkey == *hotkey);
+            (!record.answers.is_empty()).then_some(record)
+        };
+        let mut records = steps_in(&self.renamed(), of_miner)?;
+        records.extend(steps_in(&self.path, of_miner)?);
+        Ok(records)
+    }
+
+    /// Returns the path of a log that was too large.
+    fn renamed(&self) -> PathBuf {
+        self.path.with_extension("old.jsonl")
     }
 
     /// Reads the newest steps of the log, at most `most` and those in its last 4 MiB. Lines that a
@@ -145,6 +163,23 @@ impl EventLog {
     }
 }
 
+/// Reads the steps of a log that `select` returns; none if there is no log.
+fn steps_in(
+    path: &Path,
+    select: impl Fn(StepRecord) -> Option<StepRecord>,
+) -> Result<Vec<StepRecord>, LinesError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    // Bytes instead of text: an incomplete line can end within a character.
+    let bytes = read_bytes(path)?;
+    let lines = bytes.split(|byte| *byte == b'\n');
+    Ok(lines
+        .filter_map(|line| serde_json::from_slice::<StepRecord>(line).ok())
+        .filter_map(select)
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,7 +195,12 @@ mod tests {
             error: None,
             seconds: 0.25,
         };
-        StepRecord { question: question.to_owned(), seed: Some(u64::MAX), answers: vec![answer] }
+        StepRecord {
+            question: question.to_owned(),
+            request: None,
+            seed: Some(u64::MAX),
+            answers: vec![answer],
+        }
     }
 
     #[test]
@@ -202,5 +242,24 @@ mod tests {
         log.append(&record("new")).unwrap();
         assert_eq!(log.read().unwrap(), [record("new")]);
         assert_eq!(directory.path().join("events.old.jsonl").metadata().unwrap().len(), ROTATED);
+    }
+
+    #[test]
+    fn steps_of_a_miner_are_those_of_both_logs() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = EventLog::in_directory(directory.path());
+        let (miner, other) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
+        assert!(log.of_miner(&miner).unwrap().is_empty());
+        log.append(&record("old")).unwrap();
+        std::fs::rename(&log.path, log.renamed()).unwrap();
+        let mut of_both = record("both");
+        of_both.answers.push(AnswerRecord { hotkey: other, ..of_both.answers[0].clone() });
+        let of_other = StepRecord { answers: of_both.answers[1..].to_vec(), ..record("other") };
+        for step in [&of_both, &of_other, &record("new")] {
+            log.append(step).unwrap();
+        }
+        assert_eq!(log.of_miner(&miner).unwrap(), [record("old"), record("both"), record("new")]);
+        let questions = log.of_miner(&other).unwrap().into_iter().map(|step| step.question);
+        assert_eq!(questions.collect::<Vec<_>>(), ["both", "other"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taonet_kit::Reply;
 use taonet_lm::{LanguageModel, Message, ModelError};
-use taonet_prompting_core::{Blend, Completion, Prompt, Reward};
+use taonet_prompting_core::{Blend, BlendWeights, Completion, Prompt, Reward};
 use taonet_speech::{EmbedError, SentenceEmbedder};
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -77,8 +77,15 @@ pub(crate) struct Judged {
 impl Judge {
     /// Creates a judge. Without a language model, likelihood is no part of the rewards.
     pub fn new(embedder: Arc<dyn SentenceEmbedder>, model: Option<Arc<LanguageModel>>) -> Self {
-        let blend = Blend::standard(model.is_some());
+        let blend = Blend::standard(BlendWeights::default(), model.is_some());
         Self { embedder, model, blend }
+    }
+
+    /// Sets the weights of the reward models.
+    #[must_use]
+    pub fn with_weights(self, weights: BlendWeights) -> Self {
+        let blend = Blend::standard(weights, self.model.is_some());
+        Self { blend, ..self }
     }
 
     /// Returns the fingerprint of the embedding model.

@@ -55,16 +55,18 @@
 //!   in the dataset and the question that the miners have asked. A gate of another embedding model
 //!   is refused.
 //! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of
-//!   their rewards, from which the weights can be recomputed.
+//!   their rewards, from which the weights can be recomputed. [`explained`] finds the completions
+//!   behind the score of a miner, which the kit explains by its rewards.
 //!
 //! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come
-//! from files of the validator's own. The crate downloads nothing and has no commands. Validators
-//! ask for complete responses only.
+//! from files of the validator's own, or from a URL whose content is known by its SHA-256 or its
+//! IPFS CID ([`RemoteFile`]). The crate downloads nothing else and has no commands. Validators ask
+//! for complete responses only.
 //!
 //! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language
-//! models), `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`,
-//! `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-prompting-dashboard`,
-//! `tao prompting` and `tao prompt`.
+//! models), `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API, downloads),
+//! `taonet-wire`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
+//! `taonet-prompting-dashboard`, `tao prompting` and `tao prompt`.
 
 mod ask;
 mod bounded;
@@ -74,12 +76,14 @@ mod completer;
 mod dataset;
 mod embedder;
 mod events;
+mod explain;
 mod gate_file;
 mod judge;
 mod lines;
 mod next_token_challenge;
 mod next_tokens;
 mod protocol;
+mod remote;
 
 pub use ask::{AskError, MinerAnswer, ask, ask_streaming, client, rewarded};
 pub use canned::CannedAnswers;
@@ -88,9 +92,11 @@ pub use completer::{CompleteError, Completer, miner};
 pub use dataset::{Dataset, DatasetError, Item};
 pub use embedder::HashedWords;
 pub use events::{AnswerRecord, EventLog, LatestSteps, StepRecord};
+pub use explain::{ExplainedReward, explained};
 pub use gate_file::{GateFile, GateFileError};
 pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;
 pub use next_token_challenge::{NextTokenChallenge, NextTokenError};
 pub use next_tokens::NextTokens;
 pub use protocol::{Prompting, StreamPrompting, query_limits};
+pub use remote::{CidError, RemoteError, RemoteFile};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use taonet_primitives::bytes_without_bom;
 
 /// Maximum size of a file in bytes.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 /// Why a file of text or of JSON lines cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use taonet_kit::{BoxError, Challenge, MinerEntry, Reply};
+use taonet_kit::{BoxError, Challenge, MinerEntry, Reply, RequestHash};
 use taonet_lm::{LanguageModel, ModelError};
 use taonet_prompting_core::{Contribution, Draws, NextTokenLosses, contributions};
 use tokio::task::spawn_blocking;
@@ -125,7 +125,9 @@ impl Challenge for NextTokenChallenge {
             .collect();
         let shares = answers.iter().map(|answer| answer.share).collect();
         let question = request.texts.last().map(|text| shortened(text)).unwrap_or_default();
-        let record = StepRecord { question, seed: Some(seed), answers };
+        // The request was sent, so it can be serialised.
+        let hash = RequestHash::of(request).ok();
+        let record = StepRecord { question, request: hash, seed: Some(seed), answers };
         spawn_blocking(move || events.append(&record)).await??;
         Ok(shares)
     }

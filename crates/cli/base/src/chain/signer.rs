@@ -206,34 +206,39 @@ pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Res
 }
 
 /// Like [`check_development`], for a key that is opened before its command connects, if it connects
-/// at all. If no node responds at an address of this machine, the key is accepted: miners,
-/// validators and gateways ask again when they connect.
+/// at all. See [`ask_development`].
 pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
     if network.genesis().is_some() {
         return Err(not_development(network));
     }
-    let ask = async {
-        match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
-            Ok(Ok(chain)) => check_development(&chain, network).await,
-            Ok(Err(ChainError::Unreachable { .. })) | Err(_) if is_on_this_machine(network) => {
-                tracing::info!(%network, "no node responds, so a development key is accepted without asking the chain");
-                Ok(())
-            }
-            Ok(Err(error)) => Err(failed(error)),
-            Err(_) => {
-                let text = format!(
-                    "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check \
-                     --network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"
-                );
-                Err(Classified::error(Failure::Network, text))
-            }
-        }
-    };
     // Callers can be in an asynchronous runtime, in which another one cannot block.
     let runtime =
         Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
-    let asked = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(ask)).join());
+    let asked = std::thread::scope(|scope| {
+        scope.spawn(|| runtime.block_on(ask_development(network))).join()
+    });
     asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
+}
+
+/// Connects to a chain that its command does not need, to ask whether it is a development chain. If
+/// no node responds at an address of this machine, the key is accepted: miners, validators and
+/// gateways ask again when they connect.
+pub(crate) async fn ask_development(network: &Network) -> anyhow::Result<()> {
+    match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
+        Ok(Ok(chain)) => check_development(&chain, network).await,
+        Ok(Err(ChainError::Unreachable { .. })) | Err(_) if is_on_this_machine(network) => {
+            tracing::info!(%network, "no node responds, so a development key is accepted without asking the chain");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => {
+            let text = format!(
+                "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check \
+                 --network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"
+            );
+            Err(Classified::error(Failure::Network, text))
+        }
+    }
 }
 
 /// Creates the error for a development key on another chain than a development chain.

@@ -8,6 +8,7 @@ use taonet_ledger::{Ledger, Submitter};
 use taonet_neuron::AddressPolicy;
 use taonet_validator::LocalWeights;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::testing::{NETUID, SumRequest, chain, client, key, listen, neuron};
@@ -78,12 +79,12 @@ impl World {
 
     /// Returns the steps of a validator whose chain is at a block, and whose newest reward counts a
     /// half.
-    async fn steps(
+    async fn steps<C: Challenge>(
         &self,
-        challenge: Behaviour,
+        challenge: C,
         block: u32,
         neurons: Vec<ChainNeuron>,
-    ) -> Steps<Behaviour> {
+    ) -> Steps<C> {
         let chain = Arc::new(chain(block, neurons));
         // Each start has a ledger of its own: a ledger is locked for some time after a stop.
         let number = STARTS.fetch_add(1, Ordering::Relaxed);
@@ -137,8 +138,9 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
     // Rewards for all, so that all have scores.
     let everybody = StepResults {
         step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH },
+        request: RequestHash::from_bytes([0; 32]),
         rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
-        registered: all.map(|uri| key(uri).hotkey()).into(),
+        registered: (0..).map(Uid).zip(all).map(|(uid, uri)| (key(uri).hotkey(), uid)).collect(),
     };
     world.scores.update(&everybody, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
     assert_eq!(world.scores_of(all).await, [Some(0.5); 5]);
@@ -221,6 +223,106 @@ async fn failure_of_the_challenge_changes_no_score() {
     }
 }
 
+/// Part of a step in which a challenge or its miner hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Request,
+    Query,
+    Rewards,
+}
+
+/// A challenge that notifies the test of a part of the step, and hangs in it.
+struct Hanging {
+    part: Part,
+    reached: Arc<Notify>,
+}
+
+impl Hanging {
+    async fn reach(&self, part: Part) {
+        if self.part == part {
+            self.reached.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Challenge for Hanging {
+    type Request = SumRequest;
+
+    async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
+        self.reach(Part::Request).await;
+        Ok(SumRequest::ONE_AND_TWO)
+    }
+
+    async fn rewards(
+        &self,
+        _: &SumRequest,
+        replies: &[Reply<SumRequest>],
+    ) -> Result<Vec<f64>, BoxError> {
+        self.reach(Part::Rewards).await;
+        Ok(vec![1.0; replies.len()])
+    }
+}
+
+/// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` has the rest of
+/// a step.
+#[tokio::test]
+async fn step_that_a_stop_interrupts_is_made_again_and_counts_once() {
+    for part in [Part::Request, Part::Query, Part::Rewards] {
+        let (world, reached) = (World::new().await, Arc::new(Notify::new()));
+        let asked = Arc::clone(&reached);
+        let hanging = Router::new().fallback(move || {
+            let asked = Arc::clone(&asked);
+            async move {
+                asked.notify_one();
+                std::future::pending::<()>().await;
+            }
+        });
+        let port = if part == Part::Query {
+            Some(listen(hanging).await.port())
+        } else {
+            good_miner().await
+        };
+        let challenge = Hanging { part, reached: Arc::clone(&reached) };
+        let steps = world.steps(challenge, 1, vec![neuron(0, "//miner", port)]).await;
+        tokio::select! {
+            step = steps.step() => panic!("{part:?}: {step:?}"),
+            () = reached.notified() => {}
+        }
+        let scores = world.scores_of(["//miner"]).await;
+        assert_eq!((scores, world.scores.last_step().await.unwrap()), ([None], None), "{part:?}");
+        let neurons = vec![neuron(0, "//miner", good_miner().await)];
+        world.steps(Behaviour::Works, 1, neurons).await.step().await.unwrap();
+        assert_eq!(world.scores_of(["//miner"]).await, [Some(0.5)], "{part:?}");
+        let explanation = world.scores.explain(&key("//miner").hotkey()).await.unwrap().unwrap();
+        assert_eq!(explanation.rewards.len(), 1, "{part:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_miner_of_a_full_subnet_is_queried() {
+    let (world, port) = (World::new().await, good_miner().await);
+    let neurons = (0..256).map(|uid| neuron(uid, &format!("//miner//{uid}"), port)).collect();
+    let mut steps = world.steps(Behaviour::Works, 1, neurons).await;
+    // A busy machine takes a while for all requests.
+    steps.settings.query.deadline = Duration::from_mins(1);
+    let report = steps.step().await.unwrap();
+    assert_eq!(report.rewards, (0..256).map(|uid| (Uid(uid), 1.0)).collect::<Vec<_>>());
+    assert_eq!(report.scores.len(), 256);
+    assert!(report.scores.values().all(|score| (score - 0.5).abs() < 1e-9), "{report:?}");
+}
+
+#[tokio::test]
+async fn step_of_a_subnet_without_neurons_changes_nothing() {
+    let world = World::new().await;
+    let report = world.steps(Behaviour::Works, 1, vec![]).await.step().await.unwrap();
+    assert!(
+        report.rewards.is_empty() && report.scores.is_empty() && !report.is_registered,
+        "{report:?}"
+    );
+    assert_eq!(world.scores.last_step().await.unwrap().unwrap().block.get(), 1);
+}
+
 /// Columns: start of the last step, in seconds before now · pause after a start
 #[tokio::test]
 async fn restart_waits_for_the_rest_of_the_interval() {
@@ -234,8 +336,9 @@ async fn restart_waits_for_the_rest_of_the_interval() {
                 block: BlockNumber::new(1),
                 began: UNIX_EPOCH + Duration::from_secs(NOW - before),
             },
+            request: RequestHash::from_bytes([0; 32]),
             rewards: BTreeMap::new(),
-            registered: [].into(),
+            registered: BTreeMap::new(),
         };
         world.scores.update(&results, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
         assert_eq!(steps.first_pause().await, Duration::from_secs(pause), "{before}");

@@ -12,6 +12,28 @@ pub struct Reward {
     pub parts: Vec<(&'static str, f64)>,
 }
 
+/// Weights of the reward models that a [`Blend`] averages. Only their ratios count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BlendWeights {
+    /// Weight of relevance.
+    pub relevance: f64,
+    /// Weight of the length.
+    pub length: f64,
+    /// Weight of diversity.
+    pub diversity: f64,
+    /// Weight of the likelihood under the validator's language model; without one, it does not
+    /// count.
+    pub likelihood: f64,
+}
+
+impl Default for BlendWeights {
+    /// Returns the weights of the subnet: relevance counts 4, length 2, diversity 1 and likelihood
+    /// 3.
+    fn default() -> Self {
+        Self { relevance: 4.0, length: 2.0, diversity: 1.0, likelihood: 3.0 }
+    }
+}
+
 /// Several reward models as one: the weighted mean of some, multiplied by others. An aspect without
 /// which an answer has no value, such as originality, is a factor.
 #[derive(Default)]
@@ -21,12 +43,16 @@ pub struct Blend {
 }
 
 impl Blend {
-    /// Creates the blend of the subnet: relevance counts 4, length 2, diversity 1 and, if the
-    /// validator has a language model, likelihood 3; originality, repetition and speed are factors.
-    pub fn standard(has_language_model: bool) -> Self {
-        let blend =
-            Self::default().mean(4.0, Relevance).mean(2.0, Length::default()).mean(1.0, Diversity);
-        let blend = if has_language_model { blend.mean(3.0, Likelihood) } else { blend };
+    /// Creates the blend of the subnet: the weighted mean of relevance, length, diversity and, if
+    /// the validator has a language model, likelihood; originality, repetition and speed are
+    /// factors.
+    pub fn standard(weights: BlendWeights, has_language_model: bool) -> Self {
+        let BlendWeights { relevance, length, diversity, likelihood } = weights;
+        let blend = Self::default()
+            .mean(relevance, Relevance)
+            .mean(length, Length::default())
+            .mean(diversity, Diversity);
+        let blend = if has_language_model { blend.mean(likelihood, Likelihood) } else { blend };
         blend.factor(Originality).factor(Repetition).factor(Speed)
     }
 

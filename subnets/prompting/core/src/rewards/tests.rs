@@ -171,7 +171,7 @@ fn standard_blend_prefers_a_sentence_to_a_word_and_gives_the_parrot_nothing() {
         },
         completion(""),
     ];
-    let totals: Vec<f64> = Blend::standard(false)
+    let totals: Vec<f64> = Blend::standard(BlendWeights::default(), false)
         .rewards(&prompt(), &completions)
         .iter()
         .map(|reward| reward.total)
@@ -179,4 +179,32 @@ fn standard_blend_prefers_a_sentence_to_a_word_and_gives_the_parrot_nothing() {
     let [good, short, parrot, slow, silent] = totals[..] else { panic!("five miners") };
     assert!(good > short && good > slow && short > 0.0 && slow > 0.0, "{totals:?}");
     assert!(parrot.abs() < f64::MIN_POSITIVE && silent.abs() < f64::MIN_POSITIVE, "{totals:?}");
+}
+
+/// Columns: weights of relevance, length, diversity and likelihood · whether there is a language
+/// model · reward
+#[test]
+fn weights_of_the_blend_are_ratios() {
+    // Relevance 0.5, length 0.5, diversity 1 and likelihood 0.25.
+    let completion = Completion { logprobs: vec![0.25_f64.ln()], ..at(60.0) };
+    let text = Completion { text: "one two three".to_owned(), ..completion };
+    for (weights, has_language_model, expected) in [
+        ([4.0, 2.0, 1.0, 3.0], false, (4.0 * 0.5 + 2.0 * 0.5 + 1.0) / 7.0),
+        ([4.0, 2.0, 1.0, 3.0], true, (4.0 * 0.5 + 2.0 * 0.5 + 1.0 + 3.0 * 0.25) / 10.0),
+        ([0.0, 0.0, 5.0, 0.0], true, 1.0),
+        ([0.0, 0.0, 0.0, 0.1], true, 0.25),
+        ([0.0, 0.0, 0.0, 0.1], false, 0.0),
+        ([8.0, 0.0, 0.0, 8.0], true, 0.375),
+    ] {
+        let [relevance, length, diversity, likelihood] = weights;
+        let blend = Blend::standard(
+            BlendWeights { relevance, length, diversity, likelihood },
+            has_language_model,
+        );
+        let rewards = blend.rewards(&prompt(), std::slice::from_ref(&text));
+        assert!(
+            (rewards[0].total - expected).abs() < 1e-6,
+            "{weights:?}: {rewards:?}, expected {expected}"
+        );
+    }
 }

@@ -54,7 +54,8 @@ fn write(directory: &Path) {
         ),
     ];
     let record = |(question, answers): (&str, Vec<AnswerRecord>)| {
-        let record = StepRecord { question: question.to_owned(), seed: None, answers };
+        let record =
+            StepRecord { question: question.to_owned(), request: None, seed: None, answers };
         format!("\n{}", serde_json::to_string(&record).unwrap())
     };
     let text: String = steps.into_iter().map(record).collect();

@@ -1,0 +1,125 @@
+//! The `tao prompting state` commands, and the arguments that select a validator's state.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use taonet_cli_base::context::Context;
+use taonet_cli_base::input;
+use taonet_kit::{Scores, ScoresExport};
+use taonet_primitives::{NetUid, counted};
+use taonet_service::{Access, atomic_write_with};
+
+/// The commands of `tao prompting state`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the scores of a validator and the record of its steps to a file
+    Export(FileArgs),
+    /// Replace the scores of a validator and the record of its steps by those in a file
+    Import(FileArgs),
+}
+
+/// Arguments that select a file and a state
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// File of JSON lines
+    file: PathBuf,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// Arguments that select the state of a validator
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// State directory of the validator
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Netuid of the subnet
+    #[arg(long)]
+    netuid: NetUid,
+}
+
+impl StateArgs {
+    pub(crate) fn directory(&self) -> &Path {
+        &self.state
+    }
+
+    /// Returns the path of the scores.
+    fn scores(&self) -> PathBuf {
+        self.state.join("scores.sqlite")
+    }
+
+    /// Opens the scores, which a running validator may be writing.
+    pub(crate) async fn open_read_only(&self) -> anyhow::Result<Scores> {
+        let path = self.scores();
+        anyhow::ensure!(
+            path.is_file(),
+            "{} does not exist\nhint: is --state that of the validator?",
+            path.display()
+        );
+        let scores = Scores::open_read_only(&path, self.netuid).await;
+        scores.with_context(|| format!("cannot open {}", path.display()))
+    }
+}
+
+/// Runs a command of `tao prompting state`.
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Export(args) => write_file(args, context),
+        Command::Import(args) => read_file(args, context),
+    }
+}
+
+fn write_file(args: &FileArgs, context: &Context) -> anyhow::Result<()> {
+    let export =
+        context.block_on(async { Ok(args.state.open_read_only().await?.export().await?) })?;
+    atomic_write_with(&args.file, Access::Owner, |file| export.write(file))?;
+    if context.json {
+        return context.print_json(&document(&export, &args.file));
+    }
+    context.print(&format!("{} in {}", described(&export), args.file.display()))
+}
+
+fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<()> {
+    let text = input::read_text(&args.file)?;
+    let export = ScoresExport::parse(&text)
+        .with_context(|| format!("cannot use {}", args.file.display()))?;
+    let (directory, path) = (args.state.directory(), args.state.scores());
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    context.block_on(async {
+        let scores = Scores::open(&path, args.state.netuid).await;
+        let scores = scores.with_context(|| format!("cannot open {}", path.display()))?;
+        scores
+            .import(&export)
+            .await
+            .with_context(|| format!("cannot replace the scores in {}", path.display()))
+    })?;
+    if context.json {
+        return context.print_json(&document(&export, &args.file));
+    }
+    context.print(&format!("{} from {}", described(&export), args.file.display()))
+}
+
+/// Says what a file has.
+fn described(export: &ScoresExport) -> String {
+    let (scores, steps) =
+        (counted(export.scores(), "score"), counted(export.steps(), "recorded step"));
+    let last = export
+        .last_step()
+        .map(|last| format!(", the last one at block {}", last.block))
+        .unwrap_or_default();
+    format!("{scores} and {steps}{last}")
+}
+
+fn document(export: &ScoresExport, file: &Path) -> Value {
+    json!({
+        "schema": "taonet.prompting-state/1",
+        "file": file.display().to_string(),
+        "netuid": export.netuid(),
+        "scores": export.scores(),
+        "steps": export.steps(),
+        "block": export.last_step().map(|last| last.block),
+    })
+}

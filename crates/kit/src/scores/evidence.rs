@@ -1,0 +1,113 @@
+//! Recorded steps, from which scores can be recomputed.
+
+use taonet_primitives::{Hotkey, Uid};
+
+use super::CompletedStep;
+use crate::request_hash::RequestHash;
+
+/// Largest difference between a score and the recomputed one that is rounding.
+const TOLERANCE: f64 = 1e-9;
+
+/// A step of the record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RecordedStep {
+    /// Number of the step, from 1: each step has the next one, also after a restart.
+    pub number: u64,
+    /// Block and time of the step.
+    pub completed: CompletedStep,
+    /// Share of the newest reward in the averages.
+    pub alpha: f64,
+    /// Hash of the request that the miners got.
+    pub request: RequestHash,
+}
+
+/// What a step has changed for a miner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RecordedReward {
+    /// Hotkey of the miner.
+    pub hotkey: Hotkey,
+    /// Uid of the miner at the block of the step.
+    pub uid: Uid,
+    /// The reward: 0 also for a miner that could not be called.
+    pub reward: f64,
+    /// The score before the step.
+    pub score_before: f64,
+    /// The score after the step.
+    pub score_after: f64,
+}
+
+/// How a miner's score came about: the recorded rewards, from which it can be recomputed.
+///
+/// A step moves a score by `alpha` × (reward − score). So each reward still counts
+/// `alpha` × (1 − `alpha`)^(number of later rewards), and a score is the sum of these contributions
+/// and of what is left of the score before the oldest recorded reward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Hotkey of the miner.
+    pub hotkey: Hotkey,
+    /// The miner's score.
+    pub score: f64,
+    /// The recorded rewards with their steps, the oldest first. Empty if the last reward is no
+    /// longer recorded.
+    pub rewards: Vec<(RecordedStep, RecordedReward)>,
+}
+
+impl Explanation {
+    /// Returns the score before the oldest recorded reward; 0 if all rewards of the miner are
+    /// recorded.
+    pub fn initial_score(&self) -> f64 {
+        self.rewards.first().map_or(self.score, |(_, first)| first.score_before)
+    }
+
+    /// Recomputes the score from the recorded rewards.
+    pub fn recomputed_score(&self) -> f64 {
+        self.rewards.iter().fold(self.initial_score(), |score, (step, reward)| {
+            moved(score, step.alpha, reward.reward)
+        })
+    }
+
+    /// Returns how much each recorded reward contributes to the score, in their order.
+    pub fn contributions(&self) -> Vec<f64> {
+        let mut left = 1.0;
+        let mut contributions: Vec<f64> = self
+            .rewards
+            .iter()
+            .rev()
+            .map(|(step, reward)| {
+                let contribution = left * step.alpha * reward.reward;
+                left *= 1.0 - step.alpha;
+                contribution
+            })
+            .collect();
+        contributions.reverse();
+        contributions
+    }
+
+    /// Returns what is left of [`Self::initial_score`] in the score.
+    pub fn remainder(&self) -> f64 {
+        self.rewards
+            .iter()
+            .fold(self.initial_score(), |score, (step, _)| score * (1.0 - step.alpha))
+    }
+
+    /// Whether the score follows from the record: each step begins with the score that the one
+    /// before has left, moves it as its reward says, and the last one leaves the miner's score.
+    pub fn is_consistent(&self) -> bool {
+        let mut score = self.initial_score();
+        let are_steps_consistent = self.rewards.iter().all(|(step, reward)| {
+            let begins = is_close(reward.score_before, score);
+            score = moved(score, step.alpha, reward.reward);
+            begins && is_close(reward.score_after, score)
+        });
+        are_steps_consistent && is_close(self.score, score)
+    }
+}
+
+/// Moves a score towards a reward.
+pub(super) fn moved(score: f64, alpha: f64, reward: f64) -> f64 {
+    score + alpha * (reward - score)
+}
+
+fn is_close(one: f64, other: f64) -> bool {
+    (one - other).abs() <= TOLERANCE
+}
