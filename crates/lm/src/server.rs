@@ -1,10 +1,12 @@
 //! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
 //! `/v1/models`. An [`Engine`] generates answers concurrently.
 //!
-//! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two
-//! extensions of vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (the
-//! log-probability of each prompt token). The fields `stop`, `tools` and `response_format`, and values of `n` other
-//! than 1, are rejected with an error that names the field.
+//! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`,
+//! streams, and two extensions of vLLM, `continue_final_message` (the last message is an unfinished
+//! turn) and `prompt_logprobs` (the log-probability of each prompt token). Fields that would change
+//! the answer in another way, such as `stop`, `tools`,
+//! `response_format`, `min_tokens` and `structured_outputs`, and values of `n` other than 1, are rejected with an error
+//! that names the field.
 
 mod answer;
 mod embeddings;

@@ -187,6 +187,7 @@ fn tool_input(arguments: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::ChoiceForm;
 
     #[test]
     fn tool_input_is_always_an_object() {
@@ -208,11 +209,13 @@ mod tests {
             id: "msg-1".to_owned(),
             model: "m".to_owned(),
             created: 0,
-            is_chat: true,
+            form: ChoiceForm::Chat,
             wants_logprobs: false,
             wants_usage: false,
             max_tokens: 9,
             choices: 1,
+            prompts: 1,
+            echo: Vec::new(),
         };
         let stop_sequences = vec!["END".to_owned(), "STOP".to_owned()];
         let options = MessageOptions { stop_sequences, wants_reasoning: false };

@@ -20,10 +20,10 @@ use crate::logprobs::no_selection;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
-use crate::request::{MOST_TOKENS, TextRequest};
+use crate::request::{MOST_TOKENS, MOST_TOTAL_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::routes::Inner;
-use crate::usage::{input_tokens, texts_tokens};
+use crate::usage::{PromptTokens, input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
 
@@ -183,10 +183,9 @@ impl Gateway {
         if request.answers > request.choices && self.0.missing_logprobs.has(&request.payload.model, Instant::now()) {
             return Err(no_selection());
         }
-        let input = input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
+        let input = PromptTokens::of(&request).with_images(image_tokens(task, &request.images)?);
         size::check_text(&request)?;
-        let asked = (input, request.max_tokens, request.answers);
-        let bill = self.text_bill(key, task, &mut request.payload, asked).await?;
+        let bill = self.text_bill(key, task, &mut request, input).await?;
         let bill = self.download_images(&mut request, bill).await?;
         let (max_tokens, streams) = (request.payload.max_tokens, request.streams);
         let (prefix, prompt) = protocol.names(endpoint);
@@ -194,16 +193,18 @@ impl Gateway {
             id: format!("{prefix}-{}", bill.request_id()),
             model: request.payload.model.clone(),
             created: today(&self.0.clock).0 / 1_000,
-            is_chat: endpoint == Endpoint::Chat,
+            form: request.form,
             wants_logprobs: request.wants_logprobs,
             wants_usage: request.wants_usage,
             max_tokens,
-            choices: request.choices,
+            choices: request.choices.saturating_mul(request.prompts()),
+            prompts: request.prompts(),
+            echo: request.echo(),
         };
         let began = Instant::now();
         let asked = self.ask(requests_of(key, task, request, max_wait), bill).await;
         let (replies, bill) =
-            asked.map_err(|error| error.or_context(prompt, (input, max_tokens), task.context_length()))?;
+            asked.map_err(|error| error.or_context(prompt, (input.longest, max_tokens), task.context_length()))?;
         if streams {
             let first = began.elapsed();
             self.0.speeds.record(&task.task, first, Instant::now());
@@ -228,45 +229,51 @@ impl Gateway {
         }
     }
 
-    /// Reserves the maximum cost of a number of answers to a text request of `input` tokens. If the buyer has set no
+    /// Reserves the maximum cost of the answers to a text request. If the buyer has set no
     /// `max_tokens`, sets it in the payload.
     async fn text_bill(
         &self,
         key: &ApiKey,
         task: &Task,
-        payload: &mut TextPayload,
-        (input, max_tokens, answers): (u64, Option<u64>, usize),
+        request: &mut TextRequest,
+        input: PromptTokens,
     ) -> Result<Bill, GatewayError> {
         // Each answer is a request of its own to the miners.
-        let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(answers).unwrap_or(u64::MAX));
-        if max_tokens.is_none() {
-            payload.max_tokens = default_max_tokens(task, payload, input);
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let input_tokens = input.total.saturating_mul(count(request.answers));
+        let answers = count(request.all_answers()).max(1);
+        let has_default = request.max_tokens.is_none();
+        if has_default {
+            let tokens = default_max_tokens(task, &request.payload, input.longest);
+            request.payload.max_tokens = tokens.min(MOST_TOTAL_TOKENS / answers).max(request.min_tokens);
         }
         let tariff = Tariff::Text(task.price);
         let mut attempts = 1..BILL_ATTEMPTS;
         let bill = loop {
-            let error = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
+            let most = (input_tokens, request.payload.max_tokens.saturating_mul(answers));
+            let error = match self.bill(key, task, tariff, most).await {
                 Ok(bill) => break bill,
                 Err(error) => error,
             };
             let affordable = match &error {
                 GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. } => {
-                    affordable_tokens(task.price, of_all(input), *credits)
+                    affordable_tokens(task.price, input_tokens, *credits)
                 }
-                GatewayError::TokenRate { left, .. } => left.saturating_sub(of_all(input)),
-                GatewayError::TokenLimit { limit, .. } => u64::from(*limit).saturating_sub(of_all(input)),
+                GatewayError::TokenRate { left, .. } => left.saturating_sub(input_tokens),
+                GatewayError::TokenLimit { limit, .. } => u64::from(*limit).saturating_sub(input_tokens),
                 _ => return Err(error),
             };
-            let affordable = affordable / of_all(1).max(1);
-            if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE || attempts.next().is_none() {
+            let affordable = affordable / answers;
+            let fewest = FEWEST_AFFORDABLE.max(request.min_tokens);
+            if !has_default || affordable < fewest || attempts.next().is_none() {
                 return Err(error);
             }
             // The buyer has not asked for so many tokens.
-            payload.max_tokens = affordable.min(payload.max_tokens);
+            request.payload.max_tokens = affordable.min(request.payload.max_tokens);
         };
         let tokenizer = self.0.tokenizers.of(task).await;
-        let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());
-        Ok(bill.with_meters(std::iter::repeat_with(meter).take(answers).collect()))
+        let meter = || TokenMeter::new(request.payload.max_tokens, tokenizer.clone());
+        Ok(bill.with_meters(std::iter::repeat_with(meter).take(request.all_answers()).collect()))
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
@@ -380,23 +387,30 @@ const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
     seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
 }
 
-/// Returns a request to miners for each answer to a buyer's text request, each with a seed of its own.
+/// Returns a request to miners for each answer to a buyer's text request. The answers to a prompt
+/// have different seeds.
 fn requests_of(key: &ApiKey, task: &Task, request: TextRequest, max_wait: Option<Duration>) -> Vec<Request> {
-    let TextRequest { payload, images, choices, answers, streams, wants_logprobs, cache_key, .. } = request;
+    let TextRequest { payload, further_prompts, images, choices, answers, streams, wants_logprobs, cache_key, .. } =
+        request;
     let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
-    let payload = Payload::from(payload.into_map());
-    let of_answer = |answer| Request {
-        has_images: !images.is_empty(),
-        most_chunks,
-        is_collected: !streams,
-        // The best answers are selected by their log-probabilities.
-        relays_logprobs: wants_logprobs || answers > choices,
-        max_wait,
-        cache_key,
-        ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
-    };
-    (0_u64..).take(answers).map(of_answer).collect()
+    let further: Vec<_> = further_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
+    let mut requests = Vec::new();
+    for payload in std::iter::once(payload).chain(further) {
+        let payload = Payload::from(payload.into_map());
+        let of_answer = |answer| Request {
+            has_images: !images.is_empty(),
+            most_chunks,
+            is_collected: !streams,
+            // The best answers are selected by their log-probabilities.
+            relays_logprobs: wants_logprobs || answers > choices,
+            max_wait,
+            cache_key,
+            ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
+        };
+        requests.extend((0_u64..).take(answers).map(of_answer));
+    }
+    requests
 }
 
 /// Returns a buyer's request for an answer in one chunk.

@@ -217,7 +217,7 @@ fn answer(kind: &str) -> ObjectBuilder {
             ("object", one_of(&[kind])),
             ("created", count()),
             ("model", string()),
-            ("choices", list(any(), 1, 8)),
+            ("choices", list(any(), 1, 128)),
             ("usage", object(usage, []).into()),
         ],
         [],
