@@ -27,12 +27,11 @@ use crate::usage::{PromptTokens, input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
 
-/// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
-/// limit.
-const MAX_DEFAULT_TOKENS: u64 = 4_096;
-/// Minimum of the same number, if the request fills the context: the miner decides whether the answer fits.
+/// Minimum number of tokens of an answer if neither the request nor the task sets a maximum, and
+/// the request fills the context: the miner decides whether the answer fits.
 const MIN_DEFAULT_TOKENS: u64 = 16;
-/// The same number if the length of the model's context is unknown. Tests have as many, so miners must support it.
+/// Maximum number of tokens of an answer if neither the request nor the task sets one, and the
+/// length of the model's context is unknown. Tests have as many, so miners must support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 /// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must suffice, if a request sets no
 /// `max_tokens`.
@@ -359,7 +358,7 @@ impl Gateway {
 }
 
 /// Returns the maximum number of tokens of an answer to a request that sets none: that of the task, otherwise what remains
-/// of the model's context.
+/// of the model's context, as with vLLM.
 fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     if let Some(tokens) = task.default_max_tokens {
         return u64::from(tokens.get()).min(MOST_TOKENS);
@@ -372,7 +371,7 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     // Numbers and code have more tokens than estimated, and chat templates add some to each message.
     let most_input = input.saturating_mul(3) / 2;
     let reserved = most_input.saturating_add(messages.saturating_mul(TEMPLATE_TOKENS)).saturating_add(TEMPLATE_TOKENS);
-    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_DEFAULT_TOKENS)
+    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MOST_TOKENS)
 }
 
 /// Returns the maximum number of output tokens that a number of credits pays for, beside the input.
@@ -444,9 +443,12 @@ mod tests {
         );
         let payload = payload.unwrap().payload;
         assert_eq!(task.context_length(), Some(20_000));
-        for (input, tokens) in [(10, 4_096), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)] {
+        for (input, tokens) in [(10, 19_921), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)] {
             assert_eq!(default_max_tokens(&task, &payload, input), tokens, "{input}");
         }
+        let options = &mut task.orchestrator_server_config.load_model_config;
+        options.insert("max_model_len".to_owned(), json!(131_072));
+        assert_eq!(default_max_tokens(&task, &payload, 10), MOST_TOKENS);
         task.orchestrator_server_config.load_model_config.shift_remove("max_model_len");
         assert_eq!(default_max_tokens(&task, &payload, 10), 2_000);
         task.default_max_tokens = std::num::NonZeroU32::new(99);
