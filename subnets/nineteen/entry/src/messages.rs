@@ -14,7 +14,7 @@ use crate::delivery::{self, Events};
 use crate::items::{Addition, Item, Items};
 use crate::replies::Replies;
 use crate::sse::named_event;
-pub(crate) use error::{is_message_route, translate_error};
+pub(crate) use error::translate_error;
 pub(crate) use request::{MessageOptions, parse, parse_count};
 
 /// Name of the field that holds the arguments of a tool call if they are no JSON object, as in Anthropic's guide to tools.

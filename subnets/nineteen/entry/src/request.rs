@@ -9,11 +9,11 @@ use std::ops::RangeInclusive;
 use rand::Rng as _;
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_openapi::EFFORTS;
 
 use crate::GatewayError;
 use crate::answer::ChoiceForm;
 use crate::vision::{MOST_IMAGES, check_image, is_image};
-pub(crate) use sampling::{FLAGS, TEMPLATE_OVERRIDES};
 
 /// Maximum number of tokens in an answer.
 pub(crate) const MOST_TOKENS: u64 = 32_768;
@@ -26,8 +26,6 @@ const MOST_CHOICES: u64 = 128;
 /// in memory until the last one is complete: those to one request take as much of it as eight of
 /// the longest ones.
 pub(crate) const MOST_TOTAL_TOKENS: u64 = 8 * MOST_TOKENS;
-/// Values of `reasoning_effort`.
-pub(crate) const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
 /// Maximum number of pairs in `metadata`.
 const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.

@@ -15,7 +15,7 @@ use crate::delivery::{self, Events};
 use crate::replies::Replies;
 use crate::sse::named_event;
 use output::Output;
-pub(crate) use request::{Echo, INCLUDED, SUMMARIES, parse};
+pub(crate) use request::{Echo, parse};
 
 /// Returns an answer as one JSON document.
 pub(crate) async fn whole(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {

@@ -1,22 +1,17 @@
 //! Sampling parameters beyond those of every request: OpenAI's and vLLM's.
 
 use serde_json::{Map, Value};
+use taonet_nineteen_openapi::{TEMPLATE_OVERRIDES, VLLM_FLAGS};
 
 use super::{ALL_TOKENS, Fields, MOST_STOPS, integer, is_number_in};
 use crate::GatewayError;
 
 /// Maximum number of token IDs, words or choices in a list.
 const LONGEST_LIST: usize = 4_096;
-/// Options of vLLM that are true or false.
-pub(crate) const FLAGS: [&str; 4] =
-    ["ignore_eos", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens"];
 /// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.
 const GUIDED: &str = "guided_";
 /// Constraints of `structured_outputs` that have such a name, too.
 const FORMER_CONSTRAINTS: [&str; 4] = ["guided_json", "guided_regex", "guided_choice", "guided_grammar"];
-/// Options of a chat template with which vLLM replaces the template or its output. Miners use the
-/// model's own template.
-pub(crate) const TEMPLATE_OVERRIDES: [&str; 2] = ["chat_template", "tokenize"];
 
 impl Fields {
     /// Parses the sampling parameters beyond those of every request, and the stop sequences.
@@ -54,7 +49,7 @@ impl Fields {
 
     /// Passes the parameters on that only vLLM and servers like it have.
     fn vllm_sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
-        for flag in FLAGS {
+        for flag in VLLM_FLAGS {
             self.pass_on(flag, further, "true or false", Value::is_boolean)?;
         }
         self.pass_on("length_penalty", further, "a number in -10..=10", |value| is_number_in(value, -10.0..=10.0))?;

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
+use taonet_nineteen_openapi::{EFFORTS, INCLUDED, INCLUDED_LOGPROBS, SUMMARIES};
 
 use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
-use crate::request::{EFFORTS, Fields, MOST_TOKENS, TextRequest};
+use crate::request::{Fields, MOST_TOKENS, TextRequest};
 use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
 use crate::vision::{check_image, image_part};
 
@@ -16,12 +17,6 @@ const MOST_ITEMS: usize = 1_024;
 const TEXTS: [&str; 2] = ["input_text", "output_text"];
 /// Maximum number of likeliest tokens for each token.
 const MOST_LOGPROBS: u64 = 20;
-/// Value of `include` for the log-probabilities of the answer's tokens.
-const LOGPROBS: &str = "message.output_text.logprobs";
-/// Values of `include`. The output has the reasoning as text, so the encrypted form has no effect.
-pub(crate) const INCLUDED: [&str; 2] = ["reasoning.encrypted_content", LOGPROBS];
-/// Values of `reasoning.summary` and of its former name, `generate_summary`.
-pub(crate) const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
@@ -144,7 +139,7 @@ fn logprobs(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<boo
     if let Some(top) = top {
         further.insert("top_logprobs".to_owned(), top.into());
     }
-    Ok(top.is_some() || included.iter().any(|name| name == LOGPROBS))
+    Ok(top.is_some() || included.iter().any(|name| name == INCLUDED_LOGPROBS))
 }
 
 /// Appends the input as chat messages; returns the names of the fields with images.

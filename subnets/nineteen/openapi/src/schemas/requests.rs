@@ -8,8 +8,7 @@ use super::{
     Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
     one_of, refer, request, some_text, string, text_like, typed, whole, with_conditions,
 };
-use crate::request::{EFFORTS, FLAGS, TEMPLATE_OVERRIDES};
-use crate::responses::{INCLUDED, SUMMARIES};
+use crate::{EFFORTS, INCLUDED, SUMMARIES, TEMPLATE_OVERRIDES, VLLM_FLAGS};
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
 /// characters, then the rest of the data.
@@ -97,7 +96,7 @@ fn vllm_sampling() -> Vec<Field> {
         ("guided_whitespace_pattern", some_text()),
         ("guided_decoding_backend", some_text()),
     ];
-    FLAGS.map(|name| (name, flag())).into_iter().chain(fields).collect()
+    VLLM_FLAGS.map(|name| (name, flag())).into_iter().chain(fields).collect()
 }
 
 fn tools() -> Vec<Field> {
