@@ -260,6 +260,21 @@ async fn functions_are_tools_of_miners() {
     assert_eq!(json!({"name": name, "arguments": arguments}), expected);
 }
 
+/// Without `max_tokens`, the credits limit an answer, but not below its minimum.
+#[tokio::test]
+async fn min_tokens_must_be_affordable() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        assert!(payload["min_tokens"].as_u64() <= payload["max_tokens"].as_u64(), "{payload}");
+        word()
+    });
+    let shop = shop(miner).await;
+    for (min_tokens, status) in [(2_000, StatusCode::OK), (3_000, StatusCode::TOO_MANY_REQUESTS)] {
+        let response = shop.buy(&json!({"max_tokens": null, "min_tokens": min_tokens})).await;
+        assert_eq!(response.status(), status, "{min_tokens}");
+        shop.charged().await;
+    }
+}
+
 #[tokio::test]
 async fn delivered_tokens_are_charged() {
     let shop = shop(says(vec![word(), word(), word()])).await;
