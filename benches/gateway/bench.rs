@@ -5,7 +5,8 @@
 //!   callers;
 //! - latency: time to the first token at a fixed rate of 1 000 requests per second, and the time
 //!   that the gateway adds to that of the miner's own OpenAI server;
-//! - memory of the gateway with 5 000 concurrent streams, each of which receives a token every 5 s.
+//! - memory of the gateway with 10 000 concurrent streams, each of which receives a token every 5
+//!   s.
 //!
 //! Usage: cargo bench -p taonet-nineteen-entry --bench gateway -- [--json] [--quick] [--port PORT]
 //! [PROXY=URL@KEY...] PORT is the port of the miner's OpenAI server. PROXY is the name of another
@@ -31,7 +32,7 @@ use serde_json::{Value, json};
 use load::{Load, Target};
 
 /// Number of concurrent streams in the memory measurement.
-const IDLE: usize = 5_000;
+const IDLE: usize = 10_000;
 /// Requests per second of the open loop.
 const RATE: u32 = 1_000;
 /// Concurrent requests of the closed loop.

@@ -41,7 +41,7 @@ const TOKENS: usize = 64;
 /// Pause between two tokens of a slow answer.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Limits that no measurement reaches.
-const LIMITS: usize = 10_000;
+const LIMITS: usize = 20_000;
 const CAPACITY: f64 = 1e15;
 const CREDITS: i64 = 1_000_000_000_000_000;
 const TASK: &str = "chat-llama-3-2-3b";

@@ -528,7 +528,7 @@ fn tasks_are_printed_and_checked() {
     let file = folder.path().join("tasks.toml");
     std::fs::write(&file, &printed.stdout).unwrap();
     let tasks = document(&tao().args(["nineteen", "tasks", "--json"]).arg(&file).output().unwrap());
-    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 10);
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 12);
     // The tokenizer of the default tasks is a repository of the hub.
     let hub = folder.path().join("hub");
     let check = || {

@@ -3,9 +3,10 @@
 //!
 //! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`,
 //! streams, and two extensions of vLLM, `continue_final_message` (the last message is an unfinished
-//! turn) and `prompt_logprobs` (the log-probability of each prompt token). The fields `stop`,
-//! `tools` and `response_format`, and values of `n` other than 1, are rejected with an error that
-//! names the field.
+//! turn) and `prompt_logprobs` (the log-probability of each prompt token). Fields that would change
+//! the answer in another way, such as `stop`, `tools`, `response_format`, `min_tokens` and
+//! `structured_outputs`, and values of `n` other than 1, are rejected with an error that names the
+//! field.
 
 mod answer;
 mod embeddings;

@@ -8,6 +8,27 @@ use crate::{LanguageModel, Message, ModelError, Sampling};
 const MOST_TOP: u64 = 20;
 /// Default maximum number of tokens in an answer.
 const DEFAULT_TOKENS: u64 = 256;
+/// Fields that change an answer in a way that the server does not support.
+const UNSUPPORTED: [&str; 16] = [
+    "stop",
+    "tools",
+    "response_format",
+    "stop_token_ids",
+    "allowed_token_ids",
+    "bad_words",
+    "min_tokens",
+    "truncate_prompt_tokens",
+    "structured_outputs",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "chat_template_kwargs",
+    "ignore_eos",
+    "include_stop_str_in_output",
+];
+/// Flags of which the server supports only `true`, the default.
+const ALWAYS_ON: [&str; 2] = ["skip_special_tokens", "spaces_between_special_tokens"];
 
 /// Why a request is rejected.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,16 +119,14 @@ impl Fields {
             RequestError { message, param: None }
         })?;
         let fields = Self(fields);
-        for name in ["stop", "tools", "response_format"] {
-            let is_set = fields.0.get(name).is_some_and(|value| {
-                !matches!(value, Value::Null) && *value != Value::Array(Vec::new())
+        let is_set = |name: &&str| fields.0.get(*name).is_some_and(|value| !is_off(value));
+        let is_disabled = |name: &&str| fields.0.get(*name) == Some(&Value::Bool(false));
+        let unsupported = UNSUPPORTED.into_iter().find(is_set);
+        if let Some(name) = unsupported.or_else(|| ALWAYS_ON.into_iter().find(is_disabled)) {
+            return Err(RequestError {
+                message: format!("{name} is not supported by this model"),
+                param: Some(name),
             });
-            if is_set {
-                return Err(RequestError {
-                    message: format!("{name} is not supported by this model"),
-                    param: Some(name),
-                });
-            }
         }
         if fields.number("n", u64::MAX)?.unwrap_or(1) != 1 {
             return Err(RequestError { message: "n must be 1".to_owned(), param: Some("n") });
@@ -179,6 +198,18 @@ impl Fields {
                     .ok_or_else(|| wrong(name, &format!("a number from {smallest} to {largest}")))
             }
         }
+    }
+}
+
+/// Returns whether a field has no effect: null, false, 0, or empty.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(_) => false,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 

@@ -100,6 +100,20 @@ async fn wrong_fields_are_named() {
         ),
         ("/v1/chat/completions", chat(&json!({"temperature": 3})), json!("temperature")),
         ("/v1/chat/completions", chat(&json!({"stop": "a"})), json!("stop")),
+        ("/v1/chat/completions", chat(&json!({"min_tokens": 2})), json!("min_tokens")),
+        ("/v1/chat/completions", chat(&json!({"ignore_eos": true})), json!("ignore_eos")),
+        (
+            "/v1/chat/completions",
+            chat(&json!({"skip_special_tokens": false})),
+            json!("skip_special_tokens"),
+        ),
+        (
+            "/v1/chat/completions",
+            chat(
+                &json!({"min_tokens": 0, "ignore_eos": false, "structured_outputs": {"regex": "a"}}),
+            ),
+            json!("structured_outputs"),
+        ),
         ("/v1/chat/completions", chat(&json!({"n": 2})), json!("n")),
         ("/v1/chat/completions", chat(&json!({"stream": 1})), json!("stream")),
         ("/v1/completions", json!({"prompt": ["a"]}), json!("prompt")),

@@ -85,7 +85,8 @@ pub enum ConfigError {
 }
 
 impl Default for MarketConfig {
-    /// Returns the reference's ten tasks of October 2024.
+    /// Returns the reference's ten tasks of October 2024, a task of completions and one of
+    /// embeddings.
     #[expect(clippy::expect_used, reason = "the shipped file is parsed by a test")]
     fn default() -> Self {
         Self::from_toml(DEFAULT).expect("the shipped configuration is valid")

@@ -39,6 +39,21 @@ pub struct TextPayload {
 }
 
 impl TextPayload {
+    /// Returns the payload of a completion with another prompt.
+    #[must_use]
+    pub fn with_prompt(&self, prompt: String) -> Self {
+        let Self { input: _, model, temperature, seed, top_p, max_tokens, further } = self;
+        Self {
+            input: TextInput::Prompt(prompt),
+            model: model.clone(),
+            temperature: *temperature,
+            seed: *seed,
+            top_p: *top_p,
+            max_tokens: *max_tokens,
+            further: further.clone(),
+        }
+    }
+
     /// Returns the payload as a JSON object, which always requests a stream with log-probabilities
     /// for the checker.
     pub fn into_map(self) -> Map<String, Value> {
@@ -153,12 +168,14 @@ mod tests {
             r#"{"messages":[{"role":"user","content":"a"}],"temperature":0.5,"seed":7,"model":"chat","stream":true,"logprobs":true,"top_p":1.0,"top_k":5,"max_tokens":20}"#
         );
         let stop = json!({"stop": ["x"]}).as_object().unwrap().clone();
-        let map =
-            TextPayload { input: TextInput::Prompt("a".to_owned()), further: stop, ..payload }
-                .into_map();
+        let completion =
+            TextPayload { input: TextInput::Prompt("a".to_owned()), further: stop, ..payload };
+        let mut map = completion.clone().into_map();
         assert_eq!(
             (&map["prompt"], &map["logprobs"], &map["stop"]),
             (&json!("a"), &json!(1), &json!(["x"]))
         );
+        map.insert("prompt".to_owned(), json!("b"));
+        assert_eq!(completion.with_prompt("b".to_owned()).into_map(), map);
     }
 }

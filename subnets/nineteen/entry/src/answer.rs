@@ -1,6 +1,7 @@
 //! Conversion of miners' answers to OpenAI's format.
 
 mod choice;
+mod functions;
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -16,11 +17,31 @@ use crate::logprobs::{MissingLogprobs, no_selection};
 use crate::replies::Replies;
 use crate::sse::escape_separators;
 use choice::Choice;
+use functions::FunctionStream;
 
 /// Names of the field with the stop sequence that has ended an answer, of vLLM and of SGLang.
 const STOPS: [&str; 2] = ["stop_reason", "matched_stop"];
 /// Event that ends a stream.
 const DONE: &str = "data: [DONE]\n\n";
+
+/// Form of the choices of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChoiceForm {
+    /// Messages of a chat.
+    Chat,
+    /// Messages of a chat with a function call in place of tool calls, for requests with the
+    /// deprecated field `functions`.
+    FunctionChat,
+    /// Texts of a completion. With `echoes`, each begins with its prompt.
+    Completion { echoes: bool },
+}
+
+impl ChoiceForm {
+    /// Returns whether the choices are messages of a chat.
+    pub(crate) const fn is_chat(self) -> bool {
+        matches!(self, Self::Chat | Self::FunctionChat)
+    }
+}
 
 /// Metadata that every chunk of an answer repeats.
 #[derive(Debug, Clone)]
@@ -28,14 +49,19 @@ pub(crate) struct Head {
     pub(crate) id: String,
     pub(crate) model: String,
     pub(crate) created: i64,
-    pub(crate) is_chat: bool,
+    pub(crate) form: ChoiceForm,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
     /// Requested maximum number of tokens; an answer that reaches it has the finish reason
     /// `length`.
     pub(crate) max_tokens: u64,
-    /// Number of choices, each with its own answer.
+    /// Number of choices for all prompts, each with its own answer. Those for the first prompt come
+    /// first.
     pub(crate) choices: usize,
+    /// Number of prompts; 1 for a chat.
+    pub(crate) prompts: usize,
+    /// Prompts, if the choices begin with them; otherwise empty.
+    pub(crate) echo: Vec<String>,
 }
 
 impl Head {
@@ -49,7 +75,7 @@ impl Head {
     }
 
     fn chunk(&self, choices: Value) -> Map<String, Value> {
-        let object = if self.is_chat { "chat.completion.chunk" } else { "text_completion" };
+        let object = if self.form.is_chat() { "chat.completion.chunk" } else { "text_completion" };
         let mut fields = self.fields(object);
         fields.insert("choices".to_owned(), choices);
         fields
@@ -64,7 +90,17 @@ impl Head {
         } else {
             "stop"
         };
-        end.finish.clone().unwrap_or_else(|| word.to_owned())
+        let reason = end.finish.as_deref().unwrap_or(word);
+        let is_function_call = self.form == ChoiceForm::FunctionChat && reason == "tool_calls";
+        if is_function_call { "function_call".to_owned() } else { reason.to_owned() }
+    }
+
+    /// Returns the prompt with which a choice begins; empty if the buyer does not want it.
+    fn echo_of(&self, choice: usize) -> &str {
+        let choices_per_prompt = self.choices.checked_div(self.prompts).unwrap_or(1);
+        let prompt =
+            choice.checked_div(choices_per_prompt).and_then(|prompt| self.echo.get(prompt));
+        prompt.map_or("", String::as_str)
     }
 }
 
@@ -114,7 +150,7 @@ impl End {
 
 /// Returns an answer as a stream of server-sent events.
 pub(crate) fn stream(head: Head, replies: Replies, bill: Bill) -> Response {
-    delivery::stream(Chunks { start: start(&head), head }, replies, bill)
+    delivery::stream(Chunks::new(head), replies, bill)
 }
 
 /// Returns the common start of all chunk events, up to the choice.
@@ -129,19 +165,65 @@ struct Chunks {
     head: Head,
     /// Common start of all chunk events, up to the choice.
     start: String,
+    /// Choices with function calls in place of tool calls; empty for other requests.
+    functions: Vec<FunctionStream>,
+}
+
+impl Chunks {
+    fn new(head: Head) -> Self {
+        let mut functions = Vec::new();
+        if head.form == ChoiceForm::FunctionChat {
+            functions.resize_with(head.choices, FunctionStream::default);
+        }
+        Self { start: start(&head), head, functions }
+    }
+
+    /// Appends the beginning of a choice's event; returns its position.
+    fn begin_event(&self, choice: usize, events: &mut String) -> usize {
+        let start = events.len();
+        events.push_str(&self.start);
+        let _ = write!(events, "{{\"index\":{choice},");
+        start
+    }
+
+    /// Appends the end of the event that begins at `start`.
+    fn end_event(start: usize, logprobs: Option<&Value>, events: &mut String) {
+        match logprobs {
+            Some(logprobs) => {
+                let _ = write!(events, ",\"logprobs\":{logprobs}");
+            }
+            None => events.push_str(",\"logprobs\":null"),
+        }
+        events.push_str(",\"finish_reason\":null}]}\n\n");
+        escape_separators(events, start);
+    }
+
+    /// Appends an event with the text of a completion.
+    fn text_event(&self, choice: usize, text: &str, logprobs: Option<&Value>, events: &mut String) {
+        let start = self.begin_event(choice, events);
+        events.push_str("\"text\":");
+        quote(text, events);
+        Self::end_event(start, logprobs, events);
+    }
 }
 
 impl Events for Chunks {
     fn begin(&mut self) -> Vec<String> {
-        let choices = if self.head.is_chat { self.head.choices } else { 0 };
-        let event = |index: usize| {
-            let delta = "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}";
-            let start = &self.start;
-            format!(
-                "{start}{{\"index\":{index},{delta},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
-            )
-        };
-        (0..choices).map(event).collect()
+        let mut events = Vec::new();
+        for index in 0..self.head.choices {
+            if self.head.form.is_chat() {
+                let delta = "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}";
+                let start = &self.start;
+                events.push(format!(
+                    "{start}{{\"index\":{index},{delta},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
+                ));
+            } else if !self.head.echo_of(index).is_empty() {
+                let mut echo = String::new();
+                self.text_event(index, self.head.echo_of(index), None, &mut echo);
+                events.push(echo);
+            }
+        }
+        events
     }
 
     /// Writes the event of a content chunk directly, without building a JSON document, because each
@@ -151,18 +233,32 @@ impl Events for Chunks {
         if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
-        let start = events.len();
-        events.push_str(&self.start);
-        let _ = write!(events, "{{\"index\":{choice},");
         let sent = chunk.choice();
         let field = |name: &str| sent.and_then(|sent| sent.get(name));
-        match (&chunk.body, self.head.is_chat) {
-            (ChunkBody::Text(text), true) => {
+        let logprobs = field("logprobs").filter(|_| self.head.wants_logprobs);
+        if !self.head.form.is_chat() {
+            return self.text_event(choice, chunk.text().unwrap_or_default(), logprobs, events);
+        }
+        if let Some(functions) = self.functions.get_mut(choice) {
+            let mut deltas = functions.add(chunk);
+            if deltas.is_empty() && logprobs.is_some() {
+                deltas.push(json!({}));
+            }
+            for (place, delta) in deltas.iter().enumerate() {
+                let start = self.begin_event(choice, events);
+                let _ = write!(events, "\"delta\":{delta}");
+                Self::end_event(start, logprobs.filter(|_| place == 0), events);
+            }
+            return;
+        }
+        let start = self.begin_event(choice, events);
+        match &chunk.body {
+            ChunkBody::Text(text) => {
                 events.push_str("\"delta\":{\"content\":");
                 quote(text, events);
                 events.push('}');
             }
-            (ChunkBody::Object(_), true) => {
+            ChunkBody::Object(_) => {
                 events.push_str("\"delta\":{");
                 let fields = field("delta").and_then(Value::as_object).into_iter().flatten();
                 for (place, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate()
@@ -173,19 +269,8 @@ impl Events for Chunks {
                 }
                 events.push('}');
             }
-            (_, false) => {
-                events.push_str("\"text\":");
-                quote(chunk.text().unwrap_or_default(), events);
-            }
         }
-        match field("logprobs").filter(|_| self.head.wants_logprobs) {
-            Some(logprobs) => {
-                let _ = write!(events, ",\"logprobs\":{logprobs}");
-            }
-            None => events.push_str(",\"logprobs\":null"),
-        }
-        events.push_str(",\"finish_reason\":null}]}\n\n");
-        escape_separators(events, start);
+        Self::end_event(start, logprobs, events);
     }
 
     fn interrupted(&mut self) -> Vec<String> {
@@ -195,8 +280,10 @@ impl Events for Chunks {
     fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
         let mut events = Vec::new();
         for (index, end) in ends.iter().enumerate() {
-            let (start, text) =
-                (&self.start, if self.head.is_chat { "\"delta\":{}" } else { "\"text\":\"\"" });
+            let (start, text) = (
+                &self.start,
+                if self.head.form.is_chat() { "\"delta\":{}" } else { "\"text\":\"\"" },
+            );
             let mut event =
                 format!("{start}{{\"index\":{index},{text},\"logprobs\":null,\"finish_reason\":");
             quote(&self.head.finish_reason(end), &mut event);
@@ -213,9 +300,9 @@ impl Events for Chunks {
     }
 }
 
-/// Returns an answer as one JSON document. If there are more answers than choices, the best ones
-/// are the choices: those without log-probabilities come last. If none has any, the request is
-/// refused, and so are further ones of its kind for some minutes.
+/// Returns an answer as one JSON document. If there are more answers than choices, the best ones to
+/// each prompt are its choices: those without log-probabilities come last. If none has any, the
+/// request is refused, and so are further ones of its kind for some minutes.
 pub(crate) async fn whole(
     head: &Head,
     replies: Replies,
@@ -241,17 +328,30 @@ pub(crate) async fn whole(
     let tokens = delivery::charge(&mut ends, bill).await;
     let mut answers: Vec<_> = answers.into_iter().zip(ends).collect();
     if is_selection {
-        answers.sort_by(|(one, _), (other, _)| other.likelihood().total_cmp(&one.likelihood()));
-        answers.truncate(head.choices);
+        answers = select_best(answers, head);
     }
     let choices = answers.into_iter().enumerate();
     let choices: Vec<Value> =
         choices.map(|(index, (choice, end))| choice.document(head, index, &end)).collect();
     let mut document =
-        head.fields(if head.is_chat { "chat.completion" } else { "text_completion" });
+        head.fields(if head.form.is_chat() { "chat.completion" } else { "text_completion" });
     document.insert("choices".to_owned(), choices.into());
     document.insert("usage".to_owned(), usage(tokens));
     Ok(Json(document).into_response())
+}
+
+/// Returns as many answers to each prompt as it has choices: the best ones, the best one first.
+fn select_best(answers: Vec<(Choice, End)>, head: &Head) -> Vec<(Choice, End)> {
+    let per_prompt = |number: usize| number.checked_div(head.prompts).unwrap_or(number);
+    let (answers_per_prompt, choices_per_prompt) =
+        (per_prompt(answers.len()), per_prompt(head.choices));
+    let (mut answers, mut choices) = (answers.into_iter(), Vec::with_capacity(head.choices));
+    for _ in 0..head.prompts {
+        let mut candidates: Vec<_> = answers.by_ref().take(answers_per_prompt).collect();
+        candidates.sort_by(|(one, _), (other, _)| other.likelihood().total_cmp(&one.likelihood()));
+        choices.extend(candidates.into_iter().take(choices_per_prompt));
+    }
+    choices
 }
 
 #[cfg(test)]
@@ -310,11 +410,13 @@ mod tests {
             id: "chatcmpl-ours".to_owned(),
             model: "chat-a".to_owned(),
             created: 7,
-            is_chat: true,
+            form: ChoiceForm::Chat,
             wants_logprobs: true,
             wants_usage: false,
             max_tokens: 9,
             choices: 2,
+            prompts: 1,
+            echo: Vec::new(),
         };
         let choice = json!({"index": 0, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
             "finish_reason": "stop", "stop_reason": 7});
@@ -329,8 +431,7 @@ mod tests {
             is_content: true,
         };
         for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {
-            let (mut events, mut relayed) =
-                (Chunks { start: start(&head), head: head.clone() }, String::new());
+            let (mut events, mut relayed) = (Chunks::new(head.clone()), String::new());
             events.relay(1, &chunk, &mut relayed);
             let event = relayed
                 .strip_prefix("data: ")

@@ -12,7 +12,7 @@ use taonet_nineteen_store::ApiKey;
 
 use crate::request::TextRequest;
 use crate::sale::named_task;
-use crate::usage::input_tokens;
+use crate::usage::PromptTokens;
 use crate::vision::image_tokens;
 use crate::{Gateway, GatewayError};
 
@@ -194,7 +194,8 @@ impl Gateway {
         };
         let mut tasks = tasks?;
         retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());
-        let tokens = input_tokens(&request.payload).saturating_add(request.max_tokens.unwrap_or(1));
+        let most_output = request.max_tokens.unwrap_or(request.min_tokens.max(1));
+        let tokens = PromptTokens::of(request).longest.saturating_add(most_output);
         retain_if_any(&mut tasks, |task| {
             let images = image_tokens(task, &request.images).unwrap_or(0);
             task.context_length().is_none_or(|context| tokens.saturating_add(images) <= context)

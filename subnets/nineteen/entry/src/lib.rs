@@ -63,8 +63,8 @@
 //!
 //! Uses `taonet-nineteen-query` (miners), `taonet-nineteen-store` (keys, credits),
 //! `taonet-nineteen-control` (the market's tasks), `taonet-nineteen-images` (formats, masks,
-//! forms), `taonet-nineteen-core`, `taonet-http`, `taonet-wire` (public addresses),
-//! `taonet-primitives` (backoff) and `taonet-service`. Used by `tao nineteen`.
+//! forms), `taonet-nineteen-openapi`, `taonet-nineteen-core`, `taonet-http`, `taonet-wire` (public
+//! addresses), `taonet-primitives` (backoff) and `taonet-service`. Used by `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

@@ -15,7 +15,7 @@ use crate::delivery::{self, Events};
 use crate::items::{Addition, Item, Items};
 use crate::replies::Replies;
 use crate::sse::named_event;
-pub(crate) use error::{is_message_route, translate_error};
+pub(crate) use error::translate_error;
 pub(crate) use request::{MessageOptions, parse, parse_count};
 
 /// Name of the field that holds the arguments of a tool call if they are no JSON object, as in
@@ -211,6 +211,7 @@ fn tool_input(arguments: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::ChoiceForm;
 
     #[test]
     fn tool_input_is_always_an_object() {
@@ -232,11 +233,13 @@ mod tests {
             id: "msg-1".to_owned(),
             model: "m".to_owned(),
             created: 0,
-            is_chat: true,
+            form: ChoiceForm::Chat,
             wants_logprobs: false,
             wants_usage: false,
             max_tokens: 9,
             choices: 1,
+            prompts: 1,
+            echo: Vec::new(),
         };
         let stop_sequences = vec!["END".to_owned(), "STOP".to_owned()];
         let options = MessageOptions { stop_sequences, wants_reasoning: false };

@@ -1,5 +1,8 @@
 //! Parsing of buyers' requests in OpenAI's format.
 
+mod functions;
+mod sampling;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::RangeInclusive;
 
@@ -7,8 +10,10 @@ use rand::Rng as _;
 use serde_json::{Map, Value};
 use taonet_http::parse_object;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_openapi::EFFORTS;
 
 use crate::GatewayError;
+use crate::answer::ChoiceForm;
 use crate::vision::{MOST_IMAGES, check_image, is_image};
 
 /// Maximum number of tokens in an answer.
@@ -16,10 +21,12 @@ pub(crate) const MOST_TOKENS: u64 = 32_768;
 /// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers
 /// differ in whether 0, -1 or both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
-/// Maximum number of answers to a request.
-const MOST_CHOICES: u64 = 8;
-/// Values of `reasoning_effort`.
-pub(crate) const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+/// Maximum number of answers to a request, as in OpenAI's API. Each is a request to miners.
+const MOST_CHOICES: u64 = 128;
+/// Maximum number of tokens of all answers to a request together. Answers that are not streamed are
+/// in memory until the last one is complete: those to one request take as much of it as eight of
+/// the longest ones.
+pub(crate) const MOST_TOTAL_TOKENS: u64 = 8 * MOST_TOKENS;
 /// Maximum number of pairs in `metadata`.
 const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
@@ -38,16 +45,23 @@ const WITHOUT_EFFECT: [&str; 4] =
 pub(crate) struct TextRequest {
     /// Field `model` as the buyer sent it.
     pub(crate) model: String,
-    /// Request to the miner. Its `max_tokens` is the maximum if the buyer has set none.
+    /// Request to the miner, that of a completion with the first prompt. Its `max_tokens` is the
+    /// maximum if the buyer has set none.
     pub(crate) payload: TextPayload,
+    /// Prompts of a completion after the first one. Each prompt has choices of its own.
+    pub(crate) further_prompts: Vec<String>,
+    pub(crate) form: ChoiceForm,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,
+    /// Minimum number of tokens of the answer.
+    pub(crate) min_tokens: u64,
     /// Names of the fields with images, in their order in the messages.
     pub(crate) images: Vec<String>,
-    /// Number of choices (`n`).
+    /// Number of choices of each prompt (`n`).
     pub(crate) choices: usize,
-    /// Number of answers that miners are asked for, of which the best ones are the choices
-    /// (`best_of`). Equal to `choices` without a selection.
+    /// Number of answers to each prompt that miners are asked for, of which the best ones are the
+    /// choices (`best_of`). Equal to
+    /// `choices` without a selection.
     pub(crate) answers: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
@@ -60,7 +74,7 @@ impl TextRequest {
     /// Parses a request to `POST /v1/chat/completions`.
     pub(crate) fn chat(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        let messages = match fields.take("messages") {
+        let mut messages = match fields.take("messages") {
             Some(Value::Array(messages)) if (1..=MOST_MESSAGES).contains(&messages.len()) => {
                 messages
             }
@@ -71,12 +85,14 @@ impl TextRequest {
                 ));
             }
         };
+        functions::translate_messages(&mut messages)?;
         let mut images = Vec::new();
         for (index, message) in messages.iter().enumerate() {
             let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
             if !matches!(role, "system" | "developer" | "user" | "assistant" | "tool") {
                 let param = format!("messages[{index}].role");
-                let message = format!("{param} must be system, developer, user, assistant or tool");
+                let message =
+                    format!("{param} must be system, developer, user, assistant, tool or function");
                 return Err(GatewayError::field(param, message));
             }
             let content = message.get("content").unwrap_or(&Value::Null);
@@ -103,7 +119,9 @@ impl TextRequest {
             }
             further.insert("top_logprobs".to_owned(), top.into());
         }
+        let form = if fields.functions()? { ChoiceForm::FunctionChat } else { ChoiceForm::Chat };
         fields.tools(&mut further)?;
+        fields.template_options(&mut further)?;
         let is_effort =
             |value: &Value| value.as_str().is_some_and(|effort| EFFORTS.contains(&effort));
         fields.pass_on(
@@ -120,15 +138,8 @@ impl TextRequest {
             is_text,
             "modalities must be [\"text\"]; the models write only texts",
         )?;
-        for (name, successor) in [("functions", "tools"), ("function_call", "tool_choice")] {
-            fields.refuse_unless(
-                name,
-                |_| false,
-                &format!("{name} is not supported; hint: use {successor}"),
-            )?;
-        }
         let request = fields.request(TextInput::Messages(messages), wants_logprobs, further)?;
-        request.with_images(images)
+        Self { form, ..request }.with_images(images)?.within_limits()
     }
 
     /// Sets the names of the fields with images.
@@ -145,31 +156,31 @@ impl TextRequest {
     /// Parses a request to `POST /v1/completions`.
     pub(crate) fn completion(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        let prompt = match fields.take("prompt") {
-            Some(Value::String(prompt)) => prompt,
-            Some(Value::Array(prompts)) => match prompts.as_slice() {
-                [Value::String(prompt)] => prompt.clone(),
-                _ => {
-                    return Err(GatewayError::field(
-                        "prompt",
-                        "prompt must be one string; hint: split the request",
-                    ));
-                }
-            },
-            _ => return Err(GatewayError::field("prompt", "prompt must be a string")),
+        let prompts = match fields.take("prompt") {
+            Some(Value::String(prompt)) => Some((prompt, Vec::new())),
+            Some(Value::Array(prompts)) => split_prompts(prompts),
+            _ => None,
         };
-        for unsupported in ["suffix", "echo"] {
-            fields.refuse_unless_off(unsupported)?;
-        }
+        let (prompt, further_prompts) = prompts.ok_or_else(|| {
+            GatewayError::field("prompt", "prompt must be a string or an array of 1..=128 strings")
+        })?;
+        fields.refuse_unless_off("suffix")?;
         let best_of = fields.whole("best_of", 1, MOST_CHOICES)?;
         let logprobs = fields.whole("logprobs", 0, 5)?;
+        let echoes = fields.flag("echo")?;
+        if echoes && logprobs.is_some() {
+            let message =
+                "echo cannot be combined with logprobs: miners send none of the prompt's tokens";
+            return Err(GatewayError::field("echo", message));
+        }
         let further = logprobs
             .filter(|top| *top > 1)
             .map(|top| ("logprobs".to_owned(), top.into()))
             .into_iter();
         let request =
             fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
-        request.with_best_of(best_of)
+        let request = Self { further_prompts, form: ChoiceForm::Completion { echoes }, ..request };
+        request.with_best_of(best_of)?.within_limits()
     }
 
     /// Sets the number of answers of which the best ones are the choices.
@@ -187,10 +198,68 @@ impl TextRequest {
         Ok(Self { answers, ..self })
     }
 
-    /// Returns the name of the field with the number of answers.
-    pub(crate) fn count_field(&self) -> &'static str {
-        if self.answers > self.choices { "best_of" } else { "n" }
+    /// Checks that the answers to all prompts are within the limits of one request.
+    fn within_limits(self) -> Result<Self, GatewayError> {
+        let (field, answers) =
+            (self.count_field(), u64::try_from(self.all_answers()).unwrap_or(u64::MAX));
+        if answers > MOST_CHOICES {
+            let message = format!(
+                "the prompts have {answers} answers, but may have {MOST_CHOICES}; hint: send fewer prompts"
+            );
+            return Err(GatewayError::field(field, message));
+        }
+        let tokens = self.max_tokens.unwrap_or(self.min_tokens).saturating_mul(answers);
+        if tokens > MOST_TOTAL_TOKENS {
+            let message = format!(
+                "{answers} answers may have {tokens} tokens together, but at most {MOST_TOTAL_TOKENS} are supported; hint: \
+                 lower {field} or max_tokens"
+            );
+            return Err(GatewayError::field(field, message));
+        }
+        Ok(self)
     }
+
+    /// Returns the number of prompts; 1 for a chat.
+    pub(crate) fn prompts(&self) -> usize {
+        self.further_prompts.len().saturating_add(1)
+    }
+
+    /// Returns the number of answers to all prompts.
+    pub(crate) fn all_answers(&self) -> usize {
+        self.prompts().saturating_mul(self.answers)
+    }
+
+    /// Returns the prompts, if the choices begin with them.
+    pub(crate) fn echo(&self) -> Vec<String> {
+        match (&self.payload.input, self.form) {
+            (TextInput::Prompt(first), ChoiceForm::Completion { echoes: true }) => {
+                std::iter::once(first).chain(&self.further_prompts).cloned().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the name of the field on which the number of answers depends.
+    pub(crate) fn count_field(&self) -> &'static str {
+        match (self.prompts(), self.answers > self.choices) {
+            (2.., _) => "prompt",
+            (_, true) => "best_of",
+            (_, false) => "n",
+        }
+    }
+}
+
+/// Returns the first one and the others of a completion's prompts; `None` if they are not 1..=128
+/// texts.
+fn split_prompts(prompts: Vec<Value>) -> Option<(String, Vec<String>)> {
+    let count = u64::try_from(prompts.len()).unwrap_or(u64::MAX);
+    let prompts = prompts.into_iter().map(|prompt| match prompt {
+        Value::String(prompt) => Some(prompt),
+        _ => None,
+    });
+    let mut prompts =
+        prompts.collect::<Option<Vec<_>>>().filter(|_| count <= MOST_CHOICES)?.into_iter();
+    Some((prompts.next()?, prompts.collect()))
 }
 
 fn hash(text: &str) -> u64 {
@@ -270,6 +339,13 @@ impl Fields {
             }
             (one, other) => one.or(other),
         };
+        let min_tokens = self.whole("min_tokens", 0, MOST_TOKENS)?.unwrap_or(0);
+        if max_tokens.is_some_and(|most| most < min_tokens) {
+            return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
+        }
+        if min_tokens > 0 {
+            further.insert("min_tokens".to_owned(), min_tokens.into());
+        }
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
@@ -290,6 +366,10 @@ impl Fields {
         let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
         self.end()?;
         let most = max_tokens.unwrap_or(MOST_TOKENS);
+        let form = match input {
+            TextInput::Messages(_) => ChoiceForm::Chat,
+            TextInput::Prompt(_) => ChoiceForm::Completion { echoes: false },
+        };
         let payload = TextPayload {
             input,
             model: model.clone(),
@@ -303,7 +383,10 @@ impl Fields {
         Ok(TextRequest {
             model,
             payload,
+            further_prompts: Vec::new(),
+            form,
             max_tokens,
+            min_tokens,
             images: Vec::new(),
             choices,
             answers: choices,
@@ -312,56 +395,6 @@ impl Fields {
             wants_usage,
             cache_key,
         })
-    }
-
-    /// Parses the sampling parameters beyond those of every request, and the stop sequences.
-    fn sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
-        self.top_k(further)?;
-        self.pass_on("min_p", further, "a number in 0..=1", |value| {
-            is_number_in(value, 0.0..=1.0)
-        })?;
-        self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
-            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
-        })?;
-        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        self.pass_on(
-            "stop",
-            further,
-            "a string or an array of 1..=4 strings",
-            |value| match value {
-                Value::Array(stops) => {
-                    (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
-                }
-                stop => is_text(stop),
-            },
-        )?;
-        for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, further, "a number in -2..=2", |value| {
-                is_number_in(value, -2.0..=2.0)
-            })?;
-        }
-        self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
-            value.as_object().is_some_and(|biases| {
-                biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
-            })
-        })
-    }
-
-    /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.
-    fn top_k(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
-        let Some(value) = self.take("top_k") else { return Ok(()) };
-        let top_k = match integer(&value) {
-            Some(-1 | 0) => ALL_TOKENS,
-            Some(top_k @ 1..=ALL_TOKENS) => top_k,
-            _ => {
-                return Err(GatewayError::field(
-                    "top_k",
-                    "top_k must be an integer in -1..=1000000",
-                ));
-            }
-        };
-        further.insert("top_k".to_owned(), top_k.into());
-        Ok(())
     }
 
     /// Parses the fields for tools and the response format.

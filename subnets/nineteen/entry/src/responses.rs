@@ -15,7 +15,7 @@ use crate::delivery::{self, Events};
 use crate::replies::Replies;
 use crate::sse::named_event;
 use output::Output;
-pub(crate) use request::{Echo, SUMMARIES, parse};
+pub(crate) use request::{Echo, parse};
 
 /// Returns an answer as one JSON document.
 pub(crate) async fn whole(
@@ -24,7 +24,7 @@ pub(crate) async fn whole(
     replies: Replies,
     bill: Bill,
 ) -> Result<Response, GatewayError> {
-    let mut output = Output::new(head.id.clone());
+    let mut output = Output::new(head.id.clone(), head.wants_logprobs);
     let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
         output.add(chunk);
     })
@@ -66,7 +66,7 @@ impl State {
 
 /// Returns an answer as a stream of server-sent events, each with a type and a sequence number.
 pub(crate) fn stream(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Response {
-    let output = Output::new(head.id.clone());
+    let output = Output::new(head.id.clone(), head.wants_logprobs);
     delivery::stream(Typed { head, echo, output, sequence: 0 }, replies, bill)
 }
 

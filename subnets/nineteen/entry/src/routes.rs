@@ -17,6 +17,7 @@ use taonet_http::{WholeBodies, count, error_as_json, shown_in, tolerate_half_clo
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::edit_fields;
+use taonet_nineteen_openapi::is_message_route;
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
@@ -373,7 +374,7 @@ async fn finish(request: Request, next: Next) -> Response {
     const ANTHROPICS_NAME: HeaderName = HeaderName::from_static("request-id");
     let own =
         request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
-    let is_message = messages::is_message_route(request.uri().path());
+    let is_message = is_message_route(request.uri().path());
     let response = next.run(request).await;
     let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());
     let mut response = if is_message {

@@ -21,21 +21,18 @@ use crate::logprobs::no_selection;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
-use crate::request::{MOST_TOKENS, TextRequest};
+use crate::request::{MOST_TOKENS, MOST_TOTAL_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::routes::Inner;
-use crate::usage::{input_tokens, texts_tokens};
+use crate::usage::{PromptTokens, input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
 
-/// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer
-/// answer may exceed the time limit.
-const MAX_DEFAULT_TOKENS: u64 = 4_096;
-/// Minimum of the same number, if the request fills the context: the miner decides whether the
-/// answer fits.
+/// Minimum number of tokens of an answer if neither the request nor the task sets a maximum, and
+/// the request fills the context: the miner decides whether the answer fits.
 const MIN_DEFAULT_TOKENS: u64 = 16;
-/// The same number if the length of the model's context is unknown. Tests have as many, so miners
-/// must support it.
+/// Maximum number of tokens of an answer if neither the request nor the task sets one, and the
+/// length of the model's context is unknown. Tests have as many, so miners must support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 /// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must
 /// suffice, if a request sets no `max_tokens`.
@@ -212,11 +209,9 @@ impl Gateway {
         {
             return Err(no_selection());
         }
-        let input =
-            input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
+        let input = PromptTokens::of(&request).with_images(image_tokens(task, &request.images)?);
         size::check_text(&request)?;
-        let asked = (input, request.max_tokens, request.answers);
-        let bill = self.text_bill(key, task, &mut request.payload, asked).await?;
+        let bill = self.text_bill(key, task, &mut request, input).await?;
         let bill = self.download_images(&mut request, bill).await?;
         let (max_tokens, streams) = (request.payload.max_tokens, request.streams);
         let (prefix, prompt) = protocol.names(endpoint);
@@ -224,16 +219,18 @@ impl Gateway {
             id: format!("{prefix}-{}", bill.request_id()),
             model: request.payload.model.clone(),
             created: now_ms(&self.0.clock) / 1_000,
-            is_chat: endpoint == Endpoint::Chat,
+            form: request.form,
             wants_logprobs: request.wants_logprobs,
             wants_usage: request.wants_usage,
             max_tokens,
-            choices: request.choices,
+            choices: request.choices.saturating_mul(request.prompts()),
+            prompts: request.prompts(),
+            echo: request.echo(),
         };
         let began = Instant::now();
         let asked = self.ask(requests_of(key, task, request, max_wait), bill).await;
         let (replies, bill) = asked.map_err(|error| {
-            error.or_context(prompt, (input, max_tokens), task.context_length())
+            error.or_context(prompt, (input.longest, max_tokens), task.context_length())
         })?;
         if streams {
             let first = began.elapsed();
@@ -264,52 +261,55 @@ impl Gateway {
         }
     }
 
-    /// Reserves the maximum cost of a number of answers to a text request of `input` tokens. If the
-    /// buyer has set no `max_tokens`, sets it in the payload.
+    /// Reserves the maximum cost of the answers to a text request. If the buyer has set no
+    /// `max_tokens`, sets it in the payload.
     async fn text_bill(
         &self,
         key: &ApiKey,
         task: &Task,
-        payload: &mut TextPayload,
-        (input, max_tokens, answers): (u64, Option<u64>, usize),
+        request: &mut TextRequest,
+        input: PromptTokens,
     ) -> Result<Bill, GatewayError> {
         // Each answer is a request of its own to the miners.
-        let of_all =
-            |tokens: u64| tokens.saturating_mul(u64::try_from(answers).unwrap_or(u64::MAX));
-        if max_tokens.is_none() {
-            payload.max_tokens = default_max_tokens(task, payload, input);
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let input_tokens = input.total.saturating_mul(count(request.answers));
+        let answers = count(request.all_answers()).max(1);
+        let has_default = request.max_tokens.is_none();
+        if has_default {
+            let tokens = default_max_tokens(task, &request.payload, input.longest);
+            request.payload.max_tokens =
+                tokens.min(MOST_TOTAL_TOKENS / answers).max(request.min_tokens);
         }
         let tariff = Tariff::Text(task.price);
         let mut attempts = 1..BILL_ATTEMPTS;
         let bill = loop {
-            let error = match self
-                .bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens)))
-                .await
-            {
+            let most = (input_tokens, request.payload.max_tokens.saturating_mul(answers));
+            let error = match self.bill(key, task, tariff, most).await {
                 Ok(bill) => break bill,
                 Err(error) => error,
             };
             let affordable = match &error {
                 GatewayError::Credits { has: credits, .. }
                 | GatewayError::Budget { left: credits, .. } => {
-                    affordable_tokens(task.price, of_all(input), *credits)
+                    affordable_tokens(task.price, input_tokens, *credits)
                 }
-                GatewayError::TokenRate { left, .. } => left.saturating_sub(of_all(input)),
+                GatewayError::TokenRate { left, .. } => left.saturating_sub(input_tokens),
                 GatewayError::TokenLimit { limit, .. } => {
-                    u64::from(*limit).saturating_sub(of_all(input))
+                    u64::from(*limit).saturating_sub(input_tokens)
                 }
                 _ => return Err(error),
             };
-            let affordable = affordable / of_all(1).max(1);
-            if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE || attempts.next().is_none() {
+            let affordable = affordable / answers;
+            let fewest = FEWEST_AFFORDABLE.max(request.min_tokens);
+            if !has_default || affordable < fewest || attempts.next().is_none() {
                 return Err(error);
             }
             // The buyer has not asked for so many tokens.
-            payload.max_tokens = affordable.min(payload.max_tokens);
+            request.payload.max_tokens = affordable.min(request.payload.max_tokens);
         };
         let tokenizer = self.0.tokenizers.of(task).await;
-        let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());
-        Ok(bill.with_meters(std::iter::repeat_with(meter).take(answers).collect()))
+        let meter = || TokenMeter::new(request.payload.max_tokens, tokenizer.clone());
+        Ok(bill.with_meters(std::iter::repeat_with(meter).take(request.all_answers()).collect()))
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
@@ -422,7 +422,7 @@ impl Gateway {
 }
 
 /// Returns the maximum number of tokens of an answer to a request that sets none: that of the task,
-/// otherwise what remains of the model's context.
+/// otherwise what remains of the model's context, as with vLLM.
 fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     if let Some(tokens) = task.default_max_tokens {
         return u64::from(tokens.get()).min(MOST_TOKENS);
@@ -438,7 +438,7 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     let reserved = most_input
         .saturating_add(messages.saturating_mul(TEMPLATE_TOKENS))
         .saturating_add(TEMPLATE_TOKENS);
-    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_DEFAULT_TOKENS)
+    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MOST_TOKENS)
 }
 
 /// Returns the maximum number of output tokens that a number of credits pays for, beside the input.
@@ -455,8 +455,8 @@ const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
     seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
 }
 
-/// Returns a request to miners for each answer to a buyer's text request, each with a seed of its
-/// own.
+/// Returns a request to miners for each answer to a buyer's text request. The answers to a prompt
+/// have different seeds.
 fn requests_of(
     key: &ApiKey,
     task: &Task,
@@ -464,22 +464,36 @@ fn requests_of(
     max_wait: Option<Duration>,
 ) -> Vec<Request> {
     let TextRequest {
-        payload, images, choices, answers, streams, wants_logprobs, cache_key, ..
+        payload,
+        further_prompts,
+        images,
+        choices,
+        answers,
+        streams,
+        wants_logprobs,
+        cache_key,
+        ..
     } = request;
     let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
-    let payload = Payload::from(payload.into_map());
-    let of_answer = |answer| Request {
-        has_images: !images.is_empty(),
-        most_chunks,
-        is_collected: !streams,
-        // The best answers are selected by their log-probabilities.
-        relays_logprobs: wants_logprobs || answers > choices,
-        max_wait,
-        cache_key,
-        ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
-    };
-    (0_u64..).take(answers).map(of_answer).collect()
+    let further: Vec<_> =
+        further_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
+    let mut requests = Vec::new();
+    for payload in std::iter::once(payload).chain(further) {
+        let payload = Payload::from(payload.into_map());
+        let of_answer = |answer| Request {
+            has_images: !images.is_empty(),
+            most_chunks,
+            is_collected: !streams,
+            // The best answers are selected by their log-probabilities.
+            relays_logprobs: wants_logprobs || answers > choices,
+            max_wait,
+            cache_key,
+            ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
+        };
+        requests.extend((0_u64..).take(answers).map(of_answer));
+    }
+    requests
 }
 
 /// Returns a buyer's request for an answer in one chunk.
@@ -516,10 +530,13 @@ mod tests {
         let payload = payload.unwrap().payload;
         assert_eq!(task.context_length(), Some(20_000));
         for (input, tokens) in
-            [(10, 4_096), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)]
+            [(10, 19_921), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)]
         {
             assert_eq!(default_max_tokens(&task, &payload, input), tokens, "{input}");
         }
+        let options = &mut task.orchestrator_server_config.load_model_config;
+        options.insert("max_model_len".to_owned(), json!(131_072));
+        assert_eq!(default_max_tokens(&task, &payload, 10), MOST_TOKENS);
         task.orchestrator_server_config.load_model_config.shift_remove("max_model_len");
         assert_eq!(default_max_tokens(&task, &payload, 10), 2_000);
         task.default_max_tokens = std::num::NonZeroU32::new(99);

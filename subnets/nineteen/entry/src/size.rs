@@ -27,20 +27,30 @@ const PUNCTUATION: usize = 6;
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the largest image, or the number of answers.
 pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
-    let TextRequest { payload, images, answers, .. } = request;
+    let TextRequest { payload, further_prompts, images, answers, .. } = request;
     // Most requests are so small that a bound suffices, for which their texts are not read.
     // Encryption adds less than half.
     let bound = 2 * (largest_size(payload) + OTHER_FIELDS);
-    if bound <= LARGEST_REQUEST && bound.saturating_mul(*answers) <= LARGEST_CHOICES {
+    if further_prompts.is_empty()
+        && bound <= LARGEST_REQUEST
+        && bound.saturating_mul(*answers) <= LARGEST_CHOICES
+    {
         return Ok(());
     }
-    let size = match &payload.input {
+    let of_prompt = |prompt: &String| sealed_size(&(prompt, &payload.further));
+    let first = match &payload.input {
         TextInput::Messages(messages) => sealed_size(&(messages, &payload.further)),
-        TextInput::Prompt(prompt) => sealed_size(&(prompt, &payload.further)),
+        TextInput::Prompt(prompt) => of_prompt(prompt),
     };
-    let size = size + OTHER_FIELDS;
-    check(size, || largest_image(payload, images))?;
-    check_choices(size, *answers, request.count_field())
+    let mut total = 0_usize;
+    for size in std::iter::once(first).chain(further_prompts.iter().map(of_prompt)) {
+        let size = size + OTHER_FIELDS;
+        check(size, || largest_image(payload, images))?;
+        // Ends at the limit: each size takes the time to encode the request.
+        total = total.saturating_add(size.saturating_mul(*answers));
+        check_choices(total, request.all_answers(), request.count_field())?;
+    }
+    Ok(())
 }
 
 /// Returns an upper bound of the size in bytes of a request's input and the buyer's options, before
@@ -82,16 +92,17 @@ const fn largest_size_of_text(text: &str) -> usize {
 /// [`GatewayError::TooLarge`], which names the image or the number.
 pub(crate) fn check_image(size: usize, count: usize, param: &str) -> Result<(), GatewayError> {
     check(size, || Some(param))?;
-    check_choices(size, count, "n")
+    check_choices(size.saturating_mul(count), count, "n")
 }
 
-/// Checks the size of the requests for all choices, whose number is in the buyer's field `field`.
+/// Checks the size of the requests for a number of choices together, which depends on the buyer's
+/// field `field`.
 fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), GatewayError> {
-    if size.saturating_mul(choices) <= LARGEST_CHOICES {
+    if size <= LARGEST_CHOICES {
         return Ok(());
     }
     let message = format!(
-        "the requests for {field} = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; \
+        "{field}: the requests for {choices} choices have {size} bytes or more together, but may have {LARGEST_CHOICES}; \
          hint: request fewer choices"
     );
     Err(GatewayError::TooLarge { param: Some(field.to_owned()), message })

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
 
+use crate::request::TextRequest;
 use crate::vision::is_image;
 
 /// Twelfths of a token for each ASCII character: four characters are one token.
@@ -25,6 +26,44 @@ pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
     }
     size.add_fields(&payload.further);
     size.tokens()
+}
+
+/// Estimated tokens of a request with several prompts, each of which is a request to miners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PromptTokens {
+    /// Tokens of the request with the longest prompt.
+    pub(crate) longest: u64,
+    /// Tokens of the requests with one prompt each, together.
+    pub(crate) total: u64,
+}
+
+impl PromptTokens {
+    /// Estimates the tokens of a request, without its images.
+    pub(crate) fn of(request: &TextRequest) -> Self {
+        let first = input_tokens(&request.payload);
+        let mut options = TextSize::default();
+        options.add_fields(&request.payload.further);
+        request.further_prompts.iter().fold(
+            Self { longest: first, total: first },
+            |tokens, prompt| {
+                let mut size = options;
+                size.add(prompt);
+                let tokens_of_prompt = size.tokens();
+                Self {
+                    longest: tokens.longest.max(tokens_of_prompt),
+                    total: tokens.total.saturating_add(tokens_of_prompt),
+                }
+            },
+        )
+    }
+
+    /// Adds the tokens of the images of a request, which has one prompt.
+    pub(crate) const fn with_images(self, tokens: u64) -> Self {
+        Self {
+            longest: self.longest.saturating_add(tokens),
+            total: self.total.saturating_add(tokens),
+        }
+    }
 }
 
 /// Estimates the tokens of texts, rounded up.
@@ -126,6 +165,22 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    /// Options count with each prompt, because each is a request to miners.
+    #[test]
+    fn each_prompt_counts_with_the_options() {
+        let tokens = |prompt: Value| {
+            let body = json!({"model": "m", "prompt": prompt, "stop": "x".repeat(32)});
+            PromptTokens::of(&TextRequest::completion(body.to_string().as_bytes()).unwrap())
+        };
+        let [short, long] = [tokens(json!("1234")), tokens(json!("12345678"))];
+        assert_eq!((short.longest, short.total, long.total), (10, 10, 11));
+        assert_eq!(
+            tokens(json!(["1234", "12345678", "1234"])),
+            PromptTokens { longest: 11, total: 31 }
+        );
+        assert_eq!(short.with_images(5), PromptTokens { longest: 15, total: 15 });
     }
 
     /// The kinds of text that a buyer can send in a request: none is free.

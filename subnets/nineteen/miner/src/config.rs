@@ -56,12 +56,13 @@ pub struct Deadlines {
 }
 
 impl Default for Deadlines {
-    /// Returns timeouts of 30 s to the first chunk, 10 s between chunks and 5 minutes in total.
+    /// Returns timeouts of 30 s to the first chunk, 10 s between chunks and 15 minutes in total, as
+    /// long as a validator waits.
     fn default() -> Self {
         Self {
             first: Duration::from_secs(30),
             between: Duration::from_secs(10),
-            total: Duration::from_mins(5),
+            total: Duration::from_mins(15),
         }
     }
 }

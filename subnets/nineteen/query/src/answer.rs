@@ -235,7 +235,7 @@ impl Attempt {
             return Err(AttemptError::Status(answer.status));
         }
         self.waited = began.elapsed();
-        let mut reading = Reading::new(answer, between, self.inner.deadlines.total);
+        let mut reading = Reading::new(answer, between, self.inner.deadlines.total_of(self.most));
         if !self.slot.task.is_stream {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);

@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+/// Time for each token beyond the timeout for a complete answer: honest miners write 20 tokens in a
+/// second.
+const PER_TOKEN: Duration = Duration::from_millis(50);
+
 /// Timeouts for a miner's answer, and the delay before hedging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryDeadlines {
@@ -7,7 +11,8 @@ pub struct QueryDeadlines {
     pub first: Option<Duration>,
     /// Maximum time between two chunks; default: the task's timeout.
     pub between: Option<Duration>,
-    /// Timeout for the complete answer, excluding time spent waiting for a slow reader.
+    /// Timeout for the complete answer, excluding time spent waiting for a slow reader. Long
+    /// answers have more time: 50 ms for each requested token, up to `longest`.
     pub total: Duration,
     /// Timeout for the complete answer in wall-clock time, including the time in the queue and
     /// failed attempts.
@@ -15,6 +20,14 @@ pub struct QueryDeadlines {
     /// Delay after which a buyer's request without a first chunk is also sent to a second miner.
     /// The faster answer is used; the other attempt is cancelled.
     pub hedge: Option<Duration>,
+}
+
+impl QueryDeadlines {
+    /// Returns the timeout for a complete answer with a maximum number of tokens.
+    pub(crate) fn total_of(&self, most_tokens: usize) -> Duration {
+        let tokens = u32::try_from(most_tokens).unwrap_or(u32::MAX);
+        self.total.max(PER_TOKEN.saturating_mul(tokens).min(self.longest))
+    }
 }
 
 impl Default for QueryDeadlines {
@@ -28,5 +41,19 @@ impl Default for QueryDeadlines {
             longest: Duration::from_mins(15),
             hedge: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise, a miner would fail at a long answer that the buyer has asked for.
+    #[test]
+    fn long_answers_have_more_time() {
+        let deadlines = QueryDeadlines::default();
+        let seconds = [1, 2_400, 10_000, 32_768, usize::MAX]
+            .map(|tokens| deadlines.total_of(tokens).as_secs());
+        assert_eq!(seconds, [120, 120, 500, 900, 900]);
     }
 }

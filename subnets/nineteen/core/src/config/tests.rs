@@ -8,7 +8,7 @@ fn refused(from: &str, to: &str) -> String {
 
 #[test]
 #[rustfmt::skip]
-fn the_default_tasks_are_the_references() {
+fn default_tasks_begin_with_the_references() {
     let config = MarketConfig::default();
     let table = [
         ("chat-llama-3-2-3b",           "text",  120_000.0, 300.0, 0.05,  2.0, true,  "/chat/completions"),
@@ -22,8 +22,8 @@ fn the_default_tasks_are_the_references() {
         ("dreamshaper-text-to-image",   "image",     800.0,  10.0, 0.05,  5.0, false, "/text-to-image"),
         ("dreamshaper-image-to-image",  "image",     800.0,  10.0, 0.05, 15.0, false, "/image-to-image"),
     ];
-    assert_eq!(config.tasks.len(), table.len());
-    for (task, row) in config.tasks.iter().zip(table) {
+    let (reference, further) = config.tasks.split_at(table.len());
+    for (task, row) in reference.iter().zip(table) {
         let kind = serde_json::to_value(task.task_type).unwrap();
         let found = (
             task.task.as_str(), kind.as_str().unwrap(), task.max_capacity, task.volume_to_requests_conversion,
@@ -31,8 +31,14 @@ fn the_default_tasks_are_the_references() {
         );
         assert_eq!(found, row);
     }
-    let sum: f64 = config.tasks.iter().map(|task| task.weight).sum();
+    let sum: f64 = reference.iter().map(|task| task.weight).sum();
     assert!((sum - 1.0).abs() < 1e-12);
+    let further: Vec<_> =
+        further.iter().map(|task| (task.task.as_str(), task.endpoint, task.weight)).collect();
+    assert_eq!(
+        further,
+        [("chat-llama-3-1-8b-comp", Endpoint::Completions, 0.02), ("embed-bge-m3", Endpoint::Embeddings, 0.02)]
+    );
 }
 
 #[test]
@@ -143,10 +149,10 @@ fn votes_count_and_failed_votes_do_not() {
         let weight = |name| config.task(name).map(|task| (task.weight, task.enabled)).unwrap();
         (weight("avatar"), weight("chat-llama-3-1-8b"))
     };
-    let unchanged = |((one, on), (other, also_on)): ((f64, bool), (f64, bool))| {
-        (one - 0.15).abs() < 1e-12 && (other - 0.15).abs() < 1e-12 && on && also_on
+    let is_weighted = |weight: f64, ((one, on), (other, also_on)): ((f64, bool), (f64, bool))| {
+        (one - weight).abs() < 1e-12 && (other - weight).abs() < 1e-12 && on && also_on
     };
-    assert!(unchanged(weights(&votes)), "no vote yet");
+    assert!(is_weighted(0.15, weights(&votes)), "no vote yet");
     votes.update([
         ("avatar".to_owned(), 0.0),
         ("unknown".to_owned(), 5.0),
@@ -154,12 +160,12 @@ fn votes_count_and_failed_votes_do_not() {
     ]);
     let after = weights(&votes);
     assert_eq!(after.0, (0.0, false), "voted 0");
-    assert!((after.1.0 - 0.15 / 0.85).abs() < 1e-12 && after.1.1, "not voted on");
+    assert!((after.1.0 - 0.15 / 0.89).abs() < 1e-12 && after.1.1, "not voted on");
     votes.update([]);
     assert_eq!(weights(&votes), after, "a failed vote has no effect");
     let all = config.tasks.iter().map(|task| (task.task.to_string(), 0.0));
     votes.update(all);
-    assert!(unchanged(weights(&votes)), "votes that disable every task are ignored");
+    assert!(is_weighted(0.15 / 1.04, weights(&votes)), "votes that disable every task are ignored");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 use taonet_nineteen_query::Chunk;
 
-use super::{End, Head};
+use super::functions::function_call;
+use super::{ChoiceForm, End, Head};
 use crate::items::MOST_CALLS;
 
 /// Content of a choice, put together from chunks.
@@ -54,9 +55,10 @@ impl Choice {
 
     /// Returns the choice as a JSON document.
     pub(super) fn document(self, head: &Head, index: usize, end: &End) -> Value {
-        let Self { text, calls, logprobs, further, .. } = self;
+        let Self { mut text, calls, logprobs, further, .. } = self;
         let finish = head.finish_reason(end);
-        if !head.is_chat {
+        if !head.form.is_chat() {
+            text.insert_str(0, head.echo_of(index));
             let names = ["tokens", "token_logprobs", "top_logprobs", "text_offset"];
             let lists = names.iter().map(|name| ((*name).to_owned(), joined(&logprobs, name)));
             let logprobs = head.wants_logprobs.then(|| Value::Object(lists.collect()));
@@ -66,7 +68,10 @@ impl Choice {
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});
         if let Some(message) = message.as_object_mut() {
             message.extend(further);
-            if !calls.is_empty() {
+            if head.form == ChoiceForm::FunctionChat {
+                message
+                    .extend(function_call(&calls).map(|call| ("function_call".to_owned(), call)));
+            } else if !calls.is_empty() {
                 let calls: Vec<Value> = calls.into_iter().map(|(_, call)| call).collect();
                 message.insert("tool_calls".to_owned(), calls.into());
             }

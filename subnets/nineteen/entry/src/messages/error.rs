@@ -11,11 +11,6 @@ use crate::GatewayError;
 /// Status that Anthropic's API has for overload, in place of 503.
 const OVERLOADED: u16 = 529;
 
-/// Returns whether a path is that of a route of Anthropic's API.
-pub(crate) fn is_message_route(path: &str) -> bool {
-    path.strip_prefix("/v1/messages").is_some_and(|path| path.is_empty() || path.starts_with('/'))
-}
-
 /// Converts an error response to Anthropic's format; returns other responses unchanged.
 /// `request_id` is the value of the response's `x-request-id`.
 pub(crate) fn translate_error(
@@ -149,18 +144,5 @@ mod tests {
             serde_json::from_slice::<Value>(&body).unwrap()["error"]["type"],
             "request_too_large"
         );
-    }
-
-    #[test]
-    fn only_routes_of_messages_have_anthropics_errors() {
-        for (path, expected) in [
-            ("/v1/messages", true),
-            ("/v1/messages/count_tokens", true),
-            ("/v1/messages/batches", true),
-            ("/v1/messagesx", false),
-            ("/v1/chat/completions", false),
-        ] {
-            assert_eq!(is_message_route(path), expected, "{path}");
-        }
     }
 }

@@ -77,6 +77,69 @@ fn sampling_parameters_of_servers_are_passed_on() {
     );
 }
 
+#[test]
+fn sampling_parameters_of_vllm_are_passed_on() {
+    let options = json!({
+        "min_tokens": 5, "ignore_eos": true, "include_stop_str_in_output": true, "skip_special_tokens": false,
+        "spaces_between_special_tokens": false, "length_penalty": 0.8, "stop_token_ids": [0, 128_009],
+        "allowed_token_ids": [1, 2.0], "bad_words": ["one", "two"], "truncate_prompt_tokens": -1,
+        "chat_template_kwargs": {"enable_thinking": false},
+    });
+    let schema = json!({"type": "object"});
+    let constraints = [
+        json!({"structured_outputs": {"json": schema, "disable_fallback": true, "whitespace_pattern": " "}}),
+        json!({"structured_outputs": {"json": "{}"}}),
+        json!({"structured_outputs": {"choice": ["a", "b"]}}),
+        json!({"structured_outputs": {"json_object": true}}),
+        json!({"structured_outputs": {"grammar": "root ::= \"a\""}}),
+        json!({"structured_outputs": {"structural_tag": "{}"}}),
+        json!({"guided_json": schema, "guided_whitespace_pattern": " ", "guided_decoding_backend": "auto"}),
+        json!({"guided_regex": "a+"}),
+        json!({"guided_choice": ["a", "b"]}),
+        json!({"guided_grammar": "root ::= \"a\""}),
+    ];
+    for sent in std::iter::once(&options).chain(&constraints) {
+        let request = chat(sent).unwrap();
+        assert_eq!(request.min_tokens, sent["min_tokens"].as_u64().unwrap_or(0));
+        let map = request.payload.into_map();
+        for (name, value) in sent.as_object().unwrap() {
+            assert_eq!(&map[name], value, "{name}");
+        }
+    }
+    // The defaults, which change nothing.
+    let defaults = json!({
+        "min_tokens": 0, "use_beam_search": false, "structured_outputs": null, "guided_json": null,
+        "chat_template_kwargs": null,
+    });
+    assert!(chat(&defaults).unwrap().payload.further.is_empty());
+    let template = json!({"chat_template_kwargs": {"chat_template": null, "tokenize": null, "thinking": true}});
+    assert_eq!(
+        chat(&template).unwrap().payload.into_map()["chat_template_kwargs"],
+        json!({"thinking": true})
+    );
+    // The options of a chat's template are no option of a completion.
+    let body = json!({"model": "m", "prompt": "a", "chat_template_kwargs": {"thinking": true}})
+        .to_string();
+    let error = TextRequest::completion(body.as_bytes()).unwrap_err();
+    assert!(
+        matches!(&error, GatewayError::Field { param, .. } if param == "chat_template_kwargs"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn answers_to_a_request_are_limited_together() {
+    for (options, is_valid) in [
+        (json!({"n": 128}), true),
+        (json!({"n": 128, "max_tokens": 2_048}), true),
+        (json!({"n": 128, "max_tokens": 2_049}), false),
+        (json!({"n": 8, "max_tokens": 32_768}), true),
+        (json!({"n": 128, "min_tokens": 2_049}), false),
+    ] {
+        assert_eq!(chat(&options).is_ok(), is_valid, "{options}");
+    }
+}
+
 /// Parts that are neither texts nor images are refused by their place, not passed on.
 #[test]
 fn messages_have_parts_with_texts_and_images() {
@@ -131,7 +194,9 @@ fn unknown_fields_are_refused_by_name() {
     for (further, param) in [
         (json!({"modalities": ["audio"]}), "modalities"),
         (json!({"n": 0}), "n"),
-        (json!({"n": 9}), "n"),
+        (json!({"n": 129}), "n"),
+        (json!({"n": 9, "max_tokens": 30_000}), "n"),
+        (json!({"n": 9, "min_tokens": 30_000}), "n"),
         (json!({"best_of": 2}), "best_of"),
         (json!({"temperature": 3}), "temperature"),
         (json!({"temperature": "hot"}), "temperature"),
@@ -144,8 +209,53 @@ fn unknown_fields_are_refused_by_name() {
         (json!({"min_p": 1.5}), "min_p"),
         (json!({"repetition_penalty": 0}), "repetition_penalty"),
         (json!({"repetition_penalty": -0.0}), "repetition_penalty"),
-        (json!({"functions": [{"name": "f"}]}), "functions"),
-        (json!({"function_call": "auto"}), "function_call"),
+        (json!({"ignore_eos": 1}), "ignore_eos"),
+        (json!({"skip_special_tokens": "no"}), "skip_special_tokens"),
+        (json!({"min_tokens": -1}), "min_tokens"),
+        (json!({"min_tokens": 32_769}), "min_tokens"),
+        (json!({"min_tokens": 6, "max_tokens": 5}), "min_tokens"),
+        (json!({"length_penalty": 11}), "length_penalty"),
+        (json!({"stop_token_ids": []}), "stop_token_ids"),
+        (json!({"stop_token_ids": 7}), "stop_token_ids"),
+        (json!({"stop_token_ids": [-1]}), "stop_token_ids"),
+        (json!({"allowed_token_ids": vec![7; 4_097]}), "allowed_token_ids"),
+        (json!({"allowed_token_ids": [0.5]}), "allowed_token_ids"),
+        (json!({"allowed_token_ids": [1_000_001]}), "allowed_token_ids"),
+        (json!({"bad_words": "a"}), "bad_words"),
+        (json!({"bad_words": [""]}), "bad_words"),
+        (json!({"truncate_prompt_tokens": 0}), "truncate_prompt_tokens"),
+        (json!({"truncate_prompt_tokens": -2}), "truncate_prompt_tokens"),
+        (json!({"use_beam_search": true}), "use_beam_search"),
+        (json!({"prompt_logprobs": 1}), "prompt_logprobs"),
+        (json!({"chat_template": "{{ x }}"}), "chat_template"),
+        (json!({"chat_template_kwargs": []}), "chat_template_kwargs"),
+        (
+            json!({"chat_template_kwargs": {"chat_template": "x"}}),
+            "chat_template_kwargs.chat_template",
+        ),
+        (json!({"chat_template_kwargs": {"tokenize": true}}), "chat_template_kwargs.tokenize"),
+        (json!({"structured_outputs": "a+"}), "structured_outputs"),
+        (json!({"structured_outputs": {}}), "structured_outputs"),
+        (json!({"structured_outputs": {"regex": "a", "json": {}}}), "structured_outputs"),
+        (json!({"structured_outputs": {"regex": 7}}), "structured_outputs"),
+        (json!({"structured_outputs": {"json_object": false}}), "structured_outputs"),
+        (json!({"structured_outputs": {"choice": []}}), "structured_outputs"),
+        (json!({"structured_outputs": {"lark": "a"}}), "structured_outputs"),
+        (
+            json!({"structured_outputs": {"regex": "a", "whitespace_pattern": 1}}),
+            "structured_outputs",
+        ),
+        (
+            json!({"structured_outputs": {"regex": "a", "disable_fallback": "no"}}),
+            "structured_outputs",
+        ),
+        (json!({"guided_json": 7}), "guided_json"),
+        (json!({"guided_regex": ""}), "guided_regex"),
+        (json!({"guided_choice": "a"}), "guided_choice"),
+        (json!({"guided_grammar": {}}), "guided_grammar"),
+        (json!({"guided_decoding_backend": 1}), "guided_decoding_backend"),
+        (json!({"guided_json": {}, "guided_regex": "a"}), "guided_regex"),
+        (json!({"structured_outputs": {"regex": "a"}, "guided_choice": ["a"]}), "guided_choice"),
         (json!({"model": 7}), "model"),
         (json!({"messages": []}), "messages"),
         (json!({"messages": [{"role": "god", "content": "a"}]}), "messages[0].role"),
@@ -214,10 +324,19 @@ fn nulls_are_absent() {
 }
 
 #[test]
-fn completions_have_one_prompt() {
+fn completions_have_prompts() {
     let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
     let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
-    assert!(request.wants_logprobs);
+    assert!(request.wants_logprobs && request.further_prompts.is_empty());
+    let several =
+        read(json!({"model": "a", "prompt": ["x", "y", ""], "n": 2, "best_of": 3, "echo": true}))
+            .unwrap();
+    assert_eq!(
+        (several.further_prompts.as_slice(), several.echo()),
+        (&["y".to_owned(), String::new()][..], vec!["x".to_owned(), "y".to_owned(), String::new()])
+    );
+    assert_eq!((several.prompts(), several.all_answers(), several.choices), (3, 9, 2));
+    assert!(request.echo().is_empty());
     let most =
         read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
     assert_eq!(most["logprobs"], 5);
@@ -237,10 +356,18 @@ fn completions_have_one_prompt() {
     }
     for (body, param) in [
         (json!({"model": "a"}), "prompt"),
-        (json!({"model": "a", "prompt": ["x", "y"]}), "prompt"),
-        (json!({"model": "a", "prompt": "x", "echo": true}), "echo"),
+        (json!({"model": "a", "prompt": []}), "prompt"),
+        (json!({"model": "a", "prompt": ["x", 7]}), "prompt"),
+        (json!({"model": "a", "prompt": [7, 8]}), "prompt"),
+        (json!({"model": "a", "prompt": vec!["x"; 129]}), "prompt"),
+        (json!({"model": "a", "prompt": vec!["x"; 65], "n": 2}), "prompt"),
+        (json!({"model": "a", "prompt": vec!["x"; 64], "max_tokens": 4_097}), "prompt"),
+        (json!({"model": "a", "prompt": "x", "echo": true, "logprobs": 0}), "echo"),
+        (json!({"model": "a", "prompt": "x", "echo": 1}), "echo"),
+        (json!({"model": "a", "prompt": "x", "suffix": "y"}), "suffix"),
         (json!({"model": "a", "prompt": "x", "best_of": 0}), "best_of"),
-        (json!({"model": "a", "prompt": "x", "best_of": 9}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "best_of": 129}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "best_of": 9, "max_tokens": 32_768}), "best_of"),
         (json!({"model": "a", "prompt": "x", "n": 3, "best_of": 2}), "best_of"),
         (json!({"model": "a", "prompt": "x", "best_of": 2, "stream": true}), "best_of"),
         (json!({"model": "a", "prompt": "x", "tools": [{"type": "function"}]}), "tools"),

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
+use taonet_nineteen_openapi::{EFFORTS, INCLUDED, INCLUDED_LOGPROBS, SUMMARIES};
 
 use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
-use crate::request::{EFFORTS, Fields, MOST_TOKENS, TextRequest};
+use crate::request::{Fields, MOST_TOKENS, TextRequest};
 use crate::translation::{
     function_choice, function_tool, joined_text, text_of, tool_call, tool_message,
 };
@@ -16,8 +17,8 @@ use crate::vision::{check_image, image_part};
 const MOST_ITEMS: usize = 1_024;
 /// Types of the parts of a message with text.
 const TEXTS: [&str; 2] = ["input_text", "output_text"];
-/// Values of `reasoning.summary` and of its former name, `generate_summary`.
-pub(crate) const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
+/// Maximum number of likeliest tokens for each token.
+const MOST_LOGPROBS: u64 = 20;
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
@@ -93,6 +94,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     tools(&mut fields, &mut chat, &mut echo)?;
     chat.tools(&mut further)?;
     let reasoning = reasoning(&mut fields, &mut further)?;
+    let wants_logprobs = logprobs(&mut fields, &mut further)?;
+    let top_logprobs = further.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
     if let Some(most) = fields.whole("max_output_tokens", 1, MOST_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
         chat.0.insert("max_tokens".to_owned(), most.into());
@@ -107,8 +110,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         ));
     }
     fields.end()?;
-    let request =
-        chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
+    let request = chat
+        .request(TextInput::Messages(messages), wants_logprobs, further)?
+        .with_images(images)?;
     for (name, value) in [
         ("instructions", Value::Null),
         ("max_output_tokens", Value::Null),
@@ -121,6 +125,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         ("text", json!({"format": {"type": "text"}})),
         ("tool_choice", "auto".into()),
         ("tools", json!([])),
+        ("top_logprobs", top_logprobs),
         ("top_p", request.payload.top_p.into()),
         ("truncation", "disabled".into()),
     ] {
@@ -145,30 +150,31 @@ fn refuse_unsupported(fields: &mut Fields) -> Result<(), GatewayError> {
         fields.refuse_unless(name, |_| false, message)?;
     }
     let is_false = |value: &Value| *value == Value::Bool(false);
-    // The output has no reasoning, so clients that ask for it in encrypted form get nothing to send
-    // back.
-    let is_included = |value: &Value| {
-        value
-            .as_array()
-            .is_some_and(|names| names.iter().all(|name| name == "reasoning.encrypted_content"))
-    };
     fields.refuse_unless("store", is_false, "responses are not stored; hint: set store = false")?;
     fields.refuse_unless("background", is_false, "background responses are not supported")?;
-    fields.refuse_unless(
-        "include",
-        is_included,
-        "include must be an array of reasoning.encrypted_content",
-    )?;
     fields.refuse_unless(
         "truncation",
         |value| value.as_str() == Some("disabled"),
         "only disabled is supported",
-    )?;
-    fields.refuse_unless(
-        "top_logprobs",
-        |value| value.as_u64() == Some(0),
-        "log-probabilities are not supported",
     )
+}
+
+/// Parses `include` and `top_logprobs`; returns whether the output has log-probabilities.
+fn logprobs(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<bool, GatewayError> {
+    let is_included = |name: &Value| name.as_str().is_some_and(|name| INCLUDED.contains(&name));
+    let included = match fields.take("include") {
+        None => Vec::new(),
+        Some(Value::Array(names)) if names.iter().all(is_included) => names,
+        Some(_) => {
+            let message = format!("include must be an array of {}", INCLUDED.join(" and "));
+            return Err(GatewayError::field("include", message));
+        }
+    };
+    let top = fields.whole("top_logprobs", 0, MOST_LOGPROBS)?.filter(|top| *top > 0);
+    if let Some(top) = top {
+        further.insert("top_logprobs".to_owned(), top.into());
+    }
+    Ok(top.is_some() || included.iter().any(|name| name == INCLUDED_LOGPROBS))
 }
 
 /// Appends the input as chat messages; returns the names of the fields with images.
@@ -177,6 +183,7 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
+            let earlier = messages.len();
             for (index, item) in items.iter().enumerate() {
                 let parts = message(item, messages).map_err(|what| {
                     let param = format!("input[{index}]");
@@ -185,6 +192,12 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
                 images.extend(
                     parts.into_iter().map(|part| format!("input[{index}].content[{part}]")),
                 );
+            }
+            if messages.len() == earlier {
+                return Err(GatewayError::field(
+                    "input",
+                    "input must have items other than reasoning",
+                ));
             }
         }
         _ => {
@@ -197,8 +210,8 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
     Ok(images)
 }
 
-/// Converts `reasoning` to that of chat completions; returns what the response repeats. As the
-/// output has no reasoning, it has no summary either.
+/// Converts `reasoning` to that of chat completions; returns what the response repeats. A summary
+/// has no effect: the output has the reasoning itself.
 fn reasoning(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Value, GatewayError> {
     let mut echo = json!({"effort": null, "summary": null});
     let Some(given) = fields.take("reasoning") else { return Ok(echo) };
@@ -277,6 +290,8 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
                 .ok_or("requires output: a string or an array of parts of type input_text")?;
             messages.push(tool_message(needed("call_id")?, &output));
         }
+        // Chat templates leave out the reasoning of earlier answers.
+        "reasoning" => {}
         "item_reference" => {
             return Err(
                 "refers to a response, but responses are not stored; hint: set store = false in the client, so \
@@ -284,7 +299,10 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
                     .to_owned(),
             );
         }
-        _ => return Err("must be a message, a function_call or a function_call_output".to_owned()),
+        _ => {
+            return Err("must be a message, a function_call, a function_call_output or reasoning"
+                .to_owned());
+        }
     }
     Ok(images)
 }
@@ -471,6 +489,41 @@ mod tests {
     }
 
     #[test]
+    fn log_probabilities_are_requested_by_either_field() {
+        for (further, wants_logprobs, top) in [
+            (json!({}), false, 0),
+            (json!({"include": [], "top_logprobs": 0}), false, 0),
+            (json!({"include": ["message.output_text.logprobs"]}), true, 0),
+            (json!({"include": ["reasoning.encrypted_content"], "top_logprobs": 3}), true, 3),
+        ] {
+            let (request, Echo(echo)) = read(&further).unwrap();
+            assert_eq!(
+                (request.wants_logprobs, &echo["top_logprobs"]),
+                (wants_logprobs, &json!(top)),
+                "{further}"
+            );
+            let map = request.payload.into_map();
+            assert_eq!(map.get("top_logprobs").unwrap_or(&json!(0)), &json!(top));
+            assert_eq!(map["logprobs"], true);
+        }
+    }
+
+    /// Clients send the complete output of earlier responses.
+    #[test]
+    fn reasoning_of_earlier_responses_is_left_out() {
+        let items = json!([
+            {"role": "user", "content": "a"},
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
+            {"role": "user", "content": "c"},
+        ]);
+        let messages = ["user", "assistant", "user"].iter().zip(["a", "b", "c"]);
+        let messages: Vec<Value> =
+            messages.map(|(role, content)| json!({"role": role, "content": content})).collect();
+        assert_eq!(payload(&json!({"input": items}))["messages"], json!(messages));
+    }
+
+    #[test]
     fn results_of_functions_may_have_parts() {
         let text = |text: &str| json!({"type": "input_text", "text": text});
         let output = json!({"type": "function_call_output", "call_id": "c", "output": [text("rain "), text("all day")]});
@@ -499,7 +552,9 @@ mod tests {
             (json!({"prompt": {"id": "p"}}), "prompt"),
             (json!({"store": true}), "store"),
             (json!({"background": true}), "background"),
-            (json!({"include": ["message.output_text.logprobs"]}), "include"),
+            (json!({"include": ["file_search_call.results"]}), "include"),
+            (json!({"include": "message.output_text.logprobs"}), "include"),
+            (json!({"top_logprobs": 21}), "top_logprobs"),
             (json!({"truncation": "auto"}), "truncation"),
             (json!({"reasoning": "low"}), "reasoning"),
             (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
@@ -521,7 +576,8 @@ mod tests {
                 "input[0]",
             ),
             (json!({"input": [{"role": "tool", "content": "a"}]}), "input[0]"),
-            (json!({"input": [{"type": "reasoning"}]}), "input[0]"),
+            (json!({"input": [{"type": "reasoning"}]}), "input"),
+            (json!({"input": [{"type": "computer_call"}]}), "input[0]"),
             (json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "input[0]"),
             (
                 json!({"input": [{"type": "function_call_output", "call_id": "c", "output": [image]}]}),

@@ -442,6 +442,54 @@ async fn reasoning_is_relayed() {
     assert!(stream.contains(r#""delta":{"reasoning_content":"hm"}"#), "{stream}");
 }
 
+/// `/v1/responses` has the reasoning in an item of its own, which ends before the text begins.
+#[tokio::test]
+async fn responses_have_reasoning() {
+    let shop = shop().await;
+    let mut body = json!({"model": TASK, "input": "reasoning", "max_output_tokens": 100});
+    let answer = document(shop.send("/v1/responses", &body, None).await).await;
+    let [reasoning, message] = answer["output"].as_array().unwrap().as_slice() else {
+        panic!("{answer}")
+    };
+    assert_eq!(
+        (&reasoning["type"], &reasoning["content"][0]["text"]),
+        (&json!("reasoning"), &json!("hm so"))
+    );
+    assert_eq!(
+        (&message["type"], &message["content"][0]["text"]),
+        (&json!("message"), &json!("one"))
+    );
+    body["stream"] = json!(true);
+    let stream = text(shop.send("/v1/responses", &body, None).await).await;
+    assert_eq!(stream.matches("event: response.reasoning_text.delta").count(), 2, "{stream}");
+    let end = stream.find("event: response.reasoning_text.done").unwrap();
+    assert!(end < stream.find("event: response.output_text.delta").unwrap(), "{stream}");
+}
+
+/// `/v1/responses` has the log-probabilities that the backend sends, if the buyer wants them.
+#[tokio::test]
+async fn responses_have_log_probabilities() {
+    let shop = shop().await;
+    let mut body = json!({"model": TASK, "input": "plain", "max_output_tokens": 100});
+    for (options, expected) in [(json!({}), 0), (json!({"top_logprobs": 2}), 3)] {
+        body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        body["stream"] = json!(false);
+        let answer = document(shop.send("/v1/responses", &body, None).await).await;
+        let logprobs = answer["output"][0]["content"][0]["logprobs"].as_array().unwrap();
+        assert_eq!(logprobs.len(), expected, "{answer}");
+        assert!(logprobs.iter().all(|entry| entry["logprob"] == -0.1), "{answer}");
+        body["stream"] = json!(true);
+        let stream = text(shop.send("/v1/responses", &body, None).await).await;
+        let deltas = stream.split_terminator("\n\n").filter_map(|event| {
+            let event = event.strip_prefix("event: response.output_text.delta\ndata: ")?;
+            Some(
+                serde_json::from_str::<Value>(event).unwrap()["logprobs"].as_array().unwrap().len(),
+            )
+        });
+        assert_eq!(deltas.sum::<usize>(), expected, "{stream}");
+    }
+}
+
 /// `/v1/responses` reports why an answer is incomplete.
 #[tokio::test]
 async fn responses_relay_finish_reasons() {

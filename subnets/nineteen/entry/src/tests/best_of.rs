@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, Price};
 
-use super::market::{Shop, document, shop_of};
+use super::market::{Shop, document, shop_of, text};
 
 /// Starts a gateway to a market whose first task is one of completions.
 async fn shop(miner: MethodRouter) -> Shop {
@@ -72,6 +72,68 @@ async fn likeliest_answers_per_token_are_the_choices() {
         (&all["choices"][0]["text"], &all["choices"][1]["text"]),
         (&json!("a"), &json!("bbbb"))
     );
+}
+
+/// Each prompt has choices of its own, in the order of the prompts. The answers to a prompt depend
+/// on the seed only.
+#[tokio::test]
+async fn each_prompt_has_its_choices() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        let prompt = payload["prompt"].as_str().unwrap();
+        match payload["seed"].as_u64() {
+            Some(7) => token(&format!("{prompt}1"), -1.0),
+            Some(8) => token(&format!("{prompt}2"), -0.5),
+            _ => token(&format!("{prompt}3"), -0.9),
+        }
+    });
+    let shop = shop(miner).await;
+    let texts = |answer: &Value| -> Vec<(u64, String)> {
+        let choices = answer["choices"].as_array().unwrap().iter();
+        let text = |choice: &Value| choice["text"].as_str().unwrap().to_owned();
+        choices.map(|choice| (choice["index"].as_u64().unwrap(), text(choice))).collect()
+    };
+    let expected = |texts: &[&str]| -> Vec<(u64, String)> {
+        (0..).zip(texts.iter().map(|text| (*text).to_owned())).collect()
+    };
+    let (status, answer) = complete(&shop, json!({"prompt": ["a", "b"], "n": 2})).await;
+    assert_eq!((status, texts(&answer)), (StatusCode::OK, expected(&["a1", "a2", "b1", "b2"])));
+    // Two of three answers to each prompt, of which all are charged.
+    let (_, best) =
+        complete(&shop, json!({"prompt": ["a", "b"], "n": 2, "best_of": 3, "echo": true})).await;
+    assert_eq!(texts(&best), expected(&["aa2", "aa3", "bb2", "bb3"]));
+    assert_eq!(best["usage"]["completion_tokens"], 6);
+    let (_, one) = complete(&shop, json!({"prompt": "a", "n": 1})).await;
+    let input = |answer: &Value| answer["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!((input(&answer), input(&best)), (4 * input(&one), 6 * input(&one)));
+}
+
+/// The prompt of a choice is its first event; it costs no output.
+#[tokio::test]
+async fn echoed_prompts_begin_the_choices_of_a_stream() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        token(payload["prompt"].as_str().unwrap(), -1.0)
+    });
+    let shop = shop(miner).await;
+    let prompts = ["a\u{2028}", "", "c"];
+    let body = json!({
+        "model": "comp", "prompt": prompts, "max_tokens": 9, "echo": true, "stream": true,
+        "stream_options": {"include_usage": true},
+    });
+    let stream = text(shop.send("/v1/completions", &body, None).await).await;
+    assert!(!stream.contains('\u{2028}'), "a line separator ends the event for some clients");
+    let (mut texts, mut tokens) = ([const { String::new() }; 3], Value::Null);
+    for event in stream.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n") {
+        let event: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+        match event["choices"].get(0_usize) {
+            None => tokens = event["usage"]["completion_tokens"].clone(),
+            Some(choice) => {
+                let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
+                texts[index].push_str(choice["text"].as_str().unwrap());
+            }
+        }
+    }
+    assert_eq!(texts, prompts.map(|prompt| prompt.repeat(2)));
+    assert_eq!(tokens, 2, "the empty answer has no token");
 }
 
 /// Returns a chunk without log-probabilities.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::payload::LARGEST_SEED;
 
 use crate::GatewayError;
-use crate::request::{MOST_TOKENS, TextRequest};
+use crate::request::{MOST_TOKENS, MOST_TOTAL_TOKENS, TextRequest};
 use crate::testing::payloads;
 use crate::{messages, responses};
 
@@ -33,13 +33,20 @@ fn requests() -> [Value; 5] {
             {"role": "user", "content": [image(data), {"type": "text", "text": "a"}, image(remote)]},
             {"role": "assistant", "content": null, "tool_calls": [{"id": "c"}]},
             {"role": "tool", "tool_call_id": "c", "content": "a"},
+            {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "a"},
         ],
         "max_tokens": 9, "temperature": 1, "top_p": 1, "seed": 7, "stop": ["a"], "stream": true,
         "stream_options": {"include_usage": true}, "tools": [{"type": "function", "function": {"name": "f"}}],
         "tool_choice": "auto", "response_format": {"type": "text"}, "logprobs": true, "top_logprobs": 2, "n": 8,
         "metadata": {"a": "b"}, "logit_bias": {"1": 1}, "top_k": 7, "min_p": 0.5, "reasoning_effort": "low",
+        "min_tokens": 2, "stop_token_ids": [7], "bad_words": ["a"], "ignore_eos": false, "truncate_prompt_tokens": 9,
+        "structured_outputs": {"choice": ["a"]}, "chat_template_kwargs": {"thinking": true},
     });
-    let completion = json!({"model": "m", "prompt": ["a"], "max_completion_tokens": 9, "logprobs": 1, "stop": "a"});
+    let completion = json!({
+        "model": "m", "prompt": ["a", "b"], "max_completion_tokens": 9, "stop": "a", "n": 2, "best_of": 3, "echo": true,
+        "guided_json": schema,
+    });
     let response = json!({
         "model": "m", "input": [
             {"role": "user", "content": [
@@ -170,7 +177,12 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
     let text = body.to_string();
     for parse in PARSERS {
         let Ok(request) = parse(text.as_bytes()) else { continue };
-        prop_assert!((1..=8).contains(&request.choices));
+        prop_assert!(
+            (1..=128).contains(&request.choices) && (1..=128).contains(&request.all_answers())
+        );
+        let most = u64::try_from(request.all_answers()).unwrap()
+            * request.max_tokens.unwrap_or(request.min_tokens);
+        prop_assert!(most <= MOST_TOTAL_TOKENS && request.min_tokens <= request.payload.max_tokens);
         // The images for which the buyer pays are those that the miner gets, in their order.
         let named: Vec<Option<String>> =
             request.images.iter().map(|field| url_at(body, field)).collect();

@@ -32,10 +32,10 @@ const SIDE: u32 = 576;
 /// Media type of [`form`].
 const FORM: &str = "multipart/form-data; boundary=b";
 
-/// Returns the default market, with an inpaint task in place of its last one.
+/// Returns the default market, with an inpaint task in place of its last one for images.
 fn market() -> MarketConfig {
     let mut config = MarketConfig::default();
-    let task = config.tasks.last_mut().unwrap();
+    let task = config.tasks.iter_mut().rfind(|task| task.task_type == TaskType::Image).unwrap();
     (task.task, task.endpoint) = ("inpaint".parse().unwrap(), Endpoint::Inpaint);
     task.synthetic_generation_config.func = Generator::Inpaint;
     config

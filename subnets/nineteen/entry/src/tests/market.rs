@@ -310,6 +310,66 @@ async fn tools_are_passed_on_and_called() {
     );
 }
 
+/// The deprecated form of tools, in both directions.
+#[tokio::test]
+async fn functions_are_tools_of_miners() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        assert_eq!(payload["tools"][0]["function"]["name"], "weather");
+        assert_eq!(
+            payload["messages"][2],
+            json!({"role": "tool", "tool_call_id": "call00001", "content": "rain"})
+        );
+        [vec![chunk(&json!({"content": "Well."}))], calls()].concat().concat()
+    });
+    let shop = shop(miner).await;
+    let call = json!({"name": "weather", "arguments": "{}"});
+    let messages = json!([
+        {"role": "user", "content": "Weather?"}, {"role": "assistant", "content": null, "function_call": call},
+        {"role": "function", "name": "weather", "content": "rain"},
+    ]);
+    let mut body = json!({"messages": messages, "functions": [{"name": "weather"}]});
+    let answer = document(shop.buy(&body).await).await;
+    let (choice, expected) =
+        (&answer["choices"][0], json!({"name": "weather", "arguments": "{\"town\":\"Ulm\"}"}));
+    assert_eq!(
+        (&choice["finish_reason"], &choice["message"]["content"]),
+        (&json!("function_call"), &json!("Well."))
+    );
+    assert_eq!(choice["message"]["function_call"], expected);
+    assert!(choice["message"].get("tool_calls").is_none(), "{answer}");
+    body["stream"] = json!(true);
+    let stream = text(shop.buy(&body).await).await;
+    assert!(
+        stream.contains(r#""finish_reason":"function_call""#) && !stream.contains("tool_calls"),
+        "{stream}"
+    );
+    let events = stream.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n");
+    let events = events
+        .map(|event| serde_json::from_str::<Value>(event.strip_prefix("data: ").unwrap()).unwrap());
+    let (mut name, mut arguments) = (String::new(), String::new());
+    for event in events {
+        let call = &event["choices"][0]["delta"]["function_call"];
+        name.push_str(call["name"].as_str().unwrap_or_default());
+        arguments.push_str(call["arguments"].as_str().unwrap_or_default());
+    }
+    assert_eq!(json!({"name": name, "arguments": arguments}), expected);
+}
+
+/// Without `max_tokens`, the credits limit an answer, but not below its minimum.
+#[tokio::test]
+async fn min_tokens_must_be_affordable() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        assert!(payload["min_tokens"].as_u64() <= payload["max_tokens"].as_u64(), "{payload}");
+        word()
+    });
+    let shop = shop(miner).await;
+    for (min_tokens, status) in [(2_000, StatusCode::OK), (3_000, StatusCode::TOO_MANY_REQUESTS)] {
+        let response = shop.buy(&json!({"max_tokens": null, "min_tokens": min_tokens})).await;
+        assert_eq!(response.status(), status, "{min_tokens}");
+        shop.charged().await;
+    }
+}
+
 #[tokio::test]
 async fn delivered_tokens_are_charged() {
     let shop = shop(says(vec![word(), word(), word()])).await;

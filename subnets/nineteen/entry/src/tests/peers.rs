@@ -192,7 +192,7 @@ fn bought() -> Value {
         })
     };
     json!({
-        "models": 10,
+        "models": 12,
         "conversation": [turn(6), turn(20)],
         "stream": {"text": "word word ", "finish": "length", "usage": 2},
         "vision": ["word word word ", 107],

@@ -99,6 +99,6 @@ const stranger = new OpenAI({ baseURL: question.url, apiKey: "sk-tao-none", maxR
 results.errors = [
   await failure(() => stranger.chat.completions.create(ask)),
   await failure(() => client.chat.completions.create({ ...ask, model: "gpt" })),
-  await failure(() => client.chat.completions.create({ ...ask, n: 9 })),
+  await failure(() => client.chat.completions.create({ ...ask, n: 129 })),
 ];
 console.log(JSON.stringify(results));

@@ -87,7 +87,7 @@ def main():
     results["errors"] = [
         failure(lambda: stranger.chat.completions.create(**ask)),
         failure(lambda: client.chat.completions.create(**{**ask, "model": "gpt"})),
-        failure(lambda: client.chat.completions.create(**ask, n=9)),
+        failure(lambda: client.chat.completions.create(**ask, n=129)),
     ]
     print(json.dumps(results))
 

@@ -1,7 +1,8 @@
 """Changes random values in schemathesis's requests: replaces models by offered ones, because unknown ones would all
 return 404, and URLs of images by that of a private host, so that no name is resolved. Conversations of `/v1/messages`
 must not end with a message of the assistant, which a JSON schema cannot express: such ones get another message. Nor can
-it express that all messages together have at most 8 images: further ones are left out."""
+it express that all messages together have at most 8 images: further ones are left out. The schemas of texts
+lack some conditions between fields: requests that are valid without them are changed to meet them."""
 
 import schemathesis
 
@@ -68,3 +69,43 @@ def map_body(context, body):
             if name in body:
                 body = {**body, name: with_few_images(with_private_urls(body[name]), [8])}
     return body
+
+
+# Maximum number of answers to a request, and of their tokens together.
+ANSWERS = 128
+TOKENS = 8 * 32_768
+
+
+CONSTRAINTS = ("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")
+
+
+def with_conditions(body):
+    """Changes a text request to meet the conditions that the schema lacks."""
+    left_out = set([name for name in CONSTRAINTS if body.get(name) is not None][1:])
+    left_out |= {"function_call"} if body.get("functions") is None else {"tools", "tool_choice"}
+    body = {name: value for name, value in body.items() if name not in left_out}
+    if body.get("best_of"):
+        body["best_of"] = max(body["best_of"], body.get("n") or 1)
+    answers = int(body.get("best_of") or body.get("n") or 1)
+    if isinstance(body.get("prompt"), list):
+        body["prompt"] = body["prompt"][:max(ANSWERS // answers, 1)]
+        answers *= len(body["prompt"])
+    limits = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name)]
+    for name in limits:
+        body[name] = min(body[name], TOKENS // answers)
+    if body.get("min_tokens"):
+        body["min_tokens"] = min([body["min_tokens"], TOKENS // answers, *(body[name] for name in limits)])
+    return body
+
+
+@schemathesis.hook
+def map_case(context, case):
+    body = case.body
+    if not isinstance(body, dict) or not case.meta.generation.mode.is_positive:
+        return case
+    if case.operation.path in ("/v1/chat/completions", "/v1/completions"):
+        case.body = with_conditions(body)
+    if case.operation.path == "/v1/responses" and isinstance(body.get("input"), list):
+        # Reasoning alone is no question.
+        case.body = {**body, "input": [*body["input"][-1_023:], {"role": "user", "content": "a"}]}
+    return case

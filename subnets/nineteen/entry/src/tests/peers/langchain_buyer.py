@@ -95,7 +95,7 @@ def main():
     results["errors"] = [
         failure(lambda: ChatOpenAI(**{**stranger, "base_url": access["base_url"]}).invoke("a")),
         failure(lambda: ChatOpenAI(**access, model="gpt").invoke("a")),
-        failure(lambda: ChatOpenAI(**access, model=MODEL, n=9).invoke("a")),
+        failure(lambda: ChatOpenAI(**access, model=MODEL, n=129).invoke("a")),
         failure(lambda: ChatAnthropic(**{**stranger, "base_url": theirs["base_url"]}).invoke("a")),
         failure(lambda: ChatAnthropic(**theirs, model="claude").invoke("a")),
     ]

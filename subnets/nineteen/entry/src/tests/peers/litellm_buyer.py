@@ -94,7 +94,7 @@ def main():
     results["errors"] = [
         failure(lambda: litellm.completion(**{**ask, "api_key": "sk-tao-none"})),
         failure(lambda: litellm.completion(**{**ask, "model": "openai/gpt"})),
-        failure(lambda: litellm.completion(**ask, n=9)),
+        failure(lambda: litellm.completion(**ask, n=129)),
     ]
     print(json.dumps(results))
 

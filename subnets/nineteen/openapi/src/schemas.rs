@@ -15,17 +15,17 @@ fn of_type(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(kind))
 }
 
-pub(super) fn string() -> RefOr<Schema> {
+pub(crate) fn string() -> RefOr<Schema> {
     of_type(Type::String).into()
 }
 
 /// Returns the schema of a string that matches a regular expression.
-pub(super) fn text_like(pattern: &str, longest: Option<usize>) -> RefOr<Schema> {
+pub(crate) fn text_like(pattern: &str, longest: Option<usize>) -> RefOr<Schema> {
     of_type(Type::String).pattern(Some(pattern)).max_length(longest).into()
 }
 
 /// Returns the schema of the formats of usage and invoices.
-pub(super) fn document_format() -> RefOr<Schema> {
+pub(crate) fn document_format() -> RefOr<Schema> {
     one_of(&["json", "csv"])
 }
 
@@ -139,7 +139,7 @@ fn one_at_most(fields: [&'static str; 2]) -> RefOr<Schema> {
     either(fields.map(|field| object([], [(field, null())]).into()))
 }
 
-pub(super) fn components() -> ComponentsBuilder {
+pub(crate) fn components() -> ComponentsBuilder {
     requests::add(ComponentsBuilder::new())
         .schema("ChatCompletion", answer("chat.completion"))
         .schema("Completion", answer("text_completion"))
@@ -254,7 +254,7 @@ fn answer(kind: &str) -> ObjectBuilder {
             ("object", one_of(&[kind])),
             ("created", count()),
             ("model", string()),
-            ("choices", list(any(), 1, 8)),
+            ("choices", list(any(), 1, 128)),
             ("usage", object(usage, []).into()),
         ],
         [],

@@ -1,5 +1,5 @@
-//! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway
-//! accepts.
+//! Schemas of requests. A test with schemathesis checks that they match what the gateway accepts,
+//! except for a few conditions between fields.
 
 use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
@@ -9,8 +9,7 @@ use super::{
     one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
     with_conditions,
 };
-use crate::request::EFFORTS;
-use crate::responses::SUMMARIES;
+use crate::{EFFORTS, INCLUDED, SUMMARIES, TEMPLATE_OVERRIDES, VLLM_FLAGS};
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full
 /// groups of four characters, then the rest of the data.
@@ -43,7 +42,7 @@ fn sampling() -> Vec<Field> {
         object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let bias = of_type(Type::Object).additional_properties(Some(number(-100.0, 100.0)));
-    vec![
+    let openai = [
         ("stream", flag()),
         ("stream_options", options.into()),
         ("max_tokens", whole(1.0, 32_768.0)),
@@ -58,7 +57,7 @@ fn sampling() -> Vec<Field> {
         ("frequency_penalty", number(-2.0, 2.0)),
         ("presence_penalty", number(-2.0, 2.0)),
         ("logit_bias", bias.into()),
-        ("n", whole(1.0, 8.0)),
+        ("n", whole(1.0, 128.0)),
         ("store", exactly(false.into())),
         (
             "metadata",
@@ -68,12 +67,60 @@ fn sampling() -> Vec<Field> {
                 .into(),
         ),
         ("service_tier", one_of(&["auto", "default"])),
-    ]
+    ];
+    openai.into_iter().chain(vllm_sampling()).collect()
+}
+
+/// Fields of text requests that only vLLM and servers like it have.
+fn vllm_sampling() -> Vec<Field> {
+    let tokens = || list(whole(0.0, 1_000_000.0), 1, 4_096);
+    let texts = || list(some_text(), 1, 4_096);
+    let schema = || either([some_text(), of_type(Type::Object).into()]);
+    let constraint = |name: &'static str, value: RefOr<Schema>| -> RefOr<Schema> {
+        let flags = ["disable_fallback", "disable_any_whitespace", "disable_additional_properties"];
+        let options = flags
+            .map(|name| (name, flag()))
+            .into_iter()
+            .chain([("whitespace_pattern", some_text())]);
+        object([(name, value)], options)
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    };
+    let structured = [
+        constraint("json", schema()),
+        constraint("regex", some_text()),
+        constraint("choice", texts()),
+        constraint("grammar", some_text()),
+        constraint("json_object", exactly(true.into())),
+        constraint("structural_tag", some_text()),
+    ];
+    let fields = [
+        ("min_tokens", whole(0.0, 32_768.0)),
+        ("length_penalty", number(-10.0, 10.0)),
+        ("stop_token_ids", tokens()),
+        ("allowed_token_ids", tokens()),
+        ("bad_words", texts()),
+        ("truncate_prompt_tokens", either([exactly((-1).into()), whole(1.0, 1_000_000.0)])),
+        ("use_beam_search", exactly(false.into())),
+        ("structured_outputs", either(structured)),
+        ("guided_json", schema()),
+        ("guided_regex", some_text()),
+        ("guided_choice", texts()),
+        ("guided_grammar", some_text()),
+        ("guided_whitespace_pattern", some_text()),
+        ("guided_decoding_backend", some_text()),
+    ];
+    VLLM_FLAGS.map(|name| (name, flag())).into_iter().chain(fields).collect()
 }
 
 fn tools() -> Vec<Field> {
+    let call = either([one_of(&["none", "auto"]), object([("name", string())], []).into()]);
+    let options = object([], TEMPLATE_OVERRIDES.map(|name| (name, null())));
     vec![
         ("tools", list(typed(), 1, 128)),
+        ("functions", list(object([("name", string())], []).into(), 1, 128)),
+        ("function_call", call),
+        ("chat_template_kwargs", options.into()),
         ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
         ("parallel_tool_calls", flag()),
         ("response_format", typed()),
@@ -150,7 +197,8 @@ fn image_url(further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
-/// Returns the schema of a chat message: with content, or with tool calls. Only tasks with
+/// Returns the schema of a chat message: with content, with tool calls, or with a function call or
+/// its result. Only tasks with
 /// `image_tokens` accept images.
 fn message() -> RefOr<Schema> {
     let detail = ("detail", one_of(&["auto", "low", "high"]));
@@ -163,10 +211,19 @@ fn message() -> RefOr<Schema> {
     let roles = ["system", "developer", "user", "assistant", "tool"];
     let with_calls =
         object([("role", one_of(&roles)), ("tool_calls", lists(any()))], [("content", null())]);
+    let call = object([("name", string()), ("arguments", string())], []);
+    let content = || ("content", either([string(), null()]));
+    let with_function_call = object(
+        [("role", one_of(&["assistant"])), ("function_call", call.into())],
+        [content(), ("tool_calls", null())],
+    );
+    let result = object([("role", one_of(&["function"])), ("name", string())], [content()]);
     either([
         with_content(&roles, text_block()),
         with_content(&["user"], either([text_block(), image.into()])),
         with_calls.into(),
+        with_function_call.into(),
+        result.into(),
     ])
 }
 
@@ -197,11 +254,13 @@ fn item() -> RefOr<Schema> {
         object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
     let result = either([string(), lists(part().into())]);
     let output = object([kind("function_call_output"), id(), ("output", result)], []);
+    let reasoning = object([kind("reasoning")], []);
     either([
         message(&["system", "developer", "user", "assistant"], part().into()),
         message(&["user"], either([part().into(), image.into()])),
         call.into(),
         output.into(),
+        reasoning.into(),
     ])
 }
 
@@ -319,7 +378,10 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
         )
 }
 
-/// Returns the conditions on the lengths and the stream of a chat or completion.
+/// Returns the conditions on the lengths and the stream of a chat or completion. The gateway has
+/// further ones: on numbers, which a schema cannot compare, on functions and tools, and on the
+/// constraints of the text. With these as well, the schema would have more combinations than
+/// programs that expand it support.
 fn text_conditions() -> [RefOr<Schema>; 2] {
     [one_at_most(["max_tokens", "max_completion_tokens"]), needs("stream_options", "stream")]
 }
@@ -335,26 +397,17 @@ fn chat(model: Field) -> RefOr<Schema> {
 }
 
 fn completion(model: Field) -> RefOr<Schema> {
-    let options =
-        sampling().into_iter().chain([("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 8.0))]);
-    let prompt = ("prompt", either([string(), list(string(), 1, 1)]));
-    let conditions = text_conditions().into_iter().chain(best_of_conditions());
-    with_conditions(request([model, prompt], options), conditions)
-}
-
-/// Returns the conditions that `best_of` is at least `n`, and at most 1 for a stream.
-fn best_of_conditions() -> [RefOr<Schema>; 2] {
-    let at_most = |most: u32| either([whole(1.0, f64::from(most)), null()]);
-    let at_least = |fewest: u32| either([whole(f64::from(fewest), 8.0), null()]);
-    let pair = |answers| -> RefOr<Schema> {
-        object([], [("n", at_most(answers)), ("best_of", at_least(answers))]).into()
-    };
-    let unstreamed = object([], [("stream", either([exactly(false.into()), null()]))]);
-    let without = object([], [("best_of", null())]);
-    [
-        either((1..=8).map(pair).chain([without.into()])),
-        either([unstreamed.into(), object([], [("best_of", at_most(1))]).into()]),
-    ]
+    let further = [("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 128.0)), ("echo", flag())];
+    let prompt = ("prompt", either([string(), list(string(), 1, 128)]));
+    let off = || either([exactly(false.into()), null()]);
+    let unstreamed = object([], [("stream", off())]);
+    let unselected = object([], [("best_of", either([whole(1.0, 1.0), null()]))]);
+    // A stream has no selection of answers, and prompts have no log-probabilities.
+    let conditions = text_conditions().into_iter().chain([
+        either([unstreamed.into(), unselected.into()]),
+        either([object([], [("logprobs", null())]).into(), object([], [("echo", off())]).into()]),
+    ]);
+    with_conditions(request([model, prompt], sampling().into_iter().chain(further)), conditions)
 }
 
 /// Returns the optional fields of `/v1/responses`.
@@ -376,7 +429,8 @@ fn response_options() -> Vec<Field> {
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
         ("reasoning", reasoning()),
-        ("include", lists(one_of(&["reasoning.encrypted_content"]))),
+        ("include", lists(one_of(&INCLUDED))),
+        ("top_logprobs", whole(0.0, 20.0)),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
         ("store", exactly(false.into())),
     ]

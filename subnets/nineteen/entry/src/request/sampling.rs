@@ -1,0 +1,194 @@
+//! Sampling parameters beyond those of every request: OpenAI's and vLLM's.
+
+use serde_json::{Map, Value};
+use taonet_nineteen_openapi::{TEMPLATE_OVERRIDES, VLLM_FLAGS};
+
+use super::{ALL_TOKENS, Fields, MOST_STOPS, integer, is_number_in};
+use crate::GatewayError;
+
+/// Maximum number of token IDs, words or choices in a list.
+const LONGEST_LIST: usize = 4_096;
+/// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.
+const GUIDED: &str = "guided_";
+/// Constraints of `structured_outputs` that have such a name, too.
+const FORMER_CONSTRAINTS: [&str; 4] =
+    ["guided_json", "guided_regex", "guided_choice", "guided_grammar"];
+
+impl Fields {
+    /// Parses the sampling parameters beyond those of every request, and the stop sequences.
+    pub(super) fn sampling(
+        &mut self,
+        further: &mut Map<String, Value>,
+    ) -> Result<(), GatewayError> {
+        self.top_k(further)?;
+        self.pass_on("min_p", further, "a number in 0..=1", |value| {
+            is_number_in(value, 0.0..=1.0)
+        })?;
+        self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
+            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
+        })?;
+        self.pass_on(
+            "stop",
+            further,
+            "a string or an array of 1..=4 strings",
+            |value| match value {
+                Value::Array(stops) => {
+                    (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
+                }
+                stop => is_text(stop),
+            },
+        )?;
+        for penalty in ["frequency_penalty", "presence_penalty"] {
+            self.pass_on(penalty, further, "a number in -2..=2", |value| {
+                is_number_in(value, -2.0..=2.0)
+            })?;
+        }
+        self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
+            value.as_object().is_some_and(|biases| {
+                biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
+            })
+        })?;
+        self.vllm_sampling(further)?;
+        self.structured_outputs(further)
+    }
+
+    /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.
+    fn top_k(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        let Some(value) = self.take("top_k") else { return Ok(()) };
+        let top_k = match integer(&value) {
+            Some(-1 | 0) => ALL_TOKENS,
+            Some(top_k @ 1..=ALL_TOKENS) => top_k,
+            _ => {
+                return Err(GatewayError::field(
+                    "top_k",
+                    "top_k must be an integer in -1..=1000000",
+                ));
+            }
+        };
+        further.insert("top_k".to_owned(), top_k.into());
+        Ok(())
+    }
+
+    /// Passes the parameters on that only vLLM and servers like it have.
+    fn vllm_sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        for flag in VLLM_FLAGS {
+            self.pass_on(flag, further, "true or false", Value::is_boolean)?;
+        }
+        self.pass_on("length_penalty", further, "a number in -10..=10", |value| {
+            is_number_in(value, -10.0..=10.0)
+        })?;
+        let is_token =
+            |value: &Value| integer(value).is_some_and(|token| (0..=ALL_TOKENS).contains(&token));
+        for tokens in ["stop_token_ids", "allowed_token_ids"] {
+            let expected = "an array of 1..=4096 integers in 0..=1000000";
+            self.pass_on(tokens, further, expected, |value| is_list(value, is_token))?;
+        }
+        self.pass_on("bad_words", further, "an array of 1..=4096 strings", |value| {
+            is_list(value, is_text)
+        })?;
+        self.pass_on(
+            "truncate_prompt_tokens",
+            further,
+            "-1 or an integer in 1..=1000000",
+            |value| {
+                integer(value)
+                    .is_some_and(|tokens| tokens == -1 || (1..=ALL_TOKENS).contains(&tokens))
+            },
+        )?;
+        let message = "use_beam_search must be false: each choice is a request of its own, whose beam would have the \
+                       width 1; hint: use best_of of /v1/completions";
+        self.refuse_unless("use_beam_search", |value| *value == Value::Bool(false), message)
+    }
+
+    /// Passes on the constraint of an answer's text, in the form of `structured_outputs` or by its
+    /// former name.
+    fn structured_outputs(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        let names = std::iter::once("structured_outputs").chain(FORMER_CONSTRAINTS);
+        let given: Vec<&str> = names.filter(|name| self.has(name)).collect();
+        if let [first, second, ..] = given.as_slice() {
+            return Err(GatewayError::field(
+                *second,
+                format!("{second} cannot be combined with {first}"),
+            ));
+        }
+        let expected =
+            "an object with one of json, regex, choice, grammar, json_object and structural_tag";
+        self.pass_on("structured_outputs", further, expected, is_structured)?;
+        for name in FORMER_CONSTRAINTS {
+            let expected = match name {
+                "guided_json" => "a JSON Schema",
+                "guided_choice" => "an array of 1..=4096 strings",
+                _ => "a string",
+            };
+            let constraint = name.trim_start_matches(GUIDED);
+            self.pass_on(name, further, expected, |value| is_constraint(constraint, value))?;
+        }
+        for name in ["guided_whitespace_pattern", "guided_decoding_backend"] {
+            self.pass_on(name, further, "a string", is_text)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on the options of a chat's template, such as `enable_thinking`.
+    pub(super) fn template_options(
+        &mut self,
+        further: &mut Map<String, Value>,
+    ) -> Result<(), GatewayError> {
+        const NAME: &str = "chat_template_kwargs";
+        let mut options = match self.take(NAME) {
+            None => return Ok(()),
+            Some(Value::Object(options)) => options,
+            Some(_) => return Err(GatewayError::field(NAME, format!("{NAME} must be an object"))),
+        };
+        for name in TEMPLATE_OVERRIDES {
+            if options.shift_remove(name).is_some_and(|value| !value.is_null()) {
+                let param = format!("{NAME}.{name}");
+                let message =
+                    format!("{param} must be omitted: miners use the model's own template");
+                return Err(GatewayError::field(param, message));
+            }
+        }
+        further.insert(NAME.to_owned(), options.into());
+        Ok(())
+    }
+}
+
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// Returns whether a value is a list of at most [`LONGEST_LIST`] valid elements.
+fn is_list(value: &Value, is_element: impl Fn(&Value) -> bool) -> bool {
+    let elements = value.as_array();
+    elements.is_some_and(|elements| {
+        (1..=LONGEST_LIST).contains(&elements.len()) && elements.iter().all(is_element)
+    })
+}
+
+/// Returns whether a value is one of vLLM's `structured_outputs`: a constraint, with options.
+fn is_structured(value: &Value) -> bool {
+    let Some(fields) = value.as_object() else { return false };
+    let mut constraints = 0_usize;
+    let is_valid = fields.iter().all(|(name, value)| match name.as_str() {
+        "disable_fallback" | "disable_any_whitespace" | "disable_additional_properties" => {
+            value.is_boolean()
+        }
+        "whitespace_pattern" => is_text(value),
+        name => {
+            constraints += 1;
+            is_constraint(name, value)
+        }
+    });
+    is_valid && constraints == 1
+}
+
+/// Returns whether a value is that of a constraint with this name.
+fn is_constraint(name: &str, value: &Value) -> bool {
+    match name {
+        "json" => value.is_object() || is_text(value),
+        "choice" => is_list(value, is_text),
+        "json_object" => *value == Value::Bool(true),
+        "regex" | "grammar" | "structural_tag" => is_text(value),
+        _ => false,
+    }
+}

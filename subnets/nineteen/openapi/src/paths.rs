@@ -1,0 +1,317 @@
+//! Routes of the gateway.
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{
+    ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref,
+    RefOr, Required,
+};
+
+use crate::is_message_route;
+use crate::schemas::{self, components, string};
+
+/// Names of the security schemes: the API key as a bearer token or in the header `x-api-key`.
+const KEYS: [&str; 2] = ["key", "x-api-key"];
+const JSON: &str = "application/json";
+const FORM: &str = "multipart/form-data";
+
+/// A billed route of the gateway.
+struct Sold {
+    path: &'static str,
+    summary: &'static str,
+    request: &'static str,
+    answer: &'static str,
+    streams: bool,
+}
+
+const SOLD: [Sold; 12] = [
+    sold(
+        "/v1/chat/completions",
+        "Creates a chat completion",
+        "ChatRequest",
+        "ChatCompletion",
+        true,
+    ),
+    sold("/v1/completions", "Creates a text completion", "CompletionRequest", "Completion", true),
+    sold(
+        "/v1/responses",
+        "Creates a response, without stored state",
+        "ResponseRequest",
+        "Response",
+        true,
+    ),
+    sold(
+        "/v1/messages",
+        "Creates a message in Anthropic's format",
+        "MessageRequest",
+        "AnthropicMessage",
+        true,
+    ),
+    sold(
+        "/v1/messages/count_tokens",
+        "Counts the tokens of a message request",
+        "TokenCountRequest",
+        "TokenCount",
+        false,
+    ),
+    sold("/v1/embeddings", "Creates embedding vectors", "EmbeddingRequest", "EmbeddingList", false),
+    sold(
+        "/v1/images/generations",
+        "Creates images from a prompt",
+        "GenerationRequest",
+        "ImageList",
+        false,
+    ),
+    sold(
+        "/v1/images/edits",
+        "Changes an image, or the masked part of it",
+        "EditRequest",
+        "ImageList",
+        false,
+    ),
+    sold(
+        "/v1/text-to-image",
+        "Creates an image from a prompt",
+        "TextToImageRequest",
+        "Image",
+        false,
+    ),
+    sold(
+        "/v1/image-to-image",
+        "Creates an image from a prompt and an image",
+        "ImageToImageRequest",
+        "Image",
+        false,
+    ),
+    sold("/v1/inpaint", "Replaces part of an image", "InpaintRequest", "Image", false),
+    sold(
+        "/v1/avatar",
+        "Creates an avatar from an image of a face",
+        "AvatarRequest",
+        "Image",
+        false,
+    ),
+];
+
+const fn sold(
+    path: &'static str,
+    summary: &'static str,
+    request: &'static str,
+    answer: &'static str,
+    streams: bool,
+) -> Sold {
+    Sold { path, summary, request, answer, streams }
+}
+
+/// HTTP statuses of errors, with their descriptions.
+const REFUSALS: [(&str, &str); 12] = [
+    ("400", "A field is invalid; `error.param` names it"),
+    ("401", "The API key is missing, unknown, expired or revoked"),
+    ("403", "The key may not use the model, or the image was withheld"),
+    ("404", "The model does not exist"),
+    ("408", "The request body did not arrive in time"),
+    ("409", "A request with this Idempotency-Key is in progress"),
+    ("413", "The request is too large; `error.param` names the largest image, or `n`"),
+    (
+        "422",
+        "An image cannot be downloaded, or the Idempotency-Key was used for a different request",
+    ),
+    (
+        "429",
+        "The API key exceeds its rate limit; with `error.type` insufficient_quota, it has too few credits, or a budget is exhausted",
+    ),
+    ("500", "Internal error"),
+    ("502", "No miner answered"),
+    ("503", "No miner has remaining capacity"),
+];
+
+/// The same of routes in Anthropic's format, as far as they differ. They have no 503.
+const ANTHROPIC_REFUSALS: [(&str, &str); 3] = [
+    ("402", "The API key has too few credits, or a budget is exhausted"),
+    ("429", "The API key exceeds its rate limit"),
+    ("529", "No miner has remaining capacity"),
+];
+
+/// Builds the OpenAPI document.
+pub(crate) fn api() -> OpenApi {
+    let info = InfoBuilder::new().title("Nineteen").version(env!("CARGO_PKG_VERSION")).description(
+        Some("Inference by the miners of subnet 19, through an OpenAI-compatible API."),
+    );
+    let mut paths = PathsBuilder::new();
+    for sold in &SOLD {
+        paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
+    }
+    let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
+    // They need no API key, but a key that is sent must be valid.
+    let public = |id: &str, summary: &str, schema: &str| {
+        get(id, summary, schema)
+            .response("401", refusal("The API key is unknown, expired or revoked", "Error"))
+            .response("500", refusal("Internal error", "Error"))
+    };
+    let models =
+        public("models", "Lists the models; with an API key, those that it may use", "ModelList");
+    let model = public("model", "Describes a model", "Model");
+    let model = model.parameter(id).response("404", refusal("Unknown model", "Error"));
+    let paths = add_key_documents(paths)
+        .path("/v1/models", PathItem::new(HttpMethod::Get, models))
+        .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, model))
+        .path(
+            "/status.json",
+            PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")),
+        );
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
+    let [in_bearer, in_header] = KEYS;
+    OpenApiBuilder::new()
+        .info(info.build())
+        .paths(paths)
+        .components(Some(
+            components()
+                .security_scheme(in_bearer, bearer)
+                .security_scheme(in_header, header)
+                .build(),
+        ))
+        .build()
+}
+
+/// Adds the documents of the request's API key.
+fn add_key_documents(paths: PathsBuilder) -> PathsBuilder {
+    let own = |id: &str, summary: &str, schema: &str| {
+        get(id, summary, schema)
+            .securities(Some(either_key()))
+            .response(
+                "401",
+                refusal("The API key is missing, unknown, expired or revoked", "Error"),
+            )
+            .response(
+                "429",
+                refusal("More than 120 requests for documents of the key in a minute", "Error"),
+            )
+            .response("500", refusal("Internal error", "Error"))
+    };
+    // Documents that are also available as CSV.
+    let tabular = |id: &str, summary: &str, schema: &str| {
+        let ok = ResponseBuilder::new().description("OK");
+        let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
+        own(id, summary, schema)
+            .parameter(parameter("format", ParameterIn::Query, schemas::document_format()))
+            .response("200", ok)
+            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+    };
+    let month = schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None);
+    let month = parameter("month", ParameterIn::Path, month).required(Required::True);
+    let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice")
+        .parameter(month);
+    let usage = tabular("usage", "Usage of the request's API key", "UsageList");
+    let before = schemas::text_like("^[0-9]{1,9}-[0-9]{1,9}$", None);
+    let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
+        .parameter(parameter("before", ParameterIn::Query, before))
+        .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+        .response("404", refusal("Credits cannot be bought with TAO", "Error"));
+    paths
+        .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
+        .path(
+            "/v1/key",
+            PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")),
+        )
+        .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
+        .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
+}
+
+/// Returns the operation of a document.
+fn get(id: &str, summary: &str, schema: &str) -> OperationBuilder {
+    let ok = ResponseBuilder::new().description("OK").content(JSON, content(schema));
+    OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", ok)
+}
+
+fn parameter(name: &str, place: ParameterIn, schema: RefOr<Schema>) -> ParameterBuilder {
+    ParameterBuilder::new().name(name).parameter_in(place).schema(Some(schema))
+}
+
+/// Returns the alternative ways to send the API key.
+fn either_key() -> [SecurityRequirement; 2] {
+    KEYS.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
+}
+
+fn operation(sold: &Sold) -> OperationBuilder {
+    let id = sold.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
+    let repeated = schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255));
+    let repeated = parameter("Idempotency-Key", ParameterIn::Header, repeated).description(Some(
+        "Retries with the same key within a day get the stored response and are not charged again.",
+    ));
+    let content_type = if sold.request == "EditRequest" { FORM } else { JSON };
+    let body = RequestBodyBuilder::new()
+        .content(content_type, content(sold.request))
+        .required(Some(Required::True));
+    let mut answer =
+        ResponseBuilder::new().description("The answer").content(JSON, content(sold.answer));
+    if sold.streams {
+        // The schema of each event.
+        answer = answer.content("text/event-stream", content("Event"));
+    }
+    for (name, description) in [
+        (
+            "x-request-id",
+            "Id of the request: the buyer's if the request has one, otherwise a new id",
+        ),
+        ("x-ratelimit-limit-requests", "Maximum number of requests per minute"),
+        ("x-ratelimit-remaining-requests", "Number of requests that remain before the limit"),
+        (
+            "x-ratelimit-reset-requests",
+            "Time until the limit is fully available again, such as `12s`",
+        ),
+        (
+            "x-ratelimit-limit-tokens",
+            "Maximum number of tokens per minute, if the API key has such a limit",
+        ),
+        ("x-ratelimit-remaining-tokens", "Number of tokens that remain before the limit"),
+        (
+            "x-ratelimit-reset-tokens",
+            "Time until the limit of tokens is fully available again, such as `12s`",
+        ),
+        (
+            "x-taonet-budget-warning",
+            "Budgets of the API key of which 80 % and more are spent, such as `day 83%`",
+        ),
+    ] {
+        answer = answer.header(
+            name,
+            HeaderBuilder::new().schema(Some(string())).description(Some(description)).build(),
+        );
+    }
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(id))
+        .summary(Some(sold.summary))
+        .securities(Some(either_key()))
+        .parameter(repeated)
+        .request_body(Some(body.build()))
+        .response("200", answer);
+    let is_message = is_message_route(sold.path);
+    for (status, description) in REFUSALS {
+        operation = match (is_message, status) {
+            (true, "503") => operation,
+            (true, _) => operation.response(status, refusal(description, "AnthropicError")),
+            (false, _) => operation.response(status, refusal(description, "Error")),
+        };
+    }
+    if is_message {
+        for (status, description) in ANTHROPIC_REFUSALS {
+            operation = operation.response(status, refusal(description, "AnthropicError"));
+        }
+    }
+    operation
+}
+
+fn refusal(description: &str, schema: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description).content(JSON, content(schema))
+}
+
+fn content(schema: &str) -> utoipa::openapi::Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
+}
