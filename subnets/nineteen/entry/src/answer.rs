@@ -374,11 +374,17 @@ mod tests {
                 id: "chatcmpl-\"ours\"".to_owned(),
                 model: "chat-a".to_owned(),
                 created: 7,
-                is_chat,
+                form: if is_chat {
+                    ChoiceForm::Chat
+                } else {
+                    ChoiceForm::Completion { echoes: false }
+                },
                 wants_logprobs: false,
                 wants_usage: true,
                 max_tokens: 9,
                 choices: 2,
+                prompts: 1,
+                echo: Vec::new(),
             };
             let chunk = |index: usize, (name, text): (&str, Value), finish: Value| {
                 let choice = json!([{"index": index, name: text, "logprobs": null, "finish_reason": finish}]);

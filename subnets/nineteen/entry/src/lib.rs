@@ -55,6 +55,24 @@
 //! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API
 //! key alone.
 //!
+//! Decisions that differ from the reference, or from what one may expect:
+//!
+//! - The default market has a task of completions and one of embeddings beside the reference's ten,
+//!   with the weight 0.02 each, because buyers expect both routes. On the wire, a task is an entry
+//!   of a list: the reference's miners skip the type `embedding`; those of October 2024 fail at
+//!   completions, which costs them nothing in other tasks. Tasks that no miner serves have no part
+//!   in the weights.
+//! - A period is 30 minutes by default, as the reference's, not 60 as the subnet's description says
+//!   (`period_profile = "seed"` without `period`). A capacity is that of a period, so with 60
+//!   minutes, buyers would get half as much from each miner; and scores count periods, so a
+//!   validator with longer ones computes other weights than its neighbours.
+//! - Without `max_tokens`, the limit is what remains of the model's context, as vLLM has it, and the
+//!   time for an answer grows with its tokens. With a fixed time, the longest answers would count
+//!   as failures of honest miners.
+//! - Several choices or prompts are one request to miners for each, up to 128, with 262 144 tokens
+//!   together: servers differ in their support of `n`, and answers that are not streamed are in
+//!   memory until all are complete.
+//!
 //! The gateway keeps no conversations. An operator grants credits with `tao nineteen keys`, or the
 //! validator's process credits transfers of TAO. The gateway serves plain HTTP; use a proxy for
 //! TLS.
