@@ -45,6 +45,7 @@ mod compile;
 mod error;
 mod graph;
 mod model;
+mod projections;
 mod proof_bundle;
 mod shipped;
 
