@@ -1,6 +1,8 @@
 //! Conversion of Softmax and of norms over axes. They become maxima, sums, tables and products of rows, so the integers
 //! need nothing further.
 
+use std::collections::HashMap;
+
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
 
 use super::dims;
@@ -38,8 +40,26 @@ impl Reader {
                 self.push_moved(node, mask.inputs.clone(), mask.arguments.clone(), 0.0, shape)?
             }
         };
-        let tensor = self.row_softmax(node, tensor, &rows, mask.map(|mask| mask.terms), is_log)?;
+        let ordered = Rows::in_order(rows.count, rows.width);
+        let terms = self.terms(node, tensor, &ordered, mask.map(|mask| mask.terms))?;
+        let mut divided_later = None;
+        let tensor = if is_log {
+            self.logarithms(node, &terms, &ordered)?
+        } else {
+            let inverse = Function::Variable.then(Unary::Inverse { least: LEAST_SUM });
+            let factors = self.push_mapped(terms.sums, inverse)?;
+            if self.is_divided_later(node, &input.dims, &axes)? {
+                divided_later = Some(factors);
+                terms.powers
+            } else {
+                let inputs = vec![terms.powers, self.spread(node, factors, &ordered)?];
+                self.push_node(FloatNode { inputs, shape: rows.shape(node)?, operation: FloatOperation::Multiply })?
+            }
+        };
         let tensor = self.restored(node, tensor, &rows, &input.dims)?;
+        if let Some(factors) = divided_later {
+            self.undivided.insert(tensor, factors);
+        }
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims))
     }
 
@@ -51,34 +71,60 @@ impl Reader {
         Ok((axis..if is_old { rank } else { axis + 1 }).collect())
     }
 
-    /// Appends the softmax of each row of a tensor in rows, in which only these terms count, and returns it.
-    fn row_softmax(
+    /// Returns whether a softmax is divided by its sums after the product with a matrix that reads it. The
+    /// product is linear, and has fewer elements if the matrix has fewer columns than the softmax.
+    fn is_divided_later(&self, node: &NodeProto, dims: &[usize], axes: &[usize]) -> Result<bool, OnnxError> {
+        let matrix = self.products.get(output(node)?).and_then(|matrix| self.values.get(matrix));
+        let Some(Value::Tensor(_, of_matrix)) = matrix else { return Ok(false) };
+        let is_of_rows = dims.len() > 1 && of_matrix.len() > 1 && axes == [dims.len() - 1];
+        Ok(is_of_rows && of_matrix.last() < dims.last())
+    }
+
+    /// Divides a product by the sums of the softmax that is its first operand, unless the softmax is divided
+    /// already. Returns the tensor.
+    pub(super) fn divided(
+        &mut self,
+        node: &NodeProto,
+        softmax: &Operand,
+        product: &Operand,
+    ) -> Result<usize, OnnxError> {
+        let Some(index) = self.undivided.remove(&softmax.index) else { return Ok(product.index) };
+        let mut dims = softmax.dims.clone();
+        if let Some(columns) = dims.last_mut() {
+            *columns = 1;
+        }
+        let shape = self.network.shape(index).unwrap_or(product.shape);
+        let factors = self.fitted(node, &Operand { index, shape, dims }, &product.dims, product.shape)?;
+        let inputs = vec![product.index, factors];
+        self.push_node(FloatNode { inputs, shape: product.shape, operation: FloatOperation::Multiply })
+    }
+
+    /// Appends the terms of the softmax of a tensor in rows, in which only those at these positions count.
+    fn terms(
         &mut self,
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
-        terms: Option<Vec<u32>>,
-        is_log: bool,
-    ) -> Result<usize, OnnxError> {
-        let (shape, rows) = (rows.shape(node)?, Rows::in_order(rows.count, rows.width));
-        let combine = |operation, a, b| FloatNode { inputs: vec![a, b], shape, operation };
-        let largest = self.row_maxima(node, tensor, &rows)?;
-        let largest = self.spread(node, largest, &rows)?;
-        let difference = self.push_node(combine(FloatOperation::Subtract, tensor, largest))?;
-        let mut powers = self.push_mapped(difference, Function::Variable.then(Unary::Exp))?;
-        if let Some(terms) = terms {
-            powers = self.push_moved(node, vec![powers], terms, 0.0, shape)?;
+        positions: Option<Vec<u32>>,
+    ) -> Result<Terms, OnnxError> {
+        let shape = rows.shape(node)?;
+        let largest = self.row_maxima(node, tensor, rows)?;
+        let inputs = vec![tensor, self.spread(node, largest, rows)?];
+        let differences = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
+        let mut powers = self.push_mapped(differences, Function::Variable.then(Unary::Exp))?;
+        if let Some(positions) = positions {
+            powers = self.push_moved(node, vec![powers], positions, 0.0, shape)?;
         }
-        let sums = self.row_sums(node, powers, &rows, 0)?;
-        if is_log {
-            let positive = Unary::Clip { low: LEAST_SUM, high: f64::INFINITY };
-            let logarithms = self.push_mapped(sums, Function::Variable.then(positive).then(Unary::Log))?;
-            let logarithms = self.spread(node, logarithms, &rows)?;
-            return self.push_node(combine(FloatOperation::Subtract, difference, logarithms));
-        }
-        let factors = self.push_mapped(sums, Function::Variable.then(Unary::Inverse { least: LEAST_SUM }))?;
-        let factors = self.spread(node, factors, &rows)?;
-        self.push_node(combine(FloatOperation::Multiply, powers, factors))
+        let sums = self.row_sums(node, powers, rows, 0)?;
+        Ok(Terms { differences, powers, sums })
+    }
+
+    /// Appends the logarithms of a softmax, and returns them.
+    fn logarithms(&mut self, node: &NodeProto, terms: &Terms, rows: &Rows) -> Result<usize, OnnxError> {
+        let positive = Unary::Clip { low: LEAST_SUM, high: f64::INFINITY };
+        let logarithms = self.push_mapped(terms.sums, Function::Variable.then(positive).then(Unary::Log))?;
+        let inputs = vec![terms.differences, self.spread(node, logarithms, rows)?];
+        self.push_node(FloatNode { inputs, shape: rows.shape(node)?, operation: FloatOperation::Subtract })
     }
 
     /// Returns the mask of a softmax's argument; `None` if it has none.
@@ -184,6 +230,16 @@ impl Reader {
     }
 }
 
+/// The terms of a softmax in rows.
+struct Terms {
+    /// Differences between the arguments and the largest one of their row.
+    differences: usize,
+    /// Powers of the differences.
+    powers: usize,
+    /// The sum of the powers of each row.
+    sums: usize,
+}
+
 /// A mask of rows.
 struct Mask {
     /// The tensors before they are masked.
@@ -192,4 +248,15 @@ struct Mask {
     arguments: Vec<u32>,
     /// Position of each term in the rows; that of masked ones is after the last one.
     terms: Vec<u32>,
+}
+
+/// Returns the second operand of each product whose first operand nothing else reads, by the name of the
+/// first one. `reads` is the number of readers of each name.
+pub(super) fn products(nodes: &[NodeProto], reads: &HashMap<String, usize>) -> HashMap<String, String> {
+    let products = nodes.iter().filter(|node| node.op_type == "MatMul");
+    let operands = products.filter_map(|node| match &node.input[..] {
+        [first, second] if first != second && reads.get(first) == Some(&1) => Some((first.clone(), second.clone())),
+        _ => None,
+    });
+    operands.collect()
 }

@@ -1,6 +1,6 @@
 //! Softmax and norms: read, evaluated, quantised and compared.
 
-use taonet_proof_core::network::{Layer, Operation};
+use taonet_proof_core::network::{Layer, Network, Operation};
 use taonet_proof_core::quantise::quantise;
 
 use super::logic::booleans;
@@ -128,6 +128,32 @@ fn softmaxes_are_quantised() {
         let (float, _, error) = read_small(&[1, 2, 2, 2], nodes, weights);
         assert!(float.notes.is_empty() && error < bound, "{operator} {axis}: {error}");
     }
+}
+
+/// Returns the number of elements of each layer of products.
+fn products(network: &Network) -> Vec<usize> {
+    let shapes = network.shapes().unwrap();
+    let layers = network.layers.iter().zip(shapes.iter().skip(1));
+    layers.filter(|(layer, _)| layer.operation == Operation::Product).map(|(_, shape)| shape.elements()).collect()
+}
+
+#[test]
+fn softmax_is_divided_after_a_product_with_fewer_columns() {
+    let heads = |positions: i64| [1, 2, positions, 4];
+    let (nodes, weights) = attention(None);
+    let (_, network, error) = read_small(&heads(6), nodes, weights);
+    assert!(error < 0.03, "{error}");
+    assert_eq!(products(&network), [2 * 6 * 4]);
+    // A product with four columns has more elements than the softmax of three positions.
+    let (nodes, weights) = attention(None);
+    assert_eq!(products(&read_small(&heads(3), nodes, weights).1), [2 * 3 * 3]);
+    // Something else reads the softmax, too.
+    let (mut nodes, weights) = attention(None);
+    nodes.last_mut().unwrap().output = vec!["mixed".to_owned()];
+    nodes.push(node("ReduceMax", &["weights", "last"], "largest", &[]));
+    nodes.push(node("Mul", &["mixed", "largest"], "y", &[]));
+    let weights = [weights, vec![integers("last", &[-1])]].concat();
+    assert_eq!(products(&read_small(&heads(6), nodes, weights).1), [2 * 6 * 6, 2 * 6 * 4]);
 }
 
 /// What exporters write for a causal mask costs nothing, and no output depends on a later position.
