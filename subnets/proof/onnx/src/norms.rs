@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 
+use taonet_proof_core::Shape;
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
 
 use super::dims;
 use super::elementwise::Affine;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
-use super::reduce::Rows;
+use super::reduce::{Rows, row_shape};
 use super::{OnnxError, Reader, Value, unsupported};
 
 /// The largest value that stands for minus infinity in the mask of an attention: exporters write -10 000 and less.
@@ -33,15 +34,15 @@ impl Reader {
         if is_log && mask.is_some() {
             return Err(unsupported(node, "the logarithm of a masked element is infinite".to_owned()));
         }
-        let tensor = match &mask {
+        let arguments = match &mask {
             None => self.in_rows(node, input.index, &rows)?,
             Some(mask) => {
-                let shape = rows.shape(node)?;
-                self.push_moved(node, mask.inputs.clone(), mask.arguments.clone(), 0.0, shape)?
+                let shape = mask.shape(node, &rows)?;
+                self.push_moved(node, mask.inputs.clone(), mask.sources.clone(), 0.0, shape)?
             }
         };
         let ordered = Rows::in_order(rows.count, rows.width);
-        let terms = self.terms(node, tensor, &ordered, mask.map(|mask| mask.terms))?;
+        let terms = self.terms(node, arguments, &ordered, mask.as_ref())?;
         let mut divided_later = None;
         let tensor = if is_log {
             self.logarithms(node, &terms, &ordered)?
@@ -50,10 +51,13 @@ impl Reader {
             let factors = self.push_mapped(terms.sums, inverse)?;
             if self.is_divided_later(node, &input.dims, &axes)? {
                 divided_later = Some(factors);
-                terms.powers
+                terms.in_rows
             } else {
-                let inputs = vec![terms.powers, self.spread(node, factors, &ordered)?];
-                self.push_node(FloatNode { inputs, shape: rows.shape(node)?, operation: FloatOperation::Multiply })?
+                let inputs = vec![terms.powers, self.spread_to_terms(node, factors, &ordered, mask.as_ref())?];
+                let shape = self.network.shape(terms.powers).unwrap_or(input.shape);
+                let shares = FloatNode { inputs, shape, operation: FloatOperation::Multiply };
+                let shares = self.push_node(shares)?;
+                self.with_masked(node, shares, &ordered, mask.as_ref())?
             }
         };
         let tensor = self.restored(node, tensor, &rows, &input.dims)?;
@@ -99,24 +103,54 @@ impl Reader {
         self.push_node(FloatNode { inputs, shape: product.shape, operation: FloatOperation::Multiply })
     }
 
-    /// Appends the terms of the softmax of a tensor in rows, in which only those at these positions count.
+    /// Appends the terms of a softmax, given its arguments: those in rows, or those that a mask keeps.
     fn terms(
+        &mut self,
+        node: &NodeProto,
+        arguments: usize,
+        rows: &Rows,
+        mask: Option<&Mask>,
+    ) -> Result<Terms, OnnxError> {
+        let of_maxima = match mask {
+            None => arguments,
+            Some(mask) => self.push_moved(node, vec![arguments], mask.nearest.clone(), 0.0, rows.shape(node)?)?,
+        };
+        let largest = self.row_maxima(node, of_maxima, rows)?;
+        let inputs = vec![arguments, self.spread_to_terms(node, largest, rows, mask)?];
+        let shape = self.network.shape(arguments).unwrap_or(self.network.input);
+        let differences = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
+        let powers = self.push_mapped(differences, Function::Variable.then(Unary::Exp))?;
+        let in_rows = self.with_masked(node, powers, rows, mask)?;
+        let sums = self.row_sums(node, in_rows, rows, 0)?;
+        Ok(Terms { differences, powers, in_rows, sums })
+    }
+
+    /// Appends a tensor that repeats the value of each row for all of its terms, and returns it.
+    fn spread_to_terms(
         &mut self,
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
-        positions: Option<Vec<u32>>,
-    ) -> Result<Terms, OnnxError> {
-        let shape = rows.shape(node)?;
-        let largest = self.row_maxima(node, tensor, rows)?;
-        let inputs = vec![tensor, self.spread(node, largest, rows)?];
-        let differences = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
-        let mut powers = self.push_mapped(differences, Function::Variable.then(Unary::Exp))?;
-        if let Some(positions) = positions {
-            powers = self.push_moved(node, vec![powers], positions, 0.0, shape)?;
+        mask: Option<&Mask>,
+    ) -> Result<usize, OnnxError> {
+        match mask {
+            None => self.spread(node, tensor, rows),
+            Some(mask) => self.push_moved(node, vec![tensor], mask.rows.clone(), 0.0, mask.shape(node, rows)?),
         }
-        let sums = self.row_sums(node, powers, rows, 0)?;
-        Ok(Terms { differences, powers, sums })
+    }
+
+    /// Appends the rows of a tensor of terms, in which masked elements are 0, and returns it.
+    fn with_masked(
+        &mut self,
+        node: &NodeProto,
+        terms: usize,
+        rows: &Rows,
+        mask: Option<&Mask>,
+    ) -> Result<usize, OnnxError> {
+        match mask {
+            None => Ok(terms),
+            Some(mask) => self.push_moved(node, vec![terms], mask.places.clone(), 0.0, rows.shape(node)?),
+        }
     }
 
     /// Appends the logarithms of a softmax, and returns them.
@@ -138,20 +172,29 @@ impl Reader {
         }
         let elements = inputs.iter().filter_map(|&input| self.network.shape(input)).map(|shape| shape.elements());
         let masked = elements.sum::<usize>() as u32;
-        let mut mask = Mask { inputs: inputs.clone(), arguments: Vec::new(), terms: Vec::new() };
-        for row in rows.positions().chunks(rows.width) {
-            let sources: Vec<u32> = row.iter().filter_map(|&at| indices.get(at as usize).copied()).collect();
-            let Some(&first) = sources.iter().find(|&&source| source != masked) else {
-                return Err(unsupported(node, "all elements of a row are masked".to_owned()));
-            };
-            for source in sources {
+        let (mut sources, mut of_terms) = (Vec::new(), Vec::new());
+        let (mut nearest, mut places) = (Vec::new(), Vec::new());
+        for (row, elements) in rows.positions().chunks(rows.width).enumerate() {
+            let first = sources.len();
+            for &element in elements {
+                let source = indices.get(element as usize).copied().filter(|&source| source != masked);
+                let place = source.map(|_| sources.len() as u32);
                 // An element that is repeated does not change the maximum of its row.
-                let place = mask.terms.len() as u32;
-                mask.terms.push(if source == masked { rows.positions().len() as u32 } else { place });
-                mask.arguments.push(if source == masked { first } else { source });
+                nearest.push(place.unwrap_or(first as u32));
+                places.push(place);
+                sources.extend(source);
+                of_terms.extend(source.map(|_| row as u32));
+            }
+            if sources.len() == first {
+                return Err(unsupported(node, "all elements of a row are masked".to_owned()));
             }
         }
-        Ok(Some(mask))
+        // The last row of the rectangle is filled up with the first term.
+        let count = sources.len().next_multiple_of(rows.width);
+        sources.resize(count, sources.first().copied().unwrap_or_default());
+        of_terms.resize(count, 0);
+        let places = places.into_iter().map(|place| place.unwrap_or(count as u32)).collect();
+        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: of_terms, nearest, places }))
     }
 
     /// Converts the addition of a mask to a softmax's argument to a move; returns whether it is one.
@@ -230,24 +273,38 @@ impl Reader {
     }
 }
 
-/// The terms of a softmax in rows.
+/// The terms of a softmax, in rows or, with a mask, in its rectangle.
 struct Terms {
     /// Differences between the arguments and the largest one of their row.
     differences: usize,
     /// Powers of the differences.
     powers: usize,
+    /// The powers in rows, where masked elements are 0.
+    in_rows: usize,
     /// The sum of the powers of each row.
     sums: usize,
 }
 
-/// A mask of rows.
+/// A mask of rows. The elements that it keeps are arranged in a rectangle as wide as the rows, so that
+/// nothing is computed for the others.
 struct Mask {
     /// The tensors before they are masked.
     inputs: Vec<usize>,
-    /// Position in their elements of each element, where another one of the row stands for a masked one.
-    arguments: Vec<u32>,
-    /// Position of each term in the rows; that of masked ones is after the last one.
-    terms: Vec<u32>,
+    /// Position in their elements of each term.
+    sources: Vec<u32>,
+    /// Row of each term.
+    rows: Vec<u32>,
+    /// For each element of the rows, a term of its row: its own one, unless it is masked.
+    nearest: Vec<u32>,
+    /// For each element of the rows, its term; that of masked ones is after the last one.
+    places: Vec<u32>,
+}
+
+impl Mask {
+    /// Returns the shape of the terms.
+    fn shape(&self, node: &NodeProto, rows: &Rows) -> Result<Shape, OnnxError> {
+        row_shape(node, self.sources.len() / rows.width, rows.width)
+    }
 }
 
 /// Returns the second operand of each product whose first operand nothing else reads, by the name of the

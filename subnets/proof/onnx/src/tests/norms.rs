@@ -192,6 +192,26 @@ fn masked_elements_do_not_count() {
     }
 }
 
+/// The scores of masked elements are sums that nothing rounds or looks up.
+#[test]
+fn masked_scores_are_not_rescaled() {
+    let (mut nodes, weights) = attention(Some(node("Add", &["scores", "mask"], "masked", &[])));
+    nodes.retain(|node| node.op_type != "Mul");
+    let mask = [0.0, -1e9, -1e9, 0.0, 0.0, -1e9, 0.0, 0.0, 0.0];
+    let (float, network, _) =
+        read_small(&[1, 2, 3, 4], nodes, [weights, vec![floats("mask", &[3, 3], &mask)]].concat());
+    let is_product = |layer: &Layer| matches!(layer.operation, Operation::MatrixProduct(_));
+    let scores = network.layers.iter().position(is_product).unwrap();
+    let [product, moved, rescaled] = &network.layers[scores..scores + 3] else { panic!("three layers") };
+    assert_eq!(product.rescale, None);
+    // Six of nine elements of each head.
+    assert!(matches!(&moved.operation, Operation::Move { indices, .. } if indices.len() == 12), "{moved:?}");
+    assert_eq!(rescaled.operation, Operation::Sum { factors: vec![1] });
+    assert!(rescaled.rescale.is_some());
+    let powers = float.nodes.iter().find(|node| matches!(node.operation, FloatOperation::Function(_))).unwrap();
+    assert_eq!((powers.shape.elements(), products(&network)), (12, vec![12]));
+}
+
 #[test]
 fn norms_are_quantised() {
     let weights = || {
