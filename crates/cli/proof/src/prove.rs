@@ -55,7 +55,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let began = Instant::now();
     let proven = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
-            let directory = CircuitDirectory::open(&args.circuit)?.with_backends(&backends);
+            let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
             ProofBundle::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
         }
         (None, input) => {
@@ -88,7 +88,7 @@ fn prove_model(
             &catalogue, inputs, nonce, args.miner,
         )?)));
     }
-    let directory = CircuitDirectory::open(&args.circuit)?.with_backends(backends);
+    let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
     Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
 }
 

@@ -1,8 +1,8 @@
 //! Comparison of a circuit's verification key with its network.
 //!
 //! A proof verifies for a key, not for a network: a circuit whose key belongs to another network
-//! proves that network's outputs. Every circuit is therefore compared when it is opened, and every
-//! `stark` bundle has its network.
+//! proves that network's outputs. Every circuit is therefore compared when it is opened, or when
+//! its prover or verifier is loaded, and every `stark` bundle has its network.
 
 mod stored;
 

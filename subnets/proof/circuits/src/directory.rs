@@ -59,6 +59,21 @@ impl CircuitDirectory {
         Ok(directory)
     }
 
+    /// Opens a directory like [`Self::open_with`], but leaves the comparison of a key that follows
+    /// from the network to [`Self::prover`] and [`Self::verifier`]: the prover computes the key in
+    /// any case. All other keys are compared here.
+    ///
+    /// # Errors
+    /// When a file is missing, too large, modified or malformed, or is for a different network.
+    pub fn open_to_prove(path: &Path, backends: &Backends) -> Result<Self, CircuitError> {
+        let directory = Self::open_unchecked(path)?.with_backends(backends);
+        // The prover of a trusted setup does not compare the transcript.
+        if !check::follows_from_network(&directory.metadata.backend) {
+            directory.check_key()?;
+        }
+        Ok(directory)
+    }
+
     /// Opens a directory without comparing the key with the network.
     fn open_unchecked(path: &Path) -> Result<Self, CircuitError> {
         let text = read(&path.join(metadata::FILE), MAX_METADATA)?;
@@ -190,7 +205,7 @@ impl CircuitDirectory {
         self.backends.of(&self.id, &self.metadata.backend)
     }
 
-    /// Loads the prover.
+    /// Loads the prover. A key that follows from the network is computed again and compared.
     ///
     /// # Errors
     /// When a key is missing, modified, malformed or for a different circuit.

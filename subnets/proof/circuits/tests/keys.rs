@@ -116,10 +116,13 @@ fn circuit_with_another_networks_key_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("false");
     let created = Cheat::new().write(&path);
+    let to_prove = CircuitDirectory::open_to_prove(&path, &Backends::default()).unwrap();
     for refused in [
         created.verifier().err(),
         CircuitDirectory::open(&path).err(),
         Catalogue::open(&path).err(),
+        to_prove.prover().err(),
+        to_prove.verifier().err(),
     ] {
         let error = refused.unwrap().to_string();
         assert!(error.contains(REFUSAL), "{error}");
@@ -287,6 +290,19 @@ fn metadata_of_another_network_is_refused() {
     }
 }
 
+/// No bundle is created, although the directory was opened without a comparison.
+#[test]
+fn circuit_with_another_networks_key_proves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("false");
+    Cheat::new().write(&path);
+    let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
+    let directory = CircuitDirectory::open_to_prove(&path, &Backends::default()).unwrap();
+    let error =
+        Bundle::prove(&directory, inputs, Digest::of(b"a request"), MINER).unwrap_err().to_string();
+    assert!(error.contains(REFUSAL), "{error}");
+}
+
 /// The keys of a trusted setup do not follow from the network: their shapes and their transcript
 /// are compared.
 #[test]
@@ -316,8 +332,13 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     ] {
         let path = place.path().join(name);
         CircuitDirectory::create(&path, &compiled).unwrap();
-        let error = CircuitDirectory::open(&path).unwrap_err().to_string();
-        assert!(error.contains(expected), "{error}");
+        for refused in [
+            CircuitDirectory::open(&path),
+            CircuitDirectory::open_to_prove(&path, &Backends::default()),
+        ] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }
 

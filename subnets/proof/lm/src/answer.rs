@@ -21,6 +21,10 @@ pub enum Finish {
 /// Continues a prompt with the likeliest token, one by one, until one of them ends the answer or
 /// the circuit is full. Returns the inputs of the circuit: the tokens of prompt and answer, then
 /// zeros.
+///
+/// An execution computes the logits after every token, so each one chooses all tokens of the answer
+/// again. Since attention is causal, a token is final if no token before it changes. So the first
+/// token that changes is final, too: no answer takes more executions than it has tokens.
 pub(crate) fn inputs_of(
     circuit: &Circuit,
     model: &LanguageModel,
@@ -28,16 +32,39 @@ pub(crate) fn inputs_of(
 ) -> Result<Vec<i64>, LmError> {
     let mut inputs: Vec<i64> = prompt.iter().copied().map(i64::from).collect();
     inputs.resize(model.tokens, 0);
-    for position in prompt.len()..model.tokens {
+    // Bounded because the circuit of a stranger, which need not be causal, could change tokens
+    // forever.
+    for _ in prompt.len()..model.tokens {
         let outputs = circuit.execute(&inputs)?.outputs(circuit);
-        let next = position.checked_sub(1).and_then(|last| model.next(&outputs, last));
-        let (Some(token), Some(input)) = (next, inputs.get_mut(position)) else { break };
-        *input = token;
-        if model.is_end(token) {
+        let next = continued(model, &inputs, &outputs, prompt.len());
+        let changed = inputs.iter().zip(&next).position(|(before, after)| before != after);
+        inputs = next;
+        let Some(changed) = changed else { break };
+        let mut answer = inputs.iter().take(changed + 1).skip(prompt.len());
+        if changed + 1 == model.tokens || answer.any(|&token| model.is_end(token)) {
             break;
         }
     }
     Ok(inputs)
+}
+
+/// Returns the prompt, the likeliest token after it and after each further token of `inputs`, up to
+/// one that ends the answer, and zeros. `outputs` are those for `inputs`, `prompt` the number of
+/// its tokens.
+fn continued(model: &LanguageModel, inputs: &[i64], outputs: &[i64], prompt: usize) -> Vec<i64> {
+    let mut next: Vec<i64> = inputs.iter().copied().take(prompt).collect();
+    while next.len() < model.tokens {
+        let Some(token) = next.len().checked_sub(1).and_then(|last| model.next(outputs, last))
+        else {
+            break;
+        };
+        next.push(token);
+        if model.is_end(token) {
+            break;
+        }
+    }
+    next.resize(model.tokens, 0);
+    next
 }
 
 /// Returns the number of tokens of the answer that the outputs of a circuit choose, with the one
@@ -47,4 +74,104 @@ pub(crate) fn length_of(model: &LanguageModel, outputs: &[i64], prompt: usize) -
         (prompt..model.tokens).map_while(|position| model.next(outputs, position.checked_sub(1)?));
     let end = chosen.position(|token| model.is_end(token));
     end.map_or(model.tokens.saturating_sub(prompt), |end| end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+    use taonet_proof_core::{Range, Shape};
+
+    use super::*;
+
+    /// Number of tokens in the vocabulary.
+    const VOCABULARY: u8 = 6;
+
+    fn model(tokens: usize, ends: &[u32]) -> LanguageModel {
+        let description = json!({ "version": 1, "tokens": tokens, "vocabulary": VOCABULARY, "begin": null, "ends": ends });
+        serde_json::from_value(description).unwrap()
+    }
+
+    /// Creates a circuit that chooses the sum of all tokens, each times its weight, and of an
+    /// offset; or the token that is closest to it. The arguments of `weight` are the position after
+    /// which a token is chosen, and that of the token which it weighs.
+    fn circuit(
+        tokens: usize,
+        weight: impl Fn(usize, usize) -> i32,
+        offset: impl Fn(usize) -> i64,
+    ) -> Circuit {
+        // The logit of a token t is 2 * t * sum - t * t: the square of the sum, less that of its
+        // distance.
+        let logits =
+            (0..tokens).flat_map(|position| (0..VOCABULARY).map(move |token| (position, token)));
+        let weight = &weight;
+        let weights = logits.clone().flat_map(|(position, token)| {
+            (0..tokens).map(move |other| 2 * i32::from(token) * weight(position, other))
+        });
+        let weights = weights.collect();
+        let bias = logits.map(|(position, token)| {
+            let token = i64::from(token);
+            2 * token * offset(position) - token * token
+        });
+        let operation = Operation::Dense { weights, bias: bias.collect() };
+        let range = Range { low: 0, high: i64::from(VOCABULARY) - 1 };
+        let network = Network {
+            format: FORMAT,
+            input: Input { shape: Shape::vector(tokens).unwrap(), range, scale: 0 },
+            layers: vec![Layer { inputs: vec![0], operation, rescale: None, scale: 0 }],
+        };
+        network.lower().unwrap()
+    }
+
+    /// Chooses one token with each execution.
+    fn one_by_one(circuit: &Circuit, model: &LanguageModel, prompt: &[u32]) -> Vec<i64> {
+        let mut inputs: Vec<i64> = prompt.iter().copied().map(i64::from).collect();
+        inputs.resize(model.tokens, 0);
+        for position in prompt.len()..model.tokens {
+            let outputs = circuit.execute(&inputs).unwrap().outputs(circuit);
+            inputs[position] = model.next(&outputs, position - 1).unwrap();
+            if model.is_end(inputs[position]) {
+                break;
+            }
+        }
+        inputs
+    }
+
+    #[test]
+    fn all_tokens_at_once_are_those_of_one_by_one() {
+        let tokens = 8;
+        let previous = |position: usize, other: usize| i32::from(other == position);
+        let all = |position: usize, other: usize| i32::from(other <= position);
+        let two =
+            |position: usize, other: usize| i32::from(other <= position && position <= other + 1);
+        for (name, circuit) in [
+            (
+                "each token follows from the position only",
+                circuit(tokens, |_, _| 0, |position| [3, 0, 4, 1, 5, 2, 4, 0][position]),
+            ),
+            ("each token is one more than the one before", circuit(tokens, previous, |_| 1)),
+            ("each token is the one before", circuit(tokens, previous, |_| 0)),
+            ("each token is the sum of all before", circuit(tokens, all, |_| 0)),
+            ("each token is the sum of two, less one", circuit(tokens, two, |_| -1)),
+        ] {
+            for ends in [&[0][..], &[], &[3], &[0, 4], &[5]] {
+                let model = model(tokens, ends);
+                for prompt in [&[1][..], &[0], &[2, 1], &[0, 0, 1], &[1, 2, 3, 4, 5, 0, 1]] {
+                    let expected = one_by_one(&circuit, &model, prompt);
+                    let inputs = inputs_of(&circuit, &model, prompt).unwrap();
+                    assert_eq!(inputs, expected, "{name}, ends {ends:?}, prompt {prompt:?}");
+                }
+            }
+        }
+    }
+
+    /// A token follows from a later one, so that no tokens are those that the circuit chooses.
+    #[test]
+    fn circuit_that_is_not_causal_is_executed_a_limited_number_of_times() {
+        let tokens = 5;
+        let later = |position: usize, other: usize| -i32::from(other == (position + 2) % 5);
+        let circuit = circuit(tokens, later, |_| 5);
+        let inputs = inputs_of(&circuit, &model(tokens, &[]), &[1]).unwrap();
+        assert_eq!((inputs.len(), inputs[0]), (tokens, 1));
+    }
 }

@@ -1,7 +1,11 @@
 //! A decoder as an ONNX graph over a fixed number of tokens.
 
+use std::ops::Range;
+
 use taonet_lm::{Decoder, DecoderLayer, FeedForward, Norm, Positions, Projection};
 use taonet_proof_onnx::{Attribute, GraphWriter};
+
+use crate::projections::{AttentionProjections, folded};
 
 /// Version of the operator set: the first one with RMS norms.
 const OPSET: i64 = 23;
@@ -55,19 +59,25 @@ impl Writer<'_> {
         let mask = self.graph.floats(&[self.tokens, self.tokens], mask);
         let shared = Shared { mask, rotation };
         for layer in layers {
-            let normed = self.norm(&hidden, &layer.attention_norm);
+            let normed = self.normalised(&hidden, &layer.attention_norm);
             let attended = self.attention(&normed, layer, &shared);
             hidden = self.node("Add", &[&hidden, &attended]);
-            let normed = self.norm(&hidden, &layer.feed_forward_norm);
-            let fed = self.feed_forward(&normed, &layer.feed_forward);
+            let normed = self.normalised(&hidden, &layer.feed_forward_norm);
+            let fed = self.feed_forward(&normed, layer);
             hidden = self.node("Add", &[&hidden, &fed]);
         }
-        let normed = self.norm(&hidden, norm);
-        self.linear(&normed, head, 1.0);
+        let normed = self.normalised(&hidden, norm);
+        self.linear(&normed, &folded(head, norm));
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
         self.graph.node(operator, inputs, &[])
+    }
+
+    /// Adds a norm without its scale and shift, which are part of the projections after it.
+    fn normalised(&mut self, values: &str, norm: &Norm) -> String {
+        let shift = norm.shift.as_ref().map(|shift| vec![0.0; shift.len()]);
+        self.norm(values, &Norm { scale: vec![1.0; norm.scale.len()], shift })
     }
 
     fn norm(&mut self, values: &str, norm: &Norm) -> String {
@@ -83,42 +93,39 @@ impl Writer<'_> {
         }
     }
 
-    /// Adds a linear layer whose outputs are multiplied by `factor`.
-    fn linear(&mut self, values: &str, layer: &Projection, factor: f32) -> String {
+    fn linear(&mut self, values: &str, layer: &Projection) -> String {
         let weights = &layer.weights;
         let columns = (0..weights.inputs)
             .flat_map(|input| weights.values.iter().skip(input).step_by(weights.inputs));
-        let matrix = self
-            .graph
-            .floats(&[weights.inputs, weights.outputs], columns.map(|weight| weight * factor));
+        let matrix = self.graph.floats(&[weights.inputs, weights.outputs], columns.copied());
         let product = self.node("MatMul", &[values, &matrix]);
         let Some(bias) = &layer.bias else { return product };
-        let bias = self.graph.floats(&[bias.len()], bias.iter().map(|bias| bias * factor));
+        let bias = self.graph.floats(&[bias.len()], bias.iter().copied());
         self.node("Add", &[&product, &bias])
     }
 
     fn attention(&mut self, values: &str, layer: &DecoderLayer, shared: &Shared) -> String {
         let &Decoder { heads, kv_heads, head_size, .. } = self.decoder;
-        let [query, key, value] = &layer.projections;
-        // The scores are divided by the root of the width of a head: so are the queries.
+        // The scores are divided by the root of the width of a head: so are the queries, or their
+        // norm.
         let factor = 1.0 / (head_size as f32).sqrt();
-        let (query, key) = match &layer.head_norms {
-            None => {
-                let query = self.linear(values, query, factor);
-                let key = self.linear(values, key, 1.0);
-                (self.split(&query, heads), self.split(&key, kv_heads))
-            }
-            Some([of_queries, of_keys]) => {
-                let scaled = of_queries.scale.iter().map(|scale| scale * factor).collect();
-                let of_queries = Norm { scale: scaled, shift: None };
-                let query = self.linear(values, query, 1.0);
-                let key = self.linear(values, key, 1.0);
-                let (query, key) = (self.split(&query, heads), self.split(&key, kv_heads));
-                (self.norm(&query, &of_queries), self.norm(&key, of_keys))
-            }
-        };
+        let projections = AttentionProjections::of(layer, factor);
+        let projected = self.linear(values, &projections.inputs);
+        let (of_query, of_key) = (heads * head_size, kv_heads * head_size);
+        let query = self.columns(&projected, 0..of_query);
+        let key = self.columns(&projected, of_query..of_query + of_key);
+        let value = self.columns(&projected, of_query + of_key..of_query + 2 * of_key);
+        let (mut query, mut key) = (self.split(&query, heads), self.split(&key, kv_heads));
+        if let Some([of_queries, of_keys]) = &layer.head_norms {
+            let scale = of_queries.scale.iter().map(|scale| scale * factor).collect();
+            let shift = of_queries
+                .shift
+                .as_ref()
+                .map(|shift| shift.iter().map(|shift| shift * factor).collect());
+            query = self.norm(&query, &Norm { scale, shift });
+            key = self.norm(&key, of_keys);
+        }
         let (query, key) = (self.rotated(&query, shared), self.rotated(&key, shared));
-        let value = self.linear(values, value, 1.0);
         let value = self.split(&value, kv_heads);
         let (key, value) = (self.shared_heads(&key), self.shared_heads(&value));
         let key = self.graph.node("Transpose", &[&key], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
@@ -130,7 +137,15 @@ impl Writer<'_> {
             self.graph.node("Transpose", &[&mixed], &[Attribute::Ints("perm", &[0, 2, 1, 3])]);
         let dims = self.dims([1, self.tokens, heads * head_size]);
         let rows = self.node("Reshape", &[&rows, &dims]);
-        self.linear(&rows, &layer.output, 1.0)
+        self.linear(&rows, &projections.output)
+    }
+
+    /// Returns some of the columns of a tensor.
+    fn columns(&mut self, values: &str, columns: Range<usize>) -> String {
+        let limits = [columns.start, columns.end].map(|limit| limit.cast_signed() as i64);
+        let [start, end, axis] =
+            [limits[0], limits[1], -1].map(|value| self.graph.integers(&[1], [value]));
+        self.node("Slice", &[values, &start, &end, &axis])
     }
 
     fn dims<const N: usize>(&mut self, dims: [usize; N]) -> String {
@@ -166,33 +181,30 @@ impl Writer<'_> {
 
     fn rotated(&mut self, values: &str, shared: &Shared) -> String {
         let Some([cos, sin]) = &shared.rotation else { return values.to_owned() };
-        let half = (self.decoder.head_size / 2).cast_signed() as i64;
-        let mut part = |start: i64, end: i64| {
-            let limits = [start, end, -1].map(|limit| self.graph.integers(&[1], [limit]));
-            self.graph.node("Slice", &[values, &limits[0], &limits[1], &limits[2]], &[])
-        };
-        let (first, second) = (part(0, half), part(half, 2 * half));
+        let half = self.decoder.head_size / 2;
+        let (first, second) = (self.columns(values, 0..half), self.columns(values, half..2 * half));
         let second = self.node("Neg", &[&second]);
         let turned = self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
         let (kept, turned) = (self.node("Mul", &[values, cos]), self.node("Mul", &[&turned, sin]));
         self.node("Add", &[&kept, &turned])
     }
 
-    fn feed_forward(&mut self, values: &str, layer: &FeedForward) -> String {
-        let (inner, down) = match layer {
+    fn feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> String {
+        let norm = &layer.feed_forward_norm;
+        let (inner, down) = match &layer.feed_forward {
             FeedForward::Gelu { up, down } => {
-                let up = self.linear(values, up, 1.0);
+                let up = self.linear(values, &folded(up, norm));
                 (self.graph.node("Gelu", &[&up], &[Attribute::Text("approximate", "tanh")]), down)
             }
             FeedForward::Gated { gate, up, down } => {
-                let gate = self.linear(values, gate, 1.0);
+                let gate = self.linear(values, &folded(gate, norm));
                 let share = self.node("Sigmoid", &[&gate]);
                 let gate = self.node("Mul", &[&gate, &share]);
-                let up = self.linear(values, up, 1.0);
+                let up = self.linear(values, &folded(up, norm));
                 (self.node("Mul", &[&gate, &up]), down)
             }
         };
-        self.linear(&inner, down, 1.0)
+        self.linear(&inner, down)
     }
 }
 
@@ -201,6 +213,7 @@ mod tests {
     use std::path::Path;
 
     use taonet_lm::{CausalModel, KvCache, Llama, LlamaConfig, LlamaKind, LoadOptions};
+    use taonet_proof_core::float::FloatOperation;
     use taonet_proof_onnx::Model;
 
     use super::*;
@@ -234,6 +247,25 @@ mod tests {
         assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| {
             model.next(&[token], &mut cache).unwrap()
         });
+    }
+
+    /// Norms have no scales of their own, and an attention has two projections.
+    #[test]
+    fn graph_has_a_convolution_for_each_projection() {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
+        let decoder =
+            CausalModel::open(directory, LoadOptions::default()).unwrap().decoder(8).unwrap();
+        let network = taonet_proof_onnx::read(&onnx(&decoder, 8)).unwrap();
+        let groups = network.nodes.iter().filter_map(|node| match node.operation {
+            FloatOperation::Convolution { groups, .. } => Some(groups),
+            _ => None,
+        });
+        let (projections, others): (Vec<usize>, Vec<usize>) =
+            groups.partition(|&groups| groups == 1);
+        // Queries, keys and values together, the output, up and down, and the head.
+        assert_eq!(projections.len(), 4 * decoder.layers.len() + 1);
+        // The positions are added to each element of the embeddings.
+        assert_eq!(others, [8 * decoder.embeddings.inputs]);
     }
 
     #[test]

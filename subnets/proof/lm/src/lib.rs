@@ -48,6 +48,7 @@ mod compile;
 mod error;
 mod graph;
 mod model;
+mod projections;
 mod proof_bundle;
 mod shipped;
 

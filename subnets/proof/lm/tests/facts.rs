@@ -59,9 +59,36 @@ fn answer_of_a_language_model_is_proven() {
     );
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
+    assert_answers_are_those_of_greedy_decoding(&directory);
     assert_a_proof_of_the_inputs_is_one_of_the_answer(&directory, &bundle);
     assert_end_of_the_prompt_is_checked(&bundle);
     assert_changes_are_refused(&bundle);
+}
+
+/// Executes the circuit once for each token, as greedy decoding does.
+fn assert_answers_are_those_of_greedy_decoding(directory: &CircuitDirectory) {
+    let circuit = directory.circuit();
+    // The last two prompts are not those of the model's sentences: the second one fills the
+    // circuit.
+    for prompt in ["The capital of Texas is", "Two plus two is", "A", "zzzzzzzzzzzzzzzzzzzzzzzz"] {
+        let inputs = TextBundle::inputs(directory, prompt).unwrap();
+        // A token begins the prompt, and each character is one.
+        let first = prompt.len() + 1;
+        let mut expected = vec![0; TOKENS];
+        expected[..first].copy_from_slice(&inputs[..first]);
+        for position in first..TOKENS {
+            let outputs = circuit.execute(&expected).unwrap().outputs(circuit);
+            let logits = outputs.chunks(outputs.len() / TOKENS).nth(position - 1).unwrap();
+            let largest = logits.iter().max().unwrap();
+            let token = logits.iter().position(|logit| logit == largest).unwrap();
+            expected[position] = i64::try_from(token).unwrap();
+            // The token 0 ends an answer.
+            if token == 0 {
+                break;
+            }
+        }
+        assert_eq!(inputs, expected, "{prompt}");
+    }
 }
 
 /// Who proves the outputs for the inputs of a prompt needs neither prompt nor tokenizer.

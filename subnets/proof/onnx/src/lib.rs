@@ -165,6 +165,11 @@ struct Reader {
     bytes: HashMap<String, [i64; 2]>,
     /// Names that only a softmax reads.
     softmax_arguments: HashSet<String>,
+    /// Second operands of products, by the name of the first one; see [`norms::products`].
+    products: HashMap<String, String>,
+    /// Factors of the rows of each softmax that is divided after its product; see
+    /// [`Reader::divided`].
+    undivided: HashMap<usize, usize>,
 }
 
 /// Parses an ONNX model file.
@@ -243,8 +248,9 @@ impl Model {
             input_type,
             notes: self.notes.clone(),
         };
-        let reads =
+        let reads: HashMap<String, usize> =
             self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        let products = norms::products(&self.nodes, &reads);
         let mut reader = Reader {
             network,
             opset: self.opset,
@@ -259,6 +265,8 @@ impl Model {
             after_softmax: self.after_softmax().into_iter().map(str::to_owned).collect(),
             bytes: self.bytes.clone(),
             softmax_arguments: self.softmax_arguments().into_iter().map(str::to_owned).collect(),
+            products,
+            undivided: HashMap::new(),
         };
         for node in &self.nodes {
             reader.check_inputs(&self.nodes, node)?;

@@ -367,11 +367,11 @@ impl Reader {
         let sizes = Matrices { count, rows, inner, columns };
         let shape = Shape::new(count, rows, columns).map_err(invalid_shape(node))?;
         let dims = [batch, &[rows, columns]].concat();
-        self.push(
-            output(node)?,
-            FloatNode { inputs: tensors, shape, operation: FloatOperation::MatrixProduct(sizes) },
-            dims,
-        )
+        let operation = FloatOperation::MatrixProduct(sizes);
+        let index = self.push_node(FloatNode { inputs: tensors, shape, operation })?;
+        let product = Operand { index, shape, dims };
+        let tensor = self.divided(node, a, &product)?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, product.dims))
     }
 
     /// Returns the weight matrix at position 1 with one row for each output, and the number of

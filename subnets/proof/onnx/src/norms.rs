@@ -1,13 +1,16 @@
 //! Conversion of Softmax and of norms over axes. They become maxima, sums, tables and products of
 //! rows, so the integers need nothing further.
 
+use std::collections::HashMap;
+
+use taonet_proof_core::Shape;
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
 
 use super::dims;
 use super::elementwise::Affine;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
-use super::reduce::Rows;
+use super::reduce::{Rows, row_shape};
 use super::{OnnxError, Reader, Value, unsupported};
 
 /// The largest value that stands for minus infinity in the mask of an attention: exporters write -10
@@ -43,15 +46,39 @@ impl Reader {
                 "the logarithm of a masked element is infinite".to_owned(),
             ));
         }
-        let tensor = match &mask {
+        let arguments = match &mask {
             None => self.in_rows(node, input.index, &rows)?,
             Some(mask) => {
-                let shape = rows.shape(node)?;
-                self.push_moved(node, mask.inputs.clone(), mask.arguments.clone(), 0.0, shape)?
+                let shape = mask.shape(node, &rows)?;
+                self.push_moved(node, mask.inputs.clone(), mask.sources.clone(), 0.0, shape)?
             }
         };
-        let tensor = self.row_softmax(node, tensor, &rows, mask.map(|mask| mask.terms), is_log)?;
+        let ordered = Rows::in_order(rows.count, rows.width);
+        let terms = self.terms(node, arguments, &ordered, mask.as_ref())?;
+        let mut divided_later = None;
+        let tensor = if is_log {
+            self.logarithms(node, &terms, &ordered)?
+        } else {
+            let inverse = Function::Variable.then(Unary::Inverse { least: LEAST_SUM });
+            let factors = self.push_mapped(terms.sums, inverse)?;
+            if self.is_divided_later(node, &input.dims, &axes)? {
+                divided_later = Some(factors);
+                terms.in_rows
+            } else {
+                let inputs = vec![
+                    terms.powers,
+                    self.spread_to_terms(node, factors, &ordered, mask.as_ref())?,
+                ];
+                let shape = self.network.shape(terms.powers).unwrap_or(input.shape);
+                let shares = FloatNode { inputs, shape, operation: FloatOperation::Multiply };
+                let shares = self.push_node(shares)?;
+                self.with_masked(node, shares, &ordered, mask.as_ref())?
+            }
+        };
         let tensor = self.restored(node, tensor, &rows, &input.dims)?;
+        if let Some(factors) = divided_later {
+            self.undivided.insert(tensor, factors);
+        }
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims))
     }
 
@@ -64,37 +91,123 @@ impl Reader {
         Ok((axis..if is_old { rank } else { axis + 1 }).collect())
     }
 
-    /// Appends the softmax of each row of a tensor in rows, in which only these terms count, and
-    /// returns it.
-    fn row_softmax(
+    /// Returns whether a softmax is divided by its sums after the product with a matrix that reads
+    /// it. The product is linear, and has fewer elements if the matrix has fewer columns than the
+    /// softmax.
+    fn is_divided_later(
+        &self,
+        node: &NodeProto,
+        dims: &[usize],
+        axes: &[usize],
+    ) -> Result<bool, OnnxError> {
+        let matrix = self.products.get(output(node)?).and_then(|matrix| self.values.get(matrix));
+        let Some(Value::Tensor(_, of_matrix)) = matrix else { return Ok(false) };
+        let is_of_rows = dims.len() > 1 && of_matrix.len() > 1 && axes == [dims.len() - 1];
+        Ok(is_of_rows && of_matrix.last() < dims.last())
+    }
+
+    /// Divides a product by the sums of the softmax that is its first operand, unless the softmax
+    /// is divided already. Returns the tensor.
+    pub(super) fn divided(
+        &mut self,
+        node: &NodeProto,
+        softmax: &Operand,
+        product: &Operand,
+    ) -> Result<usize, OnnxError> {
+        let Some(index) = self.undivided.remove(&softmax.index) else { return Ok(product.index) };
+        let mut dims = softmax.dims.clone();
+        if let Some(columns) = dims.last_mut() {
+            *columns = 1;
+        }
+        let shape = self.network.shape(index).unwrap_or(product.shape);
+        let factors =
+            self.fitted(node, &Operand { index, shape, dims }, &product.dims, product.shape)?;
+        let inputs = vec![product.index, factors];
+        self.push_node(FloatNode {
+            inputs,
+            shape: product.shape,
+            operation: FloatOperation::Multiply,
+        })
+    }
+
+    /// Appends the terms of a softmax, given its arguments: those in rows, or those that a mask
+    /// keeps.
+    fn terms(
+        &mut self,
+        node: &NodeProto,
+        arguments: usize,
+        rows: &Rows,
+        mask: Option<&Mask>,
+    ) -> Result<Terms, OnnxError> {
+        let of_maxima = match mask {
+            None => arguments,
+            Some(mask) => self.push_moved(
+                node,
+                vec![arguments],
+                mask.nearest.clone(),
+                0.0,
+                rows.shape(node)?,
+            )?,
+        };
+        let largest = self.row_maxima(node, of_maxima, rows)?;
+        let inputs = vec![arguments, self.spread_to_terms(node, largest, rows, mask)?];
+        let shape = self.network.shape(arguments).unwrap_or(self.network.input);
+        let differences =
+            self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
+        let powers = self.push_mapped(differences, Function::Variable.then(Unary::Exp))?;
+        let in_rows = self.with_masked(node, powers, rows, mask)?;
+        let sums = self.row_sums(node, in_rows, rows, 0)?;
+        Ok(Terms { differences, powers, in_rows, sums })
+    }
+
+    /// Appends a tensor that repeats the value of each row for all of its terms, and returns it.
+    fn spread_to_terms(
         &mut self,
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
-        terms: Option<Vec<u32>>,
-        is_log: bool,
+        mask: Option<&Mask>,
     ) -> Result<usize, OnnxError> {
-        let (shape, rows) = (rows.shape(node)?, Rows::in_order(rows.count, rows.width));
-        let combine = |operation, a, b| FloatNode { inputs: vec![a, b], shape, operation };
-        let largest = self.row_maxima(node, tensor, &rows)?;
-        let largest = self.spread(node, largest, &rows)?;
-        let difference = self.push_node(combine(FloatOperation::Subtract, tensor, largest))?;
-        let mut powers = self.push_mapped(difference, Function::Variable.then(Unary::Exp))?;
-        if let Some(terms) = terms {
-            powers = self.push_moved(node, vec![powers], terms, 0.0, shape)?;
+        match mask {
+            None => self.spread(node, tensor, rows),
+            Some(mask) => {
+                self.push_moved(node, vec![tensor], mask.rows.clone(), 0.0, mask.shape(node, rows)?)
+            }
         }
-        let sums = self.row_sums(node, powers, &rows, 0)?;
-        if is_log {
-            let positive = Unary::Clip { low: LEAST_SUM, high: f64::INFINITY };
-            let logarithms =
-                self.push_mapped(sums, Function::Variable.then(positive).then(Unary::Log))?;
-            let logarithms = self.spread(node, logarithms, &rows)?;
-            return self.push_node(combine(FloatOperation::Subtract, difference, logarithms));
+    }
+
+    /// Appends the rows of a tensor of terms, in which masked elements are 0, and returns it.
+    fn with_masked(
+        &mut self,
+        node: &NodeProto,
+        terms: usize,
+        rows: &Rows,
+        mask: Option<&Mask>,
+    ) -> Result<usize, OnnxError> {
+        match mask {
+            None => Ok(terms),
+            Some(mask) => {
+                self.push_moved(node, vec![terms], mask.places.clone(), 0.0, rows.shape(node)?)
+            }
         }
-        let factors =
-            self.push_mapped(sums, Function::Variable.then(Unary::Inverse { least: LEAST_SUM }))?;
-        let factors = self.spread(node, factors, &rows)?;
-        self.push_node(combine(FloatOperation::Multiply, powers, factors))
+    }
+
+    /// Appends the logarithms of a softmax, and returns them.
+    fn logarithms(
+        &mut self,
+        node: &NodeProto,
+        terms: &Terms,
+        rows: &Rows,
+    ) -> Result<usize, OnnxError> {
+        let positive = Unary::Clip { low: LEAST_SUM, high: f64::INFINITY };
+        let logarithms =
+            self.push_mapped(terms.sums, Function::Variable.then(positive).then(Unary::Log))?;
+        let inputs = vec![terms.differences, self.spread(node, logarithms, rows)?];
+        self.push_node(FloatNode {
+            inputs,
+            shape: rows.shape(node)?,
+            operation: FloatOperation::Subtract,
+        })
     }
 
     /// Returns the mask of a softmax's argument; `None` if it has none.
@@ -119,25 +232,30 @@ impl Reader {
             .filter_map(|&input| self.network.shape(input))
             .map(|shape| shape.elements());
         let masked = elements.sum::<usize>() as u32;
-        let mut mask = Mask { inputs: inputs.clone(), arguments: Vec::new(), terms: Vec::new() };
-        for row in rows.positions().chunks(rows.width) {
-            let sources: Vec<u32> =
-                row.iter().filter_map(|&at| indices.get(at as usize).copied()).collect();
-            let Some(&first) = sources.iter().find(|&&source| source != masked) else {
-                return Err(unsupported(node, "all elements of a row are masked".to_owned()));
-            };
-            for source in sources {
+        let (mut sources, mut of_terms) = (Vec::new(), Vec::new());
+        let (mut nearest, mut places) = (Vec::new(), Vec::new());
+        for (row, elements) in rows.positions().chunks(rows.width).enumerate() {
+            let first = sources.len();
+            for &element in elements {
+                let source =
+                    indices.get(element as usize).copied().filter(|&source| source != masked);
+                let place = source.map(|_| sources.len() as u32);
                 // An element that is repeated does not change the maximum of its row.
-                let place = mask.terms.len() as u32;
-                mask.terms.push(if source == masked {
-                    rows.positions().len() as u32
-                } else {
-                    place
-                });
-                mask.arguments.push(if source == masked { first } else { source });
+                nearest.push(place.unwrap_or(first as u32));
+                places.push(place);
+                sources.extend(source);
+                of_terms.extend(source.map(|_| row as u32));
+            }
+            if sources.len() == first {
+                return Err(unsupported(node, "all elements of a row are masked".to_owned()));
             }
         }
-        Ok(Some(mask))
+        // The last row of the rectangle is filled up with the first term.
+        let count = sources.len().next_multiple_of(rows.width);
+        sources.resize(count, sources.first().copied().unwrap_or_default());
+        of_terms.resize(count, 0);
+        let places = places.into_iter().map(|place| place.unwrap_or(count as u32)).collect();
+        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: of_terms, nearest, places }))
     }
 
     /// Converts the addition of a mask to a softmax's argument to a move; returns whether it is
@@ -235,13 +353,52 @@ impl Reader {
     }
 }
 
-/// A mask of rows.
+/// The terms of a softmax, in rows or, with a mask, in its rectangle.
+struct Terms {
+    /// Differences between the arguments and the largest one of their row.
+    differences: usize,
+    /// Powers of the differences.
+    powers: usize,
+    /// The powers in rows, where masked elements are 0.
+    in_rows: usize,
+    /// The sum of the powers of each row.
+    sums: usize,
+}
+
+/// A mask of rows. The elements that it keeps are arranged in a rectangle as wide as the rows, so
+/// that nothing is computed for the others.
 struct Mask {
     /// The tensors before they are masked.
     inputs: Vec<usize>,
-    /// Position in their elements of each element, where another one of the row stands for a masked
-    /// one.
-    arguments: Vec<u32>,
-    /// Position of each term in the rows; that of masked ones is after the last one.
-    terms: Vec<u32>,
+    /// Position in their elements of each term.
+    sources: Vec<u32>,
+    /// Row of each term.
+    rows: Vec<u32>,
+    /// For each element of the rows, a term of its row: its own one, unless it is masked.
+    nearest: Vec<u32>,
+    /// For each element of the rows, its term; that of masked ones is after the last one.
+    places: Vec<u32>,
+}
+
+impl Mask {
+    /// Returns the shape of the terms.
+    fn shape(&self, node: &NodeProto, rows: &Rows) -> Result<Shape, OnnxError> {
+        row_shape(node, self.sources.len() / rows.width, rows.width)
+    }
+}
+
+/// Returns the second operand of each product whose first operand nothing else reads, by the name
+/// of the first one. `reads` is the number of readers of each name.
+pub(super) fn products(
+    nodes: &[NodeProto],
+    reads: &HashMap<String, usize>,
+) -> HashMap<String, String> {
+    let products = nodes.iter().filter(|node| node.op_type == "MatMul");
+    let operands = products.filter_map(|node| match &node.input[..] {
+        [first, second] if first != second && reads.get(first) == Some(&1) => {
+            Some((first.clone(), second.clone()))
+        }
+        _ => None,
+    });
+    operands.collect()
 }

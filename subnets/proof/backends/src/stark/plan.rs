@@ -35,6 +35,10 @@ pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
+/// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
+/// of products of polynomials. Each takes a row then, but every query opens all columns: besides
+/// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
+const FEW: u64 = 1 << 14;
 /// Minimum saving for which products of polynomials are cheaper: their tables make every proof
 /// longer.
 const WORTHWHILE: usize = 1 << 14;
@@ -137,8 +141,8 @@ impl Method {
     /// Chooses the method for a new key. Circuits with few multiply-adds in tiles get small tiles,
     /// since fewer columns make shorter proofs.
     fn new(circuit: &Circuit) -> Self {
-        let [small, large] =
-            [MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
+        let [smallest, small, large] =
+            [1, MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
         let stages = circuit.stages.iter().filter_map(|stage| match &stage.kind {
             StageKind::Linear(linear) => Some((linear, saving(linear, small))),
             _ => None,
@@ -156,8 +160,28 @@ impl Method {
         let polynomials = saved >= WORTHWHILE || products > 0;
         let in_tiles =
             circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
-        Self { tile: if in_tiles < LARGE { small } else { large }, polynomials }
+        let tile = if polynomials && multiply_adds_in_tiles(circuit, smallest) < FEW {
+            smallest
+        } else if in_tiles < LARGE {
+            small
+        } else {
+            large
+        };
+        Self { tile, polynomials }
     }
+}
+
+/// Returns the number of multiply-adds that are not those of products of polynomials if tiles have
+/// this size. The cost of tiles decides on the products.
+fn multiply_adds_in_tiles(circuit: &Circuit, tile: Tile) -> u64 {
+    let mut polynomials = Polynomials::default();
+    let in_tiles = circuit.stages.iter().filter_map(|stage| match &stage.kind {
+        StageKind::Linear(linear) if polynomials.form(linear, tile).is_none() => {
+            Some(linear.multiply_adds())
+        }
+        _ => None,
+    });
+    in_tiles.sum()
 }
 
 impl Layout {

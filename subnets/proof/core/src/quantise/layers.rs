@@ -173,11 +173,17 @@ impl<'a> Quantiser<'a> {
             }
             FloatOperation::MatrixProduct(sizes) => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
-                self.linear(&inputs, Operation::MatrixProduct(*sizes), scale, target)
+                let operation = Operation::MatrixProduct(*sizes);
+                if self.is_rescaled_after_move(index + 1) {
+                    self.push(&inputs, operation, None, scale, SUMS);
+                    return Ok(());
+                }
+                self.linear(&inputs, operation, scale, target)
             }
             FloatOperation::Function(function) => self.function(index, first, function),
             FloatOperation::Move { indices, constant } => {
-                self.moved(index, &inputs, node.shape, indices, f64::from(*constant))
+                self.moved(index, &inputs, node.shape, indices, f64::from(*constant))?;
+                self.rescale_moved(node, target)
             }
             FloatOperation::AveragePool(window) => {
                 let (operation, bits) = mean(window, node.shape.channels);
@@ -284,6 +290,18 @@ impl<'a> Quantiser<'a> {
             (Rescale { clamp, ..rescale }, scale)
         };
         self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
+        Ok(())
+    }
+
+    /// Rescales the sums that a move, the last layer, has read from products of matrices; other
+    /// moves read activations.
+    fn rescale_moved(&mut self, node: &FloatNode, target: Target) -> Result<(), QuantiseError> {
+        if let &[tensor] = &node.inputs[..]
+            && self.is_rescaled_after_move(tensor)
+            && let Some(sums) = self.tensors.pop()
+        {
+            return self.linear(&[sums], Operation::Sum { factors: vec![1] }, sums.scale, target);
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Softmax and norms: read, evaluated, quantised and compared.
 
-use taonet_proof_core::network::{Layer, Operation};
+use taonet_proof_core::network::{Layer, Network, Operation};
 use taonet_proof_core::quantise::quantise;
 
 use super::logic::booleans;
@@ -170,6 +170,35 @@ fn softmaxes_are_quantised() {
     }
 }
 
+/// Returns the number of elements of each layer of products.
+fn products(network: &Network) -> Vec<usize> {
+    let shapes = network.shapes().unwrap();
+    let layers = network.layers.iter().zip(shapes.iter().skip(1));
+    layers
+        .filter(|(layer, _)| layer.operation == Operation::Product)
+        .map(|(_, shape)| shape.elements())
+        .collect()
+}
+
+#[test]
+fn softmax_is_divided_after_a_product_with_fewer_columns() {
+    let heads = |positions: i64| [1, 2, positions, 4];
+    let (nodes, weights) = attention(None);
+    let (_, network, error) = read_small(&heads(6), nodes, weights);
+    assert!(error < 0.03, "{error}");
+    assert_eq!(products(&network), [2 * 6 * 4]);
+    // A product with four columns has more elements than the softmax of three positions.
+    let (nodes, weights) = attention(None);
+    assert_eq!(products(&read_small(&heads(3), nodes, weights).1), [2 * 3 * 3]);
+    // Something else reads the softmax, too.
+    let (mut nodes, weights) = attention(None);
+    nodes.last_mut().unwrap().output = vec!["mixed".to_owned()];
+    nodes.push(node("ReduceMax", &["weights", "last"], "largest", &[]));
+    nodes.push(node("Mul", &["mixed", "largest"], "y", &[]));
+    let weights = [weights, vec![integers("last", &[-1])]].concat();
+    assert_eq!(products(&read_small(&heads(6), nodes, weights).1), [2 * 6 * 6, 2 * 6 * 4]);
+}
+
 /// What exporters write for a causal mask costs nothing, and no output depends on a later position.
 #[test]
 fn masked_elements_do_not_count() {
@@ -206,6 +235,35 @@ fn masked_elements_do_not_count() {
             assert_ne!(changed[head + 8..head + 12], outputs[head + 8..head + 12], "{name}");
         }
     }
+}
+
+/// The scores of masked elements are sums that nothing rounds or looks up.
+#[test]
+fn masked_scores_are_not_rescaled() {
+    let (mut nodes, weights) = attention(Some(node("Add", &["scores", "mask"], "masked", &[])));
+    nodes.retain(|node| node.op_type != "Mul");
+    let mask = [0.0, -1e9, -1e9, 0.0, 0.0, -1e9, 0.0, 0.0, 0.0];
+    let (float, network, _) =
+        read_small(&[1, 2, 3, 4], nodes, [weights, vec![floats("mask", &[3, 3], &mask)]].concat());
+    let is_product = |layer: &Layer| matches!(layer.operation, Operation::MatrixProduct(_));
+    let scores = network.layers.iter().position(is_product).unwrap();
+    let [product, moved, rescaled] = &network.layers[scores..scores + 3] else {
+        panic!("three layers")
+    };
+    assert_eq!(product.rescale, None);
+    // Six of nine elements of each head.
+    assert!(
+        matches!(&moved.operation, Operation::Move { indices, .. } if indices.len() == 12),
+        "{moved:?}"
+    );
+    assert_eq!(rescaled.operation, Operation::Sum { factors: vec![1] });
+    assert!(rescaled.rescale.is_some());
+    let powers = float
+        .nodes
+        .iter()
+        .find(|node| matches!(node.operation, FloatOperation::Function(_)))
+        .unwrap();
+    assert_eq!((powers.shape.elements(), products(&network)), (12, vec![12]));
 }
 
 #[test]

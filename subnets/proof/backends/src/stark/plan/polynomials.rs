@@ -4,7 +4,7 @@ use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::dense::RowMajorMatrix;
 use taonet_proof_core::circuit::{Cell, Linear, MatrixProduct, Stage};
 
-use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED};
+use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED, Tile};
 use super::super::config::Val;
 use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
 use super::Layout;
@@ -194,6 +194,13 @@ impl Polynomials {
         (kernel, first)
     }
 
+    /// Returns the form of a stage, whose gaps are added; `None` if the stage is cheaper in tiles,
+    /// or has more gaps than the kernels table has room for.
+    pub(super) fn form<'a>(&mut self, linear: &'a Linear, tile: Tile) -> Option<Form<'a>> {
+        saving(linear, tile)?;
+        Form::of(linear).filter(|form| self.add_gaps(&form.gaps()))
+    }
+
     /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`]. Their
     /// order is that of the key and of the columns of the kernels table: part of format 4.
     fn add_gaps(&mut self, gaps: &[u32]) -> bool {
@@ -358,11 +365,7 @@ impl Layout {
         stage: &Stage,
         linear: &Linear,
     ) -> Result<Option<Vec<u32>>, BackendError> {
-        if saving(linear, self.products.tile()).is_none() {
-            return Ok(None);
-        }
-        let Some(form) = Form::of(linear).filter(|form| self.polynomials.add_gaps(&form.gaps()))
-        else {
+        let Some(form) = self.polynomials.form(linear, self.products.tile()) else {
             return Ok(None);
         };
         let size = form.size(linear);

@@ -55,6 +55,15 @@ fn attention() -> Network {
     small(216, vec![queries, keys, values, scores, weights, product([5, 3], 9, 4, None)])
 }
 
+/// The method of these networks' keys when format 4 was released. New keys of the same networks
+/// have another tile, which is part of the key.
+const RELEASED: Method = Method { tile: Tile { inputs: 8, outputs: 8 }, polynomials: true };
+
+fn key_with(network: &Network, method: Method) -> Vec<u8> {
+    let circuit = network.lower().unwrap();
+    keys_of(&circuit, &Plan::with_method(&circuit, method).unwrap()).unwrap().verification
+}
+
 /// Every choice of the layout is part of the format: which stages are products of polynomials, the
 /// jobs that share tiles, the order of rows, taps and gaps. If this test fails, keys, proofs and
 /// bundles of format 4 are no longer valid: revert the change, or add a format.
@@ -66,7 +75,7 @@ fn keys_of_format_4_are_unchanged() {
         ("attention", attention()),
     ];
     let keys = networks.map(|(name, network)| {
-        let key = Stark.setup(&network.lower().unwrap()).unwrap().verification;
+        let key = key_with(&network, RELEASED);
         assert_eq!(u32::from(key[0]), POLYNOMIALS.format, "{name}");
         format!("{name}: {}", Digest::of(&key))
     });
@@ -76,6 +85,50 @@ fn keys_of_format_4_are_unchanged() {
         "attention: f38199fbdbdc1a5a6c4c74e57d80df02b49090bb6902b72587715ca95060e08d",
     ];
     assert_eq!(keys, expected);
+}
+
+/// Keys with the tiles of an earlier version stay valid, and their proofs are longer.
+#[test]
+fn networks_without_dense_layers_get_the_smallest_tiles() {
+    for (name, network) in [("residual", residual()), ("attention", attention())] {
+        let circuit = Arc::new(network.lower().unwrap());
+        let smallest = Tile { inputs: 1, outputs: 1 };
+        assert_eq!(
+            Plan::new(&circuit).unwrap().method,
+            Method { tile: smallest, ..RELEASED },
+            "{name}"
+        );
+        let lengths = [RELEASED, Method { tile: smallest, ..RELEASED }].map(|method| {
+            let keys = Keys { proving: Vec::new(), verification: key_with(&network, method) };
+            let binding = Binding {
+                nonce: Digest::of(b"n"),
+                miner: Hotkey::from_bytes([1; 32]),
+                circuit: network.digest().unwrap(),
+                verification_key: Digest::of(&keys.verification),
+            };
+            let inputs = testing::inputs(&circuit, 1);
+            let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
+            let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+            let statement = Statement { binding, inputs, outputs };
+            assert_eq!(
+                Stark.verifier(&keys.verification).unwrap().verify(&statement, &proof),
+                Ok(()),
+                "{name}"
+            );
+            proof.len()
+        });
+        assert!(lengths[1] + 30_000 < lengths[0], "{name}: {lengths:?} bytes");
+    }
+}
+
+/// Multiply-adds for which no products of polynomials are cheaper keep larger tiles.
+#[test]
+fn networks_with_dense_layers_keep_their_tiles() {
+    let mut network = residual();
+    let dense = Operation::Dense { weights: vec![1; 2048 * 10], bias: vec![0; 10] };
+    network.layers.push(Layer { inputs: vec![3], operation: dense, rescale: None, scale: 0 });
+    let circuit = network.lower().unwrap();
+    assert_eq!(Plan::new(&circuit).unwrap().method, RELEASED);
 }
 
 /// A seed of the fuzz target `proof_networks`.
@@ -88,7 +141,7 @@ const SEED: &str = concat!(
 /// key, the network.
 fn seed() -> Vec<u8> {
     let network = testing::matrices(Matrices { count: 1, rows: 2, inner: 3, columns: 2 }, None);
-    let key = Stark.setup(&network.lower().unwrap()).unwrap().verification;
+    let key = key_with(&network, RELEASED);
     let length = u8::try_from(key.len()).unwrap();
     [vec![0, length], key, network.to_bytes().unwrap()].concat()
 }

@@ -61,6 +61,27 @@ impl Quantiser<'_> {
         has_table && readers.peek().is_some() && readers.all(is_of_sign)
     }
 
+    /// Returns whether a tensor has products of matrices of which a move reads only some elements,
+    /// such as those that the mask of an attention keeps. They are rescaled after the move, and the
+    /// others are not.
+    pub(super) fn is_rescaled_after_move(&self, tensor: usize) -> bool {
+        let nodes = &self.network.nodes;
+        let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
+        let is_product =
+            producer.is_some_and(|node| matches!(node.operation, FloatOperation::MatrixProduct(_)));
+        if !is_product || self.is_output(tensor) || self.readers.get(tensor) != Some(&1) {
+            return false;
+        }
+        let elements = self.network.shape(tensor).map_or(0, |shape| shape.elements());
+        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&tensor));
+        readers.any(|reader| match &reader.operation {
+            FloatOperation::Move { indices, constant } => {
+                reader.inputs == [tensor] && constant.abs() <= 0.0 && indices.len() < elements
+            }
+            _ => false,
+        })
+    }
+
     fn fine_bits(&self) -> u8 {
         let bits = self.options.activation_bits;
         (bits + FINE_BITS).min(MAX_FINE_BITS).max(bits)
