@@ -243,9 +243,9 @@ mod tests {
         }
     }
 
-    fn chunk(text: &str) -> NextChunk {
+    fn chunk(text: &str) -> Chunk {
         let body = ChunkBody::Text(text.to_owned());
-        Some(Ok(Chunk { body, characters: text.len(), entries: 1, is_content: true }))
+        Chunk { body, characters: text.len(), entries: 1, is_content: true }
     }
 
     /// Returns a delivery of replies after the events `ready`, and the folder of its database.
@@ -281,11 +281,11 @@ mod tests {
     async fn first_events_are_sent_without_waiting_for_others() {
         let (sender, replies) = fed(1);
         let (mut delivery, _folder) = delivery(replies, "begin ").await;
-        sender.send((0, chunk("a"))).await.unwrap();
+        sender.send((0, Some(Ok(chunk("a"))))).await.unwrap();
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("begin a"));
         // Nor do events that arrive long after the latest ones.
         delivery.sent = Instant::now().checked_sub(BURST);
-        sender.send((0, chunk("b"))).await.unwrap();
+        sender.send((0, Some(Ok(chunk("b"))))).await.unwrap();
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("b"));
     }
 
@@ -298,7 +298,7 @@ mod tests {
         delivery.sent = Some(Instant::now() + Duration::from_hours(1));
         tokio::spawn(async move {
             for text in ["a", "b", "c"] {
-                sender.send((0, chunk(text))).await.unwrap();
+                sender.send((0, Some(Ok(chunk(text))))).await.unwrap();
                 tokio::task::yield_now().await;
             }
             std::future::pending::<()>().await;
