@@ -1,11 +1,13 @@
 //! Cost of proofs: setup, proving, verification, size and memory, for the shipped models and for a
 //! residual network of ten million multiply-adds with random weights.
 //!
-//! Usage: cargo bench -p taonet-proof-circuits --bench proof -- [--json] [CASE...] A case is
-//! NETWORK/BACKEND, such as digits-lenet/stark. Each case runs in a separate process, so that its
-//! peak memory can be measured. The backend `external` calls
+//! Usage: cargo bench -p taonet-proof-lm --bench proof -- [--json] [CASE...]
+//!
+//! A case is NETWORK/BACKEND, such as digits-lenet/stark. Each case runs in a separate process, so
+//! that its peak memory can be measured. The backend `external` calls
 //! subnets/proof/backends/examples/rerun.py; the memory figure is that of the calling process,
-//! without the program.
+//! without the program. The circuit of facts-lm, a language model, has 64 tokens; "answer" is the
+//! time of choosing the tokens of an answer, which are the inputs of the proof.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -17,13 +19,15 @@ use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::external::External;
 use taonet_proof_backends::{Capabilities, Statement};
-use taonet_proof_circuits::{Backends, ShippedModel};
+use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel};
+use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
-use taonet_proof_core::quantise::quantise;
+use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
+use taonet_proof_lm::{FACTS_LM_TEXTS, LmOptions, TextBundle, compile};
 use taonet_proof_onnx as onnx;
 
-const CASES: [&str; 9] = [
+const CASES: [&str; 10] = [
     "diabetes-regression/groth16",
     "diabetes-regression/stark",
     "diabetes-regression/external",
@@ -33,7 +37,10 @@ const CASES: [&str; 9] = [
     "digits-lenet/groth16",
     "digits-lenet/stark",
     "residual/stark",
+    "facts-lm/stark",
 ];
+/// The prompt of the language model.
+const PROMPT: &str = "The capital of Texas is";
 /// Timeout of a step of the external program.
 const TIMEOUT: Duration = Duration::from_mins(5);
 /// Time budget for the repetitions of a step.
@@ -75,7 +82,44 @@ fn main() {
             number("verification_key_bytes"),
             number("megabytes"),
         );
+        if let Some(answer) = value["answer"].as_f64() {
+            println!("{case:<28} answer {answer:.2} s");
+        }
     }
+}
+
+/// A network with inputs of a proof.
+struct Task {
+    network: Network,
+    inputs: Vec<i64>,
+    /// Time of choosing the tokens of a language model's answer, in seconds.
+    answer: Option<f64>,
+}
+
+fn task(name: &str) -> Task {
+    if name == "facts-lm" {
+        return facts_lm();
+    }
+    let (network, inputs) = network(name);
+    Task { network, inputs, answer: None }
+}
+
+fn facts_lm() -> Task {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/facts-lm");
+    let options = CompileOptions {
+        name: "facts-lm".to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default(),
+        quantise: QuantiseOptions::default(),
+        contributor: "anonymous".to_owned(),
+    };
+    let lm = LmOptions { tokens: 64, sample: Some(FACTS_LM_TEXTS) };
+    let compiled = compile(&model, &options, lm).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
+    let (answer, inputs) = seconds(|| TextBundle::inputs(&directory, PROMPT).unwrap());
+    let network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
+    Task { network, inputs, answer: Some(answer) }
 }
 
 fn network(name: &str) -> (Network, Vec<i64>) {
@@ -111,7 +155,7 @@ fn seconds<T>(mut step: impl FnMut() -> T) -> (f64, T) {
 
 fn measure(case: &str) -> Value {
     let (name, backend_name) = case.split_once('/').unwrap();
-    let (network, inputs) = network(name);
+    let Task { network, inputs, answer } = task(name);
     let circuit = Arc::new(network.lower().unwrap());
     let backend = backends().get(backend_name).unwrap();
     let began = Instant::now();
@@ -155,6 +199,7 @@ fn measure(case: &str) -> Value {
         "verification_key_bytes": keys.verification.len(),
         "proving_key_bytes": keys.proving.len(),
         "megabytes": peak_memory(),
+        "answer": answer,
     })
 }
 

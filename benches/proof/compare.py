@@ -12,7 +12,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE.parent.parent / "models" / "digits-mlp"
-OURS = ["cargo", "bench", "--locked", "--quiet", "-p", "taonet-proof-circuits", "--bench", "proof", "--"]
+OURS = ["cargo", "bench", "--locked", "--quiet", "-p", "taonet-proof-lm", "--bench", "proof", "--"]
 COLUMNS = ["setup", "prove", "verify", "proof_bytes", "verification_key_bytes", "megabytes"]
 ROUNDS = 3
 

@@ -35,7 +35,8 @@
 //! would commit to the activations only, and reduce a product to one evaluation of each operand in
 //! log(k) rounds. `p3-sumcheck` and `p3-whir` are release candidates of 0.9, which do not fit the
 //! other crates at 0.8, and all lookups would have to be proven again over multilinear polynomials.
-//! It pays where products dominate, as in language models; in convolutional networks, lookups do.
+//! It pays where products dominate; in convolutional networks, lookups do. It is not implemented and
+//! has not been measured: all that is known of it here is from reading.
 
 mod air;
 mod config;

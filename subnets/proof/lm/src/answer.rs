@@ -143,7 +143,7 @@ mod tests {
         let previous = |position: usize, other: usize| i32::from(other == position);
         let all = |position: usize, other: usize| i32::from(other <= position);
         let two =
-            |position: usize, other: usize| i32::from(other <= position && position <= other + 1);
+            |position: usize, other: usize| i32::from((other..=other + 1).contains(&position));
         for (name, circuit) in [
             (
                 "each token follows from the position only",

@@ -21,6 +21,14 @@
 //! # }
 //! ```
 //!
+//! The reader is not based on `tract-onnx`, whose task is to execute models: it accepts what it can
+//! execute, and optimises it for the processor. Here, whatever is not understood has to be refused,
+//! because a circuit proves what the reader has read. Every attribute, input and version of an
+//! operator set is compared with the rules, and sizes are limited before memory is allocated. The
+//! mask of a softmax, and functions that exporters write as several nodes, are recognised in the
+//! nodes of the file. The reference has the same values on every machine: [`Model::evaluate`] is in
+//! double precision and uses no kernels of the processor.
+//!
 //! Softmax, norms, reductions and the like are composed of moves, tables, sums, products and
 //! maxima, so that the backends and the analysis of their security know no further constraints.
 //!
