@@ -19,14 +19,14 @@ use taonet_lm::EngineSettings;
 use taonet_lm::server::router as model_router;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
-    Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
+    Backend, Deadlines, Miner, MinerConfig, Served, describe_metrics, miner_router,
 };
 use taonet_nineteen_transport::{
     FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
 };
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
-use taonet_wire::{Limits, Policy};
+use taonet_wire::{Limits, Policy, StandingTable};
 use url::Url;
 
 /// Value of `--model` for the painter.
@@ -158,7 +158,7 @@ impl MinerArgs {
         })
     }
 
-    fn policy(&self, validators: Option<&Arc<Validators>>) -> Policy {
+    fn policy(&self, validators: Option<&Arc<StandingTable>>) -> Policy {
         let policy = self.callers.policy().block(self.block.iter().copied());
         match validators {
             Some(validators) => policy
@@ -184,7 +184,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
-        let validators = (!args.no_metagraph).then(Arc::<Validators>::default);
+        let validators = (!args.no_metagraph).then(Arc::<StandingTable>::default);
         let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(

@@ -21,7 +21,7 @@ use taonet_proof_miner::{
 };
 use taonet_service::Shutdown;
 use taonet_update::Trial;
-use taonet_wire::{StandingTable, Standings};
+use taonet_wire::StandingTable;
 
 use super::probe::ProbeArgs;
 use super::{CatalogueArgs, load_key};
@@ -174,8 +174,7 @@ fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Perm
             allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
         return (!allowed.is_empty()).then(|| Arc::new(move || admitted.clone()) as Permits);
     }
-    let policy =
-        policy.with_standings(Arc::clone(standings) as Arc<dyn Standings>).validators_only();
+    let policy = policy.with_standings(Arc::clone(standings)).validators_only();
     let standings = Arc::clone(standings);
     Some(Arc::new(move || {
         standings.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()
