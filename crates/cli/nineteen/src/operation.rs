@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use taonet_chain::{Chain, Client};
+use taonet_chain::Client;
 use taonet_cli_base::submission;
 use taonet_nineteen_control::synthetic::Drafts;
 use taonet_nineteen_control::{
-    ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
+    ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
 };
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::{
@@ -66,14 +66,14 @@ impl Operation {
         let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
         let (client, querier) = querier(keypair, trust, deadlines, queue, sender)?;
         let drafts = control.drafts.clone();
-        let nodes = Box::new(ChainNodes::new(chain as Arc<dyn Chain>, netuid));
         let hotkey = keypair.hotkey();
         let controller = Controller::new(
             hotkey,
             store.clone(),
             querier.clone(),
             client,
-            nodes,
+            chain,
+            netuid,
             market.clone(),
             control,
             system_clock(),
