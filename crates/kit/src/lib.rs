@@ -98,10 +98,10 @@
 //! in other processes, and no commands: a subnet is a program of its own. A [`Validator`] reads no
 //! streams: it rewards complete responses.
 //!
-//! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights),
-//! `taonet-neuron` (the neurons of the subnet and their addresses), `taonet-database` (scores),
-//! `taonet-chain`, `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used
-//! by `taonet-summing-subnet`, `taonet-prompting-neurons` and `tao prompting`.
+//! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron` (the
+//! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`,
+//! `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
+//! `taonet-summing-subnet`, `taonet-prompting-neurons` and `tao prompting`.
 
 mod measures;
 mod miner;
@@ -121,11 +121,10 @@ pub use scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
 pub use stream::{StreamError, TextReply, query_stream};
 pub use taonet_chain::ChainError;
 pub use taonet_database::DatabaseError;
-pub use taonet_ledger::LedgerError;
 pub use taonet_neuron::{AddressPolicy, MinerEntry, Neuron};
 pub use taonet_validator::{
-    EpochError, EpochReport, ReadError, StateError, ValidatorSettings as EpochSettings,
-    WeightsOutcome,
+    EpochError, EpochReport, LedgerError, OpenError, ReadError, StateError,
+    ValidatorSettings as EpochSettings, WeightsOutcome,
 };
 pub use taonet_wire::{
     CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError,
