@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use taonet_cli_base::chain::{NetworkArgs, failed, keep_fresh, standings};
+use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use taonet_cli_base::input;
@@ -15,6 +15,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_cli_models::chat_model;
 use taonet_http::Readiness;
+use taonet_kit::ChainSync;
 use taonet_lm::EngineSettings;
 use taonet_lm::server::router as model_router;
 use taonet_nineteen_core::task::TaskType;
@@ -200,14 +201,9 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             Some(validators) => {
                 let chain = Arc::new(args.key.connect(&args.network).await?);
                 preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-                validators.replace(standings(&chain, args.netuid).await.map_err(failed)?);
+                let sync = ChainSync::new(chain, args.netuid, validators);
+                sync.start(REFRESH, &shutdown).await.map_err(failed)?;
                 readiness.set_ready();
-                let stop = shutdown.clone();
-                let netuid = args.netuid;
-                let replace = move |standings| validators.replace(standings);
-                shutdown.spawn("metagraph", async move {
-                    keep_fresh(&chain, netuid, REFRESH, replace, &stop).await
-                });
             }
             None => readiness.set_ready(),
         }
