@@ -98,11 +98,11 @@
 //! in other processes, and no commands: a subnet is a program of its own. A [`Validator`] reads no
 //! streams: it rewards complete responses.
 //!
-//! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron` (the
-//! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`,
+//! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron`
+//! (the neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`,
 //! `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
-//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting`, and by `tao nineteen`
-//! and `tao proof` for the callers of their miners.
+//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting`, and by `tao
+//! nineteen` and `tao proof` for the callers of their miners.
 
 mod measures;
 mod miner;

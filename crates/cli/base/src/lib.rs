@@ -26,10 +26,10 @@
 //!
 //! Uses `taonet-chain`, `taonet-doctor`, `taonet-http`, `taonet-neuron`, `taonet-primitives`,
 //! `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-shield`, `taonet-telemetry`,
-//! `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`, `taonet-cli-axon`, `taonet-cli-babelbit`, `taonet-cli-chain`,
-//! `taonet-cli-dashboard`, `taonet-cli-demo`, `taonet-cli-localnet`, `taonet-cli-models`,
-//! `taonet-cli-nineteen`, `taonet-cli-prompting`, `taonet-cli-proof`, `taonet-cli-subnets` and
-//! `taonet-cli-wallet`.
+//! `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`, `taonet-cli-axon`,
+//! `taonet-cli-babelbit`, `taonet-cli-chain`, `taonet-cli-dashboard`, `taonet-cli-demo`,
+//! `taonet-cli-localnet`, `taonet-cli-models`, `taonet-cli-nineteen`, `taonet-cli-prompting`,
+//! `taonet-cli-proof`, `taonet-cli-subnets` and `taonet-cli-wallet`.
 
 #![allow(clippy::print_stderr, reason = "the report of an error goes to standard error")]
 #![allow(
