@@ -85,6 +85,8 @@ struct State {
     pruned: BlockNumber,
     spec_version: u32,
     unreachable: bool,
+    /// The number of next requests that fail.
+    lost_requests: u32,
     has_unknown_events: bool,
     rules: HashMap<NetUid, Versions<WeightRules>>,
     metagraphs: HashMap<(NetUid, MechId), Versions<Metagraph>>,
@@ -125,6 +127,7 @@ impl MockChain {
             pruned: BlockNumber::default(),
             spec_version: 1,
             unreachable: false,
+            lost_requests: 0,
             has_unknown_events: false,
             rules: HashMap::new(),
             metagraphs: HashMap::new(),
@@ -218,6 +221,11 @@ impl MockChain {
         self.state().unreachable = unreachable;
     }
 
+    /// Makes the next requests fail, as if the nodes were unreachable.
+    pub fn lose_requests(&self, requests: u32) {
+        self.state().lost_requests = requests;
+    }
+
     /// Sets the effect that dry runs report; `None`, like a node that simulates nothing.
     pub fn simulate(&self, effect: Option<Effect>) {
         self.state().effect = effect;
@@ -300,8 +308,10 @@ impl MockChain {
     }
 
     fn reachable(&self) -> Result<MutexGuard<'_, State>, ChainError> {
-        let state = self.state();
-        if state.unreachable { Err(unreachable_error()) } else { Ok(state) }
+        let mut state = self.state();
+        let is_lost = state.unreachable || state.lost_requests > 0;
+        state.lost_requests = state.lost_requests.saturating_sub(1);
+        if is_lost { Err(unreachable_error()) } else { Ok(state) }
     }
 }
 

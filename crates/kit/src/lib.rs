@@ -76,8 +76,8 @@
 //!
 //! `examples/summing-subnet` is a complete subnet, and docs/write-a-subnet.md explains it. The
 //! parts can be used alone: [`query()`] sends a request without a validator, [`query_stream`] reads
-//! a response as it arrives, such as the tokens of [`Miner::serve_stream`], and [`Scores`] are the
-//! averages.
+//! a response as it arrives, such as the tokens of [`Miner::serve_stream`], [`Scores`] are the
+//! averages, and [`ChainSync`] keeps the stakes and permits of a server's callers up to date.
 //!
 //! - **Requests are verified before they are parsed**, each is accepted once, and sizes, times and
 //!   queues are bounded; `taonet-wire` does that.
@@ -101,10 +101,11 @@
 //! in other processes, and no commands: a subnet is a program of its own. A [`Validator`] reads no
 //! streams: it rewards complete responses.
 //!
-//! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights),
-//! `taonet-neuron` (the neurons of the subnet and their addresses), `taonet-database` (scores),
-//! `taonet-chain`, `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used
-//! by `taonet-summing-subnet`, `taonet-prompting-neurons` and `tao prompting`.
+//! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron`
+//! (the neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`,
+//! `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
+//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting`, and by `tao
+//! nineteen` and `tao proof` for the callers of their miners.
 
 mod measures;
 mod miner;
@@ -118,7 +119,7 @@ mod testing;
 mod validator;
 
 pub use measures::describe_metrics;
-pub use miner::{Miner, MinerError, MinerSettings};
+pub use miner::{ChainSync, Miner, MinerError, MinerSettings};
 pub use protocol::Protocol;
 pub use query::{QueryError, QueryLimits, Reply, ReplyError, query};
 pub use request_hash::{RequestHash, RequestHashError};
@@ -129,15 +130,14 @@ pub use scores::{
 pub use stream::{StreamError, TextReply, query_stream};
 pub use taonet_chain::ChainError;
 pub use taonet_database::DatabaseError;
-pub use taonet_ledger::LedgerError;
 pub use taonet_neuron::{AddressPolicy, MinerEntry, Neuron};
 pub use taonet_validator::{
-    EpochError, EpochReport, ReadError, StateError, ValidatorSettings as EpochSettings,
-    WeightsOutcome,
+    EpochError, EpochReport, LedgerError, OpenError, ReadError, StateError,
+    ValidatorSettings as EpochSettings, WeightsOutcome,
 };
 pub use taonet_wire::{
     CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError,
-    SigningError, SynapseClass, SynapseError,
+    SigningError, StandingTable, SynapseClass, SynapseError,
 };
 pub use validator::{
     BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError,

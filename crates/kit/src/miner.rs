@@ -30,7 +30,8 @@ use tokio::net::TcpListener;
 use crate::measures;
 use crate::protocol::{Protocol, fields};
 use crate::validator::BoxError;
-use chain_sync::ChainSync;
+
+pub use chain_sync::ChainSync;
 
 /// Settings of a [`Miner`]. [`MinerSettings::new`] has defaults for everything but the subnet.
 #[derive(Debug, Clone)]
@@ -206,20 +207,19 @@ impl Miner {
             (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
         let limits = ServeLimits { drain: self.settings.drain, ..ServeLimits::default() };
         let standings = Arc::<StandingTable>::default();
-        let sync = ChainSync {
-            keypair: self.keypair.clone(),
-            chain,
-            netuid,
-            announce: self.settings.announce,
-            version: self.settings.version,
-            standings: Arc::clone(&standings),
-        };
-        let own = sync.refresh().await?.ok_or(MinerError::NotRegistered { hotkey, netuid })?;
+        let sync = ChainSync::new(chain, netuid, Arc::clone(&standings)).with_neuron(
+            self.keypair.clone(),
+            self.settings.announce,
+            self.settings.version,
+        );
+        let neurons = sync.refresh().await?;
+        if neurons.uid_of(&hotkey).is_none() {
+            return Err(MinerError::NotRegistered { hotkey, netuid });
+        }
         let readiness = self.readiness.clone();
         let router = self.router(standings)?;
         readiness.set_ready();
-        let stop = shutdown.clone();
-        shutdown.spawn("chain sync", async move { sync.follow(Some(own), every, &stop).await });
+        sync.spawn(neurons, every, shutdown);
         serve(listener, router, shutdown, limits).await;
         Ok(())
     }

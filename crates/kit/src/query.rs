@@ -1,16 +1,14 @@
 //! The client half of a subnet: one request to many miners, with typed replies.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::{
-    AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass,
+    Answer, AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass,
 };
 
 use crate::measures;
@@ -49,6 +47,16 @@ pub struct Reply<P> {
     pub response: Result<P, ReplyError>,
     /// Time from the start of the request to the complete response or the error.
     pub took: Duration,
+}
+
+impl<P> Reply<P> {
+    fn new(miner: &MinerEntry, response: Result<P, ReplyError>, took: Duration) -> Self {
+        measures::reply(response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"), took);
+        if let Err(error) = &response {
+            tracing::debug!(uid = miner.uid.0, %error, "no response");
+        }
+        Self { uid: miner.uid, hotkey: miner.hotkey, response, took }
+    }
 }
 
 /// Why a request was sent to no miner.
@@ -133,11 +141,21 @@ pub async fn query<P: Protocol>(
 ) -> Result<Vec<Reply<P>>, QueryError> {
     let (class, request) = (P::class(), fields(request)?);
     let call = call(&class, &request, limits)?;
+    let (mut replies, mut called, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    for miner in miners {
+        match miner.peer() {
+            Ok(peer) => {
+                called.push(miner);
+                calls.push((peer, call.clone()));
+            }
+            Err(error) => replies.push(Reply::new(miner, Err(error.into()), Duration::ZERO)),
+        }
+    }
     // A fault of the request or of its class is no failure of the miners.
-    if let Some(peer) = miners.iter().find_map(|miner| miner.peer().ok()) {
+    if let Some((peer, call)) = calls.first() {
         let path = format!("/{}", class.name());
         client.signer().headers(
-            &peer,
+            peer,
             &call.method,
             &path,
             &call.name,
@@ -145,17 +163,18 @@ pub async fn query<P: Protocol>(
             &call.body,
         )?;
     }
-    let signed = class
+    let signed: Map<String, Value> = class
         .hash_fields()
         .iter()
-        .filter_map(|name| Some((name.clone(), request.get(name)?.clone())));
-    let sent = Arc::new(Sent { call, signed: signed.collect() });
-    let calls: Vec<_> = miners
-        .iter()
-        .map(|miner| ask::<P>(client.clone(), miner.clone(), Arc::clone(&sent)))
+        .filter_map(|name| Some((name.clone(), request.get(name)?.clone())))
         .collect();
-    let replies = futures::stream::iter(calls).buffer_unordered(limits.concurrency.get());
-    let mut replies: Vec<Reply<P>> = replies.collect().await;
+    let parsed = client
+        .call_each(calls, limits.concurrency, |reply| {
+            (parse::<P>(reply.result, &signed), reply.took)
+        })
+        .await;
+    let called = called.into_iter().zip(parsed);
+    replies.extend(called.map(|(miner, (response, took))| Reply::new(miner, response, took)));
     replies.sort_by_key(|reply| reply.uid);
     Ok(replies)
 }
@@ -180,32 +199,13 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> ReplyError {
     ReplyError::Status { status, message }
 }
 
-/// A request that all miners get.
-struct Sent {
-    call: Call,
-    /// The fields that the signature covers.
-    signed: Map<String, Value>,
-}
-
-/// Calls one miner. The response is parsed at once, so that its bytes need not wait for other
-/// miners.
-async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, sent: Arc<Sent>) -> Reply<P> {
-    let began = Instant::now();
-    let response = exchange(&client, &miner, &sent).await;
-    let took = began.elapsed();
-    measures::reply(response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"), took);
-    if let Err(error) = &response {
-        tracing::debug!(uid = miner.uid.0, %error, "no response");
-    }
-    Reply { uid: miner.uid, hotkey: miner.hotkey, response, took }
-}
-
-async fn exchange<P: Protocol>(
-    client: &SignedClient,
-    miner: &MinerEntry,
-    sent: &Sent,
+/// Parses a response: a message of the requested kind. `signed` are the fields of the request that
+/// the signature covers.
+fn parse<P: Protocol>(
+    answer: Result<Answer, CallError>,
+    signed: &Map<String, Value>,
 ) -> Result<P, ReplyError> {
-    let answer = client.call(&miner.peer()?, &sent.call).await?;
+    let answer = answer?;
     if answer.status != StatusCode::OK {
         return Err(refusal(answer.status, &answer.headers));
     }
@@ -213,7 +213,7 @@ async fn exchange<P: Protocol>(
     // Values are compared in the form of this type: a peer may write the same number or text
     // differently.
     let returned = fields(&response).map_err(ReplyError::Malformed)?;
-    match sent.signed.iter().find(|(name, value)| returned.get(*name) != Some(*value)) {
+    match signed.iter().find(|(name, value)| returned.get(*name) != Some(*value)) {
         Some((field, _)) => Err(ReplyError::OtherRequest { field: field.clone() }),
         None => Ok(response),
     }

@@ -4,20 +4,17 @@ mod steps;
 mod weights;
 
 use std::error::Error;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
-use taonet_chain::{Chain, ChainError};
+use taonet_chain::Chain;
 use taonet_http::Readiness;
-use taonet_ledger::{Ledger, LedgerError, Submitter};
 use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry, Neuron};
 use taonet_primitives::{NetUid, Uid};
 use taonet_service::{BLOCK_TIME, Shutdown, sleeper, system_clock};
-use taonet_validator::signer::AuditLog;
-use taonet_validator::{EpochError, EpochReport, LocalWeights, StateError, StateFile};
+use taonet_validator::{EpochError, EpochReport, LocalWeights, OpenError, StateFile};
 use taonet_wallet::Keypair;
 use taonet_wire::{CallError, ClientConfig, DendriteScheme, SignedClient, Signer};
 
@@ -170,21 +167,13 @@ pub enum ValidatorError {
     /// A setting is out of its range.
     #[error("invalid settings: {0}")]
     Setting(&'static str),
-    /// The weight ledger cannot be opened.
+    /// The weight ledger, the audit log or the state of the epoch loop cannot be opened, or the
+    /// chain is unreachable.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The chain is unreachable.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The audit log cannot be opened.
-    #[error("cannot open the audit log")]
-    Audit(#[source] io::Error),
+    Epochs(#[from] OpenError),
     /// The scores cannot be opened.
     #[error(transparent)]
     Scores(#[from] ScoresError),
-    /// The state of the epoch loop cannot be opened.
-    #[error(transparent)]
-    State(#[from] StateError),
     /// The client cannot be set up.
     #[error(transparent)]
     Client(#[from] CallError),
@@ -216,19 +205,16 @@ impl<C: Challenge> Validator<C> {
     ) -> Result<Self, ValidatorError> {
         settings.check()?;
         let netuid = settings.epochs.netuid;
-        let ledger = Ledger::open(&directory.join("weights")).await?;
-        let audit =
-            AuditLog::open(&directory.join("audit.jsonl")).map_err(ValidatorError::Audit)?;
+        let local = LocalWeights::open(keypair.clone(), chain, directory).await?;
         let scores = Scores::open(&directory.join("scores.sqlite"), netuid).await?;
-        let state = StateFile::open(&directory.join("epochs.json"))?;
-        let submitter = Submitter::new(ledger, Arc::clone(&chain), keypair.clone()).await?;
+        let state = StateFile::open(&directory.join("epochs.json")).map_err(OpenError::State)?;
         let directory = MinerDirectory {
             own_hotkey: Some(keypair.hotkey()),
             excludes_permits: settings.excludes_permits,
             ..MinerDirectory::new(settings.addresses.clone())
         };
         let client = client::<C::Request>(keypair, &settings)?;
-        let service = LocalWeights::new(chain, submitter).with_audit(audit).start(shutdown);
+        let service = local.start(shutdown);
         let epochs = taonet_validator::Validator::new(
             AverageWeights::new(scores.clone(), settings.max_score_age()),
             service.clone(),

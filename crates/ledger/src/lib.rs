@@ -9,9 +9,9 @@
 //! most one of the two.
 //!
 //! Uses `taonet-chain`, `taonet-timelock`, `taonet-wallet` and `taonet-primitives`. Used by
-//! `taonet-validator`, `taonet-kit`, `taonet-python`, `taonet-dashboard` and `taonet-doctor`, by
-//! the commands that open the ledger of a subtensor gateway, and for its encodings by `tao
-//! weights`, which submits without a ledger.
+//! `taonet-validator`, `taonet-python`, `taonet-dashboard` and `taonet-doctor`, by the commands
+//! that open the ledger of a subtensor gateway, and for its encodings by `tao weights`, which
+//! submits without a ledger.
 //!
 //! # Tour
 //!

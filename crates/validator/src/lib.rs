@@ -51,11 +51,11 @@
 //! and gateway act with the validator's key, so outside of loopback addresses their callers must
 //! present a token ([`operator_http`]).
 //!
-//! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with
-//! typed outcomes, and with the end of the epoch as its only deadline. The gateway serves the same
-//! [`LocalWeights`] over HTTP. The HTTP interfaces are those of the reference stack of Babelbit, so
-//! that each of the three processes can be replaced independently. The crate computes no scores and
-//! contains nothing specific to a subnet.
+//! A validator that runs in one process needs neither: [`Validator::open`] opens one that submits
+//! through [`LocalWeights`], with typed outcomes, and with the end of the epoch as its only
+//! deadline. The gateway serves the same [`LocalWeights`] over HTTP. The HTTP interfaces are those
+//! of the reference stack of Babelbit, so that each of the three processes can be replaced
+//! independently. The crate computes no scores and contains nothing specific to a subnet.
 //!
 //! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-neuron` (the subnet's
 //! neurons), `taonet-chain`, `taonet-wallet`, `taonet-http`, `taonet-service` and
@@ -77,8 +77,11 @@ mod validator;
 mod weight_service;
 
 pub use subnet::{RoundScores, Subnet};
+pub use taonet_ledger::LedgerError;
 pub use taonet_neuron::Neurons;
 pub use validator::{
     EpochError, EpochReport, StateError, StateFile, Validator, ValidatorSettings, describe_metrics,
 };
-pub use weight_service::{HttpWeights, LocalWeights, ReadError, WeightService, WeightsOutcome};
+pub use weight_service::{
+    HttpWeights, LocalWeights, OpenError, ReadError, WeightService, WeightsOutcome,
+};

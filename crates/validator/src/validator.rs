@@ -21,15 +21,19 @@ mod epoch;
 mod error;
 mod state;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use taonet_chain::Chain;
 use taonet_http::Readiness;
 use taonet_primitives::{BlockNumber, NetUid, Uid};
-use taonet_service::{Clock, Shutdown, Sleeper};
+use taonet_service::{Clock, Shutdown, Sleeper, sleeper, system_clock};
+use taonet_wallet::Keypair;
 
 use crate::policy::due_epoch;
 use crate::subnet::Subnet;
-use crate::weight_service::{ReadError, WeightService};
+use crate::weight_service::{LocalWeights, OpenError, ReadError, WeightService};
 
 pub use epoch::EpochReport;
 pub use error::EpochError;
@@ -75,6 +79,27 @@ pub struct Validator<S> {
 }
 
 impl<S: Subnet> Validator<S> {
+    /// Opens a validator that submits weights in this process. In `directory` are the files of
+    /// [`LocalWeights::open`], and the state of the epoch loop, in `state_file`. A task of
+    /// `shutdown` completes the ledger's unfinished submissions.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the directory is unusable or in use, or the chain is unreachable.
+    pub async fn open(
+        subnet: S,
+        keypair: Keypair,
+        chain: Arc<dyn Chain>,
+        directory: &Path,
+        state_file: &str,
+        settings: ValidatorSettings,
+        shutdown: &Shutdown,
+    ) -> Result<Self, OpenError> {
+        let local = LocalWeights::open(keypair, chain, directory).await?;
+        let state = StateFile::open(&directory.join(state_file))?;
+        let service = local.start(shutdown);
+        Ok(Self::new(subnet, service, settings, state, system_clock(), sleeper()))
+    }
+
     /// Creates a validator that resumes from `state`.
     pub fn new(
         subnet: S,
@@ -106,6 +131,11 @@ impl<S: Subnet> Validator<S> {
     #[must_use]
     pub fn with_readiness(self, readiness: Readiness) -> Self {
         Self { readiness, ..self }
+    }
+
+    /// Returns the chain access of the validator.
+    pub const fn service(&self) -> &WeightService {
+        &self.service
     }
 
     /// Processes epochs until shutdown.

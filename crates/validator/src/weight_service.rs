@@ -27,7 +27,7 @@ use crate::subtensor_gateway::GatewayError;
 
 pub(crate) use confirm::Retry;
 pub use http::HttpWeights;
-pub use local::LocalWeights;
+pub use local::{LocalWeights, OpenError};
 
 /// Chain access of a validator. Cheap to clone; clones share state.
 #[derive(Debug, Clone)]

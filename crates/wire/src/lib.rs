@@ -85,6 +85,6 @@ pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
 pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
 pub use server::{
     Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Signed, SignedLayer,
-    SignedLayerBuilder, Standing, StandingTable, Standings, Verifier,
+    SignedLayerBuilder, Standing, StandingTable, Verifier,
 };
 pub use taonet_primitives::is_public;

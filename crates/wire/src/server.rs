@@ -36,7 +36,7 @@ use body::hold;
 pub use builder::SignedLayerBuilder;
 pub use limits::Limits;
 pub use load::{Concurrency, Load, Permit, Rate};
-pub use policy::{Policy, Standing, StandingTable, Standings};
+pub use policy::{Policy, Standing, StandingTable};
 pub use verifier::Verifier;
 
 /// The verified sender of a request. Handlers behind a [`SignedLayer`] take it as an extractor.

@@ -13,7 +13,6 @@ mod report;
 mod shield;
 mod signer;
 mod spending;
-mod standings;
 mod submit;
 mod withdrawal;
 
@@ -40,7 +39,6 @@ pub use signer::{
 };
 pub(crate) use signer::{ask_development, check_development_before};
 pub use spending::Spending;
-pub use standings::{keep_fresh, standings};
 pub use submit::{Plan, SubmitArgs, TxArgs, publish};
 pub use withdrawal::{Withdrawal, no_stake};
 

@@ -12,9 +12,8 @@
 //!   reports the outcome; [`endpoint`] publishes a neuron's address, and [`subnet_names`] keeps
 //!   names of subnets for completions.
 //! - [`daemon`] has what all daemons share: listeners, metrics, limits on open files, shutdown.
-//!   [`preflight`] has the checks at their start, [`updates`] their automatic updates,
-//!   [`submission`] the weight service of a validator in one process, and [`run_log`] the log file
-//!   of a run.
+//!   [`preflight`] has the checks at their start, [`updates`] their automatic updates, and
+//!   [`run_log`] the log file of a run.
 //! - [`table`] fits tables to the terminal: numbers never wrap, and less important columns are
 //!   omitted. [`tables`] has the columns of every table of every command, so that one test covers
 //!   them all.
@@ -25,13 +24,12 @@
 //! with the context. What two groups of commands need belongs here, and code that other programs
 //! could use in a library instead. The crate knows no subnet, except in the names of columns.
 //!
-//! Uses `taonet-chain`, `taonet-doctor`, `taonet-http`, `taonet-ledger`, `taonet-neuron`,
-//! `taonet-primitives`, `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-shield`,
-//! `taonet-telemetry`, `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used
-//! by `taonet-cli`, `taonet-cli-axon`, `taonet-cli-babelbit`, `taonet-cli-chain`,
-//! `taonet-cli-dashboard`, `taonet-cli-demo`, `taonet-cli-localnet`, `taonet-cli-models`,
-//! `taonet-cli-nineteen`, `taonet-cli-prompting`, `taonet-cli-proof`, `taonet-cli-subnets` and
-//! `taonet-cli-wallet`.
+//! Uses `taonet-chain`, `taonet-doctor`, `taonet-http`, `taonet-neuron`, `taonet-primitives`,
+//! `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-shield`, `taonet-telemetry`,
+//! `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`, `taonet-cli-axon`,
+//! `taonet-cli-babelbit`, `taonet-cli-chain`, `taonet-cli-dashboard`, `taonet-cli-demo`,
+//! `taonet-cli-localnet`, `taonet-cli-models`, `taonet-cli-nineteen`, `taonet-cli-prompting`,
+//! `taonet-cli-proof`, `taonet-cli-subnets` and `taonet-cli-wallet`.
 
 #![allow(clippy::print_stderr, reason = "the report of an error goes to standard error")]
 #![allow(
@@ -57,7 +55,6 @@ pub mod prompt;
 pub mod run_log;
 pub mod secret_file;
 pub mod settings;
-pub mod submission;
 pub mod subnet_names;
 pub mod table;
 pub mod tables;

@@ -25,10 +25,11 @@ use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, system_clock, unix_time};
+use taonet_validator::Validator;
 use taonet_wallet::Keypair;
 
 use super::operation::{
-    Operation, OperationSettings, RunningOperation, validator_settings, weights_loop,
+    Operation, OperationSettings, RunningOperation, STATE_FILE, validator_settings,
 };
 use goods::Goods;
 use load::Buyer;
@@ -104,8 +105,9 @@ async fn play(
     let operation = operation(&chain, &validator, &goods, args.seed, kept, shutdown).await?;
     let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
     let settings = validator_settings(NETUID, TEMPO);
+    let client = chain.client();
     let mut weights =
-        weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
+        Validator::open(subnet, validator, client, passing, STATE_FILE, settings, shutdown).await?;
     let operation = operation.spawn(shutdown);
     let buyer = Buyer::new(&operation, goods.pause(), shutdown).await?;
     if !args.once {
@@ -219,7 +221,7 @@ async fn operation(
 async fn settle(
     operation: &RunningOperation,
     chain: &DemoChain,
-    weights: &mut taonet_validator::Validator<Nineteen>,
+    weights: &mut Validator<Nineteen>,
 ) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
     operation.controller.close().await?;
     // Waits until the last answers are stored.

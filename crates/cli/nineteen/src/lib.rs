@@ -22,11 +22,12 @@
 //! is SQLite in the state directory, or PostgreSQL.
 //!
 //! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-localnet`, `taonet-cli-models`,
-//! `taonet-doctor`, `taonet-http`, `taonet-lm`, `taonet-neuron`, `taonet-nineteen-checker`,
-//! `taonet-nineteen-control`, `taonet-nineteen-core`, `taonet-nineteen-entry`,
-//! `taonet-nineteen-images`, `taonet-nineteen-miner`, `taonet-nineteen-query`,
-//! `taonet-nineteen-store`, `taonet-nineteen-transport`, `taonet-primitives`, `taonet-service`,
-//! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
+//! `taonet-doctor`, `taonet-http`, `taonet-kit`, `taonet-lm`, `taonet-neuron`,
+//! `taonet-nineteen-checker`, `taonet-nineteen-control`, `taonet-nineteen-core`,
+//! `taonet-nineteen-entry`, `taonet-nineteen-images`, `taonet-nineteen-miner`,
+//! `taonet-nineteen-query`, `taonet-nineteen-store`, `taonet-nineteen-transport`,
+//! `taonet-primitives`, `taonet-service`, `taonet-validator`, `taonet-wallet` and `taonet-wire`.
+//! Used by `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use taonet_cli_base::chain::{NetworkArgs, failed, keep_fresh, standings};
+use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use taonet_cli_base::input;
@@ -15,18 +15,19 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_cli_models::chat_model;
 use taonet_http::Readiness;
+use taonet_kit::ChainSync;
 use taonet_lm::EngineSettings;
 use taonet_lm::server::router as model_router;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
-    Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
+    Backend, Deadlines, Miner, MinerConfig, Served, describe_metrics, miner_router,
 };
 use taonet_nineteen_transport::{
     FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
 };
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
-use taonet_wire::{Limits, Policy};
+use taonet_wire::{Limits, Policy, StandingTable};
 use url::Url;
 
 /// Value of `--model` for the painter.
@@ -158,7 +159,7 @@ impl MinerArgs {
         })
     }
 
-    fn policy(&self, validators: Option<&Arc<Validators>>) -> Policy {
+    fn policy(&self, validators: Option<&Arc<StandingTable>>) -> Policy {
         let policy = self.callers.policy().block(self.block.iter().copied());
         match validators {
             Some(validators) => policy
@@ -184,7 +185,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
-        let validators = (!args.no_metagraph).then(Arc::<Validators>::default);
+        let validators = (!args.no_metagraph).then(Arc::<StandingTable>::default);
         let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(
@@ -200,14 +201,9 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             Some(validators) => {
                 let chain = Arc::new(args.key.connect(&args.network).await?);
                 preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-                validators.replace(standings(&chain, args.netuid).await.map_err(failed)?);
+                let sync = ChainSync::new(chain, args.netuid, validators);
+                sync.start(REFRESH, &shutdown).await.map_err(failed)?;
                 readiness.set_ready();
-                let stop = shutdown.clone();
-                let netuid = args.netuid;
-                let replace = move |standings| validators.replace(standings);
-                shutdown.spawn("metagraph", async move {
-                    keep_fresh(&chain, netuid, REFRESH, replace, &stop).await
-                });
             }
             None => readiness.set_ready(),
         }

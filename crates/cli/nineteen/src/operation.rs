@@ -1,15 +1,11 @@
 //! Services of a validator: periods, tests, checks and weight submission in one process, and
 //! queries in others.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use taonet_chain::{Chain, Client};
-use taonet_cli_base::submission;
+use taonet_chain::Client;
 use taonet_nineteen_control::synthetic::Drafts;
-use taonet_nineteen_control::{
-    ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
-};
+use taonet_nineteen_control::{ControlSettings, Controller, MarketFile, References, Scorer};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::{
     Market, ProcessRole, Querier, QueryDeadlines, QueueSettings, Recorder,
@@ -17,8 +13,8 @@ use taonet_nineteen_query::{
 use taonet_nineteen_store::{Sample, Store};
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_primitives::{NetUid, Uid};
-use taonet_service::{Shutdown, monotonic_clock, sleeper, system_clock};
-use taonet_validator::{StateFile, Validator, ValidatorSettings};
+use taonet_service::{Shutdown, monotonic_clock, system_clock};
+use taonet_validator::ValidatorSettings;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
 use tokio::sync::mpsc;
@@ -28,6 +24,8 @@ use tokio::sync::mpsc;
 const MOST_RUNNING: usize = 4_096;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
+/// State file of the epoch loop, in the directory of the validator.
+pub(crate) const STATE_FILE: &str = "validator.json";
 /// Maximum idle connections per miner.
 const IDLE_PER_MINER: usize = 256;
 
@@ -66,14 +64,14 @@ impl Operation {
         let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
         let (client, querier) = querier(keypair, trust, deadlines, queue, sender)?;
         let drafts = control.drafts.clone();
-        let nodes = Box::new(ChainNodes::new(chain as Arc<dyn Chain>, netuid));
         let hotkey = keypair.hotkey();
         let controller = Controller::new(
             hotkey,
             store.clone(),
             querier.clone(),
             client,
-            nodes,
+            chain,
+            netuid,
             market.clone(),
             control,
             system_clock(),
@@ -163,20 +161,6 @@ pub(crate) struct RunningOperation {
     pub(crate) querier: Querier,
     pub(crate) controller: Arc<Controller>,
     pub(crate) scorer: Arc<Scorer>,
-}
-
-/// Starts the weight service, and returns the epoch loop.
-pub(crate) async fn weights_loop(
-    keypair: &Keypair,
-    chain: Arc<Client>,
-    directory: &Path,
-    subnet: Nineteen,
-    settings: ValidatorSettings,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Validator<Nineteen>> {
-    let service = submission::start(chain, keypair, directory, shutdown).await?;
-    let state = StateFile::open(&directory.join("validator.json"))?;
-    Ok(Validator::new(subnet, service, settings, state, system_clock(), sleeper()))
 }
 
 /// Returns the settings of the epoch loop. After 24 epochs without scores, all weight goes to the

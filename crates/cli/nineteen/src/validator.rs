@@ -25,12 +25,12 @@ use taonet_nineteen_store::{ControlLock, StoreError};
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::NetUid;
 use taonet_service::{Shutdown, system_clock};
-use taonet_validator::LocalWeights;
+use taonet_validator::{LocalWeights, Validator};
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
-use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
+use super::operation::{Operation, OperationSettings, STATE_FILE, validator_settings};
 use super::shared::{QueueArgs, TasksArgs, WebhookArgs};
 use super::tokenizers;
 use super::topups::TopUpArgs;
@@ -232,7 +232,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let settings = validator_settings(args.netuid, args.tempo);
         let readiness = Readiness::starting();
         let validator =
-            weights_loop(&keypair, chain, &directory, subnet, settings, &shutdown).await?;
+            Validator::open(subnet, keypair, chain, &directory, STATE_FILE, settings, &shutdown)
+                .await?;
         let mut validator = validator.with_readiness(readiness.clone());
         if let Some(url) = &args.votes_url {
             let feed = VotesFeed::new(url, operation.market.clone())?;

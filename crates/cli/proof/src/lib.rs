@@ -19,11 +19,11 @@
 //! A bundle is verified without any other file. `--prover` selects a program that proves in place
 //! of this one.
 //!
-//! Uses `taonet-cli-base`, `taonet-cli-localnet`, `taonet-doctor`, `taonet-http`, `taonet-neuron`,
-//! `taonet-objects`, `taonet-primitives`, `taonet-proof-api`, `taonet-proof-backends`,
-//! `taonet-proof-circuits`, `taonet-proof-core`, `taonet-proof-lm`, `taonet-proof-miner`,
-//! `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`, `taonet-update`,
-//! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
+//! Uses `taonet-cli-base`, `taonet-cli-localnet`, `taonet-doctor`, `taonet-http`, `taonet-kit`,
+//! `taonet-neuron`, `taonet-objects`, `taonet-primitives`, `taonet-proof-api`,
+//! `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-core`, `taonet-proof-lm`,
+//! `taonet-proof-miner`, `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`,
+//! `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_cli_base::chain::{NetworkArgs, failed, keep_fresh, standings};
+use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
 use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_cli_base::preflight;
 use taonet_cli_base::updates::{AutoUpdateArgs, on_trial};
 use taonet_http::Readiness;
+use taonet_kit::ChainSync;
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_proof_miner::{
     Miner, MinerSettings, Permits, QuicServer, QuicSettings, describe_metrics, router,
@@ -21,7 +22,7 @@ use taonet_proof_miner::{
 };
 use taonet_service::Shutdown;
 use taonet_update::Trial;
-use taonet_wire::{StandingTable, Standings};
+use taonet_wire::StandingTable;
 
 use super::probe::ProbeArgs;
 use super::{CatalogueArgs, load_key};
@@ -114,13 +115,9 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         if !args.loopback {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-            permits.replace(standings(&chain, args.netuid).await.map_err(failed)?);
-            let (stop, netuid, permits) = (shutdown.clone(), args.netuid, Arc::clone(&permits));
             let every = Duration::from_secs(u64::from(args.metagraph_sync_interval));
-            let replace = move |standings| permits.replace(standings);
-            shutdown.spawn("metagraph", async move {
-                keep_fresh(&chain, netuid, every, replace, &stop).await
-            });
+            let sync = ChainSync::new(chain, args.netuid, Arc::clone(&permits));
+            sync.start(every, &shutdown).await.map_err(failed)?;
         }
         if let Some(listen) = args.quic_listen() {
             let settings = QuicSettings { listen, permits: quic_permits(args, &permits) };
@@ -174,8 +171,7 @@ fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Perm
             allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
         return (!allowed.is_empty()).then(|| Arc::new(move || admitted.clone()) as Permits);
     }
-    let policy =
-        policy.with_standings(Arc::clone(standings) as Arc<dyn Standings>).validators_only();
+    let policy = policy.with_standings(Arc::clone(standings)).validators_only();
     let standings = Arc::clone(standings);
     Some(Arc::new(move || {
         standings.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()

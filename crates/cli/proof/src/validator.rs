@@ -14,7 +14,6 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{serve_metrics, state_directory};
 use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_cli_base::preflight;
-use taonet_cli_base::submission;
 use taonet_cli_base::updates::{AutoUpdateArgs, End, on_trial};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_neuron::{AddressPolicy, MinerDirectory};
@@ -25,9 +24,9 @@ use taonet_proof_validator::{
     Book, Clients, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, QuicClient, Wire,
     describe_metrics, miner_directory,
 };
-use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_service::{Shutdown, system_clock};
 use taonet_update::Trial;
-use taonet_validator::{LocalWeights, StateFile, Validator, ValidatorSettings, WeightService};
+use taonet_validator::{LocalWeights, Validator, ValidatorSettings, WeightService};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tokio::sync::watch;
@@ -41,6 +40,9 @@ const LARGEST_ANSWER: usize = 40 << 20;
 const TEMPO: u32 = 100;
 /// Epochs without scores after which all weight goes to the burn uid.
 const MAX_SKIPPED_EPOCHS: u32 = 12;
+
+/// State file of the epoch loop, in the directory of the validator.
+pub(crate) const STATE_FILE: &str = "validator.json";
 
 /// Run a validator: request proofs, verify every one, set weights
 #[derive(Debug, Args)]
@@ -286,23 +288,24 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         } else {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-            let service = submission::start(chain, &keypair, &directory, &shutdown).await?;
             let settings = ValidatorSettings {
                 netuid: args.netuid,
                 tempo: TEMPO,
                 burn_uid: args.burn_uid,
                 max_skipped_epochs: MAX_SKIPPED_EPOCHS,
             };
-            let (stop, chain) = (shutdown.clone(), service.clone());
+            let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
+            let key = Keypair::clone(&keypair);
+            let validator =
+                Validator::open(subnet, key, chain, &directory, STATE_FILE, settings, &shutdown)
+                    .await?;
+            let (stop, chain) = (shutdown.clone(), validator.service().clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
             let asked = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
             let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
                 follow_metagraph(&chain, &asked, every, &list, &stop).await;
             });
-            let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
-            let state = StateFile::open(&directory.join("validator.json"))?;
-            let validator = Validator::new(subnet, service, settings, state, system_clock(), sleeper());
             let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
             shutdown.spawn("validator", async move { validator.run(&stop).await });
         }

@@ -9,33 +9,69 @@ use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::StandingTable;
 
-/// Keeps the miner and the chain up to date: publishes the miner's address, and reads the stakes
-/// and permits of its callers.
-pub(super) struct ChainSync {
-    pub(super) keypair: Keypair,
-    pub(super) chain: Arc<dyn Chain>,
-    pub(super) netuid: NetUid,
-    pub(super) announce: Option<SocketAddr>,
-    pub(super) version: u32,
-    pub(super) standings: Arc<StandingTable>,
+/// Keeps a server up to date with the chain: reads the stakes and permits by which a
+/// [`Policy`](taonet_wire::Policy) admits callers. A [`Miner`](crate::Miner) has its own one, which
+/// also publishes its address.
+pub struct ChainSync {
+    chain: Arc<dyn Chain>,
+    netuid: NetUid,
+    standings: Arc<StandingTable>,
+    own: Option<OwnNeuron>,
+}
+
+/// The neuron of a miner.
+struct OwnNeuron {
+    keypair: Keypair,
+    /// The address to publish; `None` leaves the chain as it is.
+    address: Option<SocketAddr>,
+    version: u32,
 }
 
 impl ChainSync {
-    /// Reads stakes and permits; returns the miner's own neuron, or `None` if its hotkey is not
-    /// registered.
-    pub(super) async fn refresh(&self) -> Result<Option<Neuron>, ChainError> {
-        let neurons = Neurons::read(&*self.chain, self.netuid).await?;
-        self.standings.replace(neurons.standings());
-        let hotkey = self.keypair.hotkey();
-        Ok(neurons.list.into_iter().find(|neuron| neuron.hotkey == hotkey))
+    /// Creates a sync that replaces `standings` by those of a subnet's neurons.
+    pub fn new(chain: Arc<dyn Chain>, netuid: NetUid, standings: Arc<StandingTable>) -> Self {
+        Self { chain, netuid, standings, own: None }
     }
 
-    /// Publishes the address if necessary, and refreshes, at each interval until shutdown. While
-    /// the chain is unreachable, the last stakes and permits remain in effect.
-    pub(super) async fn follow(&self, mut own: Option<Neuron>, every: Duration, stop: &Shutdown) {
+    /// Publishes the address of a miner, too.
+    pub(super) fn with_neuron(
+        self,
+        keypair: Keypair,
+        address: Option<SocketAddr>,
+        version: u32,
+    ) -> Self {
+        Self { own: Some(OwnNeuron { keypair, address, version }), ..self }
+    }
+
+    /// Reads stakes and permits, and starts a task of `shutdown` that reads them again at each
+    /// interval. While the chain is unreachable, the last stakes and permits remain in effect.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the first read fails.
+    pub async fn start(self, every: Duration, shutdown: &Shutdown) -> Result<(), ChainError> {
+        let neurons = self.refresh().await?;
+        self.spawn(neurons, every, shutdown);
+        Ok(())
+    }
+
+    /// Starts the task after a first [`Self::refresh`] with these neurons.
+    pub(super) fn spawn(self, neurons: Neurons, every: Duration, shutdown: &Shutdown) {
+        let stop = shutdown.clone();
+        shutdown.spawn("chain sync", async move { self.follow(neurons, every, &stop).await });
+    }
+
+    /// Reads the neurons of the subnet, with their stakes and permits.
+    pub(super) async fn refresh(&self) -> Result<Neurons, ChainError> {
+        let neurons = Neurons::read(&*self.chain, self.netuid).await?;
+        self.standings.replace(neurons.standings());
+        Ok(neurons)
+    }
+
+    /// Publishes the address if necessary, and refreshes, at each interval until shutdown.
+    async fn follow(&self, mut neurons: Neurons, every: Duration, stop: &Shutdown) {
         loop {
             let turn = async {
-                self.announce(own).await;
+                self.announce(&neurons).await;
                 tokio::time::sleep(every).await;
                 self.refresh().await
             };
@@ -44,7 +80,7 @@ impl ChainSync {
                 read = turn => read,
             };
             match read {
-                Ok(neuron) => own = neuron,
+                Ok(newer) => neurons = newer,
                 Err(error) => {
                     tracing::warn!(error = with_causes(&error), "cannot read stakes and permits")
                 }
@@ -54,15 +90,17 @@ impl ChainSync {
 
     /// Publishes the address unless the chain already has it. A failure is logged; the next refresh
     /// tries again, since the chain limits how often an address changes.
-    async fn announce(&self, own: Option<Neuron>) {
-        let Some(own) = own else {
-            return tracing::warn!(hotkey = %self.keypair.hotkey(), netuid = self.netuid.0, "not registered");
+    async fn announce(&self, neurons: &Neurons) {
+        let Some(OwnNeuron { keypair, address, version }) = &self.own else { return };
+        let hotkey = keypair.hotkey();
+        let Some(own) = neurons.list.iter().find(|neuron| neuron.hotkey == hotkey) else {
+            return tracing::warn!(%hotkey, netuid = self.netuid.0, "not registered");
         };
-        let Some(address) = self.announce.filter(|address| !is_published(*address, &own)) else {
+        let Some(address) = address.filter(|address| !is_published(*address, own)) else {
             return;
         };
-        let call = calls::serve_axon(self.netuid, self.version, address);
-        match self.chain.send(&call, &self.keypair, Follow::default()).await {
+        let call = calls::serve_axon(self.netuid, *version, address);
+        match self.chain.send(&call, keypair, Follow::default()).await {
             Ok(outcome) if outcome.is_success() => {
                 tracing::info!(%address, "address published on the chain")
             }

@@ -3,6 +3,8 @@ use std::sync::Mutex;
 
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
+use taonet_chain::Metagraph;
+use taonet_chain::testing::metagraph;
 use taonet_neuron::MinerEntry;
 use taonet_wire::{Call, CallError, Retry, SignedClient, Standing};
 use tokio::sync::Semaphore;
@@ -353,4 +355,25 @@ async fn requests_in_flight_have_the_grace_period_at_shutdown() {
         server.await.unwrap().unwrap();
         shutdown.finished().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn standings_follow_the_chain_across_an_outage() {
+    let chain = chain(1, vec![neuron(0, "//validator", None)]);
+    let (standings, shutdown) = (Arc::<StandingTable>::default(), Shutdown::new());
+    let sync = ChainSync::new(Arc::new(chain.clone()), NETUID, Arc::clone(&standings));
+    sync.start(Duration::from_millis(1), &shutdown).await.unwrap();
+    let registered = Standing { stake: 1, validator_permit: true };
+    assert_eq!(standings.standing(&key("//validator").hotkey()), Some(registered));
+    chain.lose_requests(3);
+    let neurons = vec![neuron(0, "//other", None)];
+    chain.set_metagraph(Metagraph { neurons, ..metagraph(NETUID, &key("//owner")) });
+    let replaced = async {
+        while standings.hotkeys() != [key("//other").hotkey()] {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), replaced).await.unwrap();
+    shutdown.request();
+    shutdown.finished().await.unwrap();
 }

@@ -48,18 +48,7 @@ impl Subnet for AverageWeights {
     }
 
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights> {
-        if scores.is_empty() {
-            return None;
-        }
-        let (uids, weights) = scores.iter().copied().filter(|(_, score)| *score > 0.0).unzip();
-        let weights = Weights { uids, weights }.normalised();
-        if weights.uids.is_empty() {
-            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights {
-                uids: vec![uid],
-                weights: vec![1.0],
-            }));
-        }
-        Some(weights)
+        Weights::proportional(scores, burn_uid)
     }
 
     fn why_unearned(&self) -> &'static str {

@@ -1,23 +1,44 @@
-use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use serde_json::Value;
 use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
-use taonet_ledger::Submitter;
+use taonet_ledger::{Ledger, LedgerError, Submitter};
 use taonet_neuron::Neurons;
 use taonet_primitives::{Backoff, BlockNumber, MechId, NetUid};
 use taonet_service::{Shutdown, Sleeper};
+use taonet_wallet::Keypair;
 use tokio::sync::watch::error::RecvError;
 
 use super::confirm::{Retry, set_and_confirm};
 use super::{WeightService, WeightsOutcome};
+use crate::StateError;
 use crate::api::WeightsRequest;
 use crate::signer::AuditLog;
 
 /// Pauses between two attempts to set weights. The chain may accept weights a block later, such as
 /// after a rate limit.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
+
+/// Why a validator that submits weights in its own process cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The weight ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log")]
+    Audit(#[source] io::Error),
+    /// The state of the epoch loop cannot be opened.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The chain is unreachable.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
 
 /// Reads the chain and submits weights in this process: each epoch's weights are signed once, by
 /// the weight ledger.
@@ -28,6 +49,22 @@ pub struct LocalWeights {
 }
 
 impl LocalWeights {
+    /// Opens the service of a hotkey. The weight ledger (`weights`) and the log of signed weights
+    /// (`audit.jsonl`) are in `directory`, which is created if missing.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the directory is unusable or in use, or the chain is unreachable.
+    pub async fn open(
+        keypair: Keypair,
+        chain: Arc<dyn Chain>,
+        directory: &Path,
+    ) -> Result<Self, OpenError> {
+        let ledger = Ledger::open(&directory.join("weights")).await?;
+        let audit = AuditLog::open(&directory.join("audit.jsonl")).map_err(OpenError::Audit)?;
+        let submitter = Submitter::new(ledger, Arc::clone(&chain), keypair).await?;
+        Ok(Self::new(chain, submitter).with_audit(audit))
+    }
+
     /// Creates a service for the hotkey of `submitter`.
     pub fn new(chain: Arc<dyn Chain>, submitter: Submitter) -> Self {
         Self { chain, submitter, audit: None }

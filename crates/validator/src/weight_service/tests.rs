@@ -263,3 +263,24 @@ async fn epoch_processed_twice_is_submitted_once() {
     }
     assert_eq!(world.chain.submitted().len(), 1);
 }
+
+/// The names of the files are those of earlier versions.
+#[tokio::test]
+async fn opened_validator_has_its_files_in_the_directory() {
+    let world = World::new([]);
+    world.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
+    let directory = world.directory.path().join("new");
+    let settings =
+        ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(0), max_skipped_epochs: 12 };
+    let (keypair, chain, shutdown) =
+        (key("//validator"), Arc::new(world.chain.clone()), Shutdown::new());
+    let opened =
+        Validator::open(OneMiner, keypair, chain, &directory, "epochs.json", settings, &shutdown);
+    let report = opened.await.unwrap().run_once().await.unwrap();
+    assert!(matches!(report.outcome, WeightsOutcome::Submitted { .. }), "{report:?}");
+    for file in ["weights", "audit.jsonl", "epochs.json"] {
+        assert!(directory.join(file).exists(), "{file}");
+    }
+    shutdown.request();
+    assert_eq!(shutdown.finished().await, Ok(()));
+}

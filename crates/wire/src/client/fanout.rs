@@ -30,10 +30,23 @@ impl SignedClient {
         calls: impl IntoIterator<Item = (Peer, Call)>,
         at_once: NonZeroUsize,
     ) -> Vec<Reply> {
+        self.call_each(calls, at_once, |reply| reply).await
+    }
+
+    /// Calls many peers like [`Self::call_all`], and converts each reply as soon as it is complete,
+    /// so that its bytes need not wait for slower peers.
+    pub async fn call_each<T>(
+        &self,
+        calls: impl IntoIterator<Item = (Peer, Call)>,
+        at_once: NonZeroUsize,
+        convert: impl Fn(Reply) -> T,
+    ) -> Vec<T> {
+        let convert = &convert;
         let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
             let began = Instant::now();
             let result = self.call(&peer, &call).await;
-            (index, Reply { code: ReturnCode::of(&result), peer, result, took: began.elapsed() })
+            let (code, took) = (ReturnCode::of(&result), began.elapsed());
+            (index, convert(Reply { peer, code, result, took }))
         });
         let mut replies: Vec<_> =
             futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use taonet_primitives::Hotkey;
 
@@ -15,37 +15,60 @@ pub struct Standing {
     pub validator_permit: bool,
 }
 
-/// A source of standings. It is queried for every request, so it must respond from memory, not from
-/// the network.
-pub trait Standings: Send + Sync + 'static {
-    /// Returns the hotkey's standing; `None` when it is not registered.
-    fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
+/// Standings in memory, which a [`Policy`] queries for every request. They are replaced completely
+/// with each new metagraph.
+#[derive(Debug, Default)]
+pub struct StandingTable(RwLock<Standings>);
+
+/// The standings of one metagraph.
+#[derive(Debug, Default)]
+struct Standings {
+    by_hotkey: HashMap<Hotkey, Standing>,
+    total_stake: u128,
 }
 
-/// Standings in memory, replaced completely with each new metagraph.
-#[derive(Debug, Default)]
-pub struct StandingTable(RwLock<Arc<HashMap<Hotkey, Standing>>>);
+impl Standings {
+    fn new(by_hotkey: HashMap<Hotkey, Standing>) -> Self {
+        let total_stake = by_hotkey.values().map(|standing| u128::from(standing.stake)).sum();
+        Self { by_hotkey, total_stake }
+    }
+}
 
 impl StandingTable {
     /// Creates a table with these standings.
     pub fn new(standings: HashMap<Hotkey, Standing>) -> Self {
-        Self(RwLock::new(Arc::new(standings)))
+        Self(RwLock::new(Standings::new(standings)))
     }
 
     /// Replaces all standings.
     pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
+        let standings = Standings::new(standings);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = standings;
     }
 
     /// Returns every hotkey that has a standing.
     pub fn hotkeys(&self) -> Vec<Hotkey> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.read().by_hotkey.keys().copied().collect()
     }
-}
 
-impl Standings for StandingTable {
-    fn standing(&self, hotkey: &Hotkey) -> Option<Standing> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).copied()
+    /// Returns the hotkey's standing; `None` when it is not registered.
+    pub fn standing(&self, hotkey: &Hotkey) -> Option<Standing> {
+        self.read().by_hotkey.get(hotkey).copied()
+    }
+
+    /// Returns the hotkey's share of the total stake, in `0..=1`; 0 if the hotkey is not registered
+    /// or has no stake.
+    pub fn share(&self, hotkey: &Hotkey) -> f64 {
+        let standings = self.read();
+        let stake = standings.by_hotkey.get(hotkey).map_or(0, |standing| standing.stake);
+        match standings.total_stake {
+            0 => 0.0,
+            total => stake as f64 / total as f64,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Standings> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,7 +77,7 @@ impl Standings for StandingTable {
 pub struct Policy {
     allowed: Option<Arc<HashSet<Hotkey>>>,
     blocked: Arc<HashSet<Hotkey>>,
-    standings: Option<Arc<dyn Standings>>,
+    standings: Option<Arc<StandingTable>>,
     registered: bool,
     min_stake: u64,
     permit: bool,
@@ -80,7 +103,7 @@ impl Policy {
     /// Sets the source of stakes and permits. In the queue, callers with more stake are then served
     /// first.
     #[must_use]
-    pub fn with_standings(self, standings: Arc<dyn Standings>) -> Self {
+    pub fn with_standings(self, standings: Arc<StandingTable>) -> Self {
         Self { standings: Some(standings), ..self }
     }
 
@@ -114,7 +137,7 @@ impl Policy {
         if !listed || self.blocked.contains(hotkey) {
             return Err(Refusal::NotAllowed(*hotkey));
         }
-        let standing = self.standings.as_ref().and_then(|all| all.standing(hotkey));
+        let standing = self.standings.as_ref().and_then(|table| table.standing(hotkey));
         if self.registered && standing.is_none() {
             return Err(Refusal::NotAllowed(*hotkey));
         }
@@ -183,5 +206,19 @@ mod tests {
         // A policy that requires stake, without a source of standings, allows no caller.
         assert_eq!(Policy::open().min_stake(1_000).check(&key(1)), too_low(key(1)));
         assert_eq!(Policy::open().validators_only().check(&key(1)), Err(Refusal::NoPermit(key(1))));
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp, reason = "the shares are exact in binary")]
+    fn shares_are_by_stake() {
+        let validators = StandingTable::default();
+        assert_eq!(validators.share(&key(1)), 0.0);
+        let standing = |stake| Standing { stake, validator_permit: true };
+        validators
+            .replace([(key(1), standing(3)), (key(2), standing(1)), (key(3), standing(0))].into());
+        assert_eq!([1, 2, 3, 4].map(|byte| validators.share(&key(byte))), [0.75, 0.25, 0.0, 0.0]);
+        assert_eq!(validators.standing(&key(4)), None);
+        validators.replace([(key(1), standing(u64::MAX)), (key(2), standing(u64::MAX))].into());
+        assert_eq!(validators.share(&key(1)), 0.5);
     }
 }

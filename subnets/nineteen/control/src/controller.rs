@@ -4,17 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use taonet_neuron::{AddressPolicy, MinerDirectory};
+use taonet_chain::{Chain, ChainError};
+use taonet_neuron::{AddressPolicy, MinerDirectory, Neurons};
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_query::{PeriodMiners, ProcessRole, Querier, Recorder, TaskMiner, sessions};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, Session};
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::time::Instant;
 
-use crate::nodes::{NodeSource, NodesError};
 use crate::onboarding::{HandshakeLog, Offer, offers};
 use crate::schedule::{Random, draw, random, send_all};
 use crate::synthetic::Drafts;
@@ -74,8 +74,8 @@ pub enum ControlError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The chain could not be read.
-    #[error(transparent)]
-    Nodes(#[from] NodesError),
+    #[error("cannot read the subnet's neurons from the chain")]
+    Chain(#[from] ChainError),
 }
 
 /// Runs a validator's scoring periods one after the other.
@@ -85,7 +85,8 @@ pub struct Controller {
     recorder: Recorder,
     querier: Querier,
     client: FiberClient,
-    nodes: Box<dyn NodeSource>,
+    chain: Arc<dyn Chain>,
+    netuid: NetUid,
     market: MarketFile,
     settings: ControlSettings,
     clock: Clock,
@@ -94,14 +95,15 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Creates a controller for the validator with the hotkey `me`.
+    /// Creates a controller for the validator with the hotkey `me` on the subnet `netuid`.
     #[expect(clippy::too_many_arguments, reason = "the caller creates each part")]
     pub fn new(
         me: Hotkey,
         store: Store,
         querier: Querier,
         client: FiberClient,
-        nodes: Box<dyn NodeSource>,
+        chain: Arc<dyn Chain>,
+        netuid: NetUid,
         market: MarketFile,
         settings: ControlSettings,
         clock: Clock,
@@ -118,7 +120,8 @@ impl Controller {
             recorder,
             querier,
             client,
-            nodes,
+            chain,
+            netuid,
             market,
             settings,
             clock,
@@ -371,7 +374,7 @@ impl Controller {
         if age.is_some_and(|age| (0..max_age).contains(&age)) {
             return Ok(());
         }
-        let neurons = match self.nodes.nodes().await {
+        let neurons = match Neurons::read(&*self.chain, self.netuid).await {
             Ok(neurons) => neurons,
             // Keep the last list while the chain is unreachable.
             Err(error) if age.is_some() => {

@@ -63,7 +63,6 @@
 mod controller;
 mod market_file;
 mod measures;
-mod nodes;
 mod onboarding;
 mod references;
 mod report;
@@ -76,7 +75,6 @@ mod votes;
 pub use controller::{ControlError, ControlSettings, Controller};
 pub use market_file::{MarketFile, MarketFileError};
 pub use measures::describe as describe_metrics;
-pub use nodes::{ChainNodes, NodeSource, NodesError};
 pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{ScoreError, Scorer};

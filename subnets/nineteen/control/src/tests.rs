@@ -3,15 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use taonet_chain::ChainError;
+use taonet_chain::testing::{self, MockChain};
+use taonet_chain::{Axon, Metagraph};
 use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
-use taonet_neuron::{AddressPolicy, Neuron, Neurons};
+use taonet_neuron::{AddressPolicy, Neuron};
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
@@ -55,27 +55,26 @@ checking_function = "check_text_result"
 load_model_config = { model = "m" }
 "#;
 
-struct Listed(Vec<Neuron>);
+/// Netuid of the subnet.
+const NETUID: NetUid = NetUid(19);
 
-#[async_trait]
-impl NodeSource for Listed {
-    async fn nodes(&self) -> Result<Neurons, NodesError> {
-        Ok(Neurons::new(BlockNumber::new(1), self.0.clone()))
-    }
+/// Returns the metagraph of the subnet with these neurons.
+fn subnet(neurons: &[Neuron]) -> Metagraph {
+    let owner = key("//owner");
+    let axon = |address| Axon { address, protocol: 4, version: 1, block: BlockNumber::new(0) };
+    let neuron = |neuron: &Neuron| taonet_chain::Neuron {
+        axon: neuron.address.map(axon),
+        ..testing::neuron(neuron.uid, neuron.hotkey, owner.public().coldkey())
+    };
+    let neurons = neurons.iter().map(neuron).collect();
+    Metagraph { neurons, ..testing::metagraph(NETUID, &owner) }
 }
 
-/// A chain that is unreachable a few times.
-struct Flaky(AtomicU32, Listed);
-
-#[async_trait]
-impl NodeSource for Flaky {
-    async fn nodes(&self) -> Result<Neurons, NodesError> {
-        let fails = |left: u32| left.checked_sub(1);
-        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails) {
-            Ok(_) => Err(ChainError::NoSuchSubnet(NetUid(19)).into()),
-            Err(_) => self.1.nodes().await,
-        }
-    }
+/// Returns a chain whose subnet has these neurons.
+fn chain(neurons: &[Neuron]) -> MockChain {
+    let chain = MockChain::default();
+    chain.set_metagraph(subnet(neurons));
+    chain
 }
 
 fn key(uri: &str) -> Keypair {
@@ -171,10 +170,10 @@ struct Process {
 }
 
 fn process(store: &Store, nodes: &[Neuron], model: &Arc<LanguageModel>) -> Process {
-    process_on(store, Box::new(Listed(nodes.to_vec())), model)
+    process_on(store, chain(nodes), model)
 }
 
-fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageModel>) -> Process {
+fn process_on(store: &Store, chain: MockChain, model: &Arc<LanguageModel>) -> Process {
     let validator = key("//Alice");
     let client = FiberClient::new(
         validator.clone(),
@@ -208,7 +207,8 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
         store.clone(),
         querier,
         client,
-        nodes,
+        Arc::new(chain),
+        NETUID,
         market.clone(),
         settings,
         system_clock(),
@@ -452,8 +452,9 @@ async fn loops_survive_failures() {
         miner("//Bob", 1, &model, &handshakes).await,
         neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap()),
     ];
-    let flaky = Flaky(AtomicU32::new(3), Listed(nodes));
-    let mut validator = process_on(&store, Box::new(flaky), &model);
+    let chain = chain(&nodes);
+    chain.lose_requests(3);
+    let mut validator = process_on(&store, chain, &model);
     let shutdown = Shutdown::new();
     validator.spawn(&shutdown);
     let Process { controller, scorer, .. } = validator;

@@ -23,19 +23,12 @@ mod quality;
 mod rules;
 mod weights;
 
-use std::hash::Hash;
-
 use taonet_primitives::Uid;
 
 pub use periods::{NormalisedPeriod, normalised_period};
 pub use quality::{Quality, SpeedRank, average_quality, percentile, rank_by_speed};
 pub use rules::{ScoringProfile, ScoringRules};
 pub use weights::{ContenderScore, Duplicate, Scores, TaskScores, Total, score, shares};
-
-/// Identifier of a task or a miner in the input rows, such as `&str` or `Hotkey`.
-pub trait Key: Copy + Eq + Hash {}
-
-impl<T: Copy + Eq + Hash> Key for T {}
 
 /// A task's share of the incentive.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,8 +80,8 @@ pub struct PeriodRow<T, K> {
     pub volume: f64,
 }
 
-/// Input of the weight computation. Rewards and periods are ordered newest first, within their
-/// windows.
+/// Input of the weight computation. `T` identifies a task, `K` a miner, such as `&str` and
+/// `Hotkey`. Rewards and periods are ordered newest first, within their windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringInput<T, K> {
     /// Tasks, in scoring order.

@@ -6,8 +6,9 @@
 //! backend's request is cancelled when the validator disconnects.
 //!
 //! [`Miner`] declares a capacity for each task that it serves, divided among validators by stake
-//! ([`Validators`]), and responds with status 429 at its concurrency limit. [`routes`] returns its
-//! routes, which [`miner_router`] wraps in the transport's request verification.
+//! ([`taonet_wire::StandingTable`]), and responds with status 429 at its concurrency limit.
+//! [`routes`] returns its routes, which [`miner_router`] wraps in the transport's request
+//! verification.
 //!
 //! ```no_run
 //! use taonet_nineteen_core::task::TaskType;
@@ -45,9 +46,6 @@
 //! capacities), `taonet-nineteen-images` (masks), `taonet-wire`, `taonet-http` (server-sent events)
 //! and `taonet-primitives`. Used by `tao nineteen miner`.
 
-// Tests compare shares exactly.
-#![cfg_attr(test, allow(clippy::float_cmp))]
-
 mod backend;
 mod backend_limit;
 mod capacity;
@@ -59,10 +57,8 @@ mod relay;
 mod routes;
 mod sse;
 mod task_routes;
-mod validators;
 
 pub use backend::{Backend, BackendError};
 pub use config::{Deadlines, MinerConfig, Served, ServedError};
 pub use measures::describe as describe_metrics;
 pub use routes::{Miner, miner_router, routes};
-pub use validators::Validators;

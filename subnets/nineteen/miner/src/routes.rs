@@ -15,7 +15,7 @@ use taonet_http::parse_object;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
 use taonet_primitives::Hotkey;
-use taonet_wire::{Caller, SignedLayer};
+use taonet_wire::{Caller, SignedLayer, StandingTable};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Call;
@@ -25,7 +25,7 @@ use crate::places::Places;
 use crate::relay::{LogprobsWarning, Relay};
 use crate::sse::{Accepted, StreamFault, reported};
 use crate::task_routes::TaskRoutes;
-use crate::{Backend, MinerConfig, Served, Validators, images, measures};
+use crate::{Backend, MinerConfig, Served, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -40,7 +40,7 @@ struct Inner {
     config: MinerConfig,
     task_routes: TaskRoutes,
     backend: Backend,
-    validators: Option<Arc<Validators>>,
+    validators: Option<Arc<StandingTable>>,
     places: Arc<Places>,
     logprobs_warning: LogprobsWarning,
     limit: BackendLimit,
@@ -49,7 +49,11 @@ struct Inner {
 impl Miner {
     /// Creates a miner. With `validators`, it divides its capacity among them by stake; without, it
     /// declares the full capacity to each caller.
-    pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
+    pub fn new(
+        config: MinerConfig,
+        backend: Backend,
+        validators: Option<Arc<StandingTable>>,
+    ) -> Self {
         let places = Places::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);
         let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());

@@ -46,18 +46,7 @@ impl Subnet for ProofSubnet {
     }
 
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights> {
-        if scores.is_empty() {
-            return None;
-        }
-        let (uids, weights): (Vec<_>, Vec<_>) =
-            scores.iter().copied().filter(|(_, share)| *share > 0.0).unzip();
-        if uids.is_empty() {
-            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights {
-                uids: vec![uid],
-                weights: vec![1.0],
-            }));
-        }
-        Some(Weights { uids, weights })
+        Weights::proportional(scores, burn_uid)
     }
 
     fn why_unearned(&self) -> &'static str {
@@ -75,7 +64,7 @@ mod tests {
 
     use taonet_neuron::Neuron;
     use taonet_primitives::BlockNumber;
-    use taonet_proof_core::scoring::{Event, Fault, Outcome};
+    use taonet_proof_core::scoring::{Event, Fault, Outcome, shares};
     use taonet_service::system_clock;
 
     use super::*;
@@ -113,5 +102,25 @@ mod tests {
             Some(weights),
             "hotkey 9 is not registered"
         );
+    }
+
+    /// Shares have a sum of 1 up to rounding, so that normalisation changes none of them.
+    #[tokio::test]
+    async fn weights_are_exactly_the_shares() {
+        let place = tempfile::tempdir().unwrap();
+        let book = Arc::new(Book::open(place.path()).await.unwrap());
+        let subnet = ProofSubnet::new(book, Profile::Seed, system_clock());
+        for miners in [1, 2, 3, 7, 64, 255, 256] {
+            // Amounts of 21 orders of magnitude; every fifth miner earns nothing.
+            let amount = |uid: i32| match uid % 5 {
+                4 => 0.0,
+                _ => 10_f64.powi(uid % 21 - 10) / f64::from(uid + 3),
+            };
+            let amounts: Vec<f64> = (0..miners).map(amount).collect();
+            let scores: Vec<_> = (0..).map(Uid).zip(shares(&amounts)).collect();
+            let (uids, weights) = scores.iter().copied().filter(|(_, share)| *share > 0.0).unzip();
+            let expected = Weights { uids, weights };
+            assert_eq!(subnet.weights(&scores, Some(Uid(0))), Some(expected), "{miners} miners");
+        }
     }
 }

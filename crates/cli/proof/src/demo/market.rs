@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{demonstrate, serve_here};
-use taonet_cli_base::submission;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR};
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -22,8 +21,8 @@ use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests}
 use taonet_proof_validator::{
     Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory,
 };
-use taonet_service::{Shutdown, sleeper, system_clock};
-use taonet_validator::{EpochReport, StateFile, Validator, ValidatorSettings, WeightService};
+use taonet_service::{Shutdown, system_clock};
+use taonet_validator::{Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use tokio::sync::watch;
@@ -113,12 +112,12 @@ impl Market {
     ) -> anyhow::Result<DemoReport> {
         let began = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let service = submission::start(chain.client(), &self.validator, passing, shutdown).await?;
+        let book = Arc::new(Book::open(&passing.join("scores")).await?);
+        let mut epoch_loop = self.epoch_loop(&book, &chain, passing, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles)
             .with_context(|| format!("cannot create {}", bundles.display()))?;
-        let book = Arc::new(Book::open(&passing.join("scores")).await?);
         let settings = ExaminerSettings {
             interval: INTERVAL,
             timeout: Duration::from_mins(1),
@@ -137,7 +136,7 @@ impl Market {
             settings,
             system_clock(),
         )?);
-        let neurons = service.neurons(NETUID).await?;
+        let neurons = epoch_loop.service().neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
         let here = AddressPolicy {
             local_miner_ip: Some(ANNOUNCED.to_string()),
@@ -168,7 +167,9 @@ impl Market {
                 // Stop all requests, so that the report is a consistent snapshot.
                 list.send_replace(Vec::new());
             }
-            let report = set_weights(&book, service.clone(), passing).await?;
+            let report = epoch_loop.run_once().await?;
+            let error = report.outcome.error().unwrap_or_default();
+            anyhow::ensure!(report.outcome.is_success(), "the weights were not set: {error}");
             chain.pass_epoch().await?;
             last = Some(report);
         }
@@ -178,6 +179,27 @@ impl Market {
         let standings = self.standings(&miners, &book, &weights, &on_chain, &bundles);
         let circuits = self.circuits.iter().chain([&self.language_model]);
         Ok(DemoReport::new(circuits, standings, user_proofs, answer, began.elapsed()))
+    }
+
+    /// Opens the epoch loop of the validator.
+    async fn epoch_loop(
+        &self,
+        book: &Arc<Book>,
+        chain: &DemoChain,
+        passing: &Path,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Validator<ProofSubnet>> {
+        let settings = ValidatorSettings {
+            netuid: NETUID,
+            tempo: 100,
+            // Uid 0 is the owner of the subnet.
+            burn_uid: Uid(0),
+            max_skipped_epochs: 12,
+        };
+        let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
+        let (key, client) = (Keypair::clone(&self.validator), chain.client());
+        let state = validator::STATE_FILE;
+        Ok(Validator::open(subnet, key, client, passing, state, settings, shutdown).await?)
     }
 
     /// Returns the results of each miner.
@@ -336,28 +358,6 @@ fn compile_language_model() -> anyhow::Result<Compiled> {
     };
     let lm = LmOptions { tokens: TOKENS, sample: Some(FACTS_LM_TEXTS) };
     Ok(taonet_proof_lm::compile(files.path(), &options, lm)?)
-}
-
-/// Runs one epoch of the validator.
-async fn set_weights(
-    book: &Arc<Book>,
-    service: WeightService,
-    passing: &Path,
-) -> anyhow::Result<EpochReport> {
-    let settings = ValidatorSettings {
-        netuid: NETUID,
-        tempo: 100,
-        // Uid 0 is the owner of the subnet.
-        burn_uid: Uid(0),
-        max_skipped_epochs: 12,
-    };
-    let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
-    let state = StateFile::open(&passing.join("validator.json"))?;
-    let mut validator = Validator::new(subnet, service, settings, state, system_clock(), sleeper());
-    let report = validator.run_once().await?;
-    let error = report.outcome.error().unwrap_or_default();
-    anyhow::ensure!(report.outcome.is_success(), "the weights were not set: {error}");
-    Ok(report)
 }
 
 fn profile() -> Profile {

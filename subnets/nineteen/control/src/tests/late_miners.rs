@@ -1,21 +1,8 @@
 //! Miners that start, or register, after a period has been opened.
 
-use std::sync::Mutex;
-
 use taonet_nineteen_query::{ProcessRole, Recorder};
 
 use super::*;
-
-/// A subnet to which neurons are added.
-#[derive(Clone)]
-struct Growing(Arc<Mutex<Vec<Neuron>>>);
-
-#[async_trait]
-impl NodeSource for Growing {
-    async fn nodes(&self) -> Result<Neurons, NodesError> {
-        Ok(Neurons::new(BlockNumber::new(1), self.0.lock().unwrap().clone()))
-    }
-}
 
 /// A miner that starts during a period serves buyers in the rest of it.
 #[tokio::test(flavor = "multi_thread")]
@@ -89,14 +76,14 @@ async fn miner_that_registers_late_is_admitted_within_the_period() {
     let store = Store::open(folder.path()).await.unwrap();
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let handshakes = Arc::new(AtomicU32::new(0));
-    let nodes = Growing(Arc::default());
-    let validator = process_on(&store, Box::new(nodes.clone()), &model);
+    let chain = chain(&[]);
+    let validator = process_on(&store, chain.clone(), &model);
     assert!(!validator.controller.period().await.unwrap(), "no miner is registered");
     let (bob, charlie) = (
         miner("//Bob", 1, &model, &handshakes).await,
         miner("//Charlie", 2, &model, &handshakes).await,
     );
-    nodes.0.lock().unwrap().push(bob);
+    chain.set_metagraph(subnet(&[bob]));
     let controller = Arc::clone(&validator.controller);
     let period = tokio::spawn(async move { controller.period().await });
     let contenders = || {
@@ -109,7 +96,7 @@ async fn miner_that_registers_late_is_admitted_within_the_period() {
         assert!(!period.is_finished(), "the first miner is not found");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    nodes.0.lock().unwrap().push(charlie);
+    chain.set_metagraph(subnet(&[bob, charlie]));
     while contenders() == 1 {
         assert!(!period.is_finished(), "the second miner is not admitted within the period");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,5 +1,6 @@
 //! Weights rank all registered neurons by speed, as the reference does, also those without an axon.
 
+use taonet_neuron::Neurons;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodProfile;
 use taonet_nineteen_core::scoring::ScoringProfile;

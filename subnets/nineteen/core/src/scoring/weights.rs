@@ -1,11 +1,12 @@
 //! Computation of the weights, with all intermediate values.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use taonet_primitives::Uid;
 
 use super::{
-    Contender, Key, NormalisedPeriod, Quality, Reward, ScoringInput, ScoringRules, TaskWeight,
+    Contender, NormalisedPeriod, Quality, Reward, ScoringInput, ScoringRules, TaskWeight,
     average_quality, normalised_period, percentile, rank_by_speed,
 };
 
@@ -76,7 +77,7 @@ pub struct Scores<T, K> {
 }
 
 /// Computes the weights of all miners.
-pub fn score<T: Key + AsRef<str>, K: Key>(
+pub fn score<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     input: &ScoringInput<T, K>,
     rules: &ScoringRules,
 ) -> Scores<T, K> {
@@ -95,7 +96,7 @@ struct Rows<'a, T, K> {
     periods: HashMap<(T, K), Vec<(f64, f64)>>,
 }
 
-impl<'a, T: Key, K: Key> Rows<'a, T, K> {
+impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> Rows<'a, T, K> {
     fn group(input: &'a ScoringInput<T, K>) -> Self {
         let mut contenders: HashMap<_, Vec<_>> = HashMap::new();
         for contender in &input.contenders {
@@ -134,7 +135,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
     }
 }
 
-fn score_task<T: Key + AsRef<str>, K: Key>(
+fn score_task<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: &TaskWeight<T>,
     nodes: &[K],
     rows: &Rows<'_, T, K>,
@@ -172,7 +173,7 @@ fn score_task<T: Key + AsRef<str>, K: Key>(
 
 /// Computes and ranks the qualities in a task of the miners with a usable reward. Equal speeds rank
 /// in the miners' order.
-fn qualities<T: Key + AsRef<str>, K: Key>(
+fn qualities<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: T,
     hotkeys: impl Iterator<Item = K>,
     rows: &Rows<'_, T, K>,
@@ -192,7 +193,7 @@ fn qualities<T: Key + AsRef<str>, K: Key>(
 }
 
 /// Computes a miner's quality in a task before the ranking; `None` without a usable reward.
-fn rate<T: Key + AsRef<str>, K: Key>(
+fn rate<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: T,
     hotkey: K,
     rows: &Rows<'_, T, K>,
@@ -256,7 +257,7 @@ fn sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
 }
 
 /// Returns each miner's score and weight, and the sum of the scores.
-fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
+fn totals<T, K: Copy + Eq + Hash>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
     let (mut totals, mut places) = (Vec::<Total<K>>::new(), HashMap::new());
     let counts =
         |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
@@ -299,7 +300,7 @@ pub enum Duplicate {
     Node(usize),
 }
 
-impl<T: Key, K: Key> ScoringInput<T, K> {
+impl<T: Copy + Eq + Hash, K: Copy + Eq + Hash> ScoringInput<T, K> {
     /// Checks that each miner is listed once among the registered hotkeys, has one uid, and is a
     /// contender of each task at most once.
     ///

@@ -488,7 +488,7 @@ async fn probes_leave_a_quarter_of_the_slots_free() {
 
 #[tokio::test]
 async fn capacities_are_shared_by_stake() {
-    let validators = Arc::new(Validators::default());
+    let validators = Arc::<StandingTable>::default();
     let standing = |stake| Standing { stake, validator_permit: true };
     let (alice, dave): (Hotkey, Hotkey) = (key("//Alice").hotkey(), key("//Dave").hotkey());
     validators.replace([(alice, standing(1)), (dave, standing(3))].into());
