@@ -129,7 +129,7 @@ async fn start(scheme: &str, log: &Path, shutdown: &Shutdown) -> Result<Bench> {
     let port = listener.local_addr()?.port();
     let stop = shutdown.clone();
     shutdown.spawn("server", async move {
-        serve(listener, router, &stop, ServeLimits::default()).await
+        serve(listener, router, &stop, ServeLimits::default()).await;
     });
     let body = json!({ "name": NAME, "prompt": text }).to_string();
     let call = Call {

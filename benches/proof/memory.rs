@@ -70,7 +70,7 @@ async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Erro
         output.flush()?;
         let stopped = stop.clone();
         stop.spawn("miner", async move {
-            serve(listener, routes, &stopped, ServeLimits::default()).await
+            serve(listener, routes, &stopped, ServeLimits::default()).await;
         });
     }
     let mut rest = Vec::new();

@@ -117,10 +117,10 @@ fn fixed_products(
     };
     [
         multiply(&|matrix| {
-            matrix.pack_columns(depth, width, |column| &columns[column * depth..][..depth])
+            matrix.pack_columns(depth, width, |column| &columns[column * depth..][..depth]);
         }),
         multiply(&|matrix| {
-            matrix.pack_rows(depth, width, |row| &transposed[row * width..][..width])
+            matrix.pack_rows(depth, width, |row| &transposed[row * width..][..width]);
         }),
     ]
 }

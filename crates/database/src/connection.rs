@@ -38,7 +38,11 @@ impl Drop for Loan {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
             Ok(runtime) => {
-                drop(runtime.spawn(give_back(connection, self.is_in_transaction, self.limits.wait)))
+                drop(runtime.spawn(give_back(
+                    connection,
+                    self.is_in_transaction,
+                    self.limits.wait,
+                )));
             }
             Err(_) => connection.abandon(),
         }

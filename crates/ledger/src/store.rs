@@ -248,7 +248,7 @@ async fn lock(directory: &Path) -> Result<File, LedgerError> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => {
-                sleep(LOCK_INTERVAL).await
+                sleep(LOCK_INTERVAL).await;
             }
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked(directory.to_owned())),
             Err(TryLockError::Error(source)) => {

@@ -62,7 +62,7 @@ impl MinerDirectory {
             let Neuron { uid, hotkey, address: Some(address), .. } = *neuron else { continue };
             match self.policy.resolve(&address.to_string()) {
                 Ok(address) => {
-                    selected.miners.push(MinerEntry { uid, hotkey, address, name: None })
+                    selected.miners.push(MinerEntry { uid, hotkey, address, name: None });
                 }
                 Err(error) => {
                     tracing::debug!(%uid, %error, "miner skipped: address not allowed");

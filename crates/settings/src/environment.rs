@@ -82,7 +82,7 @@ impl Environment {
                     }
                 }
                 Some(Variable { apply: None, help, .. }) => {
-                    warnings.push(Warning::NoEffect { name, instead: help })
+                    warnings.push(Warning::NoEffect { name, instead: help });
                 }
                 None if prefixes.iter().any(|prefix| name.starts_with(prefix)) => {
                     let nearest = nearest(&name, variables);

@@ -68,7 +68,7 @@ pub fn python_text(json: &str) -> Result<String, CompactError> {
             " " | "\t" | "\r" | "\n" => {}
             "{" | "}" | "[" | "]" => out.push_str(token),
             string if string.starts_with('"') => {
-                write_repr(&mut out, &serde_json::from_str::<String>(string)?)
+                write_repr(&mut out, &serde_json::from_str::<String>(string)?);
             }
             number => write_number(&mut out, number),
         }

@@ -180,7 +180,7 @@ impl ReplayGuard {
             // Logged once: the full disk may be the one with the logs.
             match (&written, *log_fails) {
                 (Err(error), false) => {
-                    tracing::error!(%error, "cannot write the replay log, requests are refused")
+                    tracing::error!(%error, "cannot write the replay log, requests are refused");
                 }
                 (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}

@@ -143,7 +143,7 @@ async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
                 send(&mut connection, address, &request(Some(&other), &peer, &body)).await;
             }
             Kind::OneHotkey => {
-                send(&mut connection, address, &request(Some(&own), &peer, &body)).await
+                send(&mut connection, address, &request(Some(&own), &peer, &body)).await;
             }
             Kind::HalfOpen => {
                 if let Ok(mut stream) = TcpStream::connect(address).await {

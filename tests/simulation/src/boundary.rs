@@ -131,7 +131,7 @@ unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> c_in
     }
     // SAFETY: the caller passes a valid pointer, as for the C library's function.
     unsafe {
-        time.write(timeval { tv_sec: (nanos / NANOS) as _, tv_usec: (nanos % NANOS / 1_000) as _ })
+        time.write(timeval { tv_sec: (nanos / NANOS) as _, tv_usec: (nanos % NANOS / 1_000) as _ });
     };
     0
 }

@@ -52,7 +52,7 @@ pub(crate) fn note(event: &str) {
 pub(crate) fn fail(violation: &str) {
     note(&format!("VIOLATION: {violation}"));
     with(|record| {
-        record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64()))
+        record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64()));
     });
 }
 

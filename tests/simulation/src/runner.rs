@@ -45,7 +45,7 @@ pub(crate) async fn runner(life: Life, services: Services) -> anyhow::Result<()>
         shuffle: Arc::new(|_| {}),
         observer: Arc::new(()),
         on_round: Arc::new(|report| {
-            crate::record::note(&format!("round {:?}: {}", report.epoch, report.outcome))
+            crate::record::note(&format!("round {:?}: {}", report.epoch, report.outcome));
         }),
         clock: system_clock(),
         sleeper: sleeper(),

@@ -203,10 +203,10 @@ impl World {
                 }
             }
             Kind::Clock(index, seconds) => {
-                self.with(index, |process| process.clock_offset += seconds)
+                self.with(index, |process| process.clock_offset += seconds);
             }
             Kind::Disk(index, fault) => {
-                self.with(index, |process| process.set_disk_fault(Some(fault)))
+                self.with(index, |process| process.set_disk_fault(Some(fault)));
             }
             Kind::Node(fault) => self.node.add(fault),
             Kind::Fork(blocks, is_lost) => {
@@ -222,7 +222,7 @@ impl World {
         match fault.kind {
             Kind::Kill(index, _) => self.with(index, |process| process.crash_in(None)),
             Kind::Clock(index, seconds) => {
-                self.with(index, |process| process.clock_offset -= seconds)
+                self.with(index, |process| process.clock_offset -= seconds);
             }
             Kind::Disk(index, _) => self.with(index, |process| process.set_disk_fault(None)),
             Kind::Node(fault) => self.node.remove(fault),

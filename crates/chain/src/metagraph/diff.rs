@@ -37,7 +37,7 @@ impl Metagraph {
         for (place, uid) in (0..count).zip((0..).map(Uid)) {
             match (self.neurons.get(place), later.neurons.get(place)) {
                 (Some(before), Some(after)) if before.hotkey == after.hotkey => {
-                    changed.extend(change(before, after))
+                    changed.extend(change(before, after));
                 }
                 (before, after) => {
                     replaced.push((

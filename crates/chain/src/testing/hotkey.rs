@@ -31,7 +31,7 @@ impl State {
             }
             match call.name() {
                 "set_mechanism_weights" | "commit_timelocked_mechanism_weights" => {
-                    last_update = Some(number)
+                    last_update = Some(number);
                 }
                 "commit_mechanism_weights" => {
                     last_update = Some(number);

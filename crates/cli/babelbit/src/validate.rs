@@ -207,7 +207,7 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
     match outcome {
         WeightsOutcome::Submitted { .. } | WeightsOutcome::Unchanged { .. } => {}
         WeightsOutcome::NoWeights { reason } => {
-            context.say(&format!("no weights are submitted: {reason}"))
+            context.say(&format!("no weights are submitted: {reason}"));
         }
         WeightsOutcome::NotSet { error, .. } => bail!("the weights were not set: {error}"),
     }

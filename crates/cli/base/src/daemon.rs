@@ -231,7 +231,7 @@ impl Daemon {
         }
         let stop = shutdown.clone();
         shutdown.spawn("http", async move {
-            serve(listener, router, &stop, ServeLimits::default()).await
+            serve(listener, router, &stop, ServeLimits::default()).await;
         });
         shutdown.finished().await.context("the service did not stop in time")
     }
@@ -320,7 +320,7 @@ pub async fn serve_here(
 fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("metrics", async move {
-        serve(listener, routes, &stop, ServeLimits::default()).await
+        serve(listener, routes, &stop, ServeLimits::default()).await;
     });
 }
 

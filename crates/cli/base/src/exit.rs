@@ -137,9 +137,9 @@ impl Report {
         for (depth, message) in self.messages.iter().enumerate() {
             let message = printable_lines(message);
             if depth == 0 {
-                eprintln!("{label} {message}")
+                eprintln!("{label} {message}");
             } else {
-                eprintln!("  caused by: {message}")
+                eprintln!("  caused by: {message}");
             }
         }
         let label = console::style("hint:").for_stderr().cyan().bold();

@@ -111,7 +111,7 @@ impl BoundPage {
         follow_services(Arc::clone(&services), changes.clone(), &shutdown, services_stop.clone());
         let stop = shutdown.clone();
         shutdown.spawn("page", async move {
-            serve(listener, router, &stop, ServeLimits::default()).await
+            serve(listener, router, &stop, ServeLimits::default()).await;
         });
         let page = Page {
             url,

@@ -478,7 +478,7 @@ async fn pull_from_hub(
     let result = store.pull(spec, |event: PullEvent<'_>| match event {
         PullEvent::Copy { from, .. } => {
             copying.call_once(|| {
-                context.say(&format!("copying {} from {}", spec.name, from.display()))
+                context.say(&format!("copying {} from {}", spec.name, from.display()));
             });
         }
         PullEvent::Download(PullProgress { file, done, total }) => {

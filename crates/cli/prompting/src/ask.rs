@@ -396,7 +396,7 @@ mod tests {
                     );
                 }
                 (Err(error), Err(text)) => {
-                    assert!(error.to_string().starts_with(text), "{words:?}: {error}")
+                    assert!(error.to_string().starts_with(text), "{words:?}: {error}");
                 }
                 (found, _) => panic!("{words:?}: {found:?}, expected {expected:?}"),
             }

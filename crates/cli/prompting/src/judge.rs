@@ -166,7 +166,7 @@ mod tests {
                     assert!(is_close, "{options:?}: {found:?}");
                 }
                 (Err(error), Err(text)) => {
-                    assert!(error.to_string().contains(text), "{options:?}: {error}")
+                    assert!(error.to_string().contains(text), "{options:?}: {error}");
                 }
                 (found, _) => panic!("{options:?}: {found:?}, expected {expected:?}"),
             }

@@ -128,9 +128,9 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
                 };
                 let found = bond_at(fields, row.as_u64().unwrap(), column.as_u64().unwrap());
                 if key == "bonds_at" {
-                    assert_eq!(&found, bond, "{what}")
+                    assert_eq!(&found, bond, "{what}");
                 } else {
-                    close(&found, bond)
+                    close(&found, bond);
                 }
             }
         }

@@ -90,7 +90,7 @@ pub(super) async fn read_after(
         };
         match chain.weight_rules(netuid, earlier.into()).await {
             Ok(rules) if rules.schedule.epoch_index < schedule.epoch_index => {
-                schedule = rules.schedule
+                schedule = rules.schedule;
             }
             Ok(_) => break,
             Err(error) => {

@@ -132,7 +132,7 @@ async fn find(source: &Source, query: &str) -> SearchResults {
         Query::Hash(hash) => results.hash(source, &state, hash).await,
         Query::Account(account) => results.pages.push((account.to_string(), account_path(account))),
         Query::NoAccount(error) => {
-            results.missing.push(format!("This is not an account of the chain: {error}."))
+            results.missing.push(format!("This is not an account of the chain: {error}."));
         }
         Query::Name(name) => results.name(source, &state, name).await,
     }
@@ -160,7 +160,7 @@ impl SearchResults {
         match subnets.find(|subnet| subnet.netuid == netuid) {
             Some(subnet) => self.pages.push(subnet_page(netuid, &subnet.name)),
             None if state.subnets.is_none() => {
-                self.missing.push("The subnets have not been read yet.".to_owned())
+                self.missing.push("The subnets have not been read yet.".to_owned());
             }
             None => self.missing.push(format!("There is no subnet {netuid}.")),
         }

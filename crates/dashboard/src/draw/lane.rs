@@ -142,7 +142,7 @@ fn joined(pieces: &[Piece]) -> Vec<Piece> {
     for piece in pieces {
         match joined.last_mut() {
             Some(last) if (last.start + last.seconds - piece.start).abs() < INAUDIBLE => {
-                last.seconds += piece.seconds
+                last.seconds += piece.seconds;
             }
             _ => joined.push(*piece),
         }

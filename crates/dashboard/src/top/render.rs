@@ -138,7 +138,7 @@ fn wrapped<'a>(figures: &'a [(&str, String)], width: u16) -> Vec<Line<'a>> {
         let next = Line::from(vec![format!(" {label} ").dim(), value.bold(), Span::raw("  ")]);
         match lines.last_mut() {
             Some(line) if line.width() == 0 || line.width() + next.width() <= limit => {
-                line.spans.extend(next.spans)
+                line.spans.extend(next.spans);
             }
             _ => lines.push(next),
         }

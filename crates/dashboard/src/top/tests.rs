@@ -33,7 +33,7 @@ async fn chain_and_weights_fit_every_terminal() {
         let mut terminal = Terminal::new(TestBackend::new(width, 24)).unwrap();
         terminal
             .draw(|frame| {
-                render(frame, &panels, &mut Position::default(), &timestamp(1_780_000_000))
+                render(frame, &panels, &mut Position::default(), &timestamp(1_780_000_000));
             })
             .unwrap();
         format!("{width} columns\n{}", terminal.backend())

@@ -73,7 +73,7 @@ async fn start(routes: Router) -> (SocketAddr, Shutdown) {
     let (address, shutdown) = (listener.local_addr().unwrap(), Shutdown::new());
     let server = shutdown.clone();
     shutdown.spawn("server", async move {
-        serve(listener, routes, &server, ServeLimits::default()).await
+        serve(listener, routes, &server, ServeLimits::default()).await;
     });
     (address, shutdown)
 }

@@ -82,7 +82,7 @@ impl ChainSync {
             match read {
                 Ok(newer) => neurons = newer,
                 Err(error) => {
-                    tracing::warn!(error = with_causes(&error), "cannot read stakes and permits")
+                    tracing::warn!(error = with_causes(&error), "cannot read stakes and permits");
                 }
             }
         }
@@ -102,10 +102,10 @@ impl ChainSync {
         let call = calls::serve_axon(self.netuid, *version, address);
         match self.chain.send(&call, keypair, Follow::default()).await {
             Ok(outcome) if outcome.is_success() => {
-                tracing::info!(%address, "address published on the chain")
+                tracing::info!(%address, "address published on the chain");
             }
             Ok(outcome) => {
-                tracing::warn!(%address, ?outcome, "cannot publish the address, trying again later")
+                tracing::warn!(%address, ?outcome, "cannot publish the address, trying again later");
             }
             Err(error) => {
                 tracing::warn!(%address, error = with_causes(&error), "cannot publish the address, trying again later");

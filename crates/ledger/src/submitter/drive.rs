@@ -111,7 +111,7 @@ impl Submitter {
                 }
             }
             (state, When::Now) if state.is_pending() => {
-                self.send(intent, step, &mut signed, None).await?
+                self.send(intent, step, &mut signed, None).await?;
             }
             (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era

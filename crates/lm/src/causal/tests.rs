@@ -276,6 +276,7 @@ fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<Causa
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn invalid_tensor_headers_are_named() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [

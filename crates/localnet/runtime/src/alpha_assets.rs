@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn issue(netuid: NetUid, alpha: AlphaBalance) {
         if alpha != AlphaBalance::ZERO {
             TotalAlphaIssuance::<T>::mutate(netuid, |issued| {
-                *issued = issued.saturating_add(alpha)
+                *issued = issued.saturating_add(alpha);
             });
         }
     }
@@ -58,10 +58,10 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn recycle(netuid: NetUid, alpha: AlphaBalance) {
         if alpha != AlphaBalance::ZERO {
             TotalAlphaIssuance::<T>::mutate(netuid, |issued| {
-                *issued = issued.saturating_sub(alpha)
+                *issued = issued.saturating_sub(alpha);
             });
             AlphaRecycled::<T>::mutate(netuid, |recycled| {
-                *recycled = recycled.saturating_add(alpha)
+                *recycled = recycled.saturating_add(alpha);
             });
         }
     }

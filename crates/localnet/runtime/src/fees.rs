@@ -64,7 +64,7 @@ pub struct Lost;
 impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
     fn on_nonzero_unbalanced(tao: Credit<AccountId, Balances>) {
         TotalIssuance::<Runtime>::mutate(|total| {
-            *total = total.saturating_sub(TaoBalance(tao.peek()))
+            *total = total.saturating_sub(TaoBalance(tao.peek()));
         });
     }
 }

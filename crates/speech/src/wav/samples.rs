@@ -78,7 +78,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat)
                 .to_le_bytes()
         })),
         SampleFormat::F32 => {
-            bytes.extend(samples.iter().flat_map(|&sample| clean(sample).to_le_bytes()))
+            bytes.extend(samples.iter().flat_map(|&sample| clean(sample).to_le_bytes()));
         }
     }
 }

@@ -111,7 +111,7 @@ impl HttpWeights {
                 );
             }
             Err(error) => {
-                tracing::warn!(%error, "the call to the signer failed, falling back to the gateway")
+                tracing::warn!(%error, "the call to the signer failed, falling back to the gateway");
             }
         }
         self.gateway.set_and_confirm(request).await

@@ -86,7 +86,7 @@ impl<'a> Graph<'a> {
                     let tensor = node.attributes.get("value").and_then(|value| value.tensor);
                     match (node.operator, &*node.outputs, tensor) {
                         ("Constant", [output], Some(tensor)) => {
-                            drop(graph.constants.insert(output, tensor))
+                            graph.constants.insert(output, tensor);
                         }
                         _ => graph.nodes.push(node),
                     }
@@ -167,15 +167,15 @@ impl<'a> Attribute<'a> {
             match field? {
                 (field::ATTRIBUTE_NAME, Value::Bytes(bytes)) => name = text(bytes)?,
                 (field::ATTRIBUTE_FLOAT, Value::Fixed(bytes)) => {
-                    attribute.float = Some(f32::from_le_bytes(bytes))
+                    attribute.float = Some(f32::from_le_bytes(bytes));
                 }
                 (field::ATTRIBUTE_INTEGER, Value::Integer(integer)) => {
-                    attribute.integer = Some(integer)
+                    attribute.integer = Some(integer);
                 }
                 (field::ATTRIBUTE_TEXT, Value::Bytes(bytes)) => attribute.text = Some(bytes),
                 (field::ATTRIBUTE_TENSOR, Value::Bytes(bytes)) => attribute.tensor = Some(bytes),
                 (field::ATTRIBUTE_INTEGERS, value) => {
-                    take_integers(value, &mut attribute.integers)?
+                    take_integers(value, &mut attribute.integers)?;
                 }
                 _ => {}
             }
@@ -193,7 +193,7 @@ impl Floats {
                 (field::TENSOR_SHAPE, value) => take_integers(value, &mut shape)?,
                 (field::TENSOR_TYPE, Value::Integer(code)) => kind = Some(code),
                 (field::TENSOR_FLOATS, Value::Fixed(bytes)) => {
-                    values.push(f32::from_le_bytes(bytes))
+                    values.push(f32::from_le_bytes(bytes));
                 }
                 (field::TENSOR_FLOATS | field::TENSOR_BYTES, Value::Bytes(bytes)) => {
                     values.extend(

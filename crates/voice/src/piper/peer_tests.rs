@@ -61,7 +61,7 @@ fn published() -> Option<PathBuf> {
     let skipped = |error| {
         skip(&format!(
             "NOT TESTED with {VOICE}: {error}. Run scripts/models, or ./test, which does so"
-        ))
+        ));
     };
     let directory = directory.map_err(skipped).ok()?;
     Some(directory.join(format!("{VOICE}.onnx")))

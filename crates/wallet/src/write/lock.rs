@@ -57,7 +57,7 @@ fn remove_drafts(directory: &Path) {
         let path = entry.path();
         match fs::remove_file(&path) {
             Ok(()) => {
-                tracing::info!(path = %path.display(), "removed temporary file of an interrupted writer")
+                tracing::info!(path = %path.display(), "removed temporary file of an interrupted writer");
             }
             Err(error) => tracing::warn!(
                 path = %path.display(), %error,

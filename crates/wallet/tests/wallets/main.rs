@@ -245,7 +245,7 @@ fn writes_through_links_are_refused() {
     fs::write(&target, "untouched").unwrap();
     let wallets = Wallets::new(dir.path());
     let link = |result: Result<_, WalletError>| {
-        assert!(matches!(result, Err(WalletError::Link(_))), "{result:?}")
+        assert!(matches!(result, Err(WalletError::Link(_))), "{result:?}");
     };
 
     symlink(elsewhere.path(), dir.path().join("linked")).unwrap();

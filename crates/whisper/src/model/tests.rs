@@ -56,7 +56,7 @@ fn tokens_without_an_embedding_are_refused() {
         "token `<|startofprev|>` has the ID 308, but the weights have 308 embeddings"
     );
     let error = refused(|folder| {
-        edit(folder, "config.json", |config| config["lang_ids"] = json!([302, 4000]))
+        edit(folder, "config.json", |config| config["lang_ids"] = json!([302, 4000]));
     });
     assert_eq!(
         error,
@@ -171,7 +171,7 @@ fn translation_needs_a_model_that_knows_the_task() {
     translate.check(&opened(|_| ()).unwrap()).unwrap();
     let rename = |folder: &Path| {
         edit(folder, "tokenizer.json", |tokenizer| {
-            tokenizer["added_tokens"][5]["content"] = json!("<|other|>")
+            tokenizer["added_tokens"][5]["content"] = json!("<|other|>");
         });
     };
     let error = translate.check(&opened(rename).unwrap()).unwrap_err();
@@ -189,7 +189,7 @@ fn the_digest_depends_on_every_file() {
         |folder| {
             edit(folder, "tokenizer.json", |tokenizer| {
                 tokenizer["decoder"]["use_regex"] = json!(false)
-            })
+            });)
         },
         |folder| std::fs::write(folder.join("generation_config.json"), "{}").unwrap(),
         |folder| write_vocabulary(folder, 256, "Ġaa"),
@@ -238,7 +238,7 @@ fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() 
     });
     match error {
         Err(ModelError::Memory { needed, available }) => {
-            assert!(needed >= BYTES >> 20 && available < needed)
+            assert!(needed >= BYTES >> 20 && available < needed);
         }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("a model of 4 TiB is open"),

@@ -84,7 +84,7 @@ pub(super) fn model() -> Option<PathBuf> {
     let skipped = |error| {
         skip(&format!(
             "NOT TESTED with {MODEL}: {error}. Run scripts/models, or ./test, which does so"
-        ))
+        ));
     };
     found.map_err(skipped).ok()
 }

@@ -262,7 +262,7 @@ async fn limits_are_checked_first() {
     assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
     let mut many = signed(NOW);
     (0..64).for_each(|_| {
-        assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x"))
+        assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x"));
     });
     assert_eq!(server.refusal(&many, BODY).await, large);
 

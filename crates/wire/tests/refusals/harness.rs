@@ -256,7 +256,7 @@ impl Server {
         let (shutdown, router) = (Shutdown::new(), self.router());
         let stop = shutdown.clone();
         shutdown.spawn("server", async move {
-            serve(listener, router, &stop, ServeLimits::default()).await
+            serve(listener, router, &stop, ServeLimits::default()).await;
         });
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
         connection.write_all(&bytes).await.unwrap();

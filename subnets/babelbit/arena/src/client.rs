@@ -260,7 +260,7 @@ impl Arena {
                     tracing::warn!(miner = %uid, origin, "arena miner skipped: {error}");
                 }
                 _ => {
-                    tracing::debug!(miner = %uid, %error, "arena miner skipped: endpoint not allowed")
+                    tracing::debug!(miner = %uid, %error, "arena miner skipped: endpoint not allowed");
                 }
             }
         }

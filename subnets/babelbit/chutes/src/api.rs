@@ -316,7 +316,10 @@ impl ChutesApi {
                     Ok(()) => {}
                     // The build does not depend on its log.
                     Err(error) => {
-                        tracing::debug!(error = &error as &dyn std::error::Error, "log interrupted")
+                        tracing::debug!(
+                            error = &error as &dyn std::error::Error,
+                            "log interrupted"
+                        );
                     }
                 }
             }

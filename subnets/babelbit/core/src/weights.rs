@@ -99,7 +99,7 @@ pub fn compute_weights(
         match arena_winner(arena, rules).or(burn_uid) {
             Some(recipient) => weights.add(recipient, arena_share),
             None if main_share > 0.0 || rules == Rules::Strict => {
-                share_out(&mut weights, arena_share)
+                share_out(&mut weights, arena_share);
             }
             // The reference system would distribute the arena's share in proportion to the main
             // weights, but there are none.

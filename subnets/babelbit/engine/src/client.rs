@@ -241,7 +241,7 @@ impl EngineClient {
             ),
             Err(error) if error.is_auth() => return Err(error),
             Err(error) => {
-                tracing::debug!(%error, "cannot fetch the engine's reference, opening a session instead")
+                tracing::debug!(%error, "cannot fetch the engine's reference, opening a session instead");
             }
         }
         Ok(self.start_with_retry(ChallengeKind::Main).await?.challenge_uid)

@@ -443,7 +443,7 @@ impl Runner {
                 let is_finished = challenge.error.is_none() && is_whole;
                 match files {
                     Some(files) => {
-                        self.ledger.enqueue(challenge, miner, &files, is_finished).await?
+                        self.ledger.enqueue(challenge, miner, &files, is_finished).await?;
                     }
                     None if is_finished => self.ledger.finish_miner(challenge, miner).await?,
                     None => {}

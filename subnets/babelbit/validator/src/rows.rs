@@ -75,7 +75,7 @@ impl Babelbit {
                 Ok(found) => *place = found,
                 Err(error) if share > 0.0 => rows.missing = rows.missing.take().or(Some(error)),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot get scores of a contest without a share of the weights")
+                    tracing::warn!(%error, "cannot get scores of a contest without a share of the weights");
                 }
             }
         }

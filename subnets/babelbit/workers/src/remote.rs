@@ -320,7 +320,7 @@ impl Client {
         match event {
             Event::Removed => {}
             Event::Unreadable(id, error) => {
-                self.answer(&id, &Err(ScoreError::failed("OSError", &error)))
+                self.answer(&id, &Err(ScoreError::failed("OSError", &error)));
             }
             Event::Submitted(id, submitted) => {
                 if let Some(pending) = self.pending.get_mut(&id) {

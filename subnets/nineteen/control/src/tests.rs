@@ -231,7 +231,7 @@ impl Process {
         let (controller, stop) = (Arc::clone(&self.controller), shutdown.clone());
         let samples = self.samples.take().unwrap();
         shutdown.spawn("samples", async move {
-            controller.recorder().keep_samples(samples, &stop).await
+            controller.recorder().keep_samples(samples, &stop).await;
         });
     }
 }

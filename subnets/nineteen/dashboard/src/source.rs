@@ -141,7 +141,7 @@ async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Pas
     for id in (1..=newest.0).rev().take(MAX_PERIODS) {
         match store.period(PeriodId(id)).await? {
             Some(period) if period.closed_ms.is_some_and(|closed_ms| closed_ms >= since_ms) => {
-                periods.push(period)
+                periods.push(period);
             }
             _ => break,
         }

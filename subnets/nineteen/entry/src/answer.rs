@@ -390,7 +390,7 @@ mod tests {
                 let choice = json!([{"index": index, name: text, "logprobs": null, "finish_reason": finish}]);
                 event(head.chunk(choice))
             };
-            let mut events = Chunks { start: start(&head), head: head.clone() };
+            let mut events = Chunks::new(head.clone());
             let first = |index| {
                 chunk(index, ("delta", json!({"role": "assistant", "content": ""})), Value::Null)
             };

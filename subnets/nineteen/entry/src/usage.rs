@@ -21,7 +21,9 @@ pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
     match &payload.input {
         TextInput::Prompt(prompt) => size.add(prompt),
         TextInput::Messages(messages) => {
-            messages.iter().for_each(|message| size.add_message(message))
+            for message in messages {
+                size.add_message(message);
+            }
         }
     }
     size.add_fields(&payload.further);

@@ -385,7 +385,7 @@ mod tests {
     fn rejection_does_not_count_if_the_limit_has_been_replaced() {
         let load = MinerLoad::new(Some(8));
         let replace: [&dyn Fn(); 2] = [&|| load.announce(Some(4)), &|| {
-            load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true))
+            load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true));
         }];
         for replace in replace {
             let request = load.enter(8).unwrap();

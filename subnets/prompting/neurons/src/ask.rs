@@ -230,10 +230,10 @@ mod tests {
             let answer = answers.iter().find(|answer| answer.uid == uid).unwrap();
             match (&answer.completion, expected) {
                 (Ok(completion), Ok(start)) => {
-                    assert!(completion.starts_with(start), "{uid}: {completion}")
+                    assert!(completion.starts_with(start), "{uid}: {completion}");
                 }
                 (Err(error), Err(text)) => {
-                    assert!(error.to_string().contains(text), "{uid}: {error}")
+                    assert!(error.to_string().contains(text), "{uid}: {error}");
                 }
                 _ => panic!("{uid}: {:?}, expected {expected:?}", answer.completion),
             }

@@ -182,7 +182,7 @@ impl Challenge for PromptingChallenge {
             Ok(next) => self.state().next = Some(next),
             // The rewards of this step count nevertheless: the next one prepares its own question.
             Err(error) => {
-                tracing::warn!(error = with_causes(&*error), "cannot prepare the next question")
+                tracing::warn!(error = with_causes(&*error), "cannot prepare the next question");
             }
         }
         Ok(shares)

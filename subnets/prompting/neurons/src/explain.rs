@@ -118,8 +118,10 @@ mod tests {
     /// completion of each step
     #[test]
     fn reward_has_the_completion_of_its_step() {
+        type Rewards = &'static [(u8, f64)];
         type Records = &'static [(u8, f64, &'static str)];
-        let rows: [(&[(u8, f64)], Records, &[Option<&str>]); 6] = [
+        type Completions = &'static [Option<&'static str>];
+        let rows: [(Rewards, Records, Completions); 6] = [
             (
                 &[(1, 0.5), (2, 0.25)],
                 &[(1, 0.5, "one"), (2, 0.25, "two")],

@@ -154,10 +154,10 @@ impl Relay {
                     return;
                 }
                 Ok(End::Closed) => {
-                    tracing::info!(relay = %relay.url, "the relay closed the connection")
+                    tracing::info!(relay = %relay.url, "the relay closed the connection");
                 }
                 Err(error) => {
-                    tracing::warn!(relay = %relay.url, %error, "the connection to the relay failed")
+                    tracing::warn!(relay = %relay.url, %error, "the connection to the relay failed");
                 }
             }
             tokio::select! {

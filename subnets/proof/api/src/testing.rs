@@ -45,7 +45,7 @@ impl World {
         let peer = Peer::new(bob, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
         let stopped = stop.clone();
         stop.spawn("miner", async move {
-            serve(listener, routes, &stopped, ServeLimits::default()).await
+            serve(listener, routes, &stopped, ServeLimits::default()).await;
         });
 
         let book = Arc::new(Book::open(&place.path().join("scores")).await.unwrap());

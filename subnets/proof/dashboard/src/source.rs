@@ -55,7 +55,7 @@ impl Source {
         if let Some(path) = self.circuits.clone().filter(|_| before.circuits.is_empty()) {
             match spawn_blocking(move || summaries(&path)).await {
                 Ok(Ok(circuits)) => {
-                    (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None)
+                    (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None);
                 }
                 Ok(Err(error)) => proofs.circuits_problem = Some(with_causes(&error)),
                 Err(error) => proofs.circuits_problem = Some(error.to_string()),

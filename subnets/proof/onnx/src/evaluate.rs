@@ -248,10 +248,10 @@ impl Operands<'_> {
                 return Err(self.refuse("a value exceeds the range of half precision"));
             }
             DataType::Int32 | DataType::Int64 => {
-                tensor.values.iter_mut().for_each(|value| *value = value.trunc())
+                tensor.values.iter_mut().for_each(|value| *value = value.trunc());
             }
             DataType::Bool => {
-                tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0))
+                tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0));
             }
             _ => {}
         }

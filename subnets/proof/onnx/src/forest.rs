@@ -110,10 +110,10 @@ impl Reader {
                 expansion.node_as(name, "Identity", &[&of_sums], Vec::new());
             }
             Scores::Sigmoids | Scores::Logistic => {
-                expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new())
+                expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new());
             }
             Scores::Softmax => {
-                expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)])
+                expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)]);
             }
         }
         expansion.finish()

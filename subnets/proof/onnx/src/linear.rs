@@ -66,7 +66,7 @@ impl Reader {
             (b"NONE", _) => expansion.node_as(name, "Identity", &[&sums], Vec::new()),
             (b"LOGISTIC", 2..) => expansion.node_as(name, "Sigmoid", &[&sums], Vec::new()),
             (b"SOFTMAX", 2..) => {
-                expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)])
+                expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)]);
             }
             _ => return Err(transform_unsupported(node)),
         }

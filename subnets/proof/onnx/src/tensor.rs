@@ -125,23 +125,7 @@ impl Constant {
             Ok(DataType::Int32) => Data::Integers(
                 elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect(),
             ),
-            _ if BYTES.contains(&tensor.data_type) => Data::Integers(if raw.is_empty() {
-                let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
-                let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
-                if let Some(value) = values.iter().find(|value| !(low..=high).contains(*value)) {
-                    return Err(invalid_weight(tensor, format!("{value} is no integer of 8 bits")));
-                }
-                values
-            } else {
-                let is_signed = tensor.data_type == BYTES[1];
-                raw.iter()
-                    .map(
-                        |&byte| {
-                            if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) }
-                        },
-                    )
-                    .collect()
-            }),
+            _ if BYTES.contains(&tensor.data_type) => Data::Integers(integers_of_8_bits(tensor)?),
             _ => {
                 return Err(invalid_weight(
                     tensor,
@@ -221,6 +205,26 @@ impl Constant {
             Data::Floats(_) => None,
         }
     }
+}
+
+/// Returns the elements of a tensor of one of the types [`BYTES`].
+///
+/// # Errors
+/// [`OnnxError::Weight`] when an element is outside the range of its type.
+fn integers_of_8_bits(tensor: &TensorProto) -> Result<Vec<i64>, OnnxError> {
+    if tensor.raw_data.is_empty() {
+        let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
+        let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
+        return match values.iter().find(|value| !(low..=high).contains(*value)) {
+            Some(value) => Err(invalid_weight(tensor, format!("{value} is no integer of 8 bits"))),
+            None => Ok(values),
+        };
+    }
+    let is_signed = tensor.data_type == BYTES[1];
+    let value = |&byte: &u8| {
+        if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) }
+    };
+    Ok(tensor.raw_data.iter().map(value).collect())
 }
 
 /// Returns the integers that elements of a type of 8 bits can have; `None` for other types.

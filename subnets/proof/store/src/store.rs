@@ -189,7 +189,8 @@ impl CircuitStore {
             }
         }
         let circuits = wanted.difference(&models);
-        let (pinned, others): (Vec<_>, Vec<_>) = circuits.partition(|id| self.cache.is_pinned(id));
+        let (pinned, others): (Vec<&Digest>, Vec<&Digest>) =
+            circuits.partition(|id| self.cache.is_pinned(id));
         for id in pinned.into_iter().chain(others) {
             if let Err(error) = self.fetch_from(*id, Some(&documents)).await {
                 failure.get_or_insert(error);

@@ -181,7 +181,7 @@ impl Examiner {
         match &answer {
             Ok((Outcome::Verified { time, .. }, _)) => assignment.settle(Ended::Verified(*time)),
             Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
-                assignment.settle(Ended::Failed)
+                assignment.settle(Ended::Failed);
             }
             Err(RequestError::Busy) => assignment.settle(Ended::Busy),
             Err(RequestError::Local(_)) => {}

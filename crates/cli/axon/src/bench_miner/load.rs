@@ -303,7 +303,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
-            serve(listener, router, &Shutdown::new(), ServeLimits::default()).await
+            serve(listener, router, &Shutdown::new(), ServeLimits::default()).await;
         });
         let requests = Requests::new(&Kind::Summing, None).unwrap();
         let scheme = DendriteScheme::new().class(requests.class().clone());

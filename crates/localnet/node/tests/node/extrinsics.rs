@@ -87,7 +87,7 @@ async fn malformed_calls_are_refused_and_change_nothing() {
                 assert_eq!(text, data, "{name}");
             }
             None => {
-                assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}")
+                assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}");
             }
         }
         // Extrinsics that were refused as invalid are banned for a while; undecodable bytes get the

@@ -109,7 +109,7 @@ impl<T: Config> Pallet<T> {
                 ensure!(spent >= crowdloan.raised.0, Error::<T>::FundsNotSettled);
             }
             (None, Some(target)) => {
-                Self::transfer(&crowdloan.funds_account, target, crowdloan.raised)?
+                Self::transfer(&crowdloan.funds_account, target, crowdloan.raised)?;
             }
             _ => return Err(Error::<T>::InvalidFinalizationConfig.into()),
         }

@@ -28,7 +28,7 @@ impl<T: Config> Pallet<T> {
         }
         AutoStakeDestination::<T>::insert(who, netuid, hotkey);
         AutoStakeDestinationColdkeys::<T>::mutate(hotkey, netuid, |coldkeys| {
-            coldkeys.push(who.clone())
+            coldkeys.push(who.clone());
         });
         let (coldkey, hotkey) = (who.clone(), hotkey.clone());
         Self::deposit_event(Event::AutoStakeDestinationSet { coldkey, netuid, hotkey });

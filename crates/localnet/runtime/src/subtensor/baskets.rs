@@ -94,7 +94,7 @@ impl<T: Config> Pallet<T> {
         Self::fill_basket(hotkey, tao, shares);
         let bought = i128::from(shares);
         BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| {
-            *claimed = claimed.saturating_sub(bought)
+            *claimed = claimed.saturating_sub(bought);
         });
         Self::list_staking_hotkey(coldkey, hotkey);
         let (hotkey, coldkey) = (hotkey.clone(), coldkey.clone());
@@ -221,7 +221,7 @@ impl<T: Config> Pallet<T> {
             let shares: i128 =
                 rate.saturating_mul(I96F32::saturating_from_num(change)).saturating_to_num();
             BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| {
-                *claimed = claimed.saturating_add(shares)
+                *claimed = claimed.saturating_add(shares);
             });
         }
     }

@@ -29,13 +29,13 @@ impl<T: Config> Pallet<T> {
         for &netuid in subnets {
             if !Self::is_epoch_due(netuid, block) {
                 BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
-                    *blocks = blocks.saturating_add(1)
+                    *blocks = blocks.saturating_add(1);
                 });
                 continue;
             }
             let Some(rest) = room.checked_sub(1) else {
                 BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
-                    *blocks = blocks.saturating_add(1)
+                    *blocks = blocks.saturating_add(1);
                 });
                 let to_block = block.saturating_add(1);
                 Self::deposit_event(Event::EpochDeferred { netuid, from_block: block, to_block });

@@ -254,12 +254,12 @@ impl<T: Config> Pallet<T> {
     fn replace_children(netuid: NetUid, hotkey: &AccountId32, mut children: Relatives) {
         for (_, child) in ChildKeys::<T>::get(hotkey, netuid) {
             Self::change_parents(netuid, &child, |parents| {
-                parents.retain(|(_, parent)| parent != hotkey)
+                parents.retain(|(_, parent)| parent != hotkey);
             });
         }
         for (proportion, child) in &children {
             Self::change_parents(netuid, child, |parents| {
-                parents.push((*proportion, hotkey.clone()))
+                parents.push((*proportion, hotkey.clone()));
             });
         }
         children.sort_by(|(_, one), (_, other)| one.cmp(other));
@@ -284,7 +284,7 @@ impl<T: Config> Pallet<T> {
         Self::replace_children(netuid, new, Relatives::new());
         for (_, parent) in ParentKeys::<T>::take(new, netuid) {
             Self::change_children(netuid, &parent, |children| {
-                children.retain(|(_, child)| child != new)
+                children.retain(|(_, child)| child != new);
             });
         }
         ChildKeys::<T>::remove(old, netuid);
@@ -308,7 +308,7 @@ impl<T: Config> Pallet<T> {
             .collect();
         for parent in planned {
             PendingChildKeys::<T>::mutate(netuid, parent, |(children, _)| {
-                rename(children, old, new)
+                rename(children, old, new);
             });
         }
         if ChildkeyTake::<T>::contains_key(old, netuid) {

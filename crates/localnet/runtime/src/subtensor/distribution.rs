@@ -73,7 +73,7 @@ impl<T: Config> Pallet<T> {
         match RecycleOrBurn::<T>::get(netuid) {
             RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
             RecycleOrBurnEnum::Burn => {
-                alpha_assets::Pallet::<T>::burn(netuid, AlphaBalance(withheld))
+                alpha_assets::Pallet::<T>::burn(netuid, AlphaBalance(withheld));
             }
         }
     }

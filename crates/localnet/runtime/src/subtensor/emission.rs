@@ -136,7 +136,7 @@ impl<T: Config> Pallet<T> {
             Self::record_protocol_inflow(netuid, entered);
         }
         TotalIssuance::<T>::mutate(|total| {
-            *total = total.saturating_add(tao_in).saturating_add(excess)
+            *total = total.saturating_add(tao_in).saturating_add(excess);
         });
     }
 
@@ -172,14 +172,14 @@ impl<T: Config> Pallet<T> {
         alpha_assets::Pallet::<T>::issue(netuid, kept);
         PendingOwnerCut::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(owner));
         PendingServerEmission::<T>::mutate(netuid, |pending| {
-            *pending = pending.saturating_add(server)
+            *pending = pending.saturating_add(server);
         });
         PendingValidatorEmission::<T>::mutate(netuid, |pending| {
-            *pending = pending.saturating_add(validator)
+            *pending = pending.saturating_add(validator);
         });
         if root_is_paid {
             PendingRootAlphaDivs::<T>::mutate(netuid, |pending| {
-                *pending = pending.saturating_add(root)
+                *pending = pending.saturating_add(root);
             });
         }
     }

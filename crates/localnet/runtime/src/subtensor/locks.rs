@@ -274,10 +274,10 @@ impl<T: Config> Pallet<T> {
             Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
             Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::set(netuid, total),
             Kind { of_owner: false, perpetual: true } => {
-                HotkeyLock::<T>::set(netuid, hotkey, total)
+                HotkeyLock::<T>::set(netuid, hotkey, total);
             }
             Kind { of_owner: false, perpetual: false } => {
-                DecayingHotkeyLock::<T>::set(netuid, hotkey, total)
+                DecayingHotkeyLock::<T>::set(netuid, hotkey, total);
             }
         }
     }

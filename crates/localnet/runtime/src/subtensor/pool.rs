@@ -207,7 +207,7 @@ impl<T: Config> Pallet<T> {
         let Ok(trade) = Self::quote_buy(netuid, tao, Fee::Waived) else { return TaoBalance::ZERO };
         Self::settle_buy(netuid, &trade);
         SubnetProtocolAlpha::<T>::mutate(netuid, |alpha| {
-            *alpha = alpha.saturating_add(AlphaBalance(trade.received))
+            *alpha = alpha.saturating_add(AlphaBalance(trade.received));
         });
         tao
     }
@@ -221,7 +221,7 @@ impl<T: Config> Pallet<T> {
         }
         SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
         SubnetVolume::<T>::mutate(netuid, |volume| {
-            *volume = volume.saturating_add(trade.paid.into())
+            *volume = volume.saturating_add(trade.paid.into());
         });
     }
 
@@ -234,7 +234,7 @@ impl<T: Config> Pallet<T> {
         SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(sold));
         Self::shrink_tao(netuid, TaoBalance(trade.received));
         SubnetVolume::<T>::mutate(netuid, |volume| {
-            *volume = volume.saturating_add(trade.received.into())
+            *volume = volume.saturating_add(trade.received.into());
         });
     }
 

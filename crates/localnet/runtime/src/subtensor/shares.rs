@@ -125,7 +125,7 @@ impl<T: Config> Pallet<T> {
             Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);
         } else if amount != AlphaBalance::ZERO {
             TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |total| {
-                *total = total.saturating_add(amount)
+                *total = total.saturating_add(amount);
             });
             TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_add(amount));
         }

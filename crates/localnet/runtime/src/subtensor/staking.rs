@@ -125,7 +125,7 @@ impl<T: Config> Pallet<T> {
             _ if rao == 0 => {}
             Some(author) => Self::credit(&author, rao),
             None => {
-                TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(TaoBalance(rao)))
+                TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(TaoBalance(rao)));
             }
         }
     }

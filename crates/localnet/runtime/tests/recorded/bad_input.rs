@@ -60,13 +60,13 @@ impl Arguments {
         }
         match &types.resolve(id).unwrap().type_def {
             TypeDef::Composite(composite) => {
-                composite.fields.iter().for_each(|field| self.encode(field.ty.id, out))
+                composite.fields.iter().for_each(|field| self.encode(field.ty.id, out));
             }
             TypeDef::Tuple(tuple) => {
-                tuple.fields.iter().for_each(|field| self.encode(field.id, out))
+                tuple.fields.iter().for_each(|field| self.encode(field.id, out));
             }
             TypeDef::Array(array) => {
-                (0..array.len).for_each(|_| self.encode(array.type_param.id, out))
+                (0..array.len).for_each(|_| self.encode(array.type_param.id, out));
             }
             TypeDef::Sequence(sequence) => {
                 let length: u32 = match self.fill {

@@ -107,7 +107,7 @@ fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
         // Missing named items are counted elsewhere.
         (Json::Object(ours), Json::Object(theirs)) => {
             ours.iter().for_each(|(name, our)| {
-                differing(our, theirs.get(name).unwrap_or(&Json::Null), found)
+                differing(our, theirs.get(name).unwrap_or(&Json::Null), found);
             });
         }
         (Json::String(our), Json::String(their)) if *our == their.replace("TaoBalance", "u64") => {}

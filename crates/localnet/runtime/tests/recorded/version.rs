@@ -37,7 +37,7 @@ fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
         known.ty.docs.clear();
         match &mut known.ty.type_def {
             TypeDef::Composite(composite) => {
-                composite.fields.iter_mut().for_each(|field| field.docs.clear())
+                composite.fields.iter_mut().for_each(|field| field.docs.clear());
             }
             TypeDef::Variant(variants) => {
                 for variant in &mut variants.variants {

@@ -384,7 +384,7 @@ impl<'a> Probe<'a> {
             Ok(_) => self.findings.pass(Rule::SignedBody, described(&reply)),
             // Signed requests without a body hash were accepted: the hash makes the difference.
             Err(failed) if failed.kind == Fault::Status(401) => {
-                self.findings.fail(Rule::SignedBody, failed.seen)
+                self.findings.fail(Rule::SignedBody, failed.seen);
             }
             Err(failed) => self.fail(Rule::SignedBody, "", &failed),
         }

@@ -199,7 +199,7 @@ async fn changed_manifest_is_rejected() {
 async fn signed_scores_that_do_not_follow_from_replies_are_named() {
     let bundle = exported().await;
     let lying = with_manifest(&bundle, &alice(), |manifest| {
-        manifest["replies"][0]["score"]["result"]["score"] = 1.0.into()
+        manifest["replies"][0]["score"]["result"]["score"] = 1.0.into();
     });
     let report = read(&lying).unwrap();
     let fields: Vec<_> =

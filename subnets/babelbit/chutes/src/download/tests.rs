@@ -165,7 +165,7 @@ async fn a_model_is_downloaded_once() {
     setup.store(ok(WEIGHTS_CONTENT)).await;
     let seen = Mutex::new(Vec::new());
     let progress = |progress: HubProgress<'_>| {
-        seen.lock().unwrap().push((progress.file.to_owned(), progress.done))
+        seen.lock().unwrap().push((progress.file.to_owned(), progress.done));
     };
     let found =
         setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();

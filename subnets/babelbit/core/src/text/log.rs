@@ -109,7 +109,7 @@ pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, 
                 }
             }
             "utterance_complete" => {
-                utterance.ground_truth = Some(event.ground_truth.as_deref().unwrap_or_default())
+                utterance.ground_truth = Some(event.ground_truth.as_deref().unwrap_or_default());
             }
             _ => {}
         }

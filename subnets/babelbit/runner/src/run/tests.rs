@@ -293,7 +293,7 @@ async fn slow_and_silent_miners_do_not_delay_others() {
     let miners = [miner(1, &slow), miner(2, &dead), miner(3, &parrot())];
     let observer = move |event: RunEvent| match event {
         RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
-            seen.lock().unwrap().push(miner.0)
+            seen.lock().unwrap().push(miner.0);
         }
         _ => {}
     };
@@ -326,7 +326,7 @@ async fn long_reply_is_written_without_waiting_for_other_miners() {
     let seen = Arc::clone(&events);
     let observer = move |event: RunEvent| match event {
         RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
-            seen.lock().unwrap().push(miner.0)
+            seen.lock().unwrap().push(miner.0);
         }
         _ => {}
     };

@@ -239,7 +239,7 @@ mod tests {
             changed(&|answer| answer.image_hashes = None),
             changed(&|answer| answer.image_hashes.as_mut().unwrap().color_hash.push('0')),
             changed(&|answer| {
-                answer.image_hashes.as_mut().unwrap().average_hash.replace_range(..1, "x")
+                answer.image_hashes.as_mut().unwrap().average_hash.replace_range(..1, "x");
             }),
         ] {
             assert_eq!(quality(&broken, &good), Some(0.0), "{broken:?}");

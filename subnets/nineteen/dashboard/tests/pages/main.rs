@@ -49,7 +49,7 @@ async fn gateway(code: Arc<AtomicU16>) -> Url {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/base/", listener.local_addr().unwrap());
     tokio::spawn(async move {
-        taonet_http::serve(listener, router, &Shutdown::new(), ServeLimits::default()).await
+        taonet_http::serve(listener, router, &Shutdown::new(), ServeLimits::default()).await;
     });
     url.parse().unwrap()
 }

@@ -32,7 +32,7 @@ impl FunctionStream {
                     deltas.push(json!({"function_call": {"name": name, "arguments": content}}));
                 }
                 Some(Item::Call { .. }) => {
-                    deltas.push(json!({"function_call": {"arguments": content}}))
+                    deltas.push(json!({"function_call": {"arguments": content}}));
                 }
                 None => {}
             }

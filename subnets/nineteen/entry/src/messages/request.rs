@@ -131,7 +131,7 @@ fn conversation(
                 images.extend(blocks.into_iter().filter_map(|block| fields.get(block).cloned()));
             }
             "assistant" => {
-                assistant(&blocks, messages).map_err(|error| block_error(&fields, error))?
+                assistant(&blocks, messages).map_err(|error| block_error(&fields, error))?;
             }
             _ => system(&blocks, messages).map_err(|error| block_error(&fields, error))?,
         }
@@ -264,7 +264,8 @@ fn assistant(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockErr
         match kind(block) {
             "text" => texts.push(text_of(block, &TEXT).ok_or((index, "requires the string text"))?),
             "tool_use" => {
-                calls.push(tool_use(block).ok_or((index, "requires id, name and an object input"))?)
+                calls
+                    .push(tool_use(block).ok_or((index, "requires id, name and an object input"))?);
             }
             "thinking" | "redacted_thinking" => {}
             _ => {
@@ -333,7 +334,7 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
     match choice.get("disable_parallel_tool_use") {
         None | Some(Value::Null | Value::Bool(false)) => {}
         Some(Value::Bool(true)) => {
-            _ = chat.0.insert("parallel_tool_calls".to_owned(), false.into())
+            _ = chat.0.insert("parallel_tool_calls".to_owned(), false.into());
         }
         Some(_) => {
             let param = "tool_choice.disable_parallel_tool_use";

@@ -79,7 +79,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
             Ok(()) => assert!(is_answered, "{widths:?}"),
             Err(QueryError::Dimensions(width)) => assert_eq!(Some(width), ignored),
             Err(QueryError::Failed { refused: None, .. }) => {
-                assert!(!is_answered && ignored.is_none(), "{widths:?}")
+                assert!(!is_answered && ignored.is_none(), "{widths:?}");
             }
             Err(error) => panic!("{widths:?}: {error:?}"),
         }

@@ -101,7 +101,7 @@ pub(super) async fn registered_neurons_are_those_of_the_time_in_order_of_uid(hom
     let store = home.open().await;
     let at = async |at_ms| store.registered(at_ms).await.unwrap();
     let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| {
-        store.replace_nodes(&[], neurons, now_ms).await.unwrap()
+        store.replace_nodes(&[], neurons, now_ms).await.unwrap();
     };
     let three = ["//Charlie", "//Alice", "//Bob"];
     let mut reversed = neurons(&three);

@@ -45,7 +45,7 @@ fn content_of_the_url_is_known_beforehand() {
         match (RemoteFile::new(&url, is_stated.then(hash)), expected) {
             (Ok(file), Ok(suffix)) => assert_eq!(file.suffix, suffix, "{url}"),
             (Err(error), Err(text)) => {
-                assert!(with_causes(&error).contains(text), "{url}: {}", with_causes(&error))
+                assert!(with_causes(&error).contains(text), "{url}: {}", with_causes(&error));
             }
             (found, _) => panic!("{url}: {found:?}, expected {expected:?}"),
         }

@@ -99,7 +99,7 @@ impl JobDirectory {
             match read(&file) {
                 Ok(job) => files.push((id, job)),
                 Err(error) => {
-                    tracing::warn!(file = %file.display(), %error, "cannot read a user's proof")
+                    tracing::warn!(file = %file.display(), %error, "cannot read a user's proof");
                 }
             }
         }

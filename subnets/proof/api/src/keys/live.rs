@@ -71,7 +71,7 @@ impl LiveKeys {
                 match ApiKeys::open(&self.path) {
                     Ok(keys) => loaded.keys = keys,
                     Err(error) => {
-                        tracing::error!(%error, "cannot reload the API keys; the previous ones still apply")
+                        tracing::error!(%error, "cannot reload the API keys; the previous ones still apply");
                     }
                 }
             }

@@ -53,7 +53,7 @@ async fn serve_api(
     let routes = router(Arc::clone(&world.examiner), keys, settings, stop).unwrap();
     let (stopped, serving) = (stop.clone(), identity.clone());
     stop.spawn("api", async move {
-        serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap()
+        serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap();
     });
     let root = Certificate::from_pem(identity.certificate()).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();

@@ -57,7 +57,7 @@ impl Server {
         let stop = Shutdown::new();
         let serving = stop.clone();
         stop.spawn("api", async move {
-            serve_tls(listener, routes, &identity, limits, &serving).await.unwrap()
+            serve_tls(listener, routes, &identity, limits, &serving).await.unwrap();
         });
         Self { address, client: Arc::new(client), stop }
     }

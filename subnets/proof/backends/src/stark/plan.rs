@@ -200,10 +200,10 @@ impl Layout {
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
                 StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
                 StageKind::Product(product) => {
-                    product.pairs.iter().flatten().for_each(|&cell| mark(cell))
+                    product.pairs.iter().flatten().for_each(|&cell| mark(cell));
                 }
                 StageKind::MatrixProduct(product) => {
-                    product.a.iter().chain(&product.b).for_each(|&cell| mark(cell))
+                    product.a.iter().chain(&product.b).for_each(|&cell| mark(cell));
                 }
             }
         }

@@ -291,7 +291,7 @@ async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofM
     let port = listener.local_addr().unwrap().port();
     let stop = market.stop.clone();
     market.stop.spawn("miner", async move {
-        serve(listener, routes, &stop, ServeLimits::default()).await
+        serve(listener, routes, &stop, ServeLimits::default()).await;
     });
     let uri = format!("//{port}");
     entry(&uri, port)

@@ -209,7 +209,7 @@ mod tests {
     fn directory_has_recordings_with_references() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, content: &[u8]| {
-            std::fs::write(directory.path().join(name), content).unwrap()
+            std::fs::write(directory.path().join(name), content).unwrap();
         };
         let error = || found(directory.path(), None).unwrap_err().to_string();
         assert!(error().ends_with(&format!("contains no WAV file\nhint: {FORMAT}")), "{}", error());
@@ -257,7 +257,7 @@ mod tests {
             std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
             match found(directory.path(), None) {
                 Ok(items) => {
-                    assert!(is_permitted && items.len() == 1, "{channels} channels of {seconds} s")
+                    assert!(is_permitted && items.len() == 1, "{channels} channels of {seconds} s");
                 }
                 Err(error) => {
                     let error = format!("{error:#}");

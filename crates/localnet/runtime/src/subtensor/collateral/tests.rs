@@ -434,7 +434,7 @@ fn clients_read_collateral_in_the_metagraph() {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         assert_eq!(attempt(&bob, set_min(1, 5)), "ok");
         MinerCollateral::<Runtime>::mutate((BABELBIT, key(1), &bob), |state| {
-            state.as_mut().unwrap().earned.0 = 9
+            state.as_mut().unwrap().earned.0 = 9;
         });
         let metagraph = Metagraph::read::<Runtime>(BABELBIT, MechId(0)).unwrap();
         let last = |column: &[codec::Compact<AlphaBalance>]| (column.len(), column[1].0.0);

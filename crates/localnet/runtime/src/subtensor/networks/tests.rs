@@ -105,7 +105,7 @@ fn creation_checks_run_in_order() {
         }),
         ("SubnetLimitReached", || SubnetLimit::<Runtime>::put(2)),
         ("CannotAffordLockCost", || {
-            NetworkMinLockCost::<Runtime>::put(TaoBalance(balance(&account("Bob")) - 499))
+            NetworkMinLockCost::<Runtime>::put(TaoBalance(balance(&account("Bob")) - 499));
         }),
     ];
     for first in 0..breaks.len() {
@@ -160,7 +160,7 @@ fn median_price_includes_all_subnets() {
 #[test]
 fn cheapest_subnet_without_immunity_is_replaced() {
     let price = |netuid: u16, milli: u64| {
-        SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000)
+        SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
     };
     chain(|| {
         NetworkRateLimit::<Runtime>::put(0);
@@ -188,7 +188,7 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
         (1..59).for_each(|netuid| {
-            SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1))
+            SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1));
         });
         // Two stakers have one quarter and three quarters of all alpha.
         let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));

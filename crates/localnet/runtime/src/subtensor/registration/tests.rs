@@ -73,7 +73,7 @@ fn registration_checks_run_in_order() {
     let breaks: [(&str, fn()); 6] = [
         ("SubnetNotExists", || NetworksAdded::<Runtime>::remove(BABELBIT)),
         ("SubNetRegistrationDisabled", || {
-            NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false)
+            NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false);
         }),
         ("HotKeyAlreadyRegisteredInSubNet", || Uids::<Runtime>::insert(BABELBIT, key(1), 9)),
         ("NotEnoughBalanceToStake", || {
@@ -192,7 +192,7 @@ fn root_takes_one_member_a_block_and_three_targets_an_interval() {
 #[test]
 fn a_full_root_replaces_its_weakest_member() {
     let stake = |hotkey: u32, rao: u64| {
-        Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao))
+        Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao));
     };
     chain(|| {
         MaxAllowedUids::<Runtime>::insert(ROOT, 2);

@@ -245,13 +245,13 @@ impl<T: Config> Pallet<T> {
         let at_epoch = TotalHotkeyAlphaLastEpoch::<T>::take(old, netuid);
         if at_epoch.0 > 0 {
             TotalHotkeyAlphaLastEpoch::<T>::mutate(new, netuid, |alpha| {
-                *alpha = alpha.saturating_add(at_epoch)
+                *alpha = alpha.saturating_add(at_epoch);
             });
         }
         let dividends = AlphaDividendsPerSubnet::<T>::take(netuid, old);
         if dividends.0 > 0 {
             AlphaDividendsPerSubnet::<T>::mutate(netuid, new, |alpha| {
-                *alpha = alpha.saturating_add(dividends)
+                *alpha = alpha.saturating_add(dividends);
             });
         }
         Self::move_voting_power(netuid, old, new);

@@ -60,7 +60,7 @@ fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
     // The error, and its correction.
     let steps: [(&str, Mend); 14] = [
         ("CommitRevealEnabled", |_| {
-            CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false)
+            CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false);
         }),
         ("CanNotSetRootNetworkWeights", |submission| submission.netuid = BABELBIT),
         ("WeightVecNotEqualSize", |submission| submission.weights = vec![1, 2, 3, 4, 0]),
@@ -74,7 +74,7 @@ fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
             StakeThreshold::<Runtime>::put(1_000);
         }),
         ("NotEnoughStakeToSetWeights", |_| {
-            Subtensor::increase_stake(&key(1), &key(1), BABELBIT, AlphaBalance(1_000))
+            Subtensor::increase_stake(&key(1), &key(1), BABELBIT, AlphaBalance(1_000));
         }),
         ("IncorrectWeightVersionKey", |submission| submission.version_key = 5),
         ("SettingWeightsTooFast", |_| jump_to(102)),

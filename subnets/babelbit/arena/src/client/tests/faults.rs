@@ -218,7 +218,7 @@ async fn frame_is_retried_after_temporary_faults() {
             let answer = answer.unwrap_or_else(|_| Err(CallError::Refused("no answer".into())));
             match (answer, failure) {
                 (Ok(answer), _) => {
-                    assert!(answer.audio_b64 == frame_b64(number), "{fault:?}: frame {number}")
+                    assert!(answer.audio_b64 == frame_b64(number), "{fault:?}: frame {number}");
                 }
                 (Err(error), Some(text)) if number == 2 => {
                     assert!(error.to_string().starts_with(text), "{fault:?}: {error}");
@@ -266,7 +266,7 @@ async fn restarted_gateway_is_used_with_a_new_token() {
             match TcpListener::bind(address).await {
                 // The first runtime has not closed its listener yet.
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 }
                 bound => break bound.unwrap(),
             }

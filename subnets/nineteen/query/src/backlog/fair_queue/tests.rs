@@ -76,7 +76,7 @@ fn full_queue_replaces_newest_request_of_longest_key() {
     let mut queue = queue(&[("x", "a"); 5]);
     assert!(queue.make_room(&request("y", "a", 1), &settings(5), 0.0), "the queue of another task");
     (0..5).for_each(|arrival| {
-        assert!(queue.remove(arrival, 0.0).is_some() && queue.remove(arrival, 0.0).is_none())
+        assert!(queue.remove(arrival, 0.0).is_some() && queue.remove(arrival, 0.0).is_none());
     });
     assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
 }
@@ -251,7 +251,7 @@ fn serve_tasks(
         waiting.retain(|(name, key, first)| {
             if *first <= now {
                 (0..2).for_each(|_| {
-                    queue.insert(arrivals.next().unwrap(), request(name, key, 1), now)
+                    queue.insert(arrivals.next().unwrap(), request(name, key, 1), now);
                 });
             }
             *first > now

@@ -234,7 +234,7 @@ fn another_product_with_a_condition_is_rejected() {
         let values: Vec<Val> =
             rows.as_flattened().iter().map(|&value| Val::from_i64(value)).collect();
         let verified = forger.forge_outputs(outputs.clone(), |traces| {
-            traces[products].values[..6].copy_from_slice(&values)
+            traces[products].values[..6].copy_from_slice(&values);
         });
         assert_eq!(verified, Err(VerifyError::Invalid), "{rows:?}");
     }

@@ -143,7 +143,7 @@ fn every_changed_column_of_polynomials_is_refused() {
             // Factors are free where no polynomial of an input ends.
             let row = if table == 0 { end } else { generator.random_range(0..4) };
             let change = |traces: &mut [RowMajorMatrix<Val>]| {
-                traces[table].values[row * width + column] += Val::ONE
+                traces[table].values[row * width + column] += Val::ONE;
             };
             let verified = forger.forge_staged(&honest, |_| (), None, change);
             assert_eq!(
@@ -185,7 +185,7 @@ fn wrong_products_of_matrices_are_refused() {
     for row in 0..3 {
         for column in 0..EXTENSION {
             let change = |traces: &mut [RowMajorMatrix<Val>]| {
-                traces[2].values[row * EXTENSION + column] += Val::ONE
+                traces[2].values[row * EXTENSION + column] += Val::ONE;
             };
             assert_eq!(
                 forger.forge_staged(&honest, |_| (), None, change),
@@ -336,7 +336,7 @@ fn operands_chosen_after_the_challenges_are_refused() {
     let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
     let honest = forger.statement.outputs.clone();
     let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
-        coefficients[1].values[COEFFICIENTS * 9] += Val::ONE
+        coefficients[1].values[COEFFICIENTS * 9] += Val::ONE;
     };
     assert_eq!(forger.forge_staged(&honest, change, None, |_| ()), Ok(()), "committed before");
     let choose = |_: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| change(coefficients);
