@@ -111,7 +111,7 @@ fn package(package: &Value) -> (String, Package) {
             Some(name) if always => drop(found.uses.insert(name)),
             Some(name) => drop(found.tests_use.insert(name)),
             None if always => {
-                drop(found.foreign.insert(dependency["name"].as_str().unwrap().to_owned()))
+                found.foreign.insert(dependency["name"].as_str().unwrap().to_owned());
             }
             None => {}
         }

@@ -367,7 +367,7 @@ fn assert_covered(ours: &Value, theirs: &Value, name: &str) {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
             ours.iter().for_each(|(name, value)| {
-                assert_covered(value, theirs.get(name).unwrap_or(&Value::Null), name)
+                assert_covered(value, theirs.get(name).unwrap_or(&Value::Null), name);
             });
         }
         (Value::Array(ours), Value::Array(theirs)) => {

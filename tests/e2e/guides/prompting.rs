@@ -152,7 +152,7 @@ fn guide_of_text_prompting_works() {
             }
             // It publishes an address at which nothing listens.
             ["tao", "prompting", "miner", ..] => {
-                last.push(line.replace("0.0.0.0:8091", &free_address()))
+                last.push(line.replace("0.0.0.0:8091", &free_address()));
             }
             _ => panic!("the test does not run this line of the guide: {line}"),
         }

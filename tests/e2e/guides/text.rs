@@ -243,7 +243,7 @@ impl Walkthrough {
                 self.run(&format!("{line} --yes"));
             }
             ["tao", "demo", ..] | ["bb", "text", "train", ..] | ["echo", .., ">>", ".env"] => {
-                self.run(line)
+                self.run(line);
             }
             ["tao", "dashboard", ..] => {
                 let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -264,7 +264,7 @@ impl Walkthrough {
                 drop(self.serve_miner(line, "my_model"));
             }
             ["bb", "miner", "--contest", "text", "--backend-url", ..] => {
-                drop(self.serve_miner(line, "gpt2"))
+                drop(self.serve_miner(line, "gpt2"));
             }
             ["bb", "miner", "--contest", "text", "--model", ..] => {
                 let miner = self.serve_miner(line, "n-gram");

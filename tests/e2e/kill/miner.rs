@@ -32,7 +32,7 @@ impl Accepted {
             match request.send() {
                 200 => return request,
                 status => {
-                    assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}")
+                    assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}");
                 }
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -16,7 +16,7 @@ const SPECIAL: [&str; 2] = ["<s>", "</s>"];
 pub(crate) fn write_checkpoint(directory: &Path) {
     std::fs::create_dir_all(directory).unwrap();
     let write = |name: &str, document: &Value| {
-        std::fs::write(directory.join(name), document.to_string()).unwrap()
+        std::fs::write(directory.join(name), document.to_string()).unwrap();
     };
     let vocabulary = vocabulary();
     write(

@@ -177,20 +177,21 @@ impl Inner {
             "answer_session" => answer["session_id"] = json!("another"),
             "base64" if number == 2 => answer["audio_b64"] = json!("_-_-"),
             "whole_samples" if ends => {
-                (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3))
+                (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3));
             }
             "byte_count" => answer["n_bytes"] = json!(1),
             "frame_deadline" if number == 2 => {
-                tokio::time::sleep(Duration::from_millis(1_500)).await
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
             }
             // Fails once the test has closed the semaphore.
             "waits" => drop(self.gate.acquire().await),
             "drains slowly" if audio.is_empty() => {
-                tokio::time::sleep(Duration::from_millis(500)).await
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
             "reply_ends" => answer["out_eos"] = json!(false),
             "reply_length" => {
-                (answer["audio_b64"], answer["n_bytes"]) = (json!("A".repeat(16_000_000)), json!(0))
+                (answer["audio_b64"], answer["n_bytes"]) =
+                    (json!("A".repeat(16_000_000)), json!(0));
             }
             _ => {}
         }

@@ -279,7 +279,7 @@ async fn check_directories(
         directories.into_iter().map(|directory| directory.written_by(user)).collect();
     match skip_reason(subnet, roles) {
         Some(reason) if directories.is_empty() => {
-            findings.push(Finding::skipped(Check::Disk, "", reason))
+            findings.push(Finding::skipped(Check::Disk, "", reason));
         }
         _ => findings.extend(disks(directories, TIMEOUT).await),
     }
@@ -329,7 +329,7 @@ fn check_keys(args: &DoctorArgs, subnet: &Subnet, has_units: bool) -> Keys {
             keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
         }
         Err(error) => {
-            keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY))
+            keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY));
         }
     }
     if let Ok(Some(wallet)) = settings::wallet()

@@ -17,7 +17,7 @@ fn known() -> BTreeSet<String> {
         let name = cells[1].trim_matches('`');
         match cells[2] {
             "histogram" => {
-                names.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}")))
+                names.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}")));
             }
             _ => names.extend([name.to_owned()]),
         }

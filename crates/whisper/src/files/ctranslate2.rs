@@ -91,7 +91,9 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
         4 => ElementType::Float16,
         5 => ElementType::BFloat16,
         other => {
-            return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`")));
+            return Err(IndexError::Unsupported(format!(
+                "element type {other} of tensor `{name}`"
+            )));
         }
     };
     // Attributes are scalars of these types. Arrays of them are weights quantised to 16 bits, which

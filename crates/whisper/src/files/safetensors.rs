@@ -69,7 +69,9 @@ fn entry(
         "F16" => ElementType::Float16,
         "BF16" => ElementType::BFloat16,
         other => {
-            return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`")));
+            return Err(IndexError::Unsupported(format!(
+                "element type {other} of tensor `{name}`"
+            )));
         }
     };
     let [from, to] = header.data_offsets;

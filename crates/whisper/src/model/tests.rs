@@ -188,8 +188,8 @@ fn the_digest_depends_on_every_file() {
         |folder| edit(folder, "config.json", |config| config["suppress_ids_begin"] = json!([220])),
         |folder| {
             edit(folder, "tokenizer.json", |tokenizer| {
-                tokenizer["decoder"]["use_regex"] = json!(false)
-            });)
+                tokenizer["decoder"]["use_regex"] = json!(false);
+            });
         },
         |folder| std::fs::write(folder.join("generation_config.json"), "{}").unwrap(),
         |folder| write_vocabulary(folder, 256, "Ġaa"),

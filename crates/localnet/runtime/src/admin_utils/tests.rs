@@ -472,7 +472,6 @@ fn an_owner_changes_a_setting_again_after_some_epochs() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn values_out_of_bounds_are_refused() {
     let netuid = BABELBIT;
     let mult = |value: f64| Call::sudo_set_burn_increase_mult {

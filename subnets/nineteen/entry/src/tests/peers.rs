@@ -161,7 +161,7 @@ impl Served {
             (shop.router.clone().layer(middleware::from_fn(record)), Shutdown::new());
         let stop = shutdown.clone();
         shutdown.spawn("http", async move {
-            serve(listener, router, &stop, ServeLimits::default()).await
+            serve(listener, router, &stop, ServeLimits::default()).await;
         });
         Self { shop, url, shutdown, recorder }
     }

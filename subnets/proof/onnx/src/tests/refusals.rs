@@ -79,7 +79,6 @@ fn unsupported_graphs_are_refused() {
 
 /// What the file means is not what the reader would compile.
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn nodes_with_unsupported_form_are_refused() {
     let pool =
         || node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[1, 1, 1, 1])]);

@@ -277,7 +277,7 @@ fn any_name(fields: &Map<String, Value>, random: &mut StdRng) -> Option<String> 
 fn remove(value: &mut Value, random: &mut StdRng) {
     match value {
         Value::Array(values) if !values.is_empty() => {
-            drop(values.remove(random.random_range(0..values.len())))
+            drop(values.remove(random.random_range(0..values.len())));
         }
         Value::Object(fields) => {
             if let Some(name) = any_name(fields, random) {
@@ -339,7 +339,7 @@ fn change_bytes(body: &mut Vec<u8>, random: &mut StdRng) {
     match random.random_range(0..6) {
         0 if place < body.len() => body[place] ^= 1 << random.random_range(0..8),
         1 if place < body.len() => {
-            body[place] = [0, 1, b'"', b'{', 0x7f, 0x80, 0xff][random.random_range(0..7)]
+            body[place] = [0, 1, b'"', b'{', 0x7f, 0x80, 0xff][random.random_range(0..7)];
         }
         2 => body.truncate(place),
         3 => drop(body.drain(place..end)),

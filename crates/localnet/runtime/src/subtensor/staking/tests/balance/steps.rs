@@ -224,7 +224,6 @@ impl Step {
         key(100 + self.hotkeys.0)
     }
 
-    #[expect(clippy::too_many_lines, reason = "a row for each call")]
     fn staking_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
         let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
         let (netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
