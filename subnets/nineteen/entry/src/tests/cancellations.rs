@@ -237,6 +237,7 @@ async fn request_that_is_cut_anywhere_is_free() {
     let shop = shop(miner).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
     let whole = request("/v1/chat/completions", &shop.key, &question("a", false));
+    let head_end = memchr::memmem::find(&whole, b"\r\n\r\n").unwrap() + 4;
     let (server, head_and_body) = (&served, whole.as_slice());
     let cut_request = |(bytes, ending): (usize, Ending)| async move {
         let mut stream = server.connect().await;
@@ -250,6 +251,7 @@ async fn request_that_is_cut_anywhere_is_free() {
                     .await
                     .expect("the connection stays open");
                 // An incomplete head has no response.
+                assert_eq!(received.is_empty(), bytes < head_end, "{bytes} of {head_end}");
                 if !received.is_empty() {
                     let response = RawResponse::parse(&received).unwrap();
                     assert!((400..500).contains(&response.status), "{bytes}: {response:?}");
