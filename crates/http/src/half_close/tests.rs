@@ -163,7 +163,7 @@ async fn request_is_cancelled_when_a_half_closed_client_disconnects() {
 }
 
 #[tokio::test]
-async fn half_close_ends_what_does_not_tolerate_it() {
+async fn half_close_cancels_request_without_tolerance() {
     let (address, _shutdown) = start(routes().0).await;
     assert_eq!(ask(address, &request("/strict", "")).await, "");
     // Clients of HTTP/1.0 know no interim responses.

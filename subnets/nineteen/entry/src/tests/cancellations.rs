@@ -146,7 +146,7 @@ async fn charged(shop: &Shop, key_id: &str) -> usize {
 /// A buyer pays for each word that was received, and for none that the miner has not sent: at most
 /// the one on its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stream_that_is_cut_anywhere_costs_what_was_delivered() {
+async fn cut_stream_is_charged_for_its_delivered_part() {
     let gates = Gates::default();
     let shop = shop(gates.miner()).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
