@@ -54,7 +54,7 @@ def main():
     stranger = openai.OpenAI(base_url=question["url"], api_key="sk-tao-none", max_retries=0)
     results["stranger"] = failure(lambda: stranger.chat.completions.create(**ask))
     results["unknown"] = failure(lambda: client.chat.completions.create(**{**ask, "model": "gpt"}))
-    results["n"] = failure(lambda: client.chat.completions.create(**ask, n=9))
+    results["n"] = failure(lambda: client.chat.completions.create(**ask, n=129))
     results["field"] = failure(lambda: client.chat.completions.create(**ask, extra_body={"speed": 11}))
     print(json.dumps(results))
 
