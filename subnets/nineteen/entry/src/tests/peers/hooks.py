@@ -52,6 +52,16 @@ def with_few_images(value, left):
     return value
 
 
+def without_both_calls(messages):
+    """Leaves out the function calls of messages that have tool calls, too."""
+    return [
+        {name: entry for name, entry in message.items() if name != "function_call"}
+        if isinstance(message, dict) and "tool_calls" in message
+        else message
+        for message in messages
+    ]
+
+
 @schemathesis.hook
 def map_body(context, body):
     if isinstance(body, dict) and isinstance(body.get("model"), str) and body["model"]:
@@ -61,6 +71,8 @@ def map_body(context, body):
         last = messages[-1] if isinstance(messages, list) and messages else None
         if isinstance(last, dict) and last.get("role") == "assistant":
             body = {**body, "messages": [*messages, {"role": "user", "content": "a"}]}
+    if isinstance(body, dict) and isinstance(body.get("messages"), list):
+        body = {**body, "messages": without_both_calls(body["messages"])}
     if isinstance(body, dict):
         for name in ("init_image", "mask"):
             if isinstance(body.get(name), str) and body[name].startswith("https://"):
