@@ -95,12 +95,10 @@ macro_rules! pallet_of_calls {
                 /// The subnet does not exist, check the netuid parameter
                 #[codec(index = 0)]
                 SubnetDoesNotExist,
-                /// The maximum number of subnet validators must be less than the maximum number of
-                /// allowed UIDs in the subnet.
+                /// The maximum number of subnet validators must be less than the maximum number of allowed UIDs in the subnet.
                 #[codec(index = 1)]
                 MaxValidatorsLargerThanMaxUIds,
-                /// The maximum number of subnet validators must be more than the current number of
-                /// UIDs already in the subnet.
+                /// The maximum number of subnet validators must be more than the current number of UIDs already in the subnet.
                 #[codec(index = 2)]
                 MaxAllowedUIdsLessThanCurrentUIds,
                 /// The maximum value for bonds moving average is reached
@@ -112,8 +110,7 @@ macro_rules! pallet_of_calls {
                 /// Value not in allowed bounds.
                 #[codec(index = 5)]
                 ValueNotInBounds,
-                /// The minimum allowed UIDs must be less than the current number of UIDs in the
-                /// subnet.
+                /// The minimum allowed UIDs must be less than the current number of UIDs in the subnet.
                 #[codec(index = 6)]
                 MinAllowedUidsGreaterThanCurrentUids,
                 /// The minimum allowed UIDs must be less than the maximum allowed UIDs.
@@ -137,8 +134,7 @@ macro_rules! pallet_of_calls {
                 /// Call is deprecated
                 #[codec(index = 13)]
                 Deprecated,
-                /// The collateral lock share exceeds the settable maximum (95% of the registration
-                /// price).
+                /// The collateral lock share exceeds the settable maximum (95% of the registration price).
                 #[codec(index = 14)]
                 CollateralLockShareTooHigh,
                 /// The collateral drain ratio must be positive and at most the settable maximum.
