@@ -1,7 +1,5 @@
-//! Expansion of a node into nodes of simpler operators. The reader converts these instead; [`Model::evaluate`] evaluates
-//! the original node.
-//!
-//! [`Model::evaluate`]: super::Model::evaluate
+//! Expansion of a node into nodes of simpler operators. The reader converts these instead; the evaluation computes the
+//! original node.
 
 use std::sync::Arc;
 

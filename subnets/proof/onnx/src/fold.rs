@@ -6,11 +6,10 @@ use std::sync::Arc;
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::dims;
-use super::logic::output_type;
 use super::node::{has_more_outputs, output};
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
+use super::{ElementType, MAX_MOVED, ModelFile, OnnxError, Reader, Value, output_type, rules, unsupported};
 
 /// Operators that are evaluated. [`folded_elements`] knows the sizes of their outputs.
 const FOLDED: &[&str] = &[
@@ -62,7 +61,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 impl Reader {
     /// Evaluates a node whose operands are all constants, and names its output; returns whether the node is one.
-    pub(super) fn fold_constants(&mut self, model: &Model, node: &NodeProto) -> Result<bool, OnnxError> {
+    pub(super) fn fold_constants(&mut self, model: &ModelFile, node: &NodeProto) -> Result<bool, OnnxError> {
         let mut operands: Vec<(&str, &Constant)> = Vec::with_capacity(node.input.len());
         for name in node.input.iter().filter(|name| !name.is_empty()) {
             let Some(Value::Constant(constant)) = self.values.get(name) else { return Ok(false) };

@@ -6,8 +6,7 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
-use super::tensor::Constant;
-use super::{ElementType, OnnxError, Reader, Value, invalid_shape, rules, unsupported};
+use super::{ElementType, OnnxError, Reader, Value, invalid_shape, output_type, unsupported};
 
 /// An operand among which a Where, a Max or a Min chooses.
 pub(super) enum Alternative {
@@ -194,21 +193,4 @@ impl Reader {
         let indices = places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
         self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
     }
-}
-
-/// Returns the type of the elements of a node's outputs, given those of its operands.
-pub(super) fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementType) -> Result<ElementType, OnnxError> {
-    Ok(match node.op_type.as_str() {
-        "ArgMax" | "ArgMin" | "QuantizeLinear" => ElementType::Integer,
-        "Cast" => super::element_type(node.cast_type()?),
-        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
-        "Where" => operand(1),
-        "DequantizeLinear" => ElementType::Float,
-        "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {
-            Some(value) if Constant::read(value)?.integers().is_some() => ElementType::Integer,
-            _ => ElementType::Float,
-        },
-        _ if node.domain == rules::MACHINE_LEARNING && node.op_type != "ArrayFeatureExtractor" => ElementType::Float,
-        _ => operand(0),
-    })
 }

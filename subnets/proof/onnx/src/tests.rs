@@ -14,9 +14,11 @@ mod trees;
 use proptest::prelude::*;
 use prost::Message as _;
 
+use taonet_proof_core::Shape;
+
 use super::proto::{
-    AttributeKind, AttributeProto, DimensionProto, DimensionValue, GraphProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto,
+    AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use super::*;
 

@@ -1,5 +1,5 @@
 //! Evaluation of a model as the ONNX standard defines its operators: node by node, in double precision, without the
-//! folding and renaming of [`Model::network`]. Every compiled network is compared with it.
+//! folding and renaming of the compiler. Every compiled network is compared with it.
 // Every index is bounded by dimensions that are checked first.
 #![allow(clippy::indexing_slicing)]
 
@@ -12,10 +12,9 @@ mod reduced;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::norms::MASKED;
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{Model, OnnxError, dims, rules, unsupported};
+use super::{MASKED, ModelFile, OnnxError, dims, rules, unsupported};
 
 /// Outputs of a model for one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +32,7 @@ struct Tensor {
     values: Vec<f64>,
 }
 
-impl Model {
+impl ModelFile {
     /// Evaluates the model.
     ///
     /// # Errors
@@ -79,7 +78,7 @@ impl Model {
     }
 
     /// Evaluates a node whose operands are these constants; returns the dimensions and values of its output.
-    pub(super) fn evaluate_constants(
+    pub fn evaluate_constants(
         &self,
         node: &NodeProto,
         operands: &[(&str, &Constant)],
@@ -105,7 +104,7 @@ impl From<&Constant> for Tensor {
 
 /// The operands of a node.
 struct Operands<'a> {
-    model: &'a Model,
+    model: &'a ModelFile,
     tensors: &'a HashMap<&'a str, Tensor>,
     node: &'a NodeProto,
     /// Whether the node is a softmax at the end, which is omitted if it covers all elements.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::proto::{DataType, GraphProto, NodeProto, ValueInfoProto};
 use super::rules::MACHINE_LEARNING;
-use super::{ElementType, Model, Reader, element_type};
+use super::{ElementType, ModelFile, element_type};
 
 /// Type of the elements of a tensor of texts.
 const TEXT: i32 = 8;
@@ -64,12 +64,12 @@ pub(super) fn needed(nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
     needed
 }
 
-impl Model {
+impl ModelFile {
     /// Returns the tensors from the output of the softmax at the end to the output of the graph; none if there is no such
     /// softmax. Nothing else reads them, and they have the same values: after the softmax, these are at most given another
     /// floating-point type or other dimensions, or divided by their sum, which is 1. The softmax is omitted if it covers
     /// all elements.
-    pub(super) fn after_softmax(&self) -> Vec<&str> {
+    pub fn after_softmax(&self) -> Vec<&str> {
         let (mut name, reads, mut names, mut is_divided) = (&self.output, self.reads(), Vec::new(), false);
         // At most as many steps as there are nodes, should they form a cycle.
         for _ in &self.nodes {
@@ -101,12 +101,5 @@ impl Model {
             }
         }
         Vec::new()
-    }
-}
-
-impl Reader {
-    /// Returns whether a tensor is the output of the softmax at the end.
-    pub(super) fn is_last_softmax(&self, name: &str) -> bool {
-        self.after_softmax.last().is_some_and(|last| last == name)
     }
 }

@@ -118,11 +118,11 @@ pub enum OnnxError {
     Empty,
 }
 
-pub(super) fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
+pub fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
     OnnxError::Unsupported { node: node.describe(), reason }
 }
 
 /// Returns the conversion of a shape error of this node.
-pub(super) fn invalid_shape(node: &NodeProto) -> impl Fn(ShapeError) -> OnnxError {
+pub fn invalid_shape(node: &NodeProto) -> impl Fn(ShapeError) -> OnnxError {
     move |source| OnnxError::Shape { node: node.describe(), source }
 }

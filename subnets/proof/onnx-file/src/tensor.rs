@@ -1,3 +1,5 @@
+//! Constant tensors.
+
 use std::borrow::Cow;
 
 use half::{bf16, f16};
@@ -13,20 +15,25 @@ const EXTERNAL: i32 = 1;
 
 /// A tensor whose values are stored in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Constant {
-    pub(super) dims: Vec<usize>,
-    pub(super) data: Data,
+pub struct Constant {
+    /// Dimensions.
+    pub dims: Vec<usize>,
+    /// Elements, in order.
+    pub data: Data,
 }
 
+/// Elements of a [`Constant`].
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Data {
+pub enum Data {
+    /// Numbers of any floating-point type.
     Floats(Vec<f32>),
+    /// Integers and conditions.
     Integers(Vec<i64>),
 }
 
 impl NodeProto {
     /// Returns the type to which a Cast node converts.
-    pub(super) fn cast_type(&self) -> Result<DataType, OnnxError> {
+    pub fn cast_type(&self) -> Result<DataType, OnnxError> {
         let target = self.int("to", 0);
         match i32::try_from(target).ok().and_then(|target| DataType::try_from(target).ok()) {
             None | Some(DataType::Undefined) => Err(unsupported(
@@ -41,7 +48,7 @@ impl NodeProto {
     }
 
     /// Parses the value of a Constant node.
-    pub(super) fn constant(&self) -> Result<Constant, OnnxError> {
+    pub fn constant(&self) -> Result<Constant, OnnxError> {
         let [attribute] = &self.attribute[..] else {
             return Err(unsupported(self, format!("{} values, expected one", self.attribute.len())));
         };
@@ -68,7 +75,7 @@ fn invalid_weight(tensor: &TensorProto, reason: String) -> OnnxError {
 
 impl Constant {
     /// Parses a tensor: floats or integers, as a list or as raw bytes.
-    pub(super) fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
+    pub fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
         let name = &tensor.name;
         if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
             return Err(OnnxError::External(name.clone()));
@@ -159,17 +166,17 @@ impl Constant {
     }
 
     /// Creates a list of floats.
-    pub(super) fn of_floats(values: &[f32]) -> Self {
+    pub fn of_floats(values: &[f32]) -> Self {
         Self { dims: vec![values.len()], data: Data::Floats(values.to_vec()) }
     }
 
     /// Creates a list of integers.
-    pub(super) fn of_integers(values: &[i64]) -> Self {
+    pub fn of_integers(values: &[i64]) -> Self {
         Self { dims: vec![values.len()], data: Data::Integers(values.to_vec()) }
     }
 
     /// Returns the elements of a float tensor.
-    pub(super) fn floats(&self) -> Option<&[f32]> {
+    pub fn floats(&self) -> Option<&[f32]> {
         match &self.data {
             Data::Floats(values) => Some(values),
             Data::Integers(_) => None,
@@ -178,7 +185,7 @@ impl Constant {
 
     /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers of their types have one:
     /// they stand for no limit.
-    pub(super) fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
+    pub fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
         let is_exact = |value: i64| value as f32 as i64 == value || value == i64::from(i32::MAX);
         match &self.data {
             Data::Floats(values) => Some(Cow::Borrowed(values)),
@@ -188,7 +195,7 @@ impl Constant {
     }
 
     /// Returns the elements of an integer tensor.
-    pub(super) fn integers(&self) -> Option<&[i64]> {
+    pub fn integers(&self) -> Option<&[i64]> {
         match &self.data {
             Data::Integers(values) => Some(values),
             Data::Floats(_) => None,
@@ -197,7 +204,7 @@ impl Constant {
 }
 
 /// Returns the integers that elements of a type of 8 bits can have; `None` for other types.
-pub(super) fn byte_range(data_type: i32) -> Option<[i64; 2]> {
+pub fn byte_range(data_type: i32) -> Option<[i64; 2]> {
     let index = BYTES.iter().position(|&kind| kind == data_type)?;
     [[0, 255], [-128, 127]].get(index).copied()
 }

@@ -6,7 +6,7 @@ use super::proto::NodeProto;
 use super::{MAX_LIST, OnnxError, unsupported};
 
 /// The domain of operators for machine learning.
-pub(super) const MACHINE_LEARNING: &str = "ai.onnx.ml";
+pub const MACHINE_LEARNING: &str = "ai.onnx.ml";
 
 /// Maximum number of nodes, and of weights of leaves, of all trees of an ensemble.
 const MAX_TREE_NODES: usize = 1 << 20;
@@ -296,25 +296,24 @@ const LEARNED: &[Rule] = &[
 ];
 
 /// Returns the names of all supported standard operators, separated by commas.
-pub(super) fn operators() -> std::string::String {
+pub fn operators() -> std::string::String {
     let names: Vec<&str> = RULES.iter().map(|(name, ..)| *name).collect();
     names.join(", ")
 }
 
 /// Returns the names of all supported operators for machine learning, separated by commas.
-#[cfg(test)]
-pub(super) fn learned_operators() -> std::string::String {
+pub fn learned_operators() -> std::string::String {
     let names: Vec<&str> = LEARNED.iter().map(|(name, ..)| *name).collect();
     names.join(", ")
 }
 
 /// Returns whether a node's first output is a label and its second one has the scores.
-pub(super) fn is_classifier(node: &NodeProto) -> bool {
+pub fn is_classifier(node: &NodeProto) -> bool {
     matches!(node.op_type.as_str(), "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier")
 }
 
 /// Checks that a node has only inputs and attributes that the reader understands.
-pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
+pub fn check(node: &NodeProto) -> Result<(), OnnxError> {
     let is_learned = node.domain == MACHINE_LEARNING;
     if !is_learned && !node.domain.is_empty() && node.domain != "ai.onnx" {
         return Err(OnnxError::Operator(format!("{} of domain '{}'", node.describe(), node.domain)));
