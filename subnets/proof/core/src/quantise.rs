@@ -11,7 +11,7 @@ pub use report::{QuantisationReport, Sample};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::float::{ElementType, FloatError, FloatNetwork};
+use crate::float::{ElementType, FloatError, FloatNetwork, FloatOperation};
 use crate::network::{Network, NetworkError};
 use crate::{ExecutionError, Range};
 
@@ -125,8 +125,8 @@ pub fn quantise(
     if network.input_type != ElementType::Float && options.input_scale != 0 {
         return Err(QuantiseError::IntegerInput(options.input_scale));
     }
-    let (Range { low, high }, is_boolean) = (options.input_range, network.input_type == ElementType::Boolean);
-    if is_boolean && (low < 0 || high > 1) {
+    let Range { low, high } = options.input_range;
+    if network.has_boolean_inputs() && (low < 0 || high > 1) {
         return Err(QuantiseError::BooleanInput(options.input_range));
     }
     if sample.is_empty() {
@@ -140,6 +140,24 @@ impl QuantiseOptions {
     /// Converts integer inputs to real numbers.
     pub fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
         values.iter().map(|&value| (value as f64 * power(-self.input_scale)) as f32).collect()
+    }
+
+    /// Converts the integer inputs of a network to real numbers. If it has several inputs, the scale
+    /// applies to those of floats only.
+    pub fn dequantise_inputs(&self, network: &FloatNetwork, values: &[i64]) -> Vec<f32> {
+        let mut inputs = self.dequantise_input(values);
+        for node in &network.nodes {
+            if let FloatOperation::Part { start, element } = &node.operation
+                && *element != ElementType::Float
+            {
+                let part = *start..*start + node.shape.elements();
+                let integers = values.get(part.clone()).unwrap_or_default();
+                for (input, &integer) in inputs.get_mut(part).unwrap_or_default().iter_mut().zip(integers) {
+                    *input = integer as f32;
+                }
+            }
+        }
+        inputs
     }
 
     fn check(&self) -> Result<(), QuantiseError> {
@@ -169,7 +187,7 @@ fn magnitudes(
             let source = ExecutionError::OutOfRange { index: position, value, range: options.input_range };
             return Err(QuantiseError::Sample { index, source });
         }
-        let tensors = network.run(&options.dequantise_input(values))?;
+        let tensors = network.run(&options.dequantise_inputs(network, values))?;
         for (magnitude, tensor) in magnitudes.iter_mut().zip(&tensors) {
             *magnitude = tensor.iter().fold(*magnitude, |largest, value| largest.max(value.abs()));
         }

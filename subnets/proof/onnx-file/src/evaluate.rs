@@ -14,7 +14,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{MASKED, ModelFile, OnnxError, dims, rules, unsupported};
+use super::types::output_type;
+use super::{ElementType, MASKED, ModelFile, ModelInput, OnnxError, dims, rules, unsupported};
 
 /// Outputs of a model for one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,48 +34,31 @@ struct Tensor {
 }
 
 impl ModelFile {
-    /// Evaluates the model.
+    /// Evaluates the model. The inputs' elements follow each other, and so do those of the outputs.
     ///
     /// # Errors
-    /// When the number of inputs differs, or an operator or its operands are unsupported.
+    /// When the number of values differs, or an operator or its operands are unsupported.
     pub fn evaluate(&self, input: &[f32]) -> Result<Evaluation, OnnxError> {
-        let input: Vec<f64> = input.iter().copied().map(f64::from).collect();
-        if dims::elements(&self.dims) != Some(input.len()) {
-            return Err(OnnxError::InputShape(self.input.clone()));
+        let expected = self.input_elements();
+        if input.len() != expected {
+            return Err(OnnxError::Inputs { expected, actual: input.len() });
         }
-        let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let mut tensors = HashMap::from([(self.input.as_str(), Tensor { dims: self.dims.clone(), values: input })]);
-        let (after_softmax, softmax_arguments) = (self.after_softmax(), self.softmax_arguments());
-        let mut computed = HashSet::from([self.input.as_str()]);
+        let mut run = Run::new(self, input);
         for node in &self.nodes {
-            if tensors.contains_key(self.output.as_str()) {
+            if self.outputs.iter().all(|output| run.tensors.contains_key(output)) {
                 break;
             }
-            let name = node.output.first().map_or("", String::as_str);
-            let name = if rules::is_classifier(node) { node.output.get(1).map_or("", String::as_str) } else { name };
-            let operands = Operands {
-                model: self,
-                tensors: &tensors,
-                node,
-                is_last_softmax: after_softmax.last() == Some(&name),
-                is_after_softmax: after_softmax.contains(&name),
-            };
-            let outputs = operands.compute_all()?;
-            // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
-            let is_computed =
-                node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str()));
-            for (name, output) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
-                if is_computed {
-                    computed.insert(name);
-                    let is_argument = softmax_arguments.contains(name.as_str());
-                    let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
-                    magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
-                }
-                tensors.insert(name, output);
+            run.node(node)?;
+        }
+        let mut outputs = Vec::new();
+        for name in &self.outputs {
+            match (run.tensors.get(name), self.constants.get(name)) {
+                (Some(tensor), _) => outputs.extend_from_slice(&tensor.values),
+                (None, Some(constant)) => outputs.extend(Tensor::from(&**constant).values),
+                (None, None) => return Err(OnnxError::Empty),
             }
         }
-        let output = tensors.remove(self.output.as_str()).ok_or(OnnxError::Empty)?;
-        Ok(Evaluation { outputs: output.values, magnitude })
+        Ok(Evaluation { outputs, magnitude: run.magnitude })
     }
 
     /// Evaluates a node whose operands are these constants; returns the dimensions and values of its output.
@@ -83,12 +67,83 @@ impl ModelFile {
         node: &NodeProto,
         operands: &[(&str, &Constant)],
     ) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
-        let tensors: HashMap<&str, Tensor> =
-            operands.iter().map(|&(name, constant)| (name, Tensor::from(constant))).collect();
-        let Tensor { dims, values } =
-            Operands { model: self, tensors: &tensors, node, is_last_softmax: false, is_after_softmax: false }
-                .compute()?;
+        let (mut tensors, mut types) = (HashMap::new(), HashMap::new());
+        for &(name, constant) in operands {
+            tensors.insert(name.to_owned(), Tensor::from(constant));
+            types.insert(name.to_owned(), constant.element());
+        }
+        let operands = Operands {
+            model: self,
+            tensors: &tensors,
+            types: &types,
+            node,
+            is_last_softmax: false,
+            is_after_softmax: false,
+        };
+        let Tensor { dims, values } = operands.compute()?;
         Ok((dims, values))
+    }
+}
+
+/// The tensors that were computed so far.
+struct Run<'a> {
+    file: &'a ModelFile,
+    tensors: HashMap<String, Tensor>,
+    types: HashMap<String, ElementType>,
+    /// Names of the tensors that depend on an input.
+    computed: HashSet<String>,
+    after_softmax: Vec<&'a str>,
+    softmax_arguments: HashSet<&'a str>,
+    magnitude: f64,
+}
+
+impl<'a> Run<'a> {
+    fn new(file: &'a ModelFile, input: &[f32]) -> Self {
+        let (after_softmax, softmax_arguments) = (file.after_softmax(), file.softmax_arguments());
+        let magnitude = input.iter().fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
+        let (mut tensors, mut types, mut computed) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut rest = input.iter().copied().map(f64::from);
+        for ModelInput { name, dims, element } in &file.inputs {
+            let values = rest.by_ref().take(dims.iter().product()).collect();
+            tensors.insert(name.clone(), Tensor { dims: dims.clone(), values });
+            types.insert(name.clone(), *element);
+            computed.insert(name.clone());
+        }
+        Self { file, tensors, types, computed, after_softmax, softmax_arguments, magnitude }
+    }
+
+    /// Evaluates a node, and records its outputs.
+    fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let name = node.output.first().map_or("", String::as_str);
+        let name = if rules::is_classifier(node) { node.output.get(1).map_or("", String::as_str) } else { name };
+        let operands = Operands {
+            model: self.file,
+            tensors: &self.tensors,
+            types: &self.types,
+            node,
+            is_last_softmax: self.after_softmax.last().is_some_and(|last| *last == name),
+            is_after_softmax: self.after_softmax.iter().any(|after| *after == name),
+        };
+        let outputs = operands.compute_all()?;
+        let element = output_type(node, |position| operands.element(position))?;
+        // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
+        let is_computed = node.op_type != "Shape" && node.input.iter().any(|input| self.computed.contains(input));
+        for (index, (name, output)) in node.output.iter().zip(outputs).enumerate() {
+            if name.is_empty() {
+                continue;
+            }
+            if is_computed {
+                self.computed.insert(name.clone());
+                let is_argument = self.softmax_arguments.contains(name.as_str());
+                let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
+                self.magnitude = values.fold(self.magnitude, |largest, value| largest.max(value.abs()));
+            }
+            // The positions of the largest elements are integers.
+            let element = if node.op_type == "TopK" && index == 1 { ElementType::Integer } else { element };
+            self.types.insert(name.clone(), element);
+            self.tensors.insert(name.clone(), output);
+        }
+        Ok(())
     }
 }
 
@@ -105,7 +160,8 @@ impl From<&Constant> for Tensor {
 /// The operands of a node.
 struct Operands<'a> {
     model: &'a ModelFile,
-    tensors: &'a HashMap<&'a str, Tensor>,
+    tensors: &'a HashMap<String, Tensor>,
+    types: &'a HashMap<String, ElementType>,
     node: &'a NodeProto,
     /// Whether the node is a softmax at the end, which is omitted if it covers all elements.
     is_last_softmax: bool,
@@ -117,10 +173,17 @@ impl Operands<'_> {
     /// Returns an operand; `None` if the node does not have it.
     fn optional(&self, position: usize) -> Option<Cow<'_, Tensor>> {
         let name = self.node.input.get(position).filter(|name| !name.is_empty())?;
-        if let Some(tensor) = self.tensors.get(name.as_str()) {
+        if let Some(tensor) = self.tensors.get(name) {
             return Some(Cow::Borrowed(tensor));
         }
         self.model.constants.get(name).map(|constant| Cow::Owned(Tensor::from(&**constant)))
+    }
+
+    /// Returns the type of an operand's elements.
+    fn element(&self, position: usize) -> ElementType {
+        let Some(name) = self.node.input.get(position) else { return ElementType::Float };
+        let of_constant = || self.model.constants.get(name).map(|constant| constant.element());
+        self.types.get(name).copied().or_else(of_constant).unwrap_or(ElementType::Float)
     }
 
     fn get(&self, position: usize) -> Result<Cow<'_, Tensor>, OnnxError> {
@@ -218,12 +281,18 @@ impl Operands<'_> {
     fn cast(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
-        match self.node.cast_type()? {
-            DataType::Float16 if tensor.values.iter().any(overflows) => {
+        let kind = self.node.cast_type()?;
+        match (kind, kind.integer_range()) {
+            (DataType::Float16, _) if tensor.values.iter().any(overflows) => {
                 return Err(self.refuse("a value exceeds the range of half precision"));
             }
-            DataType::Int32 | DataType::Int64 => tensor.values.iter_mut().for_each(|value| *value = value.trunc()),
-            DataType::Bool => tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0)),
+            (DataType::Bool, _) => tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0)),
+            (_, Some([low, high])) => {
+                tensor.values.iter_mut().for_each(|value| *value = value.trunc());
+                if tensor.values.iter().any(|&value| value < low as f64 || value > high as f64) {
+                    return Err(self.refuse("a value exceeds its type"));
+                }
+            }
             _ => {}
         }
         Ok(tensor)

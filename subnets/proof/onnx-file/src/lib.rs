@@ -43,17 +43,16 @@ pub mod tensor;
 pub mod transposed;
 pub mod types;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use prost::Message;
-use taonet_proof_core::Shape;
 use taonet_proof_core::float::ElementType;
 
 pub use error::{OnnxError, invalid_shape, unsupported};
 pub use evaluate::Evaluation;
 pub use graph::{Attribute, GraphWriter};
-use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
+use proto::{DataType, DimensionValue, ModelProto, NodeProto, ValueInfoProto};
 use tensor::Constant;
 use types::element_type;
 
@@ -76,23 +75,35 @@ pub const MASKED: f32 = -9_999.0;
 /// Integers of QuantizeLinear without a zero point.
 pub const UNSIGNED: [i64; 2] = [0, 255];
 
-/// A decoded ONNX model with one input and one output.
+/// An input of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Name of the tensor.
+    pub name: String,
+    /// Dimensions, batch included.
+    pub dims: Vec<usize>,
+    /// Type of the elements.
+    pub element: ElementType,
+}
+
+impl ModelInput {
+    /// Returns the number of elements.
+    pub fn elements(&self) -> usize {
+        self.dims.iter().product()
+    }
+}
+
+/// A decoded ONNX model.
 #[derive(Clone, Debug)]
 pub struct ModelFile {
-    /// The nodes on which the output depends, in the order of the file.
+    /// The nodes on which the outputs depend, in the order of the file.
     pub nodes: Vec<NodeProto>,
     /// Weights of the file, by name.
     pub constants: HashMap<String, Arc<Constant>>,
-    /// Name of the input.
-    pub input: String,
-    /// Shape of the input without the batch.
-    pub shape: Shape,
-    /// Dimensions of the input.
-    pub dims: Vec<usize>,
-    /// Type of the input's elements.
-    pub input_type: ElementType,
-    /// Name of the output.
-    pub output: String,
+    /// Inputs that are not weights; at least one.
+    pub inputs: Vec<ModelInput>,
+    /// Names of the outputs; at least one.
+    pub outputs: Vec<String>,
     /// Integers that each weight of 8 bits can have, by name.
     pub bytes: HashMap<String, [i64; 2]>,
     /// Version of the standard operator set.
@@ -105,8 +116,17 @@ impl ModelFile {
     /// Decodes an ONNX model file and its weights.
     ///
     /// # Errors
-    /// When the file is malformed, too large, or does not have one input and one output.
+    /// When the file is malformed or too large, or an input has no fixed dimensions.
     pub fn decode(bytes: &[u8]) -> Result<Self, OnnxError> {
+        Self::decode_with(bytes, &BTreeMap::new())
+    }
+
+    /// Decodes an ONNX model file whose symbolic dimensions have these extents.
+    ///
+    /// # Errors
+    /// When the file is malformed or too large, an input has a dimension without an extent, or no input
+    /// has a dimension with one of these names.
+    pub fn decode_with(bytes: &[u8], dimensions: &BTreeMap<String, usize>) -> Result<Self, OnnxError> {
         if bytes.len() > MAX_BYTES {
             return Err(OnnxError::TooLong(bytes.len()));
         }
@@ -135,22 +155,27 @@ impl ModelFile {
         }
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
+        check_names(dimensions, &inputs)?;
+        let inputs = inputs.iter().map(|input| model_input(input, dimensions)).collect::<Result<Vec<_>, _>>()?;
         let refuse = || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
-        let &[input] = &inputs[..] else { return Err(refuse()) };
-        let outputs::Chosen { output, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
-        let (shape, dims) = input_shape(input)?;
-        let kind = input.element().and_then(|element| DataType::try_from(element).ok());
-        let input_type = kind.map_or(ElementType::Float, element_type);
-        let input = input.name.clone();
+        if inputs.is_empty() {
+            return Err(refuse());
+        }
+        let outputs::Chosen { outputs, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
         // Nodes that compute labels only can have operators that are unsupported.
-        let nodes = if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &output) };
-        Ok(Self { nodes, constants, input, shape, dims, input_type, output, bytes, opset, notes })
+        let nodes = if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &outputs) };
+        Ok(Self { nodes, constants, inputs, outputs, bytes, opset, notes })
     }
 
-    /// Returns the number of nodes that read each name, including the graph's output.
+    /// Returns the number of elements of all inputs.
+    pub fn input_elements(&self) -> usize {
+        self.inputs.iter().map(ModelInput::elements).sum()
+    }
+
+    /// Returns the number of nodes that read each name, including the graph's outputs.
     pub fn reads(&self) -> HashMap<&str, usize> {
         let mut reads = HashMap::new();
-        for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
+        for name in self.nodes.iter().flat_map(|node| &node.input).chain(&self.outputs) {
             *reads.entry(name.as_str()).or_default() += 1;
         }
         reads
@@ -161,7 +186,7 @@ impl ModelFile {
         let is_softmax = |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
         let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) = self.nodes.iter().partition(is_softmax);
         let mut names: HashSet<&str> = softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
-        for name in others.into_iter().flat_map(|node| &node.input).chain([&self.output]) {
+        for name in others.into_iter().flat_map(|node| &node.input).chain(&self.outputs) {
             names.remove(name.as_str());
         }
         names
@@ -178,21 +203,51 @@ fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
     if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
 }
 
-/// Parses fixed input dimensions; an unknown batch size is treated as 1.
-fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError> {
+/// Refuses names of dimensions that no input has.
+fn check_names(dimensions: &BTreeMap<String, usize>, inputs: &[&ValueInfoProto]) -> Result<(), OnnxError> {
+    let all: BTreeSet<&str> = inputs
+        .iter()
+        .flat_map(|input| input.dimensions().unwrap_or_default())
+        .filter_map(|dimension| match dimension {
+            Some(DimensionValue::Name(name)) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    match dimensions.keys().find(|name| !all.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let known = if all.is_empty() { "none".to_owned() } else { all.into_iter().collect::<Vec<_>>().join(", ") };
+            Err(OnnxError::UnknownDimension { name: name.clone(), known })
+        }
+    }
+}
+
+/// Parses the dimensions and the type of an input. An unknown batch size is 1.
+fn model_input(input: &ValueInfoProto, dimensions: &BTreeMap<String, usize>) -> Result<ModelInput, OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
-    let is_number = |element: i32| DataType::try_from(element).is_ok_and(|kind| kind != DataType::Undefined);
-    if !input.element().is_some_and(is_number) {
-        return Err(refuse());
+    let kind = input.element().and_then(|element| DataType::try_from(element).ok());
+    let kind = kind.filter(|&kind| kind != DataType::Undefined).ok_or_else(refuse)?;
+    let given = input.dimensions().ok_or_else(refuse)?;
+    let rank = given.len();
+    let mut dims = Vec::with_capacity(rank);
+    for (index, dimension) in given.into_iter().enumerate() {
+        // A single dimension is no batch.
+        let is_batch = index == 0 && rank > 1;
+        dims.push(match dimension {
+            Some(&DimensionValue::Size(size)) => usize::try_from(size).map_err(|_| refuse())?,
+            Some(DimensionValue::Name(name)) => match dimensions.get(name) {
+                Some(&extent) => extent,
+                None if is_batch => 1,
+                None => return Err(OnnxError::Dimension { input: input.name.clone(), index, name: name.clone() }),
+            },
+            None if is_batch => 1,
+            None => return Err(refuse()),
+        });
     }
-    let mut dims = input.dimensions().ok_or_else(refuse)?;
-    // A single dimension is no batch.
-    if let [batch, _, ..] = &mut dims[..] {
-        *batch = batch.or(Some(1)).filter(|&size| size == 1);
+    if rank > MAX_RANK {
+        return Err(OnnxError::Rank(input.name.clone()));
     }
-    let dims: Option<Vec<usize>> = dims.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
-    let dims = dims.filter(|dims| !dims.is_empty()).ok_or_else(refuse)?;
     let shape = dims::shape(&dims);
-    let shape = shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
-    Ok((shape, dims))
+    shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
+    Ok(ModelInput { name: input.name.clone(), dims, element: element_type(kind) })
 }

@@ -141,6 +141,9 @@ pub struct TensorProto {
     /// Elements in double precision.
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
+    /// Elements of 32 and 64 bits without a sign.
+    #[prost(uint64, repeated, tag = "11")]
+    pub uint64_data: Vec<u64>,
     /// Where the elements are, if they are in another file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
@@ -222,6 +225,14 @@ pub enum DataType {
     Undefined = 0,
     /// Single precision.
     Float = 1,
+    /// Integers of 8 bits without a sign.
+    Uint8 = 2,
+    /// Integers of 8 bits.
+    Int8 = 3,
+    /// Integers of 16 bits without a sign.
+    Uint16 = 4,
+    /// Integers of 16 bits.
+    Int16 = 5,
     /// Integers of 32 bits.
     Int32 = 6,
     /// Integers of 64 bits.
@@ -232,8 +243,41 @@ pub enum DataType {
     Float16 = 10,
     /// Double precision.
     Double = 11,
+    /// Integers of 32 bits without a sign.
+    Uint32 = 12,
+    /// Integers of 64 bits without a sign.
+    Uint64 = 13,
     /// Half precision with the exponent of single precision.
     Bfloat16 = 16,
+}
+
+impl DataType {
+    /// Returns the number of bytes of an element; 0 for no type.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Undefined => 0,
+            Self::Bool | Self::Int8 | Self::Uint8 => 1,
+            Self::Bfloat16 | Self::Float16 | Self::Int16 | Self::Uint16 => 2,
+            Self::Float | Self::Int32 | Self::Uint32 => 4,
+            Self::Double | Self::Int64 | Self::Uint64 => 8,
+        }
+    }
+
+    /// Returns the smallest and the largest integer of a type; `None` if its elements are no integers. Of
+    /// those without a sign, integers of 64 bits have the largest one of those with a sign.
+    pub fn integer_range(self) -> Option<[i64; 2]> {
+        Some(match self {
+            Self::Int8 => [i8::MIN.into(), i8::MAX.into()],
+            Self::Int16 => [i16::MIN.into(), i16::MAX.into()],
+            Self::Int32 => [i32::MIN.into(), i32::MAX.into()],
+            Self::Int64 => [i64::MIN, i64::MAX],
+            Self::Uint8 => [0, u8::MAX.into()],
+            Self::Uint16 => [0, u16::MAX.into()],
+            Self::Uint32 => [0, u32::MAX.into()],
+            Self::Uint64 => [0, i64::MAX],
+            Self::Bfloat16 | Self::Bool | Self::Double | Self::Float | Self::Float16 | Self::Undefined => return None,
+        })
+    }
 }
 
 /// Attribute kinds.
@@ -259,14 +303,10 @@ pub enum AttributeKind {
 }
 
 impl ValueInfoProto {
-    /// Returns the tensor's extents, each `None` if symbolic.
-    pub fn dimensions(&self) -> Option<Vec<Option<i64>>> {
+    /// Returns the tensor's dimensions, each `None` if it is unknown.
+    pub fn dimensions(&self) -> Option<Vec<Option<&DimensionValue>>> {
         let shape = self.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
-        let dims = shape.dim.iter().map(|dim| match dim.value {
-            Some(DimensionValue::Size(size)) => Some(size),
-            _ => None,
-        });
-        Some(dims.collect())
+        Some(shape.dim.iter().map(|dimension| dimension.value.as_ref()).collect())
     }
 
     /// Returns the type of the tensor's elements.

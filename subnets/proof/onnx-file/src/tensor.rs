@@ -6,10 +6,8 @@ use half::{bf16, f16};
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::proto::{DataType, NodeProto, TensorProto};
-use super::{MAX_RANK, OnnxError, dims, unsupported};
+use super::{ElementType, MAX_RANK, OnnxError, dims, unsupported};
 
-/// Types of integers of 8 bits, which only quantisation reads: without and with a sign.
-const BYTES: [i32; 2] = [2, 3];
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
 
@@ -39,8 +37,7 @@ impl NodeProto {
             None | Some(DataType::Undefined) => Err(unsupported(
                 self,
                 format!(
-                    "a conversion to element type {target} is unsupported, only to float, float16, bfloat16, double, \
-                     int32, int64 and bool"
+                    "a conversion to element type {target} is unsupported, only to numbers of 8 to 64 bits and bool"
                 ),
             )),
             Some(kind) => Ok(kind),
@@ -89,14 +86,18 @@ impl Constant {
             return Err(invalid_weight(tensor, format!("dimensions {:?} are negative or too large", tensor.dims)));
         };
         let raw = &tensor.raw_data;
-        let mut data = match DataType::try_from(tensor.data_type) {
-            Ok(DataType::Float) if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
-            Ok(DataType::Float) => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
-            Ok(DataType::Double) if raw.is_empty() => {
+        let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+        let mut data = match kind {
+            DataType::Undefined => {
+                return Err(invalid_weight(tensor, format!("unsupported element type {}", tensor.data_type)));
+            }
+            DataType::Float if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
+            DataType::Float => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
+            DataType::Double if raw.is_empty() => {
                 Data::Floats(tensor.double_data.iter().map(|&value| value as f32).collect())
             }
-            Ok(DataType::Double) => Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect()),
-            Ok(kind @ (DataType::Float16 | DataType::Bfloat16)) => {
+            DataType::Double => Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect()),
+            DataType::Float16 | DataType::Bfloat16 => {
                 let convert = |bits| match kind {
                     DataType::Float16 => f16::from_bits(bits).to_f32(),
                     _ => bf16::from_bits(bits).to_f32(),
@@ -108,35 +109,17 @@ impl Constant {
                     elements(raw).map(u16::from_le_bytes).map(convert).collect()
                 })
             }
-            Ok(DataType::Bool) if !raw.is_empty() => {
+            DataType::Bool if !raw.is_empty() => {
                 Data::Integers(raw.iter().map(|&value| i64::from(value != 0)).collect())
             }
-            Ok(DataType::Bool) => {
-                Data::Integers(tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect())
-            }
-            Ok(DataType::Int64) if raw.is_empty() => Data::Integers(tensor.int64_data.clone()),
-            Ok(DataType::Int64) => Data::Integers(elements(raw).map(i64::from_le_bytes).collect()),
-            Ok(DataType::Int32) if raw.is_empty() => {
-                Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
-            }
-            Ok(DataType::Int32) => {
-                Data::Integers(elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect())
-            }
-            _ if BYTES.contains(&tensor.data_type) => Data::Integers(if raw.is_empty() {
-                let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
-                let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
-                if let Some(value) = values.iter().find(|value| !(low..=high).contains(*value)) {
-                    return Err(invalid_weight(tensor, format!("{value} is no integer of 8 bits")));
-                }
-                values
-            } else {
-                let is_signed = tensor.data_type == BYTES[1];
-                raw.iter()
-                    .map(|&byte| if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) })
-                    .collect()
-            }),
-            _ => return Err(invalid_weight(tensor, format!("unsupported element type {}", tensor.data_type))),
+            DataType::Bool => Data::Integers(tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect()),
+            _ => Data::Integers(integers(tensor, kind)),
         };
+        if let (Data::Integers(values), Some([low, high])) = (&data, kind.integer_range())
+            && let Some(value) = values.iter().find(|value| !(low..=high).contains(*value))
+        {
+            return Err(invalid_weight(tensor, format!("{value} is no integer of {} bits", 8 * kind.size())));
+        }
         if let Data::Floats(values) = &mut data {
             // Minus infinity is the mask of a softmax, for which any very small number has the same result.
             let infinite = values.iter_mut().filter(|value| value.is_infinite() && value.is_sign_negative());
@@ -146,14 +129,7 @@ impl Constant {
             Data::Floats(values) => (values.len(), values.iter().all(|value| value.is_finite())),
             Data::Integers(values) => (values.len(), true),
         };
-        let size = match DataType::try_from(tensor.data_type) {
-            // Other types than those of 8 bits are refused above.
-            Ok(DataType::Bool) | Err(_) => 1,
-            Ok(DataType::Float16 | DataType::Bfloat16) => 2,
-            Ok(DataType::Double | DataType::Int64) => 8,
-            _ => 4,
-        };
-        if !raw.is_empty() && raw.len() != count * size {
+        if !raw.is_empty() && raw.len() != count * kind.size() {
             return Err(invalid_weight(tensor, format!("{} bytes do not match dimensions {dims:?}", raw.len())));
         }
         if length != count {
@@ -163,6 +139,14 @@ impl Constant {
             return Err(invalid_weight(tensor, "values are not finite".to_owned()));
         }
         Ok(Self { dims, data })
+    }
+
+    /// Returns the type of the elements: integers and conditions are integers.
+    pub fn element(&self) -> ElementType {
+        match self.data {
+            Data::Floats(_) => ElementType::Float,
+            Data::Integers(_) => ElementType::Integer,
+        }
     }
 
     /// Creates a list of floats.
@@ -205,8 +189,29 @@ impl Constant {
 
 /// Returns the integers that elements of a type of 8 bits can have; `None` for other types.
 pub fn byte_range(data_type: i32) -> Option<[i64; 2]> {
-    let index = BYTES.iter().position(|&kind| kind == data_type)?;
-    [[0, 255], [-128, 127]].get(index).copied()
+    let kind = DataType::try_from(data_type).ok()?;
+    kind.integer_range().filter(|_| kind.size() == 1)
+}
+
+/// Returns the elements of a tensor of integers. Those that exceed 64 bits with a sign are negative.
+fn integers(tensor: &TensorProto, kind: DataType) -> Vec<i64> {
+    let raw = &tensor.raw_data;
+    if raw.is_empty() {
+        return match kind {
+            DataType::Int64 => tensor.int64_data.clone(),
+            DataType::Uint32 | DataType::Uint64 => tensor.uint64_data.iter().map(|value| value.cast_signed()).collect(),
+            _ => tensor.int32_data.iter().copied().map(i64::from).collect(),
+        };
+    }
+    match kind {
+        DataType::Int8 => raw.iter().map(|byte| i64::from(byte.cast_signed())).collect(),
+        DataType::Uint8 => raw.iter().copied().map(i64::from).collect(),
+        DataType::Int16 => elements(raw).map(i16::from_le_bytes).map(i64::from).collect(),
+        DataType::Uint16 => elements(raw).map(u16::from_le_bytes).map(i64::from).collect(),
+        DataType::Int32 => elements(raw).map(i32::from_le_bytes).map(i64::from).collect(),
+        DataType::Uint32 => elements(raw).map(u32::from_le_bytes).map(i64::from).collect(),
+        _ => elements(raw).map(i64::from_le_bytes).collect(),
+    }
 }
 
 /// Splits raw bytes into elements.

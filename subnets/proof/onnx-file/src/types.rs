@@ -10,7 +10,7 @@ use super::{OnnxError, rules};
 pub fn element_type(kind: DataType) -> ElementType {
     match kind {
         DataType::Bool => ElementType::Boolean,
-        DataType::Int32 | DataType::Int64 => ElementType::Integer,
+        _ if kind.integer_range().is_some() => ElementType::Integer,
         _ => ElementType::Float,
     }
 }
@@ -21,6 +21,8 @@ pub fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementType) -> 
         "ArgMax" | "ArgMin" | "QuantizeLinear" => ElementType::Integer,
         "Cast" => element_type(node.cast_type()?),
         "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
+        "Constant" => node.constant()?.element(),
+        "Shape" => ElementType::Integer,
         "Where" => operand(1),
         "DequantizeLinear" => ElementType::Float,
         "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {

@@ -1,8 +1,10 @@
 //! ONNX models as networks: reads the float model to quantise, and writes the integer network for
 //! verification by other runtimes.
 //!
-//! The reader accepts one input, supported operators sorted as required by the ONNX standard, and
-//! weights within the file; everything else is an error that names the node. [`Model::evaluate`]
+//! The reader accepts supported operators sorted as required by the ONNX standard, and weights within
+//! the file; everything else is an error that names the node. A network has one input and one output:
+//! those of several inputs or outputs follow each other, and [`FloatNetwork::inputs`] and
+//! [`FloatNetwork::outputs`] name them. [`Model::evaluate`]
 //! computes the file's outputs node by node, independently of the network that [`Model::network`]
 //! builds. Both compute with more precision than a file in half precision: neither rounds where such a
 //! file would. [`compare`] checks the float and the quantised network against it.
@@ -44,18 +46,19 @@ mod support_vectors;
 mod top;
 mod transposed;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+use taonet_proof_core::metadata::TensorPart;
 use taonet_proof_core::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
-use taonet_proof_core::{MemoryBudget, Window};
+use taonet_proof_core::{MemoryBudget, Shape, Window};
 use taonet_proof_onnx_file::proto::NodeProto;
 use taonet_proof_onnx_file::tensor::Constant;
 use taonet_proof_onnx_file::types::{element_type, output_type};
 use taonet_proof_onnx_file::{
-    MASKED, MAX_COMPUTED, MAX_LIST, MAX_RANK, ModelFile, UNSIGNED, dims, ensemble, invalid_shape, proto, rules, tensor,
-    unsupported,
+    MASKED, MAX_COMPUTED, MAX_LIST, MAX_RANK, ModelFile, ModelInput, UNSIGNED, dims, ensemble, invalid_shape, proto,
+    rules, tensor, unsupported,
 };
 
 pub use compare::{CompareError, compare};
@@ -126,15 +129,25 @@ impl Model {
     /// Decodes an ONNX model file and its weights.
     ///
     /// # Errors
-    /// When the file is malformed, too large, or does not have one input and one output.
+    /// When the file is malformed or too large, or an input has no fixed dimensions.
     pub fn decode(bytes: &[u8]) -> Result<Self, OnnxError> {
         Ok(Self { file: ModelFile::decode(bytes)? })
     }
 
-    /// Evaluates the model as the standard defines its operators.
+    /// Decodes an ONNX model file whose symbolic dimensions have these extents.
     ///
     /// # Errors
-    /// When the number of inputs differs, or an operator or its operands are unsupported.
+    /// When the file is malformed or too large, an input has a dimension without an extent, or no input
+    /// has a dimension with one of these names.
+    pub fn decode_with(bytes: &[u8], dimensions: &BTreeMap<String, usize>) -> Result<Self, OnnxError> {
+        Ok(Self { file: ModelFile::decode_with(bytes, dimensions)? })
+    }
+
+    /// Evaluates the model as the standard defines its operators. The inputs' elements follow each
+    /// other, and so do those of the outputs.
+    ///
+    /// # Errors
+    /// When the number of values differs, or an operator or its operands are unsupported.
     pub fn evaluate(&self, input: &[f32]) -> Result<Evaluation, OnnxError> {
         self.file.evaluate(input)
     }
@@ -148,9 +161,12 @@ impl Model {
         let constants = file.constants.iter();
         let mut values: HashMap<String, Value> =
             constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
-        define(&mut values, &file.input, Value::Tensor(0, file.dims.clone()))?;
-        let input_type = file.input_type;
-        let network = FloatNetwork { input: file.shape, nodes: Vec::new(), input_type, notes: file.notes.clone() };
+        let (network, inputs) = empty_network(file)?;
+        let mut types = HashMap::new();
+        for (input, tensor) in file.inputs.iter().zip(inputs) {
+            define(&mut values, &input.name, Value::Tensor(tensor, input.dims.clone()))?;
+            types.insert(input.name.clone(), input.element);
+        }
         let reads = file.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         let mut reader = Reader {
             network,
@@ -161,7 +177,7 @@ impl Model {
             values,
             reads,
             renamed: HashSet::new(),
-            types: HashMap::from([(file.input.clone(), input_type)]),
+            types,
             before_move: None,
             after_softmax: file.after_softmax().into_iter().map(str::to_owned).collect(),
             bytes: file.bytes.clone(),
@@ -173,10 +189,41 @@ impl Model {
                 reader.node(node)?;
             }
         }
-        let network = reader.finish(&file.output)?;
+        let network = reader.finish(&file.outputs)?;
         check_cost(&network)?;
         Ok(network)
     }
+}
+
+/// Returns a network that computes nothing, and the tensor of each input of the file. Several inputs are
+/// parts of the network's input.
+fn empty_network(file: &ModelFile) -> Result<(FloatNetwork, Vec<usize>), OnnxError> {
+    let refuse = |input: &ModelInput| {
+        let node = format!("input '{}'", input.name);
+        move |source| OnnxError::Shape { node, source }
+    };
+    let [first, others @ ..] = &file.inputs[..] else { return Err(OnnxError::Empty) };
+    if others.is_empty() {
+        let input = dims::shape(&first.dims).map_err(refuse(first))?;
+        let network = FloatNetwork::new(input, Vec::new());
+        let network = FloatNetwork { input_type: first.element, notes: file.notes.clone(), ..network };
+        return Ok((network, vec![0]));
+    }
+    let input = Shape::vector(file.input_elements()).map_err(refuse(first))?;
+    let (mut nodes, mut start) = (Vec::with_capacity(file.inputs.len()), 0);
+    for part in &file.inputs {
+        let shape = dims::shape(&part.dims).map_err(refuse(part))?;
+        let operation = FloatOperation::Part { start, element: part.element };
+        nodes.push(FloatNode { inputs: vec![0], shape, operation });
+        start += shape.elements();
+    }
+    let tensors = (1..=nodes.len()).collect();
+    let is_uniform = others.iter().all(|other| other.element == first.element);
+    let input_type = if is_uniform { first.element } else { ElementType::Float };
+    let parts = file.inputs.iter().map(|part| (part.name.as_str(), &part.dims[..]));
+    let inputs = TensorPart::consecutive(parts);
+    let network = FloatNetwork::new(input, nodes);
+    Ok((FloatNetwork { input_type, inputs, notes: file.notes.clone(), ..network }, tensors))
 }
 
 /// Checks that the network takes no more work and memory than a circuit may take.
@@ -211,7 +258,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             FloatOperation::Multiply => (0, 2),
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
-            FloatOperation::Move { .. } => (1, 0),
+            FloatOperation::Move { .. } | FloatOperation::Part { .. } => (1, 0),
             FloatOperation::ChannelAffine { .. }
             | FloatOperation::Compare { .. }
             | FloatOperation::Negate
@@ -290,21 +337,47 @@ impl Reader {
         self.after_softmax.last().is_some_and(|last| last == name)
     }
 
-    fn finish(mut self, output: &str) -> Result<FloatNetwork, OnnxError> {
-        let last = match self.values.get(output) {
-            Some(Value::Tensor(last, _)) => *last,
-            Some(Value::Constant(_)) => return Err(OnnxError::Empty),
-            None => {
-                return Err(OnnxError::Missing { node: "the graph's output".to_owned(), tensor: output.to_owned() });
+    /// Joins the outputs, and removes what none of them depends on.
+    fn finish(mut self, outputs: &[String]) -> Result<FloatNetwork, OnnxError> {
+        let (mut tensors, mut all_dims) = (Vec::with_capacity(outputs.len()), Vec::with_capacity(outputs.len()));
+        for output in outputs {
+            match self.values.get(output) {
+                Some(Value::Tensor(tensor, dims)) => {
+                    tensors.push(*tensor);
+                    all_dims.push(dims.clone());
+                }
+                Some(Value::Constant(_)) => return Err(OnnxError::Constant(output.clone())),
+                None => {
+                    return Err(OnnxError::Missing { node: "the graph's output".to_owned(), tensor: output.clone() });
+                }
             }
+        }
+        let last = match &tensors[..] {
+            &[single] => single,
+            several => self.join_outputs(several)?,
         };
-        if last == 0 {
-            return Err(OnnxError::Empty);
+        if let [_, _, ..] = outputs {
+            let parts = outputs.iter().map(String::as_str).zip(all_dims.iter().map(Vec::as_slice));
+            self.network.outputs = TensorPart::consecutive(parts);
         }
         self.network.nodes.truncate(last);
         // Functions that are part of longer ones have no readers.
         self.network.remove_unread();
+        if self.network.nodes.is_empty() {
+            // The output is the input under another name: a network has at least one layer.
+            self.join_outputs(&[0])?;
+        }
         Ok(self.network)
+    }
+
+    /// Appends a tensor with the elements of all outputs, and returns it.
+    fn join_outputs(&mut self, outputs: &[usize]) -> Result<usize, OnnxError> {
+        let elements = outputs.iter().filter_map(|&tensor| self.network.shape(tensor)).map(|shape| shape.elements());
+        let count = elements.sum::<usize>();
+        let shape = Shape::vector(count);
+        let shape = shape.map_err(|source| OnnxError::Shape { node: "the graph's outputs".to_owned(), source })?;
+        let operation = FloatOperation::Move { indices: (0..count as u32).collect(), constant: 0.0 };
+        self.push_node(FloatNode { inputs: outputs.to_vec(), shape, operation })
     }
 }
 

@@ -1,4 +1,5 @@
 mod fold;
+mod inputs;
 mod limits;
 mod logic;
 mod lookup;
@@ -13,8 +14,6 @@ mod trees;
 
 use proptest::prelude::*;
 use prost::Message as _;
-
-use taonet_proof_core::Shape;
 
 use super::proto::{
     AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto,

@@ -142,6 +142,14 @@ impl<'a> Quantiser<'a> {
             FloatOperation::Move { indices, constant } => {
                 self.moved(index, &inputs, node.shape, indices, f64::from(*constant))
             }
+            FloatOperation::Part { start, element } => {
+                let is_exact = *element != ElementType::Float;
+                let indices = (*start..*start + node.shape.elements()).map(|index| index as u32).collect();
+                let operation = Operation::Move { shape: node.shape, indices, constant: 0 };
+                self.push(&inputs, operation, None, if is_exact { 0 } else { first.scale }, first.range);
+                self.mark_exact(is_exact);
+                Ok(())
+            }
             FloatOperation::AveragePool(window) => {
                 let (operation, bits) = mean(window, node.shape.channels);
                 if window.kernel.iter().product::<usize>() <= EXACT_AREA && bits < MEAN_BITS && !target.positive {
@@ -306,7 +314,10 @@ fn integer_bits(magnitude: f32) -> i32 {
 impl FloatOperation {
     /// Returns whether the operation has sums to rescale, into which a ReLU can be merged.
     fn has_sums(&self) -> bool {
-        !matches!(self, Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Compare { .. })
+        !matches!(
+            self,
+            Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Part { .. } | Self::Compare { .. }
+        )
     }
 }
 

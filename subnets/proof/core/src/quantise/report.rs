@@ -70,7 +70,7 @@ impl QuantisationReport {
         let circuit = network.lower()?;
         let mut tally = Tally::default();
         for (index, values) in sample.inputs.iter().enumerate() {
-            let expected = float.run(&options.dequantise_input(values))?.pop().unwrap_or_default();
+            let expected = float.run(&options.dequantise_inputs(float, values))?.pop().unwrap_or_default();
             let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
             let scale = power(-network.output_scale());
             let actual: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * scale).collect();

@@ -18,9 +18,9 @@ fn network() -> FloatNetwork {
         weights: (0..2 * channels * 9).map(|index| ((index * 7 % 13) as f32 - 6.0) / 20.0).collect(),
         bias: vec![0.1, -0.2],
     };
-    FloatNetwork {
+    FloatNetwork::new(
         input,
-        nodes: vec![
+        vec![
             FloatNode { inputs: vec![0], shape: grid, operation: convolution(1) },
             FloatNode { inputs: vec![1], shape: grid, operation: FloatOperation::Relu },
             FloatNode { inputs: vec![2], shape: grid, operation: convolution(2) },
@@ -41,9 +41,7 @@ fn network() -> FloatNetwork {
                 },
             },
         ],
-        input_type: ElementType::Float,
-        notes: Vec::new(),
-    }
+    )
 }
 
 fn options() -> QuantiseOptions {

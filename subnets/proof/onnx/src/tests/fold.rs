@@ -98,7 +98,7 @@ fn constants_without_a_value_are_refused() {
     }
     // The graph does not depend on its input.
     let nodes = vec![node("Relu", &["x"], "r", &[]), node("Max", &["zero", "zero"], "y", &[])];
-    assert_eq!(read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))), Err(OnnxError::Empty));
+    assert_eq!(read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))), Err(OnnxError::Constant("y".to_owned())));
 }
 
 /// Double precision would round them, or a conversion cut them off.

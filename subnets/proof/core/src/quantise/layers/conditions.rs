@@ -70,7 +70,7 @@ impl Quantiser<'_> {
 mod tests {
     use super::*;
     use crate::Shape;
-    use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+    use crate::float::{FloatNetwork, FloatNode, FloatOperation};
     use crate::quantise::{QuantiseOptions, quantise};
 
     /// Whatever the scale, the smallest floats keep their signs, and limits beyond all inputs hold for all or none.
@@ -83,7 +83,7 @@ mod tests {
         for (input_scale, is_above) in [-2, 0, 3].into_iter().flat_map(|scale| [(scale, false), (scale, true)]) {
             let operation = FloatOperation::Compare { limits: limits.to_vec(), is_above: vec![is_above; limits.len()] };
             let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-            let network = FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+            let network = FloatNetwork::new(shape, nodes);
             let options = QuantiseOptions { input_range, input_scale, ..QuantiseOptions::default() };
             let circuit = quantise(&network, &options, &[vec![1; limits.len()]]).unwrap().lower().unwrap();
             for value in -5..=5_i32 {

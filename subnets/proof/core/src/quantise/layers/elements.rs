@@ -197,7 +197,7 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::float::{ElementType, Unary};
+    use crate::float::Unary;
     use crate::quantise::QuantiseOptions;
 
     /// Thousands of large tables would take minutes and gigabytes, and the network is refused only when it is lowered.
@@ -207,7 +207,7 @@ mod tests {
         let function = Function::Variable.then(Unary::Abs).then(Unary::Sqrt);
         let operation = FloatOperation::Function(function.clone());
         let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-        let network = FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+        let network = FloatNetwork::new(shape, nodes);
         let options = QuantiseOptions::default();
         let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
         let input = quantiser.tensors[0];
