@@ -24,7 +24,9 @@ pub fn check(file: &[u8]) {
                 assert_eq!(evaluation.outputs.len(), outputs.len(), "the network has other outputs than its file");
             }
             // A conversion gives a value fewer bits than it needs.
-            Err(error) => assert!(error.to_string().contains("a value exceeds"), "a model that is read is evaluated: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("a value exceeds"), "a model that is read is evaluated: {error}");
+            }
         }
     }
     if let Ok(network) = Network::from_bytes(file) {

@@ -88,6 +88,8 @@ pub enum FloatOperation {
         /// Value of the outputs that are no element of an input: padding.
         constant: f32,
     },
+    /// A vector of constants, which reads nothing of its input.
+    Constant(Vec<f32>),
     /// One of several inputs of the model: consecutive elements of the network's input.
     Part {
         /// Position of the first element.
@@ -141,9 +143,8 @@ impl FloatNetwork {
 
     /// Returns whether an input has conditions: 0 and 1.
     pub fn has_boolean_inputs(&self) -> bool {
-        let is_boolean = |node: &FloatNode| {
-            matches!(node.operation, FloatOperation::Part { element: ElementType::Boolean, .. })
-        };
+        let is_boolean =
+            |node: &FloatNode| matches!(node.operation, FloatOperation::Part { element: ElementType::Boolean, .. });
         self.input_type == ElementType::Boolean || self.nodes.iter().any(is_boolean)
     }
 

@@ -25,7 +25,8 @@ pub struct QuantiseOptions {
     pub activation_bits: u8,
     /// Bits of a weight, including the sign: `2..=16`.
     pub weight_bits: u8,
-    /// Interval of the input integers; contains 0.
+    /// Interval of the input integers. Without 0, it may be one for which functions such as the logarithm
+    /// have no value.
     pub input_range: Range,
     /// Scale of the input: the real number is the integer divided by `2^input_scale`.
     pub input_scale: i32,
@@ -45,7 +46,7 @@ pub enum QuantiseError {
     /// A bit width is not in `2..=16`.
     #[error("unsupported bit width {0}, expected 2 to 16")]
     Bits(u8),
-    /// The input range is empty, excludes 0 or exceeds 31 bits, or its scale exceeds ±30.
+    /// The input range is empty or exceeds 31 bits, or its scale exceeds ±30.
     #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
     Input {
         /// The input range.
@@ -167,7 +168,7 @@ impl QuantiseOptions {
             }
         }
         let (range, scale) = (self.input_range, self.input_scale);
-        if !range.contains(0) || range.magnitude() > 1 << 30 || scale.abs() > 30 {
+        if range.low > range.high || range.magnitude() > 1 << 30 || scale.abs() > 30 {
             return Err(QuantiseError::Input { range, scale });
         }
         Ok(())

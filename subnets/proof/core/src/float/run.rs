@@ -81,6 +81,7 @@ impl FloatNode {
                 };
                 indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
             }
+            FloatOperation::Constant(values) => values.clone(),
             FloatOperation::Part { start, .. } => input[*start..*start + self.shape.elements()].to_vec(),
             FloatOperation::Compare { limits, is_above } => {
                 let conditions = input.iter().zip(limits).zip(is_above);

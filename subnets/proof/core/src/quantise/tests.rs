@@ -140,7 +140,7 @@ fn bad_options_and_samples_are_refused() {
         let options = QuantiseOptions { activation_bits: bits, ..options() };
         assert_eq!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Bits(bits)));
     }
-    let options = QuantiseOptions { input_range: Range { low: 1, high: 2 }, ..options() };
+    let options = QuantiseOptions { input_range: Range { low: 2, high: 1 }, ..options() };
     assert!(matches!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Input { .. })));
 }
 
