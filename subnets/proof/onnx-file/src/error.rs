@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::limits::MAX_PARTS;
 use super::proto::NodeProto;
-use super::{MAX_BYTES, MAX_COMPUTED, MAX_NODES, MAX_PARAMETERS, MAX_RANK, OPSETS, rules};
+use super::{MAX_BYTES, MAX_COMPUTED, MAX_NODES, MAX_PARAMETERS, MAX_RANK, OPSETS};
 
 /// Why a model file is invalid or unsupported.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -123,8 +123,13 @@ pub enum OnnxError {
         reason: String,
     },
     /// The operator is unsupported.
-    #[error("{0}: unsupported operator; hint: supported are {names}", names = rules::operators())]
-    Operator(String),
+    #[error("{node}: unsupported operator; hint: {hint}")]
+    Operator {
+        /// Name of the node.
+        node: String,
+        /// What to use in its place.
+        hint: String,
+    },
     /// The operator is supported, but not with these attributes or operands.
     #[error("{node}: {reason}")]
     Unsupported {

@@ -3,11 +3,14 @@
 // Every index is bounded by dimensions that are checked first.
 #![allow(clippy::indexing_slicing)]
 
+mod einsum;
 mod elements;
 mod further;
+mod indexed;
 mod learned;
 mod recurrent;
 mod reduced;
+mod windows;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -240,9 +243,16 @@ impl Operands<'_> {
             "Add" => self.sum(self.get(0)?.as_ref(), self.get(1)?.as_ref()),
             "Sub" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a - b),
             "Mul" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a * b),
+            "Div" if self.element(0) == ElementType::Integer => {
+                self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| (a / b).trunc())
+            }
             "Div" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a / b),
+            "Mod" if node.int("fmod", 0) == 0 => {
+                self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a - b * (a / b).floor())
+            }
+            "Mod" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a % b),
             "Pow" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), f64::powf),
-            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.compared(),
+            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Xor" => self.compared(),
             "Where" => self.chosen(),
             "Softmax" | "LogSoftmax" => self.softmax(),
             "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => self.normalised(),
@@ -257,20 +267,49 @@ impl Operands<'_> {
             "BatchNormalization" => self.batch_norm(),
             "Conv" => self.convolution(),
             "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
-            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduced(),
             "ArgMax" | "ArgMin" => self.position_of_extremum(),
             "ConstantOfShape" => self.filled(),
             "ConvTranspose" => self.transposed_convolution(),
             "QuantizeLinear" | "DequantizeLinear" => self.quantised(),
+            "Sum" => self.folded(|a, b| a + b),
+            "Mean" => {
+                let mut sum = self.folded(|a, b| a + b)?;
+                sum.values.iter_mut().for_each(|value| *value /= node.input.len() as f64);
+                Ok(sum)
+            }
+            "Max" | "Or" => self.folded(f64::max),
+            "Min" => self.folded(f64::min),
+            _ => self.compute_further(),
+        }
+    }
+
+    /// Computes reductions, elements that indices choose, and operators of `ai.onnx.ml`.
+    fn compute_further(&self) -> Result<Tensor, OnnxError> {
+        match self.node.op_type.as_str() {
+            operator if operator.starts_with("Reduce") => self.reduced(),
+            "CumSum" => self.cumulated(),
+            "DepthToSpace" | "SpaceToDepth" => self.blocks(),
+            "Einsum" => self.summed_products(),
+            "GatherElements" => self.gathered_elements(),
+            "GatherND" => self.gathered_slices(),
+            "GroupNormalization" => self.group_normalised(),
+            "Hardmax" => self.hard_maximum(),
+            "LpNormalization" => self.divided_by_norm(),
+            "NonZero" => self.non_zero(),
+            "OneHot" => self.one_hot(),
+            "Range" => self.range(),
+            "Resize" | "Upsample" => self.resized(),
+            "ScatterElements" => self.scattered_elements(),
+            "ScatterND" => self.scattered_slices(),
+            "Size" => self.number_of_elements(),
+            "Tile" => self.tiled(),
+            "Trilu" => self.triangle(),
             "ArrayFeatureExtractor" => self.features(),
             "LinearRegressor" => self.linear_regression(),
             "Normalizer" => self.normalised_rows(),
             "Scaler" => self.scaled(),
             "SVMRegressor" => self.support_vector_regression(),
             "TreeEnsemble" | "TreeEnsembleRegressor" => self.tree_regression(),
-            "Sum" => self.folded(|a, b| a + b),
-            "Max" | "Or" => self.folded(f64::max),
-            "Min" => self.folded(f64::min),
             _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),
         }
     }
@@ -407,109 +446,6 @@ impl Operands<'_> {
             }
         }
         Ok(tensor)
-    }
-
-    /// Returns strides and padding (top, left, bottom, right).
-    fn window(&self) -> Result<([usize; 2], [usize; 4]), OnnxError> {
-        let sizes = |name: &str, default: &[i64]| -> Option<Vec<usize>> {
-            self.node.ints(name).unwrap_or(default).iter().map(|&size| usize::try_from(size).ok()).collect()
-        };
-        let is_valid = self.node.attribute("auto_pad").is_some_and(|attribute| attribute.s == b"VALID");
-        let padding = if is_valid { Some(vec![0; 4]) } else { sizes("pads", &[0; 4]) };
-        let strides = sizes("strides", &[1, 1]).and_then(|strides| <[usize; 2]>::try_from(strides).ok());
-        let padding = padding.and_then(|padding| <[usize; 4]>::try_from(padding).ok());
-        strides.zip(padding).ok_or_else(|| self.refuse("strides or pads are malformed"))
-    }
-
-    /// Returns the positions that a kernel covers when its corner is at `start`; `None` for padding.
-    fn covered(start: usize, kernel: usize, before: usize, extent: usize) -> impl Iterator<Item = Option<usize>> {
-        (0..kernel).map(move |offset| (start + offset).checked_sub(before).filter(|&at| at < extent))
-    }
-
-    /// Returns the number of window positions along an axis.
-    fn positions(&self, padded: usize, kernel: usize, stride: usize) -> Result<usize, OnnxError> {
-        let last = padded.checked_sub(kernel).and_then(|last| last.checked_div(stride));
-        last.map(|last| last + 1).ok_or_else(|| self.refuse("the window does not fit"))
-    }
-
-    fn convolution(&self) -> Result<Tensor, OnnxError> {
-        let (input, weights) = (self.get(0)?, self.get(1)?);
-        let (&[1, channels, height, width], &[outputs, inner, rows, columns]) = (&input.dims[..], &weights.dims[..])
-        else {
-            return Err(self.refuse("the operands do not have four dimensions"));
-        };
-        let groups = usize::try_from(self.node.int("group", 1)).unwrap_or_default();
-        if inner.checked_mul(groups) != Some(channels) || outputs % groups.max(1) != 0 {
-            return Err(self.refuse("the groups do not fit the channels"));
-        }
-        let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
-        let (stride, [top, left, bottom, right]) = self.window()?;
-        let out_rows = self.positions(height + top + bottom, rows, stride[0])?;
-        let out_columns = self.positions(width + left + right, columns, stride[1])?;
-        let mut values = Vec::with_capacity(outputs * out_rows * out_columns);
-        for output in 0..outputs {
-            let first = output / (outputs / groups) * inner;
-            let kernel = &weights.values[output * inner * rows * columns..];
-            let bias = *bias.get(output).ok_or_else(|| self.refuse("the bias does not fit"))?;
-            for row in 0..out_rows {
-                for column in 0..out_columns {
-                    let mut sum = bias;
-                    for channel in 0..inner {
-                        let plane = &input.values[(first + channel) * height * width..];
-                        for (y, at_row) in Self::covered(row * stride[0], rows, top, height).enumerate() {
-                            let Some(at_row) = at_row else { continue };
-                            let weights = &kernel[(channel * rows + y) * columns..][..columns];
-                            let covered = Self::covered(column * stride[1], columns, left, width);
-                            for (weight, at_column) in weights.iter().zip(covered) {
-                                sum += at_column.map_or(0.0, |at| weight * plane[at_row * width + at]);
-                            }
-                        }
-                    }
-                    values.push(sum);
-                }
-            }
-        }
-        Ok(Tensor { dims: vec![1, outputs, out_rows, out_columns], values })
-    }
-
-    fn pool(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
-        let &[1, channels, height, width] = &input.dims[..] else {
-            return Err(self.refuse("the operand does not have four dimensions"));
-        };
-        let is_global = self.node.op_type.starts_with("Global");
-        let (kernel, (stride, padding)) = if is_global {
-            ([height, width], ([1, 1], [0; 4]))
-        } else {
-            let sizes = self.node.ints("kernel_shape").unwrap_or_default();
-            let sizes: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
-            let kernel = sizes.and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
-            (kernel.ok_or_else(|| self.refuse("kernel_shape is malformed"))?, self.window()?)
-        };
-        let [top, left, bottom, right] = padding;
-        let rows = self.positions(height + top + bottom, kernel[0], stride[0])?;
-        let columns = self.positions(width + left + right, kernel[1], stride[1])?;
-        let counts_padding = self.node.int("count_include_pad", 0) != 0;
-        let mut values = Vec::with_capacity(channels * rows * columns);
-        for plane in input.values.chunks(height * width) {
-            for row in 0..rows {
-                for column in 0..columns {
-                    let (mut sum, mut count, mut largest) = (0.0, 0, f64::NEG_INFINITY);
-                    for at_row in Self::covered(row * stride[0], kernel[0], top, height).flatten() {
-                        for at in Self::covered(column * stride[1], kernel[1], left, width).flatten() {
-                            let value = plane[at_row * width + at];
-                            sum += value;
-                            count += 1;
-                            largest = largest.max(value);
-                        }
-                    }
-                    let divisor = if counts_padding { kernel[0] * kernel[1] } else { count };
-                    let is_max = self.node.op_type.ends_with("MaxPool");
-                    values.push(if is_max { largest } else { sum / divisor as f64 });
-                }
-            }
-        }
-        Ok(Tensor { dims: vec![1, channels, rows, columns], values })
     }
 }
 

@@ -29,6 +29,7 @@
 
 pub mod attributes;
 pub mod dims;
+pub mod einsum;
 pub mod ensemble;
 mod error;
 mod evaluate;
@@ -42,6 +43,7 @@ pub mod rules;
 pub mod tensor;
 pub mod transposed;
 pub mod types;
+pub mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -18,11 +18,13 @@ pub fn element_type(kind: DataType) -> ElementType {
 /// Returns the type of the elements of a node's outputs, given those of its operands.
 pub fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementType) -> Result<ElementType, OnnxError> {
     Ok(match node.op_type.as_str() {
-        "ArgMax" | "ArgMin" | "QuantizeLinear" => ElementType::Integer,
+        "ArgMax" | "ArgMin" | "NonZero" | "QuantizeLinear" | "Shape" | "Size" => ElementType::Integer,
         "Cast" => element_type(node.cast_type()?),
-        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
+        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" | "Xor" => {
+            ElementType::Boolean
+        }
         "Constant" => node.constant()?.element(),
-        "Shape" => ElementType::Integer,
+        "OneHot" => operand(2),
         "Where" => operand(1),
         "DequantizeLinear" => ElementType::Float,
         "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {
