@@ -232,7 +232,6 @@ fn refused_models_leave_no_directory() {
     let circuit = folder.path().join("circuits/one");
     for (model, sample, says) in [
         ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
-        ("unsqueeze-gap.onnx", "unsqueeze-gap.json", "a window over a reshaped input is unsupported"),
         ("maxpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
         ("avgpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
         ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),

@@ -14,6 +14,7 @@ mod windows;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
@@ -63,29 +64,33 @@ impl ModelFile {
         }
         Ok(Evaluation { outputs, magnitude: run.magnitude })
     }
+}
 
-    /// Evaluates a node whose operands are these constants; returns the dimensions and values of its output.
-    pub fn evaluate_constants(
-        &self,
-        node: &NodeProto,
-        operands: &[(&str, &Constant)],
-    ) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
-        let (mut tensors, mut types) = (HashMap::new(), HashMap::new());
-        for &(name, constant) in operands {
-            tensors.insert(name.to_owned(), Tensor::from(constant));
-            types.insert(name.to_owned(), constant.element());
-        }
-        let operands = Operands {
-            model: self,
-            tensors: &tensors,
-            types: &types,
-            node,
-            is_last_softmax: false,
-            is_after_softmax: false,
-        };
-        let Tensor { dims, values } = operands.compute()?;
-        Ok((dims, values))
+/// Evaluates a node whose operands are these constants, with a version of the operator set; returns the dimensions and
+/// values of its output.
+pub fn evaluate_constants(
+    opset: i64,
+    node: &NodeProto,
+    operands: &[(&str, &Constant)],
+) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
+    let (mut tensors, mut types) = (HashMap::new(), HashMap::new());
+    for &(name, constant) in operands {
+        tensors.insert(name.to_owned(), Tensor::from(constant));
+        types.insert(name.to_owned(), constant.element());
     }
+    let (constants, bytes) = (HashMap::new(), HashMap::new());
+    let operands = Operands {
+        constants: &constants,
+        bytes: &bytes,
+        opset,
+        tensors: &tensors,
+        types: &types,
+        node,
+        is_last_softmax: false,
+        is_after_softmax: false,
+    };
+    let Tensor { dims, values } = operands.compute()?;
+    Ok((dims, values))
 }
 
 /// The tensors that were computed so far.
@@ -120,7 +125,9 @@ impl<'a> Run<'a> {
         let name = node.output.first().map_or("", String::as_str);
         let name = if rules::is_classifier(node) { node.output.get(1).map_or("", String::as_str) } else { name };
         let operands = Operands {
-            model: self.file,
+            constants: &self.file.constants,
+            bytes: &self.file.bytes,
+            opset: self.file.opset,
             tensors: &self.tensors,
             types: &self.types,
             node,
@@ -162,7 +169,12 @@ impl From<&Constant> for Tensor {
 
 /// The operands of a node.
 struct Operands<'a> {
-    model: &'a ModelFile,
+    /// Weights of the file, by name.
+    constants: &'a HashMap<String, Arc<Constant>>,
+    /// Integers that each weight of 8 bits can have, by name.
+    bytes: &'a HashMap<String, [i64; 2]>,
+    /// Version of the standard operator set.
+    opset: i64,
     tensors: &'a HashMap<String, Tensor>,
     types: &'a HashMap<String, ElementType>,
     node: &'a NodeProto,
@@ -179,13 +191,13 @@ impl Operands<'_> {
         if let Some(tensor) = self.tensors.get(name) {
             return Some(Cow::Borrowed(tensor));
         }
-        self.model.constants.get(name).map(|constant| Cow::Owned(Tensor::from(&**constant)))
+        self.constants.get(name).map(|constant| Cow::Owned(Tensor::from(&**constant)))
     }
 
     /// Returns the type of an operand's elements.
     fn element(&self, position: usize) -> ElementType {
         let Some(name) = self.node.input.get(position) else { return ElementType::Float };
-        let of_constant = || self.model.constants.get(name).map(|constant| constant.element());
+        let of_constant = || self.constants.get(name).map(|constant| constant.element());
         self.types.get(name).copied().or_else(of_constant).unwrap_or(ElementType::Float)
     }
 
@@ -375,7 +387,7 @@ impl Operands<'_> {
 
     /// Multiplies the rows of a tensor with a matrix.
     fn matrix_product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
-        if b.dims.len() > 2 {
+        if b.dims.len() != 2 {
             return self.matrix_products(a, b);
         }
         let (&[inner, columns], Some((&last, rows))) = (&b.dims[..], a.dims.split_last()) else {
@@ -387,26 +399,32 @@ impl Operands<'_> {
         Ok(Tensor { dims: [rows, &[columns]].concat(), values: multiplied(&a.values, &b.values, inner, columns) })
     }
 
-    /// Multiplies matrices in pairs, where those of one operand are repeated to the dimensions of the other.
+    /// Multiplies matrices in pairs, where those of both operands are repeated to common dimensions. A vector is a row on
+    /// the left, and a column on the right.
     fn matrix_products(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
         let refuse = || self.refuse("the operands do not fit each other");
-        let (of_a, &[rows, inner]) = a.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let (of_b, &[height, columns]) = b.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let batch = if of_a.len() >= of_b.len() && of_a.iter().product::<usize>() >= of_b.iter().product() {
-            of_a
-        } else {
-            of_b
+        let matrices = |dims: &[usize], is_left: bool| match *dims {
+            [length] if is_left => vec![1, length],
+            [length] => vec![length, 1],
+            _ => dims.to_vec(),
         };
-        let repeated = |tensor: &Tensor, matrix: [usize; 2]| {
-            dims::broadcast(&tensor.values, &tensor.dims, &[batch, &matrix].concat()).ok_or_else(refuse)
+        let (left, right) = (matrices(&a.dims, true), matrices(&b.dims, false));
+        let (of_left, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let (of_right, &[height, columns]) = right.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let batch = dims::common(&[of_left, of_right]).ok_or_else(refuse)?;
+        let repeated = |tensor: &Tensor, dims: &[usize], matrix: [usize; 2]| {
+            dims::broadcast(&tensor.values, dims, &[&batch[..], &matrix].concat()).ok_or_else(refuse)
         };
-        let (left, right) = (repeated(a, [rows, inner])?, repeated(b, [height, columns])?);
+        let (one, other) = (repeated(a, &left, [rows, inner])?, repeated(b, &right, [height, columns])?);
         if inner != height {
             return Err(refuse());
         }
-        let pairs = left.chunks((rows * inner).max(1)).zip(right.chunks((height * columns).max(1)));
-        let values = pairs.flat_map(|(left, right)| multiplied(left, right, inner, columns)).collect();
-        Ok(Tensor { dims: [batch, &[rows, columns]].concat(), values })
+        let pairs = one.chunks((rows * inner).max(1)).zip(other.chunks((height * columns).max(1)));
+        let values = pairs.flat_map(|(one, other)| multiplied(one, other, inner, columns)).collect();
+        let mut dims = batch;
+        dims.extend((a.dims.len() > 1).then_some(rows));
+        dims.extend((b.dims.len() > 1).then_some(columns));
+        Ok(Tensor { dims, values })
     }
 
     fn gemm(&self) -> Result<Tensor, OnnxError> {

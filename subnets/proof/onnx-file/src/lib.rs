@@ -52,7 +52,7 @@ use prost::Message;
 use taonet_proof_core::float::ElementType;
 
 pub use error::{OnnxError, invalid_shape, unsupported};
-pub use evaluate::Evaluation;
+pub use evaluate::{Evaluation, evaluate_constants};
 pub use graph::{Attribute, GraphWriter};
 use proto::{DataType, DimensionValue, ModelProto, NodeProto, ValueInfoProto};
 use tensor::Constant;

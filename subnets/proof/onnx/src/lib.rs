@@ -28,23 +28,29 @@
 //! `taonet-proof-circuits` and `taonet-proof-lm`, and by the end-to-end tests.
 
 mod compare;
+mod composed;
 mod elementwise;
 mod expansion;
 mod export;
 mod fold;
 mod forest;
+mod gather;
 mod linear;
 mod logic;
 mod lookup;
+mod matrices;
 mod moves;
 mod node;
 mod norms;
 mod quantised;
 mod recurrent;
 mod reduce;
+mod resize;
+mod scatter;
 mod support_vectors;
 mod top;
 mod transposed;
+mod windows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -80,6 +86,14 @@ enum Value {
 }
 
 impl Value {
+    /// Returns the dimensions that a node sees.
+    fn dims(&self) -> &[usize] {
+        match self {
+            Self::Tensor(_, dims) => dims,
+            Self::Constant(constant) => &constant.dims,
+        }
+    }
+
     fn is_integers(&self) -> bool {
         matches!(self, Self::Constant(constant) if constant.integers().is_some())
     }
@@ -185,9 +199,7 @@ impl Model {
         };
         for node in &file.nodes {
             reader.check_inputs(&file.nodes, node)?;
-            if !reader.fold_constants(file, node)? {
-                reader.node(node)?;
-            }
+            reader.fold_or_convert(node)?;
         }
         let network = reader.finish(&file.outputs)?;
         check_cost(&network)?;
@@ -236,6 +248,8 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
         // The integer network has weights for the mean.
         FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
         FloatOperation::Compare { limits, .. } => 2 * limits.len() as u64,
+        // Those that are multiplied with a zero.
+        FloatOperation::Constant(values) => 2 * values.len() as u64,
         _ => 0,
     });
     let parameters = parameters.fold(0, u64::saturating_add);
@@ -258,6 +272,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             FloatOperation::Multiply => (0, 2),
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
+            FloatOperation::Constant(_) => (1, 1),
             FloatOperation::Move { .. } | FloatOperation::Part { .. } => (1, 0),
             FloatOperation::ChannelAffine { .. }
             | FloatOperation::Compare { .. }
@@ -276,11 +291,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
 }
 
 fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Result<(), OnnxError> {
-    let rank = match &value {
-        Value::Tensor(_, dims) => dims.len(),
-        Value::Constant(constant) => constant.dims.len(),
-    };
-    if rank > MAX_RANK {
+    if value.dims().len() > MAX_RANK {
         return Err(OnnxError::Rank(name.to_owned()));
     }
     match values.insert(name.to_owned(), value) {
@@ -310,6 +321,9 @@ impl Reader {
             &node.operation
         {
             self.count_parameters(weights.len() + bias.len())?;
+        }
+        if let FloatOperation::Constant(values) = &node.operation {
+            self.count_parameters(values.len())?;
         }
         self.count_computed(node.shape.elements())?;
         // One node of the file can become several, such as a move before and after a layer.

@@ -4,6 +4,8 @@ use taonet_proof_core::Shape;
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
 
 use super::dims;
+use super::elementwise::uniform;
+use super::expansion::Expansion;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, output_type, unsupported};
@@ -28,34 +30,46 @@ impl Reader {
     /// Checks the types of a node's operands as far as they change its meaning, and records the type of its outputs. A
     /// division of integers rounds, unlike one of floats, and a condition is 0 or 1.
     pub(super) fn check_type(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let is_constant = |name: &String| self.values.get(name).is_some_and(Value::is_integers);
-        let operand = |position: usize| match node.input.get(position) {
-            Some(name) if is_constant(name) => ElementType::Integer,
-            Some(name) => self.types.get(name).copied().unwrap_or(ElementType::Float),
-            None => ElementType::Float,
-        };
         let operator = node.op_type.as_str();
         let conditions = match operator {
-            "And" | "Not" | "Or" => node.input.len(),
+            "And" | "Not" | "Or" | "Xor" => node.input.len(),
             "Where" => 1,
             _ => 0,
         };
-        let is_condition = |name: &String| is_constant(name) || self.types.get(name) == Some(&ElementType::Boolean);
+        let is_condition = |name: &String| {
+            self.values.get(name).is_some_and(Value::is_integers) || self.types.get(name) == Some(&ElementType::Boolean)
+        };
         if !node.input.iter().take(conditions).all(is_condition) {
             return Err(unsupported(node, "a condition is not boolean".to_owned()));
         }
-        if matches!(operator, "Div" | "ReduceMean") && operand(0) == ElementType::Integer {
-            return Err(unsupported(node, "a division of integers, which rounds, is unsupported".to_owned()));
+        let is_of_integers = self.element(node, 0) == ElementType::Integer;
+        if is_of_integers && matches!(operator, "Mean" | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceMean")
+        {
+            return Err(unsupported(
+                node,
+                "a mean, root or logarithm of integers, which rounds, is unsupported; hint: convert them to floats with \
+                 Cast"
+                    .to_owned(),
+            ));
         }
-        if operator == "Pow" && operand(0) == ElementType::Integer && !self.has_natural_exponents(node) {
+        if operator == "Pow" && is_of_integers && !self.has_natural_exponents(node) {
             return Err(unsupported(
                 node,
                 "a power of integers that is no integer, which rounds, is unsupported".to_owned(),
             ));
         }
-        let result = output_type(node, operand)?;
+        let result = output_type(node, |position| self.element(node, position))?;
         self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
         Ok(())
+    }
+
+    /// Returns the type of an operand's elements.
+    pub(super) fn element(&self, node: &NodeProto, position: usize) -> ElementType {
+        let Some(name) = node.input.get(position) else { return ElementType::Float };
+        if self.values.get(name).is_some_and(Value::is_integers) {
+            return ElementType::Integer;
+        }
+        self.types.get(name).copied().unwrap_or(ElementType::Float)
     }
 
     /// Returns whether the exponents of a node are constants that turn integers into integers.
@@ -129,16 +143,23 @@ impl Reader {
         self.push(output(node)?, FloatNode { inputs: terms, shape, operation: FloatOperation::Add }, dims)
     }
 
-    /// Returns the operand at an input position: a computed tensor, or a constant of one value.
-    pub(super) fn alternative(&self, node: &NodeProto, position: usize) -> Result<Alternative, OnnxError> {
-        match self.tensor(node, position) {
-            Ok(operand) => Ok(Alternative::Tensor(operand)),
-            Err(error) => {
-                let value = self.limit(node, position)?.ok_or(error)?;
-                let dims = self.weights(node, position)?.map(|constant| constant.dims.clone());
-                Ok(Alternative::Number(value, dims.unwrap_or_default()))
-            }
+    /// Converts whether exactly one of two conditions holds.
+    pub(super) fn exclusive(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [a, b] = &node.input[..] else { return Err(unsupported(node, "expected two operands".to_owned())) };
+        let mut expansion = Expansion::new(self, node);
+        let are_equal = expansion.node("Equal", &[a, b]);
+        expansion.node_as(output(node)?, "Not", &[&are_equal], Vec::new());
+        expansion.finish()
+    }
+
+    /// Returns the operand at an input position: a constant of one value, or a tensor.
+    pub(super) fn alternative(&mut self, node: &NodeProto, position: usize) -> Result<Alternative, OnnxError> {
+        if let Some(constant) = self.weights(node, position).ok().flatten()
+            && let Some(value) = constant.to_floats().as_deref().and_then(uniform)
+        {
+            return Ok(Alternative::Number(value.into(), constant.dims.clone()));
         }
+        self.operand(node, position).map(Alternative::Tensor)
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions.

@@ -97,7 +97,7 @@ impl Reader {
     }
 
     /// Returns the axes that a node reduces; none if it changes nothing.
-    fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
+    pub(super) fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
         let since = if node.op_type == "ReduceSum" { 13 } else { 18 };
         let given = self.list(node, "axes", "axes", 1, since)?.unwrap_or_default();
         match (given.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
@@ -280,7 +280,7 @@ impl Reader {
 }
 
 /// Returns the dimensions after a reduction: without the axes, or with an extent of 1 for them.
-fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
+pub(super) fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
     let keeps = node.int("keepdims", 1) != 0;
     let extents = dims.iter().enumerate();
     extents.filter_map(|(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) }).collect()

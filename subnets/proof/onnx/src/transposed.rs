@@ -5,8 +5,8 @@ use taonet_proof_core::float::FloatOperation;
 use taonet_proof_core::{Shape, Window};
 use taonet_proof_onnx_file::transposed::Transposed;
 
-use super::node::image_shape;
 use super::proto::NodeProto;
+use super::windows::image_shape;
 use super::{OnnxError, Reader, invalid_shape, unsupported};
 
 impl Reader {
@@ -14,7 +14,7 @@ impl Reader {
         let input = self.image(node)?;
         let Shape { channels, height, width } = input.shape;
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
-        let &[inputs, of_group, rows, columns] = &dims[..] else {
+        let (&[inputs, of_group, rows, columns], 4) = (&dims[..], input.dims.len()) else {
             return Err(unsupported(node, format!("weights {dims:?} do not match a 2-D transposed convolution")));
         };
         let sizes = Transposed::parse(node, [rows, columns])?;

@@ -90,7 +90,7 @@ impl Operands<'_> {
         if self.node.op_type == "DequantizeLinear" {
             return self.combined(&self.combined(&input, &zero, |x, zero| x - zero)?, &scale, |x, scale| x * scale);
         }
-        let range = self.node.input.get(2).and_then(|name| self.model.bytes.get(name)).copied().unwrap_or(UNSIGNED);
+        let range = self.node.input.get(2).and_then(|name| self.bytes.get(name)).copied().unwrap_or(UNSIGNED);
         let [low, high] = range.map(|limit| limit as f64);
         let steps = self.combined(&input, &scale, |x, scale| (x / scale).round_ties_even())?;
         let mut integers = self.combined(&steps, &zero, |x, zero| x + zero)?;

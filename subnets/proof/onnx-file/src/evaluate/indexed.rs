@@ -203,7 +203,7 @@ impl Operands<'_> {
         let rank = input.dims.len();
         let is_upsample = self.node.op_type == "Upsample";
         // Before version 11, the scales come second, and before version 9, they are an attribute.
-        let at = if is_upsample || self.model.opset < 11 { 1 } else { 2 };
+        let at = if is_upsample || self.opset < 11 { 1 } else { 2 };
         let given = self.node.floats("scales").map(|scales| scales.iter().copied().map(f64::from).collect());
         let scales = given.or_else(|| self.optional(at).map(|scales| scales.into_owned().values)).unwrap_or_default();
         let sizes = if at == 2 { self.optional(3).map(|sizes| sizes.into_owned().values) } else { None };
@@ -226,7 +226,7 @@ impl Operands<'_> {
         let text = |name: &str, default: &'static str| {
             self.node.text(name).map_or_else(|| default.to_owned(), |text| String::from_utf8_lossy(text).into_owned())
         };
-        let (mode, rounding) = if is_upsample || self.model.opset < 11 {
+        let (mode, rounding) = if is_upsample || self.opset < 11 {
             ("asymmetric".to_owned(), "floor".to_owned())
         } else {
             (text("coordinate_transformation_mode", "half_pixel"), text("nearest_mode", "round_prefer_floor"))

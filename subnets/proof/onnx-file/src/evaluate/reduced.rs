@@ -70,7 +70,7 @@ impl Operands<'_> {
     /// Returns 1 for the first maximum along an axis, or of all elements from the axis on, and 0 for other elements.
     pub(super) fn hard_maximum(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
-        let is_old = self.model.opset < 13;
+        let is_old = self.opset < 13;
         let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let width = tensor.dims[axis..].iter().product::<usize>() / inner.max(1);
@@ -113,7 +113,10 @@ impl Operands<'_> {
             return Err(self.refuse("the operand does not have channels and a batch of 1"));
         };
         let (count, area) = (scale.values.len(), extents.iter().product::<usize>().max(1));
-        if groups == 0 || channels % groups != 0 || ![groups, channels].contains(&count) || shift.values.len() != count
+        if groups == 0
+            || !channels.is_multiple_of(groups)
+            || ![groups, channels].contains(&count)
+            || shift.values.len() != count
         {
             return Err(self.refuse("the operands do not fit each other"));
         }
@@ -133,7 +136,7 @@ impl Operands<'_> {
     /// Evaluates a softmax, except for one at the end over all elements: the network has its arguments as outputs.
     pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
-        let is_old = self.model.opset < 13;
+        let is_old = self.opset < 13;
         let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let outer: usize = tensor.dims[..axis].iter().product();

@@ -18,7 +18,7 @@ impl Operands<'_> {
             return Err(self.refuse("the operands do not have channels and a batch of 1"));
         };
         let groups = usize::try_from(self.node.int("group", 1)).unwrap_or_default();
-        if inner.checked_mul(groups) != Some(channels) || outputs % groups.max(1) != 0 {
+        if inner.checked_mul(groups) != Some(channels) || !outputs.is_multiple_of(groups.max(1)) {
             return Err(self.refuse("the groups do not fit the channels"));
         }
         let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);

