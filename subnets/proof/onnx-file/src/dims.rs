@@ -30,7 +30,8 @@ pub fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Result<Vec<u
     Ok(axes)
 }
 
-/// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not exist.
+/// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not
+/// exist.
 fn from_either_end(index: i64, count: usize) -> Option<usize> {
     let count = count.cast_signed() as i64;
     let index = if index < 0 { index.checked_add(count)? } else { index };
@@ -45,7 +46,8 @@ pub fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxErr
     Ok(vec![dims.iter().take(split).product(), dims.iter().skip(split).product()])
 }
 
-/// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the remaining size.
+/// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the
+/// remaining size.
 pub fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<usize>, OnnxError> {
     let refuse = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
     let copies = node.int("allowzero", 0) == 0;
@@ -108,7 +110,8 @@ pub fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
     Some(common)
 }
 
-/// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if they cannot.
+/// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if
+/// they cannot.
 pub fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
     let missing = target.len().checked_sub(dims.len())?;
     let fits = dims.iter().zip(target.iter().skip(missing)).all(|(&dim, &size)| dim == 1 || dim == size);

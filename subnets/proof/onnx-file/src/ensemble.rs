@@ -1,4 +1,5 @@
-//! Tree ensembles of `ai.onnx.ml`: the attributes of TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble.
+//! Tree ensembles of `ai.onnx.ml`: the attributes of TreeEnsembleClassifier, TreeEnsembleRegressor
+//! and TreeEnsemble.
 
 mod classic;
 mod compact;
@@ -132,7 +133,8 @@ fn numbers(node: &NodeProto, name: &str) -> Result<Vec<f64>, OnnxError> {
     }
 }
 
-/// Returns the numbers of a tensor. Those in double precision keep it: limits of branches must not be rounded.
+/// Returns the numbers of a tensor. Those in double precision keep it: limits of branches must not
+/// be rounded.
 fn precise(tensor: &TensorProto) -> Result<Vec<f64>, OnnxError> {
     /// The type of double precision.
     const DOUBLE: i32 = super::proto::DataType::Double as i32;

@@ -1,5 +1,6 @@
-//! Evaluation of a model as the ONNX standard defines its operators: node by node, in double precision, without the
-//! folding and renaming of the compiler. Every compiled network is compared with it.
+//! Evaluation of a model as the ONNX standard defines its operators: node by node, in double
+//! precision, without the folding and renaming of the compiler. Every compiled network is compared
+//! with it.
 // Every index is bounded by dimensions that are checked first.
 #![allow(clippy::indexing_slicing)]
 
@@ -66,8 +67,8 @@ impl ModelFile {
     }
 }
 
-/// Evaluates a node whose operands are these constants, with a version of the operator set; returns the dimensions and
-/// values of its output.
+/// Evaluates a node whose operands are these constants, with a version of the operator set; returns
+/// the dimensions and values of its output.
 pub fn evaluate_constants(
     opset: i64,
     node: &NodeProto,
@@ -326,9 +327,9 @@ impl Operands<'_> {
         }
     }
 
-    /// Returns the operand of a conversion between floating-point types unchanged: an evaluation computes in double
-    /// precision, and does not round as the types of the file do. Values that half precision would turn into infinities
-    /// are refused.
+    /// Returns the operand of a conversion between floating-point types unchanged: an evaluation
+    /// computes in double precision, and does not round as the types of the file do. Values that
+    /// half precision would turn into infinities are refused.
     fn cast(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
@@ -399,8 +400,8 @@ impl Operands<'_> {
         Ok(Tensor { dims: [rows, &[columns]].concat(), values: multiplied(&a.values, &b.values, inner, columns) })
     }
 
-    /// Multiplies matrices in pairs, where those of both operands are repeated to common dimensions. A vector is a row on
-    /// the left, and a column on the right.
+    /// Multiplies matrices in pairs, where those of both operands are repeated to common
+    /// dimensions. A vector is a row on the left, and a column on the right.
     fn matrix_products(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
         let refuse = || self.refuse("the operands do not fit each other");
         let matrices = |dims: &[usize], is_left: bool| match *dims {

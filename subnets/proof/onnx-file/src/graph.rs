@@ -74,8 +74,9 @@ impl GraphWriter {
         name
     }
 
-    /// Returns the file of the graph in a version of the operator set. The last node's output becomes the output of the
-    /// graph, with this name and these dimensions; `is_integer` is the type of its elements.
+    /// Returns the file of the graph in a version of the operator set. The last node's output
+    /// becomes the output of the graph, with this name and these dimensions; `is_integer` is the
+    /// type of its elements.
     pub fn finish(mut self, output: &str, dims: &[usize], is_integer: bool, opset: i64) -> Vec<u8> {
         let kind = if is_integer { DataType::Int64 } else { DataType::Float };
         self.graph.output.push(described(output, kind, dims));

@@ -62,17 +62,21 @@ use types::element_type;
 pub const MAX_BYTES: usize = 256 << 20;
 /// Maximum number of nodes of a graph.
 pub const MAX_NODES: usize = 4096;
-/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for each of them.
+/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for
+/// each of them.
 pub const MAX_PARAMETERS: u64 = 1 << 26;
-/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a Split.
+/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a
+/// Split.
 pub const MAX_LIST: usize = MAX_NODES;
 /// Maximum number of dimensions of a tensor.
 pub const MAX_RANK: usize = 32;
-/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB that a network may take.
+/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB
+/// that a network may take.
 pub const MAX_COMPUTED: u64 = 1 << 26;
 /// Supported versions of the standard operator set.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
-/// The largest value that stands for minus infinity in the mask of an attention: exporters write -10 000 and less.
+/// The largest value that stands for minus infinity in the mask of an attention: exporters write
+/// -10 000 and less.
 pub const MASKED: f32 = -9_999.0;
 /// Integers of QuantizeLinear without a zero point.
 pub const UNSIGNED: [i64; 2] = [0, 255];
@@ -183,7 +187,8 @@ impl ModelFile {
         reads
     }
 
-    /// Returns the names that only a softmax reads: among them, values far below the others do not matter.
+    /// Returns the names that only a softmax reads: among them, values far below the others do not
+    /// matter.
     pub fn softmax_arguments(&self) -> HashSet<&str> {
         let is_softmax = |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
         let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) = self.nodes.iter().partition(is_softmax);

@@ -1,5 +1,5 @@
-//! A limit on the number of parts of a model file, checked before it is decoded: an empty part takes two bytes in the
-//! file, and hundreds in memory.
+//! A limit on the number of parts of a model file, checked before it is decoded: an empty part
+//! takes two bytes in the file, and hundreds in memory.
 
 use prost::bytes::Buf as _;
 use prost::encoding::{WireType, decode_key, decode_varint};
@@ -22,7 +22,8 @@ const NODE: Form = Form(&[(5, &ATTRIBUTE)]);
 const GRAPH: Form = Form(&[(1, &NODE), (5, &TENSOR), (11, &VALUE), (12, &VALUE)]);
 const MODEL: Form = Form(&[(7, &GRAPH), (8, &LEAF)]);
 
-/// Returns whether a model file has at most [`MAX_PARTS`] parts. Malformed parts count as one: the decoder rejects them.
+/// Returns whether a model file has at most [`MAX_PARTS`] parts. Malformed parts count as one: the
+/// decoder rejects them.
 pub(super) fn is_within_limits(bytes: &[u8]) -> bool {
     let mut left = MAX_PARTS;
     count(bytes, MODEL, &mut left).is_some()

@@ -105,8 +105,8 @@ impl Machine {
     }
 }
 
-/// Returns the coefficients of all support vectors for each pair of classes. In the file, a class has coefficients for the
-/// other classes, one row each.
+/// Returns the coefficients of all support vectors for each pair of classes. In the file, a class
+/// has coefficients for the other classes, one row each.
 fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
     let starts: Vec<usize> =
         of_classes.iter().scan(0, |next, &count| Some(std::mem::replace(next, *next + count))).collect();

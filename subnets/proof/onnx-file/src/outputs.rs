@@ -16,8 +16,8 @@ pub(super) struct Chosen {
     pub(super) notes: Vec<String>,
 }
 
-/// Returns the outputs of a graph. Classifiers have two, their labels and their scores, of which the
-/// scores determine the labels. `None` if there are none.
+/// Returns the outputs of a graph. Classifiers have two, their labels and their scores, of which
+/// the scores determine the labels. `None` if there are none.
 pub(super) fn choose(graph: &GraphProto) -> Option<Chosen> {
     let mut notes = Vec::new();
     let scores: Vec<&ValueInfoProto> = graph.output.iter().filter(|output| !is_label(output)).collect();
@@ -61,10 +61,10 @@ pub(super) fn needed(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<NodeProto
 }
 
 impl ModelFile {
-    /// Returns the tensors from the output of the softmax at the end to the output of the graph; none if there is no such
-    /// softmax. Nothing else reads them, and they have the same values: after the softmax, these are at most given another
-    /// floating-point type or other dimensions, or divided by their sum, which is 1. The softmax is omitted if it covers
-    /// all elements.
+    /// Returns the tensors from the output of the softmax at the end to the output of the graph;
+    /// none if there is no such softmax. Nothing else reads them, and they have the same values:
+    /// after the softmax, these are at most given another floating-point type or other dimensions,
+    /// or divided by their sum, which is 1. The softmax is omitted if it covers all elements.
     pub fn after_softmax(&self) -> Vec<&str> {
         // Several outputs keep their softmaxes.
         let [output] = &self.outputs[..] else { return Vec::new() };
@@ -75,7 +75,8 @@ impl ModelFile {
             let Some(node) = node.filter(|_| reads.get(name.as_str()) == Some(&1)) else { return Vec::new() };
             names.push(name.as_str());
             let keeps_values = match node.op_type.as_str() {
-                // The sum of all elements is 1 only if the softmax covers them: the last axis of one row.
+                // The sum of all elements is 1 only if the softmax covers them: the last axis of
+                // one row.
                 "LogSoftmax" if is_divided => false,
                 "Softmax" if is_divided && ![-1, 1].contains(&node.int("axis", -1)) => false,
                 "Softmax" | "LogSoftmax" => return names,

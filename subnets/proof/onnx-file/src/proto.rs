@@ -263,8 +263,9 @@ impl DataType {
         }
     }
 
-    /// Returns the smallest and the largest integer of a type; `None` if its elements are no integers. Of
-    /// those without a sign, integers of 64 bits have the largest one of those with a sign.
+    /// Returns the smallest and the largest integer of a type; `None` if its elements are no
+    /// integers. Of those without a sign, integers of 64 bits have the largest one of those with a
+    /// sign.
     pub fn integer_range(self) -> Option<[i64; 2]> {
         Some(match self {
             Self::Int8 => [i8::MIN.into(), i8::MAX.into()],

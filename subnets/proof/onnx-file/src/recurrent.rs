@@ -3,7 +3,8 @@
 use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
 
-/// Maximum number of steps of all directions. Each becomes several nodes, of which there is a maximum, too.
+/// Maximum number of steps of all directions. Each becomes several nodes, of which there is a
+/// maximum, too.
 const MAX_STEPS: usize = 1024;
 /// Operators that can be activations.
 const ACTIVATIONS: [&str; 6] = ["Elu", "HardSigmoid", "Relu", "Sigmoid", "Softsign", "Tanh"];

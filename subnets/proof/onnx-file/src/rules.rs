@@ -1,5 +1,5 @@
-//! The inputs and attributes of each supported operator. Whatever is not listed is refused, because it could change the
-//! operator's meaning.
+//! The inputs and attributes of each supported operator. Whatever is not listed is refused, because
+//! it could change the operator's meaning.
 
 mod states;
 
@@ -78,7 +78,8 @@ const RECURRENT: Attributes = &[
     ("layout", Int),
     ("linear_before_reset", Int),
 ];
-// The other types of `output_dtype` are refused; `saturate` applies to floating-point types of 8 bits.
+// The other types of `output_dtype` are refused; `saturate` applies to floating-point types of 8
+// bits.
 const QUANTISED: Attributes = &[("axis", Int), ("block_size", Int), ("output_dtype", Int), ("saturate", Int)];
 
 /// All supported operators, in alphabetical order.

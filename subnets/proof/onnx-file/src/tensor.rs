@@ -121,7 +121,8 @@ impl Constant {
             return Err(invalid_weight(tensor, format!("{value} is no integer of {} bits", 8 * kind.size())));
         }
         if let Data::Floats(values) = &mut data {
-            // Minus infinity is the mask of a softmax, for which any very small number has the same result.
+            // Minus infinity is the mask of a softmax, for which any very small number has the same
+            // result.
             let infinite = values.iter_mut().filter(|value| value.is_infinite() && value.is_sign_negative());
             infinite.for_each(|value| *value = f32::MIN);
         }
@@ -167,8 +168,8 @@ impl Constant {
         }
     }
 
-    /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers of their types have one:
-    /// they stand for no limit.
+    /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers
+    /// of their types have one: they stand for no limit.
     pub fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
         let is_exact = |value: i64| value as f32 as i64 == value || value == i64::from(i32::MAX);
         match &self.data {
@@ -193,7 +194,8 @@ pub fn byte_range(data_type: i32) -> Option<[i64; 2]> {
     kind.integer_range().filter(|_| kind.size() == 1)
 }
 
-/// Returns the elements of a tensor of integers. Those that exceed 64 bits with a sign are negative.
+/// Returns the elements of a tensor of integers. Those that exceed 64 bits with a sign are
+/// negative.
 fn integers(tensor: &TensorProto, kind: DataType) -> Vec<i64> {
     let raw = &tensor.raw_data;
     if raw.is_empty() {

@@ -76,7 +76,8 @@ impl Sliding {
                 return Err(unsupported(node, format!("a window of {span} elements does not fit {size}")));
             };
             let mut count = last / step + 1;
-            // With `ceil_mode`, a last window that begins within the elements counts although it is cut.
+            // With `ceil_mode`, a last window that begins within the elements counts although it is
+            // cut.
             if rounds_up && !last.is_multiple_of(step) && count * step < extent + before {
                 count += 1;
             }
@@ -87,7 +88,8 @@ impl Sliding {
         Ok(Self { kernel: kernel.to_vec(), stride, dilation, before, after, excess, positions })
     }
 
-    /// Returns the number of elements from the first to the last position of the kernel along each axis.
+    /// Returns the number of elements from the first to the last position of the kernel along each
+    /// axis.
     pub fn spans(&self) -> Vec<usize> {
         self.kernel.iter().zip(&self.dilation).map(|(&size, &step)| (size - 1) * step + 1).collect()
     }

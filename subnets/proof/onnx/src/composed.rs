@@ -13,7 +13,8 @@ use super::{OnnxError, Reader, Value, dims, unsupported};
 
 /// Maximum number of elements of a product. Each pair of them is rounded.
 const MAX_FACTORS: usize = 256;
-/// The largest term of a sum of powers is 1. A sum below this, which only rounding could yield, is none.
+/// The largest term of a sum of powers is 1. A sum below this, which only rounding could yield, is
+/// none.
 const LEAST_SUM: f32 = 0.5;
 
 impl Reader {
@@ -155,7 +156,8 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Converts a Hardmax: 1 at the first maximum along an axis. Before version 13, the axes from this one on are one.
+    /// Converts a Hardmax: 1 at the first maximum along an axis. Before version 13, the axes from
+    /// this one on are one.
     pub(super) fn hard_maximum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let dims = self.tensor(node, 0)?.dims;
         let is_old = self.opset < 13;
@@ -213,8 +215,9 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Converts an Einsum of one tensor to a sum, and of two to products of matrices: the labels of both operands and of the
-    /// output name the matrices, and those of both operands only are added.
+    /// Converts an Einsum of one tensor to a sum, and of two to products of matrices: the labels of
+    /// both operands and of the output name the matrices, and those of both operands only are
+    /// added.
     pub(super) fn summed_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let all = (0..node.input.len()).map(|position| self.dims_of(node, position));
         let all = all.collect::<Result<Vec<_>, _>>()?;
@@ -270,8 +273,8 @@ impl Expansion<'_> {
         self.node_with("Transpose", &[input], vec![ints("perm", &axes)])
     }
 
-    /// Appends the product of two tensors, summed over the labels that the output does not have; returns its name and
-    /// labels.
+    /// Appends the product of two tensors, summed over the labels that the output does not have;
+    /// returns its name and labels.
     fn product_of_labels(
         &mut self,
         equation: &Equation,

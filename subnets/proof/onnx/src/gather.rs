@@ -1,5 +1,6 @@
-//! Conversion of nodes that choose elements by indices. Constant indices become moves. A computed index is compared with
-//! every position: the sum of all elements, each times whether it is the chosen one, is the chosen element.
+//! Conversion of nodes that choose elements by indices. Constant indices become moves. A computed
+//! index is compared with every position: the sum of all elements, each times whether it is the
+//! chosen one, is the chosen element.
 
 use std::iter::repeat_n;
 
@@ -107,7 +108,8 @@ impl Reader {
         let dims = [outer, inner].concat();
         Self::check_elements(node, &dims)?;
         let [tuples, batches, area, slice] = [outer, of_batch, named, inner].map(|part| part.iter().product::<usize>());
-        // Position of the first element of a slice, given its tuple and its position among those of its batch.
+        // Position of the first element of a slice, given its tuple and its position among those of
+        // its batch.
         let start = |tuple: usize, at: usize| (tuple / (tuples / batches) * area + at) * slice;
         if let Some((indices, _)) = self.constant_indices(node)? {
             let mut sources = Vec::with_capacity(tuples * slice);
@@ -172,8 +174,8 @@ impl Reader {
         self.tensor(node, position)
     }
 
-    /// Appends whether each position of an axis is that of each index: a row for each position. An index that is negative
-    /// counts from the end.
+    /// Appends whether each position of an axis is that of each index: a row for each position. An
+    /// index that is negative counts from the end.
     pub(super) fn choices(
         &mut self,
         node: &NodeProto,
@@ -217,8 +219,8 @@ impl Reader {
         Ok(all)
     }
 
-    /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of the rows of each, and of
-    /// the elements of each row.
+    /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of
+    /// the rows of each, and of the elements of each row.
     fn chosen_rows(
         &mut self,
         node: &NodeProto,
@@ -257,7 +259,8 @@ pub(super) fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Returns the position of an element in the order of all elements, where the position along one axis can be another.
+/// Returns the position of an element in the order of all elements, where the position along one
+/// axis can be another.
 pub(super) fn position(dims: &[usize], place: &[usize], along: Option<(usize, usize)>) -> u32 {
     let places = place.iter().enumerate().map(|(axis, &at)| match along {
         Some((other, index)) if other == axis => index,

@@ -1,5 +1,5 @@
-//! Conversion of matrix products. A row times constant weights is a dense layer, and several rows are a convolution between
-//! moves.
+//! Conversion of matrix products. A row times constant weights is a dense layer, and several rows
+//! are a convolution between moves.
 
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::network::Matrices;
@@ -68,7 +68,8 @@ impl Reader {
         }
     }
 
-    /// Multiplies a vector with matrices, or with another vector: on the left, it is a row, and on the right a column.
+    /// Multiplies a vector with matrices, or with another vector: on the left, it is a row, and on
+    /// the right a column.
     fn vector_product(&mut self, node: &NodeProto, a: &[usize], b: &[usize]) -> Result<(), OnnxError> {
         let ([left, right], false) = (&node.input[..], a.is_empty() || b.is_empty()) else {
             return Err(unsupported(node, "an operand has no dimensions".to_owned()));
@@ -88,7 +89,8 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Multiplies constant matrices with computed ones: the product of both transposed, in the other order, is transposed.
+    /// Multiplies constant matrices with computed ones: the product of both transposed, in the
+    /// other order, is transposed.
     fn product_of_weights(&mut self, node: &NodeProto, a: &[usize], b: &[usize]) -> Result<(), OnnxError> {
         let turned = |rank: usize| {
             let mut order: Vec<i64> = (0..rank.cast_signed() as i64).collect();
@@ -106,7 +108,8 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the dimensions of the other.
+    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the
+    /// dimensions of the other.
     fn computed_product(&mut self, node: &NodeProto, a: &Operand, b: &Operand) -> Result<(), OnnxError> {
         let refuse = || unsupported(node, format!("matrices of {:?} and {:?} do not fit", a.dims, b.dims));
         let (Some((of_a, &[rows, inner])), Some((of_b, &[height, columns]))) =
@@ -133,8 +136,8 @@ impl Reader {
         self.push(output(node)?, FloatNode { inputs: tensors, shape, operation }, dims)
     }
 
-    /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the columns, between moves.
-    /// Several constant matrices are groups of channels.
+    /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the
+    /// columns, between moves. Several constant matrices are groups of channels.
     fn rows_product(&mut self, node: &NodeProto, input: &Operand) -> Result<(), OnnxError> {
         let of_weights = self.dims_of(node, 1)?;
         let refuse = || unsupported(node, format!("weights {of_weights:?} do not match an input of {:?}", input.dims));
@@ -171,8 +174,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs. The input must
-    /// be a single row, or a vector.
+    /// Returns the weight matrix at position 1 with one row for each output, and the number of
+    /// outputs. The input must be a single row, or a vector.
     fn matrix(&self, node: &NodeProto, input: &Operand, transposed: bool) -> Result<(Vec<f32>, usize), OnnxError> {
         let inputs = input.shape.elements();
         let dims = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);

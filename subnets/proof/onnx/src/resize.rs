@@ -42,7 +42,8 @@ impl Reader {
         self.select(node, input.index, &input.dims, &positions, 0.0)
     }
 
-    /// Returns how the coordinates of a node are transformed and rounded; before version 11, in one way only.
+    /// Returns how the coordinates of a node are transformed and rounded; before version 11, in one
+    /// way only.
     fn resize_modes(&self, node: &NodeProto) -> Result<(Coordinates, Nearest), OnnxError> {
         let refuse = |what: &str| unsupported(node, format!("{what} is unsupported"));
         if node.text("mode").unwrap_or(b"nearest") != b"nearest" {
@@ -114,8 +115,8 @@ impl Reader {
 }
 
 impl Coordinates {
-    /// Returns the coordinate in the input, which has this extent, of a place in the output, whose size is `factor` times
-    /// as large.
+    /// Returns the coordinate in the input, which has this extent, of a place in the output, whose
+    /// size is `factor` times as large.
     fn original(self, place: usize, extent: usize, size: usize, factor: f64) -> f64 {
         let (at, last) = (place as f64, extent as f64 - 1.0);
         match self {

@@ -1,5 +1,5 @@
-//! Conversion of nodes that replace elements at indices. Constant indices become moves. Of computed ones, each replaces
-//! the elements for which it is the position, one after the other.
+//! Conversion of nodes that replace elements at indices. Constant indices become moves. Of computed
+//! ones, each replaces the elements for which it is the position, one after the other.
 
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation, Function, Unary};
@@ -102,7 +102,8 @@ impl Reader {
         super::define(&mut self.values, output(node)?, Value::Tensor(current, of_data))
     }
 
-    /// Converts a replacement of elements, whose positions are known, by those of the third operand in order.
+    /// Converts a replacement of elements, whose positions are known, by those of the third operand
+    /// in order.
     fn replace(&mut self, node: &NodeProto, of_data: Vec<usize>, targets: &[u32]) -> Result<(), OnnxError> {
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let elements = data.shape.elements() as u32;

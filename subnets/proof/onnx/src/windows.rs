@@ -1,5 +1,5 @@
-//! Conversion of layers that slide a window over the axes after batch and channels, and of batch norms, which are folded
-//! into the preceding layer.
+//! Conversion of layers that slide a window over the axes after batch and channels, and of batch
+//! norms, which are folded into the preceding layer.
 
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::{Shape, ShapeError, Window};
@@ -23,7 +23,8 @@ struct Kernels {
 }
 
 impl Reader {
-    /// Returns the first input of a node that slides a window over one axis, or over rows and columns.
+    /// Returns the first input of a node that slides a window over one axis, or over rows and
+    /// columns.
     pub(super) fn image(&mut self, node: &NodeProto) -> Result<Operand, OnnxError> {
         let input = self.tensor(node, 0)?;
         check_batch(node, &input.dims)?;
@@ -93,9 +94,9 @@ impl Reader {
         Ok(Kernels { window, groups, weights, bias })
     }
 
-    /// Converts a convolution over three axes to one over rows and columns. Its channels are those of the input at each
-    /// depth of the kernel, and the rows of all positions along the depth are one after the other. Rows that cover two of
-    /// these are dropped.
+    /// Converts a convolution over three axes to one over rows and columns. Its channels are those
+    /// of the input at each depth of the kernel, and the rows of all positions along the depth are
+    /// one after the other. Rows that cover two of these are dropped.
     fn volume_convolution(&mut self, node: &NodeProto, input: &Operand, kernels: Kernels) -> Result<(), OnnxError> {
         let Kernels { window: sliding, groups, weights, bias } = kernels;
         let refuse = || unsupported(node, format!("a window does not match an input of {:?}", input.dims));
@@ -192,11 +193,12 @@ impl Reader {
         self.push_image(node, &input, Shape { height: 1, width: 1, ..input.shape }, operation)
     }
 
-    /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise 1×1 convolution,
-    /// or folds it into the weights of a directly preceding layer.
+    /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise
+    /// 1×1 convolution, or folds it into the weights of a directly preceding layer.
     pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        // Further outputs are those of training, which normalises with the batch's own mean and variance.
+        // Further outputs are those of training, which normalises with the batch's own mean and
+        // variance.
         if node.int("training_mode", 0) != 0 || has_more_outputs(node) {
             return Err(unsupported(
                 node,
@@ -271,7 +273,8 @@ fn plane(values: &[usize], default: usize) -> [usize; 2] {
     }
 }
 
-/// Returns the window over rows and columns, whose kernel has all elements from the first to the last position.
+/// Returns the window over rows and columns, whose kernel has all elements from the first to the
+/// last position.
 fn plane_window(sliding: &Sliding) -> Window {
     let after: Vec<usize> = sliding.after.iter().zip(&sliding.excess).map(|(after, excess)| after + excess).collect();
     let ([top, left], [bottom, right]) = (plane(&sliding.before, 0), plane(&after, 0));
@@ -299,8 +302,8 @@ fn dilated(node: &NodeProto, weights: Vec<f32>, sliding: &Sliding) -> Result<Vec
     Ok(dilated)
 }
 
-/// Returns the factor of the mean at each position of a window: the number of elements of the kernel, divided by the number
-/// of those that count.
+/// Returns the factor of the mean at each position of a window: the number of elements of the
+/// kernel, divided by the number of those that count.
 fn mean_factors(node: &NodeProto, sliding: &Sliding, extents: &[usize]) -> Vec<f32> {
     let counts_padding = node.int("count_include_pad", 0) != 0;
     let mut factors = vec![1.0];

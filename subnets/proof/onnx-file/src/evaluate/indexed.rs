@@ -1,5 +1,5 @@
-//! Elements that indices choose, and other moves, by the formulas of the standard. They share no code with the reader's
-//! positions.
+//! Elements that indices choose, and other moves, by the formulas of the standard. They share no
+//! code with the reader's positions.
 
 use taonet_proof_core::MAX_ELEMENTS;
 
@@ -82,7 +82,8 @@ impl Operands<'_> {
         }))
     }
 
-    /// Returns an index of an axis with this extent, which counts from the end if it is negative; `None` if there is none.
+    /// Returns an index of an axis with this extent, which counts from the end if it is negative;
+    /// `None` if there is none.
     fn index(value: f64, extent: usize) -> Option<usize> {
         let index = if value < 0.0 { value + extent as f64 } else { value };
         (0.0..extent as f64).contains(&index).then_some(index as usize)
@@ -105,8 +106,8 @@ impl Operands<'_> {
         }))
     }
 
-    /// Splits the dimensions of a GatherND or ScatterND: those before the last one of the indices, and the number of axes
-    /// that an index names.
+    /// Splits the dimensions of a GatherND or ScatterND: those before the last one of the indices,
+    /// and the number of axes that an index names.
     fn tuples(&self, indices: &Tensor, rank: usize) -> Result<(Vec<usize>, usize), OnnxError> {
         let (&width, outer) = indices.dims.split_last().ok_or_else(|| self.refuse("the indices have no dimension"))?;
         if width == 0 || width > rank {

@@ -1,5 +1,5 @@
-//! The state of every operator of the ONNX standard: supported, computed when the model is read, or refused with a
-//! remedy.
+//! The state of every operator of the ONNX standard: supported, computed when the model is read, or
+//! refused with a remedy.
 
 use super::{LEARNED, RULES};
 
@@ -226,13 +226,15 @@ const REFUSED_LEARNED: &[(&str, &str)] = &[
     ("OneHotEncoder", "use OneHot"),
 ];
 
-/// Returns what to use in place of an operator; `None` if the standard does not have it, or it is supported.
+/// Returns what to use in place of an operator; `None` if the standard does not have it, or it is
+/// supported.
 pub(super) fn remedy(operator: &str) -> Option<&'static str> {
     let mut all = REFUSED.iter().chain(REFUSED_LEARNED);
     all.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
 }
 
-/// Returns a table of all operators in Markdown, for the documentation: their states, and their limits or remedies.
+/// Returns a table of all operators in Markdown, for the documentation: their states, and their
+/// limits or remedies.
 pub fn table() -> String {
     let mut rows = Vec::new();
     for (domain, rules, refused) in [("", RULES, REFUSED), ("ai.onnx.ml: ", LEARNED, REFUSED_LEARNED)] {
@@ -279,7 +281,8 @@ mod tests {
         assert_eq!((remedy("Loop"), remedy("Relu"), remedy("Surprise")), (Some(LOOP), None, None));
     }
 
-    /// docs/proof.md has this table. To write it anew: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-proof-onnx-file`.
+    /// docs/proof.md has this table. To write it anew: `TAONET_UPDATE_DOCS=1 cargo test -p
+    /// taonet-proof-onnx-file`.
     #[test]
     fn documentation_has_the_table_of_all_operators() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/proof.md");

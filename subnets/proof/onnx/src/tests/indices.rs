@@ -1,4 +1,5 @@
-//! Elements that indices choose or replace, and other moves. Expected values are those of onnxruntime 1.32.
+//! Elements that indices choose or replace, and other moves. Expected values are those of
+//! onnxruntime 1.32.
 
 use super::lookup::{chosen, with_integers};
 use super::matrices::{check, check_values};
@@ -590,7 +591,8 @@ fn computed_indices_choose_and_replace_elements() {
     check_values(17, &graph, &[-1.0, -3.0, 4.0], &[0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
-/// A quotient of integers is rounded towards 0, and a remainder has the sign of the divisor, or that of the dividend.
+/// A quotient of integers is rounded towards 0, and a remainder has the sign of the divisor, or
+/// that of the dividend.
 #[test]
 fn integers_are_divided_by_constants() {
     let divided = |operator: &str| vec![node(operator, &["x", "three"], "y", &[])];

@@ -4,8 +4,8 @@ use super::operators::{quantised, with_float};
 use super::reductions::spread;
 use super::*;
 
-/// Checks the outputs of the network and of the evaluation for an input, and that those of the integer network differ by
-/// less than a part of the largest one.
+/// Checks the outputs of the network and of the evaluation for an input, and that those of the
+/// integer network differ by less than a part of the largest one.
 pub(super) fn check(
     opset: i64,
     dims: &[i64],

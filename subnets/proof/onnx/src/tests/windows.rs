@@ -1,4 +1,5 @@
-//! Convolutions, pools and batch norms over one to three axes. Expected values are those of onnxruntime 1.32.
+//! Convolutions, pools and batch norms over one to three axes. Expected values are those of
+//! onnxruntime 1.32.
 
 use super::matrices::check;
 use super::reductions::spread;
