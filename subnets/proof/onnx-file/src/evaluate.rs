@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::branch::Branch;
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
 use super::types::output_type;
@@ -121,8 +122,11 @@ impl<'a> Run<'a> {
         Self { file, tensors, types, computed, after_softmax, softmax_arguments, magnitude }
     }
 
-    /// Evaluates a node, and records its outputs.
+    /// Evaluates a node, and records its outputs. Of an If, it evaluates the nodes of a branch.
     fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if node.op_type == "If" {
+            return self.branch(node);
+        }
         let name = node.output.first().map_or("", String::as_str);
         let name = if rules::is_classifier(node) { node.output.get(1).map_or("", String::as_str) } else { name };
         let operands = Operands {
@@ -155,6 +159,25 @@ impl<'a> Run<'a> {
             self.tensors.insert(name.clone(), output);
         }
         Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Evaluates the branch that a condition chooses.
+    fn branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let name = node.input.first().map_or("", String::as_str);
+        let holds = match (self.tensors.get(name), self.file.constants.get(name)) {
+            (Some(condition), _) => condition.values.first().copied(),
+            (None, Some(condition)) => Tensor::from(&**condition).values.first().copied(),
+            (None, None) => None,
+        };
+        let holds = holds.ok_or_else(|| unsupported(node, "the condition is missing".to_owned()))?;
+        let Branch { nodes, constants } = Branch::choose(node, holds.abs() > 0.0)?;
+        for (name, constant) in constants {
+            self.types.insert(name.clone(), constant.element());
+            self.tensors.insert(name, Tensor::from(&*constant));
+        }
+        nodes.iter().try_for_each(|inner| self.node(inner))
     }
 }
 

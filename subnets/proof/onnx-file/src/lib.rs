@@ -28,6 +28,7 @@
 #![allow(clippy::missing_errors_doc, reason = "every error is an OnnxError, which names the node and says why")]
 
 pub mod attributes;
+pub mod branch;
 pub mod dims;
 pub mod einsum;
 pub mod ensemble;
@@ -181,7 +182,8 @@ impl ModelFile {
     /// Returns the number of nodes that read each name, including the graph's outputs.
     pub fn reads(&self) -> HashMap<&str, usize> {
         let mut reads = HashMap::new();
-        for name in self.nodes.iter().flat_map(|node| &node.input).chain(&self.outputs) {
+        let of_nodes = self.nodes.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        for name in of_nodes.chain(&self.outputs) {
             *reads.entry(name.as_str()).or_default() += 1;
         }
         reads
@@ -193,7 +195,8 @@ impl ModelFile {
         let is_softmax = |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
         let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) = self.nodes.iter().partition(is_softmax);
         let mut names: HashSet<&str> = softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
-        for name in others.into_iter().flat_map(|node| &node.input).chain(&self.outputs) {
+        let of_others = others.into_iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        for name in of_others.chain(&self.outputs) {
             names.remove(name.as_str());
         }
         names

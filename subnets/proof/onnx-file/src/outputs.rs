@@ -52,7 +52,7 @@ pub(super) fn needed(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<NodeProto
     let mut names: HashSet<String> = outputs.iter().cloned().collect();
     let is_needed = |node: &NodeProto| {
         let is_needed = node.output.iter().any(|name| names.contains(name));
-        names.extend(node.input.iter().filter(|_| is_needed).cloned());
+        names.extend(node.input.iter().chain(node.captured()).filter(|_| is_needed).cloned());
         is_needed
     };
     let mut needed: Vec<NodeProto> = nodes.into_iter().rev().filter(is_needed).collect();

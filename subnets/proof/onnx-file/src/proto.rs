@@ -97,6 +97,9 @@ pub struct AttributeProto {
     /// A tensor.
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
+    /// A graph: a branch.
+    #[prost(message, optional, boxed, tag = "6")]
+    pub g: Option<Box<GraphProto>>,
     /// Numbers.
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
@@ -295,6 +298,8 @@ pub enum AttributeKind {
     String = 3,
     /// A tensor.
     Tensor = 4,
+    /// A graph.
+    Graph = 5,
     /// Numbers.
     Floats = 6,
     /// Integers.
@@ -321,6 +326,15 @@ impl NodeProto {
     pub fn describe(&self) -> String {
         let name = if self.name.is_empty() { self.output.first().map_or("", String::as_str) } else { &self.name };
         format!("{} '{name}'", self.op_type)
+    }
+
+    /// Iterates over the names that the node's branches read, among them names of their own.
+    pub fn captured(&self) -> impl Iterator<Item = &String> {
+        let graphs = self.attribute.iter().filter_map(|attribute| attribute.g.as_deref());
+        graphs.flat_map(|graph| {
+            let outputs = graph.output.iter().map(|output| &output.name);
+            graph.node.iter().flat_map(|node| &node.input).chain(outputs)
+        })
     }
 
     /// Returns an attribute; `None` if the node does not have it.

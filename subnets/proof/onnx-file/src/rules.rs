@@ -5,7 +5,7 @@ mod states;
 
 pub use states::{FOLDED, table};
 
-use super::proto::AttributeKind::{self, Float, Floats, Int, Ints, String, Strings, Tensor};
+use super::proto::AttributeKind::{self, Float, Floats, Graph, Int, Ints, String, Strings, Tensor};
 use super::proto::NodeProto;
 use super::{MAX_LIST, OnnxError, unsupported};
 
@@ -139,6 +139,7 @@ const RULES: &[Rule] = &[
     ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
     ("HardSwish", 1, &[]),
     ("Identity", 1, &[]),
+    ("If", 1, &[("else_branch", Graph), ("then_branch", Graph)]),
     ("InstanceNormalization", 3, &[("epsilon", Float)]),
     // `stash_type` is the type of the mean and the variance.
     ("LayerNormalization", 3, NORM),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation};
+use taonet_proof_onnx_file::branch::Branch;
 
 use super::proto::NodeProto;
 use super::tensor::Constant;
@@ -32,6 +33,7 @@ impl Reader {
             "Identity" => self.rename(node, None),
             "Cast" => self.cast(node),
             "Dropout" => self.dropout(node),
+            "If" => self.branch(node),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node),
             "Shape" => self.shape_of(node),
             "Size" => self.size_of(node),
@@ -220,6 +222,26 @@ impl Reader {
             }
         }
         super::define(&mut self.values, output(node)?, value)
+    }
+
+    /// Converts the branch that a constant condition chooses.
+    fn branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let condition = self.weights(node, 0).ok().flatten().and_then(Constant::integers);
+        let Some(&[condition]) = condition else {
+            return Err(unsupported(
+                node,
+                "the condition depends on the network's input; hint: compute both branches, and choose with Where"
+                    .to_owned(),
+            ));
+        };
+        let Branch { nodes, constants } = Branch::choose(node, condition != 0)?;
+        for (name, constant) in constants {
+            super::define(&mut self.values, &name, Value::Constant(constant))?;
+        }
+        for name in nodes.iter().flat_map(|inner| &inner.input) {
+            *self.reads.entry(name.clone()).or_default() += 1;
+        }
+        nodes.iter().try_for_each(|inner| self.fold_or_convert(inner))
     }
 
     /// Omits a dropout, which changes values in training only.

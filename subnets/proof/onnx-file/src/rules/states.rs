@@ -95,6 +95,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("GlobalAveragePool", "batch of 1"),
     ("GlobalMaxPool", "batch of 1"),
     ("GroupNormalization", "constant parameters, batch of 1"),
+    ("If", "constant condition, without another If in a branch"),
     ("InstanceNormalization", "constant parameters, batch of 1"),
     ("LSTM", "constant weights, batch of 1, up to 1024 steps"),
     ("LayerNormalization", "constant parameters"),
