@@ -83,6 +83,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("AveragePool", "batch of 1, one or two axes, without dilations"),
     ("BatchNormalization", "constant parameters, not in training mode"),
     ("Clip", "constant limits"),
+    ("ConstantOfShape", "constants only"),
     ("Conv", "constant weights, batch of 1, one to three axes"),
     ("ConvTranspose", "constant weights, batch of 1, two axes, without dilations"),
     ("CumSum", "constant axis"),
