@@ -1,5 +1,6 @@
 //! `tao proof`: circuits from models, proofs, a miner and a validator, the market of the demonstration.
 
+mod examples;
 mod export;
 mod keys;
 mod kills;
