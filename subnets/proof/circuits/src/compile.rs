@@ -75,29 +75,7 @@ pub fn compile_slices(
     options: &CompileOptions,
     count: usize,
 ) -> Result<CompiledSlices, CircuitError> {
-    let model = ParsedModel::read(model)?;
-    let (network, report) = model.quantise(sample, options)?;
-    let mut report = Some(report);
-    let mut slices = Vec::new();
-    for (index, slice) in network.slices(count)?.iter().enumerate() {
-        let name = format!("{}, slice {index} of {count}", options.name);
-        let circuit = slice.lower()?;
-        let mut metadata = CircuitMetadata::new(&name, &options.backend, slice, &circuit);
-        metadata.quantisation = report.take();
-        if index + 1 == count {
-            metadata.notes.clone_from(&model.float.notes);
-        }
-        slices.push(with_keys(metadata, slice, &circuit, options)?);
-    }
-    let whole = CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
-    let model = SlicedModel {
-        version: VERSION,
-        name: options.name.clone(),
-        input: whole.input,
-        output: whole.output,
-        slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
-    };
-    Ok(CompiledSlices { model, slices })
+    ParsedModel::read(model)?.compile_slices(sample, options, count)
 }
 
 /// A supported ONNX model with its network before quantisation. Callers that need the network, too,
@@ -114,7 +92,18 @@ impl ParsedModel {
     /// # Errors
     /// When the file is malformed, too large or unsupported.
     pub fn read(file: &[u8]) -> Result<Self, CircuitError> {
-        let model = Model::decode(file)?;
+        Self::read_with(file, &BTreeMap::new())
+    }
+
+    /// Reads an ONNX file whose symbolic dimensions have these extents.
+    ///
+    /// # Errors
+    /// When the file is malformed, too large or unsupported, or an input has no such dimension.
+    pub fn read_with(
+        file: &[u8],
+        dimensions: &BTreeMap<String, usize>,
+    ) -> Result<Self, CircuitError> {
+        let model = Model::decode_with(file, dimensions)?;
         let float = model.network()?;
         Ok(Self { model, float })
     }
@@ -139,8 +128,49 @@ impl ParsedModel {
             CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
         metadata.quantisation = Some(report);
         metadata.notes.clone_from(&self.float.notes);
+        metadata.inputs.clone_from(&self.float.inputs);
+        metadata.outputs.clone_from(&self.float.outputs);
         let compiled = with_keys(metadata, &network, &circuit, options)?;
         Ok((compiled, circuit))
+    }
+
+    /// Compiles the model like [`compile_slices`].
+    ///
+    /// # Errors
+    /// As [`compile_slices`], for a file that was read.
+    pub fn compile_slices(
+        &self,
+        sample: &Sample,
+        options: &CompileOptions,
+        count: usize,
+    ) -> Result<CompiledSlices, CircuitError> {
+        let (network, report) = self.quantise(sample, options)?;
+        let mut report = Some(report);
+        let mut slices = Vec::new();
+        for (index, slice) in network.slices(count)?.iter().enumerate() {
+            let name = format!("{}, slice {index} of {count}", options.name);
+            let circuit = slice.lower()?;
+            let mut metadata = CircuitMetadata::new(&name, &options.backend, slice, &circuit);
+            metadata.quantisation = report.take();
+            if index == 0 {
+                metadata.inputs.clone_from(&self.float.inputs);
+            }
+            if index + 1 == count {
+                metadata.notes.clone_from(&self.float.notes);
+                metadata.outputs.clone_from(&self.float.outputs);
+            }
+            slices.push(with_keys(metadata, slice, &circuit, options)?);
+        }
+        let whole =
+            CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
+        let model = SlicedModel {
+            version: VERSION,
+            name: options.name.clone(),
+            input: whole.input,
+            output: whole.output,
+            slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
+        };
+        Ok(CompiledSlices { model, slices })
     }
 
     /// Returns the network after quantisation, and the quantisation error.

@@ -7,6 +7,7 @@ mod run;
 pub use function::{Binary, Function, Lookup, MAX_OPERATIONS, Unary};
 pub use run::FloatError;
 
+use crate::metadata::TensorPart;
 use crate::network::Matrices;
 use crate::{Shape, Window};
 
@@ -28,8 +29,12 @@ pub struct FloatNetwork {
     pub input: Shape,
     /// Nodes, each of which reads earlier tensors. The last one is the output.
     pub nodes: Vec<FloatNode>,
-    /// Type of the input's elements.
+    /// Type of the input's elements; [`ElementType::Float`] for several inputs of different types.
     pub input_type: ElementType,
+    /// The model's inputs, whose elements follow each other in `input`; empty for a single one.
+    pub inputs: Vec<TensorPart>,
+    /// The model's outputs, whose elements follow each other in the output; empty for a single one.
+    pub outputs: Vec<TensorPart>,
     /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
 }
@@ -84,6 +89,15 @@ pub enum FloatOperation {
         /// Value of the outputs that are no element of an input: padding.
         constant: f32,
     },
+    /// A vector of constants, which reads nothing of its input.
+    Constant(Vec<f32>),
+    /// One of several inputs of the model: consecutive elements of the network's input.
+    Part {
+        /// Position of the first element.
+        start: usize,
+        /// Type of the elements. Only floats have the scale of the network's input.
+        element: ElementType,
+    },
     /// Comparisons of elements with constants: 1 where the condition holds, else 0.
     Compare {
         /// The limit of each element.
@@ -114,12 +128,26 @@ pub enum FloatOperation {
 }
 
 impl FloatNetwork {
+    /// Creates a network with one input of floats.
+    pub fn new(input: Shape, nodes: Vec<FloatNode>) -> Self {
+        let (inputs, outputs, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { input, nodes, input_type: ElementType::Float, inputs, outputs, notes }
+    }
+
     /// Returns the shape of a tensor; `None` if there is no such tensor.
     pub fn shape(&self, tensor: usize) -> Option<Shape> {
         match tensor.checked_sub(1) {
             None => Some(self.input),
             Some(node) => self.nodes.get(node).map(|node| node.shape),
         }
+    }
+
+    /// Returns whether an input has conditions: 0 and 1.
+    pub fn has_boolean_inputs(&self) -> bool {
+        let is_boolean = |node: &FloatNode| {
+            matches!(node.operation, FloatOperation::Part { element: ElementType::Boolean, .. })
+        };
+        self.input_type == ElementType::Boolean || self.nodes.iter().any(is_boolean)
     }
 
     /// Removes nodes that the output does not depend on.

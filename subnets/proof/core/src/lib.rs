@@ -24,10 +24,10 @@
 //! sizes are limited, and an unsupported feature is an error that names its location. The crate
 //! creates no keys and no proofs, which `taonet-proof-backends` does, and reads no files.
 //!
-//! Uses `taonet-primitives`. Used by every crate of the subnet: `taonet-proof-onnx`,
-//! `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-lm`, `taonet-proof-store`,
-//! `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-dashboard` and `taonet-proof-api`,
-//! and by `tao proof`.
+//! Uses `taonet-primitives`. Used by every crate of the subnet: `taonet-proof-onnx-file`,
+//! `taonet-proof-onnx`, `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-lm`,
+//! `taonet-proof-store`, `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-dashboard`
+//! and `taonet-proof-api`, and by `tao proof`.
 
 mod binding;
 pub mod circuit;

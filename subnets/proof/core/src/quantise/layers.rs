@@ -25,8 +25,10 @@ struct Tensor {
     /// Index in the integer network.
     index: u32,
     scale: i32,
-    /// Interval of every value; that of lowering may be smaller.
+    /// Interval of every value, and of 0, as which padding reads; that of lowering may be smaller.
     range: Range,
+    /// Interval of every value without padding.
+    values: Range,
     /// Whether the values are integers of the model that nothing rounds or saturates. The scale is
     /// then 0.
     is_exact: bool,
@@ -64,12 +66,9 @@ impl<'a> Quantiser<'a> {
         magnitudes: &'a [f32],
     ) -> Self {
         let (scale, range) = (options.input_scale, options.input_range);
-        let tensors = vec![Tensor {
-            index: 0,
-            scale,
-            range,
-            is_exact: network.input_type != ElementType::Float,
-        }];
+        let is_exact = network.input_type != ElementType::Float;
+        let tensors =
+            vec![Tensor { index: 0, scale, range: with_zero(range), values: range, is_exact }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = integers::deciding_tensors(network);
         Self {
@@ -185,6 +184,26 @@ impl<'a> Quantiser<'a> {
                 self.moved(index, &inputs, node.shape, indices, f64::from(*constant))?;
                 self.rescale_moved(node, target)
             }
+            FloatOperation::Constant(values) => {
+                self.constant(index, first, values);
+                Ok(())
+            }
+            FloatOperation::Part { start, element } => {
+                let is_exact = *element != ElementType::Float;
+                let indices =
+                    (*start..*start + node.shape.elements()).map(|index| index as u32).collect();
+                let operation = Operation::Move { shape: node.shape, indices, constant: 0 };
+                self.push(
+                    &inputs,
+                    operation,
+                    None,
+                    if is_exact { 0 } else { first.scale },
+                    first.range,
+                );
+                self.narrow(first.values);
+                self.mark_exact(is_exact);
+                Ok(())
+            }
             FloatOperation::AveragePool(window) => {
                 let (operation, bits) = mean(window, node.shape.channels);
                 if window.kernel.iter().product::<usize>() <= EXACT_AREA
@@ -206,6 +225,7 @@ impl<'a> Quantiser<'a> {
                     first.scale,
                     first.range,
                 );
+                self.narrow(first.values);
                 self.mark_exact(first.is_exact);
                 Ok(())
             }
@@ -377,6 +397,13 @@ impl<'a> Quantiser<'a> {
         self.tensors.push(tensor);
     }
 
+    /// Records that the last tensor has no value outside of an interval.
+    fn narrow(&mut self, values: Range) {
+        if let Some(last) = self.tensors.last_mut() {
+            last.values = values;
+        }
+    }
+
     /// Appends a layer; returns its tensor.
     fn append(
         &mut self,
@@ -388,10 +415,19 @@ impl<'a> Quantiser<'a> {
     ) -> Tensor {
         let inputs = inputs.iter().map(|tensor| tensor.index).collect();
         self.layers.push(Layer { inputs, operation, rescale, scale });
-        // Padding reads as zero.
-        let range = range.union(&Range::only(0));
-        Tensor { index: self.layers.len() as u32, scale, range, is_exact: false }
+        Tensor {
+            index: self.layers.len() as u32,
+            scale,
+            range: with_zero(range),
+            values: range,
+            is_exact: false,
+        }
     }
+}
+
+/// Extends an interval to contain 0: padding reads as zero.
+fn with_zero(range: Range) -> Range {
+    range.union(&Range::only(0))
 }
 
 /// Returns the number of bits before the point of a value.
@@ -405,7 +441,12 @@ impl FloatOperation {
     fn has_sums(&self) -> bool {
         !matches!(
             self,
-            Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Compare { .. }
+            Self::MaxPool(_)
+                | Self::Function(_)
+                | Self::Move { .. }
+                | Self::Constant(_)
+                | Self::Part { .. }
+                | Self::Compare { .. }
         )
     }
 }

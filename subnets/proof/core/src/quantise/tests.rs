@@ -23,9 +23,9 @@ fn network() -> FloatNetwork {
             .collect(),
         bias: vec![0.1, -0.2],
     };
-    FloatNetwork {
+    FloatNetwork::new(
         input,
-        nodes: vec![
+        vec![
             FloatNode { inputs: vec![0], shape: grid, operation: convolution(1) },
             FloatNode { inputs: vec![1], shape: grid, operation: FloatOperation::Relu },
             FloatNode { inputs: vec![2], shape: grid, operation: convolution(2) },
@@ -50,9 +50,7 @@ fn network() -> FloatNetwork {
                 },
             },
         ],
-        input_type: ElementType::Float,
-        notes: Vec::new(),
-    }
+    )
 }
 
 fn options() -> QuantiseOptions {
@@ -159,7 +157,7 @@ fn bad_options_and_samples_are_refused() {
         let options = QuantiseOptions { activation_bits: bits, ..options() };
         assert_eq!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Bits(bits)));
     }
-    let options = QuantiseOptions { input_range: Range { low: 1, high: 2 }, ..options() };
+    let options = QuantiseOptions { input_range: Range { low: 2, high: 1 }, ..options() };
     assert!(matches!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Input { .. })));
 }
 

@@ -11,26 +11,30 @@ pub(super) const MAX_PARTS: usize = 1 << 18;
 #[derive(Clone, Copy)]
 struct Form(&'static [(u32, &'static Form)]);
 
-const LEAF: Form = Form(&[]);
-const SHAPE: Form = Form(&[(1, &LEAF)]);
-const TENSOR_TYPE: Form = Form(&[(2, &SHAPE)]);
-const TYPE: Form = Form(&[(1, &TENSOR_TYPE)]);
-const VALUE: Form = Form(&[(2, &TYPE)]);
-const TENSOR: Form = Form(&[(13, &LEAF)]);
-const ATTRIBUTE: Form = Form(&[(5, &TENSOR)]);
-const NODE: Form = Form(&[(5, &ATTRIBUTE)]);
-const GRAPH: Form = Form(&[(1, &NODE), (5, &TENSOR), (11, &VALUE), (12, &VALUE)]);
-const MODEL: Form = Form(&[(7, &GRAPH), (8, &LEAF)]);
+/// Depth of messages within messages from which on the decoder rejects a file.
+const MAX_DEPTH: usize = 100;
+
+static LEAF: Form = Form(&[]);
+static SHAPE: Form = Form(&[(1, &LEAF)]);
+static TENSOR_TYPE: Form = Form(&[(2, &SHAPE)]);
+static TYPE: Form = Form(&[(1, &TENSOR_TYPE)]);
+static VALUE: Form = Form(&[(2, &TYPE)]);
+static TENSOR: Form = Form(&[(13, &LEAF)]);
+// Branches are graphs.
+static ATTRIBUTE: Form = Form(&[(5, &TENSOR), (6, &GRAPH)]);
+static NODE: Form = Form(&[(5, &ATTRIBUTE)]);
+static GRAPH: Form = Form(&[(1, &NODE), (5, &TENSOR), (11, &VALUE), (12, &VALUE)]);
+static MODEL: Form = Form(&[(7, &GRAPH), (8, &LEAF)]);
 
 /// Returns whether a model file has at most [`MAX_PARTS`] parts. Malformed parts count as one: the
 /// decoder rejects them.
 pub(super) fn is_within_limits(bytes: &[u8]) -> bool {
     let mut left = MAX_PARTS;
-    count(bytes, MODEL, &mut left).is_some()
+    count(bytes, MODEL, 0, &mut left).is_some()
 }
 
 /// Subtracts the parts of a message; `None` once there are too many.
-fn count(mut bytes: &[u8], form: Form, left: &mut usize) -> Option<()> {
+fn count(mut bytes: &[u8], form: Form, depth: usize, left: &mut usize) -> Option<()> {
     while bytes.has_remaining() {
         let Ok((tag, wire)) = decode_key(&mut bytes) else { return Some(()) };
         let length = match wire {
@@ -51,8 +55,9 @@ fn count(mut bytes: &[u8], form: Form, left: &mut usize) -> Option<()> {
         let Some((part, rest)) = bytes.split_at_checked(length) else { return Some(()) };
         if wire == WireType::LengthDelimited
             && let Some((_, inner)) = form.0.iter().find(|(known, _)| *known == tag)
+            && depth < MAX_DEPTH
         {
-            count(part, **inner, left)?;
+            count(part, **inner, depth + 1, left)?;
         }
         bytes = rest;
     }
@@ -85,5 +90,14 @@ mod tests {
             bytes
         };
         assert!(is_within_limits(&nested(0x3a, &nested(0x2a, &weight))));
+        // Nodes of a branch are: of the graph, a node, its attribute and its graph.
+        let branch =
+            |nodes: usize| nested(0x0a, &nested(0x2a, &nested(0x32, &[0x0a, 0x00].repeat(nodes))));
+        assert!(is_within_limits(&nested(0x3a, &branch(MAX_PARTS - 4))));
+        assert!(!is_within_limits(&nested(0x3a, &branch(MAX_PARTS - 3))));
+        // Branches within branches end where the decoder refuses them.
+        let deep = (0..1000)
+            .fold(Vec::new(), |inner, _| nested(0x0a, &nested(0x2a, &nested(0x32, &inner))));
+        assert!(is_within_limits(&nested(0x3a, &deep)));
     }
 }

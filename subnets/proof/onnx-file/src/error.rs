@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::limits::MAX_PARTS;
 use super::proto::NodeProto;
-use super::{MAX_BYTES, MAX_COMPUTED, MAX_NODES, MAX_PARAMETERS, MAX_RANK, OPSETS, rules};
+use super::{MAX_BYTES, MAX_COMPUTED, MAX_NODES, MAX_PARAMETERS, MAX_RANK, OPSETS};
 
 /// Why a model file is invalid or unsupported.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -54,20 +54,50 @@ pub enum OnnxError {
     /// There are more nodes than [`MAX_NODES`].
     #[error("the graph has {0} nodes, more than the maximum of {MAX_NODES}")]
     Nodes(usize),
-    /// The graph does not have exactly one output and exactly one input besides its weights.
-    #[error("the graph has {inputs} inputs and {outputs} outputs, expected one of each")]
+    /// The graph has no output, or no input besides its weights.
+    #[error(
+        "the graph has {inputs} inputs and {outputs} outputs, expected at least one of each; hint: a constant needs no proof"
+    )]
     Interface {
         /// Number of inputs that are not weights.
         inputs: usize,
         /// Number of outputs.
         outputs: usize,
     },
-    /// The input's dimensions are unknown, its batch is not 1, or its elements are not numbers.
+    /// The input's dimensions are unknown, or its elements are not numbers.
     #[error(
-        "input '{0}' has no fixed dimensions of floats, integers or booleans with a batch of 1, such as [1, C, H, W] or \
-         [1, N]; hint: export the model with fixed dimensions"
+        "input '{0}' has no fixed dimensions of floats, integers or booleans, such as [1, C, H, W] or [1, N]; hint: export \
+         the model with fixed dimensions"
     )]
     InputShape(String),
+    /// A dimension of an input is symbolic, and has no extent.
+    #[error(
+        "dimension {index} of input '{input}' is '{name}'; hint: pass its extent with --dimension {name}=N"
+    )]
+    Dimension {
+        /// Name of the input.
+        input: String,
+        /// Index of the dimension.
+        index: usize,
+        /// Name of the dimension.
+        name: String,
+    },
+    /// No input has a dimension with this name.
+    #[error("no input has a symbolic dimension '{name}'; hint: the symbolic ones are {known}")]
+    UnknownDimension {
+        /// The unknown name.
+        name: String,
+        /// Names of all symbolic dimensions, separated by commas.
+        known: String,
+    },
+    /// The number of values differs from that of the inputs' elements.
+    #[error("{actual} input values, expected {expected}")]
+    Inputs {
+        /// Number of elements of all inputs.
+        expected: usize,
+        /// Number of values given.
+        actual: usize,
+    },
     /// A node reads its own output or that of a later node.
     #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
     Cycle {
@@ -99,8 +129,13 @@ pub enum OnnxError {
         reason: String,
     },
     /// The operator is unsupported.
-    #[error("{0}: unsupported operator; hint: supported are {names}", names = rules::operators())]
-    Operator(String),
+    #[error("{node}: unsupported operator; hint: {hint}")]
+    Operator {
+        /// Name of the node.
+        node: String,
+        /// What to use in its place.
+        hint: String,
+    },
     /// The operator is supported, but not with these attributes or operands.
     #[error("{node}: {reason}")]
     Unsupported {
@@ -117,16 +152,23 @@ pub enum OnnxError {
         /// The shape error.
         source: ShapeError,
     },
+    /// An output does not depend on an input.
+    #[error(
+        "output '{0}' is constant; hint: remove it from the graph's outputs, since a constant needs no proof"
+    )]
+    Constant(String),
     /// No node computes the output.
     #[error("the graph has no nodes that compute the output")]
     Empty,
 }
 
-pub(super) fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
+/// Returns the error of a node whose operator is supported, but not with these attributes or
+/// operands.
+pub fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
     OnnxError::Unsupported { node: node.describe(), reason }
 }
 
 /// Returns the conversion of a shape error of this node.
-pub(super) fn invalid_shape(node: &NodeProto) -> impl Fn(ShapeError) -> OnnxError {
+pub fn invalid_shape(node: &NodeProto) -> impl Fn(ShapeError) -> OnnxError {
     move |source| OnnxError::Shape { node: node.describe(), source }
 }

@@ -4,7 +4,7 @@
 use super::{Operands, Tensor};
 use crate::OnnxError;
 use crate::ensemble::{Ensemble, Scores, Test, TreeNode};
-use crate::support_vectors::{Kernel, Machine};
+use crate::machine::{Kernel, Machine};
 
 impl Operands<'_> {
     /// Returns the only row of the first operand.

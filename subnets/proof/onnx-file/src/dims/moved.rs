@@ -7,7 +7,7 @@ use super::{NodeProto, OnnxError, axis, elements, from_either_end, unsupported};
 
 /// The positions along an axis that a Slice keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Span {
+pub struct Span {
     start: i64,
     step: i64,
     count: i64,
@@ -15,7 +15,7 @@ pub(in super::super) struct Span {
 
 impl Span {
     /// Returns the positions, which lie within the axis.
-    pub(in super::super) fn positions(self) -> impl Iterator<Item = usize> {
+    pub fn positions(self) -> impl Iterator<Item = usize> {
         (0..self.count)
             .filter_map(move |index| usize::try_from(self.start + index * self.step).ok())
     }
@@ -23,7 +23,7 @@ impl Span {
 
 /// Returns the shape of a computed tensor: channels, rows and columns if it has these, with a batch
 /// of 1.
-pub(in super::super) fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {
+pub fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {
     match *dims {
         [1, channels, height, width] => Shape::new(channels, height, width),
         [1, channels, length] => Shape::new(channels, length, 1),
@@ -32,21 +32,14 @@ pub(in super::super) fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {
 }
 
 /// Returns an index, which may be negative, of an axis with this extent.
-pub(in super::super) fn index(
-    node: &NodeProto,
-    index: i64,
-    extent: usize,
-) -> Result<usize, OnnxError> {
+pub fn index(node: &NodeProto, index: i64, extent: usize) -> Result<usize, OnnxError> {
     from_either_end(index, extent).ok_or_else(|| {
         unsupported(node, format!("index {index} does not exist in {extent} elements"))
     })
 }
 
 /// Returns the order of the axes of a Transpose.
-pub(in super::super) fn permutation(
-    node: &NodeProto,
-    rank: usize,
-) -> Result<Vec<usize>, OnnxError> {
+pub fn permutation(node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
     let Some(given) = node.ints("perm") else { return Ok((0..rank).rev().collect()) };
     let order =
         given.iter().map(|&given| usize::try_from(given).ok()).collect::<Option<Vec<usize>>>();
@@ -58,7 +51,7 @@ pub(in super::super) fn permutation(
 }
 
 /// Returns the position of each element after the axes are ordered anew.
-pub(in super::super) fn transposed(dims: &[usize], order: &[usize]) -> Vec<u32> {
+pub fn transposed(dims: &[usize], order: &[usize]) -> Vec<u32> {
     let mut positions = vec![0];
     for &axis in order {
         let (extent, stride) = match dims.get(axis..) {
@@ -73,7 +66,7 @@ pub(in super::super) fn transposed(dims: &[usize], order: &[usize]) -> Vec<u32> 
 
 /// Returns the positions of the elements at all combinations of positions along each axis. Where
 /// one is `None`, the position after the last element stands for the constant.
-pub(in super::super) fn selected(dims: &[usize], positions: &[Vec<Option<usize>>]) -> Vec<u32> {
+pub fn selected(dims: &[usize], positions: &[Vec<Option<usize>>]) -> Vec<u32> {
     let mut selected = vec![Some(0)];
     for (&extent, along) in dims.iter().zip(positions) {
         let step = |&start: &Option<usize>| {
@@ -88,7 +81,7 @@ pub(in super::super) fn selected(dims: &[usize], positions: &[Vec<Option<usize>>
 }
 
 /// Returns the positions along each axis that a Slice keeps.
-pub(in super::super) fn spans(
+pub fn spans(
     node: &NodeProto,
     dims: &[usize],
     starts: &[i64],
@@ -139,7 +132,7 @@ fn span_of(extent: i64, start: i64, end: i64, step: i64) -> Span {
 
 /// Returns the extents of the parts of a Split. Without given ones, all parts are equal; since
 /// version 18, the last part can be smaller.
-pub(in super::super) fn parts(
+pub fn parts(
     node: &NodeProto,
     extent: usize,
     given: Option<&[i64]>,
@@ -170,10 +163,7 @@ pub(in super::super) fn parts(
 }
 
 /// Returns the axis along which tensors are joined, and the dimensions of the result.
-pub(in super::super) fn concatenated(
-    node: &NodeProto,
-    all: &[&[usize]],
-) -> Result<(usize, Vec<usize>), OnnxError> {
+pub fn concatenated(node: &NodeProto, all: &[&[usize]]) -> Result<(usize, Vec<usize>), OnnxError> {
     let first = all.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
     let joined =
         axis(node, node.attribute("axis").map_or(i64::MAX, |attribute| attribute.i), first.len())?;
@@ -195,7 +185,7 @@ pub(in super::super) fn concatenated(
 }
 
 /// Returns the positions of joined elements, counted through all tensors one after the other.
-pub(in super::super) fn interleaved(all: &[&[usize]], axis: usize) -> Vec<u32> {
+pub fn interleaved(all: &[&[usize]], axis: usize) -> Vec<u32> {
     let outer: usize = all.first().map_or(0, |dims| dims.iter().take(axis).product());
     let widths: Vec<usize> = all.iter().map(|dims| dims.iter().skip(axis).product()).collect();
     let starts = widths.iter().scan(0, |next, &width| {
@@ -212,7 +202,7 @@ pub(in super::super) fn interleaved(all: &[&[usize]], axis: usize) -> Vec<u32> {
 
 /// Returns the number of elements that a Pad adds before and after each axis; negative ones are
 /// removed.
-pub(in super::super) fn pads(
+pub fn pads(
     node: &NodeProto,
     rank: usize,
     given: &[i64],
@@ -235,7 +225,7 @@ pub(in super::super) fn pads(
 
 /// Returns the extent of a padded axis; `None` if it is negative, or a pad is too large for any
 /// tensor.
-pub(in super::super) fn padded_extent(extent: usize, [before, after]: [i64; 2]) -> Option<usize> {
+pub fn padded_extent(extent: usize, [before, after]: [i64; 2]) -> Option<usize> {
     let fits = |pad: i64| pad.unsigned_abs() <= MAX_ELEMENTS as u64;
     let sum = (fits(before) && fits(after))
         .then(|| (extent.cast_signed() as i64).checked_add(before + after))?;
@@ -243,7 +233,7 @@ pub(in super::super) fn padded_extent(extent: usize, [before, after]: [i64; 2]) 
 }
 
 /// Returns the positions along a padded axis, `None` for the constant.
-pub(in super::super) fn padded(
+pub fn padded(
     node: &NodeProto,
     extent: usize,
     [before, after]: [i64; 2],

@@ -24,6 +24,7 @@ impl Operands<'_> {
             "Greater" => |a: f64, b: f64| f64::from(a > b),
             "GreaterOrEqual" => |a: f64, b: f64| f64::from(a >= b),
             "Less" => |a: f64, b: f64| f64::from(a < b),
+            "Xor" => |a: f64, b: f64| (a - b).abs(),
             _ => |a: f64, b: f64| f64::from(a <= b),
         };
         self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), condition)
@@ -94,9 +95,25 @@ impl Operands<'_> {
                     (alpha(1.673_263_192_176_818_8), parameter("gamma", 1.050_701_022_148_132_3));
                 Box::new(move |x: f64| gamma * if x > 0.0 { x } else { alpha * x.exp() - alpha })
             }
+            "Shrink" => {
+                let (limit, bias) = (parameter("lambd", 0.5), parameter("bias", 0.0));
+                Box::new(move |x| {
+                    if x < -limit {
+                        x + bias
+                    } else if x > limit {
+                        x - bias
+                    } else {
+                        0.0
+                    }
+                })
+            }
             "Swish" => {
                 let alpha = alpha(1.0);
                 Box::new(move |x| x * sigmoid(alpha * x))
+            }
+            "ThresholdedRelu" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x| if x > alpha { x } else { 0.0 })
             }
             operator => match without_parameters(operator) {
                 Some(function) => Box::new(function),
@@ -297,28 +314,40 @@ impl Operands<'_> {
 
 impl Tensor {
     /// Returns the element at these positions along the axes.
-    fn at(&self, place: &[usize]) -> f64 {
+    pub(super) fn at(&self, place: &[usize]) -> f64 {
         let index =
             place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
         self.values.get(index).copied().unwrap_or(f64::NAN)
     }
+
+    /// Returns the element at these positions along the axes, which must exist.
+    pub(super) fn at_mut(&mut self, place: &[usize]) -> &mut f64 {
+        let index =
+            place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
+        &mut self.values[index]
+    }
 }
 
-/// Builds a tensor from a function of the positions along its axes.
-fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
-    let count = dims.iter().product();
-    let mut place = vec![0; dims.len()];
-    let mut values = Vec::with_capacity(count);
-    for _ in 0..count {
-        values.push(element(&place));
-        for (at, &extent) in place.iter_mut().zip(&dims).rev() {
+/// Iterates over the positions along axes with these extents, the last axis first.
+pub(super) fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let (dims, count) = (dims.to_vec(), dims.iter().product::<usize>());
+    let mut next = vec![0; dims.len()];
+    (0..count).map(move |_| {
+        let place = next.clone();
+        for (at, &extent) in next.iter_mut().zip(&dims).rev() {
             *at += 1;
             if *at < extent {
                 break;
             }
             *at = 0;
         }
-    }
+        place
+    })
+}
+
+/// Builds a tensor from a function of the positions along its axes.
+pub(super) fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
+    let values = places(&dims).map(|place| element(&place)).collect();
     Tensor { dims, values }
 }
 
@@ -333,9 +362,18 @@ pub(super) fn existing_axis(axis: i64, dims: &[usize]) -> Option<usize> {
 fn without_parameters(operator: &str) -> Option<fn(f64) -> f64> {
     Some(match operator {
         "Abs" => f64::abs,
+        "Acos" => f64::acos,
+        "Acosh" => f64::acosh,
+        "Asin" => f64::asin,
+        "Asinh" => f64::asinh,
+        "Atan" => f64::atan,
+        "Atanh" => f64::atanh,
+        "Ceil" => f64::ceil,
         "Cos" => f64::cos,
+        "Cosh" => f64::cosh,
         "Erf" => |x: f64| 1.0 - libm::erfc(x),
         "Exp" => f64::exp,
+        "Floor" => f64::floor,
         "Gelu" => |x: f64| 0.5 * x * libm::erfc(-x / std::f64::consts::SQRT_2),
         "HardSwish" => |x: f64| x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         "Log" => f64::ln,
@@ -344,11 +382,15 @@ fn without_parameters(operator: &str) -> Option<fn(f64) -> f64> {
         "Not" => |x: f64| 1.0 - x,
         "Reciprocal" => |x: f64| 1.0 / x,
         "Relu" => |x: f64| x.max(0.0),
+        "Round" => f64::round_ties_even,
         "Sigmoid" => sigmoid,
+        "Sign" => |x: f64| if x.abs() > 0.0 { x.signum() } else { x },
         "Sin" => f64::sin,
+        "Sinh" => f64::sinh,
         "Softplus" => |x: f64| if x > 40.0 { x } else { (1.0 + x.exp()).ln() },
         "Softsign" => |x: f64| x / (1.0 + x.abs()),
         "Sqrt" => f64::sqrt,
+        "Tan" => f64::tan,
         "Tanh" => f64::tanh,
         _ => return None,
     })

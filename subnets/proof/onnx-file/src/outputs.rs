@@ -1,47 +1,43 @@
-//! The output of a model, and the softmax before it.
+//! The outputs of a model, and the softmax before a single one.
 
 use std::collections::HashSet;
 
 use super::proto::{DataType, GraphProto, NodeProto, ValueInfoProto};
 use super::rules::MACHINE_LEARNING;
-use super::{ElementType, Model, Reader, element_type};
+use super::{ElementType, ModelFile, element_type};
 
 /// Type of the elements of a tensor of texts.
 const TEXT: i32 = 8;
 
-/// The output of a graph.
+/// The outputs of a graph that are computed.
 pub(super) struct Chosen {
-    pub(super) output: String,
+    pub(super) outputs: Vec<String>,
     /// What is omitted.
     pub(super) notes: Vec<String>,
 }
 
-/// Returns the output of a graph. Classifiers have two, their labels and their scores, of which the
-/// scores determine the labels; `None` if there is not exactly one output besides labels.
+/// Returns the outputs of a graph. Classifiers have two, their labels and their scores, of which
+/// the scores determine the labels. `None` if there are none.
 pub(super) fn choose(graph: &GraphProto) -> Option<Chosen> {
     let mut notes = Vec::new();
     let scores: Vec<&ValueInfoProto> =
         graph.output.iter().filter(|output| !is_label(output)).collect();
-    let output = match (&graph.output[..], &scores[..]) {
-        ([single], _) => single,
-        (_, [single]) => {
-            notes.push("the label is omitted: outputs are the scores of all classes".to_owned());
-            single
-        }
-        _ => return None,
-    };
-    let map =
-        graph.node.iter().find(|node| node.output.first() == Some(&output.name) && is_map(node));
-    let output = match map {
-        None => output.name.clone(),
-        Some(map) => {
+    let mut outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    if let ([_, _, ..], [single]) = (&graph.output[..], &scores[..]) {
+        notes.push("the label is omitted: outputs are the scores of all classes".to_owned());
+        outputs = vec![single.name.clone()];
+    }
+    if let [single] = &outputs[..] {
+        let map =
+            graph.node.iter().find(|node| node.output.first() == Some(single) && is_map(node));
+        if let Some(map) = map {
             notes.push(
                 "the map of labels is omitted: outputs are in the order of its labels".to_owned(),
             );
-            map.input.first()?.clone()
+            outputs = vec![map.input.first()?.clone()];
         }
-    };
-    Some(Chosen { output, notes })
+    }
+    (!outputs.is_empty()).then_some(Chosen { outputs, notes })
 }
 
 /// Returns whether an output has integers or texts.
@@ -56,12 +52,12 @@ fn is_map(node: &NodeProto) -> bool {
     node.op_type == "ZipMap" && node.domain == MACHINE_LEARNING
 }
 
-/// Returns the nodes on which an output depends. In the order of the standard, readers come later.
-pub(super) fn needed(nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
-    let mut names = HashSet::from([output.to_owned()]);
+/// Returns the nodes on which the outputs depend. In the order of the standard, readers come later.
+pub(super) fn needed(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<NodeProto> {
+    let mut names: HashSet<String> = outputs.iter().cloned().collect();
     let is_needed = |node: &NodeProto| {
         let is_needed = node.output.iter().any(|name| names.contains(name));
-        names.extend(node.input.iter().filter(|_| is_needed).cloned());
+        names.extend(node.input.iter().chain(node.captured()).filter(|_| is_needed).cloned());
         is_needed
     };
     let mut needed: Vec<NodeProto> = nodes.into_iter().rev().filter(is_needed).collect();
@@ -69,14 +65,16 @@ pub(super) fn needed(nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
     needed
 }
 
-impl Model {
+impl ModelFile {
     /// Returns the tensors from the output of the softmax at the end to the output of the graph;
     /// none if there is no such softmax. Nothing else reads them, and they have the same values:
     /// after the softmax, these are at most given another floating-point type or other dimensions,
     /// or divided by their sum, which is 1. The softmax is omitted if it covers all elements.
-    pub(super) fn after_softmax(&self) -> Vec<&str> {
+    pub fn after_softmax(&self) -> Vec<&str> {
+        // Several outputs keep their softmaxes.
+        let [output] = &self.outputs[..] else { return Vec::new() };
         let (mut name, reads, mut names, mut is_divided) =
-            (&self.output, self.reads(), Vec::new(), false);
+            (output, self.reads(), Vec::new(), false);
         // At most as many steps as there are nodes, should they form a cycle.
         for _ in &self.nodes {
             let node =
@@ -113,12 +111,5 @@ impl Model {
             }
         }
         Vec::new()
-    }
-}
-
-impl Reader {
-    /// Returns whether a tensor is the output of the softmax at the end.
-    pub(super) fn is_last_softmax(&self, name: &str) -> bool {
-        self.after_softmax.last().is_some_and(|last| last == name)
     }
 }

@@ -4,29 +4,25 @@ mod moved;
 
 use super::proto::NodeProto;
 use super::{MAX_RANK, OnnxError, unsupported};
-pub(super) use moved::{
+pub use moved::{
     Span, concatenated, index, interleaved, padded, padded_extent, pads, parts, permutation,
     selected, shape, spans, transposed,
 };
 
 /// Returns the number of elements; `None` on overflow.
-pub(super) fn elements(dims: &[usize]) -> Option<usize> {
+pub fn elements(dims: &[usize]) -> Option<usize> {
     dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))
 }
 
 /// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
-pub(super) fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
+pub fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
     from_either_end(axis, rank).ok_or_else(|| {
         unsupported(node, format!("axis {axis} does not exist in {rank} dimensions"))
     })
 }
 
 /// Returns the indices of axes in their order.
-pub(super) fn unique_axes(
-    node: &NodeProto,
-    given: &[i64],
-    rank: usize,
-) -> Result<Vec<usize>, OnnxError> {
+pub fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Result<Vec<usize>, OnnxError> {
     let mut axes =
         given.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
@@ -45,7 +41,7 @@ fn from_either_end(index: i64, count: usize) -> Option<usize> {
 }
 
 /// Returns the dimensions after Flatten.
-pub(super) fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
+pub fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
     let given = node.int("axis", 1);
     // The axis after the last one is permitted.
     let split = if given == dims.len().cast_signed() as i64 {
@@ -58,11 +54,7 @@ pub(super) fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, 
 
 /// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the
 /// remaining size.
-pub(super) fn reshaped(
-    node: &NodeProto,
-    dims: &[usize],
-    target: &[i64],
-) -> Result<Vec<usize>, OnnxError> {
+pub fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<usize>, OnnxError> {
     let refuse = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
     let copies = node.int("allowzero", 0) == 0;
     let mut result = Vec::with_capacity(target.len());
@@ -86,7 +78,7 @@ pub(super) fn reshaped(
 }
 
 /// Returns the dimensions after Squeeze; without axes, all dimensions of size 1 are removed.
-pub(super) fn squeezed(
+pub fn squeezed(
     node: &NodeProto,
     dims: &[usize],
     axes: Option<&[i64]>,
@@ -104,11 +96,7 @@ pub(super) fn squeezed(
 }
 
 /// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.
-pub(super) fn unsqueezed(
-    node: &NodeProto,
-    dims: &[usize],
-    axes: &[i64],
-) -> Result<Vec<usize>, OnnxError> {
+pub fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, OnnxError> {
     // Every insertion moves the dimensions after it.
     if dims.len() + axes.len() > MAX_RANK {
         return Err(unsupported(node, format!("the output has more than {MAX_RANK} dimensions")));
@@ -121,7 +109,7 @@ pub(super) fn unsqueezed(
 }
 
 /// Returns the dimensions to which all of these can be repeated; `None` if there are none.
-pub(super) fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
+pub fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
     let rank = all.iter().map(|dims| dims.len()).max()?;
     let mut common = vec![1; rank];
     for dims in all {
@@ -138,7 +126,7 @@ pub(super) fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
 
 /// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if
 /// they cannot.
-pub(super) fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
+pub fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
     let missing = target.len().checked_sub(dims.len())?;
     let fits =
         dims.iter().zip(target.iter().skip(missing)).all(|(&dim, &size)| dim == 1 || dim == size);

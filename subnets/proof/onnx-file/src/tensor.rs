@@ -1,39 +1,43 @@
+//! Constant tensors.
+
 use std::borrow::Cow;
 
 use half::{bf16, f16};
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::proto::{DataType, NodeProto, TensorProto};
-use super::{MAX_RANK, OnnxError, dims, unsupported};
+use super::{ElementType, MAX_RANK, OnnxError, dims, unsupported};
 
-/// Types of integers of 8 bits, which only quantisation reads: without and with a sign.
-const BYTES: [i32; 2] = [2, 3];
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
 
 /// A tensor whose values are stored in the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Constant {
-    pub(super) dims: Vec<usize>,
-    pub(super) data: Data,
+pub struct Constant {
+    /// Dimensions.
+    pub dims: Vec<usize>,
+    /// Elements, in order.
+    pub data: Data,
 }
 
+/// Elements of a [`Constant`].
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Data {
+pub enum Data {
+    /// Numbers of any floating-point type.
     Floats(Vec<f32>),
+    /// Integers and conditions.
     Integers(Vec<i64>),
 }
 
 impl NodeProto {
     /// Returns the type to which a Cast node converts.
-    pub(super) fn cast_type(&self) -> Result<DataType, OnnxError> {
+    pub fn cast_type(&self) -> Result<DataType, OnnxError> {
         let target = self.int("to", 0);
         match i32::try_from(target).ok().and_then(|target| DataType::try_from(target).ok()) {
             None | Some(DataType::Undefined) => Err(unsupported(
                 self,
                 format!(
-                    "a conversion to element type {target} is unsupported, only to float, float16, bfloat16, double, \
-                     int32, int64 and bool"
+                    "a conversion to element type {target} is unsupported, only to numbers of 8 to 64 bits and bool"
                 ),
             )),
             Some(kind) => Ok(kind),
@@ -41,7 +45,7 @@ impl NodeProto {
     }
 
     /// Parses the value of a Constant node.
-    pub(super) fn constant(&self) -> Result<Constant, OnnxError> {
+    pub fn constant(&self) -> Result<Constant, OnnxError> {
         let [attribute] = &self.attribute[..] else {
             return Err(unsupported(
                 self,
@@ -72,7 +76,7 @@ fn invalid_weight(tensor: &TensorProto, reason: String) -> OnnxError {
 
 impl Constant {
     /// Parses a tensor: floats or integers, as a list or as raw bytes.
-    pub(super) fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
+    pub fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
         let name = &tensor.name;
         if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
             return Err(OnnxError::External(name.clone()));
@@ -90,16 +94,23 @@ impl Constant {
             ));
         };
         let raw = &tensor.raw_data;
-        let mut data = match DataType::try_from(tensor.data_type) {
-            Ok(DataType::Float) if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
-            Ok(DataType::Float) => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
-            Ok(DataType::Double) if raw.is_empty() => {
+        let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+        let mut data = match kind {
+            DataType::Undefined => {
+                return Err(invalid_weight(
+                    tensor,
+                    format!("unsupported element type {}", tensor.data_type),
+                ));
+            }
+            DataType::Float if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
+            DataType::Float => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
+            DataType::Double if raw.is_empty() => {
                 Data::Floats(tensor.double_data.iter().map(|&value| value as f32).collect())
             }
-            Ok(DataType::Double) => {
+            DataType::Double => {
                 Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect())
             }
-            Ok(kind @ (DataType::Float16 | DataType::Bfloat16)) => {
+            DataType::Float16 | DataType::Bfloat16 => {
                 let convert = |bits| match kind {
                     DataType::Float16 => f16::from_bits(bits).to_f32(),
                     _ => bf16::from_bits(bits).to_f32(),
@@ -111,28 +122,22 @@ impl Constant {
                     elements(raw).map(u16::from_le_bytes).map(convert).collect()
                 })
             }
-            Ok(DataType::Bool) if !raw.is_empty() => {
+            DataType::Bool if !raw.is_empty() => {
                 Data::Integers(raw.iter().map(|&value| i64::from(value != 0)).collect())
             }
-            Ok(DataType::Bool) => Data::Integers(
+            DataType::Bool => Data::Integers(
                 tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect(),
             ),
-            Ok(DataType::Int64) if raw.is_empty() => Data::Integers(tensor.int64_data.clone()),
-            Ok(DataType::Int64) => Data::Integers(elements(raw).map(i64::from_le_bytes).collect()),
-            Ok(DataType::Int32) if raw.is_empty() => {
-                Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
-            }
-            Ok(DataType::Int32) => Data::Integers(
-                elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect(),
-            ),
-            _ if BYTES.contains(&tensor.data_type) => Data::Integers(integers_of_8_bits(tensor)?),
-            _ => {
-                return Err(invalid_weight(
-                    tensor,
-                    format!("unsupported element type {}", tensor.data_type),
-                ));
-            }
+            _ => Data::Integers(integers(tensor, kind)),
         };
+        if let (Data::Integers(values), Some([low, high])) = (&data, kind.integer_range())
+            && let Some(value) = values.iter().find(|value| !(low..=high).contains(*value))
+        {
+            return Err(invalid_weight(
+                tensor,
+                format!("{value} is no integer of {} bits", 8 * kind.size()),
+            ));
+        }
         if let Data::Floats(values) = &mut data {
             // Minus infinity is the mask of a softmax, for which any very small number has the same
             // result.
@@ -144,14 +149,7 @@ impl Constant {
             Data::Floats(values) => (values.len(), values.iter().all(|value| value.is_finite())),
             Data::Integers(values) => (values.len(), true),
         };
-        let size = match DataType::try_from(tensor.data_type) {
-            // Other types than those of 8 bits are refused above.
-            Ok(DataType::Bool) | Err(_) => 1,
-            Ok(DataType::Float16 | DataType::Bfloat16) => 2,
-            Ok(DataType::Double | DataType::Int64) => 8,
-            _ => 4,
-        };
-        if !raw.is_empty() && raw.len() != count * size {
+        if !raw.is_empty() && raw.len() != count * kind.size() {
             return Err(invalid_weight(
                 tensor,
                 format!("{} bytes do not match dimensions {dims:?}", raw.len()),
@@ -169,18 +167,26 @@ impl Constant {
         Ok(Self { dims, data })
     }
 
+    /// Returns the type of the elements: integers and conditions are integers.
+    pub fn element(&self) -> ElementType {
+        match self.data {
+            Data::Floats(_) => ElementType::Float,
+            Data::Integers(_) => ElementType::Integer,
+        }
+    }
+
     /// Creates a list of floats.
-    pub(super) fn of_floats(values: &[f32]) -> Self {
+    pub fn of_floats(values: &[f32]) -> Self {
         Self { dims: vec![values.len()], data: Data::Floats(values.to_vec()) }
     }
 
     /// Creates a list of integers.
-    pub(super) fn of_integers(values: &[i64]) -> Self {
+    pub fn of_integers(values: &[i64]) -> Self {
         Self { dims: vec![values.len()], data: Data::Integers(values.to_vec()) }
     }
 
     /// Returns the elements of a float tensor.
-    pub(super) fn floats(&self) -> Option<&[f32]> {
+    pub fn floats(&self) -> Option<&[f32]> {
         match &self.data {
             Data::Floats(values) => Some(values),
             Data::Integers(_) => None,
@@ -189,7 +195,7 @@ impl Constant {
 
     /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers
     /// of their types have one: they stand for no limit.
-    pub(super) fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
+    pub fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
         let is_exact = |value: i64| value as f32 as i64 == value || value == i64::from(i32::MAX);
         match &self.data {
             Data::Floats(values) => Some(Cow::Borrowed(values)),
@@ -199,7 +205,7 @@ impl Constant {
     }
 
     /// Returns the elements of an integer tensor.
-    pub(super) fn integers(&self) -> Option<&[i64]> {
+    pub fn integers(&self) -> Option<&[i64]> {
         match &self.data {
             Data::Integers(values) => Some(values),
             Data::Floats(_) => None,
@@ -207,30 +213,34 @@ impl Constant {
     }
 }
 
-/// Returns the elements of a tensor of one of the types [`BYTES`].
-///
-/// # Errors
-/// [`OnnxError::Weight`] when an element is outside the range of its type.
-fn integers_of_8_bits(tensor: &TensorProto) -> Result<Vec<i64>, OnnxError> {
-    if tensor.raw_data.is_empty() {
-        let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
-        let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
-        return match values.iter().find(|value| !(low..=high).contains(*value)) {
-            Some(value) => Err(invalid_weight(tensor, format!("{value} is no integer of 8 bits"))),
-            None => Ok(values),
-        };
-    }
-    let is_signed = tensor.data_type == BYTES[1];
-    let value = |&byte: &u8| {
-        if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) }
-    };
-    Ok(tensor.raw_data.iter().map(value).collect())
+/// Returns the integers that elements of a type of 8 bits can have; `None` for other types.
+pub fn byte_range(data_type: i32) -> Option<[i64; 2]> {
+    let kind = DataType::try_from(data_type).ok()?;
+    kind.integer_range().filter(|_| kind.size() == 1)
 }
 
-/// Returns the integers that elements of a type of 8 bits can have; `None` for other types.
-pub(super) fn byte_range(data_type: i32) -> Option<[i64; 2]> {
-    let index = BYTES.iter().position(|&kind| kind == data_type)?;
-    [[0, 255], [-128, 127]].get(index).copied()
+/// Returns the elements of a tensor of integers. Those that exceed 64 bits with a sign are
+/// negative.
+fn integers(tensor: &TensorProto, kind: DataType) -> Vec<i64> {
+    let raw = &tensor.raw_data;
+    if raw.is_empty() {
+        return match kind {
+            DataType::Int64 => tensor.int64_data.clone(),
+            DataType::Uint32 | DataType::Uint64 => {
+                tensor.uint64_data.iter().map(|value| value.cast_signed()).collect()
+            }
+            _ => tensor.int32_data.iter().copied().map(i64::from).collect(),
+        };
+    }
+    match kind {
+        DataType::Int8 => raw.iter().map(|byte| i64::from(byte.cast_signed())).collect(),
+        DataType::Uint8 => raw.iter().copied().map(i64::from).collect(),
+        DataType::Int16 => elements(raw).map(i16::from_le_bytes).map(i64::from).collect(),
+        DataType::Uint16 => elements(raw).map(u16::from_le_bytes).map(i64::from).collect(),
+        DataType::Int32 => elements(raw).map(i32::from_le_bytes).map(i64::from).collect(),
+        DataType::Uint32 => elements(raw).map(u32::from_le_bytes).map(i64::from).collect(),
+        _ => elements(raw).map(i64::from_le_bytes).collect(),
+    }
 }
 
 /// Splits raw bytes into elements.

@@ -1,22 +1,27 @@
 //! Evaluation of a model as the ONNX standard defines its operators: node by node, in double
-//! precision, without the folding and renaming of [`Model::network`]. Every compiled network is
-//! compared with it.
+//! precision, without the folding and renaming of the compiler. Every compiled network is compared
+//! with it.
 // Every index is bounded by dimensions that are checked first.
 #![allow(clippy::indexing_slicing)]
 
+mod einsum;
 mod elements;
 mod further;
+mod indexed;
 mod learned;
 mod recurrent;
 mod reduced;
+mod windows;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use super::norms::MASKED;
+use super::branch::Branch;
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{Model, OnnxError, dims, rules, unsupported};
+use super::types::output_type;
+use super::{ElementType, MASKED, ModelFile, ModelInput, OnnxError, dims, rules, unsupported};
 
 /// Outputs of a model for one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,81 +39,158 @@ struct Tensor {
     values: Vec<f64>,
 }
 
-impl Model {
-    /// Evaluates the model.
+impl ModelFile {
+    /// Evaluates the model. The inputs' elements follow each other, and so do those of the outputs.
     ///
     /// # Errors
-    /// When the number of inputs differs, or an operator or its operands are unsupported.
+    /// When the number of values differs, or an operator or its operands are unsupported.
     pub fn evaluate(&self, input: &[f32]) -> Result<Evaluation, OnnxError> {
-        let input: Vec<f64> = input.iter().copied().map(f64::from).collect();
-        if dims::elements(&self.dims) != Some(input.len()) {
-            return Err(OnnxError::InputShape(self.input.clone()));
+        let expected = self.input_elements();
+        if input.len() != expected {
+            return Err(OnnxError::Inputs { expected, actual: input.len() });
         }
-        let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let mut tensors = HashMap::from([(
-            self.input.as_str(),
-            Tensor { dims: self.dims.clone(), values: input },
-        )]);
-        let (after_softmax, softmax_arguments) = (self.after_softmax(), self.softmax_arguments());
-        let mut computed = HashSet::from([self.input.as_str()]);
+        let mut run = Run::new(self, input);
         for node in &self.nodes {
-            if tensors.contains_key(self.output.as_str()) {
+            if self.outputs.iter().all(|output| run.tensors.contains_key(output)) {
                 break;
             }
-            let name = node.output.first().map_or("", String::as_str);
-            let name = if rules::is_classifier(node) {
-                node.output.get(1).map_or("", String::as_str)
-            } else {
-                name
-            };
-            let operands = Operands {
-                model: self,
-                tensors: &tensors,
-                node,
-                is_last_softmax: after_softmax.last() == Some(&name),
-                is_after_softmax: after_softmax.contains(&name),
-            };
-            let outputs = operands.compute_all()?;
-            // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
-            let is_computed = node.op_type != "Shape"
-                && node.input.iter().any(|input| computed.contains(input.as_str()));
-            for (name, output) in
-                node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty())
-            {
-                if is_computed {
-                    computed.insert(name);
-                    let is_argument = softmax_arguments.contains(name.as_str());
-                    let values = output
-                        .values
-                        .iter()
-                        .filter(|&&value| !is_argument || value > f64::from(MASKED));
-                    magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
-                }
-                tensors.insert(name, output);
+            run.node(node)?;
+        }
+        let mut outputs = Vec::new();
+        for name in &self.outputs {
+            match (run.tensors.get(name), self.constants.get(name)) {
+                (Some(tensor), _) => outputs.extend_from_slice(&tensor.values),
+                (None, Some(constant)) => outputs.extend(Tensor::from(&**constant).values),
+                (None, None) => return Err(OnnxError::Empty),
             }
         }
-        let output = tensors.remove(self.output.as_str()).ok_or(OnnxError::Empty)?;
-        Ok(Evaluation { outputs: output.values, magnitude })
+        Ok(Evaluation { outputs, magnitude: run.magnitude })
+    }
+}
+
+/// Evaluates a node whose operands are these constants, with a version of the operator set; returns
+/// the dimensions and values of its output.
+pub fn evaluate_constants(
+    opset: i64,
+    node: &NodeProto,
+    operands: &[(&str, &Constant)],
+) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
+    let (mut tensors, mut types) = (HashMap::new(), HashMap::new());
+    for &(name, constant) in operands {
+        tensors.insert(name.to_owned(), Tensor::from(constant));
+        types.insert(name.to_owned(), constant.element());
+    }
+    let (constants, bytes) = (HashMap::new(), HashMap::new());
+    let operands = Operands {
+        constants: &constants,
+        bytes: &bytes,
+        opset,
+        tensors: &tensors,
+        types: &types,
+        node,
+        is_last_softmax: false,
+        is_after_softmax: false,
+    };
+    let Tensor { dims, values } = operands.compute()?;
+    Ok((dims, values))
+}
+
+/// The tensors that were computed so far.
+struct Run<'a> {
+    file: &'a ModelFile,
+    tensors: HashMap<String, Tensor>,
+    types: HashMap<String, ElementType>,
+    /// Names of the tensors that depend on an input.
+    computed: HashSet<String>,
+    after_softmax: Vec<&'a str>,
+    softmax_arguments: HashSet<&'a str>,
+    magnitude: f64,
+}
+
+impl<'a> Run<'a> {
+    fn new(file: &'a ModelFile, input: &[f32]) -> Self {
+        let (after_softmax, softmax_arguments) = (file.after_softmax(), file.softmax_arguments());
+        let magnitude =
+            input.iter().fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
+        let (mut tensors, mut types, mut computed) =
+            (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut rest = input.iter().copied().map(f64::from);
+        for ModelInput { name, dims, element } in &file.inputs {
+            let values = rest.by_ref().take(dims.iter().product()).collect();
+            tensors.insert(name.clone(), Tensor { dims: dims.clone(), values });
+            types.insert(name.clone(), *element);
+            computed.insert(name.clone());
+        }
+        Self { file, tensors, types, computed, after_softmax, softmax_arguments, magnitude }
     }
 
-    /// Evaluates a node whose operands are these constants; returns the dimensions and values of
-    /// its output.
-    pub(super) fn evaluate_constants(
-        &self,
-        node: &NodeProto,
-        operands: &[(&str, &Constant)],
-    ) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
-        let tensors: HashMap<&str, Tensor> =
-            operands.iter().map(|&(name, constant)| (name, Tensor::from(constant))).collect();
-        let Tensor { dims, values } = Operands {
-            model: self,
-            tensors: &tensors,
-            node,
-            is_last_softmax: false,
-            is_after_softmax: false,
+    /// Evaluates a node, and records its outputs. Of an If, it evaluates the nodes of a branch.
+    fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if node.op_type == "If" {
+            return self.branch(node);
         }
-        .compute()?;
-        Ok((dims, values))
+        let name = node.output.first().map_or("", String::as_str);
+        let name = if rules::is_classifier(node) {
+            node.output.get(1).map_or("", String::as_str)
+        } else {
+            name
+        };
+        let operands = Operands {
+            constants: &self.file.constants,
+            bytes: &self.file.bytes,
+            opset: self.file.opset,
+            tensors: &self.tensors,
+            types: &self.types,
+            node,
+            is_last_softmax: self.after_softmax.last().is_some_and(|last| *last == name),
+            is_after_softmax: self.after_softmax.contains(&name),
+        };
+        let outputs = operands.compute_all()?;
+        let element = output_type(node, |position| operands.element(position))?;
+        // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
+        let is_computed =
+            node.op_type != "Shape" && node.input.iter().any(|input| self.computed.contains(input));
+        for (index, (name, output)) in node.output.iter().zip(outputs).enumerate() {
+            if name.is_empty() {
+                continue;
+            }
+            if is_computed {
+                self.computed.insert(name.clone());
+                let is_argument = self.softmax_arguments.contains(name.as_str());
+                let values = output
+                    .values
+                    .iter()
+                    .filter(|&&value| !is_argument || value > f64::from(MASKED));
+                self.magnitude =
+                    values.fold(self.magnitude, |largest, value| largest.max(value.abs()));
+            }
+            // The positions of the largest elements are integers.
+            let element =
+                if node.op_type == "TopK" && index == 1 { ElementType::Integer } else { element };
+            self.types.insert(name.clone(), element);
+            self.tensors.insert(name.clone(), output);
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Evaluates the branch that a condition chooses.
+    fn branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let name = node.input.first().map_or("", String::as_str);
+        let holds = match (self.tensors.get(name), self.file.constants.get(name)) {
+            (Some(condition), _) => condition.values.first().copied(),
+            (None, Some(condition)) => Tensor::from(&**condition).values.first().copied(),
+            (None, None) => None,
+        };
+        let holds =
+            holds.ok_or_else(|| unsupported(node, "the condition is missing".to_owned()))?;
+        let Branch { nodes, constants } = Branch::choose(node, holds.abs() > 0.0)?;
+        for (name, constant) in constants {
+            self.types.insert(name.clone(), constant.element());
+            self.tensors.insert(name, Tensor::from(&*constant));
+        }
+        nodes.iter().try_for_each(|inner| self.node(inner))
     }
 }
 
@@ -124,8 +206,14 @@ impl From<&Constant> for Tensor {
 
 /// The operands of a node.
 struct Operands<'a> {
-    model: &'a Model,
-    tensors: &'a HashMap<&'a str, Tensor>,
+    /// Weights of the file, by name.
+    constants: &'a HashMap<String, Arc<Constant>>,
+    /// Integers that each weight of 8 bits can have, by name.
+    bytes: &'a HashMap<String, [i64; 2]>,
+    /// Version of the standard operator set.
+    opset: i64,
+    tensors: &'a HashMap<String, Tensor>,
+    types: &'a HashMap<String, ElementType>,
     node: &'a NodeProto,
     /// Whether the node is a softmax at the end, which is omitted if it covers all elements.
     is_last_softmax: bool,
@@ -137,10 +225,17 @@ impl Operands<'_> {
     /// Returns an operand; `None` if the node does not have it.
     fn optional(&self, position: usize) -> Option<Cow<'_, Tensor>> {
         let name = self.node.input.get(position).filter(|name| !name.is_empty())?;
-        if let Some(tensor) = self.tensors.get(name.as_str()) {
+        if let Some(tensor) = self.tensors.get(name) {
             return Some(Cow::Borrowed(tensor));
         }
-        self.model.constants.get(name).map(|constant| Cow::Owned(Tensor::from(&**constant)))
+        self.constants.get(name).map(|constant| Cow::Owned(Tensor::from(&**constant)))
+    }
+
+    /// Returns the type of an operand's elements.
+    fn element(&self, position: usize) -> ElementType {
+        let Some(name) = self.node.input.get(position) else { return ElementType::Float };
+        let of_constant = || self.constants.get(name).map(|constant| constant.element());
+        self.types.get(name).copied().or_else(of_constant).unwrap_or(ElementType::Float)
     }
 
     fn get(&self, position: usize) -> Result<Cow<'_, Tensor>, OnnxError> {
@@ -198,9 +293,18 @@ impl Operands<'_> {
             "Add" => self.sum(self.get(0)?.as_ref(), self.get(1)?.as_ref()),
             "Sub" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a - b),
             "Mul" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a * b),
+            "Div" if self.element(0) == ElementType::Integer => {
+                self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| (a / b).trunc())
+            }
             "Div" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a / b),
+            "Mod" if node.int("fmod", 0) == 0 => {
+                self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| {
+                    a - b * (a / b).floor()
+                })
+            }
+            "Mod" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a % b),
             "Pow" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), f64::powf),
-            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
+            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Xor" => {
                 self.compared()
             }
             "Where" => self.chosen(),
@@ -219,20 +323,49 @@ impl Operands<'_> {
             "BatchNormalization" => self.batch_norm(),
             "Conv" => self.convolution(),
             "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
-            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduced(),
             "ArgMax" | "ArgMin" => self.position_of_extremum(),
             "ConstantOfShape" => self.filled(),
             "ConvTranspose" => self.transposed_convolution(),
             "QuantizeLinear" | "DequantizeLinear" => self.quantised(),
+            "Sum" => self.folded(|a, b| a + b),
+            "Mean" => {
+                let mut sum = self.folded(|a, b| a + b)?;
+                sum.values.iter_mut().for_each(|value| *value /= node.input.len() as f64);
+                Ok(sum)
+            }
+            "Max" | "Or" => self.folded(f64::max),
+            "Min" => self.folded(f64::min),
+            _ => self.compute_further(),
+        }
+    }
+
+    /// Computes reductions, elements that indices choose, and operators of `ai.onnx.ml`.
+    fn compute_further(&self) -> Result<Tensor, OnnxError> {
+        match self.node.op_type.as_str() {
+            operator if operator.starts_with("Reduce") => self.reduced(),
+            "CumSum" => self.cumulated(),
+            "DepthToSpace" | "SpaceToDepth" => self.blocks(),
+            "Einsum" => self.summed_products(),
+            "GatherElements" => self.gathered_elements(),
+            "GatherND" => self.gathered_slices(),
+            "GroupNormalization" => self.group_normalised(),
+            "Hardmax" => self.hard_maximum(),
+            "LpNormalization" => self.divided_by_norm(),
+            "NonZero" => self.non_zero(),
+            "OneHot" => self.one_hot(),
+            "Range" => self.range(),
+            "Resize" | "Upsample" => self.resized(),
+            "ScatterElements" => self.scattered_elements(),
+            "ScatterND" => self.scattered_slices(),
+            "Size" => self.number_of_elements(),
+            "Tile" => self.tiled(),
+            "Trilu" => self.triangle(),
             "ArrayFeatureExtractor" => self.features(),
             "LinearRegressor" => self.linear_regression(),
             "Normalizer" => self.normalised_rows(),
             "Scaler" => self.scaled(),
             "SVMRegressor" => self.support_vector_regression(),
             "TreeEnsemble" | "TreeEnsembleRegressor" => self.tree_regression(),
-            "Sum" => self.folded(|a, b| a + b),
-            "Max" | "Or" => self.folded(f64::max),
-            "Min" => self.folded(f64::min),
             _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),
         }
     }
@@ -243,15 +376,19 @@ impl Operands<'_> {
     fn cast(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
-        match self.node.cast_type()? {
-            DataType::Float16 if tensor.values.iter().any(overflows) => {
+        let kind = self.node.cast_type()?;
+        match (kind, kind.integer_range()) {
+            (DataType::Float16, _) if tensor.values.iter().any(overflows) => {
                 return Err(self.refuse("a value exceeds the range of half precision"));
             }
-            DataType::Int32 | DataType::Int64 => {
-                tensor.values.iter_mut().for_each(|value| *value = value.trunc());
-            }
-            DataType::Bool => {
+            (DataType::Bool, _) => {
                 tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0));
+            }
+            (_, Some([low, high])) => {
+                tensor.values.iter_mut().for_each(|value| *value = value.trunc());
+                if tensor.values.iter().any(|&value| value < low as f64 || value > high as f64) {
+                    return Err(self.refuse("a value exceeds its type"));
+                }
             }
             _ => {}
         }
@@ -308,7 +445,7 @@ impl Operands<'_> {
 
     /// Multiplies the rows of a tensor with a matrix.
     fn matrix_product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
-        if b.dims.len() > 2 {
+        if b.dims.len() != 2 {
             return self.matrix_products(a, b);
         }
         let (&[inner, columns], Some((&last, rows))) = (&b.dims[..], a.dims.split_last()) else {
@@ -323,31 +460,35 @@ impl Operands<'_> {
         })
     }
 
-    /// Multiplies matrices in pairs, where those of one operand are repeated to the dimensions of
-    /// the other.
+    /// Multiplies matrices in pairs, where those of both operands are repeated to common
+    /// dimensions. A vector is a row on the left, and a column on the right.
     fn matrix_products(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
         let refuse = || self.refuse("the operands do not fit each other");
-        let (of_a, &[rows, inner]) = a.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let (of_b, &[height, columns]) = b.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let batch = if of_a.len() >= of_b.len()
-            && of_a.iter().product::<usize>() >= of_b.iter().product()
-        {
-            of_a
-        } else {
-            of_b
+        let matrices = |dims: &[usize], is_left: bool| match *dims {
+            [length] if is_left => vec![1, length],
+            [length] => vec![length, 1],
+            _ => dims.to_vec(),
         };
-        let repeated = |tensor: &Tensor, matrix: [usize; 2]| {
-            dims::broadcast(&tensor.values, &tensor.dims, &[batch, &matrix].concat())
+        let (left, right) = (matrices(&a.dims, true), matrices(&b.dims, false));
+        let (of_left, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let (of_right, &[height, columns]) = right.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let batch = dims::common(&[of_left, of_right]).ok_or_else(refuse)?;
+        let repeated = |tensor: &Tensor, dims: &[usize], matrix: [usize; 2]| {
+            dims::broadcast(&tensor.values, dims, &[&batch[..], &matrix].concat())
                 .ok_or_else(refuse)
         };
-        let (left, right) = (repeated(a, [rows, inner])?, repeated(b, [height, columns])?);
+        let (one, other) =
+            (repeated(a, &left, [rows, inner])?, repeated(b, &right, [height, columns])?);
         if inner != height {
             return Err(refuse());
         }
-        let pairs = left.chunks((rows * inner).max(1)).zip(right.chunks((height * columns).max(1)));
+        let pairs = one.chunks((rows * inner).max(1)).zip(other.chunks((height * columns).max(1)));
         let values =
-            pairs.flat_map(|(left, right)| multiplied(left, right, inner, columns)).collect();
-        Ok(Tensor { dims: [batch, &[rows, columns]].concat(), values })
+            pairs.flat_map(|(one, other)| multiplied(one, other, inner, columns)).collect();
+        let mut dims = batch;
+        dims.extend((a.dims.len() > 1).then_some(rows));
+        dims.extend((b.dims.len() > 1).then_some(columns));
+        Ok(Tensor { dims, values })
     }
 
     fn gemm(&self) -> Result<Tensor, OnnxError> {
@@ -392,131 +533,6 @@ impl Operands<'_> {
             }
         }
         Ok(tensor)
-    }
-
-    /// Returns strides and padding (top, left, bottom, right).
-    fn window(&self) -> Result<([usize; 2], [usize; 4]), OnnxError> {
-        let sizes = |name: &str, default: &[i64]| -> Option<Vec<usize>> {
-            self.node
-                .ints(name)
-                .unwrap_or(default)
-                .iter()
-                .map(|&size| usize::try_from(size).ok())
-                .collect()
-        };
-        let is_valid =
-            self.node.attribute("auto_pad").is_some_and(|attribute| attribute.s == b"VALID");
-        let padding = if is_valid { Some(vec![0; 4]) } else { sizes("pads", &[0; 4]) };
-        let strides =
-            sizes("strides", &[1, 1]).and_then(|strides| <[usize; 2]>::try_from(strides).ok());
-        let padding = padding.and_then(|padding| <[usize; 4]>::try_from(padding).ok());
-        strides.zip(padding).ok_or_else(|| self.refuse("strides or pads are malformed"))
-    }
-
-    /// Returns the positions that a kernel covers when its corner is at `start`; `None` for
-    /// padding.
-    fn covered(
-        start: usize,
-        kernel: usize,
-        before: usize,
-        extent: usize,
-    ) -> impl Iterator<Item = Option<usize>> {
-        (0..kernel)
-            .map(move |offset| (start + offset).checked_sub(before).filter(|&at| at < extent))
-    }
-
-    /// Returns the number of window positions along an axis.
-    fn positions(&self, padded: usize, kernel: usize, stride: usize) -> Result<usize, OnnxError> {
-        let last = padded.checked_sub(kernel).and_then(|last| last.checked_div(stride));
-        last.map(|last| last + 1).ok_or_else(|| self.refuse("the window does not fit"))
-    }
-
-    fn convolution(&self) -> Result<Tensor, OnnxError> {
-        let (input, weights) = (self.get(0)?, self.get(1)?);
-        let (&[1, channels, height, width], &[outputs, inner, rows, columns]) =
-            (&input.dims[..], &weights.dims[..])
-        else {
-            return Err(self.refuse("the operands do not have four dimensions"));
-        };
-        let groups = usize::try_from(self.node.int("group", 1)).unwrap_or_default();
-        if inner.checked_mul(groups) != Some(channels) || outputs % groups.max(1) != 0 {
-            return Err(self.refuse("the groups do not fit the channels"));
-        }
-        let bias =
-            self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
-        let (stride, [top, left, bottom, right]) = self.window()?;
-        let out_rows = self.positions(height + top + bottom, rows, stride[0])?;
-        let out_columns = self.positions(width + left + right, columns, stride[1])?;
-        let mut values = Vec::with_capacity(outputs * out_rows * out_columns);
-        for output in 0..outputs {
-            let first = output / (outputs / groups) * inner;
-            let kernel = &weights.values[output * inner * rows * columns..];
-            let bias = *bias.get(output).ok_or_else(|| self.refuse("the bias does not fit"))?;
-            for row in 0..out_rows {
-                for column in 0..out_columns {
-                    let mut sum = bias;
-                    for channel in 0..inner {
-                        let plane = &input.values[(first + channel) * height * width..];
-                        for (y, at_row) in
-                            Self::covered(row * stride[0], rows, top, height).enumerate()
-                        {
-                            let Some(at_row) = at_row else { continue };
-                            let weights = &kernel[(channel * rows + y) * columns..][..columns];
-                            let covered = Self::covered(column * stride[1], columns, left, width);
-                            for (weight, at_column) in weights.iter().zip(covered) {
-                                sum +=
-                                    at_column.map_or(0.0, |at| weight * plane[at_row * width + at]);
-                            }
-                        }
-                    }
-                    values.push(sum);
-                }
-            }
-        }
-        Ok(Tensor { dims: vec![1, outputs, out_rows, out_columns], values })
-    }
-
-    fn pool(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
-        let &[1, channels, height, width] = &input.dims[..] else {
-            return Err(self.refuse("the operand does not have four dimensions"));
-        };
-        let is_global = self.node.op_type.starts_with("Global");
-        let (kernel, (stride, padding)) = if is_global {
-            ([height, width], ([1, 1], [0; 4]))
-        } else {
-            let sizes = self.node.ints("kernel_shape").unwrap_or_default();
-            let sizes: Option<Vec<usize>> =
-                sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
-            let kernel = sizes.and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
-            (kernel.ok_or_else(|| self.refuse("kernel_shape is malformed"))?, self.window()?)
-        };
-        let [top, left, bottom, right] = padding;
-        let rows = self.positions(height + top + bottom, kernel[0], stride[0])?;
-        let columns = self.positions(width + left + right, kernel[1], stride[1])?;
-        let counts_padding = self.node.int("count_include_pad", 0) != 0;
-        let mut values = Vec::with_capacity(channels * rows * columns);
-        for plane in input.values.chunks(height * width) {
-            for row in 0..rows {
-                for column in 0..columns {
-                    let (mut sum, mut count, mut largest) = (0.0, 0, f64::NEG_INFINITY);
-                    for at_row in Self::covered(row * stride[0], kernel[0], top, height).flatten() {
-                        for at in
-                            Self::covered(column * stride[1], kernel[1], left, width).flatten()
-                        {
-                            let value = plane[at_row * width + at];
-                            sum += value;
-                            count += 1;
-                            largest = largest.max(value);
-                        }
-                    }
-                    let divisor = if counts_padding { kernel[0] * kernel[1] } else { count };
-                    let is_max = self.node.op_type.ends_with("MaxPool");
-                    values.push(if is_max { largest } else { sum / divisor as f64 });
-                }
-            }
-        }
-        Ok(Tensor { dims: vec![1, channels, rows, columns], values })
     }
 }
 

@@ -7,11 +7,10 @@ use taonet_proof_core::MAX_ELEMENTS;
 
 use super::elements::existing_axis;
 use super::{Operands, Tensor};
-use crate::OnnxError;
 use crate::dims::elements;
-use crate::quantised::UNSIGNED;
 use crate::tensor::Constant;
 use crate::transposed::Transposed;
+use crate::{OnnxError, UNSIGNED};
 
 impl Operands<'_> {
     /// Returns a tensor of one number, which has the dimensions that the operand names.
@@ -122,7 +121,7 @@ impl Operands<'_> {
             .node
             .input
             .get(2)
-            .and_then(|name| self.model.bytes.get(name))
+            .and_then(|name| self.bytes.get(name))
             .copied()
             .unwrap_or(UNSIGNED);
         let [low, high] = range.map(|limit| limit as f64);

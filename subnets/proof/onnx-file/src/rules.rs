@@ -1,12 +1,16 @@
 //! The inputs and attributes of each supported operator. Whatever is not listed is refused, because
 //! it could change the operator's meaning.
 
-use super::proto::AttributeKind::{self, Float, Floats, Int, Ints, String, Strings, Tensor};
+mod states;
+
+pub use states::{FOLDED, table};
+
+use super::proto::AttributeKind::{self, Float, Floats, Graph, Int, Ints, String, Strings, Tensor};
 use super::proto::NodeProto;
 use super::{MAX_LIST, OnnxError, unsupported};
 
 /// The domain of operators for machine learning.
-pub(super) const MACHINE_LEARNING: &str = "ai.onnx.ml";
+pub const MACHINE_LEARNING: &str = "ai.onnx.ml";
 
 /// Maximum number of nodes, and of weights of leaves, of all trees of an ensemble.
 const MAX_TREE_NODES: usize = 1 << 20;
@@ -49,6 +53,19 @@ const POSITION: Attributes = &[("axis", Int), ("keepdims", Int), ("select_last_i
 // Before version 13 or 18, the axes are an attribute.
 const REDUCTION: Attributes = &[("axes", Ints), ("keepdims", Int), ("noop_with_empty_axes", Int)];
 
+const RESIZE: Attributes = &[
+    ("antialias", Int),
+    ("axes", Ints),
+    ("coordinate_transformation_mode", String),
+    ("cubic_coeff_a", Float),
+    ("exclude_outside", Int),
+    ("extrapolation_value", Float),
+    ("keep_aspect_ratio_policy", String),
+    ("mode", String),
+    ("nearest_mode", String),
+];
+const SCATTER: Attributes = &[("axis", Int), ("reduction", String)];
+
 const TRANSPOSED: Attributes = &[
     ("auto_pad", String),
     ("dilations", Ints),
@@ -74,10 +91,16 @@ const QUANTISED: Attributes =
 /// All supported operators, in alphabetical order.
 const RULES: &[Rule] = &[
     ("Abs", 1, &[]),
+    ("Acos", 1, &[]),
+    ("Acosh", 1, &[]),
     ("Add", 2, &[]),
     ("And", 2, &[]),
     ("ArgMax", 1, POSITION),
     ("ArgMin", 1, POSITION),
+    ("Asin", 1, &[]),
+    ("Asinh", 1, &[]),
+    ("Atan", 1, &[]),
+    ("Atanh", 1, &[]),
     ("AveragePool", 1, POOL),
     // Version 7 has `spatial`.
     (
@@ -87,6 +110,7 @@ const RULES: &[Rule] = &[
     ),
     // `saturate` and `round_mode` apply to types of 8 bits and less, which are refused.
     ("Cast", 1, &[("to", Int), ("saturate", Int), ("round_mode", String)]),
+    ("Ceil", 1, &[]),
     ("Celu", 1, ALPHA),
     // Before version 11, the limits are attributes.
     ("Clip", 3, &[("max", Float), ("min", Float)]),
@@ -96,26 +120,36 @@ const RULES: &[Rule] = &[
     ("Conv", 3, CONVOLUTION),
     ("ConvTranspose", 3, TRANSPOSED),
     ("Cos", 1, &[]),
+    ("Cosh", 1, &[]),
+    ("CumSum", 2, &[("exclusive", Int), ("reverse", Int)]),
+    ("DepthToSpace", 1, &[("blocksize", Int), ("mode", String)]),
     ("DequantizeLinear", 3, QUANTISED),
     ("Div", 2, &[]),
     ("Dropout", 3, &[("ratio", Float), ("seed", Int)]),
+    ("Einsum", usize::MAX, &[("equation", String)]),
     ("Elu", 1, ALPHA),
     ("Equal", 2, &[]),
     ("Erf", 1, &[]),
     ("Exp", 1, &[]),
     ("Expand", 2, &[]),
     ("Flatten", 1, AXIS),
+    ("Floor", 1, &[]),
     ("Gather", 2, AXIS),
+    ("GatherElements", 2, AXIS),
+    ("GatherND", 2, &[("batch_dims", Int)]),
     ("Gelu", 1, &[("approximate", String)]),
     ("Gemm", 3, &[("alpha", Float), ("beta", Float), ("transA", Int), ("transB", Int)]),
     ("GlobalAveragePool", 1, &[]),
     ("GlobalMaxPool", 1, &[]),
     ("Greater", 2, &[]),
     ("GreaterOrEqual", 2, &[]),
+    ("GroupNormalization", 3, &[("epsilon", Float), ("num_groups", Int), ("stash_type", Int)]),
     ("GRU", 6, RECURRENT),
+    ("Hardmax", 1, AXIS),
     ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
     ("HardSwish", 1, &[]),
     ("Identity", 1, &[]),
+    ("If", 1, &[("else_branch", Graph), ("then_branch", Graph)]),
     ("InstanceNormalization", 3, &[("epsilon", Float)]),
     // `stash_type` is the type of the mean and the variance.
     ("LayerNormalization", 3, NORM),
@@ -124,39 +158,60 @@ const RULES: &[Rule] = &[
     ("LessOrEqual", 2, &[]),
     ("Log", 1, &[]),
     ("LogSoftmax", 1, AXIS),
+    ("LpNormalization", 1, &[("axis", Int), ("p", Int)]),
     ("LSTM", 8, RECURRENT),
     ("MatMul", 2, &[]),
     ("Max", usize::MAX, &[]),
     ("MaxPool", 1, POOL),
+    ("Mean", usize::MAX, &[]),
     ("Min", usize::MAX, &[]),
     ("Mish", 1, &[]),
+    ("Mod", 2, &[("fmod", Int)]),
     ("Mul", 2, &[]),
     ("Neg", 1, &[]),
+    ("NonZero", 1, &[]),
     ("Not", 1, &[]),
+    ("OneHot", 3, AXIS),
     ("Or", 2, &[]),
     // Before version 11, pads and value are attributes.
     ("Pad", 4, &[("mode", String), ("pads", Ints), ("value", Float)]),
     ("Pow", 2, &[]),
     ("PRelu", 2, &[]),
     ("QuantizeLinear", 3, QUANTISED),
+    ("Range", 3, &[]),
     ("Reciprocal", 1, &[]),
+    ("ReduceL1", 2, REDUCTION),
+    ("ReduceL2", 2, REDUCTION),
+    ("ReduceLogSum", 2, REDUCTION),
+    ("ReduceLogSumExp", 2, REDUCTION),
     ("ReduceMax", 2, REDUCTION),
     ("ReduceMean", 2, REDUCTION),
     ("ReduceMin", 2, REDUCTION),
+    ("ReduceProd", 2, REDUCTION),
     ("ReduceSum", 2, REDUCTION),
+    ("ReduceSumSquare", 2, REDUCTION),
     ("Relu", 1, &[]),
     ("Reshape", 2, &[("allowzero", Int)]),
+    ("Resize", 4, RESIZE),
     ("RMSNormalization", 2, NORM),
     ("RNN", 6, RECURRENT),
+    ("Round", 1, &[]),
+    ("ScatterElements", 3, SCATTER),
+    ("ScatterND", 3, &[("reduction", String)]),
     ("Selu", 1, &[("alpha", Float), ("gamma", Float)]),
     ("Shape", 1, &[("end", Int), ("start", Int)]),
+    ("Shrink", 1, &[("bias", Float), ("lambd", Float)]),
     ("Sigmoid", 1, &[]),
+    ("Sign", 1, &[]),
     ("Sin", 1, &[]),
+    ("Sinh", 1, &[]),
+    ("Size", 1, &[]),
     // Before version 10, all but the data are attributes.
     ("Slice", 5, &[("axes", Ints), ("ends", Ints), ("starts", Ints)]),
     ("Softmax", 1, AXIS),
     ("Softplus", 1, &[]),
     ("Softsign", 1, &[]),
+    ("SpaceToDepth", 1, &[("blocksize", Int)]),
     // Before version 13, the parts are an attribute.
     ("Split", 2, &[("axis", Int), ("num_outputs", Int), ("split", Ints)]),
     ("Sqrt", 1, &[]),
@@ -164,12 +219,19 @@ const RULES: &[Rule] = &[
     ("Sub", 2, &[]),
     ("Sum", usize::MAX, &[]),
     ("Swish", 1, ALPHA),
+    ("Tan", 1, &[]),
     ("Tanh", 1, &[]),
+    ("ThresholdedRelu", 1, ALPHA),
+    ("Tile", 2, &[]),
     // Before version 10, the number is an attribute.
     ("TopK", 2, &[("axis", Int), ("k", Int), ("largest", Int), ("sorted", Int)]),
     ("Transpose", 1, &[("perm", Ints)]),
+    ("Trilu", 2, &[("upper", Int)]),
     ("Unsqueeze", 2, &[("axes", Ints)]),
+    // Before version 9, the scales are an attribute; since version 10, it is called Resize.
+    ("Upsample", 2, &[("mode", String), ("scales", Floats)]),
     ("Where", 3, &[]),
+    ("Xor", 2, &[]),
 ];
 
 const LABELS: [(&str, AttributeKind); 3] =
@@ -312,36 +374,34 @@ const LEARNED: &[Rule] = &[
 ];
 
 /// Returns the names of all supported standard operators, separated by commas.
-pub(super) fn operators() -> std::string::String {
+fn operators() -> std::string::String {
     let names: Vec<&str> = RULES.iter().map(|(name, ..)| *name).collect();
     names.join(", ")
 }
 
-/// Returns the names of all supported operators for machine learning, separated by commas.
-#[cfg(test)]
-pub(super) fn learned_operators() -> std::string::String {
-    let names: Vec<&str> = LEARNED.iter().map(|(name, ..)| *name).collect();
-    names.join(", ")
+/// Returns the error of an operator that the compiler does not know, with its remedy.
+pub fn unsupported_operator(node: &NodeProto) -> OnnxError {
+    let hint = states::remedy(&node.op_type)
+        .map_or_else(|| format!("supported are {}", operators()), str::to_owned);
+    OnnxError::Operator { node: node.describe(), hint }
 }
 
 /// Returns whether a node's first output is a label and its second one has the scores.
-pub(super) fn is_classifier(node: &NodeProto) -> bool {
+pub fn is_classifier(node: &NodeProto) -> bool {
     matches!(node.op_type.as_str(), "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier")
 }
 
 /// Checks that a node has only inputs and attributes that the reader understands.
-pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
+pub fn check(node: &NodeProto) -> Result<(), OnnxError> {
     let is_learned = node.domain == MACHINE_LEARNING;
     if !is_learned && !node.domain.is_empty() && node.domain != "ai.onnx" {
-        return Err(OnnxError::Operator(format!(
-            "{} of domain '{}'",
-            node.describe(),
-            node.domain
-        )));
+        let operator = format!("{} of domain '{}'", node.describe(), node.domain);
+        let hint = "export the model with operators of the ONNX standard".to_owned();
+        return Err(OnnxError::Operator { node: operator, hint });
     }
     let rules = if is_learned { LEARNED } else { RULES };
     let rule = rules.iter().find(|(name, ..)| *name == node.op_type);
-    let &(_, most, attributes) = rule.ok_or_else(|| OnnxError::Operator(node.describe()))?;
+    let &(_, most, attributes) = rule.ok_or_else(|| unsupported_operator(node))?;
     let inputs = node.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
     if inputs > most {
         return Err(unsupported(node, format!("{inputs} inputs, expected at most {most}")));

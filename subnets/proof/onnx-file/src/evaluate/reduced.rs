@@ -30,23 +30,11 @@ impl Operands<'_> {
         let extents = input.dims.iter().zip(&is_reduced);
         let kept: Vec<usize> =
             extents.map(|(&extent, &is_reduced)| if is_reduced { 1 } else { extent }).collect();
-        let count = kept.iter().product::<usize>();
-        let (first, combine): (f64, fn(f64, f64) -> f64) = match self.node.op_type.as_str() {
-            "ReduceMax" => (f64::NEG_INFINITY, f64::max),
-            "ReduceMin" => (f64::INFINITY, f64::min),
-            _ => (0.0, |sum, value| sum + value),
-        };
-        let mut values = vec![first; count];
+        let mut groups = vec![Vec::new(); kept.iter().product::<usize>()];
         for (index, &value) in input.values.iter().enumerate() {
-            let reduced = &mut values[reduced_index(index, &input.dims, &is_reduced)];
-            *reduced = combine(*reduced, value);
+            groups[reduced_index(index, &input.dims, &is_reduced)].push(value);
         }
-        if self.node.op_type == "ReduceMean" {
-            let of_each = input.values.len() as f64 / count as f64;
-            for value in &mut values {
-                *value /= of_each;
-            }
-        }
+        let values = groups.iter().map(|group| reduced_value(&self.node.op_type, group)).collect();
         if self.node.int("keepdims", 1) != 0 {
             return Ok(Tensor { dims: kept, values });
         }
@@ -83,11 +71,81 @@ impl Operands<'_> {
         Ok(Tensor { dims, values: positions })
     }
 
+    /// Returns 1 for the first maximum along an axis, or of all elements from the axis on, and 0
+    /// for other elements.
+    pub(super) fn hard_maximum(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?.into_owned();
+        let is_old = self.opset < 13;
+        let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
+        let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
+        let width = tensor.dims[axis..].iter().product::<usize>() / inner.max(1);
+        for block in tensor.values.chunks_mut((width * inner).max(1)) {
+            for column in 0..inner {
+                let values: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
+                let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let first = values.iter().position(|value| *value >= largest);
+                for (index, value) in block.iter_mut().skip(column).step_by(inner).enumerate() {
+                    *value = f64::from(Some(index) == first);
+                }
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// Divides the elements along an axis by their norm.
+    pub(super) fn divided_by_norm(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?.into_owned();
+        let axis = self.axis(-1, &tensor.dims)?;
+        let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
+        let operator = if self.node.int("p", 2) == 1 { "ReduceL1" } else { "ReduceL2" };
+        for block in tensor.values.chunks_mut((width * inner).max(1)) {
+            for column in 0..inner {
+                let values: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
+                let norm = reduced_value(operator, &values);
+                if norm > 0.0 {
+                    block.iter_mut().skip(column).step_by(inner).for_each(|value| *value /= norm);
+                }
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// Evaluates a norm over groups of channels, whose factors are those of a group or, since
+    /// version 21, of a channel.
+    pub(super) fn group_normalised(&self) -> Result<Tensor, OnnxError> {
+        let (mut tensor, scale, shift) = (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
+        let groups = usize::try_from(self.node.int("num_groups", 0)).unwrap_or_default();
+        let &[1, channels, ref extents @ ..] = &tensor.dims[..] else {
+            return Err(self.refuse("the operand does not have channels and a batch of 1"));
+        };
+        let (count, area) = (scale.values.len(), extents.iter().product::<usize>().max(1));
+        if groups == 0
+            || !channels.is_multiple_of(groups)
+            || ![groups, channels].contains(&count)
+            || shift.values.len() != count
+        {
+            return Err(self.refuse("the operands do not fit each other"));
+        }
+        let epsilon = f64::from(self.node.float("epsilon", 1e-5));
+        let width = channels / groups * area;
+        for (group, values) in tensor.values.chunks_mut(width.max(1)).enumerate() {
+            let mean = values.iter().sum::<f64>() / width as f64;
+            let variance =
+                values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / width as f64;
+            for (index, value) in values.iter_mut().enumerate() {
+                let at = (group * width + index) / area * count / channels;
+                *value = (*value - mean) / (variance + epsilon).sqrt() * scale.values[at]
+                    + shift.values[at];
+            }
+        }
+        Ok(tensor)
+    }
+
     /// Evaluates a softmax, except for one at the end over all elements: the network has its
     /// arguments as outputs.
     pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
-        let is_old = self.model.opset < 13;
+        let is_old = self.opset < 13;
         let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let outer: usize = tensor.dims[..axis].iter().product();
@@ -147,6 +205,27 @@ impl Operands<'_> {
             Some(shift) => self.sum(&scaled, &shift),
             None => Ok(scaled),
         }
+    }
+}
+
+/// Reduces the elements of a group to one number.
+fn reduced_value(operator: &str, group: &[f64]) -> f64 {
+    let largest = || group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum_of = |function: fn(f64) -> f64| group.iter().map(|&value| function(value)).sum::<f64>();
+    match operator {
+        "ReduceMax" => largest(),
+        "ReduceMin" => group.iter().copied().fold(f64::INFINITY, f64::min),
+        "ReduceMean" => sum_of(|value| value) / group.len() as f64,
+        "ReduceL1" => sum_of(f64::abs),
+        "ReduceL2" => sum_of(|value| value * value).sqrt(),
+        "ReduceSumSquare" => sum_of(|value| value * value),
+        "ReduceProd" => group.iter().product(),
+        "ReduceLogSum" => sum_of(|value| value).ln(),
+        "ReduceLogSumExp" => {
+            let largest = largest();
+            group.iter().map(|value| (value - largest).exp()).sum::<f64>().ln() + largest
+        }
+        _ => sum_of(|value| value),
     }
 }
 

@@ -9,21 +9,26 @@ use super::tensor::Constant;
 use super::{OnnxError, rules, unsupported};
 
 /// Trees whose leaves have weights for outputs.
-pub(super) struct Ensemble {
+pub struct Ensemble {
     /// Nodes of all trees. Each is a child of at most one other.
-    pub(super) nodes: Vec<TreeNode>,
-    pub(super) roots: Vec<usize>,
+    pub nodes: Vec<TreeNode>,
+    /// The first node of each tree.
+    pub roots: Vec<usize>,
     /// Value of each output before the weights of the leaves are added.
-    pub(super) base: Vec<f64>,
+    pub base: Vec<f64>,
     /// How the outputs follow from the sums.
-    pub(super) scores: Scores,
+    pub scores: Scores,
 }
 
 /// A node of a tree.
-pub(super) enum TreeNode {
+pub enum TreeNode {
+    /// A comparison, and the nodes after it.
     Branch {
+        /// Index of the feature that is compared.
         feature: usize,
+        /// Kind of the comparison.
         test: Test,
+        /// The number with which the feature is compared.
         value: f64,
         /// The nodes if the test holds, and if it does not.
         children: [usize; 2],
@@ -34,18 +39,24 @@ pub(super) enum TreeNode {
 
 /// Comparison of a feature with the value of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Test {
+pub enum Test {
+    /// The feature is at most the value.
     AtMost,
+    /// The feature is below the value.
     Below,
+    /// The feature is at least the value.
     AtLeast,
+    /// The feature is above the value.
     Above,
+    /// The feature is the value.
     Equal,
+    /// The feature is not the value.
     Unequal,
 }
 
 /// How scores follow from the sums of an ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scores {
+pub enum Scores {
     /// They are the sums.
     Sums,
     /// Sums with a sigmoid each.
@@ -62,7 +73,7 @@ pub(super) enum Scores {
 
 impl Ensemble {
     /// Parses the attributes of a node for inputs with this number of features.
-    pub(super) fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
+    pub fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
         let ensemble = if node.op_type == "TreeEnsemble" {
             compact::parse(node)?
         } else {
