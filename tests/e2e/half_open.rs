@@ -34,12 +34,13 @@ fn allow_files() {
 }
 
 /// Options with an address or a port at which no service listens.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "tao axon serve --external-ip",
     "tao axon serve --external-port",
     "tao babelbit runner --external-ip",
     "tao babelbit register-axon",
     "tao bench-miner --local-miner-ip",
+    "tao doctor --listen",
     "tao serve-axon",
     "--hotkey-ss58",
 ];

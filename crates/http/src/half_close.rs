@@ -72,12 +72,16 @@ struct State {
     phase: AtomicU8,
     /// Whether the response is sent in chunks.
     is_chunked: AtomicBool,
+    /// Whether hyper has the response. Before, it may write an interim one, for which a client with
+    /// `Expect: 100-continue` waits.
+    has_response: AtomicBool,
 }
 
 impl Exchange {
     /// Records the head of a request, with or without a body.
     fn begin(&self, is_complete: bool) {
         self.set_chunked(false);
+        self.0.has_response.store(false, Ordering::Release);
         self.set(if is_complete { Phase::Waiting } else { Phase::Reading });
     }
 
@@ -86,9 +90,11 @@ impl Exchange {
         self.advance(Phase::Reading, Phase::Waiting);
     }
 
-    /// Records that bytes of the response were written.
+    /// Records that bytes were written: those of the response, if there is one.
     fn respond(&self) {
-        self.advance(Phase::Waiting, Phase::Responding);
+        if self.0.has_response.load(Ordering::Acquire) {
+            self.advance(Phase::Waiting, Phase::Responding);
+        }
     }
 
     /// Records the end of the response.
@@ -96,10 +102,11 @@ impl Exchange {
         self.set(Phase::Idle);
     }
 
-    /// Records whether hyper sends a response in chunks: it has a body of unknown length.
+    /// Records the response, and whether hyper sends it in chunks: it has a body of unknown length.
     pub(crate) fn note_response(&self, response: &Response) {
         let has_length = response.headers().contains_key(CONTENT_LENGTH);
         self.set_chunked(!has_length && response.body().size_hint().exact().is_none());
+        self.0.has_response.store(true, Ordering::Release);
     }
 
     fn set_chunked(&self, is_chunked: bool) {

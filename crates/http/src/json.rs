@@ -12,6 +12,9 @@ use serde_json::{Map, Number, Value};
 
 /// Name of the private field.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
+/// Name of the field with the digits of a number, which serde_json presents as an object with its
+/// feature `arbitrary_precision`.
+const NUMBER: &str = "$serde_json::private::Number";
 
 /// Parses a JSON value with at most 127 levels, however it is written.
 ///
@@ -104,8 +107,13 @@ impl<'de> Visitor<'de> for Any {
         Ok(values.into())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Value, A::Error> {
-        Object.visit_map(fields).map(Value::Object)
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let name = fields.next_key::<String>()?;
+        if name.as_deref() != Some(NUMBER) {
+            return object(name, fields).map(Value::Object);
+        }
+        let digits = fields.next_value::<String>()?;
+        digits.parse().map(Value::Number).map_err(A::Error::custom)
     }
 }
 
@@ -117,15 +125,25 @@ impl<'de> Visitor<'de> for Object {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let mut values = Map::new();
-        while let Some(name) = fields.next_key::<String>()? {
-            if name == RAW_VALUE {
-                return Err(A::Error::custom(format_args!("unsupported name {RAW_VALUE}")));
-            }
-            values.insert(name, fields.next_value_seed(Any)?);
-        }
-        Ok(values)
+        let name = fields.next_key()?;
+        object(name, fields)
     }
+}
+
+/// Reads an object from its first field on, whose name has been read.
+fn object<'de, A: MapAccess<'de>>(
+    mut next: Option<String>,
+    mut fields: A,
+) -> Result<Map<String, Value>, A::Error> {
+    let mut values = Map::new();
+    while let Some(name) = next {
+        if name == RAW_VALUE {
+            return Err(A::Error::custom(format_args!("unsupported name {RAW_VALUE}")));
+        }
+        values.insert(name, fields.next_value_seed(Any)?);
+        next = fields.next_key()?;
+    }
+    Ok(values)
 }
 
 #[cfg(test)]

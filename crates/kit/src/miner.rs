@@ -17,7 +17,7 @@ use axum::routing::any;
 use futures::Stream;
 use http::StatusCode;
 use taonet_chain::{Chain, ChainError};
-use taonet_http::{Readiness, ServeLimits, count, serve};
+use taonet_http::{Readiness, ServeLimits, count, name_service, serve};
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -60,6 +60,9 @@ pub struct MinerSettings {
     /// [`Limits::answer_timeout`] is longer by default, since supervisors kill a program that takes
     /// minutes to stop.
     pub drain: Duration,
+    /// Name with which health checks tell the miner from another program on its port, such as
+    /// `prompting miner`; `None` sends none.
+    pub service: Option<&'static str>,
 }
 
 impl MinerSettings {
@@ -81,6 +84,7 @@ impl MinerSettings {
             replay_log: None,
             refresh: Duration::from_mins(5),
             drain: ServeLimits::default().drain,
+            service: None,
         }
     }
 }
@@ -240,7 +244,12 @@ impl Miner {
         });
         // The scheme itself refuses unknown names; requests reach it only through a route, here the
         // fallback.
-        Ok(routes.fallback(|| async { StatusCode::NOT_FOUND }).layer(signed).layer(counted))
+        let routes =
+            routes.fallback(|| async { StatusCode::NOT_FOUND }).layer(signed).layer(counted);
+        Ok(match settings.service {
+            Some(name) => name_service(routes, name),
+            None => routes,
+        })
     }
 }
 

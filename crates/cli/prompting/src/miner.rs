@@ -122,6 +122,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let settings = MinerSettings {
             announce: args.announce,
             replay_log,
+            service: Some("prompting miner"),
             ..MinerSettings::new(args.neuron.netuid)
         };
         let miner = miner(keypair, settings, args.completer().await?).with_readiness(readiness);

@@ -174,7 +174,14 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         ([], None) => Role::of_subnet(subnet.netuid),
         (selected, _) => selected,
     };
-    let keys = check_keys(args, &subnet, machine.systemd.is_some());
+    let has_hotkey = roles.is_empty() || roles.iter().any(|role| *role != Role::NineteenEntry);
+    let keys = if has_hotkey || args.keyfile.is_some() {
+        check_keys(args, &subnet, machine.systemd.is_some())
+    } else {
+        let reason = "an entry process has no hotkey";
+        let finding = Finding::skipped(Check::Keys, "hotkey", reason);
+        Keys { findings: vec![finding], stored: None, hotkey: None }
+    };
     let hotkey = args.hotkey.or(keys.hotkey);
     let setup = chain::Setup { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
     findings.extend(keys.findings);

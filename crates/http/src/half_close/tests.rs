@@ -176,6 +176,22 @@ async fn half_close_ends_what_does_not_tolerate_it() {
     }
 }
 
+/// While a client waits for the response, it is probed even after an interim response, and even if
+/// the response before ends late.
+#[test]
+fn response_begins_with_its_own_bytes() {
+    let exchange = Exchange::default();
+    for _ in 0..2 {
+        exchange.begin(false);
+        exchange.complete();
+        exchange.respond();
+        assert_eq!(exchange.phase(), Phase::Waiting);
+        exchange.note_response(&Response::new(Body::empty()));
+        exchange.respond();
+        assert_eq!(exchange.phase(), Phase::Responding);
+    }
+}
+
 #[tokio::test]
 async fn truncated_body_is_incomplete_after_a_moment() {
     let (address, _shutdown) = start(routes().0).await;

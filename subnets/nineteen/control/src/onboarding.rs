@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
+use taonet_http::parse_object;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::{Capacity, sampled_share};
 use taonet_nineteen_core::task::TaskType;
@@ -192,8 +193,7 @@ async fn ask(
         }
         body.extend_from_slice(&piece);
     }
-    let body = serde_json::from_slice(&body).map_err(|_| Refusal::Other)?;
-    Ok(Answer { body, concurrency })
+    Ok(Answer { body: parse_object(&body).map_err(|_| Refusal::Other)?, concurrency })
 }
 
 /// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other

@@ -26,7 +26,9 @@ impl Gateway {
         if self.0.store.is_shared() {
             self.release_abandoned().await
         } else {
-            self.release(i64::MAX).await
+            let released = self.0.store.release_holds(i64::MAX, now_ms(&self.0.clock)).await?;
+            warn_of(released);
+            Ok(())
         }
     }
 
@@ -67,20 +69,21 @@ impl Gateway {
         }
     }
 
+    /// Releases the abandoned requests. This process's running requests are not, because a bill is
+    /// charged or released when it is dropped: their answers may take any time, such as those to
+    /// many choices, or to a buyer who reads slowly.
     async fn release_abandoned(&self) -> Result<(), StoreError> {
         let now_ms = now_ms(&self.0.clock);
-        self.release(
-            now_ms.saturating_sub(i64::try_from(ABANDONED.as_millis()).unwrap_or(i64::MAX)),
-        )
-        .await
-    }
-
-    async fn release(&self, before_ms: i64) -> Result<(), StoreError> {
-        let now_ms = now_ms(&self.0.clock);
-        let released = self.0.store.release_holds(before_ms, now_ms).await?;
-        if released > 0 {
-            tracing::warn!(released, "released holds and leases of unfinished requests");
-        }
+        let age_ms = i64::try_from(ABANDONED.as_millis()).unwrap_or(i64::MAX);
+        let released =
+            self.0.store.release_abandoned(now_ms.saturating_sub(age_ms), now_ms).await?;
+        warn_of(released);
         Ok(())
+    }
+}
+
+fn warn_of(released: usize) {
+    if released > 0 {
+        tracing::warn!(released, "released holds and leases of unfinished requests");
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Bill {
     clock: Clock,
     tariff: Tariff,
     delivered: bool,
-    /// Counts of the delivered tokens of the texts, one per choice.
+    /// Counts of the tokens of the texts, one per choice.
     meters: Vec<TokenMeter>,
     request_id: String,
     usage: Option<Usage>,
@@ -151,6 +151,11 @@ impl Bill {
     /// Records the delivery of a chunk of a choice's text.
     pub(crate) fn deliver_chunk(&mut self, choice: usize, chunk: &Chunk) {
         self.delivered = true;
+        self.count_chunk(choice, chunk);
+    }
+
+    /// Counts a chunk of a choice's text, which is delivered later, with the complete answer.
+    pub(crate) fn count_chunk(&mut self, choice: usize, chunk: &Chunk) {
         if let Some(meter) = self.meters.get_mut(choice) {
             meter.add(chunk);
         }
@@ -190,14 +195,12 @@ impl Bill {
     /// it was already taken.
     fn take(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
-        for meter in &self.meters {
-            usage.output_tokens = usage.output_tokens.saturating_add(meter.tokens());
+        if self.delivered {
+            for meter in &self.meters {
+                usage.output_tokens = usage.output_tokens.saturating_add(meter.tokens());
+            }
+            usage.charge = self.tariff.cost(usage.input_tokens, usage.output_tokens);
         }
-        usage.charge = if self.delivered {
-            self.tariff.cost(usage.input_tokens, usage.output_tokens)
-        } else {
-            0
-        };
         if let Some(measures) = &self.measures {
             measures.record(&usage, self.delivered);
         }

@@ -192,7 +192,7 @@ pub(crate) async fn read(
         if let Some(end) = ends.get_mut(choice) {
             end.note(&chunk);
         }
-        bill.deliver_chunk(choice, &chunk);
+        bill.count_chunk(choice, &chunk);
         take(choice, &chunk);
     }
     Ok((ends, bill))

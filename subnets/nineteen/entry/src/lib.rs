@@ -11,10 +11,10 @@
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks; with an API key, those that it may use |
 //! | `GET /v1/key`, `GET /v1/usage` | limits, credits and usage of the request's API key |
 //! | `GET /v1/invoices/{month}` | usage, grants and transfers of the request's API key in a month |
-//! | `GET /usage` | page with the usage of an API key |
+//! | `GET /usage`, `GET /usage.js` | page with the usage of an API key, and its script |
 //! | `GET /v1/topup` | deposit address for TAO, price and transfers of the request's API key |
 //! | `GET /openapi.json` | the OpenAPI document |
-//! | `GET /`, `GET /status`, `GET /status.json` | tasks, capacity, latencies |
+//! | `GET /`, `GET /status`, `GET /status.json`, `GET /status.js` | tasks, capacity, latencies; the script of their page |
 //! | `GET /healthz` | liveness |
 //!
 //! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. In a background

@@ -5,7 +5,8 @@ mod error;
 mod request;
 
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use taonet_http::parse_object;
 use taonet_nineteen_query::Chunk;
 
 use crate::GatewayError;
@@ -202,7 +203,7 @@ fn tool_input(arguments: &str) -> Value {
     if arguments.trim().is_empty() {
         return json!({});
     }
-    match serde_json::from_str::<Map<String, Value>>(arguments) {
+    match parse_object(arguments.as_bytes()) {
         Ok(input) => input.into(),
         Err(_) => json!({(INVALID_JSON): arguments}),
     }
@@ -225,6 +226,9 @@ mod tests {
         ] {
             assert_eq!(tool_input(arguments), expected);
         }
+        // Its nesting would not be limited.
+        let hidden = r#"{"a":{"$serde_json::private::RawValue":"[1]"}}"#;
+        assert_eq!(tool_input(hidden), json!({"INVALID_JSON": hidden}));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::usage::TextSize;
 /// Bytes of text to one log-probability, beyond which the log-probabilities do not cover the text.
 /// Tokens of languages are shorter.
 const LONGEST_TOKEN: usize = 32;
-/// Maximum size of the text that is given to a tokenizer, in bytes.
+/// Maximum size of the text that is given to a tokenizer, in bytes. Also limited to
+/// [`LONGEST_TOKEN`] for each requested token: a miner may send more than requested.
 const LONGEST_TEXT: usize = 1 << 20;
 
 /// Counts the tokens of an answer as it is delivered.
@@ -59,8 +60,20 @@ impl TokenMeter {
         } else {
             chunk.texts().for_each(|text| self.estimated.add(text));
         }
-        if self.tokenizer.is_some() && self.text.len() + bytes <= LONGEST_TEXT {
-            self.text.extend(chunk.texts());
+        if self.tokenizer.is_some() {
+            for text in chunk.texts() {
+                self.extend(text);
+            }
+        }
+    }
+
+    /// Appends to the text for the tokenizer, up to its maximum size.
+    fn extend(&mut self, text: &str) {
+        let requested = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
+        let most = LONGEST_TEXT.min(requested.saturating_mul(LONGEST_TOKEN));
+        let end = text.floor_char_boundary(most.saturating_sub(self.text.len()));
+        if let Some(text) = text.get(..end).filter(|text| !text.is_empty()) {
+            self.text.push_str(text);
             self.encoded = OnceLock::new();
         }
     }
@@ -150,5 +163,17 @@ mod tests {
         assert_eq!(meter.tokens(), 2);
         meter.add(&text(" one two one", 0));
         assert_eq!(meter.tokens(), 4, "the requested maximum");
+    }
+
+    /// A miner that sends much more than requested must not cost the gateway much time.
+    #[test]
+    fn excessive_text_is_not_encoded() {
+        let tokenizer = Tokenizer::from_bytes(crate::tokenizer::of_words().to_string()).unwrap();
+        let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
+        // The limit is within a character of the second text.
+        for excess in ["one ".repeat(10), format!(" two!{}", "\u{1f98a}".repeat(1_000))] {
+            meter.add(&text(&excess, 0));
+        }
+        assert_eq!((meter.text.len(), meter.tokens()), (125, 4));
     }
 }

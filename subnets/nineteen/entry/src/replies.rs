@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use taonet_nineteen_query::{Chunk, Interrupted, Queries, QueryError, Reply, Request};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::GatewayError;
+
+/// Time after the beginning of a request in which a choice is asked again while all miners are
+/// busy. With the time of the last answer, a request ends before it counts as abandoned.
+const ASKED_WITHIN: Duration = Duration::from_mins(10);
 
 /// Next chunk of an answer; `None` at its end. No chunk follows an error.
 pub(crate) type NextChunk = Option<Result<Chunk, GatewayError>>;
@@ -155,18 +161,24 @@ async fn read(reply: &mut Reply) -> NextChunk {
 }
 
 /// Lets a choice for which all miners are busy wait for the end of another one of its request,
-/// which may keep them busy.
+/// which may keep them busy, for at most [`ASKED_WITHIN`].
 #[derive(Debug)]
 struct Turns {
     /// Number of choices that are asked or answered, and of permits.
     active: AtomicUsize,
     /// A permit for each ended choice for which no other one has been asked again.
     ended: Semaphore,
+    /// Time from which no choice is asked again.
+    until: Instant,
 }
 
 impl Turns {
     fn new(choices: usize) -> Self {
-        Self { active: AtomicUsize::new(choices), ended: Semaphore::new(0) }
+        Self {
+            active: AtomicUsize::new(choices),
+            ended: Semaphore::new(0),
+            until: Instant::now() + ASKED_WITHIN,
+        }
     }
 
     /// Records the end of a complete answer.
@@ -175,18 +187,22 @@ impl Turns {
     }
 
     /// Waits until the choice may be asked again; returns whether it may. It may not if all other
-    /// choices wait, too.
+    /// choices wait, too, or after [`ASKED_WITHIN`].
     async fn wait(&self) -> bool {
         if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.ended.close();
         }
-        match self.ended.acquire().await {
+        // A timeout alone would still grant a permit that is available.
+        if Instant::now() >= self.until {
+            return false;
+        }
+        match timeout_at(self.until, self.ended.acquire()).await {
             // The choice counts in `active` instead of the permit.
-            Ok(turn) => {
+            Ok(Ok(turn)) => {
                 turn.forget();
                 true
             }
-            Err(_) => false,
+            Ok(Err(_)) | Err(_) => false,
         }
     }
 }
@@ -205,8 +221,6 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use taonet_nineteen_query::ChunkBody;
     use tokio::time::timeout;
 
@@ -271,5 +285,15 @@ mod tests {
         let turns = Turns::new(3);
         let waits = futures::future::join_all((0..3).map(|_| turns.wait()));
         assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);
+    }
+
+    #[tokio::test]
+    async fn choice_is_not_asked_again_after_the_time_limit() {
+        let soon = Instant::now() + Duration::from_millis(20);
+        let turns = Turns { until: soon, ..Turns::new(3) };
+        assert!(!timeout(Duration::from_secs(10), turns.wait()).await.unwrap());
+        // Not even if another choice has ended.
+        turns.end();
+        assert!(!turns.wait().await);
     }
 }

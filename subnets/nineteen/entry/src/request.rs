@@ -25,8 +25,11 @@ const ALL_TOKENS: i64 = 1_000_000;
 const MOST_CHOICES: u64 = 128;
 /// Maximum number of tokens of all answers to a request together. Answers that are not streamed are
 /// in memory until the last one is complete: those to one request take as much of it as eight of
-/// the longest ones.
-pub(crate) const MOST_TOTAL_TOKENS: u64 = 8 * MOST_TOKENS;
+/// the longest ones. With log-probabilities, more than eight answers count as many tokens more as
+/// each token has alternatives.
+pub(crate) const MOST_TOTAL_TOKENS: u64 = MOST_LONGEST * MOST_TOKENS;
+/// Number of the longest answers that may be in memory for one request.
+const MOST_LONGEST: u64 = 8;
 /// Maximum number of pairs in `metadata`.
 const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
@@ -209,14 +212,33 @@ impl TextRequest {
             return Err(GatewayError::field(field, message));
         }
         let tokens = self.max_tokens.unwrap_or(self.min_tokens).saturating_mul(answers);
-        if tokens > MOST_TOTAL_TOKENS {
+        let most = self.most_total_tokens();
+        if tokens > most {
+            let cause = if most < MOST_TOTAL_TOKENS {
+                " with these log-probabilities without stream"
+            } else {
+                ""
+            };
             let message = format!(
-                "{answers} answers may have {tokens} tokens together, but at most {MOST_TOTAL_TOKENS} are supported; hint: \
+                "{answers} answers may have {tokens} tokens together, but at most {most} are supported{cause}; hint: \
                  lower {field} or max_tokens"
             );
             return Err(GatewayError::field(field, message));
         }
         Ok(self)
+    }
+
+    /// Returns the maximum number of tokens of all answers together.
+    pub(crate) fn most_total_tokens(&self) -> u64 {
+        let is_large = u64::try_from(self.all_answers()).is_ok_and(|count| count > MOST_LONGEST);
+        if self.streams || !self.wants_logprobs || !is_large {
+            return MOST_TOTAL_TOKENS;
+        }
+        let further = &self.payload.further;
+        // In completions, `logprobs` is the number of alternatives.
+        let alternatives = further.get("top_logprobs").or_else(|| further.get("logprobs"));
+        let alternatives = alternatives.and_then(Value::as_u64).unwrap_or(0);
+        MOST_TOTAL_TOKENS / alternatives.saturating_add(1)
     }
 
     /// Returns the number of prompts; 1 for a chat.

@@ -21,7 +21,7 @@ use crate::logprobs::no_selection;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
-use crate::request::{MOST_TOKENS, MOST_TOTAL_TOKENS, TextRequest};
+use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::routes::Inner;
 use crate::usage::{PromptTokens, input_tokens, texts_tokens};
@@ -278,7 +278,7 @@ impl Gateway {
         if has_default {
             let tokens = default_max_tokens(task, &request.payload, input.longest);
             request.payload.max_tokens =
-                tokens.min(MOST_TOTAL_TOKENS / answers).max(request.min_tokens);
+                tokens.min(request.most_total_tokens() / answers).max(request.min_tokens);
         }
         let tariff = Tariff::Text(task.price);
         let mut attempts = 1..BILL_ATTEMPTS;

@@ -151,12 +151,12 @@ impl Attempt {
     ) -> Result<Answer, FailedAttempt> {
         let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
             Ok(opened) => opened,
-            Err(error) => return Err(self.failed(error, deadline)),
+            Err(error) => return Err(self.failed(error, request, deadline)),
         };
         while request.is_collected && stream.is_some() {
             if let Err(error) = self.read(&mut stream, &mut ready).await {
                 self.outcome = None;
-                return Err(self.failed(error, deadline));
+                return Err(self.failed(error, request, deadline));
             }
         }
         if let Some(has_answer) = self.has_answer.take() {
@@ -188,7 +188,12 @@ impl Attempt {
 
     /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts
     /// nothing: earlier attempts may have used up the time.
-    fn failed(mut self, error: AttemptError, deadline: Instant) -> FailedAttempt {
+    fn failed(
+        mut self,
+        error: AttemptError,
+        request: &Request,
+        deadline: Instant,
+    ) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
         let hotkey = self.slot.contender.offer.hotkey;
         // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or
@@ -198,8 +203,12 @@ impl Attempt {
         if is_rejected || is_slow_probe {
             self.slot.set_overloaded();
         }
+        // Tests have no options that make a request irreproducible.
+        let has_options = !is_reproducible(self.slot.task.endpoint, request.payload.shared());
+        let may_be_the_requests = error.may_be_the_requests()
+            || has_options && !is_slow_probe && error.may_be_the_options();
         // A test is well-formed: only a buyer's request can be the cause of a failure.
-        if is_organic && error.may_be_the_requests() {
+        if is_organic && may_be_the_requests {
             self.is_disputed = true;
             let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
             let disputed = DisputedFailure::new(contender, inner, &error, self.has_images);

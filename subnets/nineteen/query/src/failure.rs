@@ -64,6 +64,12 @@ impl AttemptError {
         }
     }
 
+    /// Whether options that tests do not have may be the cause. Some of them, such as a grammar or
+    /// a selection of tokens, can keep a model from writing anything in time, or from ending.
+    pub(crate) fn may_be_the_options(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Empty | Self::TooMany)
+    }
+
     /// Returns the HTTP status if the miner rejected the request as malformed.
     pub(crate) fn refused(&self) -> Option<u16> {
         match self {
@@ -98,6 +104,8 @@ pub(crate) struct DisputedFailure {
     /// Whether the request was too large for the miner, which need not accept all that the gateway
     /// does.
     is_too_large: bool,
+    /// Whether only the options of the request may be the cause, but more likely the miner is.
+    is_of_options: bool,
 }
 
 impl DisputedFailure {
@@ -109,13 +117,20 @@ impl DisputedFailure {
     ) -> Self {
         let status = error.refused();
         let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
-        Self { contender, inner, outcome: None, refuses_images, is_too_large: status == Some(413) }
+        let (is_too_large, is_of_options) = (status == Some(413), !error.may_be_the_requests());
+        Self { contender, inner, outcome: None, refuses_images, is_too_large, is_of_options }
     }
 
     /// Returns whether the cause may be that the miner's model reads no images, so that other
     /// miners may answer.
     pub(crate) const fn refuses_images(&self) -> bool {
         self.refuses_images
+    }
+
+    /// Returns whether only the options of the request may be the cause. Two such failures do not
+    /// show that they are: miners that are down fail in the same way.
+    pub(crate) const fn is_of_options(&self) -> bool {
+        self.is_of_options
     }
 
     /// Counts the failure against the miner, because another miner has answered the request.

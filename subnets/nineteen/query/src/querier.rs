@@ -414,15 +414,16 @@ impl Querier {
                     last = Some(error);
                     disputed.extend(failure);
                     // Miners whose models read no images do not show that others cannot.
-                    if disputed.iter().filter(|failure| !failure.refuses_images()).count()
-                        == DISPUTES
-                    {
+                    let shows_fault = |failure: &&DisputedFailure| {
+                        !failure.refuses_images() && !failure.is_of_options()
+                    };
+                    if disputed.iter().filter(shows_fault).count() == DISPUTES {
                         break NoSlot::NoMiner;
                     }
                 }
             }
         };
-        let is_disputed = !disputed.is_empty();
+        let is_disputed = disputed.iter().any(|failure| !failure.is_of_options());
         if disputed.len() == 1 {
             disputed.into_iter().for_each(DisputedFailure::count_alone);
         }

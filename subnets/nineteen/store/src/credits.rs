@@ -171,6 +171,29 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
+        let released = self.release_leases(before_ms, now_ms).await?;
+        let own = self.till.release_holds(&self.database, before_ms, |_| true).await;
+        Ok(released.saturating_add(own))
+    }
+
+    /// Like [`Self::release_holds`], but keeps this process's holds of running requests, however
+    /// old they are: those whose charge has not been attempted. The others are released if the
+    /// latest attempt was before `before_ms`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn release_abandoned(
+        &self,
+        before_ms: i64,
+        now_ms: i64,
+    ) -> Result<usize, StoreError> {
+        let released = self.release_leases(before_ms, now_ms).await?;
+        let own = self.till.release_holds(&self.database, before_ms, |hold| hold.is_retried).await;
+        Ok(released.saturating_add(own))
+    }
+
+    /// Releases the leases and unanswered claims of other processes; returns the number of leases.
+    async fn release_leases(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
         self.drop_claims(before_ms).await?;
         let rows =
             statement("SELECT request_id, key_id FROM hold WHERE created_ms < $1").bind(before_ms);
@@ -194,7 +217,7 @@ impl Store {
                 released = released.saturating_add(1);
             }
         }
-        Ok(released.saturating_add(self.till.release_holds(&self.database, before_ms).await))
+        Ok(released)
     }
 
     /// Returns the usage by day, key and model; without `key`, of all keys.

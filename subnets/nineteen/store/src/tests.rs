@@ -102,6 +102,7 @@ on_both! {
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
     leases::a_charge_is_repeated_once_the_database_is_back
+    leases::running_requests_are_not_abandoned
     leases::a_reserve_serves_further_requests_and_is_returned
     leases::a_busy_key_needs_few_leases
     leases::a_killed_process_loses_no_credits

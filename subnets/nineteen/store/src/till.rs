@@ -76,7 +76,8 @@ pub(crate) struct Hold {
     pub(crate) key: String,
     /// Maximum price of the request, in credits.
     pub(crate) amount: i64,
-    /// Unix time in milliseconds.
+    /// Unix time in milliseconds of the request or, once an attempt to charge it has failed, of the
+    /// latest attempt.
     pub(crate) created_ms: i64,
     /// Whether an attempt to charge the request failed, possibly after its transaction was
     /// committed.
@@ -268,8 +269,9 @@ impl State {
             for want in plan.wanted {
                 let _ = want.done.send(Err(Arc::clone(error)));
             }
-            for Due { request, hold, done, .. } in plan.due {
-                self.holds.insert(request, Hold { is_retried: true, ..hold });
+            for Due { request, hold, now_ms, done, .. } in plan.due {
+                let hold = Hold { is_retried: true, created_ms: now_ms, ..hold };
+                self.holds.insert(request, hold);
                 let _ = done.send(Err(Arc::clone(error)));
             }
         }
@@ -359,16 +361,18 @@ impl Till {
         charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Uncharged)
     }
 
-    /// Releases the holds of this process created before `before_ms` (Unix time in milliseconds);
-    /// returns the number of holds.
+    /// Releases the holds of this process that are older than `before_ms` (Unix time in
+    /// milliseconds), and that `is_abandoned` selects; returns the number of holds.
     pub(crate) async fn release_holds(
         self: &Arc<Self>,
         database: &Database,
         before_ms: i64,
+        is_abandoned: fn(&Hold) -> bool,
     ) -> usize {
         let released = {
             let mut state = self.state();
-            let is_old = |(_, hold): &(&String, &Hold)| hold.created_ms < before_ms;
+            let is_old =
+                |(_, hold): &(&String, &Hold)| hold.created_ms < before_ms && is_abandoned(hold);
             let old: Vec<_> =
                 state.holds.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
             let keys: Vec<_> = old.iter().filter_map(|request| state.release(request)).collect();

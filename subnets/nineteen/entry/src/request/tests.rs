@@ -140,6 +140,31 @@ fn answers_to_a_request_are_limited_together() {
     }
 }
 
+/// Documents are in memory with the alternatives of their tokens.
+#[test]
+fn documents_with_log_probabilities_have_fewer_tokens() {
+    let with = |n: u64, top: u64, max_tokens: u64, streams: bool| {
+        let options = json!({"n": n, "logprobs": true, "top_logprobs": top, "max_tokens": max_tokens,
+                             "stream": streams});
+        chat(&options).map(drop)
+    };
+    assert_eq!(with(8, 20, 32_768, false), Ok(()));
+    assert_eq!(with(128, 20, 97, false), Ok(()));
+    assert_eq!(with(128, 20, 2_048, true), Ok(()));
+    assert_eq!(with(128, 0, 2_048, false), Ok(()));
+    for (n, top, max_tokens) in [(128, 20, 98), (9, 20, 1_388), (128, 1, 1_025)] {
+        let error = with(n, top, max_tokens, false).unwrap_err();
+        let GatewayError::Field { param, message } = &error else { panic!("{error:?}") };
+        assert!(param == "n" && message.contains("log-probabilities"), "{message}");
+    }
+    let completion = |max_tokens: u64| {
+        let body =
+            json!({"model": "a", "prompt": "a", "n": 128, "logprobs": 5, "max_tokens": max_tokens});
+        TextRequest::completion(body.to_string().as_bytes()).is_ok()
+    };
+    assert!(completion(341) && !completion(342));
+}
+
 /// Parts that are neither texts nor images are refused by their place, not passed on.
 #[test]
 fn messages_have_parts_with_texts_and_images() {

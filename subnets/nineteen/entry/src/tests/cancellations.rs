@@ -168,42 +168,51 @@ async fn stream_that_is_cut_anywhere_costs_what_was_delivered() {
 }
 
 /// A document is charged before its first byte is sent; until then, the buyer can cancel it for
-/// free.
+/// free, even if one of its answers is complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
     let gates = Gates::default();
     let shop = shop(gates.miner()).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
     let (shop, server, gates) = (&shop, &served, &gates);
-    let cut_document = |bytes: usize| async move {
-        let (key_id, key) = buyer(shop, bytes).await;
-        let (text, mut stream) = (format!("cut after {bytes}"), server.connect().await);
+    let cut_document = |(bytes, answers): (usize, usize)| async move {
+        let (key_id, key) = buyer(shop, 2 * bytes + answers).await;
+        let (text, mut stream) =
+            (format!("cut after {bytes} of {answers}"), server.connect().await);
         let gate = gates.of(&text);
-        gate.add_permits(if bytes == 0 { WORDS - 1 } else { WORDS });
-        stream
-            .write_all(&request("/v1/chat/completions", &key, &question(&text, false)))
-            .await
-            .unwrap();
+        let words = answers * WORDS;
+        gate.add_permits(if bytes == 0 { words - 1 } else { words });
+        let mut body = question(&text, false);
+        body["n"] = answers.into();
+        stream.write_all(&request("/v1/chat/completions", &key, &body)).await.unwrap();
         let mut received = vec![0; bytes];
         let cut_at = async {
             // Without the last word, there is no document.
             while bytes == 0 && gate.available_permits() > 0 {
                 sleep(Duration::from_millis(5)).await;
             }
+            if bytes == 0 {
+                // Meanwhile, the gateway gets the complete answer.
+                sleep(Duration::from_millis(100)).await;
+            }
             stream.read_exact(&mut received).await.unwrap();
         };
         timeout(LONG, cut_at).await.expect("the answer stalls");
         cut(stream, bytes % 2 == 1);
-        (key_id, bytes)
+        (key_id, bytes, words)
     };
     let end = 400;
     let step = if is_exhaustive() { 1 } else { 23 };
-    let cuts = (0..end).step_by(step).map(cut_document);
+    let cuts = (0..end).step_by(step).flat_map(|bytes| [(bytes, 1), (bytes, 2)]).map(cut_document);
     let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(CONCURRENT).collect().await;
     shop.settled().await;
-    for (key_id, bytes) in cuts {
-        let expected = if bytes == 0 { 0 } else { WORDS };
-        assert_eq!(charged(shop, &key_id).await, expected, "cut after {bytes} bytes");
+    for (key_id, bytes, words) in cuts {
+        let expected = if bytes == 0 { 0 } else { words };
+        assert_eq!(
+            charged(shop, &key_id).await,
+            expected,
+            "cut after {bytes} bytes of {words} words"
+        );
     }
     served.stop().await;
 }
@@ -228,6 +237,7 @@ async fn request_that_is_cut_anywhere_is_free() {
     let shop = shop(miner).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
     let whole = request("/v1/chat/completions", &shop.key, &question("a", false));
+    let head_end = memchr::memmem::find(&whole, b"\r\n\r\n").unwrap() + 4;
     let (server, head_and_body) = (&served, whole.as_slice());
     let cut_request = |(bytes, ending): (usize, Ending)| async move {
         let mut stream = server.connect().await;
@@ -241,6 +251,7 @@ async fn request_that_is_cut_anywhere_is_free() {
                     .await
                     .expect("the connection stays open");
                 // An incomplete head has no response.
+                assert_eq!(received.is_empty(), bytes < head_end, "{bytes} of {head_end}");
                 if !received.is_empty() {
                     let response = RawResponse::parse(&received).unwrap();
                     assert!((400..500).contains(&response.status), "{bytes}: {response:?}");

@@ -1,5 +1,5 @@
 //! Routes that the OpenAPI document leaves out, which schemathesis therefore does not test: pages,
-//! their script, the document itself and the liveness probe.
+//! their scripts, the document itself and the liveness probe.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,10 @@ use super::gateway;
 use super::market::document;
 
 /// Paths with the types of their content.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("/", "text/html; charset=utf-8"),
     ("/status", "text/html; charset=utf-8"),
+    ("/status.js", "text/javascript; charset=utf-8"),
     ("/usage", "text/html; charset=utf-8"),
     ("/usage.js", "text/javascript; charset=utf-8"),
     ("/healthz", "text/plain; charset=utf-8"),

@@ -205,6 +205,31 @@ async fn too_long_collected_answer_counts_against_no_miner() {
     assert_eq!(counted(&bench), (0.0, 0.0));
 }
 
+/// Options such as grammars can keep every model from answering. As miners that are down fail in
+/// the same way, further miners are asked.
+#[tokio::test]
+async fn silence_at_unusual_options_counts_if_another_miner_answers() {
+    let silent = || stalls(Vec::<(u64, String)>::new());
+    let plain = request(RequestKind::Organic);
+    let mut unusual = plain.clone();
+    unusual.payload.insert("structured_outputs".to_owned(), json!({"regex": "a+"}));
+    for (request, failures) in [(&unusual, 0.0), (&plain, 3.0)] {
+        let bench = bench(vec![silent(), says(String::new()), silent()], short()).await;
+        let error = bench.querier.ask(request.clone()).await.unwrap_err();
+        let QueryError::Failed { attempts, is_disputed: false, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(attempts, Attempts { limited: 0, failed: 3 });
+        assert_eq!(counted(&bench), (failures, failures));
+    }
+    let bench = bench(vec![silent(), says(chunk("a"))], short()).await;
+    while bench.contenders[0].counts().total_requests == 0.0 {
+        let answer = bench.querier.ask(unusual.clone()).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), "a");
+    }
+    assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
+}
+
 /// A server that fails at requests which another miner answers is at fault.
 #[tokio::test]
 async fn broken_server_among_others_counts_as_failure() {

@@ -112,6 +112,28 @@ pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
+/// Otherwise, an answer that takes long would be free.
+pub(super) async fn running_requests_are_not_abandoned(home: Home) {
+    let store = home.open().await;
+    let key = key_with(&store, 1, 100).await;
+    for request in ["long", "retried", "given up"] {
+        store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
+    }
+    let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
+    run("ALTER TABLE posting RENAME TO elsewhere").await;
+    for (request, now_ms) in [("retried", 9), ("given up", 5)] {
+        store.charge(request, &usage(DAY, 7), now_ms).await.unwrap_err();
+    }
+    run("ALTER TABLE elsewhere RENAME TO posting").await;
+    assert_eq!(store.release_abandoned(6, 10).await.unwrap(), 1);
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 80);
+    assert_eq!(store.charge("long", &usage(DAY, 7), 10).await.unwrap(), Some(7));
+    assert_eq!(store.charge("retried", &usage(DAY, 7), 10).await.unwrap(), Some(7));
+    assert_eq!(store.charge("given up", &usage(DAY, 7), 10).await.unwrap(), None);
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 86);
+    assert!(store.is_balanced().await.unwrap());
+}
+
 pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home) {
     let (store, other) = (home.open().await, home.open().await);
     let key = key_with(&store, 1, 64_100).await;

@@ -2,7 +2,7 @@
 
 use super::integers::{fits_table, weighted_sums};
 use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
-use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function};
+use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function, Unary};
 use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
 use crate::{Clamp, Range, Rescale, Shape};
@@ -14,8 +14,9 @@ const FINE_BITS: u8 = 3;
 /// 28 bits, which the field of `stark` holds.
 const MAX_FINE_BITS: u8 = 14;
 /// Bits above those of the largest value in the sample that a sum of channels has before a
-/// function. Other inputs can have a much larger variance, or a softmax with many equal terms: a
-/// sum that saturates would spoil all elements.
+/// function, and a product of matrices that is divided by such sums. Other inputs can have a much
+/// larger variance, or a softmax with many equal terms: a sum that saturates would spoil all
+/// elements.
 const HEADROOM: u8 = 2;
 /// Maximum number of bits of an activation, and of the output of a function.
 const MAX_BITS: u8 = 16;
@@ -25,7 +26,7 @@ impl Quantiser<'_> {
     /// not need.
     pub(super) fn bits(&self, tensor: usize) -> (u8, u8) {
         match self.is_fine.get(tensor) {
-            Some(true) if self.is_total(tensor) => {
+            Some(true) if self.is_total(tensor) || self.is_undivided(tensor) => {
                 (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM)
             }
             Some(true) => (self.fine_bits(), 0),
@@ -41,6 +42,35 @@ impl Quantiser<'_> {
             .is_some_and(|node| matches!(node.operation, FloatOperation::ChannelSum { .. }));
         let mut readers = nodes.iter().filter(|node| node.inputs.contains(&tensor));
         is_sum && readers.all(|node| matches!(node.operation, FloatOperation::Function(_)))
+    }
+
+    /// Returns whether a tensor is a product of matrices that is divided by the sums of a softmax:
+    /// it grows with them.
+    fn is_undivided(&self, tensor: usize) -> bool {
+        let nodes = &self.network.nodes;
+        let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
+        let is_product =
+            producer.is_some_and(|node| matches!(node.operation, FloatOperation::MatrixProduct(_)));
+        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
+        let divides = |node: &FloatNode| {
+            matches!(node.operation, FloatOperation::Multiply)
+                && node.inputs.iter().any(|&input| input != tensor && self.is_reciprocal(input))
+        };
+        is_product && readers.peek().is_some() && readers.all(divides)
+    }
+
+    /// Returns whether a tensor has reciprocals, or moved ones.
+    fn is_reciprocal(&self, tensor: usize) -> bool {
+        let mut producer = tensor.checked_sub(1).and_then(|node| self.network.nodes.get(node));
+        while let Some(FloatNode { operation: FloatOperation::Move { .. }, inputs, .. }) = producer
+        {
+            let moved = inputs.first().and_then(|input| input.checked_sub(1));
+            producer = moved.and_then(|node| self.network.nodes.get(node));
+        }
+        matches!(
+            producer.map(|node| &node.operation),
+            Some(FloatOperation::Function(Function::Unary(Unary::Inverse { .. }, _)))
+        )
     }
 
     /// Returns whether a tensor of sums is not rounded: its readers depend on nothing but the signs
@@ -339,7 +369,7 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::float::{Binary, ElementType, Unary};
+    use crate::float::{Binary, ElementType};
     use crate::quantise::{QuantiseOptions, quantise};
 
     /// Thousands of large tables would take minutes and gigabytes, and the network is refused only
