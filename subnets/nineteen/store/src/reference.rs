@@ -33,7 +33,7 @@ use rows::{KeyRecord, PeriodRecord};
 pub enum ReferenceError {
     /// The database is unreachable, or refuses the user.
     #[error(
-        "cannot open the reference's database; hint: if it runs in a container, give the address of the container"
+        "cannot open the reference's database; hint: if it runs in a container, give the container's address with --from-host"
     )]
     Open(#[source] DatabaseError),
     /// A table does not exist, or the user may not read it.
