@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use taonet_database::{On, Transaction, statement};
+use taonet_database::{On, Row, Transaction, statement};
 use taonet_nineteen_core::period::PeriodProfile;
 
 use super::rows::{ContenderRecord, DUPLICATE, KeyRecord, PeriodRecord};
@@ -26,10 +26,18 @@ struct Existing {
     hashes: HashSet<String>,
     /// IDs of the rewards.
     jobs: HashSet<String>,
-    /// Numbers of the periods, with the times at which they closed.
-    periods: Vec<(i64, Option<i64>)>,
+    periods: Vec<ExistingPeriod>,
     /// Balance of the account `issued`.
     issued: i64,
+}
+
+/// A period of the database.
+#[derive(Debug)]
+struct ExistingPeriod {
+    id: i64,
+    started_ms: i64,
+    /// `None` for the open period, which no process runs during an import.
+    closed_ms: Option<i64>,
 }
 
 /// New rows, and the report on all rows.
@@ -115,9 +123,16 @@ async fn jobs(on: impl Into<On<'_>>) -> Result<HashSet<String>, StoreError> {
     Ok(jobs.into_iter().collect())
 }
 
-async fn periods(on: impl Into<On<'_>>) -> Result<Vec<(i64, Option<i64>)>, StoreError> {
-    let rows = statement("SELECT id, closed_ms FROM period").rows(on).await?;
-    rows.iter().map(|row| Ok((row.get("id")?, row.get("closed_ms")?))).collect()
+async fn periods(on: impl Into<On<'_>>) -> Result<Vec<ExistingPeriod>, StoreError> {
+    let rows = statement("SELECT id, started_ms, closed_ms FROM period").rows(on).await?;
+    let period = |row: &Row| {
+        Ok(ExistingPeriod {
+            id: row.get("id")?,
+            started_ms: row.get("started_ms")?,
+            closed_ms: row.get("closed_ms")?,
+        })
+    };
+    rows.iter().map(period).collect()
 }
 
 async fn issued(on: impl Into<On<'_>>) -> Result<i64, StoreError> {
@@ -217,12 +232,12 @@ fn new_periods<'a>(
     left_out: &mut Remarks,
     notes: &mut Remarks,
 ) -> Vec<(i64, &'a PeriodRecord)> {
-    let newest_ms = existing.periods.iter().map(|(_, closed)| closed.unwrap_or(i64::MAX)).max();
-    let first = existing.periods.iter().map(|(id, _)| *id).max().unwrap_or(0).saturating_add(1);
+    let known = &existing.periods;
+    let newest_ms = known.iter().map(|known| known.closed_ms.unwrap_or(known.started_ms)).max();
+    let first = known.iter().map(|known| known.id).max().unwrap_or(0).saturating_add(1);
     let mut periods = Vec::new();
-    let is_known = |period: &PeriodRecord| {
-        existing.periods.iter().any(|(_, closed)| *closed == Some(period.closed_ms))
-    };
+    let is_known =
+        |period: &PeriodRecord| known.iter().any(|known| known.closed_ms == Some(period.closed_ms));
     for period in records.periods.iter().filter(|period| !is_known(period)) {
         // Periods are numbered in the order of time.
         if newest_ms.is_some_and(|newest_ms| period.closed_ms < newest_ms) {

@@ -17,6 +17,11 @@ fn one_line(name: &str) -> String {
     if name.is_empty() { "No-Name".to_owned() } else { name.replace('\n', " ") }
 }
 
+/// Returns the time some seconds before the imports.
+fn ago(seconds: i64) -> i64 {
+    NOW_MS - seconds * 1_000
+}
+
 /// A database with the reference's schema.
 struct Reference {
     database: Database,
@@ -385,7 +390,6 @@ async fn period_scores_of_the_reference_are_continued() {
                 ("contenders_history", "period_score", differs, 2, Some("4")),
             ],
         );
-        let ago = |seconds: i64| NOW_MS - seconds * 1_000;
         // The contenders of the second period were closed within two seconds.
         for (id, started, closed) in
             [(1, 7_200, 5_400), (2, 5_390, 3_588), (3, 3_580, 1_780), (4, 1_779, 1_770)]
@@ -463,19 +467,23 @@ async fn periods_older_than_those_of_the_validator_are_left_out() {
     let home = Home::sqlite();
     let store = home.open().await;
     let (config, profile) = (MarketConfig::default(), PeriodProfile::Reference);
-    let began = NOW_MS - 4_000_000;
-    let own = store.begin_period(began, 1, profile, &[], &[], &config).await.unwrap();
+    let own = store.begin_period(ago(4_000), 1, profile, &[], &[], &config).await.unwrap();
+    // A validator that was stopped leaves its period open.
     let report = store.preview_import(&records, None).await.unwrap();
-    assert_eq!((report.periods, counts(&report, "contenders_history")), (0, [14, 0, 0, 14]));
-    // Once the validator has closed it, later periods of the reference follow.
-    store.close_period(own, &Process::random(), &[], &[], NOW_MS - 3_600_000).await.unwrap();
-    let report = store.import(&records, None).await.unwrap();
     assert_eq!((report.periods, counts(&report, "contenders_history")), (3, [14, 5, 0, 9]));
+    store.close_period(own, &Process::random(), &[], &[], ago(3_600)).await.unwrap();
+    assert_eq!(store.import(&records, None).await.unwrap(), report);
     let reason = "older than the newest period of this database";
     let older = report.left_out.iter().find(|remark| remark.reason == reason).unwrap();
     assert_eq!((older.column, older.rows), ("expired_at", 2));
     let history = store.history_since(0).await.unwrap();
     assert!(history.iter().all(|row| row.period > own), "{history:#?}");
+    // All periods of the reference are older than this one.
+    let later = Home::sqlite();
+    let store = later.open().await;
+    store.begin_period(NOW_MS, 1, profile, &[], &[], &config).await.unwrap();
+    let report = store.import(&records, None).await.unwrap();
+    assert_eq!((report.periods, counts(&report, "contenders_history")), (0, [14, 0, 0, 14]));
 }
 
 #[tokio::test]
