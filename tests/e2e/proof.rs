@@ -271,6 +271,19 @@ fn bad_models_inputs_and_circuits_are_refused() {
         &proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&elsewhere)]),
         1,
     );
+    // Sparse: the file takes no space on disk, and reading it would take 10 GB of memory.
+    std::fs::File::create(&input).unwrap().set_len(10 << 30).unwrap();
+    let (circuit_path, input_path, output) = (text(&circuit), text(&input), text(&elsewhere));
+    for arguments in [
+        &["compile", input_path, "--sample", text(&sample), "-o", output][..],
+        &["compile", input_path, "--sample", input_path, "-o", output],
+        &["compile", "--lm", input_path, "-o", output],
+        &["prove", circuit_path, "--input", input_path, "--miner", BOB, "-o", output],
+        &["verify", input_path],
+    ] {
+        let error = refusal(&proof(arguments), 1);
+        assert!(error.contains("is larger than") || error.contains("bytes, more than"), "{error}");
+    }
     assert!(!elsewhere.exists());
     let network = circuit.join("network.bin");
     let mut bytes = std::fs::read(&network).unwrap();

@@ -17,6 +17,7 @@ use taonet_cli_base::table::facts;
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle,
+    read_user_file,
 };
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
@@ -94,7 +95,7 @@ fn prove_model(
 
 /// Reads the integers of an input file.
 fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_user_file(path)?;
     let query: Value = serde_json::from_slice(bytes_without_bom(&text))
         .with_context(|| format!("{} is not JSON", path.display()))?;
     let inputs = messages::input_of(&query).and_then(integers);

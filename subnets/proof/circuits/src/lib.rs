@@ -42,13 +42,13 @@
 //! Poseidon, where ours are of 0.8 with BLAKE3. [`verify_all`] verifies many proofs with one call
 //! instead.
 //!
-//! Every file has a maximum size, and the files of a circuit are checked against the metadata's
-//! hashes before they are parsed. A circuit is only opened if its metadata describes its network
-//! and its verification key follows from it, as far as the backend can compare them. A new
-//! directory appears complete or not at all. A valid bundle proves outputs of the circuit that it
-//! contains: to trust it, verify it with [`ModelBundle::verify_for`] and an identity that you know.
-//! Compiling and proving are CPU-bound and block. The crate downloads nothing; `taonet-proof-store`
-//! does.
+//! Every file has a maximum size ([`read_user_file`] for those that a user passes), and the files of
+//! a circuit are checked against the metadata's hashes before they are parsed. A circuit is only
+//! opened if its metadata describes its network and its verification key follows from it, as far as
+//! the backend can compare them. A new directory appears complete or not at all. A valid bundle
+//! proves outputs of the circuit that it contains: to trust it, verify it with
+//! [`ModelBundle::verify_for`] and an identity that you know. Compiling and proving are CPU-bound
+//! and block. The crate downloads nothing; `taonet-proof-store` does.
 //!
 //! Uses `taonet-proof-core`, `taonet-proof-onnx`, `taonet-proof-backends` and `taonet-primitives`.
 //! Used by `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`,
@@ -75,7 +75,7 @@ pub use compile::{
     CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute,
     verify_contributions,
 };
-pub use directory::CircuitDirectory;
+pub use directory::{CircuitDirectory, read_user_file};
 pub use error::CircuitError;
 pub use evm::{solidity_call, solidity_contract};
 pub use shipped::ShippedModel;
