@@ -2,6 +2,7 @@
 
 mod elements;
 mod layers;
+mod random;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 use crate::{Backend, Keys, Proven, Prover, Statement, Verifier};
 pub(crate) use elements::{elements, matrices, moved, product, small, table};
 pub(crate) use layers::{LayerKind, extremes, outermost, rescaled_layers};
+pub(crate) use random::{KINDS, kind, random_network};
 
 /// Number of bits of each kind of proof that tests flip.
 pub(crate) const FLIPS: usize = 1000;

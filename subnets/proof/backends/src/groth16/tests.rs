@@ -1,4 +1,5 @@
 mod elements;
+mod random;
 
 use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G2Affine};
 use ark_ec::AffineRepr as _;

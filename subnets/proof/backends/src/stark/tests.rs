@@ -1,8 +1,10 @@
 mod choices;
+mod constraints;
 mod elements;
 mod forgeries;
 mod formats;
 mod polynomials;
+mod random;
 
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
