@@ -3,8 +3,10 @@ mod constraints;
 mod elements;
 mod forgeries;
 mod formats;
+mod nodes;
 mod polynomials;
 mod random;
+mod steps;
 
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
