@@ -9,11 +9,12 @@ use taonet_proof_backends::groth16::{
 };
 use taonet_proof_backends::{Backend, Keys, Prover, Verifier};
 use taonet_proof_core::Digest;
-use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::metadata::{
     self, CircuitMetadata, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
 };
 use taonet_proof_core::network::{self, Network};
+use taonet_proof_core::saturation::{self, LayerDescription, Saturation, saturations};
 
 use crate::{Backends, CircuitError, Compiled, check};
 
@@ -156,6 +157,20 @@ impl CircuitDirectory {
         transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
     }
 
+    /// Returns the tensors of an execution of the circuit in which values saturate, as values beyond
+    /// the range of the sample do. Circuits that earlier versions compiled have no names for them.
+    ///
+    /// # Errors
+    /// When the descriptions of the layers are missing, too large, modified or malformed.
+    pub fn saturations(&self, execution: &Execution) -> Result<Vec<Saturation>, CircuitError> {
+        let mut layers: Vec<LayerDescription> = Vec::new();
+        if self.metadata.files.contains_key(saturation::FILE) {
+            layers = serde_json::from_slice(&self.file(saturation::FILE)?)
+                .map_err(|source| CircuitError::Json { what: saturation::FILE, source })?;
+        }
+        Ok(saturations(&self.circuit, execution, &layers))
+    }
+
     /// Compares the verification key, and the transcript of a trusted setup, with the network and
     /// the other files.
     fn check_key(&self) -> Result<(), CircuitError> {
@@ -214,6 +229,7 @@ fn limit_of(name: &str) -> u64 {
         NETWORK => network::MAX_BYTES as u64,
         VERIFICATION_KEY => MAX_VERIFICATION_KEY,
         TRANSCRIPT => MAX_TRANSCRIPT,
+        saturation::FILE => saturation::MAX_BYTES,
         _ => MAX_FILE,
     }
 }

@@ -242,6 +242,7 @@ impl Model {
             nodes: Vec::new(),
             input_type,
             notes: self.notes.clone(),
+            names: Vec::new(),
         };
         let reads =
             self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
@@ -265,6 +266,7 @@ impl Model {
             if !reader.fold_constants(self, node)? {
                 reader.node(node)?;
             }
+            reader.network.name_nodes(&node.describe());
         }
         let network = reader.finish(&self.output)?;
         check_cost(&network)?;
@@ -469,6 +471,7 @@ impl Reader {
             return Err(OnnxError::Empty);
         }
         self.network.nodes.truncate(last);
+        self.network.names.truncate(last);
         // Functions that are part of longer ones have no readers.
         self.network.remove_unread();
         Ok(self.network)

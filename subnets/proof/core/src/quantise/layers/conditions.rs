@@ -117,6 +117,7 @@ mod tests {
                 nodes,
                 input_type: ElementType::Float,
                 notes: Vec::new(),
+                names: Vec::new(),
             };
             let options =
                 QuantiseOptions { input_range, input_scale, ..QuantiseOptions::default() };

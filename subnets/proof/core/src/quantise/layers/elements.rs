@@ -5,6 +5,7 @@ use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function};
 use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
+use crate::saturation::saturated_arguments;
 use crate::{Clamp, Range, Rescale, Shape};
 
 /// Further bits of tensors that only functions, sums of channels and products read. A value of a
@@ -101,6 +102,12 @@ impl Quantiser<'_> {
         let is_exact = self.has_exact_values(index, input, function, &values);
         let scale = if is_exact { 0 } else { (i32::from(bits) - integer_bits).min(MAX_SCALE) };
         let (factor, clamp) = (power(scale), Clamp::Signed(bits));
+        let saturated = if is_exact {
+            Vec::new()
+        } else {
+            let scaled = values.iter().map(|value| value * factor);
+            saturated_arguments(input.range.low, scaled, clamp)
+        };
         // The conversion of a number that is too large saturates.
         let of_value = |value: f64| {
             if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) }
@@ -117,6 +124,9 @@ impl Quantiser<'_> {
             .fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
         self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
         self.mark_exact(is_exact);
+        if let Some(description) = self.descriptions.last_mut() {
+            description.saturated = saturated;
+        }
         Ok(())
     }
 
@@ -272,8 +282,13 @@ mod tests {
         let function = Function::Variable.then(Unary::Abs).then(Unary::Sqrt);
         let operation = FloatOperation::Function(function.clone());
         let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-        let network =
-            FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+        let network = FloatNetwork {
+            input: shape,
+            nodes,
+            input_type: ElementType::Float,
+            notes: Vec::new(),
+            names: Vec::new(),
+        };
         let options = QuantiseOptions::default();
         let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
         let input = quantiser.tensors[0];
