@@ -9,6 +9,8 @@
 //!   writes the result; [`ParsedModel`] does so for callers that need the networks, too;
 //! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and
 //!   [`verify_contributions`] checks the contributions;
+//! - [`CircuitDirectory::saturations`] names the tensors whose values are beyond the range of the
+//!   sample;
 //! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many
 //!   at once;
 //! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a

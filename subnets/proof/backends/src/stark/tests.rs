@@ -3,6 +3,7 @@ mod constraints;
 mod elements;
 mod forgeries;
 mod formats;
+mod graphs;
 mod nodes;
 mod polynomials;
 mod random;
