@@ -147,7 +147,7 @@ impl ParsedModel {
         Ok((compiled, circuit))
     }
 
-    /// Returns the network after quantisation, its layers' descriptions, and the quantisation error.
+    /// Returns the network after quantisation, its layers' descriptions and quantisation's error.
     fn quantise(
         &self,
         sample: &Sample,

@@ -157,8 +157,9 @@ impl CircuitDirectory {
         transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
     }
 
-    /// Returns the tensors of an execution of the circuit in which values saturate, as values beyond
-    /// the range of the sample do. Circuits that earlier versions compiled have no names for them.
+    /// Returns the tensors of an execution of the circuit in which values saturate, as values
+    /// beyond the range of the sample do. Circuits that earlier versions compiled have no names for
+    /// them.
     ///
     /// # Errors
     /// When the descriptions of the layers are missing, too large, modified or malformed.

@@ -44,8 +44,8 @@
 //! Poseidon, where ours are of 0.8 with BLAKE3. [`verify_all`] verifies many proofs with one call
 //! instead.
 //!
-//! Every file has a maximum size ([`read_user_file`] for those that a user passes), and the files of
-//! a circuit are checked against the metadata's hashes before they are parsed. A circuit is only
+//! Every file has a maximum size ([`read_user_file`] for those that a user passes), and the files
+//! of a circuit are checked against the metadata's hashes before they are parsed. A circuit is only
 //! opened if its metadata describes its network and its verification key follows from it, as far as
 //! the backend can compare them. A new directory appears complete or not at all. A valid bundle
 //! proves outputs of the circuit that it contains: to trust it, verify it with

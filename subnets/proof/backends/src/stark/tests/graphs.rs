@@ -159,6 +159,19 @@ impl Drawing {
                 let turned = self.with("Transpose", &[x], &order);
                 (self.node("MatMul", &[x, &turned]), [rows, rows])
             }
+            _ => self.several(kind, x, dims),
+        }
+    }
+
+    /// Appends several nodes that belong together.
+    fn several(
+        &mut self,
+        kind: usize,
+        x: &str,
+        [rows, columns]: [usize; 2],
+    ) -> (String, [usize; 2]) {
+        let (dims, last_axis) = ([rows, columns], [Attribute::Int("axis", -1)]);
+        match kind {
             10 => {
                 let other = self.like(dims);
                 let operator = self.one_of(&["Greater", "GreaterOrEqual", "Less", "LessOrEqual"]);

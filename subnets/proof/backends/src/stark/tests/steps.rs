@@ -191,8 +191,8 @@ impl Forger {
         });
         let (index, tile, fixed) = products.next().unwrap();
         let place = fixed.values.chunks(fixed.width).enumerate().find_map(|(row, columns)| {
-            // After addresses and weights: the address of the first sum, the number of reads of each
-            // sum, which is 0 before the last row of a sum.
+            // After addresses and weights: the address of the first sum, the number of reads of
+            // each sum, which is 0 before the last row of a sum.
             let (first, reads) = columns[tile.inputs * (1 + tile.outputs)..].split_first()?;
             let output = address.checked_sub(first.as_canonical_u32())? as usize;
             let reads = reads[..tile.outputs].get(output)?;
