@@ -124,7 +124,7 @@ impl Interpreter {
     }
 
     /// Replaces the recogniser of whole phrases: the words of a simultaneous policy are interpreted
-    /// as soon as they are final, without waiting for a pause.
+    /// while the source plays, without waiting for a pause. The policy may revise them until then.
     #[must_use]
     pub fn simultaneous(self, recognizer: Arc<dyn SimultaneousRecognizer>) -> Self {
         Self { simultaneous: Some(recognizer), ..self }
@@ -153,7 +153,7 @@ impl Interpreter {
                 .simultaneous
                 .as_ref()
                 .map(|recognizer| LiveListener::new(recognizer.open(language))),
-            final_words: Vec::new(),
+            heard_words: Vec::new(),
             said_until: f64::NEG_INFINITY,
             context: Context::default(),
             turns: Vec::new(),
@@ -191,8 +191,8 @@ struct Interpreting {
     segmenter: Segmenter,
     /// Simultaneous recognition of the source.
     live: Option<LiveListener>,
-    /// Final words of an incomplete phrase.
-    final_words: Vec<Word>,
+    /// Words of an incomplete phrase, which simultaneous recognition may revise.
+    heard_words: Vec<Word>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
     said_until: f64,
     context: Context,
@@ -285,8 +285,8 @@ impl Interpreting {
         Ok(())
     }
 
-    /// Interprets the phrases of words that a simultaneous policy has made final. At the end of the
-    /// source, the rest becomes the last fragment.
+    /// Interprets the complete phrases of a simultaneous policy's words. At the end of the source,
+    /// the rest becomes the last fragment.
     fn follow(
         &mut self,
         frame: &[f32],
@@ -294,16 +294,16 @@ impl Interpreting {
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
-        self.final_words.extend(live.hear(frame, end)?);
-        let until = live.final_until();
+        self.heard_words = live.hear(frame, end)?;
+        let until = live.ready_until();
         while let Some(count) =
-            complete(&self.final_words, until, FRAGMENT, self.is_idle()).filter(|_| !end)
+            complete(&self.heard_words, until, FRAGMENT, self.is_idle()).filter(|_| !end)
         {
-            let (words, begins) = self.take_final(count);
+            let (words, begins) = self.commit(count);
             self.interpret(&words, begins, false, reply)?;
         }
         if end {
-            self.fragment = self.take_final(self.final_words.len());
+            self.fragment = self.commit(self.heard_words.len());
         }
         Ok(())
     }
@@ -314,9 +314,13 @@ impl Interpreting {
         self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
 
-    /// Takes the first final words, and returns whether they start a sentence.
-    fn take_final(&mut self, count: usize) -> (Vec<String>, bool) {
-        let words: Vec<Word> = self.final_words.drain(..count).collect();
+    /// Takes the first heard words, which are then no longer revised, and returns whether they start
+    /// a sentence.
+    fn commit(&mut self, count: usize) -> (Vec<String>, bool) {
+        if let Some(live) = &mut self.live {
+            live.commit(count);
+        }
+        let words: Vec<Word> = self.heard_words.drain(..count).collect();
         let begins =
             words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
         self.said_until = words.last().map_or(self.said_until, |word| word.end);

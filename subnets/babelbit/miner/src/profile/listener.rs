@@ -51,8 +51,8 @@ impl Listener {
     }
 }
 
-/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into final words while
-/// the source plays.
+/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into words while the
+/// source plays.
 pub(super) struct LiveListener {
     recognition: Box<dyn SimultaneousRecognition>,
     /// Samples at 24 kHz that are not resampled yet: fewer than [`GROUP`].
@@ -68,16 +68,23 @@ impl LiveListener {
         Self { recognition, pending: Vec::new() }
     }
 
-    /// Appends samples and returns the words that have become final, in lowercase, without
-    /// punctuation. At the `end` of the source, all words become final.
+    /// Appends samples and returns the words that are ready and not committed, in lowercase, without
+    /// punctuation. Further calls may revise them. At the `end` of the source, all words are ready.
     pub(super) fn hear(&mut self, samples: &[f32], end: bool) -> Result<Vec<Word>, RecognizeError> {
         let samples = self.resample(samples, end);
-        Ok(plain_words(self.recognition.push(&samples, end)?))
+        let words = self.recognition.push(&samples, end)?.into_iter();
+        // Each word has a letter or a digit: none is dropped, as `commit` counts them.
+        Ok(words.map(|word| Word { text: plain(&word.text), ..word }).collect())
+    }
+
+    /// Commits the first `count` words, which are then no longer revised or returned.
+    pub(super) fn commit(&mut self, count: usize) {
+        self.recognition.commit(count);
     }
 
     /// Returns the time in seconds before which no further word starts.
-    pub(super) fn final_until(&self) -> f64 {
-        self.recognition.final_until()
+    pub(super) fn ready_until(&self) -> f64 {
+        self.recognition.ready_until()
     }
 
     /// Resamples to 16 kHz, without seams between calls.
@@ -110,7 +117,9 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn final_until(&self) -> f64 {
+        fn commit(&mut self, _: usize) {}
+
+        fn ready_until(&self) -> f64 {
             0.0
         }
     }
