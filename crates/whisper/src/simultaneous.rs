@@ -34,8 +34,9 @@ const LIMIT: usize = 30 * SAMPLE_RATE - STEP - AFTER;
 const MAX_CONTEXT: usize = CONTEXT / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
 const MAX_FORCED: usize = CONTEXT / 3;
-/// Length of the audio from which an unknown language is detected, in samples: 2 s.
-const DETECTION: usize = 2 * SAMPLE_RATE;
+/// Length of the audio from which a phrase is transcribed, and an unknown language detected, in
+/// samples: 2 s. From less, Whisper guesses; and so short a phrase is hardly ever complete.
+const TRANSCRIPTION: usize = 2 * SAMPLE_RATE;
 /// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper
 /// guesses an English sentence.
 const TRANSLATION: usize = 4 * STEP;
@@ -238,8 +239,7 @@ impl Speech {
         let options = self.options();
         let needed = match options.task {
             SpeechTask::Translate => TRANSLATION,
-            SpeechTask::Transcribe if options.language.is_none() => DETECTION,
-            SpeechTask::Transcribe => 0,
+            SpeechTask::Transcribe => TRANSCRIPTION,
         };
         let is_enough = is_pause || self.state.samples.len() >= needed;
         if has_speech && is_enough {

@@ -277,16 +277,47 @@ fn audio_in_frames_gives_the_same_words_as_in_one_piece() {
     }
 }
 
-#[test]
-fn silence_is_not_decoded() {
+/// Returns a policy whose passes fail.
+fn failing(options: Options) -> AlignAtt {
     let mut model = open();
     let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
     model.fault = Some(fault);
-    let policy =
-        AlignAtt::new(transcriber(&Arc::new(model), lenient()), AlignAttOptions::default())
-            .unwrap();
+    AlignAtt::new(transcriber(&Arc::new(model), options), AlignAttOptions::default()).unwrap()
+}
+
+#[test]
+fn first_pass_needs_enough_audio() {
+    let speech = noise(10 * STEP);
+    // Steps of speech before the first pass: 2.4 s for words, 3.2 s for a translation.
+    for (task, language, expected) in [
+        (SpeechTask::Transcribe, Some("en"), 2),
+        (SpeechTask::Transcribe, None, 2),
+        (SpeechTask::Translate, Some("fr"), 3),
+    ] {
+        let language = language.map(str::to_owned);
+        let policy = failing(Options { task, language, ..lenient() });
+        let mut recognition = policy.open(None);
+        let steps = speech.chunks(STEP);
+        let found = steps.take_while(|step| recognition.push(step, false).is_ok()).count();
+        assert_eq!(found, expected, "{task:?}");
+    }
+}
+
+#[test]
+fn short_audio_is_decoded_at_a_pause_and_at_the_end() {
+    let policy = failing(lenient());
     let mut recognition = policy.open(None);
-    assert!(recognition.push(&noise(STEP), false).is_err(), "a pass has the fault");
+    assert!(recognition.push(&noise(STEP), false).is_ok());
+    assert!(recognition.push(&vec![0.0; STEP], false).is_err(), "a pause");
+    let mut recognition = policy.open(None);
+    assert!(recognition.push(&noise(STEP), true).is_err(), "the end");
+}
+
+#[test]
+fn silence_is_not_decoded() {
+    let policy = failing(lenient());
+    let mut recognition = policy.open(None);
+    assert!(recognition.push(&noise(3 * STEP), false).is_err(), "a pass has the fault");
     let mut recognition = policy.open(None);
     for step in 0..30 {
         assert!(recognition.push(&vec![0.0; STEP], step == 29).unwrap().is_empty());
