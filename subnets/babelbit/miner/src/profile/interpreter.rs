@@ -6,7 +6,7 @@ use taonet_primitives::Word;
 use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
 use super::listener::{Listener, LiveListener};
-use super::phrasing::{best_cut, breaths, complete};
+use super::phrasing::{HeardWord, best_cut, breaths, complete};
 use super::playback::Playback;
 use super::segmenter::{Found, Segmenter};
 use super::speaker::{Speaker, spread};
@@ -192,7 +192,7 @@ struct Interpreting {
     /// Simultaneous recognition of the source.
     live: Option<LiveListener>,
     /// Words of an incomplete phrase, which simultaneous recognition may revise.
-    heard_words: Vec<Word>,
+    heard_words: Vec<HeardWord>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
     said_until: f64,
     context: Context,
@@ -320,7 +320,7 @@ impl Interpreting {
         if let Some(live) = &mut self.live {
             live.commit(count);
         }
-        let words: Vec<Word> = self.heard_words.drain(..count).collect();
+        let words: Vec<Word> = self.heard_words.drain(..count).map(|heard| heard.word).collect();
         let begins =
             words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
         self.said_until = words.last().map_or(self.said_until, |word| word.end);

@@ -6,6 +6,7 @@ use taonet_speech::{
     Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition,
 };
 
+use super::phrasing::HeardWord;
 use crate::rewrite::plain;
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
@@ -68,13 +69,17 @@ impl LiveListener {
         Self { recognition, pending: Vec::new() }
     }
 
-    /// Appends samples and returns the words that are ready and not committed, in lowercase, without
-    /// punctuation. Further calls may revise them. At the `end` of the source, all words are ready.
-    pub(super) fn hear(&mut self, samples: &[f32], end: bool) -> Result<Vec<Word>, RecognizeError> {
+    /// Appends samples and returns the words that are ready and not committed. Further calls may
+    /// revise them. At the `end` of the source, all words are ready.
+    pub(super) fn hear(
+        &mut self,
+        samples: &[f32],
+        end: bool,
+    ) -> Result<Vec<HeardWord>, RecognizeError> {
         let samples = self.resample(samples, end);
-        let words = self.recognition.push(&samples, end)?.into_iter();
+        let words = self.recognition.push(&samples, end)?;
         // Each word has a letter or a digit: none is dropped, as `commit` counts them.
-        Ok(words.map(|word| Word { text: plain(&word.text), ..word }).collect())
+        Ok(words.into_iter().map(HeardWord::new).collect())
     }
 
     /// Commits the first `count` words, which are then no longer revised or returned.

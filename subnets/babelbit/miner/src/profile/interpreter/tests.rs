@@ -291,6 +291,16 @@ fn words_of_simultaneous_recognition_are_revised_until_their_phrase_is_complete(
 }
 
 #[test]
+fn clause_is_interpreted_when_another_word_follows() {
+    let spoken =
+        follow(&["we should leave, because", "we should leave, because the train is late"]);
+    assert_eq!(spoken, ["we should leave.", "because the train is late."]);
+    // The sentence seemed to end with the audio.
+    let spoken = follow(&["we should leave.", "we should leave the house now"]);
+    assert_eq!(spoken, ["we should leave the house now."]);
+}
+
+#[test]
 fn withdrawn_words_are_not_spoken() {
     let spoken = follow(&["the old ferry", "the old ferry thank you", "the old ferry", ""]);
     assert_eq!(spoken, Vec::<String>::new());
