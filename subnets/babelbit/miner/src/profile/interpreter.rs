@@ -21,15 +21,21 @@ const GAP: usize = 2_880;
 /// the validator's recogniser joins words across longer ones.
 const MAX_PAUSE: f64 = 0.16;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
-const HURRY: f64 = 1.2;
+const HURRY: f64 = 0.8;
 /// Backlog in seconds from which the reply is condensed.
 const LATE: f64 = 2.0;
 
 /// Rate of a whole reply in words per second up to which its end is spoken faster than the rest.
 /// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
 const FULL_RATE: f64 = 3.2;
+/// Rate of a reply so far, in words per second, up to which it is spoken faster than [`STEADY`] when
+/// it falls behind: below [`FULL_RATE`], to leave room for a fast end.
+const HURRIED_RATE: f64 = 3.0;
 /// Maximum speed of the end of a reply, relative to the normal rate.
 const FASTEST_END: f64 = 1.5;
+/// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without the
+/// pauses between phrases.
+const STEADY: f64 = 1.25;
 
 /// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are
 /// false starts, which the longer phrase reveals.
@@ -63,7 +69,7 @@ impl Default for Manner {
     fn default() -> Self {
         Self {
             voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 },
-            fastest: 1.25,
+            fastest: 1.4,
         }
     }
 }
@@ -407,18 +413,16 @@ impl Interpreting {
     /// Returns the speed of a part of this many words, relative to the normal rate.
     fn speed(&self, words: usize, is_last: bool) -> f64 {
         let fastest = self.stages.fastest;
-        if !is_last {
-            return 1.0 + (self.playback.ahead() / HURRY).min(1.0) * (fastest - 1.0);
-        }
-        // After the end of the source, latency matters most. Earlier pauses leave room below the
-        // maximum rate.
-        let normal = words as f64 * self.stages.speaker.seconds_per_word();
-        let time = (self.spoken_words + words) as f64 / FULL_RATE - self.playback.length();
-        if time * FASTEST_END > normal {
-            (normal / time).max(fastest)
+        let (speed, rate) = if is_last {
+            // After the end of the source, latency matters most.
+            (fastest.max(FASTEST_END), FULL_RATE)
         } else {
-            fastest.max(FASTEST_END)
-        }
+            (1.0 + (self.playback.ahead() / HURRY).min(1.0) * (fastest - 1.0), HURRIED_RATE)
+        };
+        // Earlier pauses leave room below the maximum rate.
+        let normal = words as f64 * self.stages.speaker.seconds_per_word();
+        let time = (self.spoken_words + words) as f64 / rate - self.playback.length();
+        if time * speed > normal { speed.min((normal / time).max(STEADY)) } else { speed }
     }
 
     /// Rewrites a phrase with the language model; `by_rules` is the fallback.

@@ -211,10 +211,33 @@ fn a_late_reply_is_spoken_faster_but_never_too_fast() {
     let phrase =
         "the old green house near the river stands empty because nobody wants such a long walk";
     let (interpreter, voicebox) = interpreter(&[phrase; 6]);
-    play(&interpreter, &source(&[1400; 6]));
+    let replies = play(&interpreter, &source(&[1400; 6]));
     let rates: Vec<_> = voicebox.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
     assert_eq!(rates.first(), Some(&150));
-    assert_eq!(rates.iter().max(), Some(&188));
+    assert_eq!(rates.iter().max(), Some(&210));
+    let words = texts(&voicebox).iter().flat_map(|text| text.split(' ')).count();
+    let rate = words as f64 / seconds(&replies);
+    assert!(rate < FULL_RATE, "{rate} words per second");
+}
+
+#[test]
+fn hurried_reply_keeps_its_rate() {
+    // Speed of 6 further words in percent of the normal rate, with a backlog in seconds.
+    let speed = |spoken_words: usize, seconds: f64, ahead: f64| {
+        let mut interpreting = interpreter(&[]).0.begin(1, None);
+        interpreting.spoken_words = spoken_words;
+        interpreting.playback.say((seconds * 24_000.0) as usize);
+        interpreting.playback.advance(((seconds - ahead) * 24_000.0) as usize);
+        (interpreting.speed(6, false) * 100.0).round() as u32
+    };
+    assert_eq!(speed(8, 5.0, 0.0), 100);
+    assert_eq!(speed(8, 5.0, HURRY / 2.0), 120);
+    assert_eq!(speed(8, 5.0, HURRY), 140);
+    assert_eq!(speed(14, 5.0, 3.0), 140);
+    // 6 more words in 1.86 s are 3 words per second, with 14 in 4.8 s.
+    assert_eq!(speed(14, 4.8, 3.0), 129);
+    assert_eq!(speed(20, 5.0, 3.0), 125);
+    assert_eq!(speed(20, 5.0, HURRY / 2.0), 120);
 }
 
 #[test]
