@@ -1,9 +1,9 @@
 //! The simultaneous policy AlignAtt: words of unfinished speech are ready once the decoder attends
 //! to audio that is not at its end.
 //!
-//! Unlike local agreement, which compares two transcripts, a word is ready after one pass. Committed
-//! words are forced as the decoder's prefix; each pass decodes the words after them anew, with more
-//! audio than the pass before.
+//! Unlike local agreement, which compares two transcripts, a word is ready after one pass.
+//! Committed words are forced as the decoder's prefix; each pass decodes the words after them anew,
+//! with more audio than the pass before.
 
 use std::sync::Arc;
 

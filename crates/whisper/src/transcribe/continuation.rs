@@ -55,9 +55,9 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// Returns whether a text that ends after these tokens is suspiciously short: as long as that of
-    /// the last pass, which had less audio, or shorter. At the end, the last pass may have had all
-    /// words.
+    /// Returns whether a text that ends after these tokens is suspiciously short: as long as that
+    /// of the last pass, which had less audio, or shorter. At the end, the last pass may have had
+    /// all words.
     fn ends_too_early(&self, text: &[u32]) -> bool {
         let Some(new) = text.strip_prefix(&*self.tokens) else { return false };
         !text.is_empty()

@@ -28,13 +28,13 @@ const LATE: f64 = 2.0;
 /// Rate of a whole reply in words per second up to which its end is spoken faster than the rest.
 /// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
 const FULL_RATE: f64 = 3.2;
-/// Rate of a reply so far, in words per second, up to which it is spoken faster than [`STEADY`] when
-/// it falls behind: below [`FULL_RATE`], to leave room for a fast end.
+/// Rate of a reply so far, in words per second, up to which it is spoken faster than [`STEADY`]
+/// when it falls behind: below [`FULL_RATE`], to leave room for a fast end.
 const HURRIED_RATE: f64 = 3.0;
 /// Maximum speed of the end of a reply, relative to the normal rate.
 const FASTEST_END: f64 = 1.5;
-/// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without the
-/// pauses between phrases.
+/// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without
+/// the pauses between phrases.
 const STEADY: f64 = 1.25;
 
 /// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are
@@ -320,8 +320,8 @@ impl Interpreting {
         self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
 
-    /// Takes the first heard words, which are then no longer revised, and returns whether they start
-    /// a sentence.
+    /// Takes the first heard words, which are then no longer revised, and returns whether they
+    /// start a sentence.
     fn commit(&mut self, count: usize) -> (Vec<String>, bool) {
         if let Some(live) = &mut self.live {
             live.commit(count);
