@@ -18,6 +18,9 @@ const WINDOW: f64 = 8.0;
 /// Duration at the end of a pass in which no word becomes final, in seconds: what follows can still
 /// change it.
 const TENTATIVE: f64 = 2.0;
+/// Amplitude at or below which speech is silence. It is not transcribed: Whisper takes several times
+/// as long for it as for speech, and invents words.
+const SILENCE: f32 = 0.01;
 /// Ends of sentences, at which the speech of a pass is cut.
 const SENTENCE_ENDS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
 
@@ -67,6 +70,10 @@ impl Captions {
         if track.final_samples + samples < track.transcribed + STEP {
             return;
         }
+        if open.iter().all(|sample| sample.abs() <= SILENCE) {
+            track.skip(samples);
+            return;
+        }
         let transcript = self.transcribe(open).await;
         track.update(samples, transcript);
         track.caption.delay_sec = began.elapsed().as_secs_f64();
@@ -113,6 +120,12 @@ impl CaptionTrack {
     /// Returns the number of samples that are not transcribed again.
     pub(super) const fn final_samples(&self) -> usize {
         self.final_samples
+    }
+
+    /// Skips silence after the final words, except for its end, in which speech can begin.
+    fn skip(&mut self, samples: usize) {
+        self.transcribed = self.final_samples + samples;
+        self.final_samples += samples.saturating_sub(STEP);
     }
 
     /// Replaces the words that are not final by the transcript of the `samples` after the final
@@ -191,13 +204,13 @@ mod tests {
     use super::*;
 
     /// A recogniser that hears a word every second, and records the durations of its recordings in
-    /// seconds. The words are numbered by the amplitude of their samples.
+    /// seconds. The amplitude of the samples numbers the words.
     #[derive(Default)]
     struct Counting(Mutex<Vec<f64>>);
 
-    /// Samples of `seconds` seconds of speech after the second `from`.
-    fn speech(from: usize, seconds: usize) -> Vec<f32> {
-        (from..from + seconds).flat_map(|second| vec![second as f32 / 100.0; 24_000]).collect()
+    /// Samples of seconds of speech with these amplitudes in hundredths; 0 is silence.
+    fn speech(amplitudes: impl IntoIterator<Item = usize>) -> Vec<f32> {
+        amplitudes.into_iter().flat_map(|second| vec![second as f32 / 100.0; 24_000]).collect()
     }
 
     impl Recognizer for Counting {
@@ -214,6 +227,9 @@ mod tests {
             let mut words = Vec::<Word>::new();
             for (index, sample) in samples.iter().enumerate() {
                 let (text, time) = (format!("{:.0}", sample * 100.0), index as f64 / 16_000.0);
+                if text == "0" {
+                    continue;
+                }
                 match words.last_mut() {
                     Some(word) if word.text == text => word.end = (time - 0.25).max(word.start),
                     _ => words.push(Word { text, start: time, end: time }),
@@ -237,11 +253,11 @@ mod tests {
         let recognizer = Arc::new(Counting::default());
         let captions = Captions::new(Arc::clone(&recognizer) as _);
         let mut track = CaptionTrack::default();
-        let all = speech(0, 30);
+        let all = speech(11..41);
         for seconds in 1..=30 {
             let open = all[track.final_samples()..seconds * 24_000].to_vec();
             captions.extend(&mut track, open).await;
-            let expected: Vec<_> = (0..seconds).map(|second| second.to_string()).collect();
+            let expected: Vec<_> = (11..11 + seconds).map(|second| second.to_string()).collect();
             assert_eq!(track.caption().text, expected.join(" "));
             let last = track.words().last().unwrap();
             assert!((last.start - (seconds - 1) as f64).abs() < 0.1, "{last:?} of {seconds} s");
@@ -255,6 +271,22 @@ mod tests {
         let open = all[track.final_samples()..].to_vec();
         captions.extend(&mut track, open).await;
         assert_eq!(recognizer.0.lock().unwrap().len(), 30);
+    }
+
+    #[tokio::test]
+    async fn silence_is_not_transcribed() {
+        let recognizer = Arc::new(Counting::default());
+        let captions = Captions::new(Arc::clone(&recognizer) as _);
+        let mut track = CaptionTrack::default();
+        let all = speech([0, 0, 0, 11]);
+        for seconds in 1..=4 {
+            let open = all[track.final_samples()..seconds * 24_000].to_vec();
+            captions.extend(&mut track, open).await;
+        }
+        // Half a second of silence precedes the word.
+        assert_eq!(*recognizer.0.lock().unwrap(), [1.5]);
+        let [word] = track.words() else { panic!("{:?}", track.words()) };
+        assert!(word.text == "11" && (word.start - 3.0).abs() < 0.1, "{word:?}");
     }
 
     fn words(texts: &[(&str, f64, f64)]) -> Vec<Word> {

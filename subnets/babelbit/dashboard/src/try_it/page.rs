@@ -46,25 +46,22 @@ fn expectations() -> Markup {
             summary { "What to expect" }
             ul {
                 li {
-                    "The interpreter starts to speak while you do, and says less than you: it leaves out fillers and \
-                     repetitions. The parrot repeats your speech, and the other miners show how points are lost."
+                    "An interpreter starts to speak while you do, and says less than you: it leaves out fillers and \
+                     repetitions. It detects your language in the first words."
                 }
+                li { "Speak one language, in complete sentences, close to the microphone." }
                 li {
-                    "Speak one language, in complete sentences, close to the microphone. The interpreter detects the \
-                     language in your first words."
-                }
-                li {
-                    "Captions follow about every second. Their last words can still change: what you say next can \
-                     change them. Below them are the detected language, the time that the transcription took, and how far \
-                     the interpretation is behind an ideal interpreter."
+                    "Captions follow about every second, and their last words can still change. Below them are the \
+                     detected language, the time that the transcription took, and how far the interpretation is behind \
+                     an ideal interpreter."
                 }
                 li {
                     "Small models mishear names, rare words and quiet speech, more so in other languages than English, \
-                     and in the synthesised samples."
+                     and in synthesised samples."
                 }
                 li {
-                    "Miner, captions and browser share the processors of the machine that serves this page, if it also \
-                     runs the miner: the first reply takes longer while a contest is played."
+                    "If the miner runs on the machine that serves this page, both share its processors: replies take \
+                     longer while a contest is played."
                 }
             }
         }
