@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod interrupted;
+mod speakers;
 
 use std::fs;
 use std::path::Path;
