@@ -1,5 +1,6 @@
 //! `bb bench interpret` with a miner that it starts, and with a running one.
 
+mod bad_input;
 #[cfg(target_os = "linux")]
 mod interrupted;
 mod speakers;

@@ -4,22 +4,13 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use http::Method;
-use serde_json::Value;
-use taonet_wallet::Keypair;
-use taonet_wire::{BabelbitScheme, Peer, Signer};
-use tokio::runtime::Runtime;
-
 use super::{Environment, Running};
-use crate::support::{bb, document, free_address};
+use crate::support::{MinerClient, bb, document, free_address};
 use crate::test_miner::guide;
 
-/// The example miner, and a validator that calls it.
+/// The example miner.
 struct ExampleMiner {
     url: String,
-    peer: Peer,
-    validator: Signer,
-    runtime: Runtime,
     _process: Running,
 }
 
@@ -28,7 +19,7 @@ impl ExampleMiner {
     fn start() -> Option<Self> {
         let environment = Environment::find()?;
         let address = free_address();
-        let (host, port) = address.rsplit_once(':').unwrap();
+        let port = address.rsplit_once(':').unwrap().1;
         let mut miner = environment.example("babelbit_miner.py");
         // The web server logs every request.
         miner.args([port, "//Bob"]).stderr(Stdio::null());
@@ -38,39 +29,18 @@ impl ExampleMiner {
             assert!(began.elapsed() < Duration::from_secs(30), "the miner did not start");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let miner = Keypair::from_uri("//Bob").unwrap().hotkey();
-        let validator = Keypair::from_uri("//Alice").unwrap();
-        Some(Self {
-            url: format!("http://{address}"),
-            peer: Peer::new(miner, host, port.parse().unwrap()).unwrap(),
-            validator: Signer::new(validator, host, BabelbitScheme::axon()),
-            runtime: Runtime::new().unwrap(),
-            _process: process,
-        })
+        Some(Self { url: format!("http://{address}"), _process: process })
     }
 
-    /// Sends a signed request and returns the response.
-    fn call(&self, request: &Value) -> Value {
-        let body = request.to_string();
-        let (route, timeout) = ("/v1/predict", Duration::from_secs(10));
-        let message = "BBAudioMinerPredictPayload";
-        let headers = self
-            .validator
-            .headers(&self.peer, &Method::POST, route, message, timeout, body.as_bytes())
-            .unwrap();
-        let request = reqwest::Client::new().post(format!("{}{route}", self.url));
-        self.runtime.block_on(async {
-            let response = request.headers(headers).body(body).send().await.unwrap();
-            assert_eq!(response.status(), 200);
-            response.json().await.unwrap()
-        })
+    fn client(&self) -> MinerClient {
+        MinerClient::new(&self.url, "//Bob", "//Alice")
     }
 }
 
 #[test]
 fn example_miner_passes_all_rules() {
     let Some(miner) = ExampleMiner::start() else { return };
-    let hotkey = miner.peer.hotkey().to_string();
+    let hotkey = miner.client().hotkey();
     let mut tester = bb();
     tester.args(["test-miner", &miner.url, "--miner-hotkey", &hotkey, "--rules-only", "--json"]);
     let report = document(&tester.output().unwrap());
@@ -81,11 +51,11 @@ fn example_miner_passes_all_rules() {
 #[test]
 fn example_miner_sends_the_responses_of_the_guide() {
     let Some(miner) = ExampleMiner::start() else { return };
-    let messages = guide::messages();
+    let (client, messages) = (miner.client(), guide::messages());
     let [init, opened, _, frame, silent, last, delayed, drain, end] = &messages[..] else {
         panic!("the guide has {} messages", messages.len())
     };
-    let response = miner.call(&init.document());
+    let response = client.accepted(&init.document());
     let session = response["session_id"].clone();
     let in_session = |message: &guide::Message| {
         let mut document = message.document();
@@ -95,9 +65,9 @@ fn example_miner_sends_the_responses_of_the_guide() {
     assert_eq!(response, in_session(opened));
     // The guide's utterance has 25 frames.
     for number in 1..25 {
-        let response = miner.call(&in_session(frame));
-        assert!(number > 1 || response == in_session(silent), "{response:.200}");
+        let response = client.accepted(&in_session(frame));
+        assert!(number > 1 || response == in_session(silent), "{response}");
     }
-    assert!(miner.call(&in_session(last)) == in_session(delayed));
-    assert!(miner.call(&in_session(drain)) == in_session(end));
+    assert!(client.accepted(&in_session(last)) == in_session(delayed));
+    assert!(client.accepted(&in_session(drain)) == in_session(end));
 }
