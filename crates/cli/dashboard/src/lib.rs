@@ -281,7 +281,10 @@ pub fn try_settings(
 ) -> anyhow::Result<TrySettings> {
     let (recognizer, understood) = match whisper {
         Some(whisper) => (whisper, "speech of any speaker in about a hundred languages"),
-        None => (Arc::new(CtcRecognizer::embedded()?) as _, "synthesised English speech only"),
+        None => (
+            Arc::new(CtcRecognizer::embedded()?) as _,
+            "synthesised English speech only: it is a test double",
+        ),
     };
     Ok(TrySettings {
         recognizer,

@@ -91,8 +91,8 @@ pub struct DemoArgs {
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (for synthesised
-    /// English) [default: base if it is installed or can be downloaded]
+    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (a test double, for
+    /// synthesised English) [default: base if it is installed or can be downloaded]
     #[arg(
         long,
         value_name = "RECOGNIZER",

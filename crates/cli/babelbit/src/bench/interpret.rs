@@ -54,7 +54,7 @@ pub struct InterpretArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     speakers: NonZeroUsize,
     /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model
-    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
+    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a test double]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
