@@ -5,6 +5,12 @@
 use super::*;
 use crate::testing::{moved, product, small, table};
 
+test_with_both_schemes!(
+    another_largest_element_is_rejected,
+    branch_of_another_condition_is_rejected,
+    another_product_with_a_condition_is_rejected,
+);
+
 /// A lookup whose value is not that of its argument.
 #[derive(Debug)]
 struct FalseLookup {
@@ -25,7 +31,7 @@ enum Disguise {
     Remainder,
 }
 
-impl Forger {
+impl<S: Scheme> Forger<S> {
     /// Executes another circuit, which differs from the prover's in operations and tables, in place
     /// of the honest trace. Returns its outputs.
     fn execute_other(&mut self, circuit: &Circuit, execution: &Execution) -> Vec<i64> {
@@ -85,8 +91,13 @@ impl Forger {
 
 /// Checks that the outputs of a network with other tables are rejected, however the false lookups
 /// are disguised.
-fn check_false_tables(network: &Network, inputs: &[i64], other: &Network, expected: &[i64]) {
-    let mut forger = Forger::new(network);
+fn check_false_tables<S: Scheme>(
+    network: &Network,
+    inputs: &[i64],
+    other: &Network,
+    expected: &[i64],
+) {
+    let mut forger = Forger::<S>::new(network);
     forger.change_inputs(inputs);
     assert_eq!(
         forger.forge_outputs(forger.statement.outputs.clone(), |_| ()),
@@ -156,8 +167,7 @@ fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, chosen: fn(i64) -> b
 }
 
 /// The cheat compares falsely, chooses another rank, or adds up equal elements.
-#[test]
-fn another_largest_element_is_rejected() {
+fn another_largest_element_is_rejected<S: Scheme>() {
     let honest =
         largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 0);
     let circuit = honest.lower().unwrap();
@@ -172,9 +182,9 @@ fn another_largest_element_is_rejected() {
         largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 1);
     let all_equal =
         largest(|difference| difference > 0, |difference| difference < 0, |rank| rank == 0);
-    check_false_tables(&honest, &[50, 200, 100], &reversed, &[50, 0]);
-    check_false_tables(&honest, &[50, 200, 100], &second, &[100, 2]);
-    check_false_tables(&honest, &[200, 200, 100], &all_equal, &[400, 1]);
+    check_false_tables::<S>(&honest, &[50, 200, 100], &reversed, &[50, 0]);
+    check_false_tables::<S>(&honest, &[50, 200, 100], &second, &[100, 2]);
+    check_false_tables::<S>(&honest, &[200, 200, 100], &all_equal, &[400, 1]);
 }
 
 /// Creates a network like that of Where: if the first input is above 100, its output is the second
@@ -192,23 +202,21 @@ fn gates() -> [Layer; 2] {
     [product(4, 2, None), product(5, 3, None)]
 }
 
-#[test]
-fn branch_of_another_condition_is_rejected() {
+fn branch_of_another_condition_is_rejected<S: Scheme>() {
     let honest = choice(|input| input > 100, |input| input <= 100, gates());
     let opposite = choice(|input| input <= 100, |input| input > 100, gates());
     let both = choice(|_| true, |_| true, gates());
     let neither = choice(|_| false, |_| false, gates());
-    check_false_tables(&honest, &[200, 50, 70], &opposite, &[70]);
-    check_false_tables(&honest, &[200, 50, 70], &both, &[120]);
-    check_false_tables(&honest, &[100, 50, 70], &opposite, &[50]);
-    check_false_tables(&honest, &[100, 50, 70], &neither, &[0]);
+    check_false_tables::<S>(&honest, &[200, 50, 70], &opposite, &[70]);
+    check_false_tables::<S>(&honest, &[200, 50, 70], &both, &[120]);
+    check_false_tables::<S>(&honest, &[100, 50, 70], &opposite, &[50]);
+    check_false_tables::<S>(&honest, &[100, 50, 70], &neither, &[0]);
 }
 
 /// Both conditions are right, but the product with the true one is 0, and that with the false one
 /// is its branch.
-#[test]
-fn another_product_with_a_condition_is_rejected() {
-    let mut forger = Forger::new(&choice(|input| input > 100, |input| input <= 100, gates()));
+fn another_product_with_a_condition_is_rejected<S: Scheme>() {
+    let mut forger = Forger::<S>::new(&choice(|input| input > 100, |input| input <= 100, gates()));
     forger.change_inputs(&[200, 50, 70]);
     assert_eq!(forger.statement.outputs, [50]);
     assert_eq!(forger.forge_outputs(vec![50], |_| ()), Ok(()), "an unchanged trace is proven");
