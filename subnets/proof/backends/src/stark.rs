@@ -337,7 +337,9 @@ impl<S: Scheme> StarkProver<S> {
         let publics = public_values(&tables, binding, outputs);
         let encoded = if traces.coefficients.is_empty() {
             let columns: Vec<_> = traces.tables.iter().collect();
-            postcard::to_allocvec(&self.prove_tables(config, &tables, &columns, &publics)?)
+            // A copy has random generators of its own: see `StagedPcs::get_quotient_ldes`.
+            let config = config.clone();
+            postcard::to_allocvec(&self.prove_tables(&config, &tables, &columns, &publics)?)
         } else {
             postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
         };
@@ -389,7 +391,7 @@ impl<S: Scheme> StarkProver<S> {
         &self,
         coefficients: &[RowMajorMatrix<Val>],
     ) -> Result<(Root, Data<S>), BackendError> {
-        config::commit(&self.system.config, coefficients)
+        config::commit(&self.system.config.clone(), coefficients)
             .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
 

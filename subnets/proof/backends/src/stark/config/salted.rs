@@ -1,8 +1,8 @@
 //! Merkle trees whose leaves have salts.
 //!
-//! A leaf of a plain tree is the hash of a row. Whoever guesses a row that a proof does not open can
-//! compare it with the row's hash, which can be part of an authentication path. A random salt in
-//! each row prevents that.
+//! A leaf of a plain tree is the hash of a row. Whoever guesses a row that a proof does not open
+//! can compare it with the row's hash, which can be part of an authentication path. A random salt
+//! in each row prevents that.
 //!
 //! The salts of fixed columns are zero: these columns are public, and their commitment is the
 //! verification key, which must follow from the network.

@@ -111,11 +111,12 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
         evaluations: impl IntoIterator<Item = (Domain, Matrix)>,
         chunks: usize,
     ) -> Result<Vec<Matrix>, S::Failure> {
-        UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(
-            &self.inner,
-            evaluations,
-            chunks,
-        )
+        // The proof system calls this for several tables at once. The hiding scheme locks its random
+        // generator, and computes on all threads until it unlocks it: a thread that waits for the
+        // others could take the call for the next table, and wait for its own lock. A copy has a
+        // lock of its own.
+        let scheme = self.inner.clone();
+        UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(&scheme, evaluations, chunks)
     }
 
     fn commit_ldes(&self, ldes: Vec<Matrix>) -> Committed<S> {
