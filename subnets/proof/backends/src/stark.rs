@@ -215,7 +215,7 @@ fn recompute<S: Scheme>(circuit: &Circuit, key: &[u8]) -> Result<System<S>, Back
     if plan.method != file.method() || !file.has_rows_of(&plan) {
         return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
     }
-    let system = System::new(plan)?;
+    let system = System::<S>::new(plan)?;
     if system.key(circuit)? != key {
         return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
     }
@@ -313,7 +313,7 @@ impl<S: Scheme> Prover for StarkProver<S> {
 
 impl<S: Scheme> StarkProver<S> {
     fn new(circuit: Arc<Circuit>, verification_key: &[u8]) -> Result<Self, BackendError> {
-        let system = recompute(&circuit, verification_key)?;
+        let system = recompute::<S>(&circuit, verification_key)?;
         Ok(Self { circuit, system, key_digest: Digest::of(verification_key) })
     }
 

@@ -207,7 +207,7 @@ impl<S: Scheme> Forger<S> {
 
     fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
         assert_eq!(plan.method.hides, is_hiding::<S>());
-        let system = System::new(plan).unwrap();
+        let system = System::<S>::new(plan).unwrap();
         let key = system.key(&circuit).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
