@@ -280,6 +280,8 @@ fn wrong_charges(purchases: &[Purchase], charges: &[Charge], doubts: &[Doubt]) -
 
 #[cfg(test)]
 mod tests {
+    use taonet_nineteen_store::{KeyTerms, Usage};
+
     use super::super::books::Receipt;
     use super::super::{QUERY_A, QUERY_B};
     use super::*;
@@ -354,6 +356,33 @@ mod tests {
             let found = wrong_charges(&[complete("a", 7)], &[], &doubts(&faults, &rewinds));
             assert_eq!(found.is_empty(), may_be_lost, "{name}: {found:?}");
         }
+    }
+
+    /// A buyer has two answers, of which the database has charged one.
+    #[tokio::test]
+    async fn answer_that_a_database_has_not_charged_is_a_violation() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_shared(folder.path()).await.unwrap();
+        let key = store.create_key(&KeyTerms::new("buyer", 5), &[1; 40], 0).await.unwrap().id;
+        store.grant(&key, 100, "test", 0).await.unwrap();
+        let day = "2026-12-01";
+        let usage = Usage {
+            model: "chat-a".to_owned(),
+            day: day.to_owned(),
+            input_tokens: 3,
+            output_tokens: 2,
+            charge: 7,
+        };
+        for request in ["a", "b"] {
+            store.hold(&key, request, 20, day, 0).await.unwrap().unwrap();
+        }
+        assert_eq!(store.charge("a", &usage, 1).await.unwrap(), Some(7));
+        let (charges, balances) = (store.charges().await.unwrap(), store.balances().await.unwrap());
+        assert_eq!(charges, [Charge { key, ..charge("a", 7) }]);
+        let [one, two] = [complete("a", 7), complete("b", 7)];
+        assert_eq!(wrong_charges(std::slice::from_ref(&one), &charges, &[]), [""; 0]);
+        assert_eq!(wrong_charges(&[one, two], &charges, &[]).len(), 1);
+        assert_eq!(wrong_balances(&balances, &charges, 7), [""; 0]);
     }
 
     #[test]
