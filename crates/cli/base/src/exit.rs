@@ -64,6 +64,11 @@ impl Classified {
     pub fn error(failure: Failure, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { failure, message: message.into() })
     }
+
+    /// Creates an error about invalid or contradictory arguments.
+    pub fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self::error(Failure::Usage, message)
+    }
 }
 
 /// An error whose message ends with a peer's text. In the text form, control characters of this
