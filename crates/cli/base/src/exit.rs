@@ -197,7 +197,6 @@ fn without_hint(message: &str) -> (&str, Option<&str>) {
 /// as the hint clap's suggestions and the usage.
 pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
-    let in_one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let (mut message, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
     for part in text.split("\n\n").map(str::trim) {
         if let Some(usage) = part.strip_prefix("Usage: ") {
@@ -226,6 +225,10 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
         format!("{message}{HINT}{}", hints.join("\n"))
     };
     Classified::error(Failure::Usage, text)
+}
+
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the error is that of a keyfile that does not exist.
