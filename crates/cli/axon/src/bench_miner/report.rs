@@ -271,7 +271,6 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// Returns times in milliseconds, sorted.
 fn ms(value: Option<f64>) -> String {
     decimals(value, 2)
 }
@@ -280,6 +279,7 @@ fn brief(times: &Milliseconds) -> String {
     format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max))
 }
 
+/// Returns times in milliseconds, sorted.
 fn sorted_ms(times: impl Iterator<Item = Duration>) -> Vec<f64> {
     let mut sorted: Vec<f64> = times.map(milliseconds).collect();
     sorted.sort_unstable_by(f64::total_cmp);
