@@ -46,8 +46,8 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
         return Ok(WeightRow::new());
     }
     // Dividing first keeps the largest at exactly 1, regardless of its magnitude.
-    let row = weights.iter().map(|(uid, weight)| {
-        (*uid, (weight / largest * f64::from(u16::MAX)).round_ties_even() as u16)
+    let row = weights.iter().map(|&(uid, weight)| {
+        (uid, (weight / largest * f64::from(u16::MAX)).round_ties_even() as u16)
     });
     Ok(row.filter(|(_, parts)| *parts > 0).collect())
 }
