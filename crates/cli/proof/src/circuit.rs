@@ -10,7 +10,7 @@ use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, contribute,
+    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, contribute, read_user_file,
     verify_contributions,
 };
 use taonet_proof_core::Range;
@@ -166,7 +166,8 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     let compiled = match (&args.lm, &args.sample) {
         (Some(lm), _) => compile_lm(args, lm, &options)?,
         (None, sample) => {
-            let model = ParsedModel::read_with(&read(path)?, &extents(&args.dimensions)?)?;
+            let file = read_user_file(path)?;
+            let model = ParsedModel::read_with(&file, &extents(&args.dimensions)?)?;
             let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
             if args.slices > 1 {
                 model
@@ -187,12 +188,8 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
 fn read_sample(path: &Path) -> anyhow::Result<Sample> {
-    serde_json::from_slice(bytes_without_bom(&read(path)?))
+    serde_json::from_slice(bytes_without_bom(&read_user_file(path)?))
         .with_context(|| format!("{} is not a sample of inputs", path.display()))
 }
 
@@ -202,7 +199,7 @@ fn compile_lm(
     options: &CompileOptions,
 ) -> anyhow::Result<Compiled> {
     let sample = args.sample.as_ref().map(|path| {
-        let text = read(path)?;
+        let text = read_user_file(path)?;
         String::from_utf8(bytes_without_bom(&text).to_vec())
             .with_context(|| format!("{} is not a text in UTF-8", path.display()))
     });

@@ -9,7 +9,10 @@ use taonet_proof_core::metadata::{
     CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
 };
 use taonet_proof_core::network::Network;
-use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
+use taonet_proof_core::quantise::{
+    QuantisationReport, QuantiseOptions, Sample, quantise_described,
+};
+use taonet_proof_core::saturation::{self, LayerDescription};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
 use taonet_proof_onnx::{Model, compare};
 
@@ -122,7 +125,7 @@ impl ParsedModel {
         sample: &Sample,
         options: &CompileOptions,
     ) -> Result<(Compiled, Circuit), CircuitError> {
-        let (network, report) = self.quantise(sample, options)?;
+        let (network, layers, report) = self.quantise(sample, options)?;
         let circuit = network.lower()?;
         let mut metadata =
             CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
@@ -130,7 +133,7 @@ impl ParsedModel {
         metadata.notes.clone_from(&self.float.notes);
         metadata.inputs.clone_from(&self.float.inputs);
         metadata.outputs.clone_from(&self.float.outputs);
-        let compiled = with_keys(metadata, &network, &circuit, options)?;
+        let compiled = with_keys(metadata, &network, &circuit, &layers, options)?;
         Ok((compiled, circuit))
     }
 
@@ -144,9 +147,9 @@ impl ParsedModel {
         options: &CompileOptions,
         count: usize,
     ) -> Result<CompiledSlices, CircuitError> {
-        let (network, report) = self.quantise(sample, options)?;
+        let (network, layers, report) = self.quantise(sample, options)?;
         let mut report = Some(report);
-        let mut slices = Vec::new();
+        let (mut slices, mut layers) = (Vec::new(), layers.into_iter());
         for (index, slice) in network.slices(count)?.iter().enumerate() {
             let name = format!("{}, slice {index} of {count}", options.name);
             let circuit = slice.lower()?;
@@ -159,7 +162,8 @@ impl ParsedModel {
                 metadata.notes.clone_from(&self.float.notes);
                 metadata.outputs.clone_from(&self.float.outputs);
             }
-            slices.push(with_keys(metadata, slice, &circuit, options)?);
+            let layers: Vec<_> = layers.by_ref().take(slice.layers.len()).collect();
+            slices.push(with_keys(metadata, slice, &circuit, &layers, options)?);
         }
         let whole =
             CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
@@ -173,19 +177,19 @@ impl ParsedModel {
         Ok(CompiledSlices { model, slices })
     }
 
-    /// Returns the network after quantisation, and the quantisation error.
+    /// Returns the network after quantisation, its layers' descriptions and quantisation's error.
     fn quantise(
         &self,
         sample: &Sample,
         options: &CompileOptions,
-    ) -> Result<(Network, QuantisationReport), CircuitError> {
+    ) -> Result<(Network, Vec<LayerDescription>, QuantisationReport), CircuitError> {
         let Self { model, float } = self;
         let (calibration, test) = sample.split();
-        let network = quantise(float, &options.quantise, &calibration)?;
+        let (network, layers) = quantise_described(float, &options.quantise, &calibration)?;
         compare(model, float, &network, &options.quantise, &sample.inputs)?;
         let mut report = QuantisationReport::measure(float, &network, &options.quantise, &test)?;
         report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
-        Ok((network, report))
+        Ok((network, layers, report))
     }
 }
 
@@ -193,6 +197,7 @@ fn with_keys(
     mut metadata: CircuitMetadata,
     network: &Network,
     circuit: &Circuit,
+    layers: &[LayerDescription],
     options: &CompileOptions,
 ) -> Result<Compiled, CircuitError> {
     let backend = options.backends.get(&options.backend)?;
@@ -200,7 +205,12 @@ fn with_keys(
     let keys = backend.setup(circuit)?;
     let transcript =
         (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
-    let mut files = BTreeMap::from([(NETWORK.to_owned(), network.to_bytes()?)]);
+    let layers = serde_json::to_vec(layers)
+        .map_err(|source| CircuitError::Json { what: saturation::FILE, source })?;
+    let mut files = BTreeMap::from([
+        (NETWORK.to_owned(), network.to_bytes()?),
+        (saturation::FILE.to_owned(), layers),
+    ]);
     add_keys(&mut files, keys, transcript.as_ref())?;
     metadata.files =
         files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
@@ -223,6 +233,9 @@ pub fn contribute(
     let mut transcript = transcript;
     let keys = ceremony::contribute(&directory.keys()?, contributor, &mut transcript)?;
     let mut files = BTreeMap::from([(NETWORK.to_owned(), directory.file(NETWORK)?)]);
+    if metadata.files.contains_key(saturation::FILE) {
+        files.insert(saturation::FILE.to_owned(), directory.file(saturation::FILE)?);
+    }
     add_keys(&mut files, keys, Some(&transcript))?;
     metadata.files =
         files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();

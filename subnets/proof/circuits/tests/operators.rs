@@ -275,15 +275,19 @@ fn outputs_equal_those_of_onnxruntime() {
 /// Proves a model for an input of its sample and for both ends, and checks that no other output is
 /// accepted.
 fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
+    let Range { low, high } = model.range;
+    let ends = [vec![low; model.elements], vec![high; model.elements]];
+    check_proofs_of(model, backend, &[&model.sample().inputs[..1], &ends].concat())
+}
+
+/// Proves a model for inputs, and checks that no other input or output is accepted.
+fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec<Bundle> {
     let compiled = model
         .compile(backend, Backends::default())
         .unwrap_or_else(|error| panic!("{}: {error}", model.name));
     let place = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
     let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
-    let Range { low, high } = model.range;
-    let inputs =
-        [model.sample().inputs[0].clone(), vec![low; model.elements], vec![high; model.elements]];
     let prove = |inputs: &Vec<i64>| {
         let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
         bundle.verify().unwrap();
@@ -292,9 +296,26 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
             changed.outputs[output] += 1;
             assert!(changed.verify().is_err(), "{}, output {output}", model.name);
         }
+        let mut changed = bundle.clone();
+        changed.inputs[0] =
+            if inputs[0] == model.range.low { inputs[0] + 1 } else { inputs[0] - 1 };
+        assert!(changed.verify().is_err(), "{}, another input", model.name);
         bundle
     };
     inputs.iter().map(prove).collect()
+}
+
+/// Each function is proven for one input, and with `TAONET_TEST_ALL` for both ends of the range,
+/// too.
+#[test]
+fn every_function_is_proven() {
+    for model in functions() {
+        if std::env::var_os("TAONET_TEST_ALL").is_some() {
+            check_proofs(&model, "stark");
+        } else {
+            check_proofs_of(&model, "stark", &model.sample().inputs[..1]);
+        }
+    }
 }
 
 /// A model of `vectors/proof-models`, whose inputs are small integers.

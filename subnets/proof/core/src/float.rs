@@ -9,6 +9,7 @@ pub use run::FloatError;
 
 use crate::metadata::TensorPart;
 use crate::network::Matrices;
+use crate::saturation::shortened;
 use crate::{Shape, Window};
 
 /// Type of a tensor's elements.
@@ -37,6 +38,9 @@ pub struct FloatNetwork {
     pub outputs: Vec<TensorPart>,
     /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
+    /// The node of the model that each node computes, such as `Conv 'conv1'`; those without a name
+    /// are missing at the end.
+    pub names: Vec<String>,
 }
 
 /// A node of the floating-point network.
@@ -130,8 +134,15 @@ pub enum FloatOperation {
 impl FloatNetwork {
     /// Creates a network with one input of floats.
     pub fn new(input: Shape, nodes: Vec<FloatNode>) -> Self {
-        let (inputs, outputs, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { input, nodes, input_type: ElementType::Float, inputs, outputs, notes }
+        Self {
+            input,
+            nodes,
+            input_type: ElementType::Float,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            names: Vec::new(),
+        }
     }
 
     /// Returns the shape of a tensor; `None` if there is no such tensor.
@@ -173,11 +184,17 @@ impl FloatNetwork {
                 kept
             }))
             .collect();
-        let mut read = is_read.into_iter().skip(1);
-        self.nodes.retain(|_| read.next().unwrap_or_default());
+        let is_read: Vec<bool> = is_read.into_iter().skip(1).collect();
+        retain(&mut self.nodes, &is_read);
+        retain(&mut self.names, &is_read);
         for input in self.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
             *input = indices.get(*input).copied().unwrap_or_default();
         }
+    }
+
+    /// Gives all nodes without a name this one, which is shortened if it is long.
+    pub fn name_nodes(&mut self, name: &str) {
+        self.names.resize(self.nodes.len(), shortened(name));
     }
 
     /// Returns the number of nodes that read each tensor.
@@ -190,4 +207,10 @@ impl FloatNetwork {
         }
         readers
     }
+}
+
+/// Keeps the items that are marked.
+fn retain<T>(items: &mut Vec<T>, is_kept: &[bool]) {
+    let mut is_kept = is_kept.iter().copied();
+    items.retain(|_| is_kept.next().unwrap_or_default());
 }

@@ -13,6 +13,7 @@
 //!   the circuit's identity;
 //! - [`Binding`]: the nonce, miner, circuit and key that bind a proof to one request;
 //! - [`slices`]: slices of a model that is too large for one circuit;
+//! - [`saturation`]: values beyond the range of the sample;
 //! - [`messages`], [`query`]: wire messages between validator and miner; [`handshake`]:
 //!   authentication over QUIC;
 //! - [`scoring`]: weights from verification results.
@@ -42,6 +43,7 @@ pub mod quantise;
 pub mod query;
 mod range;
 mod rescale;
+pub mod saturation;
 pub mod scoring;
 mod shape;
 pub mod slices;

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::float::{ElementType, FloatError, FloatNetwork, FloatOperation};
 use crate::network::{Network, NetworkError};
+use crate::saturation::LayerDescription;
 use crate::{ExecutionError, Range};
 
 /// Maximum number of operations of all tables' values: enough for an embedding of 50 000 tokens in
@@ -129,6 +130,19 @@ pub fn quantise(
     options: &QuantiseOptions,
     sample: &[Vec<i64>],
 ) -> Result<Network, QuantiseError> {
+    quantise_described(network, options, sample).map(|(network, _)| network)
+}
+
+/// Quantises a network like [`quantise`]. Returns a description of each layer, too, with which
+/// [`saturations`](crate::saturation::saturations) names the tensors whose values saturate.
+///
+/// # Errors
+/// As [`quantise`].
+pub fn quantise_described(
+    network: &FloatNetwork,
+    options: &QuantiseOptions,
+    sample: &[Vec<i64>],
+) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
     options.check()?;
     if network.input_type != ElementType::Float && options.input_scale != 0 {
         return Err(QuantiseError::IntegerInput(options.input_scale));

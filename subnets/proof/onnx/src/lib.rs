@@ -226,6 +226,7 @@ impl Model {
         for node in &file.nodes {
             reader.check_inputs(&file.nodes, node)?;
             reader.fold_or_convert(node)?;
+            reader.network.name_nodes(&node.describe());
         }
         let network = reader.finish(&file.outputs)?;
         check_cost(&network)?;
@@ -249,19 +250,19 @@ fn empty_network(file: &ModelFile) -> Result<(FloatNetwork, Vec<usize>), OnnxErr
         return Ok((network, vec![0]));
     }
     let input = Shape::vector(file.input_elements()).map_err(refuse(first))?;
-    let (mut nodes, mut start) = (Vec::with_capacity(file.inputs.len()), 0);
+    let (mut network, mut start) = (FloatNetwork::new(input, Vec::new()), 0);
     for part in &file.inputs {
         let shape = dims::shape(&part.dims).map_err(refuse(part))?;
         let operation = FloatOperation::Part { start, element: part.element };
-        nodes.push(FloatNode { inputs: vec![0], shape, operation });
+        network.nodes.push(FloatNode { inputs: vec![0], shape, operation });
+        network.name_nodes(&format!("input '{}'", part.name));
         start += shape.elements();
     }
-    let tensors = (1..=nodes.len()).collect();
+    let tensors = (1..=network.nodes.len()).collect();
     let is_uniform = others.iter().all(|other| other.element == first.element);
     let input_type = if is_uniform { first.element } else { ElementType::Float };
     let parts = file.inputs.iter().map(|part| (part.name.as_str(), &part.dims[..]));
     let inputs = TensorPart::consecutive(parts);
-    let network = FloatNetwork::new(input, nodes);
     Ok((FloatNetwork { input_type, inputs, notes: file.notes.clone(), ..network }, tensors))
 }
 
@@ -424,6 +425,7 @@ impl Reader {
             self.network.outputs = TensorPart::consecutive(parts);
         }
         self.network.nodes.truncate(last);
+        self.network.names.truncate(last);
         // Functions that are part of longer ones have no readers.
         self.network.remove_unread();
         if self.network.nodes.is_empty() {

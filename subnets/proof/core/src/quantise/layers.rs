@@ -5,6 +5,7 @@ mod integers;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
+use crate::saturation::LayerDescription;
 use crate::{Clamp, Range, Rescale, Window};
 
 /// Fractional bits of the reciprocal area of an average pool.
@@ -46,6 +47,8 @@ pub(super) struct Quantiser<'a> {
     is_deciding: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
+    /// The node of each layer, and the arguments of its table whose values saturate.
+    descriptions: Vec<LayerDescription>,
     /// Operations that all tables so far took.
     table_work: u64,
 }
@@ -80,15 +83,22 @@ impl<'a> Quantiser<'a> {
             is_deciding,
             tensors,
             layers: Vec::new(),
+            descriptions: Vec::new(),
             table_work: 0,
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Network, QuantiseError> {
+    pub(super) fn run(mut self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
         let mut node = 0;
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);
+            let before = self.layers.len();
             self.node(node, current, target)?;
+            if let Some(name) = self.network.names.get(target.node) {
+                for description in self.descriptions.iter_mut().skip(before) {
+                    description.node.clone_from(name);
+                }
+            }
             if target.node != node {
                 // The ReLU is merged and shares the tensor.
                 let tensor = self.tensors.last().copied();
@@ -103,7 +113,7 @@ impl<'a> Quantiser<'a> {
         };
         let network = Network { format: FORMAT, input, layers: self.layers };
         network.lower()?;
-        Ok(network)
+        Ok((network, self.descriptions))
     }
 
     /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the
@@ -415,6 +425,7 @@ impl<'a> Quantiser<'a> {
     ) -> Tensor {
         let inputs = inputs.iter().map(|tensor| tensor.index).collect();
         self.layers.push(Layer { inputs, operation, rescale, scale });
+        self.descriptions.push(LayerDescription::default());
         Tensor {
             index: self.layers.len() as u32,
             scale,

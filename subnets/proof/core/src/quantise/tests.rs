@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::float::{FloatNode, FloatOperation};
+use crate::float::{FloatNode, FloatOperation, Function, Unary};
 use crate::network::Operation;
+use crate::saturation::saturations;
 use crate::{Clamp, Shape, Window};
 
 /// Convolution with ReLU, residual addition, maximum, mean, dense layer.
@@ -142,6 +143,43 @@ fn values_beyond_the_sample_saturate() {
     let first = &circuit.stages[0];
     let cells = &execution.cells[first.first as usize..first.first as usize + first.count];
     assert_eq!(cells.iter().max(), Some(&255));
+}
+
+/// Each layer has the name of its node, or of the ReLU that is merged with it.
+#[test]
+fn saturating_tensors_have_the_names_of_their_nodes() {
+    let mut float = network();
+    float.names = (0..float.nodes.len()).map(|node| format!("node {node}")).collect();
+    let (network, layers) = quantise_described(&float, &options(), &[vec![10; 36]]).unwrap();
+    let names: Vec<&str> = layers.iter().map(|layer| layer.node.as_str()).collect();
+    assert_eq!(names, ["node 1", "node 2", "node 4", "node 5", "node 6", "node 7"]);
+    let circuit = network.lower().unwrap();
+    let execution = circuit.execute(&[255; 36]).unwrap();
+    let first = &saturations(&circuit, &execution, &layers)[0];
+    assert_eq!((first.layer, first.tensor.as_str(), first.of), (0, "node 1", 72));
+    assert!(first.values > 0, "{first:?}");
+    let unnamed = &saturations(&circuit, &execution, &[])[0];
+    assert_eq!((unnamed.tensor.as_str(), unnamed.values), ("layer 0", first.values));
+}
+
+/// The sample has e^2, so the table has values below 8, and cuts off those of further arguments.
+#[test]
+fn saturating_arguments_of_a_function_are_described() {
+    let input = Shape::vector(1).unwrap();
+    let operation = FloatOperation::Function(Function::Variable.then(Unary::Exp));
+    let mut float =
+        FloatNetwork::new(input, vec![FloatNode { inputs: vec![0], shape: input, operation }]);
+    float.name_nodes("Exp 'e'");
+    let options = QuantiseOptions { input_scale: 5, ..QuantiseOptions::default() };
+    let (network, layers) = quantise_described(&float, &options, &[vec![64]]).unwrap();
+    assert_eq!(layers[0].saturated, [Range { low: 67, high: 255 }]);
+    let circuit = network.lower().unwrap();
+    for (argument, expected) in [(64, 0), (66, 0), (67, 1), (255, 1)] {
+        let execution = circuit.execute(&[argument]).unwrap();
+        let found = saturations(&circuit, &execution, &layers);
+        assert_eq!(found.len(), expected, "{argument}: {found:?}");
+        assert!(found.iter().all(|found| found.tensor == "Exp 'e'"), "{found:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function, Unary};
 use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
+use crate::saturation::saturated_arguments;
 use crate::{Clamp, Range, Rescale, Shape};
 
 /// Further bits of tensors that only functions, sums of channels and products read. A value of a
@@ -159,6 +160,12 @@ impl Quantiser<'_> {
         let is_exact = self.has_exact_values(index, input, function, &values);
         let scale = if is_exact { 0 } else { (i32::from(bits) - integer_bits).min(MAX_SCALE) };
         let (factor, clamp) = (power(scale), Clamp::Signed(bits));
+        let saturated = if is_exact {
+            Vec::new()
+        } else {
+            let scaled = values.iter().map(|value| value * factor);
+            saturated_arguments(input.range.low, scaled, clamp)
+        };
         // The conversion of a number that is too large saturates.
         let of_value = |value: f64| {
             if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) }
@@ -177,6 +184,9 @@ impl Quantiser<'_> {
         self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
         self.narrow(possible);
         self.mark_exact(is_exact);
+        if let Some(description) = self.descriptions.last_mut() {
+            description.saturated = saturated;
+        }
         Ok(())
     }
 
