@@ -17,7 +17,9 @@ use taonet_nineteen_store::{PeriodId, Store};
 use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, assert_described, document, free_address, kill_count, refusal, tao};
+use crate::support::{
+    Daemon, Running, assert_described, document, free_address, kill_count, refusal, tao,
+};
 
 /// Address that means this machine, for validators with --allow-private: the chain rejects loopback
 /// addresses.
@@ -444,7 +446,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
     // Each process lives up to three seconds longer than a start takes.
     let began = Instant::now();
-    let mut validator = Some(Killed(start()));
+    let mut validator = Some(Running(start()));
     while newest() == 0 {
         assert!(began.elapsed() < LONG, "the market does not open");
         std::thread::sleep(Duration::from_millis(50));
@@ -457,7 +459,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         let period = newest();
         drop(validator.take());
         losses.push(period);
-        validator = (kill < kills).then(|| Killed(start()));
+        validator = (kill < kills).then(|| Running(start()));
     }
     // A killed validator loses the counters of a quarter of a second, and the requests in flight.
     let (received, counted) = network.settled(&store);
@@ -476,7 +478,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     );
     assert!(lost < received, "too few requests for a test");
     // Without kills, each request counts exactly once.
-    let validator = Killed(start());
+    let validator = Running(start());
     let (after, began) = (newest(), Instant::now());
     while newest() < after.max(PERIODS) + 2 {
         assert!(began.elapsed() < LONG, "the periods do not go on");
@@ -542,16 +544,6 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         let closed: HashSet<_> = history.iter().map(|row| row.period.0).collect();
         assert_eq!(closed.len(), closings);
     });
-}
-
-/// A validator, killed on drop.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Returns the number of chats that a miner has received.

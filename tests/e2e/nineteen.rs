@@ -8,7 +8,7 @@ mod topups;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::peers::Peer;
 use crate::support::{
-    Daemon, document, is_exhaustive, refusal, repository, stderr, tao, write_checkpoint,
+    Daemon, Running, document, is_exhaustive, refusal, repository, stderr, tao, write_checkpoint,
 };
 
 /// Runs a `tao nineteen` command on a document.
@@ -374,16 +374,6 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
             .sum::<i64>(),
         0
     );
-}
-
-/// A demonstration that runs until the value is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -255,20 +255,17 @@ fn chain_with_permit() -> Chain {
     chain
 }
 
+/// Returns the command of a neuron of a chain: a miner or a validator.
+fn neuron(chain: &Chain, kind: &str, key: &str) -> Command {
+    let mut command = tao();
+    command.args(["prompting", kind, "--netuid", BABELBIT, "--key-uri", key]);
+    command.args(["--network", chain.url()]);
+    command
+}
+
 /// Starts Bob's miner.
 fn start_miner(chain: &Chain, option: &str, path: &Path) -> Daemon {
-    let mut miner = tao();
-    miner.args([
-        "prompting",
-        "miner",
-        "--netuid",
-        BABELBIT,
-        "--key-uri",
-        "//Bob",
-        "--network",
-        chain.url(),
-    ]);
-    Daemon::start(miner.arg(option).arg(path))
+    Daemon::start(neuron(chain, "miner", "//Bob").arg(option).arg(path))
 }
 
 /// A model with random weights generates the same tokens each time.

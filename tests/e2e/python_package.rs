@@ -2,13 +2,13 @@
 //! examples, which run in an environment without other packages.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 
 use taonet_testing::skip;
 use taonet_validator::testing::{LocalChain, NETUID};
 
 use crate::peers::Peer;
-use crate::support::{free_address, program, repository, stderr};
+use crate::support::{Running, free_address, program, repository, stderr};
 
 /// The virtual environment with the package alone.
 struct Environment(PathBuf);
@@ -97,16 +97,6 @@ async fn metagraph_and_weights_match_the_sdk() {
     let chain = LocalChain::start(2).await;
     let url = chain.node.url();
     tokio::task::spawn_blocking(move || test("test_chain", Some(&url))).await.unwrap();
-}
-
-/// A Python process, killed on drop.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn stdout(output: &Output) -> String {

@@ -284,6 +284,17 @@ impl Daemon {
     }
 }
 
+/// A process, killed on drop.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It can have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// HTTP status of a page; 0 without a server.
 pub(crate) fn status(url: &str) -> u16 {
     let runtime = tokio::runtime::Runtime::new().unwrap();

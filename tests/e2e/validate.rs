@@ -13,8 +13,8 @@ use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, assert_described, becomes_ready, document, free_address, local_bb, refusal, repository,
-    status,
+    Daemon, Running, assert_described, becomes_ready, document, free_address, local_bb, refusal,
+    repository, status,
 };
 use crate::text_contest::{small_talk, text_engine};
 
@@ -200,16 +200,6 @@ fn scores_reach_the_chain_through_all_three() {
     assert!(audit.contains(r#""action":"set_weights""#), "{audit}");
 }
 
-/// A process, killed on drop.
-struct Killed(std::process::Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_validator_at_work_shows_its_figures() {
     let network = Network::start();
@@ -219,7 +209,7 @@ fn a_validator_at_work_shows_its_figures() {
     let metrics = free_address();
     let mut validator = network.validator(signer.url(), gateway.url());
     validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
-    let _validator = Killed(validator.spawn().unwrap());
+    let _validator = Running(validator.spawn().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let shown = || {
         let answer = runtime.block_on(async {
@@ -259,7 +249,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         let metrics = free_address();
         let mut validator = network.validator(signer.url(), gateway);
         validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
-        (Killed(validator.spawn().unwrap()), metrics)
+        (Running(validator.spawn().unwrap()), metrics)
     };
     let (_lost, of_lost) = validator(lost.url());
     let began = Instant::now();

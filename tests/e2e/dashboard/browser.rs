@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,7 +14,9 @@ use taonet_proof_validator::Book;
 use super::explorer::Explored;
 use super::{dashboard, demo, interpreted, page, played_market, wait_for};
 use crate::peers::Peer;
-use crate::support::{Daemon, Terminal, document, free_address, repository, require_models, tao};
+use crate::support::{
+    Daemon, Running, Terminal, document, free_address, repository, require_models, tao,
+};
 
 /// Runs a script until it ends; returns its report. The script prints faults of the pages on
 /// standard error.
@@ -137,16 +139,6 @@ fn a_market_reads_in_both_schemes_on_a_phone_and_without_scripts() {
     }
 }
 
-/// A demonstration of the market, killed on drop.
-struct Market(Child);
-
-impl Drop for Market {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn status_of_a_gateway_reads_in_both_schemes_on_a_phone_and_updates_itself() {
     let Some(browser) = Peer::find("browser") else { return };
@@ -155,7 +147,7 @@ fn status_of_a_gateway_reads_in_both_schemes_on_a_phone_and_updates_itself() {
         .args(["nineteen", "demo", "--model", "random"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut market = Market(command.spawn().unwrap());
+    let mut market = Running(command.spawn().unwrap());
     let mut lines = BufReader::new(market.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let gateway = lines.find_map(|line| line.strip_prefix("gateway ").map(str::to_owned)).unwrap();
     // From the first period on, the page has a row for each task.

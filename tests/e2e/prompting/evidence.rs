@@ -2,28 +2,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{chain_with_permit, number};
+use super::{chain_with_permit, neuron, number};
 use crate::chain::{BABELBIT, BOB, Chain};
 use crate::outputs::check_keys;
-use crate::support::{Daemon, document, free_address, refusal, stderr, tao};
+use crate::support::{Daemon, Running, document, free_address, refusal, stderr, tao};
 
 const ANSWER: &str = "The capital of Texas is Austin.";
-
-/// A validator, killed on drop.
-struct Validator(Child);
-
-impl Drop for Validator {
-    fn drop(&mut self) {
-        // It can have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Starts Bob's miner at a published address: not 127.0.0.1, which the chain rejects.
 fn start_miner(chain: &Chain) -> Daemon {
@@ -34,40 +23,20 @@ fn start_miner(chain: &Chain) -> Daemon {
     )
     .unwrap();
     let address = free_address().replace("127.0.0.1", "127.0.0.2");
-    let mut miner = tao();
-    miner.args([
-        "prompting",
-        "miner",
-        "--netuid",
-        BABELBIT,
-        "--key-uri",
-        "//Bob",
-        "--network",
-        chain.url(),
-    ]);
+    let mut miner = neuron(chain, "miner", "//Bob");
     miner.args(["--listen", &address, "--announce", &address]);
     Daemon::launch(miner.arg("--canned").arg(answers).arg("--replay-log").arg(log))
 }
 
 /// Starts Alice's validator, with a step each second.
-fn start_validator(chain: &Chain, state: &Path) -> Validator {
+fn start_validator(chain: &Chain, state: &Path) -> Running {
     let questions = chain.path("questions.jsonl");
     fs::write(&questions, "{\"question\": \"What is the capital of Texas?\"}\n").unwrap();
-    let mut validator = tao();
-    validator.args([
-        "prompting",
-        "validator",
-        "--netuid",
-        BABELBIT,
-        "--key-uri",
-        "//Alice",
-        "--network",
-        chain.url(),
-    ]);
+    let mut validator = neuron(chain, "validator", "//Alice");
     validator
         .args(["--embedder", "words", "--interval", "1", "--allow-private", "--questions"])
         .arg(questions);
-    Validator(validator.arg("--state").arg(state).stdout(Stdio::null()).spawn().unwrap())
+    Running(validator.arg("--state").arg(state).stdout(Stdio::null()).spawn().unwrap())
 }
 
 /// A command of `tao prompting` with the state of a validator.

@@ -174,14 +174,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         ([], None) => Role::of_subnet(subnet.netuid),
         (selected, _) => selected,
     };
-    let has_hotkey = roles.is_empty() || roles.iter().any(|role| *role != Role::NineteenEntry);
-    let keys = if has_hotkey || args.keyfile.is_some() {
-        check_keys(args, &subnet, machine.systemd.is_some())
-    } else {
-        let reason = "an entry process has no hotkey";
-        let finding = Finding::skipped(Check::Keys, "hotkey", reason);
-        Keys { findings: vec![finding], stored: None, hotkey: None }
-    };
+    let keys = check_keys(args, &subnet, roles, machine.systemd.is_some());
     let hotkey = args.hotkey.or(keys.hotkey);
     let setup = chain::Setup { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
     findings.extend(keys.findings);
@@ -323,8 +316,14 @@ struct Keys {
 }
 
 /// Checks the keyfiles and the token. `has_units` is whether systemd has units of this program.
-fn check_keys(args: &DoctorArgs, subnet: &Subnet, has_units: bool) -> Keys {
+fn check_keys(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_units: bool) -> Keys {
     let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None };
+    let needs_hotkey = roles.is_empty() || roles.iter().any(|role| role.has_hotkey());
+    if !needs_hotkey && args.keyfile.is_none() {
+        let reason = "an entry process has no hotkey";
+        keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
+        return keys;
+    }
     match read_hotkey(args) {
         Ok(stored) => {
             (keys.findings, keys.hotkey) = taonet_doctor::hotkey(&stored);

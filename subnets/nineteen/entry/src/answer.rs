@@ -211,16 +211,15 @@ impl Events for Chunks {
     fn begin(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         for index in 0..self.head.choices {
+            let mut event = String::new();
             if self.head.form.is_chat() {
-                let delta = "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}";
-                let start = &self.start;
-                events.push(format!(
-                    "{start}{{\"index\":{index},{delta},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
-                ));
+                let start = self.begin_event(index, &mut event);
+                event.push_str("\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
+                Self::end_event(start, None, &mut event);
+                events.push(event);
             } else if !self.head.echo_of(index).is_empty() {
-                let mut echo = String::new();
-                self.text_event(index, self.head.echo_of(index), None, &mut echo);
-                events.push(echo);
+                self.text_event(index, self.head.echo_of(index), None, &mut event);
+                events.push(event);
             }
         }
         events
@@ -280,12 +279,11 @@ impl Events for Chunks {
     fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
         let mut events = Vec::new();
         for (index, end) in ends.iter().enumerate() {
-            let (start, text) = (
-                &self.start,
-                if self.head.form.is_chat() { "\"delta\":{}" } else { "\"text\":\"\"" },
-            );
-            let mut event =
-                format!("{start}{{\"index\":{index},{text},\"logprobs\":null,\"finish_reason\":");
+            let mut event = String::new();
+            self.begin_event(index, &mut event);
+            let is_chat = self.head.form.is_chat();
+            event.push_str(if is_chat { "\"delta\":{}" } else { "\"text\":\"\"" });
+            event.push_str(",\"logprobs\":null,\"finish_reason\":");
             quote(&self.head.finish_reason(end), &mut event);
             event.push_str("}]}\n\n");
             events.push(event);

@@ -55,6 +55,11 @@ impl Role {
         Self::BABELBIT.contains(&self)
     }
 
+    /// Returns whether the daemon signs with a hotkey.
+    pub(super) fn has_hotkey(self) -> bool {
+        self != Self::NineteenEntry
+    }
+
     /// Returns the netuid of the daemon's subnet on the main network; `None` for daemons of any
     /// subnet.
     pub(super) const fn netuid(self) -> Option<NetUid> {

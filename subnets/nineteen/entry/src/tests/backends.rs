@@ -13,17 +13,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use taonet_http::testing::listen;
-use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
-use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, routes};
-use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_store::KeyTerms;
 
-use super::market::{Shop, document, shop_before, text};
+use super::market::{Shop, TASK, document, shop_before_backend, text};
 use scripts::script;
 
-const TASK: &str = "chat-llama-3-2-3b";
 /// Pause between two parts of a stream, so that they arrive one by one.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -213,25 +208,10 @@ async fn shop() -> Shop {
 /// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a
 /// token, the input none.
 async fn shop_of(endpoint: Endpoint) -> Shop {
-    let routes_of_backend = Router::new()
+    let backend = Router::new()
         .route("/v1/chat/completions", post(backend))
         .route("/v1/completions", post(backend));
-    let url = format!("http://{}/v1", listen(routes_of_backend).await);
-    let served = vec![TASK.parse().unwrap()];
-    let config = MinerConfig {
-        task_type: TaskType::Text,
-        served,
-        concurrency: 8,
-        deadlines: Deadlines::default(),
-    };
-    let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
-    let mut market = MarketConfig::default();
-    market.tasks[0].endpoint = endpoint;
-    market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
-    // Longer than the task's timeout, which a busy machine exceeds with hundreds of chunks.
-    let long = Some(Duration::from_secs(30));
-    let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
-    let shop = shop_before(market, &[TASK], routes(miner), deadlines).await;
+    let shop = shop_before_backend(endpoint, backend).await;
     let terms = KeyTerms::new("test", 10_000);
     shop.store.update_key(&shop.id, &terms).await.unwrap();
     shop

@@ -2,7 +2,6 @@
 //! protocol.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
@@ -13,16 +12,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_http::ServeLimits;
-use taonet_http::testing::listen;
-use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
-use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, routes};
-use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_core::task::Endpoint;
 use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt as _;
 
 use super::is_exhaustive;
-use super::market::{Shop, TASK, document, shop_before};
+use super::market::{Shop, TASK, document, shop_before_backend};
 use super::sockets::{RawResponse, Served, request};
 
 /// Maximum size of a request body, in bytes, which the documents name.
@@ -120,26 +115,12 @@ async fn backend(Json(request): Json<Value>) -> Response {
     ([(CONTENT_TYPE, "text/event-stream")], events).into_response()
 }
 
-/// Starts a gateway, a miner and the backend. The input of a request is free.
+/// Starts a gateway, a miner and the backend.
 async fn shop_of(endpoint: Endpoint) -> Shop {
     let backend = Router::new()
         .route("/v1/chat/completions", post(backend))
         .route("/v1/completions", post(backend));
-    let url = format!("http://{}/v1", listen(backend.layer(DefaultBodyLimit::disable())).await);
-    let served = vec![TASK.parse().unwrap()];
-    let config = MinerConfig {
-        task_type: TaskType::Text,
-        served,
-        concurrency: 8,
-        deadlines: Deadlines::default(),
-    };
-    let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
-    let mut market = MarketConfig::default();
-    market.tasks[0].endpoint = endpoint;
-    market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
-    let long = Some(Duration::from_secs(30));
-    let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
-    shop_before(market, &[TASK], routes(miner), deadlines).await
+    shop_before_backend(endpoint, backend.layer(DefaultBodyLimit::disable())).await
 }
 
 /// Buys an answer to a prompt of ASCII with which the body has a size; returns the response, and

@@ -18,6 +18,8 @@ use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
+use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
+use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig};
 use taonet_nineteen_query::{
     LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
     TaskMiners,
@@ -96,6 +98,27 @@ pub(super) async fn shop_before(
 ) -> Shop {
     // A request that every attempt finds rate-limited is queued for so long.
     shop_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
+}
+
+/// Starts a gateway and a miner, as `tao nineteen miner` runs, before an inference server. The input
+/// of a request is free.
+pub(super) async fn shop_before_backend(endpoint: Endpoint, backend: Router) -> Shop {
+    let url = format!("http://{}/v1", listen(backend).await);
+    let served = vec![TASK.parse().unwrap()];
+    let config = MinerConfig {
+        task_type: TaskType::Text,
+        served,
+        concurrency: 8,
+        deadlines: Deadlines::default(),
+    };
+    let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
+    let mut market = MarketConfig::default();
+    market.tasks[0].endpoint = endpoint;
+    market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
+    // Longer than the task's timeout, which a busy machine exceeds with hundreds of chunks.
+    let long = Some(Duration::from_secs(30));
+    let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
+    shop_before(market, &[TASK], taonet_nineteen_miner::routes(miner), deadlines).await
 }
 
 /// Starts a gateway and one miner with a number of slots, for which requests wait for at most

@@ -99,8 +99,8 @@ impl StoredChecks {
         }
     }
 
-    /// Removes the files of all programs if there are [`MAX_FILES`]. Files with other names are
-    /// kept.
+    /// Removes all stored checks, also those of other versions of the program, if their number has
+    /// reached [`MAX_FILES`]. Keeps other files.
     fn remove_if_full(&self) -> io::Result<()> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
