@@ -167,7 +167,7 @@ fn scorer_without_services_names_missing_setting() {
         &local_bb().arg("scorer").env("NATS_URL", "http://127.0.0.1:9").output().unwrap(),
         2,
     );
-    assert!(error.contains("NATS_URL=http://127.0.0.1:9/: expected nats://HOST:4222"), "{error}");
+    assert!(error.contains("NATS_URL=http://127.0.0.1:9: expected nats://HOST:4222"), "{error}");
 }
 
 #[test]

@@ -62,9 +62,13 @@ impl fmt::Display for Network {
     }
 }
 
-/// Removes user name and password from an endpoint URL.
+/// Removes user name and password from an endpoint URL. URLs without them, and other text, are
+/// returned as they are.
 pub(crate) fn without_credentials(endpoint: &str) -> String {
     let Ok(mut url) = url::Url::parse(endpoint) else { return endpoint.to_owned() };
+    if url.username().is_empty() && url.password().is_none() {
+        return endpoint.to_owned();
+    }
     // Both setters fail only for URLs that cannot contain credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -85,6 +89,19 @@ mod tests {
         ] {
             let Ok(network) = endpoint.parse::<Network>();
             assert_eq!(network.is_local(), local, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn only_credentials_are_removed_from_urls() {
+        for (endpoint, shown) in [
+            ("ftp://example", "ftp://example"),
+            ("ws://127.0.0.1:9944", "ws://127.0.0.1:9944"),
+            ("ws://alice:secret@example:9944", "ws://example:9944/"),
+            ("ws://alice@example/path", "ws://example/path"),
+            ("abc def", "abc def"),
+        ] {
+            assert_eq!(without_credentials(endpoint), shown);
         }
     }
 
