@@ -4,6 +4,7 @@
 mod chat_model;
 mod images;
 mod keys;
+pub(crate) mod migration;
 mod topups;
 
 use std::io::{BufRead as _, BufReader};

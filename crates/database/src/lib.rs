@@ -229,16 +229,8 @@ impl Database {
         let pool =
             sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
         let database = Self { pool: Pool::Sqlite(pool), limits };
-        let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
-            .number(&database)
-            .await?;
-        let expected =
-            migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
-        if found == expected {
-            Ok(database)
-        } else {
-            Err(DatabaseError::Schema { found, expected })
-        }
+        database.check_schema(migrations).await?;
+        Ok(database)
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`) and migrates its schema.
@@ -262,28 +254,46 @@ impl Database {
         options: PoolOptions,
     ) -> Result<Self, DatabaseError> {
         let PoolOptions { connections, wait } = options;
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(DatabaseError::Url);
-        }
-        let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
-        let options = options.disable_statement_logging().options(KEEPALIVE);
+        let options = postgres_options(url)?;
         let limits = Limits::new(wait);
-        let pool =
-            |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
         // A migration of all rows may exceed the statement timeout.
-        let unlimited = match pool(1).connect_with(options.clone()).await {
-            Err(timed_out @ sqlx::Error::PoolTimedOut) => {
-                return Err(connect_error(&options, wait, timed_out).await);
-            }
-            connected => connected?,
-        };
+        let unlimited = connect(&options, wait).await?;
         within(MIGRATION, async { Ok(migrations.run(&unlimited).await?) }).await?;
-        let pool = pool(connections).connect_lazy_with(options.options([
+        let pool = postgres_pool(connections, wait).connect_lazy_with(options.options([
             ("statement_timeout", limits.statement.as_millis()),
             // An idle transaction of a vanished client would lock its rows forever.
             ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
         ]));
         Ok(Self { pool: Pool::Postgres(pool), limits })
+    }
+
+    /// Connects to a PostgreSQL database read-only, for example to that of another program: the
+    /// server rejects statements that write, and all statements of a transaction read the same
+    /// state. The schema is neither migrated nor checked.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the URL is invalid, or the database does not respond.
+    pub async fn postgres_read_only(url: &str) -> Result<Self, DatabaseError> {
+        let limits = Limits::new(WAIT);
+        let options = postgres_options(url)?.options([
+            ("default_transaction_read_only", "on"),
+            ("default_transaction_isolation", "repeatable read"),
+        ]);
+        let options = options.options([("statement_timeout", limits.statement.as_millis())]);
+        Ok(Self { pool: Pool::Postgres(connect(&options, limits.wait).await?), limits })
+    }
+
+    /// Checks that the schema is that of `migrations`, without changing it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Schema`] when it is another one; another error when the database fails or
+    /// was never migrated.
+    pub async fn check_schema(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
+        let newest = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations");
+        let found = newest.number(self).await?;
+        let expected =
+            migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
+        if found == expected { Ok(()) } else { Err(DatabaseError::Schema { found, expected }) }
     }
 
     /// Returns whether other processes can share the database, which only PostgreSQL supports.
@@ -333,6 +343,29 @@ impl Database {
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
         };
         Ok(Loan::new(connection, self.limits))
+    }
+}
+
+/// Parses the URL of a PostgreSQL database.
+fn postgres_options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(DatabaseError::Url);
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+    Ok(options.disable_statement_logging().options(KEEPALIVE))
+}
+
+fn postgres_pool(connections: u32, wait: Duration) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(wait)
+}
+
+/// Connects to a server, with a pool of one connection.
+async fn connect(options: &PgConnectOptions, wait: Duration) -> Result<PgPool, DatabaseError> {
+    match postgres_pool(1, wait).connect_with(options.clone()).await {
+        Err(timed_out @ sqlx::Error::PoolTimedOut) => {
+            Err(connect_error(options, wait, timed_out).await)
+        }
+        connected => Ok(connected?),
     }
 }
 

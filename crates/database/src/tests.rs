@@ -315,3 +315,37 @@ async fn read_only_database_sees_writes_of_others_and_refuses_its_own() {
     let error = Database::sqlite_read_only(&file, &earlier).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
 }
+
+#[tokio::test]
+async fn read_only_postgres_refuses_writes_and_reads_one_state() {
+    let Some(server) = Postgres::start() else { return };
+    let reader = Database::postgres_read_only(&server.url()).await.unwrap();
+    // The database of another program is not migrated.
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'public'";
+    assert_eq!(statement(tables).number(&reader).await.unwrap(), 0);
+    let writer = Database::postgres(&server.url(), &schema()).await.unwrap();
+    let put = async |id: i64| {
+        let put = statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
+        put.execute(&writer).await.unwrap();
+    };
+    put(1).await;
+    let count = || statement("SELECT COUNT(*) FROM thing");
+    let mut transaction = reader.begin().await.unwrap();
+    assert_eq!(count().number(&mut transaction).await.unwrap(), 1);
+    put(2).await;
+    assert_eq!(count().number(&mut transaction).await.unwrap(), 1);
+    drop(transaction);
+    assert_eq!(count().number(&reader).await.unwrap(), 2);
+    for sql in ["DELETE FROM thing", "CREATE TABLE other (id BIGINT)"] {
+        let error = statement(sql).execute(&reader).await.unwrap_err();
+        let DatabaseError::Failed(source) = &error else { panic!("{error:?}") };
+        assert!(source.to_string().contains("read-only transaction"), "{source}");
+    }
+    assert_eq!(count().number(&writer).await.unwrap(), 2);
+    reader.check_schema(&schema()).await.unwrap();
+    let earlier = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
+    let error = reader.check_schema(&earlier).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
+    let error = Database::postgres_read_only("mysql://localhost/x").await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Url), "{error}");
+}

@@ -7,7 +7,8 @@ mod llama;
 mod tensors;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -21,6 +22,10 @@ use crate::template::TemplateSource;
 use crate::{Llama, LlamaKind, ModelError};
 use gguf::Gguf;
 use tensors::{Source, Tensors};
+
+/// Maximum size of a JSON file or template, in bytes: several times that of the largest published
+/// tokenizers, which have 35 MB.
+const MAX_TEXT: u64 = 128 << 20;
 
 /// Why loading a model failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,14 @@ pub enum LoadError {
         path: PathBuf,
         /// Error of the operating system.
         source: std::io::Error,
+    },
+    /// A JSON file or template is larger than any model has.
+    #[error("{path} is larger than {limit} bytes; hint: download it again")]
+    TooLarge {
+        /// Path of the file.
+        path: PathBuf,
+        /// Maximum size in bytes.
+        limit: u64,
     },
     /// A JSON file is malformed, or lacks a field.
     #[error("{path} is malformed; hint: download it again, of a Llama, Qwen or GPT-2 model")]
@@ -295,8 +308,23 @@ fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
     Ok(ends.into_iter().collect())
 }
 
+/// Reads a JSON file or template, up to its maximum size.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+    let fail = |source| LoadError::Read { path: path.to_owned(), source };
+    let check = |length: u64| {
+        if length > MAX_TEXT {
+            Err(LoadError::TooLarge { path: path.to_owned(), limit: MAX_TEXT })
+        } else {
+            Ok(())
+        }
+    };
+    let file = File::open(path).map_err(fail)?;
+    check(file.metadata().map_err(fail)?.len())?;
+    // A pipe has no length.
+    let mut contents = Vec::new();
+    file.take(MAX_TEXT + 1).read_to_end(&mut contents).map_err(fail)?;
+    check(contents.len() as u64)?;
+    Ok(contents)
 }
 
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {

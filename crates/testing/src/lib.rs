@@ -20,8 +20,8 @@
 //!
 //! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`,
 //! `taonet-voice`, `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`,
-//! `taonet-nineteen-miner`, `taonet-nineteen-control`, `taonet-nineteen-entry` and
-//! `taonet-proof-circuits`, and by the end-to-end tests.
+//! `taonet-nineteen-miner`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
+//! `taonet-proof-backends` and `taonet-proof-circuits`, and by the end-to-end tests.
 
 #![allow(
     clippy::panic,

@@ -1,8 +1,12 @@
 //! The guide for migration: a rehearsal with files of the reference, which are read, continued and
-//! left as they are.
+//! left as they are; the chapters on Nineteen and on subnet 2.
+
+mod nineteen;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -26,6 +30,60 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
+}
+
+/// Returns the commands of the first block below a heading of a chapter, each with whether it is a
+/// service.
+fn commands(heading: &str) -> Vec<(String, bool)> {
+    let guide = fs::read_to_string(repository(GUIDE)).unwrap();
+    let part = guide.split(&format!("\n### {heading}\n")).nth(1);
+    let part = part.unwrap_or_else(|| panic!("no heading {heading}")).split("\n##").next().unwrap();
+    let block = part.split("```").nth(1).unwrap();
+    let lines = block.lines().filter(|line| !line.is_empty());
+    let command = |line: &str| {
+        let (line, comment) = line.split_once(" #").unwrap_or((line, ""));
+        (line.trim().to_owned(), comment.trim() == "a service")
+    };
+    lines.map(command).collect()
+}
+
+/// Programs that stand for those of the system: scripts that log their calls.
+struct Programs {
+    directory: PathBuf,
+}
+
+impl Programs {
+    /// Writes scripts by their names to a new directory in a folder.
+    fn create(folder: &Path, scripts: &[(&str, &str)]) -> Self {
+        let directory = folder.join("programs");
+        fs::create_dir(&directory).unwrap();
+        let programs = Self { directory };
+        let log = programs.directory.join("calls").display().to_string();
+        for (name, script) in scripts {
+            let path = programs.directory.join(name);
+            let logged = format!("echo \"$(basename \"$PWD\"): {name} $*\" >> {log}");
+            fs::write(&path, format!("#!/bin/sh\n{logged}\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        programs
+    }
+
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns a PATH with these programs before those of the system.
+    fn path(&self) -> std::ffi::OsString {
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let all = [self.directory.clone()].into_iter().chain(std::env::split_paths(&others));
+        std::env::join_paths(all).unwrap()
+    }
+
+    /// Returns the calls so far: working directory, program, arguments.
+    fn calls(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.directory.join("calls")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
 }
 
 /// Copies the reference's files to a directory.

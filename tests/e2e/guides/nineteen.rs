@@ -2,6 +2,7 @@
 //! answer of a real model that OpenAI's client has bought.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,59 +11,111 @@ use tempfile::TempDir;
 
 use super::first_block;
 use crate::peers::Peer;
-use crate::support::{Daemon, are_installed, document, free_address, shell, stderr, tao};
+use crate::support::{Daemon, are_installed, bb_path, document, free_address, shell, stderr, tao};
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough, with the installation of OpenAI's client.
 const MOST_COMMANDS: usize = 12;
 /// Timeout for operations that take a few seconds on an idle machine.
-const LONG: Duration = Duration::from_mins(3);
+pub(super) const LONG: Duration = Duration::from_mins(3);
 
-/// The walkthrough in progress.
-struct Walkthrough {
+/// A walkthrough in progress: a chain, a miner, a validator, and perhaps their model.
+pub(super) struct Walkthrough {
     folder: TempDir,
-    peer: Peer,
-    /// Free addresses in place of the default ones of the chain, the miner and the validator.
+    /// Directory of the commands, below the folder.
+    place: PathBuf,
+    /// Words of the guide, and the actual ones.
+    names: Vec<(String, String)>,
+    /// Free addresses in place of the default ones.
     chain: String,
     miner: String,
+    model: String,
     validator: String,
     variables: BTreeMap<String, String>,
     services: Vec<Daemon>,
 }
 
 impl Walkthrough {
-    fn new(peer: Peer) -> Self {
-        let [chain, miner, validator] = [(); 3].map(|()| free_address());
+    /// Creates a walkthrough in a new directory of this name.
+    pub(super) fn new(name: &str) -> Self {
+        let [chain, miner, model, validator] = [(); 4].map(|()| free_address());
         let (folder, services) = (tempfile::tempdir().unwrap(), Vec::new());
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).unwrap();
         let mut variables =
             BTreeMap::from([("BT_CHAIN_ENDPOINT".to_owned(), format!("ws://{chain}"))]);
-        variables
-            .insert("XDG_STATE_HOME".to_owned(), folder.path().join("state").display().to_string());
-        Self { folder, peer, chain, miner, validator, variables, services }
+        variables.insert("XDG_STATE_HOME".to_owned(), place.join("state").display().to_string());
+        let mut walkthrough = Self {
+            folder,
+            place,
+            names: Vec::new(),
+            chain,
+            miner,
+            model,
+            validator,
+            variables,
+            services,
+        };
+        let port = format!("--port {}", walkthrough.miner.rsplit(':').next().unwrap());
+        walkthrough.replace("--port 4001", &port);
+        walkthrough.replace("127.0.0.1:8000", &walkthrough.model.clone());
+        walkthrough.replace("127.0.0.1:8091", &walkthrough.validator.clone());
+        walkthrough
     }
 
-    /// Replaces default ports by the actual ones, and the interpreter by that with OpenAI's client.
-    fn with_actual_names(&self, line: &str) -> String {
-        let port = self.miner.rsplit(':').next().unwrap();
-        let python = self.peer.programs().join("python");
-        line.replace("127.0.0.1:8091", &self.validator)
-            .replace("--port 4001", &format!("--port {port}"))
-            .replace("python3 ", &format!("{} ", python.display()))
+    /// Replaces a text in all later lines.
+    pub(super) fn replace(&mut self, text: &str, actual: &str) {
+        self.names.push((text.to_owned(), actual.to_owned()));
     }
 
-    fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.envs(&self.variables).current_dir(self.folder.path())
+    /// Directory above that of the commands.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Directory of the commands.
+    pub(super) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Puts programs of a directory before those of the system.
+    pub(super) fn add_programs(&mut self, directory: &Path) {
+        let own = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()];
+        let own = own.map(|program| program.parent().unwrap().to_owned());
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let all = [directory.to_owned()].into_iter().chain(own);
+        let path = std::env::join_paths(all.chain(std::env::split_paths(&others))).unwrap();
+        self.variables.insert("PATH".to_owned(), path.into_string().unwrap());
+    }
+
+    /// URL of the validator's gateway.
+    pub(super) fn gateway(&self) -> String {
+        format!("http://{}", self.validator)
+    }
+
+    /// URL of the model, including /v1.
+    pub(super) fn model_url(&self) -> String {
+        format!("http://{}/v1", self.model)
+    }
+
+    pub(super) fn with_actual_names(&self, line: &str) -> String {
+        let names = self.names.iter();
+        names.fold(line.to_owned(), |line, (text, actual)| line.replace(text, actual))
+    }
+
+    pub(super) fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.envs(&self.variables).current_dir(&self.place)
     }
 
     /// Runs a line, and returns its output.
-    fn run(&self, line: &str) -> String {
+    pub(super) fn run(&self, line: &str) -> String {
         let output = self.prepare(&mut shell(&self.with_actual_names(line))).output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Sets the variables of an `export`, some of which are the output of a command.
-    fn export(&mut self, line: &str) {
+    pub(super) fn export(&mut self, line: &str) {
         let environment = self.run(&format!("{line} && env"));
         let names = line.split_whitespace().filter_map(|word| Some(word.split_once('=')?.0));
         let names =
@@ -77,16 +130,22 @@ impl Walkthrough {
         }
     }
 
-    fn serve(&mut self, line: &str) {
-        let words = shlex::split(line).unwrap();
+    /// Starts a service at its free address, with further arguments.
+    pub(super) fn serve(&mut self, line: &str, further: &[&str]) {
+        let line = self.with_actual_names(line);
+        let mut words = shlex::split(&line).unwrap();
+        if let Some(listen) = words.iter().position(|word| word == "--listen") {
+            words.drain(listen..listen + 2);
+        }
         let mut command = tao();
-        command.args(&words[1..]);
+        command.args(&words[1..]).args(further);
         let address = match [words[1].as_str(), words[2].as_str()] {
             ["localnet", _] => {
                 command.args(["--block-time", "50ms"]);
                 &self.chain
             }
             ["nineteen", "miner"] => &self.miner,
+            ["nineteen", "model"] => &self.model,
             ["nineteen", "validator"] => &self.validator,
             _ => panic!("unknown service in {line}"),
         };
@@ -94,13 +153,20 @@ impl Walkthrough {
         self.services.push(service);
     }
 
-    /// Waits until the gateway has a miner for its task.
-    fn wait_for_market(&self) {
+    /// Stops the service that was started last; returns `false` if there is none.
+    pub(super) fn stop_last(&mut self) -> bool {
+        let Some(service) = self.services.pop() else { return false };
+        assert!(service.terminate().success());
+        true
+    }
+
+    /// Waits until the gateway has a miner for one of its tasks.
+    pub(super) fn wait_for_market(&self) {
         let (runtime, began) = (tokio::runtime::Runtime::new().unwrap(), Instant::now());
-        let url = format!("http://{}/status.json", self.validator);
+        let url = format!("{}/status.json", self.gateway());
         let is_served = async || -> Option<bool> {
             let status: Value = reqwest::get(&url).await.ok()?.json().await.ok()?;
-            status["tasks"][0]["is_served"].as_bool()
+            Some(status["tasks"].as_array()?.iter().any(|task| task["is_served"] == true))
         };
         while runtime.block_on(is_served()) != Some(true) {
             let log = self.services.last().map(Daemon::log).unwrap_or_default();
@@ -120,13 +186,15 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
     let lines: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
     assert!((1..=MOST_COMMANDS).contains(&lines.len()), "{lines:#?}");
     let (last, others) = lines.split_last().unwrap();
-    let mut walkthrough = Walkthrough::new(peer);
+    let mut walkthrough = Walkthrough::new("market");
+    let python = peer.programs().join("python");
+    walkthrough.replace("python3 ", &format!("{} ", python.display()));
     for line in others {
         let (line, comment) = line.split_once(" #").unwrap_or((line, ""));
         match line.trim() {
             // `scripts/peers` has installed it for the tests.
             "pip install openai" => {}
-            line if comment.trim() == "a service" => walkthrough.serve(line),
+            line if comment.trim() == "a service" => walkthrough.serve(line, &[]),
             line if line.starts_with("export ") => walkthrough.export(line),
             line => drop(walkthrough.run(line)),
         }
@@ -144,7 +212,5 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
         (&json!(true), &json!(1)),
         "{usage}"
     );
-    while let Some(service) = walkthrough.services.pop() {
-        assert!(service.terminate().success());
-    }
+    while walkthrough.stop_last() {}
 }

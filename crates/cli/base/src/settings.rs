@@ -42,13 +42,18 @@ pub fn load_env_file() -> anyhow::Result<()> {
 
 /// Loads a file of settings in place of `.env`.
 pub fn load_file(path: &Path) -> anyhow::Result<()> {
-    let file = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
-    let variables = file_variables(&text)
-        .map_err(|error| Classified::error(Failure::Usage, format!("{file}: {error}")))?;
-    tracing::debug!(%file, variables = variables.len(), "settings read");
+    let variables = read_file(path)?;
+    tracing::debug!(file = %path.display(), variables = variables.len(), "settings read");
     FROM_FILE.get_or_init(|| variables);
     Ok(())
+}
+
+/// Reads the variables of a file such as `.env`, without loading them.
+pub fn read_file(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    file_variables(&text)
+        .map_err(|error| Classified::error(Failure::Usage, format!("{file}: {error}")))
 }
 
 /// Returns the value of a variable.

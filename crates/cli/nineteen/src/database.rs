@@ -8,6 +8,10 @@ use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_base::settings;
 use taonet_nineteen_store::Store;
 
+/// Error of a command without a database.
+const NO_STATE: &str =
+    "--state is missing\nhint: --state DIR, or --database with the validator's PostgreSQL database";
+
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseArgs {
     /// PostgreSQL database, postgres://…; prefer DATABASE_URL, which other users cannot see
@@ -28,8 +32,20 @@ impl DatabaseArgs {
             }
             return Ok(Store::connect(&url).await?);
         }
-        let missing = "--state is missing\nhint: --state DIR, or --database with the validator's PostgreSQL database";
-        Ok(Store::open(directory.context(missing)?).await?)
+        Ok(Store::open(directory.context(NO_STATE)?).await?)
+    }
+
+    /// Opens the database read-only; returns `None` if no validator has created it yet.
+    pub(crate) async fn open_read_only(
+        &self,
+        directory: Option<&Path>,
+    ) -> anyhow::Result<Option<Store>> {
+        if let Some(url) = self.url()? {
+            return Ok(Store::read_shared(&url).await?);
+        }
+        let directory = directory.context(NO_STATE)?;
+        let exists = Store::exists(directory);
+        Ok(if exists { Some(Store::read(directory).await?) } else { None })
     }
 
     /// Opens a database that a validator has created: like [`Self::open`], but fails if `directory`
@@ -58,7 +74,8 @@ impl DatabaseArgs {
         self.open(None).await
     }
 
-    fn url(&self) -> anyhow::Result<Option<String>> {
+    /// Returns the URL of the PostgreSQL database, if --database or DATABASE_URL names one.
+    pub(crate) fn url(&self) -> anyhow::Result<Option<String>> {
         let set =
             settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
         Ok(self.database.clone().or(set))

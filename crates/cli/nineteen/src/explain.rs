@@ -80,8 +80,8 @@ async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)>
 fn of_period(config: Option<MarketConfig>, period: PeriodId) -> anyhow::Result<MarketConfig> {
     config.with_context(|| {
         format!(
-            "the database has no task configuration of period {period}, which an earlier release opened\nhint: pass the \
-             validator's task file of that time with --tasks"
+            "the database has no task configuration of period {period}, which an earlier release or the reference opened\n\
+             hint: pass the validator's task file of that time with --tasks"
         )
     })
 }

@@ -23,7 +23,7 @@ use super::teams::{TeamArgs, team, teams};
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 
 /// Maximum length of a key's name, in characters.
-const NAME_LENGTH: usize = 64;
+pub(crate) const NAME_LENGTH: usize = 64;
 
 /// Manage buyers' API keys and credits
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@
 //!   such a server.
 //! - `keys` manages the API keys of buyers and their credits, `topups` credits for TAO, and
 //!   `collect` moves the TAO of deposit addresses to the validator's account.
+//! - `migrate` imports the API keys, rewards and period scores of the reference's validator.
 //! - `tasks`, `weights`, `explain` and `period_score` show and recompute what the validator
 //!   decides.
 //! - `demo` runs a market on this machine, with good and bad miners.
@@ -40,6 +41,7 @@ mod demo;
 mod entry;
 mod explain;
 mod keys;
+mod migrate;
 mod miner;
 mod model;
 mod operation;
@@ -70,6 +72,7 @@ pub enum Command {
     Entry(entry::EntryArgs),
     Explain(explain::ExplainArgs),
     Keys(keys::KeysArgs),
+    Migrate(migrate::MigrateArgs),
     Miner(Box<miner::MinerArgs>),
     Model(model::ModelArgs),
     PeriodScore(period_score::PeriodScoreArgs),
@@ -87,6 +90,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Entry(args) => entry::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::Keys(args) => keys::run(args, context),
+        Command::Migrate(args) => migrate::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Model(args) => model::run(args, context),
         Command::PeriodScore(args) => period_score::run(args, context),

@@ -1,5 +1,6 @@
 //! `tao proof compile`, `setup`, `inspect`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,8 +10,8 @@ use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, Compiled, compile as compile_model,
-    compile_slices, contribute, verify_contributions,
+    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, contribute, read_user_file,
+    verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
@@ -33,7 +34,11 @@ pub struct CompileArgs {
     model: Option<PathBuf>,
     /// Language model in place of an ONNX file: a directory with config.json, model.safetensors and
     /// tokenizer.json, or a GGUF file (Llama, Qwen, GPT-2)
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["model", "input_low", "input_high", "input_scale", "slices"])]
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = ["model", "input_low", "input_high", "input_scale", "dimensions", "slices"]
+    )]
     lm: Option<PathBuf>,
     /// Number of tokens of a prompt with its answer, for a language model
     #[arg(long, value_name = "COUNT", default_value_t = 64, requires = "lm")]
@@ -71,9 +76,14 @@ pub struct CompileArgs {
     /// Largest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 255)]
     input_high: i64,
-    /// Input scale: the model's input is the integer divided by 2^BITS
+    /// Input scale: the model's input is the integer divided by 2^BITS. Of several inputs, those of
+    /// integers have no scale
     #[arg(long, value_name = "BITS", default_value_t = 0, allow_hyphen_values = true)]
     input_scale: i32,
+    /// Extent of a symbolic dimension of the model's inputs, such as sequence=64; can be repeated.
+    /// A first dimension without an extent is 1
+    #[arg(long = "dimension", value_name = "NAME=N", value_parser = dimension)]
+    dimensions: Vec<(String, usize)>,
     /// Name of the contributor, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
@@ -99,6 +109,28 @@ impl BackendName {
             Self::External => external::ID,
         }
     }
+}
+
+/// Parses a symbolic dimension with its extent.
+fn dimension(text: &str) -> Result<(String, usize), &'static str> {
+    let expected = "expected NAME=N with a positive integer, such as sequence=64";
+    let (name, extent) = text.rsplit_once('=').ok_or(expected)?;
+    match extent.parse() {
+        Ok(extent) if extent > 0 => Ok((name.to_owned(), extent)),
+        _ => Err(expected),
+    }
+}
+
+/// Returns the extents of symbolic dimensions by their names.
+fn extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, usize>> {
+    let mut extents = BTreeMap::new();
+    for (name, extent) in dimensions {
+        anyhow::ensure!(
+            extents.insert(name.clone(), *extent).is_none(),
+            "--dimension is given twice for '{name}'"
+        );
+    }
+    Ok(extents)
 }
 
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
@@ -134,17 +166,19 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     let compiled = match (&args.lm, &args.sample) {
         (Some(lm), _) => compile_lm(args, lm, &options)?,
         (None, sample) => {
-            let model = read(path)?;
+            let file = read_user_file(path)?;
+            let model = ParsedModel::read_with(&file, &extents(&args.dimensions)?)?;
             let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
             if args.slices > 1 {
-                compile_slices(&model, &sample, &options, usize::from(args.slices))?
+                model
+                    .compile_slices(&sample, &options, usize::from(args.slices))?
                     .write(&args.output)?;
                 if options.backend == "groth16" {
                     context.say(TRUST);
                 }
                 return table::show_slices(&Catalogue::open(&args.output)?, context);
             }
-            compile_model(&model, &sample, &options)?
+            model.compile(&sample, &options)?.0
         }
     };
     let directory = CircuitDirectory::create(&args.output, &compiled)?;
@@ -154,12 +188,8 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
 fn read_sample(path: &Path) -> anyhow::Result<Sample> {
-    serde_json::from_slice(bytes_without_bom(&read(path)?))
+    serde_json::from_slice(bytes_without_bom(&read_user_file(path)?))
         .with_context(|| format!("{} is not a sample of inputs", path.display()))
 }
 
@@ -169,7 +199,7 @@ fn compile_lm(
     options: &CompileOptions,
 ) -> anyhow::Result<Compiled> {
     let sample = args.sample.as_ref().map(|path| {
-        let text = read(path)?;
+        let text = read_user_file(path)?;
         String::from_utf8(bytes_without_bom(&text).to_vec())
             .with_context(|| format!("{} is not a text in UTF-8", path.display()))
     });
@@ -286,4 +316,20 @@ fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
         directory.prover()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimension_has_a_name_and_an_extent() {
+        assert_eq!(dimension("sequence=64"), Ok(("sequence".to_owned(), 64)));
+        assert_eq!(dimension("a=b=2"), Ok(("a=b".to_owned(), 2)));
+        for text in ["", "sequence", "sequence=", "sequence=0", "sequence=-1", "sequence=x"] {
+            assert!(dimension(text).is_err(), "{text}");
+        }
+        let twice = [("a".to_owned(), 1), ("a".to_owned(), 2)];
+        assert!(extents(&twice).is_err() && extents(&twice[..1]).is_ok());
+    }
 }

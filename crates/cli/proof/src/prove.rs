@@ -2,6 +2,7 @@
 
 mod checks;
 mod many;
+mod saturated;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,10 @@ use taonet_cli_base::table::facts;
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle,
+    read_user_file,
 };
 use taonet_proof_core::query::integers;
+use taonet_proof_core::saturation::Saturation;
 use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 
@@ -45,23 +48,34 @@ pub struct ProveArgs {
     /// Output file for the bundle
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Reject inputs with which a value is beyond the range of the model's sample and saturates
+    /// [default: warn of it]
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     external: ExternalArgs,
 }
+
+/// A proof, and the tensors whose values saturate.
+type Proven<T> = (T, Vec<Saturation>);
 
 pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let backends = args.external.backends()?;
     let began = Instant::now();
-    let proven = match (&args.prompt, &args.input) {
+    let (proven, saturated) = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
-            ProofBundle::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
+            let inputs = TextBundle::inputs(&directory, prompt)?;
+            let (proof, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
+            let bundle = TextBundle::new(&directory, prompt, proof)?;
+            (ProofBundle::Text(Box::new(bundle)), saturated)
         }
         (None, input) => {
             let inputs =
                 read_inputs(input.as_ref().context("neither an input nor a prompt is given")?)?;
-            ProofBundle::Model(prove_model(args, &inputs, nonce, &backends)?)
+            let (bundle, saturated) = prove_model(args, &inputs, nonce, &backends, context)?;
+            (ProofBundle::Model(bundle), saturated)
         }
     };
     let seconds = began.elapsed().as_secs_f64();
@@ -73,7 +87,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
         "proven in {seconds:.2} s, including the loading of the keys: {}",
         args.output.display()
     ));
-    show(&proven.model(), text.as_ref(), context)
+    show(&proven.model(), text.as_ref(), Some(&saturated), context)
 }
 
 fn prove_model(
@@ -81,20 +95,33 @@ fn prove_model(
     inputs: &[i64],
     nonce: Digest,
     backends: &Backends,
-) -> anyhow::Result<ModelBundle> {
+    context: &Context,
+) -> anyhow::Result<Proven<ModelBundle>> {
     if args.circuit.join(slices::FILE).is_file() {
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
-        return Ok(ModelBundle::Sliced(Box::new(prove_slices(
-            &catalogue, inputs, nonce, args.miner,
-        )?)));
+        let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
+        return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
     }
     let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
-    Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
+    let (bundle, saturated) = prove_whole(args, &directory, inputs, nonce, context)?;
+    Ok((ModelBundle::Whole(Box::new(bundle)), saturated))
+}
+
+/// Proves a circuit.
+fn prove_whole(
+    args: &ProveArgs,
+    directory: &CircuitDirectory,
+    inputs: &[i64],
+    nonce: Digest,
+    context: &Context,
+) -> anyhow::Result<Proven<Bundle>> {
+    let saturated = saturated::check(&[directory], inputs, args.strict, context)?;
+    Ok((Bundle::prove(directory, inputs, nonce, args.miner)?, saturated))
 }
 
 /// Reads the integers of an input file.
 fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_user_file(path)?;
     let query: Value = serde_json::from_slice(bytes_without_bom(&text))
         .with_context(|| format!("{} is not JSON", path.display()))?;
     let inputs = messages::input_of(&query).and_then(integers);
@@ -103,16 +130,18 @@ fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
 
 /// Proves the only sliced model of a directory.
 fn prove_slices(
+    args: &ProveArgs,
     catalogue: &Catalogue,
     inputs: &[i64],
     nonce: Digest,
-    miner: Hotkey,
-) -> anyhow::Result<SlicedBundle> {
+    context: &Context,
+) -> anyhow::Result<Proven<SlicedBundle>> {
     let (_, model) = catalogue.models().next().context("the directory has no sliced model")?;
     let circuit = |id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing");
     let circuits =
         model.slices.iter().map(circuit).collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
-    Ok(SlicedBundle::prove(model, &circuits, inputs, nonce, miner)?)
+    let saturated = saturated::check(&circuits, inputs, args.strict, context)?;
+    Ok((SlicedBundle::prove(model, &circuits, inputs, nonce, args.miner)?, saturated))
 }
 
 /// Verify proof bundles offline
@@ -161,7 +190,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     args.compare_prompt(text.as_ref())?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
     args.say_missing(&[(path, &file)], context);
-    show(&bundle, text.as_ref(), context)
+    show(&bundle, text.as_ref(), None, context)
 }
 
 /// The circuit or sliced model that a bundle should be for.
@@ -295,9 +324,19 @@ impl VerifyArgs {
     }
 }
 
-fn show(bundle: &ModelBundle, text: Option<&Text>, context: &Context) -> anyhow::Result<()> {
+/// Prints a bundle, and for a new one the tensors whose values saturate, in JSON.
+fn show(
+    bundle: &ModelBundle,
+    text: Option<&Text>,
+    saturated: Option<&[Saturation]>,
+    context: &Context,
+) -> anyhow::Result<()> {
     if context.json {
-        return context.print_json(&document_of(bundle, text)?);
+        let mut document = document_of(bundle, text)?;
+        if let (Some(saturated), Some(document)) = (saturated, document.as_object_mut()) {
+            document.insert("saturated".to_owned(), json!(saturated));
+        }
+        return context.print_json(&document);
     }
     let proofs = bundle.proofs();
     let last = proofs.last().context("the bundle has no proof")?;

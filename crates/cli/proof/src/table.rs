@@ -7,7 +7,7 @@ use taonet_cli_base::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TA
 use taonet_primitives::counted;
 use taonet_proof_backends::groth16::ceremony::Transcript;
 use taonet_proof_circuits::{Catalogue, CircuitDirectory};
-use taonet_proof_core::metadata::TensorDescription;
+use taonet_proof_core::metadata::{TensorDescription, TensorPart};
 use taonet_proof_core::quantise::QuantisationReport;
 use taonet_proof_core::scoring::Tally;
 use taonet_proof_validator::Book;
@@ -25,7 +25,13 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
     rows.add_row(["input", &tensor(&metadata.input)]);
+    for part in &metadata.inputs {
+        rows.add_row(["input from", &tensor_part(part)]);
+    }
     rows.add_row(["output", &tensor(&metadata.output)]);
+    for part in &metadata.outputs {
+        rows.add_row(["output from", &tensor_part(part)]);
+    }
     rows.add_row(["multiply-adds", &metadata.multiply_adds.to_string()]);
     rows.add_row(["constraints", &metadata.constraints.to_string()]);
     if let Some(report) = &metadata.quantisation {
@@ -68,6 +74,18 @@ fn tensor(description: &TensorDescription) -> String {
     format!(
         "{}×{}×{}, integers of {}..={}, divided by 2^{}",
         shape.channels, shape.height, shape.width, range.low, range.high, description.scale
+    )
+}
+
+/// Formats one of several inputs or outputs: the position of its first element, its name and its
+/// dimensions.
+fn tensor_part(part: &TensorPart) -> String {
+    let dims: Vec<String> = part.dims.iter().map(usize::to_string).collect();
+    format!(
+        "{}: '{}', {}",
+        part.offset,
+        part.name,
+        if dims.is_empty() { "1".to_owned() } else { dims.join("×") }
     )
 }
 

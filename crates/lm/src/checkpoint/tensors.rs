@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use super::gguf::Gguf;
-use super::{Conversion, json, read};
+use super::{Conversion, json};
 use crate::linear::{Bits, Linear, Weight};
 use crate::{LoadError, ModelError};
 
@@ -185,7 +185,8 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
     let mut tensors = HashMap::new();
     for file in files {
         let path = directory.join(file);
-        let bytes = read(&path)?;
+        let bytes = std::fs::read(&path)
+            .map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
         tensors.extend(loaded.map_err(|source| LoadError::Weights { path, source })?);
     }

@@ -248,6 +248,26 @@ fn tensor_with_non_finite_weights_is_named() {
     }
 }
 
+/// Sparse files of 10 GB take no space on disk, and reading one would take 10 GB of memory.
+#[test]
+fn large_text_files_are_rejected_without_reading_them() {
+    for name in [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        let folder = directory();
+        File::create(folder.path().join(name)).unwrap().set_len(10 << 30).unwrap();
+        let error = open(folder.path()).unwrap_err();
+        assert!(
+            matches!(&error, LoadError::TooLarge { path, .. } if path.ends_with(name)),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn incomplete_directories_are_named() {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {

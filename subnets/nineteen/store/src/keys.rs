@@ -176,32 +176,11 @@ impl Store {
         let (id, secret) = random.split_at(8);
         let id = hex::encode(id);
         let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
-        let models =
-            terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
         if let Some(team) = &terms.team {
             lock_team(&mut transaction, team).await?;
         }
-        statement(
-            "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
-                                  daily_budget, expires_ms, tokens_per_minute, log_requests, team)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(&id)
-        .bind(hash(&secret))
-        .bind(&terms.name)
-        .bind(i64::from(terms.rate_per_minute))
-        .bind(models)
-        .bind(terms.monthly_budget)
-        .bind(i64::from(terms.weight.get()))
-        .bind(now_ms)
-        .bind(terms.daily_budget)
-        .bind(terms.expires_ms)
-        .bind(terms.tokens_per_minute.map(i64::from))
-        .bind(i64::from(terms.log_requests))
-        .bind(terms.team.as_deref())
-        .execute(&mut transaction)
-        .await?;
+        insert(&mut transaction, &id, &hash(&secret), terms, now_ms).await?;
         if credits > 0 {
             let credits = i64::try_from(credits).unwrap_or(i64::MAX);
             grant(&mut transaction, &id, credits, ("grant", "initial credits"), now_ms).await?;
@@ -311,6 +290,39 @@ impl Store {
     }
 }
 
+/// Stores a new key, given by its ID and its hash.
+pub(crate) async fn insert(
+    transaction: &mut Transaction,
+    id: &str,
+    hash: &str,
+    terms: &KeyTerms,
+    created_ms: i64,
+) -> Result<(), StoreError> {
+    let models =
+        terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+    statement(
+        "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
+                              daily_budget, expires_ms, tokens_per_minute, log_requests, team)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(id)
+    .bind(hash)
+    .bind(&terms.name)
+    .bind(i64::from(terms.rate_per_minute))
+    .bind(models)
+    .bind(terms.monthly_budget)
+    .bind(i64::from(terms.weight.get()))
+    .bind(created_ms)
+    .bind(terms.daily_budget)
+    .bind(terms.expires_ms)
+    .bind(terms.tokens_per_minute.map(i64::from))
+    .bind(i64::from(terms.log_requests))
+    .bind(terms.team.as_deref())
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 /// Locks a key until the end of the transaction, so that transactions on the key's credits and rate
 /// limit run one after the other; returns `false` if the key is unknown.
 pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<bool, StoreError> {
@@ -331,8 +343,9 @@ pub(crate) async fn lock_with_team(
     Ok(row.get("team")?)
 }
 
-/// Hashes a key. Its secret has 256 random bits, so that a plain SHA-256 hash cannot be inverted.
-fn hash(secret: &str) -> String {
+/// Hashes a key. Its secret has 256 random bits, 122 if the key is one of the reference, so that a
+/// plain SHA-256 hash cannot be inverted.
+pub(crate) fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
 

@@ -37,7 +37,8 @@
 //! ([`Store::record_transfers`]), each once. Callers pass times, in milliseconds since the Unix
 //! epoch. The secret of an API key is never stored. Only the owner can read the SQLite file, which
 //! contains the miners' session keys. The formulas of scores and prices are in
-//! `taonet-nineteen-core`.
+//! `taonet-nineteen-core`. [`ReferenceDatabase`] reads the database of the reference's validator, and
+//! [`Store::import`] continues its API keys, rewards and period scores.
 //!
 //! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions),
 //! `taonet-wire` and `taonet-primitives`. Used by `taonet-nineteen-query`,
@@ -59,6 +60,7 @@ mod parts;
 mod periods;
 mod processes;
 mod rates;
+mod reference;
 mod samples;
 mod teams;
 mod till;
@@ -68,7 +70,7 @@ mod topups;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use taonet_database::{Database, Migrator, migrations};
+use taonet_database::{Database, Migrator, migrations, statement};
 
 pub use budgets::{BudgetPeriod, BudgetScope, BudgetUse};
 pub use control::ControlLock;
@@ -82,6 +84,10 @@ pub use parts::{Process, Spent};
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
+pub use reference::{
+    ImportReport, ReadTerms, ReferenceDatabase, ReferenceError, ReferenceRecords, RowRemark,
+    TableReport,
+};
 pub use samples::{Reward, RewardRow, Sample};
 pub use teams::{BudgetChange, Team};
 pub use token_rates::TokenUsage;
@@ -195,6 +201,25 @@ impl Store {
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let database = Database::postgres(url, &POSTGRES).await.map_err(StoreError::Postgres)?;
         Ok(Self::new(database))
+    }
+
+    /// Opens a PostgreSQL database read-only, even while a validator uses it; returns `None` if it
+    /// has no tables of a validator. Operations that write fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Postgres`] when the URL is invalid, or the database is unreachable or has the
+    /// schema of another version.
+    pub async fn read_shared(url: &str) -> Result<Option<Self>, StoreError> {
+        let database = Database::postgres_read_only(url).await.map_err(StoreError::Postgres)?;
+        let migrated = statement(
+            "SELECT COUNT(*) FROM information_schema.tables
+             WHERE table_schema::text = ANY (current_schemas(false)::text[]) AND table_name = '_sqlx_migrations'",
+        );
+        if migrated.number(&database).await.map_err(StoreError::Postgres)? == 0 {
+            return Ok(None);
+        }
+        database.check_schema(&POSTGRES).await.map_err(StoreError::Postgres)?;
+        Ok(Some(Self::new(database)))
     }
 
     fn new(database: Database) -> Self {

@@ -468,7 +468,7 @@ fn counts(row: &Row) -> Result<PeriodCounts, StoreError> {
     })
 }
 
-const fn profile_name(profile: PeriodProfile) -> &'static str {
+pub(crate) const fn profile_name(profile: PeriodProfile) -> &'static str {
     match profile {
         PeriodProfile::Reference => "reference",
         PeriodProfile::Later => "later",

@@ -1,6 +1,6 @@
 //! Queue of sampled answers for the checker, and the resulting rewards.
 
-use taonet_database::{Row, statement};
+use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::sampling::{evicted, keeps_another};
 use taonet_primitives::{Hotkey, Uid};
@@ -147,25 +147,7 @@ impl Store {
     /// [`StoreError`] when the database fails.
     pub async fn put_reward(&self, sample: &Sample, reward: &Reward) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        statement(
-            "INSERT INTO reward (job_id, period_id, task, hotkey, uid, synthetic, quality, metric, work, response_time,
-                                 reason, created_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (job_id) DO NOTHING",
-        )
-        .bind(&sample.job_id)
-        .bind(sample.period.0)
-        .bind(sample.task.as_str())
-        .bind(sample.hotkey.to_string())
-        .bind(i64::from(sample.uid.0))
-        .bind(i64::from(sample.synthetic))
-        .bind(reward.quality)
-        .bind(reward.metric)
-        .bind(sample.work)
-        .bind(sample.response_time)
-        .bind(&reward.reason)
-        .bind(reward.created_ms)
-        .execute(&mut transaction)
-        .await?;
+        insert_reward(&mut transaction, sample, reward).await?;
         statement("DELETE FROM sample WHERE job_id = $1")
             .bind(&sample.job_id)
             .execute(&mut transaction)
@@ -243,6 +225,34 @@ impl Store {
             .map(|row| Ok((parsed(row, "task")?, parsed(row, "hotkey")?, row.get("quality")?)))
             .collect()
     }
+}
+
+/// Stores the result of a check, unless the job has one.
+pub(crate) async fn insert_reward(
+    transaction: &mut Transaction,
+    sample: &Sample,
+    reward: &Reward,
+) -> Result<(), StoreError> {
+    statement(
+        "INSERT INTO reward (job_id, period_id, task, hotkey, uid, synthetic, quality, metric, work, response_time,
+                             reason, created_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (job_id) DO NOTHING",
+    )
+    .bind(&sample.job_id)
+    .bind(sample.period.0)
+    .bind(sample.task.as_str())
+    .bind(sample.hotkey.to_string())
+    .bind(i64::from(sample.uid.0))
+    .bind(i64::from(sample.synthetic))
+    .bind(reward.quality)
+    .bind(reward.metric)
+    .bind(sample.work)
+    .bind(sample.response_time)
+    .bind(&reward.reason)
+    .bind(reward.created_ms)
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 fn sample(row: &Row) -> Result<Sample, StoreError> {

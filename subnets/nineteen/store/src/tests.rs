@@ -2,6 +2,7 @@ mod credit_limit;
 mod credits;
 mod leases;
 mod market;
+mod reference;
 mod shared;
 mod teams;
 mod token_rates;

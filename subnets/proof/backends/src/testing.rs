@@ -2,10 +2,12 @@
 
 mod elements;
 mod layers;
+mod random;
 
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
+use rand::seq::index;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_primitives::Hotkey;
 use taonet_proof_core::circuit::Circuit;
@@ -15,6 +17,10 @@ use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 use crate::{Backend, Keys, Proven, Prover, Statement, Verifier};
 pub(crate) use elements::{elements, matrices, moved, product, small, table};
 pub(crate) use layers::{LayerKind, extremes, outermost, rescaled_layers};
+pub(crate) use random::{KINDS, kind, random_network};
+
+/// Number of bits of each kind of proof that tests flip.
+pub(crate) const FLIPS: usize = 1000;
 
 pub(crate) fn generator(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
@@ -221,7 +227,8 @@ impl Bench {
     }
 }
 
-/// Checks that a proof verifies for its own statement and for no other.
+/// Checks that a proof verifies for its own statement and for no other: each field, each input and
+/// each output is changed alone.
 pub(crate) fn check_binding(bench: &Bench) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 1));
     assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
@@ -230,43 +237,39 @@ pub(crate) fn check_binding(bench: &Bench) {
         witness > bench.circuit.cells(),
         "the witness has {witness} values, one for each cell and more"
     );
-    let binding = &statement.binding;
-    let mut others = vec![
-        Statement {
-            binding: Binding { nonce: Digest::of(b"other"), ..binding.clone() },
-            ..statement.clone()
-        },
-        Statement {
-            binding: Binding { miner: Hotkey::from_bytes([8; 32]), ..binding.clone() },
-            ..statement.clone()
-        },
-        Statement {
-            binding: Binding { circuit: Digest::of(b"other"), ..binding.clone() },
-            ..statement.clone()
-        },
-        Statement {
-            binding: Binding { verification_key: Digest::of(b"other"), ..binding.clone() },
-            ..statement.clone()
-        },
-        Statement { inputs: Vec::new(), ..statement.clone() },
-        Statement {
-            outputs: statement.outputs.iter().copied().chain([0]).collect(),
-            ..statement.clone()
-        },
+    // Without `..`, so that a new field is not forgotten here.
+    let Statement { binding, inputs, outputs } = &statement;
+    let Binding { nonce, miner, circuit, verification_key } = binding;
+    let (other, other_miner) = (Digest::of(b"other"), Hotkey::from_bytes([8; 32]));
+    assert!(![nonce, circuit, verification_key].contains(&&other) && *miner != other_miner);
+    let bindings = [
+        Binding { nonce: other, ..binding.clone() },
+        Binding { miner: other_miner, ..binding.clone() },
+        Binding { circuit: other, ..binding.clone() },
+        Binding { verification_key: other, ..binding.clone() },
     ];
-    for position in 0..statement.outputs.len() {
-        let mut other = statement.clone();
-        other.outputs[position] += 1;
-        others.push(other);
+    let mut others: Vec<Statement> =
+        bindings.map(|binding| Statement { binding, ..statement.clone() }).to_vec();
+    for values in other_lengths(inputs) {
+        others.push(Statement { inputs: values, ..statement.clone() });
     }
-    for position in [0, statement.inputs.len() / 2, statement.inputs.len() - 1] {
-        let mut other = statement.clone();
-        other.inputs[position] ^= 1;
-        others.push(other.clone());
-        // Values out of range; the last one equals the true value in a field of 31 bits.
-        for wrong in [-1, 256, statement.inputs[position] + 2_130_706_433] {
+    for values in other_lengths(outputs) {
+        others.push(Statement { outputs: values, ..statement.clone() });
+    }
+    for position in 0..outputs.len() {
+        for change in [1, -1] {
+            let mut other = statement.clone();
+            other.outputs[position] += change;
+            others.push(other);
+        }
+    }
+    let range = bench.circuit.input_range;
+    for (position, value) in inputs.iter().enumerate() {
+        // The last one equals the true value in a field of 31 bits.
+        for wrong in [value ^ 1, range.low - 1, range.high + 1, value + 2_130_706_433] {
+            let mut other = statement.clone();
             other.inputs[position] = wrong;
-            others.push(other.clone());
+            others.push(other);
         }
     }
     for other in others {
@@ -274,43 +277,40 @@ pub(crate) fn check_binding(bench: &Bench) {
     }
 }
 
-/// Flips single bits in proof, verification key and public inputs, and checks that every change is
-/// rejected.
+/// Returns the values without the last one, with another one, and none.
+fn other_lengths(values: &[i64]) -> [Vec<i64>; 3] {
+    [values[..values.len() - 1].to_vec(), [values, &[0]].concat(), Vec::new()]
+}
+
+/// Flips `flips` bits of a proof, one at a time, or all of a shorter proof, and a quarter as many
+/// bits of the verification key and of the public values. Checks that every change is rejected.
 pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
     let mut generator = generator(3);
-    let flip = |bytes: &[u8], generator: &mut StdRng| {
-        let mut flipped = bytes.to_vec();
-        let bit = generator.random_range(0..flipped.len() * 8);
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        flipped
-    };
-    for round in 0..flips {
-        let accepted = match round % 4 {
-            0 | 1 => bench.verifier.verify(&statement, &flip(&proof, &mut generator)).is_ok(),
-            2 => {
-                let key = flip(&bench.keys.verification, &mut generator);
-                // Even a verifier that trusts the changed key must reject the proof.
-                let binding =
-                    Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
-                let trusting = Statement { binding, ..statement.clone() };
-                backend.verifier(&key).is_ok_and(|other| {
-                    other.verify(&statement, &proof).is_ok()
-                        || other.verify(&trusting, &proof).is_ok()
-                })
-            }
-            _ => {
-                let mut other = statement.clone();
-                let position = generator.random_range(0..other.inputs.len() + other.outputs.len());
-                let bit = generator.random_range(0..63);
-                match other.inputs.get_mut(position) {
-                    Some(value) => *value ^= 1 << bit,
-                    None => other.outputs[position - statement.inputs.len()] ^= 1 << bit,
-                }
-                bench.verifier.verify(&other, &proof).is_ok()
-            }
-        };
-        assert!(!accepted, "flip {round} was accepted");
+    for (bit, flipped) in flipped_bits(&proof, flips, &mut generator) {
+        assert!(bench.verifier.verify(&statement, &flipped).is_err(), "bit {bit} of the proof");
+    }
+    for (bit, key) in flipped_bits(&bench.keys.verification, flips / 4, &mut generator) {
+        let Ok(other) = backend.verifier(&key) else { continue };
+        // Even a verifier that trusts the changed key must reject the proof.
+        let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
+        let trusting = Statement { binding, ..statement.clone() };
+        for statement in [&statement, &trusting] {
+            assert!(other.verify(statement, &proof).is_err(), "bit {bit} of the key");
+        }
+    }
+    for _ in 0..flips / 4 {
+        let mut other = statement.clone();
+        let position = generator.random_range(0..other.inputs.len() + other.outputs.len());
+        let bit = generator.random_range(0..63);
+        match other.inputs.get_mut(position) {
+            Some(value) => *value ^= 1 << bit,
+            None => other.outputs[position - statement.inputs.len()] ^= 1 << bit,
+        }
+        assert!(
+            bench.verifier.verify(&other, &proof).is_err(),
+            "bit {bit} of the public value {position}"
+        );
     }
     for length in [0, 1, proof.len() / 2, proof.len() - 1] {
         assert!(bench.verifier.verify(&statement, &proof[..length]).is_err());
@@ -321,4 +321,19 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
         );
     }
     assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
+}
+
+/// Returns the positions of up to `most` different bits, each with a copy of the bytes in which
+/// this bit is flipped.
+fn flipped_bits(
+    bytes: &[u8],
+    most: usize,
+    generator: &mut StdRng,
+) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    let bits = bytes.len() * 8;
+    index::sample(generator, bits, most.min(bits)).into_iter().map(move |bit| {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        (bit, flipped)
+    })
 }

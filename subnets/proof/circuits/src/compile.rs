@@ -9,7 +9,10 @@ use taonet_proof_core::metadata::{
     CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
 };
 use taonet_proof_core::network::Network;
-use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
+use taonet_proof_core::quantise::{
+    QuantisationReport, QuantiseOptions, Sample, quantise_described,
+};
+use taonet_proof_core::saturation::{self, LayerDescription};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
 use taonet_proof_onnx::{Model, compare};
 
@@ -75,29 +78,7 @@ pub fn compile_slices(
     options: &CompileOptions,
     count: usize,
 ) -> Result<CompiledSlices, CircuitError> {
-    let model = ParsedModel::read(model)?;
-    let (network, report) = model.quantise(sample, options)?;
-    let mut report = Some(report);
-    let mut slices = Vec::new();
-    for (index, slice) in network.slices(count)?.iter().enumerate() {
-        let name = format!("{}, slice {index} of {count}", options.name);
-        let circuit = slice.lower()?;
-        let mut metadata = CircuitMetadata::new(&name, &options.backend, slice, &circuit);
-        metadata.quantisation = report.take();
-        if index + 1 == count {
-            metadata.notes.clone_from(&model.float.notes);
-        }
-        slices.push(with_keys(metadata, slice, &circuit, options)?);
-    }
-    let whole = CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
-    let model = SlicedModel {
-        version: VERSION,
-        name: options.name.clone(),
-        input: whole.input,
-        output: whole.output,
-        slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
-    };
-    Ok(CompiledSlices { model, slices })
+    ParsedModel::read(model)?.compile_slices(sample, options, count)
 }
 
 /// A supported ONNX model with its network before quantisation. Callers that need the network, too,
@@ -114,7 +95,18 @@ impl ParsedModel {
     /// # Errors
     /// When the file is malformed, too large or unsupported.
     pub fn read(file: &[u8]) -> Result<Self, CircuitError> {
-        let model = Model::decode(file)?;
+        Self::read_with(file, &BTreeMap::new())
+    }
+
+    /// Reads an ONNX file whose symbolic dimensions have these extents.
+    ///
+    /// # Errors
+    /// When the file is malformed, too large or unsupported, or an input has no such dimension.
+    pub fn read_with(
+        file: &[u8],
+        dimensions: &BTreeMap<String, usize>,
+    ) -> Result<Self, CircuitError> {
+        let model = Model::decode_with(file, dimensions)?;
         let float = model.network()?;
         Ok(Self { model, float })
     }
@@ -133,29 +125,71 @@ impl ParsedModel {
         sample: &Sample,
         options: &CompileOptions,
     ) -> Result<(Compiled, Circuit), CircuitError> {
-        let (network, report) = self.quantise(sample, options)?;
+        let (network, layers, report) = self.quantise(sample, options)?;
         let circuit = network.lower()?;
         let mut metadata =
             CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
         metadata.quantisation = Some(report);
         metadata.notes.clone_from(&self.float.notes);
-        let compiled = with_keys(metadata, &network, &circuit, options)?;
+        metadata.inputs.clone_from(&self.float.inputs);
+        metadata.outputs.clone_from(&self.float.outputs);
+        let compiled = with_keys(metadata, &network, &circuit, &layers, options)?;
         Ok((compiled, circuit))
     }
 
-    /// Returns the network after quantisation, and the quantisation error.
+    /// Compiles the model like [`compile_slices`].
+    ///
+    /// # Errors
+    /// As [`compile_slices`], for a file that was read.
+    pub fn compile_slices(
+        &self,
+        sample: &Sample,
+        options: &CompileOptions,
+        count: usize,
+    ) -> Result<CompiledSlices, CircuitError> {
+        let (network, layers, report) = self.quantise(sample, options)?;
+        let mut report = Some(report);
+        let (mut slices, mut layers) = (Vec::new(), layers.into_iter());
+        for (index, slice) in network.slices(count)?.iter().enumerate() {
+            let name = format!("{}, slice {index} of {count}", options.name);
+            let circuit = slice.lower()?;
+            let mut metadata = CircuitMetadata::new(&name, &options.backend, slice, &circuit);
+            metadata.quantisation = report.take();
+            if index == 0 {
+                metadata.inputs.clone_from(&self.float.inputs);
+            }
+            if index + 1 == count {
+                metadata.notes.clone_from(&self.float.notes);
+                metadata.outputs.clone_from(&self.float.outputs);
+            }
+            let layers: Vec<_> = layers.by_ref().take(slice.layers.len()).collect();
+            slices.push(with_keys(metadata, slice, &circuit, &layers, options)?);
+        }
+        let whole =
+            CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
+        let model = SlicedModel {
+            version: VERSION,
+            name: options.name.clone(),
+            input: whole.input,
+            output: whole.output,
+            slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
+        };
+        Ok(CompiledSlices { model, slices })
+    }
+
+    /// Returns the network after quantisation, its layers' descriptions and quantisation's error.
     fn quantise(
         &self,
         sample: &Sample,
         options: &CompileOptions,
-    ) -> Result<(Network, QuantisationReport), CircuitError> {
+    ) -> Result<(Network, Vec<LayerDescription>, QuantisationReport), CircuitError> {
         let Self { model, float } = self;
         let (calibration, test) = sample.split();
-        let network = quantise(float, &options.quantise, &calibration)?;
+        let (network, layers) = quantise_described(float, &options.quantise, &calibration)?;
         compare(model, float, &network, &options.quantise, &sample.inputs)?;
         let mut report = QuantisationReport::measure(float, &network, &options.quantise, &test)?;
         report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
-        Ok((network, report))
+        Ok((network, layers, report))
     }
 }
 
@@ -163,6 +197,7 @@ fn with_keys(
     mut metadata: CircuitMetadata,
     network: &Network,
     circuit: &Circuit,
+    layers: &[LayerDescription],
     options: &CompileOptions,
 ) -> Result<Compiled, CircuitError> {
     let backend = options.backends.get(&options.backend)?;
@@ -170,7 +205,12 @@ fn with_keys(
     let keys = backend.setup(circuit)?;
     let transcript =
         (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
-    let mut files = BTreeMap::from([(NETWORK.to_owned(), network.to_bytes()?)]);
+    let layers = serde_json::to_vec(layers)
+        .map_err(|source| CircuitError::Json { what: saturation::FILE, source })?;
+    let mut files = BTreeMap::from([
+        (NETWORK.to_owned(), network.to_bytes()?),
+        (saturation::FILE.to_owned(), layers),
+    ]);
     add_keys(&mut files, keys, transcript.as_ref())?;
     metadata.files =
         files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
@@ -193,6 +233,9 @@ pub fn contribute(
     let mut transcript = transcript;
     let keys = ceremony::contribute(&directory.keys()?, contributor, &mut transcript)?;
     let mut files = BTreeMap::from([(NETWORK.to_owned(), directory.file(NETWORK)?)]);
+    if metadata.files.contains_key(saturation::FILE) {
+        files.insert(saturation::FILE.to_owned(), directory.file(saturation::FILE)?);
+    }
     add_keys(&mut files, keys, Some(&transcript))?;
     metadata.files =
         files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();

@@ -9,11 +9,12 @@ use taonet_proof_backends::groth16::{
 };
 use taonet_proof_backends::{Backend, Keys, Prover, Verifier};
 use taonet_proof_core::Digest;
-use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::metadata::{
     self, CircuitMetadata, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
 };
 use taonet_proof_core::network::{self, Network};
+use taonet_proof_core::saturation::{self, LayerDescription, Saturation, saturations};
 
 use crate::{Backends, CircuitError, Compiled, check};
 
@@ -171,6 +172,21 @@ impl CircuitDirectory {
         transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
     }
 
+    /// Returns the tensors of an execution of the circuit in which values saturate, as values
+    /// beyond the range of the sample do. Circuits that earlier versions compiled have no names for
+    /// them.
+    ///
+    /// # Errors
+    /// When the descriptions of the layers are missing, too large, modified or malformed.
+    pub fn saturations(&self, execution: &Execution) -> Result<Vec<Saturation>, CircuitError> {
+        let mut layers: Vec<LayerDescription> = Vec::new();
+        if self.metadata.files.contains_key(saturation::FILE) {
+            layers = serde_json::from_slice(&self.file(saturation::FILE)?)
+                .map_err(|source| CircuitError::Json { what: saturation::FILE, source })?;
+        }
+        Ok(saturations(&self.circuit, execution, &layers))
+    }
+
     /// Compares the verification key, and the transcript of a trusted setup, with the network and
     /// the other files.
     fn check_key(&self) -> Result<(), CircuitError> {
@@ -229,6 +245,7 @@ fn limit_of(name: &str) -> u64 {
         NETWORK => network::MAX_BYTES as u64,
         VERIFICATION_KEY => MAX_VERIFICATION_KEY,
         TRANSCRIPT => MAX_TRANSCRIPT,
+        saturation::FILE => saturation::MAX_BYTES,
         _ => MAX_FILE,
     }
 }
@@ -237,15 +254,30 @@ fn failed(path: &Path, source: std::io::Error) -> CircuitError {
     CircuitError::File { path: path.to_owned(), source }
 }
 
-/// Reads a file up to a maximum size.
+/// Reads a file that a user passes: a model, a sample, or the inputs of a proof.
+///
+/// # Errors
+/// When the file cannot be read, or is larger than an ONNX file may be.
+pub fn read_user_file(path: &Path) -> Result<Vec<u8>, CircuitError> {
+    read(path, taonet_proof_onnx::MAX_BYTES as u64)
+}
+
+/// Reads a file up to a maximum size. A file whose length exceeds it is not read at all.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     let fail = |source| failed(path, source);
+    let check = |length: u64| {
+        if length > limit {
+            Err(CircuitError::TooLarge { path: path.to_owned(), limit })
+        } else {
+            Ok(())
+        }
+    };
     let file = fs::File::open(path).map_err(fail)?;
+    check(file.metadata().map_err(fail)?.len())?;
+    // Pipes and devices have no length, and a file can grow while it is read.
     let mut contents = Vec::new();
     file.take(limit + 1).read_to_end(&mut contents).map_err(fail)?;
-    if contents.len() as u64 > limit {
-        return Err(CircuitError::TooLarge { path: path.to_owned(), limit });
-    }
+    check(contents.len() as u64)?;
     Ok(contents)
 }
 
@@ -333,6 +365,29 @@ mod tests {
 
     use super::*;
     use crate::ShippedModel;
+
+    /// A sparse file of 10 GB takes no space on disk, and reading it would take 10 GB of memory.
+    #[test]
+    fn large_files_are_rejected_without_reading_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input.json");
+        fs::File::create(&path).unwrap().set_len(10 << 30).unwrap();
+        let expected = format!("{} is larger than 268435456 bytes", path.display());
+        assert_eq!(read_user_file(&path).unwrap_err().to_string(), expected);
+        let contents = [7_u8; 8];
+        fs::write(&path, contents).unwrap();
+        assert_eq!(read_user_file(&path).unwrap(), contents);
+        assert_eq!(read(&path, 8).unwrap(), contents);
+        assert!(matches!(read(&path, 7), Err(CircuitError::TooLarge { limit: 7, .. })));
+    }
+
+    /// A device has the length 0 and never ends.
+    #[cfg(unix)]
+    #[test]
+    fn endless_file_is_rejected_at_its_limit() {
+        let read = read(Path::new("/dev/zero"), 1 << 16);
+        assert!(matches!(read, Err(CircuitError::TooLarge { limit: 65_536, .. })), "{read:?}");
+    }
 
     /// While a circuit is replaced again and again, its directory is there at any time.
     #[test]

@@ -9,6 +9,8 @@
 //!   writes the result; [`ParsedModel`] does so for callers that need the networks, too;
 //! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and
 //!   [`verify_contributions`] checks the contributions;
+//! - [`CircuitDirectory::saturations`] names the tensors whose values are beyond the range of the
+//!   sample;
 //! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many
 //!   at once;
 //! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a
@@ -42,13 +44,13 @@
 //! Poseidon, where ours are of 0.8 with BLAKE3. [`verify_all`] verifies many proofs with one call
 //! instead.
 //!
-//! Every file has a maximum size, and the files of a circuit are checked against the metadata's
-//! hashes before they are parsed. A circuit is only opened if its metadata describes its network
-//! and its verification key follows from it, as far as the backend can compare them. A new
-//! directory appears complete or not at all. A valid bundle proves outputs of the circuit that it
-//! contains: to trust it, verify it with [`ModelBundle::verify_for`] and an identity that you know.
-//! Compiling and proving are CPU-bound and block. The crate downloads nothing; `taonet-proof-store`
-//! does.
+//! Every file has a maximum size ([`read_user_file`] for those that a user passes), and the files
+//! of a circuit are checked against the metadata's hashes before they are parsed. A circuit is only
+//! opened if its metadata describes its network and its verification key follows from it, as far as
+//! the backend can compare them. A new directory appears complete or not at all. A valid bundle
+//! proves outputs of the circuit that it contains: to trust it, verify it with
+//! [`ModelBundle::verify_for`] and an identity that you know. Compiling and proving are CPU-bound
+//! and block. The crate downloads nothing; `taonet-proof-store` does.
 //!
 //! Uses `taonet-proof-core`, `taonet-proof-onnx`, `taonet-proof-backends` and `taonet-primitives`.
 //! Used by `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`,
@@ -75,7 +77,7 @@ pub use compile::{
     CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute,
     verify_contributions,
 };
-pub use directory::CircuitDirectory;
+pub use directory::{CircuitDirectory, read_user_file};
 pub use error::CircuitError;
 pub use evm::{solidity_call, solidity_contract};
 pub use shipped::ShippedModel;

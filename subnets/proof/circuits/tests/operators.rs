@@ -11,6 +11,8 @@
 mod blocks;
 #[path = "operators/file.rs"]
 mod file;
+#[path = "operators/further.rs"]
+mod further;
 #[path = "peers/onnxruntime.rs"]
 mod onnxruntime;
 
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use blocks::{choices, extrema, positions, tokens, transformer};
 use file::{Attribute, Graph};
+use further::{angles, chosen, products, windows};
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::Capabilities;
@@ -87,7 +90,8 @@ fn spread(count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) * scale).collect()
 }
 
-/// Two dense layers with a function between them. Inputs of -100 to 100 are scaled to -3.125 to 3.125.
+/// Two dense layers with a function between them. Inputs of -100 to 100 are scaled to -3.125 to
+/// 3.125.
 fn with_function(operator: &str, attributes: &[(&str, Attribute)], further: &str) -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[1.0 / 32.0])
@@ -183,8 +187,11 @@ fn transposed() -> TestModel {
 fn functions() -> Vec<TestModel> {
     let plain = [
         "Abs",
+        "Asinh",
+        "Atan",
         "Celu",
         "Cos",
+        "Cosh",
         "Elu",
         "Erf",
         "Exp",
@@ -198,6 +205,7 @@ fn functions() -> Vec<TestModel> {
         "Selu",
         "Sigmoid",
         "Sin",
+        "Sinh",
         "Softplus",
         "Softsign",
         "Tanh",
@@ -208,6 +216,11 @@ fn functions() -> Vec<TestModel> {
     models.push(with_function("Elu", &[("alpha", Attribute::Float(0.5))], ""));
     models.push(with_function("Clip", &[], " low high"));
     models.push(with_function("PRelu", &[], " slope"));
+    models.push(with_function(
+        "Shrink",
+        &[("lambd", Attribute::Float(0.5)), ("bias", Attribute::Float(0.5))],
+        "",
+    ));
     models
 }
 
@@ -231,6 +244,10 @@ fn outputs_equal_those_of_onnxruntime() {
         (tokens(), 0.03),
         (choices(), 0.03),
         (transformer(), 0.03),
+        (angles(), 0.03),
+        (chosen(), 0.03),
+        (products(), 0.03),
+        (windows(), 0.03),
     ];
     for (model, bound) in functions.chain(blocks) {
         let compiled = model
@@ -258,15 +275,19 @@ fn outputs_equal_those_of_onnxruntime() {
 /// Proves a model for an input of its sample and for both ends, and checks that no other output is
 /// accepted.
 fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
+    let Range { low, high } = model.range;
+    let ends = [vec![low; model.elements], vec![high; model.elements]];
+    check_proofs_of(model, backend, &[&model.sample().inputs[..1], &ends].concat())
+}
+
+/// Proves a model for inputs, and checks that no other input or output is accepted.
+fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec<Bundle> {
     let compiled = model
         .compile(backend, Backends::default())
         .unwrap_or_else(|error| panic!("{}: {error}", model.name));
     let place = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
     let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
-    let Range { low, high } = model.range;
-    let inputs =
-        [model.sample().inputs[0].clone(), vec![low; model.elements], vec![high; model.elements]];
     let prove = |inputs: &Vec<i64>| {
         let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
         bundle.verify().unwrap();
@@ -275,9 +296,26 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
             changed.outputs[output] += 1;
             assert!(changed.verify().is_err(), "{}, output {output}", model.name);
         }
+        let mut changed = bundle.clone();
+        changed.inputs[0] =
+            if inputs[0] == model.range.low { inputs[0] + 1 } else { inputs[0] - 1 };
+        assert!(changed.verify().is_err(), "{}, another input", model.name);
         bundle
     };
     inputs.iter().map(prove).collect()
+}
+
+/// Each function is proven for one input, and with `TAONET_TEST_ALL` for both ends of the range,
+/// too.
+#[test]
+fn every_function_is_proven() {
+    for model in functions() {
+        if std::env::var_os("TAONET_TEST_ALL").is_some() {
+            check_proofs(&model, "stark");
+        } else {
+            check_proofs_of(&model, "stark", &model.sample().inputs[..1]);
+        }
+    }
 }
 
 /// A model of `vectors/proof-models`, whose inputs are small integers.
@@ -378,7 +416,16 @@ fn trees_and_recurrent_cells_are_proven() {
 
 #[test]
 fn blocks_with_norms_and_choices_are_proven() {
-    for model in [transformer(), choices(), extrema(), positions(), tokens()] {
+    for model in [
+        transformer(),
+        choices(),
+        extrema(),
+        positions(),
+        tokens(),
+        chosen(),
+        products(),
+        windows(),
+    ] {
         check_proofs(&model, "stark");
     }
     check_proofs(&extrema(), "groth16");

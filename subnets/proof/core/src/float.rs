@@ -7,7 +7,9 @@ mod run;
 pub use function::{Binary, Function, Lookup, MAX_OPERATIONS, Unary};
 pub use run::FloatError;
 
+use crate::metadata::TensorPart;
 use crate::network::Matrices;
+use crate::saturation::shortened;
 use crate::{Shape, Window};
 
 /// Type of a tensor's elements.
@@ -28,10 +30,17 @@ pub struct FloatNetwork {
     pub input: Shape,
     /// Nodes, each of which reads earlier tensors. The last one is the output.
     pub nodes: Vec<FloatNode>,
-    /// Type of the input's elements.
+    /// Type of the input's elements; [`ElementType::Float`] for several inputs of different types.
     pub input_type: ElementType,
+    /// The model's inputs, whose elements follow each other in `input`; empty for a single one.
+    pub inputs: Vec<TensorPart>,
+    /// The model's outputs, whose elements follow each other in the output; empty for a single one.
+    pub outputs: Vec<TensorPart>,
     /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
+    /// The node of the model that each node computes, such as `Conv 'conv1'`; those without a name
+    /// are missing at the end.
+    pub names: Vec<String>,
 }
 
 /// A node of the floating-point network.
@@ -84,6 +93,15 @@ pub enum FloatOperation {
         /// Value of the outputs that are no element of an input: padding.
         constant: f32,
     },
+    /// A vector of constants, which reads nothing of its input.
+    Constant(Vec<f32>),
+    /// One of several inputs of the model: consecutive elements of the network's input.
+    Part {
+        /// Position of the first element.
+        start: usize,
+        /// Type of the elements. Only floats have the scale of the network's input.
+        element: ElementType,
+    },
     /// Comparisons of elements with constants: 1 where the condition holds, else 0.
     Compare {
         /// The limit of each element.
@@ -114,12 +132,33 @@ pub enum FloatOperation {
 }
 
 impl FloatNetwork {
+    /// Creates a network with one input of floats.
+    pub fn new(input: Shape, nodes: Vec<FloatNode>) -> Self {
+        Self {
+            input,
+            nodes,
+            input_type: ElementType::Float,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
     /// Returns the shape of a tensor; `None` if there is no such tensor.
     pub fn shape(&self, tensor: usize) -> Option<Shape> {
         match tensor.checked_sub(1) {
             None => Some(self.input),
             Some(node) => self.nodes.get(node).map(|node| node.shape),
         }
+    }
+
+    /// Returns whether an input has conditions: 0 and 1.
+    pub fn has_boolean_inputs(&self) -> bool {
+        let is_boolean = |node: &FloatNode| {
+            matches!(node.operation, FloatOperation::Part { element: ElementType::Boolean, .. })
+        };
+        self.input_type == ElementType::Boolean || self.nodes.iter().any(is_boolean)
     }
 
     /// Removes nodes that the output does not depend on.
@@ -145,11 +184,17 @@ impl FloatNetwork {
                 kept
             }))
             .collect();
-        let mut read = is_read.into_iter().skip(1);
-        self.nodes.retain(|_| read.next().unwrap_or_default());
+        let is_read: Vec<bool> = is_read.into_iter().skip(1).collect();
+        retain(&mut self.nodes, &is_read);
+        retain(&mut self.names, &is_read);
         for input in self.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
             *input = indices.get(*input).copied().unwrap_or_default();
         }
+    }
+
+    /// Gives all nodes without a name this one, which is shortened if it is long.
+    pub fn name_nodes(&mut self, name: &str) {
+        self.names.resize(self.nodes.len(), shortened(name));
     }
 
     /// Returns the number of nodes that read each tensor.
@@ -162,4 +207,10 @@ impl FloatNetwork {
         }
         readers
     }
+}
+
+/// Keeps the items that are marked.
+fn retain<T>(items: &mut Vec<T>, is_kept: &[bool]) {
+    let mut is_kept = is_kept.iter().copied();
+    items.retain(|_| is_kept.next().unwrap_or_default());
 }

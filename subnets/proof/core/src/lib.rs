@@ -13,6 +13,7 @@
 //!   the circuit's identity;
 //! - [`Binding`]: the nonce, miner, circuit and key that bind a proof to one request;
 //! - [`slices`]: slices of a model that is too large for one circuit;
+//! - [`saturation`]: values beyond the range of the sample;
 //! - [`messages`], [`query`]: wire messages between validator and miner; [`handshake`]:
 //!   authentication over QUIC;
 //! - [`scoring`]: weights from verification results.
@@ -24,10 +25,10 @@
 //! sizes are limited, and an unsupported feature is an error that names its location. The crate
 //! creates no keys and no proofs, which `taonet-proof-backends` does, and reads no files.
 //!
-//! Uses `taonet-primitives`. Used by every crate of the subnet: `taonet-proof-onnx`,
-//! `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-lm`, `taonet-proof-store`,
-//! `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-dashboard` and `taonet-proof-api`,
-//! and by `tao proof`.
+//! Uses `taonet-primitives`. Used by every crate of the subnet: `taonet-proof-onnx-file`,
+//! `taonet-proof-onnx`, `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-lm`,
+//! `taonet-proof-store`, `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-dashboard`
+//! and `taonet-proof-api`, and by `tao proof`.
 
 mod binding;
 pub mod circuit;
@@ -42,6 +43,7 @@ pub mod quantise;
 pub mod query;
 mod range;
 mod rescale;
+pub mod saturation;
 pub mod scoring;
 mod shape;
 pub mod slices;

@@ -38,6 +38,12 @@ pub struct CircuitMetadata {
     pub input: TensorDescription,
     /// Output of the model.
     pub output: TensorDescription,
+    /// The model's inputs, whose elements follow each other in `input`; absent for a single one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<TensorPart>,
+    /// The model's outputs, whose elements follow each other in `output`; absent for a single one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<TensorPart>,
     /// Number of multiply-adds of one execution.
     pub multiply_adds: u64,
     /// Number of constraints or trace rows, depending on the backend, as the compiler counted them.
@@ -64,6 +70,46 @@ pub struct TensorDescription {
     pub range: Range,
     /// Scale: the real number is the integer divided by `2^scale`.
     pub scale: i32,
+}
+
+/// One of several inputs or outputs of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorPart {
+    /// Name in the model's file.
+    pub name: String,
+    /// Dimensions, batch included.
+    pub dims: Vec<usize>,
+    /// Position of the first element in the circuit's input or output.
+    pub offset: usize,
+}
+
+impl TensorPart {
+    /// Arranges tensors with these names and dimensions one after the other.
+    pub fn consecutive<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Vec<Self> {
+        let mut offset = 0;
+        let part = |(name, dims): (&str, &[usize])| {
+            let part = Self { name: name.to_owned(), dims: dims.to_vec(), offset };
+            offset += dims.iter().product::<usize>();
+            part
+        };
+        tensors.into_iter().map(part).collect()
+    }
+
+    /// Returns whether parts follow each other without gaps and have all elements of a tensor. No
+    /// parts stand for a single tensor.
+    fn cover(parts: &[Self], shape: Shape) -> bool {
+        let mut next = 0_usize;
+        for part in parts {
+            let count =
+                part.dims.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
+            match count.and_then(|count| next.checked_add(count)) {
+                Some(end) if part.offset == next => next = end,
+                _ => return false,
+            }
+        }
+        parts.is_empty() || next == shape.elements()
+    }
 }
 
 /// Why metadata is invalid.
@@ -119,6 +165,8 @@ impl CircuitMetadata {
                 scale: network.input.scale,
             },
             output: TensorDescription { shape: output, range, scale: network.output_scale() },
+            inputs: Vec::new(),
+            outputs: Vec::new(),
             multiply_adds: circuit.multiply_adds(),
             constraints: 0,
             files: BTreeMap::new(),
@@ -198,6 +246,12 @@ impl CircuitMetadata {
         if self.output != actual.output {
             return Err(MetadataError::Description("output"));
         }
+        if !TensorPart::cover(&self.inputs, self.input.shape) {
+            return Err(MetadataError::Description("list of inputs"));
+        }
+        if !TensorPart::cover(&self.outputs, self.output.shape) {
+            return Err(MetadataError::Description("list of outputs"));
+        }
         if self.multiply_adds != actual.multiply_adds {
             return Err(MetadataError::Description("number of multiply-adds"));
         }
@@ -244,6 +298,25 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn parts_that_overlap_or_leave_gaps_are_refused() {
+        let parts =
+            TensorPart::consecutive([("a", &[1, 2, 3][..]), ("b", &[][..]), ("c", &[5][..])]);
+        let offsets: Vec<usize> = parts.iter().map(|part| part.offset).collect();
+        assert_eq!(offsets, [0, 6, 7]);
+        let shape = |elements| Shape::vector(elements).unwrap();
+        assert!(TensorPart::cover(&parts, shape(12)) && TensorPart::cover(&[], shape(12)));
+        assert!(!TensorPart::cover(&parts, shape(11)) && !TensorPart::cover(&parts, shape(13)));
+        for (index, change) in [(1, 5), (2, 8), (0, 1)] {
+            let mut other = parts.clone();
+            other[index].offset = change;
+            assert!(!TensorPart::cover(&other, shape(12)), "{other:?}");
+        }
+        let mut huge = parts;
+        huge[0].dims = vec![usize::MAX, 2];
+        assert!(!TensorPart::cover(&huge, shape(12)));
     }
 
     #[test]

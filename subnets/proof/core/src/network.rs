@@ -38,7 +38,7 @@ pub struct Network {
 pub struct Input {
     /// Extents of the tensor.
     pub shape: Shape,
-    /// Interval of every value; contains 0.
+    /// Interval of every value.
     pub range: Range,
     /// Scale: the real number is the integer divided by `2^scale`.
     pub scale: i32,
@@ -179,8 +179,8 @@ pub enum NetworkError {
     /// There are no layers, or more than [`MAX_LAYERS`].
     #[error("unsupported number of layers {0}, expected 1 to {MAX_LAYERS}")]
     Layers(usize),
-    /// The input's range is empty or does not contain 0.
-    #[error("input range {}..={} is empty or does not contain 0", .0.low, .0.high)]
+    /// The input's range is empty, or exceeds [`MAX_SUM`].
+    #[error("input range {}..={} is empty or too large", .0.low, .0.high)]
     InputRange(Range),
     /// A layer reads a tensor that no earlier layer produces.
     #[error("layer {layer} reads tensor {tensor}, which no earlier layer produces")]

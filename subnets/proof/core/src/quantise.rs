@@ -12,8 +12,9 @@ pub use report::{QuantisationReport, Sample};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::float::{ElementType, FloatError, FloatNetwork};
+use crate::float::{ElementType, FloatError, FloatNetwork, FloatOperation};
 use crate::network::{Network, NetworkError};
+use crate::saturation::LayerDescription;
 use crate::{ExecutionError, Range};
 
 /// Maximum number of operations of all tables' values: enough for an embedding of 50 000 tokens in
@@ -27,7 +28,8 @@ pub struct QuantiseOptions {
     pub activation_bits: u8,
     /// Bits of a weight, including the sign: `2..=16`.
     pub weight_bits: u8,
-    /// Interval of the input integers; contains 0.
+    /// Interval of the input integers. Without 0, it may be one for which functions such as the
+    /// logarithm have no value.
     pub input_range: Range,
     /// Scale of the input: the real number is the integer divided by `2^input_scale`.
     pub input_scale: i32,
@@ -52,7 +54,7 @@ pub enum QuantiseError {
     /// A bit width is not in `2..=16`.
     #[error("unsupported bit width {0}, expected 2 to 16")]
     Bits(u8),
-    /// The input range is empty, excludes 0 or exceeds 31 bits, or its scale exceeds ±30.
+    /// The input range is empty or exceeds 31 bits, or its scale exceeds ±30.
     #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
     Input {
         /// The input range.
@@ -128,13 +130,25 @@ pub fn quantise(
     options: &QuantiseOptions,
     sample: &[Vec<i64>],
 ) -> Result<Network, QuantiseError> {
+    quantise_described(network, options, sample).map(|(network, _)| network)
+}
+
+/// Quantises a network like [`quantise`]. Returns a description of each layer, too, with which
+/// [`saturations`](crate::saturation::saturations) names the tensors whose values saturate.
+///
+/// # Errors
+/// As [`quantise`].
+pub fn quantise_described(
+    network: &FloatNetwork,
+    options: &QuantiseOptions,
+    sample: &[Vec<i64>],
+) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
     options.check()?;
     if network.input_type != ElementType::Float && options.input_scale != 0 {
         return Err(QuantiseError::IntegerInput(options.input_scale));
     }
-    let (Range { low, high }, is_boolean) =
-        (options.input_range, network.input_type == ElementType::Boolean);
-    if is_boolean && (low < 0 || high > 1) {
+    let Range { low, high } = options.input_range;
+    if network.has_boolean_inputs() && (low < 0 || high > 1) {
         return Err(QuantiseError::BooleanInput(options.input_range));
     }
     if sample.is_empty() {
@@ -150,6 +164,26 @@ impl QuantiseOptions {
         values.iter().map(|&value| (value as f64 * power(-self.input_scale)) as f32).collect()
     }
 
+    /// Converts the integer inputs of a network to real numbers. If it has several inputs, the
+    /// scale applies to those of floats only.
+    pub fn dequantise_inputs(&self, network: &FloatNetwork, values: &[i64]) -> Vec<f32> {
+        let mut inputs = self.dequantise_input(values);
+        for node in &network.nodes {
+            if let FloatOperation::Part { start, element } = &node.operation
+                && *element != ElementType::Float
+            {
+                let part = *start..*start + node.shape.elements();
+                let integers = values.get(part.clone()).unwrap_or_default();
+                for (input, &integer) in
+                    inputs.get_mut(part).unwrap_or_default().iter_mut().zip(integers)
+                {
+                    *input = integer as f32;
+                }
+            }
+        }
+        inputs
+    }
+
     fn check(&self) -> Result<(), QuantiseError> {
         for bits in [self.activation_bits, self.weight_bits] {
             if !(2..=16).contains(&bits) {
@@ -157,7 +191,7 @@ impl QuantiseOptions {
             }
         }
         let (range, scale) = (self.input_range, self.input_scale);
-        if !range.contains(0) || range.magnitude() > 1 << 30 || scale.abs() > 30 {
+        if range.low > range.high || range.magnitude() > 1 << 30 || scale.abs() > 30 {
             return Err(QuantiseError::Input { range, scale });
         }
         Ok(())
@@ -180,7 +214,7 @@ fn magnitudes(
                 ExecutionError::OutOfRange { index: position, value, range: options.input_range };
             return Err(QuantiseError::Sample { index, source });
         }
-        let tensors = network.run(&options.dequantise_input(values))?;
+        let tensors = network.run(&options.dequantise_inputs(network, values))?;
         for (magnitude, tensor) in magnitudes.iter_mut().zip(&tensors) {
             *magnitude = tensor.iter().fold(*magnitude, |largest, value| largest.max(value.abs()));
         }

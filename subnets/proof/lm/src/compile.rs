@@ -1,6 +1,6 @@
 //! From a model's weights to its circuit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -11,6 +11,7 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample};
 use taonet_proof_core::{Digest, Range};
+use taonet_proof_onnx::MAX_PARAMETERS;
 
 use crate::model::{FILE, TOKENIZER};
 use crate::{LanguageModel, LmError, graph};
@@ -20,6 +21,9 @@ const TEXTS: usize = 32;
 /// Maximum number of tokens of any circuit: an attention has a score for each pair of tokens, and a
 /// tensor has at most 2^24 elements.
 const MAX_TOKENS: usize = 1 << 12;
+/// Maximum size of a file of weights, in bytes: 32 bits for each weight of the largest circuit, and
+/// a vocabulary.
+const MAX_WEIGHTS: u64 = 4 * MAX_PARAMETERS + (64 << 20);
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
 
@@ -37,12 +41,13 @@ pub struct LmOptions<'a> {
 /// circuit. The input range of `options` is replaced by that of the model's tokens.
 ///
 /// # Errors
-/// When the model cannot be loaded or is unsupported, or compiling its graph fails.
+/// When the model is too large, cannot be loaded or is unsupported, or compiling its graph fails.
 pub fn compile(
     path: &Path,
     options: &CompileOptions,
     lm: LmOptions<'_>,
 ) -> Result<Compiled, LmError> {
+    check_size(path)?;
     let model = CausalModel::open(path, LoadOptions::default())?;
     let (tokens, limit) = (lm.tokens, model.context().min(MAX_TOKENS));
     if !(2..=limit).contains(&tokens) {
@@ -78,6 +83,24 @@ pub fn compile(
         compiled.files.insert(name.to_owned(), contents);
     }
     Ok(compiled)
+}
+
+/// Rejects files of weights that are too large for any circuit, before they are read.
+fn check_size(path: &Path) -> Result<(), LmError> {
+    let is_weights =
+        |file: &PathBuf| file.extension().is_some_and(|extension| extension == "safetensors");
+    let files: Vec<PathBuf> = match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(is_weights).collect(),
+        // A GGUF file, or a path that the loader refuses.
+        Err(_) => vec![path.to_owned()],
+    };
+    for path in files {
+        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if bytes > MAX_WEIGHTS {
+            return Err(LmError::Size { path, bytes, limit: MAX_WEIGHTS });
+        }
+    }
+    Ok(())
 }
 
 /// Says how often the integer network chooses the token that the model chooses.

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use taonet_lm::{LoadError, ModelError};
 use taonet_proof_circuits::CircuitError;
 use taonet_proof_core::ExecutionError;
@@ -8,6 +10,19 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LmError {
+    /// A file of weights has more bytes than the weights of any circuit.
+    #[error(
+        "{} has {bytes} bytes, more than the weights of a circuit can have ({limit}); hint: use a smaller model",
+        path.display()
+    )]
+    Size {
+        /// Path of the file.
+        path: PathBuf,
+        /// Size of the file in bytes.
+        bytes: u64,
+        /// Maximum size in bytes.
+        limit: u64,
+    },
     /// The model's files cannot be read.
     #[error(transparent)]
     Load(Box<LoadError>),

@@ -101,7 +101,7 @@ pub fn compare(
     let unit = power(-network.output_scale());
     let mut largest: Option<(f64, CompareError)> = None;
     for (index, values) in sample.iter().enumerate() {
-        let input = options.dequantise_input(values);
+        let input = options.dequantise_inputs(float, values);
         let evaluation = model.evaluate(&input)?;
         let expected = &evaluation.outputs;
         let reading = evaluation.magnitude * READING;

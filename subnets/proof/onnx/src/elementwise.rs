@@ -7,9 +7,11 @@ use taonet_proof_core::float::{
 use taonet_proof_core::{Shape, Window};
 
 use super::dims;
+use super::expansion::Expansion;
+use super::linear::first;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
-use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
+use super::{ElementType, OnnxError, Reader, Value, invalid_shape, rules, unsupported};
 
 /// A scale and an offset of each element.
 #[derive(Clone)]
@@ -36,18 +38,72 @@ impl Reader {
         self.push_function(node, root, function.then(operation), &input)
     }
 
+    /// Converts a function that is defined piece by piece.
+    pub(super) fn piecewise(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let parameter = |name: &str, default: f32| f64::from(node.float(name, default));
+        let constant = Function::Constant;
+        let function: Box<dyn Fn(Function) -> Function> = if node.op_type == "ThresholdedRelu" {
+            let alpha = parameter("alpha", 1.0);
+            Box::new(move |x| {
+                x.clone().with(Binary::Greater, constant(alpha)).select(x, constant(0.0))
+            })
+        } else {
+            let (limit, bias) = (parameter("lambd", 0.5), parameter("bias", 0.0));
+            Box::new(move |x| {
+                let is_above = x.clone().with(Binary::Greater, constant(limit));
+                let above = is_above
+                    .select(x.clone().with(Binary::Subtract, constant(bias)), constant(0.0));
+                let is_below = x.clone().with(Binary::Less, constant(-limit));
+                is_below.select(x.with(Binary::Add, constant(bias)), above)
+            })
+        };
+        let input = self.tensor(node, 0)?;
+        let (mut root, before) = self.function_of(input.index);
+        let mut composed = function(before);
+        if composed.operations() > MAX_OPERATIONS {
+            (root, composed) = (input.index, function(Function::Variable));
+        }
+        self.push_function(node, root, composed, &input)
+    }
+
+    /// Converts a PRelu, whose slopes can differ: `x + (slope - 1) * min(x, 0)`.
+    pub(super) fn sloped(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let dims = self.tensor(node, 0)?.dims;
+        let slopes = self.repeated(node, 1, &dims)?;
+        if uniform(&slopes).is_some() {
+            return self.function(node);
+        }
+        let mut expansion = Expansion::new(self, node);
+        let input = first(node)?;
+        let zero = expansion.number(0.0)?;
+        let factors = expansion.floats(&dims, slopes.iter().map(|slope| slope - 1.0).collect())?;
+        let negative = expansion.node("Min", &[input, &zero]);
+        let change = expansion.node("Mul", &[&negative, &factors]);
+        expansion.node_as(output(node)?, "Add", &[input, &change], Vec::new());
+        expansion.finish()
+    }
+
     /// Returns the operation of a node with one operand.
     fn unary(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
         let parameter = |name: &str, default: f32| f64::from(node.float(name, default));
         let alpha = |default: f32| parameter("alpha", default);
         Ok(match node.op_type.as_str() {
             "Abs" => Unary::Abs,
+            "Acos" => Unary::Acos,
+            "Acosh" => Unary::Acosh,
+            "Asin" => Unary::Asin,
+            "Asinh" => Unary::Asinh,
+            "Atan" => Unary::Atan,
+            "Atanh" => Unary::Atanh,
+            "Ceil" => Unary::Ceil,
             "Celu" => Unary::Celu { alpha: alpha(1.0) },
             "Clip" => self.clip(node)?,
             "Cos" => Unary::Cos,
+            "Cosh" => Unary::Cosh,
             "Elu" => Unary::Elu { alpha: alpha(1.0) },
             "Erf" => Unary::Erf,
             "Exp" => Unary::Exp,
+            "Floor" => Unary::Floor,
             "Gelu" => {
                 match node.attribute("approximate").map_or(&b"none"[..], |attribute| &attribute.s) {
                     b"none" => Unary::Gelu,
@@ -69,28 +125,27 @@ impl Reader {
             "Not" => Unary::Not,
             "PRelu" => {
                 let slopes = self.repeated(node, 1, &self.tensor(node, 0)?.dims)?;
-                let slope = uniform(&slopes).map(f64::from);
-                let alpha = slope.ok_or_else(|| {
-                    unsupported(
-                        node,
-                        "the slope must be one number, or several equal ones".to_owned(),
-                    )
-                })?;
-                Unary::LeakyRelu { alpha }
+                let slope = uniform(&slopes)
+                    .ok_or_else(|| unsupported(node, "the slopes differ".to_owned()))?;
+                Unary::LeakyRelu { alpha: f64::from(slope) }
             }
             "Reciprocal" => Unary::Reciprocal,
             "Relu" => Unary::Relu,
+            "Round" => Unary::RoundEven,
             "Selu" => {
                 Unary::Selu { alpha: alpha(1.673_263_2), gamma: parameter("gamma", 1.050_701) }
             }
             "Sigmoid" => Unary::Sigmoid,
+            "Sign" => Unary::Sign,
             "Sin" => Unary::Sin,
+            "Sinh" => Unary::Sinh,
             "Softplus" => Unary::Softplus,
             "Softsign" => Unary::Softsign,
             "Sqrt" => Unary::Sqrt,
             "Swish" => Unary::Swish { alpha: alpha(1.0) },
+            "Tan" => Unary::Tan,
             "Tanh" => Unary::Tanh,
-            _ => return Err(OnnxError::Operator(node.describe())),
+            _ => return Err(rules::unsupported_operator(node)),
         })
     }
 
@@ -190,29 +245,29 @@ impl Reader {
                 b.index = self.push_mapped(of_b, other.then(Unary::Inverse { least }))?;
                 FloatOperation::Multiply
             }
-            Binary::Power => {
+            Binary::Modulo | Binary::Power | Binary::Remainder => {
                 return Err(unsupported(
                     node,
                     "both operands depend on the network's input".to_owned(),
                 ));
             }
-            // Comparisons are functions of the difference.
-            _ => FloatOperation::Subtract,
+            Binary::Equal
+            | Binary::Greater
+            | Binary::GreaterOrEqual
+            | Binary::Less
+            | Binary::LessOrEqual
+            | Binary::Subtract => FloatOperation::Subtract,
         };
-        let is_larger =
-            |a: &Operand, b: &Operand| dims::elements(&a.dims) >= dims::elements(&b.dims);
-        let target = if is_larger(&a, &b) { &a } else { &b };
-        let (shape, dims) = (target.shape, target.dims.clone());
-        let fitted = [self.fit(node, &a, &dims, shape)?, self.fit(node, &b, &dims, shape)?];
-        let [Some(one), Some(other)] = fitted else {
+        let dims = dims::common(&[&a.dims, &b.dims]).ok_or_else(|| {
             let (one, other) = (&a.dims, &b.dims);
-            return Err(unsupported(
-                node,
-                format!("the operands differ in dimensions: {one:?} and {other:?}"),
-            ));
-        };
-        let mut tensor =
-            self.push_node(FloatNode { inputs: vec![one, other], shape, operation: combination })?;
+            unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}"))
+        })?;
+        let full = [&a, &b].into_iter().find(|operand| operand.dims == dims);
+        let shape = full.map_or_else(|| dims::shape(&dims), |operand| Ok(operand.shape));
+        let shape = shape.map_err(invalid_shape(node))?;
+        let inputs =
+            vec![self.fitted(node, &a, &dims, shape)?, self.fitted(node, &b, &dims, shape)?];
+        let mut tensor = self.push_node(FloatNode { inputs, shape, operation: combination })?;
         if operation.is_comparison() {
             tensor = self
                 .push_mapped(tensor, Function::Variable.with(operation, Function::Constant(0.0)))?;
@@ -239,6 +294,72 @@ impl Reader {
         self.push_moved(node, vec![operand.index], indices, 0.0, shape).map(Some)
     }
 
+    /// Converts a division. Integers are divided by one constant: the quotient is rounded towards
+    /// 0.
+    pub(super) fn divide(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if self.element(node, 0) != ElementType::Integer {
+            return self.arithmetic(node, Binary::Divide);
+        }
+        let input = self.tensor(node, 0)?;
+        let divisor =
+            uniform(&self.repeated(node, 1, &input.dims)?).filter(|divisor| divisor.abs() > 0.0);
+        let divisor = divisor.ok_or_else(|| {
+            unsupported(node, "the divisor of integers is 0, or several numbers".to_owned())
+        })?;
+        let (root, function) = self.function_of(input.index);
+        let quotient = function.with(Binary::Divide, Function::Constant(divisor.into()));
+        self.push_function(node, root, quotient.then(Unary::Truncate), &input)
+    }
+
+    /// Converts the remainder of a division, of which one operand is constant.
+    pub(super) fn remainder(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        match node.int("fmod", 0) {
+            0 if self.element(node, 0) == ElementType::Integer => {
+                self.arithmetic(node, Binary::Modulo)
+            }
+            0 => Err(unsupported(node, "a remainder of floats needs fmod = 1".to_owned())),
+            _ => self.arithmetic(node, Binary::Remainder),
+        }
+    }
+
+    /// Compares each element with a constant of its own.
+    fn compare_each(
+        &mut self,
+        node: &NodeProto,
+        operation: Binary,
+        is_first: bool,
+        input: &Operand,
+        constants: &[f32],
+    ) -> Result<(), OnnxError> {
+        let limits: Vec<f64> = constants.iter().copied().map(f64::from).collect();
+        // What is at least a number is above the next smaller one.
+        let below = limits.iter().map(|limit| limit.next_down()).collect();
+        let conditions = match (operation, is_first) {
+            (Binary::Greater, true) | (Binary::Less, false) => vec![(limits, true)],
+            (Binary::LessOrEqual, true) | (Binary::GreaterOrEqual, false) => vec![(limits, false)],
+            (Binary::GreaterOrEqual, true) | (Binary::LessOrEqual, false) => vec![(below, true)],
+            (Binary::Less, true) | (Binary::Greater, false) => vec![(below, false)],
+            _ => vec![(limits, false), (below, true)],
+        };
+        let shape = Shape::vector(constants.len()).map_err(invalid_shape(node))?;
+        let elements = self.fitted(node, input, &input.dims, shape)?;
+        let mut tensors = Vec::with_capacity(conditions.len());
+        for (limits, is_above) in conditions {
+            let operation =
+                FloatOperation::Compare { is_above: vec![is_above; limits.len()], limits };
+            tensors.push(self.push_node(FloatNode { inputs: vec![elements], shape, operation })?);
+        }
+        let tensor = match tensors[..] {
+            [single] => single,
+            _ => self.push_node(FloatNode {
+                inputs: tensors,
+                shape,
+                operation: FloatOperation::Multiply,
+            })?,
+        };
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims.clone()))
+    }
+
     /// Combines a computed tensor, at an input position, with a constant.
     fn with_constant(
         &mut self,
@@ -246,12 +367,24 @@ impl Reader {
         operation: Binary,
         tensor: usize,
     ) -> Result<(), OnnxError> {
-        let input = self.tensor(node, tensor)?;
+        let mut input = self.tensor(node, tensor)?;
+        let of_constant =
+            self.weights(node, 1 - tensor)?.map_or(&[][..], |constant| &constant.dims);
+        if let Some(dims) = dims::common(&[&input.dims, of_constant])
+            && dims != input.dims
+        {
+            Self::check_elements(node, &dims)?;
+            let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
+            input = Operand { index: self.fitted(node, &input, &dims, shape)?, shape, dims };
+        }
         // The constant is repeated even if the operator becomes part of the layer before.
         self.count_computed(input.shape.elements())?;
         let constants = self.repeated(node, 1 - tensor, &input.dims)?;
         if self.add_mask(node, &input, &constants)? {
             return Ok(());
+        }
+        if operation.is_comparison() && uniform(&constants).is_none() {
+            return self.compare_each(node, operation, tensor == 0, &input, &constants);
         }
         let affine = affine(operation, tensor == 0, &constants);
         if affine
@@ -291,7 +424,7 @@ impl Reader {
 
     /// Folds a scale and an offset of the last tensor into the layer that computes it; returns
     /// whether that is possible.
-    fn fold(&mut self, affine: &Affine) -> bool {
+    pub(super) fn fold(&mut self, affine: &Affine) -> bool {
         let last = self.network.nodes.len();
         match &mut self.network.nodes[..] {
             // The layer before a move: the elements have another order.
@@ -409,7 +542,7 @@ fn fold(node: &mut FloatNode, affine: &Affine) -> bool {
 }
 
 /// Scales the outputs of a layer and adds offsets to them.
-pub(super) fn scale_rows(weights: &mut [f32], bias: &mut [f32], factors: &[f32], offsets: &[f32]) {
+fn scale_rows(weights: &mut [f32], bias: &mut [f32], factors: &[f32], offsets: &[f32]) {
     let width = weights.len() / bias.len().max(1);
     let rows = weights.chunks_mut(width.max(1)).zip(bias);
     for ((row, bias), (factor, offset)) in rows.zip(factors.iter().zip(offsets)) {
@@ -438,7 +571,7 @@ fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine
 }
 
 /// Returns the value that all numbers have.
-fn uniform(values: &[f32]) -> Option<f32> {
+pub(super) fn uniform(values: &[f32]) -> Option<f32> {
     let (&first, rest) = values.split_first()?;
     rest.iter().all(|value| value.to_bits() == first.to_bits()).then_some(first)
 }

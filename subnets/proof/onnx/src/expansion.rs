@@ -1,7 +1,5 @@
-//! Expansion of a node into nodes of simpler operators. The reader converts these instead;
-//! [`Model::evaluate`] evaluates the original node.
-//!
-//! [`Model::evaluate`]: super::Model::evaluate
+//! Expansion of a node into nodes of simpler operators. The reader converts these instead; the
+//! evaluation computes the original node.
 
 use std::sync::Arc;
 
@@ -86,20 +84,45 @@ impl<'a> Expansion<'a> {
 
     /// Appends a reduction over the last axis, which remains.
     pub(super) fn reduce(&mut self, operator: &str, input: &str) -> Result<String, OnnxError> {
+        self.reduce_over(operator, input, &[-1], true)
+    }
+
+    /// Appends a reduction over these axes, which remain with an extent of 1 if `keeps`.
+    pub(super) fn reduce_over(
+        &mut self,
+        operator: &str,
+        input: &str,
+        axes: &[i64],
+        keeps: bool,
+    ) -> Result<String, OnnxError> {
+        let keeps = int("keepdims", i64::from(keeps));
         // The axes are an input since these versions.
         let since = if operator == "ReduceSum" { 13 } else { 18 };
         if self.reader.opset < since {
-            return Ok(self.node_with(operator, &[input], vec![ints("axes", &[-1])]));
+            return Ok(self.node_with(operator, &[input], vec![ints("axes", axes), keeps]));
         }
-        let axes = self.integers(&[-1])?;
-        Ok(self.node(operator, &[input, &axes]))
+        let axes = self.integers(axes)?;
+        Ok(self.node_with(operator, &[input, &axes], vec![keeps]))
     }
 
     /// Appends a reshape.
     pub(super) fn reshape(&mut self, input: &str, dims: &[usize]) -> Result<String, OnnxError> {
+        let name = self.name();
+        self.reshape_as(&name, input, dims)?;
+        Ok(name)
+    }
+
+    /// Appends a reshape whose output has this name.
+    pub(super) fn reshape_as(
+        &mut self,
+        name: &str,
+        input: &str,
+        dims: &[usize],
+    ) -> Result<(), OnnxError> {
         let dims: Vec<i64> = dims.iter().map(|&extent| extent.cast_signed() as i64).collect();
         let dims = self.integers(&dims)?;
-        Ok(self.node("Reshape", &[input, &dims]))
+        self.node_as(name, "Reshape", &[input, &dims], Vec::new());
+        Ok(())
     }
 
     /// Appends a choice of positions along the last axis.
@@ -119,7 +142,7 @@ impl<'a> Expansion<'a> {
         for name in nodes.iter().flat_map(|node| &node.input) {
             *reader.reads.entry(name.clone()).or_default() += 1;
         }
-        nodes.iter().try_for_each(|node| reader.node(node))
+        nodes.iter().try_for_each(|node| reader.fold_or_convert(node))
     }
 }
 
@@ -153,6 +176,11 @@ impl Reader {
             )),
         }
     }
+}
+
+pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+    let kind = AttributeKind::Float as i32;
+    AttributeProto { name: name.to_owned(), f: value, kind, ..AttributeProto::default() }
 }
 
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {

@@ -10,7 +10,7 @@ use taonet_proof_core::circuit::{
 use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{Range, Rescale};
 
-use super::graph::{Attribute, GraphWriter};
+use super::{Attribute, GraphWriter};
 
 const OPSET: i64 = 17;
 const INPUT: &str = "cells";

@@ -4,76 +4,32 @@
 use std::sync::Arc;
 
 use taonet_proof_core::MAX_ELEMENTS;
+use taonet_proof_onnx_file::evaluate_constants;
 
 use super::dims;
-use super::logic::output_type;
 use super::node::{has_more_outputs, output};
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
-
-/// Operators that are evaluated. [`folded_elements`] knows the sizes of their outputs.
-const FOLDED: &[&str] = &[
-    "Abs",
-    "Add",
-    "And",
-    "Cast",
-    "Clip",
-    "Concat",
-    "ConstantOfShape",
-    "Cos",
-    "DequantizeLinear",
-    "Div",
-    "Equal",
-    "Exp",
-    "Flatten",
-    "Gather",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Log",
-    "Max",
-    "Min",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "Pow",
-    "Reciprocal",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceSum",
-    "Reshape",
-    "Sin",
-    "Slice",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-];
+use super::{ElementType, MAX_MOVED, OnnxError, Reader, Value, output_type, rules, unsupported};
 
 /// The largest integer that no other one is rounded to in double precision.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 impl Reader {
+    /// Evaluates a node whose operands are all constants; converts any other node.
+    pub(super) fn fold_or_convert(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if self.fold_constants(node)? { Ok(()) } else { self.node(node) }
+    }
+
     /// Evaluates a node whose operands are all constants, and names its output; returns whether the
     /// node is one.
-    pub(super) fn fold_constants(
-        &mut self,
-        model: &Model,
-        node: &NodeProto,
-    ) -> Result<bool, OnnxError> {
+    fn fold_constants(&mut self, node: &NodeProto) -> Result<bool, OnnxError> {
         let mut operands: Vec<(&str, &Constant)> = Vec::with_capacity(node.input.len());
         for name in node.input.iter().filter(|name| !name.is_empty()) {
             let Some(Value::Constant(constant)) = self.values.get(name) else { return Ok(false) };
             operands.push((name.as_str(), constant.as_ref()));
         }
-        let is_folded = FOLDED.contains(&node.op_type.as_str())
+        let is_folded = rules::FOLDED.contains(&node.op_type.as_str())
             && !operands.is_empty()
             && !has_more_outputs(node);
         if !is_folded {
@@ -87,8 +43,8 @@ impl Reader {
         let holds_integers = output_type(node, operand_type)? != ElementType::Float;
         let is_float = operands.first().is_some_and(|(_, constant)| constant.floats().is_some());
         let is_left = match node.op_type.as_str() {
-            // Divisions of integers are refused, as those of computed tensors are.
-            "Div" | "ReduceMean" => holds_integers,
+            // Means and roots of integers are refused, as those of computed tensors are.
+            "Mean" | "ReduceL2" | "ReduceMean" => holds_integers,
             // Weights keep their values.
             "Cast" => is_float && !holds_integers,
             _ => false,
@@ -118,7 +74,7 @@ impl Reader {
                 format!("more than {MAX_MOVED} elements of constants are computed"),
             ));
         }
-        let (dims, values) = model.evaluate_constants(node, &operands)?;
+        let (dims, values) = evaluate_constants(self.opset, node, &operands)?;
         if values
             .iter()
             .any(|value| value.is_nan() || (!holds_integers && *value > f64::from(f32::MAX)))
@@ -142,13 +98,22 @@ impl Reader {
         Ok(true)
     }
 
+    /// Returns the number of elements of a tensor as a constant.
+    pub(super) fn size_of(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = node.input.first().and_then(|name| self.values.get(name));
+        let count = input
+            .and_then(|value| dims::elements(value.dims()))
+            .map(|count| count.cast_signed() as i64);
+        let count = count.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+        let constant = Constant { dims: Vec::new(), data: Data::Integers(vec![count]) };
+        super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(constant)))
+    }
+
     /// Returns the dimensions of a tensor as a constant.
     pub(super) fn shape_of(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let dims = match node.input.first().and_then(|name| self.values.get(name)) {
-            Some(Value::Tensor(_, dims)) => dims,
-            Some(Value::Constant(constant)) => &constant.dims,
-            None => return Err(unsupported(node, "the node has no input".to_owned())),
-        };
+        let value = node.input.first().and_then(|name| self.values.get(name));
+        let dims =
+            value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?.dims();
         let rank = dims.len().cast_signed() as i64;
         let limit = |name: &str, default: i64| {
             let limit = node.int(name, default);
@@ -167,13 +132,35 @@ impl Reader {
 /// Returns whether an integer that a node computes could differ from that of the standard: it has
 /// more bits than double precision, or a conversion gives it fewer.
 fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
-    let is_computed = matches!(
+    let is_moved = matches!(
         node.op_type.as_str(),
-        "Abs" | "Add" | "Cast" | "Mul" | "Neg" | "Pow" | "ReduceSum" | "Sub"
+        "Concat"
+            | "DepthToSpace"
+            | "Expand"
+            | "Flatten"
+            | "Gather"
+            | "GatherElements"
+            | "GatherND"
+            | "Max"
+            | "Min"
+            | "OneHot"
+            | "ReduceMax"
+            | "ReduceMin"
+            | "Reshape"
+            | "ScatterElements"
+            | "ScatterND"
+            | "Slice"
+            | "SpaceToDepth"
+            | "Squeeze"
+            | "Tile"
+            | "Transpose"
+            | "Trilu"
+            | "Unsqueeze"
+            | "Where"
     );
     let is_short = node.op_type == "Cast" && node.cast_type() == Ok(DataType::Int32);
     let limit = if is_short { f64::from(i32::MAX) } else { MAX_EXACT };
-    is_computed && values.iter().any(|value| value.abs() > limit)
+    !is_moved && values.iter().any(|value| value.abs() > limit)
 }
 
 /// Returns the largest number of elements that the output of a node with these operands can have;
@@ -181,22 +168,45 @@ fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
 fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<usize> {
     let all: Vec<&[usize]> = operands.iter().map(|(_, constant)| &constant.dims[..]).collect();
     let of = |position: usize| all.get(position).and_then(|dims| dims::elements(dims));
+    // Integers that are sizes.
+    let sizes = |position: usize| {
+        let (_, constant) = operands.get(position)?;
+        constant
+            .integers()?
+            .iter()
+            .map(|&size| usize::try_from(size).ok())
+            .collect::<Option<Vec<usize>>>()
+    };
     match node.op_type.as_str() {
         "Concat" => {
             all.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?))
         }
-        "ConstantOfShape" => {
-            let (_, shape) = operands.first()?;
-            let extents = shape.integers()?.iter().map(|&extent| usize::try_from(extent).ok());
-            dims::elements(&extents.collect::<Option<Vec<usize>>>()?)
-        }
+        "ConstantOfShape" => dims::elements(&sizes(0)?),
+        "Expand" => dims::elements(&dims::common(&[all.first()?, &sizes(1)?])?),
         "Gather" => {
             of(0)?.checked_mul(of(1)?.max(1))?.checked_div(extent_of_axis(node, all.first()?)?)
         }
-        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
-        | "Max" | "Min" | "Mul" | "Or" | "Pow" | "Sub" | "Where" => {
-            dims::elements(&dims::common(&all)?)
+        "GatherElements" => of(1),
+        "GatherND" => {
+            let (batch, width) =
+                (usize::try_from(node.int("batch_dims", 0)).ok()?, *all.get(1)?.last()?);
+            let inner = dims::elements(all.first()?.get(batch.checked_add(width)?..)?)?;
+            of(1)?.checked_div(width)?.checked_mul(inner)
         }
+        "NonZero" => of(0)?.checked_mul(all.first()?.len()),
+        "OneHot" => of(0)?.checked_mul(*sizes(1)?.first()?),
+        "Range" => {
+            let number = |position: usize| {
+                let (_, constant) = operands.get(position)?;
+                constant.to_floats()?.first().copied().map(f64::from)
+            };
+            let count = ((number(1)? - number(0)?) / number(2)?).ceil();
+            (count <= MAX_ELEMENTS as f64).then_some(count.max(0.0) as usize)
+        }
+        "Tile" => sizes(1)?.into_iter().try_fold(of(0)?, usize::checked_mul),
+        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
+        | "Max" | "Mean" | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "Sub" | "Sum" | "Where"
+        | "Xor" => dims::elements(&dims::common(&all)?),
         // Reductions, moves, and functions of one operand.
         _ => of(0),
     }

@@ -1,10 +1,10 @@
-//! ONNX files: reads the float model to quantise, and writes the integer network for verification
-//! by other runtimes.
+//! ONNX models as networks: reads the float model to quantise, and writes the integer network for
+//! verification by other runtimes.
 //!
-//! The reader does not trust the file. It accepts one input, supported operators sorted as required
-//! by the ONNX standard, and weights within the file; everything else is an error that names the
-//! node. An attribute or input that is not listed in the reader's rules is refused, because it
-//! could change the meaning of its node. [`Model::evaluate`] computes the file's outputs node by
+//! The reader accepts supported operators sorted as required by the ONNX standard, and weights
+//! within the file; everything else is an error that names the node. A network has one input and
+//! one output: those of several inputs or outputs follow each other, and [`FloatNetwork::inputs`]
+//! and [`FloatNetwork::outputs`] name them. [`Model::evaluate`] computes the file's outputs node by
 //! node, independently of the network that [`Model::network`] builds. Both compute with more
 //! precision than a file in half precision: neither rounds where such a file would. [`compare`]
 //! checks the float and the quantised network against it.
@@ -32,76 +32,60 @@
 //! Softmax, norms, reductions and the like are composed of moves, tables, sums, products and
 //! maxima, so that the backends and the analysis of their security know no further constraints.
 //!
-//! Pure: no clock, no I/O, no randomness.
+//! Files are decoded, checked and evaluated by `taonet-proof-onnx-file`. Pure: no clock, no I/O, no
+//! randomness.
 //!
-//! Uses `taonet-proof-core`. Used by `taonet-proof-backends`, `taonet-proof-circuits` and
-//! `taonet-proof-lm`, and by the end-to-end tests.
+//! Uses `taonet-proof-core` and `taonet-proof-onnx-file`. Used by `taonet-proof-backends`,
+//! `taonet-proof-circuits` and `taonet-proof-lm`, and by the end-to-end tests.
 
 mod compare;
-mod dims;
+mod composed;
 mod elementwise;
-mod ensemble;
-mod error;
-mod evaluate;
 mod expansion;
 mod export;
 mod fold;
 mod forest;
-mod graph;
-mod limits;
+mod gather;
 mod linear;
 mod logic;
 mod lookup;
+mod matrices;
 mod moves;
 mod node;
 mod norms;
-mod outputs;
-mod proto;
 mod quantised;
 mod recurrent;
 mod reduce;
-mod rules;
+mod resize;
+mod scatter;
 mod support_vectors;
-mod tensor;
 mod top;
 mod transposed;
+mod windows;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use prost::Message;
 use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+use taonet_proof_core::metadata::TensorPart;
 use taonet_proof_core::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
 use taonet_proof_core::{MemoryBudget, Shape, Window};
+use taonet_proof_onnx_file::proto::NodeProto;
+use taonet_proof_onnx_file::tensor::Constant;
+use taonet_proof_onnx_file::types::{element_type, output_type};
+use taonet_proof_onnx_file::{
+    MASKED, MAX_COMPUTED, MAX_LIST, MAX_RANK, ModelFile, ModelInput, UNSIGNED, dims, ensemble,
+    invalid_shape, proto, rules, tensor, unsupported,
+};
 
 pub use compare::{CompareError, compare};
-pub use error::OnnxError;
-use error::{invalid_shape, unsupported};
-pub use evaluate::Evaluation;
 pub use export::export;
-pub use graph::{Attribute, GraphWriter};
-use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
-use tensor::Constant;
+pub use taonet_proof_onnx_file::{
+    Attribute, Evaluation, GraphWriter, MAX_BYTES, MAX_NODES, MAX_PARAMETERS, OPSETS, OnnxError,
+};
 
-/// Maximum size of a model file, in bytes.
-pub const MAX_BYTES: usize = 256 << 20;
-/// Maximum number of nodes of a graph.
-pub const MAX_NODES: usize = 4096;
-/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for
-/// each of them.
-pub const MAX_PARAMETERS: u64 = 1 << 26;
-/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a
-/// Split.
-const MAX_LIST: usize = MAX_NODES;
-/// Maximum number of dimensions of a tensor.
-const MAX_RANK: usize = 32;
-/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB
-/// that a network may take.
-const MAX_COMPUTED: u64 = 1 << 26;
 /// Maximum number of elements that all nodes together move.
 const MAX_MOVED: usize = 1 << 25;
-/// Supported versions of the standard operator set.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// The tensor that a name in the graph refers to.
 #[derive(Clone, Debug)]
@@ -114,38 +98,23 @@ enum Value {
 }
 
 impl Value {
+    /// Returns the dimensions that a node sees.
+    fn dims(&self) -> &[usize] {
+        match self {
+            Self::Tensor(_, dims) => dims,
+            Self::Constant(constant) => &constant.dims,
+        }
+    }
+
     fn is_integers(&self) -> bool {
         matches!(self, Self::Constant(constant) if constant.integers().is_some())
     }
 }
 
-fn element_type(kind: DataType) -> ElementType {
-    match kind {
-        DataType::Bool => ElementType::Boolean,
-        DataType::Int32 | DataType::Int64 => ElementType::Integer,
-        _ => ElementType::Float,
-    }
-}
-
-/// A decoded ONNX model with one input and one output.
+/// A decoded ONNX model.
 #[derive(Clone, Debug)]
 pub struct Model {
-    nodes: Vec<NodeProto>,
-    /// Weights of the file, by name.
-    constants: HashMap<String, Arc<Constant>>,
-    input: String,
-    /// Shape of the input without the batch.
-    shape: Shape,
-    /// Dimensions of the input.
-    dims: Vec<usize>,
-    input_type: ElementType,
-    output: String,
-    /// Integers that each weight of 8 bits can have, by name.
-    bytes: HashMap<String, [i64; 2]>,
-    /// Version of the standard operator set.
-    opset: i64,
-    /// Human-readable notes on what was omitted.
-    notes: Vec<String>,
+    file: ModelFile,
 }
 
 struct Reader {
@@ -192,51 +161,30 @@ impl Model {
     /// Decodes an ONNX model file and its weights.
     ///
     /// # Errors
-    /// When the file is malformed, too large, or does not have one input and one output.
+    /// When the file is malformed or too large, or an input has no fixed dimensions.
     pub fn decode(bytes: &[u8]) -> Result<Self, OnnxError> {
-        if bytes.len() > MAX_BYTES {
-            return Err(OnnxError::TooLong(bytes.len()));
-        }
-        if !limits::is_within_limits(bytes) {
-            return Err(OnnxError::Parts);
-        }
-        let mut model =
-            ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
-        let graph =
-            model.graph.take().ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
-        let opset = opset(&model)?;
-        if !model.functions.is_empty() {
-            return Err(OnnxError::Feature("functions of its own"));
-        }
-        if !graph.sparse_initializer.is_empty() {
-            return Err(OnnxError::Feature("sparse weights"));
-        }
-        if graph.node.len() > MAX_NODES {
-            return Err(OnnxError::Nodes(graph.node.len()));
-        }
-        let (mut constants, mut bytes) = (HashMap::new(), HashMap::new());
-        for weight in &graph.initializer {
-            bytes.extend(
-                tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)),
-            );
-            let constant = Arc::new(Constant::read(weight)?);
-            if constants.insert(weight.name.clone(), constant).is_some() {
-                return Err(OnnxError::Duplicate(weight.name.clone()));
-            }
-        }
-        let inputs: Vec<&ValueInfoProto> =
-            graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
-        let refuse = || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
-        let &[input] = &inputs[..] else { return Err(refuse()) };
-        let outputs::Chosen { output, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
-        // Nodes that compute labels only can have operators that are unsupported.
-        let nodes =
-            if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &output) };
-        let (shape, dims) = input_shape(input)?;
-        let kind = input.element().and_then(|element| DataType::try_from(element).ok());
-        let input_type = kind.map_or(ElementType::Float, element_type);
-        let input = input.name.clone();
-        Ok(Self { nodes, constants, input, shape, dims, input_type, output, bytes, opset, notes })
+        Ok(Self { file: ModelFile::decode(bytes)? })
+    }
+
+    /// Decodes an ONNX model file whose symbolic dimensions have these extents.
+    ///
+    /// # Errors
+    /// When the file is malformed or too large, an input has a dimension without an extent, or no
+    /// input has a dimension with one of these names.
+    pub fn decode_with(
+        bytes: &[u8],
+        dimensions: &BTreeMap<String, usize>,
+    ) -> Result<Self, OnnxError> {
+        Ok(Self { file: ModelFile::decode_with(bytes, dimensions)? })
+    }
+
+    /// Evaluates the model as the standard defines its operators. The inputs' elements follow each
+    /// other, and so do those of the outputs.
+    ///
+    /// # Errors
+    /// When the number of values differs, or an operator or its operands are unsupported.
+    pub fn evaluate(&self, input: &[f32]) -> Result<Evaluation, OnnxError> {
+        self.file.evaluate(input)
     }
 
     /// Converts the model to a float network.
@@ -244,84 +192,78 @@ impl Model {
     /// # Errors
     /// When the model uses an unsupported feature; see [`OnnxError`].
     pub fn network(&self) -> Result<FloatNetwork, OnnxError> {
-        let constants = self.constants.iter();
+        let file = &self.file;
+        let constants = file.constants.iter();
         let mut values: HashMap<String, Value> = constants
             .map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant))))
             .collect();
-        define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
-        let input_type = self.input_type;
-        let network = FloatNetwork {
-            input: self.shape,
-            nodes: Vec::new(),
-            input_type,
-            notes: self.notes.clone(),
-        };
+        let (network, inputs) = empty_network(file)?;
+        let mut types = HashMap::new();
+        for (input, tensor) in file.inputs.iter().zip(inputs) {
+            define(&mut values, &input.name, Value::Tensor(tensor, input.dims.clone()))?;
+            types.insert(input.name.clone(), input.element);
+        }
         let reads: HashMap<String, usize> =
-            self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-        let products = norms::products(&self.nodes, &reads);
+            file.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        let products = norms::products(&file.nodes, &reads);
         let mut reader = Reader {
             network,
-            opset: self.opset,
+            opset: file.opset,
             parameters: 0,
             computed: 0,
             moved: 0,
             values,
             reads,
             renamed: HashSet::new(),
-            types: HashMap::from([(self.input.clone(), self.input_type)]),
+            types,
             before_move: None,
-            after_softmax: self.after_softmax().into_iter().map(str::to_owned).collect(),
-            bytes: self.bytes.clone(),
-            softmax_arguments: self.softmax_arguments().into_iter().map(str::to_owned).collect(),
+            after_softmax: file.after_softmax().into_iter().map(str::to_owned).collect(),
+            bytes: file.bytes.clone(),
+            softmax_arguments: file.softmax_arguments().into_iter().map(str::to_owned).collect(),
             products,
             undivided: HashMap::new(),
         };
-        for node in &self.nodes {
-            reader.check_inputs(&self.nodes, node)?;
-            if !reader.fold_constants(self, node)? {
-                reader.node(node)?;
-            }
+        for node in &file.nodes {
+            reader.check_inputs(&file.nodes, node)?;
+            reader.fold_or_convert(node)?;
+            reader.network.name_nodes(&node.describe());
         }
-        let network = reader.finish(&self.output)?;
+        let network = reader.finish(&file.outputs)?;
         check_cost(&network)?;
         Ok(network)
     }
-
-    /// Returns the number of nodes that read each name, including the graph's output.
-    fn reads(&self) -> HashMap<&str, usize> {
-        let mut reads = HashMap::new();
-        for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
-            *reads.entry(name.as_str()).or_default() += 1;
-        }
-        reads
-    }
-
-    /// Returns the names that only a softmax reads: among them, values far below the others do not
-    /// matter.
-    fn softmax_arguments(&self) -> HashSet<&str> {
-        let is_softmax =
-            |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
-        let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) =
-            self.nodes.iter().partition(is_softmax);
-        let mut names: HashSet<&str> =
-            softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
-        for name in others.into_iter().flat_map(|node| &node.input).chain([&self.output]) {
-            names.remove(name.as_str());
-        }
-        names
-    }
 }
 
-/// Returns the version of the standard operator set.
-fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
-    let standard =
-        model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
-    let version = standard.map(|set| set.version).max().unwrap_or_default();
-    // Files with trees only can have no standard operators.
-    let has_standard = model.opset_import.iter().any(|set| set.domain != rules::MACHINE_LEARNING);
-    let version =
-        if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };
-    if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
+/// Returns a network that computes nothing, and the tensor of each input of the file. Several
+/// inputs are parts of the network's input.
+fn empty_network(file: &ModelFile) -> Result<(FloatNetwork, Vec<usize>), OnnxError> {
+    let refuse = |input: &ModelInput| {
+        let node = format!("input '{}'", input.name);
+        move |source| OnnxError::Shape { node, source }
+    };
+    let [first, others @ ..] = &file.inputs[..] else { return Err(OnnxError::Empty) };
+    if others.is_empty() {
+        let input = dims::shape(&first.dims).map_err(refuse(first))?;
+        let network = FloatNetwork::new(input, Vec::new());
+        let network =
+            FloatNetwork { input_type: first.element, notes: file.notes.clone(), ..network };
+        return Ok((network, vec![0]));
+    }
+    let input = Shape::vector(file.input_elements()).map_err(refuse(first))?;
+    let (mut network, mut start) = (FloatNetwork::new(input, Vec::new()), 0);
+    for part in &file.inputs {
+        let shape = dims::shape(&part.dims).map_err(refuse(part))?;
+        let operation = FloatOperation::Part { start, element: part.element };
+        network.nodes.push(FloatNode { inputs: vec![0], shape, operation });
+        network.name_nodes(&format!("input '{}'", part.name));
+        start += shape.elements();
+    }
+    let tensors = (1..=network.nodes.len()).collect();
+    let is_uniform = others.iter().all(|other| other.element == first.element);
+    let input_type = if is_uniform { first.element } else { ElementType::Float };
+    let parts = file.inputs.iter().map(|part| (part.name.as_str(), &part.dims[..]));
+    let inputs = TensorPart::consecutive(parts);
+    Ok((FloatNetwork { input_type, inputs, notes: file.notes.clone(), ..network }, tensors))
 }
 
 /// Checks that the network takes no more work and memory than a circuit may take.
@@ -335,6 +277,8 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             area(window).saturating_mul(node.shape.channels as u64)
         }
         FloatOperation::Compare { limits, .. } => 2 * limits.len() as u64,
+        // Those that are multiplied with a zero.
+        FloatOperation::Constant(values) => 2 * values.len() as u64,
         _ => 0,
     });
     let parameters = parameters.fold(0, u64::saturating_add);
@@ -358,7 +302,8 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             FloatOperation::Multiply => (0, 2),
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
-            FloatOperation::Move { .. } => (1, 0),
+            FloatOperation::Constant(_) => (1, 1),
+            FloatOperation::Move { .. } | FloatOperation::Part { .. } => (1, 0),
             FloatOperation::ChannelAffine { .. }
             | FloatOperation::Compare { .. }
             | FloatOperation::Negate
@@ -380,39 +325,13 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
 }
 
 fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Result<(), OnnxError> {
-    let rank = match &value {
-        Value::Tensor(_, dims) => dims.len(),
-        Value::Constant(constant) => constant.dims.len(),
-    };
-    if rank > MAX_RANK {
+    if value.dims().len() > MAX_RANK {
         return Err(OnnxError::Rank(name.to_owned()));
     }
     match values.insert(name.to_owned(), value) {
         None => Ok(()),
         Some(_) => Err(OnnxError::Duplicate(name.to_owned())),
     }
-}
-
-/// Parses fixed input dimensions; an unknown batch size is treated as 1.
-fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError> {
-    let refuse = || OnnxError::InputShape(input.name.clone());
-    let is_number =
-        |element: i32| DataType::try_from(element).is_ok_and(|kind| kind != DataType::Undefined);
-    if !input.element().is_some_and(is_number) {
-        return Err(refuse());
-    }
-    let mut dims = input.dimensions().ok_or_else(refuse)?;
-    // A single dimension is no batch.
-    if let [batch, _, ..] = &mut dims[..] {
-        *batch = batch.or(Some(1)).filter(|&size| size == 1);
-    }
-    let dims: Option<Vec<usize>> =
-        dims.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
-    let dims = dims.filter(|dims| !dims.is_empty()).ok_or_else(refuse)?;
-    let shape = dims::shape(&dims);
-    let shape = shape
-        .map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
-    Ok((shape, dims))
 }
 
 impl Reader {
@@ -445,6 +364,9 @@ impl Reader {
         {
             self.count_parameters(weights.len() + bias.len())?;
         }
+        if let FloatOperation::Constant(values) = &node.operation {
+            self.count_parameters(values.len())?;
+        }
         self.count_computed(node.shape.elements())?;
         // One node of the file can become several, such as a move before and after a layer.
         if self.network.nodes.len() >= MAX_NODES {
@@ -470,24 +392,64 @@ impl Reader {
         if self.computed > MAX_COMPUTED { Err(OnnxError::Elements(self.computed)) } else { Ok(()) }
     }
 
-    fn finish(mut self, output: &str) -> Result<FloatNetwork, OnnxError> {
-        let last = match self.values.get(output) {
-            Some(Value::Tensor(last, _)) => *last,
-            Some(Value::Constant(_)) => return Err(OnnxError::Empty),
-            None => {
-                return Err(OnnxError::Missing {
-                    node: "the graph's output".to_owned(),
-                    tensor: output.to_owned(),
-                });
+    /// Returns whether a tensor is the output of the softmax at the end.
+    fn is_last_softmax(&self, name: &str) -> bool {
+        self.after_softmax.last().is_some_and(|last| last == name)
+    }
+
+    /// Joins the outputs, and removes what none of them depends on.
+    fn finish(mut self, outputs: &[String]) -> Result<FloatNetwork, OnnxError> {
+        let (mut tensors, mut all_dims) =
+            (Vec::with_capacity(outputs.len()), Vec::with_capacity(outputs.len()));
+        for output in outputs {
+            match self.values.get(output) {
+                Some(Value::Tensor(tensor, dims)) => {
+                    tensors.push(*tensor);
+                    all_dims.push(dims.clone());
+                }
+                Some(Value::Constant(_)) => return Err(OnnxError::Constant(output.clone())),
+                None => {
+                    return Err(OnnxError::Missing {
+                        node: "the graph's output".to_owned(),
+                        tensor: output.clone(),
+                    });
+                }
             }
+        }
+        let last = match &tensors[..] {
+            &[single] => single,
+            several => self.join_outputs(several)?,
         };
-        if last == 0 {
-            return Err(OnnxError::Empty);
+        if let [_, _, ..] = outputs {
+            let parts = outputs.iter().map(String::as_str).zip(all_dims.iter().map(Vec::as_slice));
+            self.network.outputs = TensorPart::consecutive(parts);
         }
         self.network.nodes.truncate(last);
+        self.network.names.truncate(last);
         // Functions that are part of longer ones have no readers.
         self.network.remove_unread();
+        if self.network.nodes.is_empty() {
+            // The output is the input under another name: a network has at least one layer.
+            self.join_outputs(&[0])?;
+        }
         Ok(self.network)
+    }
+
+    /// Appends a tensor with the elements of all outputs, and returns it.
+    fn join_outputs(&mut self, outputs: &[usize]) -> Result<usize, OnnxError> {
+        let elements = outputs
+            .iter()
+            .filter_map(|&tensor| self.network.shape(tensor))
+            .map(|shape| shape.elements());
+        let count = elements.sum::<usize>();
+        let shape = Shape::vector(count);
+        let shape = shape.map_err(|source| OnnxError::Shape {
+            node: "the graph's outputs".to_owned(),
+            source,
+        })?;
+        let operation =
+            FloatOperation::Move { indices: (0..count as u32).collect(), constant: 0.0 };
+        self.push_node(FloatNode { inputs: outputs.to_vec(), shape, operation })
     }
 }
 

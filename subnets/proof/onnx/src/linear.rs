@@ -1,5 +1,7 @@
 //! Conversion of the operators of `ai.onnx.ml` other than trees and support vectors.
 
+use taonet_proof_onnx_file::attributes::{check_transform, finite, transform_unsupported};
+
 use super::expansion::{Expansion, int};
 use super::node::output;
 use super::proto::NodeProto;
@@ -182,28 +184,4 @@ fn coefficients(node: &NodeProto, rows: usize, features: usize) -> Result<Vec<f3
         return Err(misfit(node, "coefficients", values.len(), rows.saturating_mul(features)));
     }
     finite(node, "coefficients", values)
-}
-
-/// Returns the numbers of an attribute, which must be finite.
-pub(super) fn finite(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec<f32>, OnnxError> {
-    if values.iter().all(|value| value.is_finite()) {
-        Ok(values.to_vec())
-    } else {
-        Err(unsupported(node, format!("attribute '{name}' has numbers that are not finite")))
-    }
-}
-
-/// Refuses all transforms of the sums.
-pub(super) fn check_transform(node: &NodeProto) -> Result<(), OnnxError> {
-    if node.text("post_transform").unwrap_or(b"NONE") == b"NONE" {
-        Ok(())
-    } else {
-        Err(transform_unsupported(node))
-    }
-}
-
-fn transform_unsupported(node: &NodeProto) -> OnnxError {
-    let transform =
-        String::from_utf8_lossy(node.text("post_transform").unwrap_or_default()).into_owned();
-    unsupported(node, format!("post_transform '{transform}' is unsupported for these scores"))
 }

@@ -6,10 +6,11 @@ use taonet_proof_core::float::{
 };
 
 use super::dims;
+use super::elementwise::uniform;
+use super::expansion::Expansion;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
-use super::tensor::Constant;
-use super::{ElementType, OnnxError, Reader, Value, invalid_shape, rules, unsupported};
+use super::{ElementType, OnnxError, Reader, Value, invalid_shape, output_type, unsupported};
 
 /// An operand among which a Where, a Max or a Min chooses.
 pub(super) enum Alternative {
@@ -32,42 +33,51 @@ impl Reader {
     /// type of its outputs. A division of integers rounds, unlike one of floats, and a condition is
     /// 0 or 1.
     pub(super) fn check_type(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let is_constant = |name: &String| self.values.get(name).is_some_and(Value::is_integers);
-        let operand = |position: usize| match node.input.get(position) {
-            Some(name) if is_constant(name) => ElementType::Integer,
-            Some(name) => self.types.get(name).copied().unwrap_or(ElementType::Float),
-            None => ElementType::Float,
-        };
         let operator = node.op_type.as_str();
         let conditions = match operator {
-            "And" | "Not" | "Or" => node.input.len(),
+            "And" | "Not" | "Or" | "Xor" => node.input.len(),
             "Where" => 1,
             _ => 0,
         };
         let is_condition = |name: &String| {
-            is_constant(name) || self.types.get(name) == Some(&ElementType::Boolean)
+            self.values.get(name).is_some_and(Value::is_integers)
+                || self.types.get(name) == Some(&ElementType::Boolean)
         };
         if !node.input.iter().take(conditions).all(is_condition) {
             return Err(unsupported(node, "a condition is not boolean".to_owned()));
         }
-        if matches!(operator, "Div" | "ReduceMean") && operand(0) == ElementType::Integer {
+        let is_of_integers = self.element(node, 0) == ElementType::Integer;
+        if is_of_integers
+            && matches!(
+                operator,
+                "Mean" | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceMean"
+            )
+        {
             return Err(unsupported(
                 node,
-                "a division of integers, which rounds, is unsupported".to_owned(),
+                "a mean, root or logarithm of integers, which rounds, is unsupported; hint: convert them to floats with \
+                 Cast"
+                    .to_owned(),
             ));
         }
-        if operator == "Pow"
-            && operand(0) == ElementType::Integer
-            && !self.has_natural_exponents(node)
-        {
+        if operator == "Pow" && is_of_integers && !self.has_natural_exponents(node) {
             return Err(unsupported(
                 node,
                 "a power of integers that is no integer, which rounds, is unsupported".to_owned(),
             ));
         }
-        let result = output_type(node, operand)?;
+        let result = output_type(node, |position| self.element(node, position))?;
         self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
         Ok(())
+    }
+
+    /// Returns the type of an operand's elements.
+    pub(super) fn element(&self, node: &NodeProto, position: usize) -> ElementType {
+        let Some(name) = node.input.get(position) else { return ElementType::Float };
+        if self.values.get(name).is_some_and(Value::is_integers) {
+            return ElementType::Integer;
+        }
+        self.types.get(name).copied().unwrap_or(ElementType::Float)
     }
 
     /// Returns whether the exponents of a node are constants that turn integers into integers.
@@ -163,20 +173,29 @@ impl Reader {
         )
     }
 
-    /// Returns the operand at an input position: a computed tensor, or a constant of one value.
+    /// Converts whether exactly one of two conditions holds.
+    pub(super) fn exclusive(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [a, b] = &node.input[..] else {
+            return Err(unsupported(node, "expected two operands".to_owned()));
+        };
+        let mut expansion = Expansion::new(self, node);
+        let are_equal = expansion.node("Equal", &[a, b]);
+        expansion.node_as(output(node)?, "Not", &[&are_equal], Vec::new());
+        expansion.finish()
+    }
+
+    /// Returns the operand at an input position: a constant of one value, or a tensor.
     pub(super) fn alternative(
-        &self,
+        &mut self,
         node: &NodeProto,
         position: usize,
     ) -> Result<Alternative, OnnxError> {
-        match self.tensor(node, position) {
-            Ok(operand) => Ok(Alternative::Tensor(operand)),
-            Err(error) => {
-                let value = self.limit(node, position)?.ok_or(error)?;
-                let dims = self.weights(node, position)?.map(|constant| constant.dims.clone());
-                Ok(Alternative::Number(value, dims.unwrap_or_default()))
-            }
+        if let Some(constant) = self.weights(node, position).ok().flatten()
+            && let Some(value) = constant.to_floats().as_deref().and_then(uniform)
+        {
+            return Ok(Alternative::Number(value.into(), constant.dims.clone()));
         }
+        self.operand(node, position).map(Alternative::Tensor)
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions.
@@ -238,28 +257,4 @@ impl Reader {
             places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
         self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
     }
-}
-
-/// Returns the type of the elements of a node's outputs, given those of its operands.
-pub(super) fn output_type(
-    node: &NodeProto,
-    operand: impl Fn(usize) -> ElementType,
-) -> Result<ElementType, OnnxError> {
-    Ok(match node.op_type.as_str() {
-        "ArgMax" | "ArgMin" | "QuantizeLinear" => ElementType::Integer,
-        "Cast" => super::element_type(node.cast_type()?),
-        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
-            ElementType::Boolean
-        }
-        "Where" => operand(1),
-        "DequantizeLinear" => ElementType::Float,
-        "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {
-            Some(value) if Constant::read(value)?.integers().is_some() => ElementType::Integer,
-            _ => ElementType::Float,
-        },
-        _ if node.domain == rules::MACHINE_LEARNING && node.op_type != "ArrayFeatureExtractor" => {
-            ElementType::Float
-        }
-        _ => operand(0),
-    })
 }

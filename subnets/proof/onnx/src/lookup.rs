@@ -6,6 +6,8 @@ use std::sync::Arc;
 use taonet_proof_core::float::Lookup;
 
 use super::dims;
+use super::expansion::{Expansion, ints};
+use super::node::output;
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, unsupported};
 
@@ -22,11 +24,9 @@ impl Reader {
         })?;
         let values = values.into_owned();
         let of_table = table.dims.clone();
-        if dims::axis(node, node.int("axis", 0), of_table.len())? != 0 {
-            return Err(unsupported(
-                node,
-                "computed integers choose along the first axis of a constant only".to_owned(),
-            ));
+        let axis = dims::axis(node, node.int("axis", 0), of_table.len())?;
+        if axis != 0 {
+            return self.embed_along(node, axis, of_table.len(), index.dims.len());
         }
         if of_table.first() == Some(&0) {
             return Err(missing());
@@ -44,5 +44,32 @@ impl Reader {
         }
         let indices = dims::transposed(&[width, count], &[1, 0]);
         self.moved(node, columns, indices, 0.0, dims)
+    }
+
+    /// Chooses along another axis than the first one of a table: of the transposed table, whose
+    /// other axes follow.
+    fn embed_along(
+        &mut self,
+        node: &NodeProto,
+        axis: usize,
+        rank: usize,
+        of_index: usize,
+    ) -> Result<(), OnnxError> {
+        let [table, index] = &node.input[..] else { return Err(OnnxError::Empty) };
+        let order = |axes: &mut dyn Iterator<Item = usize>| {
+            ints("perm", &axes.map(|axis| axis.cast_signed() as i64).collect::<Vec<i64>>())
+        };
+        let first = order(&mut [axis].into_iter().chain(0..axis).chain(axis + 1..rank));
+        // The axes of the index come first.
+        let back = order(
+            &mut (of_index..of_index + axis)
+                .chain(0..of_index)
+                .chain(of_index + axis..of_index + rank - 1),
+        );
+        let mut expansion = Expansion::new(self, node);
+        let table = expansion.node_with("Transpose", &[table], vec![first]);
+        let rows = expansion.node("Gather", &[&table, index]);
+        expansion.node_as(output(node)?, "Transpose", &[&rows], vec![back]);
+        expansion.finish()
     }
 }

@@ -1,13 +1,13 @@
 //! Conversion of ONNX nodes that only move elements.
 
 use taonet_proof_core::float::{FloatNode, FloatOperation};
-use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
+use taonet_proof_core::{MAX_ELEMENTS, Shape};
 
 use super::dims::{self, Span};
-use super::node::{Operand, output};
+use super::expansion::{Expansion, ints};
+use super::linear::first;
+use super::node::output;
 use super::proto::NodeProto;
-use super::reduce::row_shape;
-use super::tensor::Constant;
 use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, invalid_shape, unsupported};
 
 impl Reader {
@@ -80,47 +80,6 @@ impl Reader {
         Self::check_elements(node, &dims)?;
         let indices = dims::transposed(&input.dims, &order);
         self.moved(node, vec![input.index], indices, 0.0, dims)
-    }
-
-    /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the
-    /// columns, between moves.
-    pub(super) fn rows_product(
-        &mut self,
-        node: &NodeProto,
-        input: &Operand,
-    ) -> Result<(), OnnxError> {
-        let of_matrix = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
-        let (Some((&width, outer)), &[inputs, outputs]) = (input.dims.split_last(), of_matrix)
-        else {
-            return Err(unsupported(
-                node,
-                format!("weights {of_matrix:?} do not match an input of {:?}", input.dims),
-            ));
-        };
-        let dims = [outer, &[outputs]].concat();
-        Self::check_elements(node, &dims)?;
-        if inputs != width {
-            return Err(unsupported(
-                node,
-                format!("weights {of_matrix:?} do not match an input of {:?}", input.dims),
-            ));
-        }
-        let rows = outer.iter().product();
-        let by_input = self.floats(node, 1, &[inputs, outputs])?;
-        let order = dims::transposed(&[inputs, outputs], &[1, 0]);
-        let weights =
-            order.iter().filter_map(|&from| by_input.get(from as usize).copied()).collect();
-        let columns = dims::transposed(&[rows, width], &[1, 0]);
-        let columns =
-            self.push_moved(node, vec![input.index], columns, 0.0, row_shape(node, width, rows)?)?;
-        let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
-        let operation =
-            FloatOperation::Convolution { window, groups: 1, weights, bias: vec![0.0; outputs] };
-        let shape = row_shape(node, outputs, rows)?;
-        let product = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
-        self.moved(node, vec![product], dims::transposed(&[outputs, rows], &[1, 0]), 0.0, dims)?;
-        self.before_move = Some(product);
-        Ok(())
     }
 
     pub(super) fn slice(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -196,13 +155,112 @@ impl Reader {
     }
 
     pub(super) fn concat(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let operands = (0..node.input.len()).map(|position| self.tensor(node, position));
+        let operands = (0..node.input.len()).map(|position| self.operand(node, position));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
         let all: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
         let (axis, dims) = dims::concatenated(node, &all)?;
         Self::check_elements(node, &dims)?;
         let indices = dims::interleaved(&all, axis);
         self.moved(node, operands.iter().map(|operand| operand.index).collect(), indices, 0.0, dims)
+    }
+
+    /// Converts a Tile, which repeats all elements along each axis.
+    pub(super) fn tile(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let given = self.integers(node, 1)?;
+        let given =
+            given.ok_or_else(|| unsupported(node, "the repeats are not constant".to_owned()))?;
+        let extents = input.dims.iter().zip(&given);
+        let extents =
+            extents.map(|(&extent, &count)| usize::try_from(count).ok()?.checked_mul(extent));
+        let dims =
+            extents.collect::<Option<Vec<usize>>>().filter(|_| given.len() == input.dims.len());
+        let dims = dims.ok_or_else(|| {
+            unsupported(node, format!("repeats {given:?} do not fit {:?}", input.dims))
+        })?;
+        Self::check_elements(node, &dims)?;
+        let along = input.dims.iter().zip(&dims);
+        let positions =
+            along.map(|(&extent, &repeated)| (0..repeated).map(|at| Some(at % extent)).collect());
+        let positions: Vec<Vec<Option<usize>>> = positions.collect();
+        self.select(node, input.index, &input.dims, &positions, 0.0)
+    }
+
+    /// Converts a Trilu: elements of each matrix above or below a diagonal become 0.
+    pub(super) fn triangle(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let shift = match self.integers(node, 1)?.as_deref() {
+            None => 0,
+            Some(&[shift]) => shift,
+            Some(given) => {
+                return Err(unsupported(
+                    node,
+                    format!("the diagonal {given:?} is not one integer"),
+                ));
+            }
+        };
+        let &[.., rows, columns] = &input.dims[..] else {
+            return Err(unsupported(
+                node,
+                format!("the input has dimensions {:?}, expected matrices", input.dims),
+            ));
+        };
+        let keeps_upper = node.int("upper", 1) != 0;
+        let zero = input.shape.elements() as u32;
+        let indices = (0..zero).map(|index| {
+            let (row, column) = (index as usize / columns % rows, index as usize % columns);
+            let diagonal = (row.cast_signed() as i64).saturating_add(shift);
+            let column = column.cast_signed() as i64;
+            let is_kept = if keeps_upper { column >= diagonal } else { column <= diagonal };
+            if is_kept { index } else { zero }
+        });
+        self.moved(node, vec![input.index], indices.collect(), 0.0, input.dims)
+    }
+
+    /// Converts a move of blocks of channels to rows and columns, or back.
+    pub(super) fn blocks(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let dims = self.tensor(node, 0)?.dims;
+        let size = usize::try_from(node.int("blocksize", 0)).unwrap_or_default();
+        let refuse =
+            || unsupported(node, format!("blocks of {size} do not fit an input of {dims:?}"));
+        let (&[batch, channels, height, width], Some(area)) = (&dims[..], size.checked_mul(size))
+        else {
+            return Err(refuse());
+        };
+        let is_to_depth = node.op_type == "SpaceToDepth";
+        let fits = if is_to_depth {
+            size > 0 && height.is_multiple_of(size) && width.is_multiple_of(size)
+        } else {
+            area > 0 && channels.is_multiple_of(area)
+        };
+        if !fits {
+            return Err(refuse());
+        }
+        // The axes of the blocks, their new order, and the dimensions after that.
+        let (split, order, joined) = if is_to_depth {
+            let split = [batch, channels, height / size, size, width / size, size];
+            (split, [0, 3, 5, 1, 2, 4], [batch, channels * area, height / size, width / size])
+        } else {
+            let joined = [batch, channels / area, height * size, width * size];
+            match node.text("mode").unwrap_or(b"DCR") {
+                b"DCR" => (
+                    [batch, size, size, channels / area, height, width],
+                    [0, 3, 4, 1, 5, 2],
+                    joined,
+                ),
+                b"CRD" => (
+                    [batch, channels / area, size, size, height, width],
+                    [0, 1, 4, 2, 5, 3],
+                    joined,
+                ),
+                _ => return Err(unsupported(node, "mode is neither DCR nor CRD".to_owned())),
+            }
+        };
+        let mut expansion = Expansion::new(self, node);
+        let blocks = expansion.reshape(first(node)?, &split)?;
+        let moved = expansion.node_with("Transpose", &[&blocks], vec![ints("perm", &order)]);
+        expansion.reshape_as(output(node)?, &moved, &joined)?;
+        expansion.finish()
     }
 
     pub(super) fn pad(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -248,34 +306,8 @@ impl Reader {
         }
     }
 
-    pub(super) fn gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        if self.weights(node, 0).is_ok() {
-            return self.embed(node);
-        }
-        let input = self.tensor(node, 0)?;
-        let refuse = || unsupported(node, "the indices are not constant integers".to_owned());
-        let constant: &Constant = self.weights(node, 1)?.ok_or_else(refuse)?;
-        let (indices, rows) = (constant.integers().ok_or_else(refuse)?, constant.dims.clone());
-        let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
-        let mut positions: Vec<Vec<Option<usize>>> =
-            input.dims.iter().map(|&extent| (0..extent).map(Some).collect()).collect();
-        let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let picked = indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
-        let picked = picked.collect::<Result<Vec<_>, _>>()?;
-        if let Some(along) = positions.get_mut(axis) {
-            *along = picked;
-        }
-        let kept: Vec<usize> = positions.iter().map(Vec::len).collect();
-        Self::check_elements(node, &kept)?;
-        let moved = dims::selected(&input.dims, &positions);
-        // The axis is replaced by the dimensions of the indices.
-        let mut dims = input.dims.clone();
-        dims.splice(axis..=axis, rows);
-        self.moved(node, vec![input.index], moved, 0.0, dims)
-    }
-
     /// Appends a move that selects positions along each axis; `None` stands for the constant.
-    fn select(
+    pub(super) fn select(
         &mut self,
         node: &NodeProto,
         tensor: usize,

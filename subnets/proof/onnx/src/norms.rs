@@ -11,11 +11,8 @@ use super::elementwise::Affine;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
 use super::reduce::{Rows, row_shape};
-use super::{OnnxError, Reader, Value, unsupported};
+use super::{MASKED, OnnxError, Reader, Value, unsupported};
 
-/// The largest value that stands for minus infinity in the mask of an attention: exporters write -10
-/// 000 and less.
-pub(super) const MASKED: f32 = -9_999.0;
 /// The largest term of a softmax's sum is 1. A divisor below this, which only rounding could yield,
 /// is none.
 const LEAST_SUM: f64 = 0.5;

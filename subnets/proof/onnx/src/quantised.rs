@@ -4,10 +4,7 @@
 use taonet_proof_core::float::{Binary, Function, Unary};
 
 use super::proto::NodeProto;
-use super::{OnnxError, Reader, unsupported};
-
-/// Integers of QuantizeLinear without a zero point.
-pub(super) const UNSIGNED: [i64; 2] = [0, 255];
+use super::{OnnxError, Reader, UNSIGNED, unsupported};
 
 impl Reader {
     pub(super) fn quantised(&mut self, node: &NodeProto) -> Result<(), OnnxError> {

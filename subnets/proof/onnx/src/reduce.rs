@@ -108,7 +108,11 @@ impl Reader {
     }
 
     /// Returns the axes that a node reduces; none if it changes nothing.
-    fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
+    pub(super) fn reduced_axes(
+        &self,
+        node: &NodeProto,
+        rank: usize,
+    ) -> Result<Vec<usize>, OnnxError> {
         let since = if node.op_type == "ReduceSum" { 13 } else { 18 };
         let given = self.list(node, "axes", "axes", 1, since)?.unwrap_or_default();
         match (given.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
@@ -366,7 +370,7 @@ impl Reader {
 }
 
 /// Returns the dimensions after a reduction: without the axes, or with an extent of 1 for them.
-fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
+pub(super) fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
     let keeps = node.int("keepdims", 1) != 0;
     let extents = dims.iter().enumerate();
     extents

@@ -2,74 +2,19 @@
 //! with zeros between its rows and columns.
 
 use taonet_proof_core::float::FloatOperation;
-use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
+use taonet_proof_core::{Shape, Window};
+use taonet_proof_onnx_file::transposed::Transposed;
 
-use super::node::image_shape;
 use super::proto::NodeProto;
+use super::windows::image_shape;
 use super::{OnnxError, Reader, invalid_shape, unsupported};
-
-/// Sizes of a transposed convolution.
-pub(super) struct Transposed {
-    pub(super) groups: usize,
-    pub(super) kernel: [usize; 2],
-    pub(super) stride: [usize; 2],
-    /// Rows and columns of the output that are removed: top, left, bottom, right.
-    pub(super) padding: [usize; 4],
-    /// Rows and columns that are added at the bottom and on the right.
-    pub(super) added: [usize; 2],
-}
-
-impl Transposed {
-    /// Reads the sizes of a node with these weights.
-    pub(super) fn parse(node: &NodeProto, kernel: [usize; 2]) -> Result<Self, OnnxError> {
-        let list = |name: &str, default: &[i64]| {
-            let values = node.ints(name).unwrap_or(default);
-            let values: Option<Vec<usize>> =
-                values.iter().map(|&size| usize::try_from(size).ok()).collect();
-            let in_range = |values: &Vec<usize>| values.iter().all(|&size| size <= MAX_ELEMENTS);
-            let values = values.filter(|values| values.len() == default.len() && in_range(values));
-            values.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
-        };
-        let pair = |values: Vec<usize>| <[usize; 2]>::try_from(values).unwrap_or_default();
-        if !matches!(node.text("auto_pad").unwrap_or(b"NOTSET"), b"NOTSET" | b"") {
-            return Err(unsupported(
-                node,
-                "auto_pad is unsupported; hint: export explicit pads".to_owned(),
-            ));
-        }
-        if list("dilations", &[1, 1])? != [1, 1] {
-            return Err(unsupported(node, "dilations are unsupported".to_owned()));
-        }
-        let declared =
-            node.ints("kernel_shape").is_none() || pair(list("kernel_shape", &[0, 0])?) == kernel;
-        let (stride, added) =
-            (pair(list("strides", &[1, 1])?), pair(list("output_padding", &[0, 0])?));
-        let padding = <[usize; 4]>::try_from(list("pads", &[0; 4])?).unwrap_or_default();
-        let groups = usize::try_from(node.int("group", 1)).unwrap_or_default();
-        let fits = |(added, stride): (&usize, &usize)| added < stride;
-        if !declared || groups == 0 || kernel.contains(&0) || !added.iter().zip(&stride).all(fits) {
-            return Err(unsupported(
-                node,
-                "groups, kernel_shape, strides or output_padding are malformed".to_owned(),
-            ));
-        }
-        Ok(Self { groups, kernel, stride, padding, added })
-    }
-
-    /// Returns the rows or columns before pads are removed; `None` if they are too many.
-    pub(super) fn extent(&self, axis: usize, extent: usize) -> Option<usize> {
-        let part = |pair: &[usize; 2]| pair.get(axis).copied();
-        let positions = extent.checked_sub(1)?.checked_mul(part(&self.stride)?)?;
-        positions.checked_add(part(&self.kernel)?)?.checked_add(part(&self.added)?)
-    }
-}
 
 impl Reader {
     pub(super) fn transposed_convolution(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.image(node)?;
         let Shape { channels, height, width } = input.shape;
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
-        let &[inputs, of_group, rows, columns] = &dims[..] else {
+        let (&[inputs, of_group, rows, columns], 4) = (&dims[..], input.dims.len()) else {
             return Err(unsupported(
                 node,
                 format!("weights {dims:?} do not match a 2-D transposed convolution"),

@@ -76,3 +76,17 @@ pub static DEPOSITS: [Column; 7] = [
 
 /// Columns of `tao nineteen tasks FILE`.
 pub static TASKS: [Column; 2] = [fixed("task"), number("weight")];
+
+/// Columns of `tao nineteen migrate`: the tables of the reference's database.
+pub static IMPORTED_TABLES: [Column; 6] = [
+    fixed("table"),
+    number("rows").rank(1),
+    number("imported"),
+    number("present").rank(2),
+    number("left out"),
+    text("note").rank(3),
+];
+
+/// Columns of `tao nineteen migrate`: rows that are left out, or deserve attention.
+pub static IMPORT_REMARKS: [Column; 5] =
+    [fixed("table"), fixed("column"), text("reason"), number("rows"), text("example").rank(1)];

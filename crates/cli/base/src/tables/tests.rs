@@ -215,6 +215,11 @@ fn nineteen_tables() -> Vec<Sample> {
             ["proxy-flux-schnell-text-to-image", "1", "0", "0", "1"];
         DEPOSITS: ["7654321", "123", "3e305921506d8872", "123456.789012345", "1234567890123", ALICE, BOB],
             ["1", "0", "–", "0.1", "0", BOB, ALICE];
+        IMPORTED_TABLES: ["api_keys", "1234", "1230", "0", "4", "keys of buyers, with rate limits and credits"],
+            ["contenders_weights_stats", "1234567", "0", "0", "1234567", "`tao nineteen explain` computes them"];
+        IMPORT_REMARKS: ["api_keys", "rate_limit_per_minute", "not positive: all requests get status 429", "12", "the application of a buyer"],
+            ["contenders_history", "expired_at", "older than the newest period of this database", "1234567", "7654321"],
+            ["reward_data", "created_at", "older than 7 days", "12345", "–"];
     }
     .into()
 }

@@ -1,8 +1,13 @@
 mod choices;
+mod constraints;
 mod elements;
 mod forgeries;
 mod formats;
+mod graphs;
+mod nodes;
 mod polynomials;
+mod random;
+mod steps;
 
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
@@ -16,7 +21,7 @@ use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
 use super::config::NEWEST;
 use super::plan::Method;
 use super::*;
-use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
+use crate::testing::{self, Bench, FLIPS, LayerKind, check_binding, check_flips};
 
 #[test]
 fn proofs_verify_for_their_statement_only() {
@@ -67,7 +72,7 @@ fn circuit_and_columns_share_one_memory_limit() {
 
 #[test]
 fn no_flipped_bit_is_accepted() {
-    check_flips(&Stark, &Bench::new(&Stark, &testing::network(1)), 1200);
+    check_flips(&Stark, &Bench::new(&Stark, &testing::network(1)), FLIPS);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-"""Runs an ONNX file of 64-bit integers with onnxruntime.
+"""Runs ONNX files of 64-bit integers or floats with onnxruntime.
 
-Standard input: {"model": base64, "inputs": [[…], …]}. Standard output: the outputs of each input.
+Standard input: {"model": base64, "inputs": [[…], …]}, or a list of such questions. Standard output: the outputs of each
+input, for each question.
 """
 
 import base64
@@ -10,15 +11,19 @@ import sys
 import numpy
 import onnxruntime
 
+TYPES = {"tensor(int64)": numpy.int64, "tensor(float)": numpy.float32}
+
+
+def answer(question):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = base64.b64decode(question["model"])
+    session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+    described = session.get_inputs()[0]
+    inputs = [numpy.array(values, TYPES[described.type]).reshape(described.shape) for values in question["inputs"]]
+    return [session.run(None, {described.name: values})[0].ravel().tolist() for values in inputs]
+
+
 question = json.load(sys.stdin)
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1
-session = onnxruntime.InferenceSession(base64.b64decode(question["model"]), options, ["CPUExecutionProvider"])
-name, kind = session.get_inputs()[0].name, session.get_inputs()[0].type
-types = {"tensor(int64)": numpy.int64, "tensor(float)": numpy.float32}
-shape = session.get_inputs()[0].shape
-answers = [
-    session.run(None, {name: numpy.array(values, types[kind]).reshape(shape)})[0].ravel().tolist()
-    for values in question["inputs"]
-]
+answers = [answer(each) for each in question] if isinstance(question, list) else answer(question)
 print(json.dumps(answers))

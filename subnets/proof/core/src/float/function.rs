@@ -57,6 +57,13 @@ impl Lookup {
 #[expect(missing_docs, reason = "the names and parameters are those of the ONNX standard")]
 pub enum Unary {
     Abs,
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
+    Ceil,
     Celu {
         alpha: f64,
     },
@@ -65,11 +72,13 @@ pub enum Unary {
         high: f64,
     },
     Cos,
+    Cosh,
     Elu {
         alpha: f64,
     },
     Erf,
     Exp,
+    Floor,
     Gelu,
     /// Gelu with `approximate="tanh"`.
     GeluTanh,
@@ -99,13 +108,17 @@ pub enum Unary {
         gamma: f64,
     },
     Sigmoid,
+    /// -1, 0 or 1.
+    Sign,
     Sin,
+    Sinh,
     Softplus,
     Softsign,
     Sqrt,
     Swish {
         alpha: f64,
     },
+    Tan,
     Tanh,
     /// Rounds towards 0.
     Truncate,
@@ -122,8 +135,12 @@ pub enum Binary {
     Multiply,
     /// The quotient.
     Divide,
+    /// The remainder of a division that rounds down: it has the sign of the divisor.
+    Modulo,
     /// The first number to the power of the second.
     Power,
+    /// The remainder of a division that rounds towards 0: it has the sign of the dividend.
+    Remainder,
     /// 1 if the numbers are equal, else 0.
     Equal,
     /// 1 if the first number is larger, else 0.
@@ -197,7 +214,10 @@ impl Function {
         let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
         match self {
             Self::Constant(value) => value.fract().abs() <= 0.0,
-            Self::Unary(Unary::RoundEven | Unary::Truncate, _) => true,
+            Self::Unary(
+                Unary::Ceil | Unary::Floor | Unary::RoundEven | Unary::Sign | Unary::Truncate,
+                _,
+            ) => true,
             Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => {
                 function.is_integer()
             }
@@ -206,7 +226,14 @@ impl Function {
             }
             Self::Variable | Self::Unary(..) => false,
             Self::Binary(operation, a, b) => {
-                let keeps = matches!(operation, Binary::Add | Binary::Subtract | Binary::Multiply);
+                let keeps = matches!(
+                    operation,
+                    Binary::Add
+                        | Binary::Modulo
+                        | Binary::Multiply
+                        | Binary::Remainder
+                        | Binary::Subtract
+                );
                 operation.is_comparison() || (keeps && a.is_integer() && b.is_integer())
             }
             Self::Select(_, a, b) => a.is_integer() && b.is_integer(),
@@ -218,8 +245,16 @@ impl Function {
     /// table have.
     pub(crate) fn is_discontinuous(&self) -> bool {
         self.has(|part| match part {
-            Self::Lookup(..) | Self::Unary(Unary::RoundEven | Unary::Truncate, _) => true,
-            Self::Binary(operation, ..) => operation.is_comparison(),
+            Self::Lookup(..) => true,
+            Self::Unary(operation, _) => {
+                matches!(
+                    operation,
+                    Unary::Ceil | Unary::Floor | Unary::RoundEven | Unary::Sign | Unary::Truncate
+                )
+            }
+            Self::Binary(operation, ..) => {
+                operation.is_comparison() || matches!(operation, Binary::Modulo | Binary::Remainder)
+            }
             _ => false,
         })
     }
@@ -243,6 +278,7 @@ impl Function {
         match self {
             Self::Variable => false,
             Self::Constant(_) => true,
+            Self::Unary(Unary::Sign, function) if **function == Self::Variable => true,
             Self::Unary(_, function) | Self::Lookup(_, _, function) => function.is_of_sign(),
             Self::Binary(operation, a, b) => {
                 let is_with_zero = **a == Self::Variable
@@ -293,12 +329,21 @@ impl Unary {
             // Maxima and minima would return their other operand.
             _ if x.is_nan() => x,
             Self::Abs => x.abs(),
+            Self::Acos => libm::acos(x),
+            Self::Acosh => libm::acosh(x),
+            Self::Asin => libm::asin(x),
+            Self::Asinh => libm::asinh(x),
+            Self::Atan => libm::atan(x),
+            Self::Atanh => libm::atanh(x),
+            Self::Ceil => x.ceil(),
             Self::Celu { alpha } => x.max(0.0) + (alpha * libm::expm1(x / alpha)).min(0.0),
             Self::Clip { low, high } => x.max(low).min(high),
             Self::Cos => libm::cos(x),
+            Self::Cosh => libm::cosh(x),
             Self::Elu { alpha } => elu(x, alpha),
             Self::Erf => libm::erf(x),
             Self::Exp => libm::exp(x),
+            Self::Floor => x.floor(),
             Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
             Self::GeluTanh => {
                 let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x * x * x);
@@ -323,11 +368,14 @@ impl Unary {
             Self::RoundEven => x.round_ties_even(),
             Self::Selu { alpha, gamma } => gamma * elu(x, alpha),
             Self::Sigmoid => sigmoid(x),
+            Self::Sign => f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
             Self::Sin => libm::sin(x),
+            Self::Sinh => libm::sinh(x),
             Self::Softplus => softplus(x),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Sqrt => x.sqrt(),
             Self::Swish { alpha } => x * sigmoid(alpha * x),
+            Self::Tan => libm::tan(x),
             Self::Tanh => libm::tanh(x),
             Self::Truncate => x.trunc(),
         }
@@ -343,7 +391,16 @@ impl Binary {
             Self::Subtract => a - b,
             Self::Multiply => a * b,
             Self::Divide => a / b,
+            Self::Modulo => {
+                let remainder = libm::fmod(a, b);
+                if remainder.abs() > 0.0 && (remainder < 0.0) != (b < 0.0) {
+                    remainder + b
+                } else {
+                    remainder
+                }
+            }
             Self::Power => libm::pow(a, b),
+            Self::Remainder => libm::fmod(a, b),
             Self::Equal => f64::from(a.partial_cmp(&b) == Some(Ordering::Equal)),
             Self::Greater => f64::from(a > b),
             Self::GreaterOrEqual => f64::from(a >= b),
@@ -470,6 +527,27 @@ mod tests {
         );
     }
 
+    /// Expected values are those of Python's `%` and `math.fmod`.
+    #[test]
+    fn remainders_have_the_sign_of_divisor_or_dividend() {
+        for (a, b, modulo, remainder) in [
+            (7.0, 3.0, 1.0, 1.0),
+            (-7.0, 3.0, 2.0, -1.0),
+            (7.0, -3.0, -2.0, 1.0),
+            (-7.0, -3.0, -1.0, -1.0),
+            (-6.0, 3.0, 0.0, 0.0),
+            (5.5, 2.0, 1.5, 1.5),
+        ] {
+            let values = [Binary::Modulo, Binary::Remainder].map(|operation| operation.apply(a, b));
+            assert!(
+                (values[0] - modulo).abs() < 1e-12 && (values[1] - remainder).abs() < 1e-12,
+                "{a} {b}: {values:?}"
+            );
+        }
+        let by_zero = Function::Variable.with(Binary::Modulo, Function::Constant(0.0));
+        assert!(by_zero.apply(1.0).is_nan());
+    }
+
     #[test]
     fn functions_that_need_exact_arguments_are_recognised() {
         let zero = || Function::Constant(0.0);
@@ -481,6 +559,10 @@ mod tests {
             (Function::Variable.then(Unary::Sigmoid), false, false, false),
             (Function::Variable.then(Unary::Truncate), false, true, false),
             (Function::Variable.then(Unary::RoundEven), false, true, false),
+            (Function::Variable.then(Unary::Floor), false, true, false),
+            (Function::Variable.then(Unary::Sign).then(Unary::Abs), true, true, false),
+            (Function::Variable.then(Unary::Exp).then(Unary::Sign), false, true, false),
+            (Function::Variable.with(Binary::Modulo, Function::Constant(3.0)), false, true, false),
             (is_positive(), true, true, false),
             (
                 is_positive().then(Unary::Not).with(Binary::Multiply, Function::Constant(3.0)),
@@ -512,6 +594,10 @@ mod tests {
             (whole().with(Binary::Multiply, Function::Constant(3.0)), true, false),
             (whole().with(Binary::Multiply, Function::Constant(0.5)), false, false),
             (whole().then(Unary::Sigmoid), false, false),
+            (whole().with(Binary::Remainder, Function::Constant(3.0)), true, false),
+            (Function::Variable.with(Binary::Modulo, Function::Constant(3.0)), false, false),
+            (Function::Variable.then(Unary::Ceil), true, false),
+            (Function::Variable.then(Unary::Sign), true, false),
             (limited(1.0), true, false),
             (limited(0.5), false, false),
             (

@@ -95,6 +95,10 @@ impl FloatNode {
                     .map(|&index| elements.get(index as usize).copied().unwrap_or(*constant))
                     .collect()
             }
+            FloatOperation::Constant(values) => values.clone(),
+            FloatOperation::Part { start, .. } => {
+                input[*start..*start + self.shape.elements()].to_vec()
+            }
             FloatOperation::Compare { limits, is_above } => {
                 let conditions = input.iter().zip(limits).zip(is_above);
                 let holds = |((&value, &limit), &is_above)| (f64::from(value) > limit) == is_above;

@@ -61,7 +61,7 @@ impl Network {
             return Err(NetworkError::Layers(self.layers.len()));
         }
         let range = self.input.range;
-        if !range.contains(0) || range.magnitude() > MAX_SUM {
+        if range.low > range.high || range.magnitude() > MAX_SUM {
             return Err(NetworkError::InputRange(range));
         }
         let shape = self
@@ -72,7 +72,12 @@ impl Network {
         // Rejects the whole network before any layer is allocated.
         let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
-            tensors: vec![Placed { cells: Cells::From(0), shape, range }],
+            // Padding reads as zero.
+            tensors: vec![Placed {
+                cells: Cells::From(0),
+                shape,
+                range: range.union(&Range::only(0)),
+            }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
         };

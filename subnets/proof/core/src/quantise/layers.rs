@@ -5,6 +5,7 @@ mod integers;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
+use crate::saturation::LayerDescription;
 use crate::{Clamp, Range, Rescale, Window};
 
 /// Fractional bits of the reciprocal area of an average pool.
@@ -25,8 +26,10 @@ struct Tensor {
     /// Index in the integer network.
     index: u32,
     scale: i32,
-    /// Interval of every value; that of lowering may be smaller.
+    /// Interval of every value, and of 0, as which padding reads; that of lowering may be smaller.
     range: Range,
+    /// Interval of every value without padding.
+    values: Range,
     /// Whether the values are integers of the model that nothing rounds or saturates. The scale is
     /// then 0.
     is_exact: bool,
@@ -44,6 +47,8 @@ pub(super) struct Quantiser<'a> {
     is_deciding: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
+    /// The node of each layer, and the arguments of its table whose values saturate.
+    descriptions: Vec<LayerDescription>,
     /// Operations that all tables so far took.
     table_work: u64,
 }
@@ -64,12 +69,9 @@ impl<'a> Quantiser<'a> {
         magnitudes: &'a [f32],
     ) -> Self {
         let (scale, range) = (options.input_scale, options.input_range);
-        let tensors = vec![Tensor {
-            index: 0,
-            scale,
-            range,
-            is_exact: network.input_type != ElementType::Float,
-        }];
+        let is_exact = network.input_type != ElementType::Float;
+        let tensors =
+            vec![Tensor { index: 0, scale, range: with_zero(range), values: range, is_exact }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = integers::deciding_tensors(network);
         Self {
@@ -81,15 +83,22 @@ impl<'a> Quantiser<'a> {
             is_deciding,
             tensors,
             layers: Vec::new(),
+            descriptions: Vec::new(),
             table_work: 0,
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Network, QuantiseError> {
+    pub(super) fn run(mut self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
         let mut node = 0;
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);
+            let before = self.layers.len();
             self.node(node, current, target)?;
+            if let Some(name) = self.network.names.get(target.node) {
+                for description in self.descriptions.iter_mut().skip(before) {
+                    description.node.clone_from(name);
+                }
+            }
             if target.node != node {
                 // The ReLU is merged and shares the tensor.
                 let tensor = self.tensors.last().copied();
@@ -104,7 +113,7 @@ impl<'a> Quantiser<'a> {
         };
         let network = Network { format: FORMAT, input, layers: self.layers };
         network.lower()?;
-        Ok(network)
+        Ok((network, self.descriptions))
     }
 
     /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the
@@ -185,6 +194,26 @@ impl<'a> Quantiser<'a> {
                 self.moved(index, &inputs, node.shape, indices, f64::from(*constant))?;
                 self.rescale_moved(node, target)
             }
+            FloatOperation::Constant(values) => {
+                self.constant(index, first, values);
+                Ok(())
+            }
+            FloatOperation::Part { start, element } => {
+                let is_exact = *element != ElementType::Float;
+                let indices =
+                    (*start..*start + node.shape.elements()).map(|index| index as u32).collect();
+                let operation = Operation::Move { shape: node.shape, indices, constant: 0 };
+                self.push(
+                    &inputs,
+                    operation,
+                    None,
+                    if is_exact { 0 } else { first.scale },
+                    first.range,
+                );
+                self.narrow(first.values);
+                self.mark_exact(is_exact);
+                Ok(())
+            }
             FloatOperation::AveragePool(window) => {
                 let (operation, bits) = mean(window, node.shape.channels);
                 if window.kernel.iter().product::<usize>() <= EXACT_AREA
@@ -206,6 +235,7 @@ impl<'a> Quantiser<'a> {
                     first.scale,
                     first.range,
                 );
+                self.narrow(first.values);
                 self.mark_exact(first.is_exact);
                 Ok(())
             }
@@ -377,6 +407,13 @@ impl<'a> Quantiser<'a> {
         self.tensors.push(tensor);
     }
 
+    /// Records that the last tensor has no value outside of an interval.
+    fn narrow(&mut self, values: Range) {
+        if let Some(last) = self.tensors.last_mut() {
+            last.values = values;
+        }
+    }
+
     /// Appends a layer; returns its tensor.
     fn append(
         &mut self,
@@ -388,10 +425,20 @@ impl<'a> Quantiser<'a> {
     ) -> Tensor {
         let inputs = inputs.iter().map(|tensor| tensor.index).collect();
         self.layers.push(Layer { inputs, operation, rescale, scale });
-        // Padding reads as zero.
-        let range = range.union(&Range::only(0));
-        Tensor { index: self.layers.len() as u32, scale, range, is_exact: false }
+        self.descriptions.push(LayerDescription::default());
+        Tensor {
+            index: self.layers.len() as u32,
+            scale,
+            range: with_zero(range),
+            values: range,
+            is_exact: false,
+        }
     }
+}
+
+/// Extends an interval to contain 0: padding reads as zero.
+fn with_zero(range: Range) -> Range {
+    range.union(&Range::only(0))
 }
 
 /// Returns the number of bits before the point of a value.
@@ -405,7 +452,12 @@ impl FloatOperation {
     fn has_sums(&self) -> bool {
         !matches!(
             self,
-            Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Compare { .. }
+            Self::MaxPool(_)
+                | Self::Function(_)
+                | Self::Move { .. }
+                | Self::Constant(_)
+                | Self::Part { .. }
+                | Self::Compare { .. }
         )
     }
 }

@@ -74,7 +74,8 @@ impl QuantisationReport {
         let circuit = network.lower()?;
         let mut tally = Tally::default();
         for (index, values) in sample.inputs.iter().enumerate() {
-            let expected = float.run(&options.dequantise_input(values))?.pop().unwrap_or_default();
+            let expected =
+                float.run(&options.dequantise_inputs(float, values))?.pop().unwrap_or_default();
             let execution = circuit
                 .execute(values)
                 .map_err(|source| QuantiseError::Sample { index, source })?;

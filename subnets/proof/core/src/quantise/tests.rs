@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::float::{FloatNode, FloatOperation};
+use crate::float::{FloatNode, FloatOperation, Function, Unary};
 use crate::network::Operation;
+use crate::saturation::saturations;
 use crate::{Clamp, Shape, Window};
 
 /// Convolution with ReLU, residual addition, maximum, mean, dense layer.
@@ -23,9 +24,9 @@ fn network() -> FloatNetwork {
             .collect(),
         bias: vec![0.1, -0.2],
     };
-    FloatNetwork {
+    FloatNetwork::new(
         input,
-        nodes: vec![
+        vec![
             FloatNode { inputs: vec![0], shape: grid, operation: convolution(1) },
             FloatNode { inputs: vec![1], shape: grid, operation: FloatOperation::Relu },
             FloatNode { inputs: vec![2], shape: grid, operation: convolution(2) },
@@ -50,9 +51,7 @@ fn network() -> FloatNetwork {
                 },
             },
         ],
-        input_type: ElementType::Float,
-        notes: Vec::new(),
-    }
+    )
 }
 
 fn options() -> QuantiseOptions {
@@ -146,6 +145,43 @@ fn values_beyond_the_sample_saturate() {
     assert_eq!(cells.iter().max(), Some(&255));
 }
 
+/// Each layer has the name of its node, or of the ReLU that is merged with it.
+#[test]
+fn saturating_tensors_have_the_names_of_their_nodes() {
+    let mut float = network();
+    float.names = (0..float.nodes.len()).map(|node| format!("node {node}")).collect();
+    let (network, layers) = quantise_described(&float, &options(), &[vec![10; 36]]).unwrap();
+    let names: Vec<&str> = layers.iter().map(|layer| layer.node.as_str()).collect();
+    assert_eq!(names, ["node 1", "node 2", "node 4", "node 5", "node 6", "node 7"]);
+    let circuit = network.lower().unwrap();
+    let execution = circuit.execute(&[255; 36]).unwrap();
+    let first = &saturations(&circuit, &execution, &layers)[0];
+    assert_eq!((first.layer, first.tensor.as_str(), first.of), (0, "node 1", 72));
+    assert!(first.values > 0, "{first:?}");
+    let unnamed = &saturations(&circuit, &execution, &[])[0];
+    assert_eq!((unnamed.tensor.as_str(), unnamed.values), ("layer 0", first.values));
+}
+
+/// The sample has e^2, so the table has values below 8, and cuts off those of further arguments.
+#[test]
+fn saturating_arguments_of_a_function_are_described() {
+    let input = Shape::vector(1).unwrap();
+    let operation = FloatOperation::Function(Function::Variable.then(Unary::Exp));
+    let mut float =
+        FloatNetwork::new(input, vec![FloatNode { inputs: vec![0], shape: input, operation }]);
+    float.name_nodes("Exp 'e'");
+    let options = QuantiseOptions { input_scale: 5, ..QuantiseOptions::default() };
+    let (network, layers) = quantise_described(&float, &options, &[vec![64]]).unwrap();
+    assert_eq!(layers[0].saturated, [Range { low: 67, high: 255 }]);
+    let circuit = network.lower().unwrap();
+    for (argument, expected) in [(64, 0), (66, 0), (67, 1), (255, 1)] {
+        let execution = circuit.execute(&[argument]).unwrap();
+        let found = saturations(&circuit, &execution, &layers);
+        assert_eq!(found.len(), expected, "{argument}: {found:?}");
+        assert!(found.iter().all(|found| found.tensor == "Exp 'e'"), "{found:?}");
+    }
+}
+
 #[test]
 fn bad_options_and_samples_are_refused() {
     let float = network();
@@ -159,7 +195,7 @@ fn bad_options_and_samples_are_refused() {
         let options = QuantiseOptions { activation_bits: bits, ..options() };
         assert_eq!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Bits(bits)));
     }
-    let options = QuantiseOptions { input_range: Range { low: 1, high: 2 }, ..options() };
+    let options = QuantiseOptions { input_range: Range { low: 2, high: 1 }, ..options() };
     assert!(matches!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Input { .. })));
 }
 

@@ -255,7 +255,8 @@ impl Direction {
         })
     }
 
-    /// Multiplies the previous output with some columns of the recurrent weights; `None` if it is 0.
+    /// Multiplies the previous output with some columns of the recurrent weights; `None` if it is
+    /// 0.
     fn product(
         &self,
         expansion: &mut Expansion<'_>,

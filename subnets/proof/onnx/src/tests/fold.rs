@@ -105,9 +105,14 @@ fn constants_without_a_value_are_refused() {
             vec![node("Gather", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
             "a constant is not finite",
         ),
+        // A division by 0.
         (
-            vec![node("Div", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
-            "a division of integers",
+            vec![
+                node("Sub", &["three", "three"], "nothing", &[]),
+                node("Div", &["three", "nothing"], "c", &[]),
+                node("Mul", &["x", "c"], "y", &[]),
+            ],
+            "exceeds its type",
         ),
     ] {
         let weights = vec![scalar("low", -1.0), scalar("zero", 0.0), integers("three", &[3])];
@@ -118,7 +123,7 @@ fn constants_without_a_value_are_refused() {
     let nodes = vec![node("Relu", &["x"], "r", &[]), node("Max", &["zero", "zero"], "y", &[])];
     assert_eq!(
         read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))),
-        Err(OnnxError::Empty)
+        Err(OnnxError::Constant("y".to_owned()))
     );
 }
 
@@ -149,4 +154,59 @@ fn integers_beyond_their_type_are_refused() {
     let weights = [("zero", 0), ("one", 1), ("two", 2), ("most", i64::MAX)];
     let weights = weights.map(|(name, value)| integers(name, &[value])).to_vec();
     assert_eq!(outputs(small(&[1, 3], nodes, weights), &[1.0, 2.0, 3.0]), [2.0, 3.0]);
+}
+
+/// Exporters write an If where a shape decides, such as whether an axis of one element is removed.
+#[test]
+fn branches_of_constant_conditions_are_chosen() {
+    let branch = |name: &str, node: Vec<NodeProto>, output: &str| {
+        let (output, initializer) = (vec![value(output, &[])], vec![scalar("s", 2.0)]);
+        let graph = GraphProto { node, output, initializer, ..GraphProto::default() };
+        let kind = AttributeKind::Graph as i32;
+        AttributeProto {
+            name: name.to_owned(),
+            g: Some(Box::new(graph)),
+            kind,
+            ..AttributeProto::default()
+        }
+    };
+    let chosen = |condition: &str| {
+        // Both branches have a weight with the name of the graph's own.
+        let removed =
+            vec![node("Squeeze", &["x", "one"], "r", &[]), node("Mul", &["r", "s"], "m", &[])];
+        let branches = [
+            ("then_branch", removed, "m"),
+            ("else_branch", vec![node("Neg", &["x"], "r", &[])], "r"),
+        ];
+        let attribute = branches.map(|(name, nodes, output)| branch(name, nodes, output)).to_vec();
+        NodeProto { attribute, ..node("If", &[condition], "c", &[]) }
+    };
+    let graph = |dims: &[i64], chosen: NodeProto| {
+        let nodes = vec![
+            node("Shape", &["x"], "shape", &[]),
+            node("Gather", &["shape", "one"], "extent", &[]),
+            node("Equal", &["extent", "one"], "is_one", &[]),
+            cast("x", "computed", DataType::Bool),
+            chosen,
+            node("Mul", &["c", "s"], "y", &[]),
+        ];
+        small(dims, nodes, vec![integers("one", &[1]), scalar("s", -1.0)])
+    };
+    assert_eq!(outputs(graph(&[1, 1, 3], chosen("is_one")), &[1.0, -2.0, 3.0]), [-2.0, 4.0, -6.0]);
+    assert_eq!(outputs(graph(&[1, 3], chosen("is_one")), &[1.0, -2.0, 3.0]), [1.0, -2.0, 3.0]);
+    let mut nested = chosen("is_one");
+    nested.attribute[0].g.as_mut().unwrap().node.push(chosen("is_one"));
+    let mut without = chosen("is_one");
+    without.attribute.truncate(1);
+    let mut more_outputs = chosen("is_one");
+    more_outputs.output.push("d".to_owned());
+    for (dims, chosen, expected) in [
+        (&[1, 1, 1][..], chosen("computed"), "the condition depends on the network's input"),
+        (&[1, 1, 3], nested, "then_branch has a branch of its own"),
+        (&[1, 3], without, "else_branch is missing"),
+        (&[1, 3], more_outputs, "else_branch does not have the outputs of the node"),
+    ] {
+        let error = read(&model(graph(dims, chosen))).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
 }

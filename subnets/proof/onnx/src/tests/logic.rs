@@ -55,6 +55,12 @@ fn conditions_have_the_values_of_the_standard() {
         (vec![cast("x", "y", DataType::Int64)], [-1.0, 0.0, 1.0, 3.0]),
         (vec![less(), cast("c", "y", DataType::Float)], [1.0, 1.0, 0.0, 0.0]),
         (vec![cast("x", "b", DataType::Bool), node("Not", &["b"], "y", &[])], [0.0; 4]),
+        (vec![less(), node("Xor", &["c", "mask"], "y", &[])], [0.0, 1.0, 0.0, 1.0]),
+        // Each element has its own limit, and its own value in place of those below it.
+        (
+            chosen(vec![node("Less", &["x", "four"], "c", &[])], ["c", "four", "x"]),
+            [-1.0, 0.0, 1.0, 4.0],
+        ),
         (
             vec![less(), cast("c", "i", DataType::Int32), cast("i", "y", DataType::Bool)],
             [1.0, 1.0, 0.0, 0.0],
@@ -79,6 +85,7 @@ fn conditions_have_the_values_of_the_standard() {
             floats("zero", &[], &[0.0]),
             floats("one", &[1], &[1.0]),
             floats("two", &[1, 1], &[2.0]),
+            floats("four", &[4], &[-2.0, 0.0, 1.0, 4.0]),
             booleans("mask", &[4], &[true, false, false, true]),
         ];
         assert_eq!(
@@ -170,19 +177,32 @@ fn choices_that_do_not_fit_are_refused() {
             "the operands do not fit each other",
         ),
         (
-            vec![
-                node("Less", &["x", "two"], "c", &[]),
-                node("Where", &["c", "x", "two"], "y", &[]),
-            ],
+            vec![node("Pow", &["x", "two"], "y", &[])],
             vec![numbers()],
             "the constant must be one number",
         ),
         (vec![node("Not", &["x"], "y", &[])], vec![], "a condition is not boolean"),
         (vec![node("Where", &["x", "x", "x"], "y", &[])], vec![], "a condition is not boolean"),
         (
-            vec![cast("x", "i", DataType::Int64), node("Div", &["i", "three"], "y", &[])],
-            vec![integers("three", &[3])],
-            "a division of integers",
+            vec![cast("x", "i", DataType::Int64), node("Div", &["i", "none"], "y", &[])],
+            vec![integers("none", &[0])],
+            "the divisor of integers is 0",
+        ),
+        (
+            vec![cast("x", "i", DataType::Int64), node("Div", &["i", "i"], "y", &[])],
+            vec![],
+            "input 1 must be a weight",
+        ),
+        (
+            vec![node("Mod", &["x", "two"], "y", &[])],
+            vec![floats("two", &[], &[2.0])],
+            "needs fmod = 1",
+        ),
+        (vec![node("Xor", &["x", "x"], "y", &[])], vec![], "a condition is not boolean"),
+        (
+            vec![cast("x", "i", DataType::Int64), node("ReduceMean", &["i"], "y", &[])],
+            vec![],
+            "a mean, root or logarithm of integers",
         ),
     ] {
         let error = quantised(20, small(&[1, 4], nodes, weights)).unwrap_err().to_string();

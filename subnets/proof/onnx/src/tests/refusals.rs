@@ -57,20 +57,30 @@ fn weights_in_other_files_are_refused() {
 #[test]
 fn unsupported_graphs_are_refused() {
     let operator = refuse(|graph| graph.node[2].op_type = "Loop".to_owned());
-    assert!(matches!(operator, OnnxError::Operator(_)), "{operator}");
+    assert!(matches!(operator, OnnxError::Operator { .. }), "{operator}");
     let text = operator.to_string();
     assert!(
-        text.starts_with("Loop 'r': unsupported operator; hint: supported are Abs, Add, And"),
+        text.starts_with(
+            "Loop 'r': unsupported operator; hint: unroll it when the model is exported"
+        ),
+        "{text}"
+    );
+    let text = refuse(|graph| graph.node[2].op_type = "Surprise".to_owned()).to_string();
+    assert!(
+        text.starts_with("Surprise 'r': unsupported operator; hint: supported are Abs, Acos"),
         "{text}"
     );
     let domain = refuse(|graph| graph.node[2].domain = "com.example".to_owned());
-    assert!(matches!(domain, OnnxError::Operator(_)), "{domain}");
-    let batch = refuse(|graph| graph.input[0] = value("x", &[32, 1, 4, 4]));
-    assert!(matches!(batch, OnnxError::InputShape(_)), "{batch}");
+    assert!(matches!(domain, OnnxError::Operator { .. }), "{domain}");
+    let batch = refuse(|graph| graph.input[0] = value("x", &[32, 1, 4, 4])).to_string();
+    assert!(
+        batch.contains("a batch of 32 is unsupported; hint: export the model with a batch of 1"),
+        "{batch}"
+    );
     let huge = refuse(|graph| graph.input[0] = value("x", &[1, 1 << 40, 1 << 40, 4]));
     assert!(matches!(huge, OnnxError::Shape { .. }), "{huge}");
     let stride = refuse(|graph| graph.node[3].attribute[1].ints = vec![0, 0]);
-    assert!(matches!(stride, OnnxError::Shape { .. }), "{stride}");
+    assert!(stride.to_string().contains("kernel, strides or dilations are 0"), "{stride}");
     let twice = refuse(|graph| graph.node[1].output[0] = "c".to_owned());
     assert!(matches!(twice, OnnxError::Duplicate(_) | OnnxError::Cycle { .. }), "{twice}");
     assert!(matches!(read(b"not a model"), Err(OnnxError::Malformed(_))));
@@ -117,33 +127,17 @@ fn nodes_with_unsupported_form_are_refused() {
             vec![s()],
             "2 inputs, expected at most 1",
         ),
-        // [1, 4] becomes [1, 1, 1, 4]: one channel, not four.
+        // [1, 3] + [1, 4] has no dimensions.
         (
             &[1, 3],
-            vec![
-                node("Gemm", &["x", "w"], "g", &[]),
-                node("Unsqueeze", &["g", "axes"], "u", &[]),
-                node("GlobalAveragePool", &["u"], "y", &[]),
-            ],
-            vec![dense(), integers("axes", &[1, 2])],
-            "a window over a reshaped input",
-        ),
-        // [1, 4] + [1, 4, 1, 1] is [1, 4, 1, 4].
-        (
-            &[1, 3],
-            vec![
-                node("Gemm", &["x", "w"], "g", &[]),
-                node("Unsqueeze", &["g", "axes"], "u", &[]),
-                node("Add", &["g", "u"], "y", &[]),
-            ],
-            vec![dense(), integers("axes", &[2, 3])],
+            vec![node("Gemm", &["x", "w"], "g", &[]), node("Add", &["g", "x"], "y", &[])],
+            vec![dense()],
             "the operands differ in dimensions",
         ),
-        // [1, 4] + [1, 1, 4] has another rank.
         (
             &[1, 3],
             vec![node("MatMul", &["x", "w"], "g", &[]), node("Add", &["g", "b"], "y", &[])],
-            vec![dense(), floats("b", &[1, 1, 4], &[1.0; 4])],
+            vec![dense(), floats("b", &[1, 1, 3], &[1.0; 3])],
             "cannot be repeated",
         ),
         (
@@ -152,7 +146,7 @@ fn nodes_with_unsupported_form_are_refused() {
                 with_int(node("Flatten", &["x"], "f", &[]), "axis", 2),
                 node("MatMul", &["f", "k"], "y", &[]),
             ],
-            vec![floats("k", &[16, 1], &[1.0; 16])],
+            vec![floats("k", &[15, 1], &[1.0; 15])],
             "do not match an input of [2, 16]",
         ),
         (

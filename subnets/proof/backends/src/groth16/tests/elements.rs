@@ -10,6 +10,11 @@ fn moves_and_products_are_proven_for_their_statement_only() {
 }
 
 #[test]
+fn flipped_bit_of_moves_and_products_is_rejected() {
+    check_flips(&Groth16, &Bench::new(&Groth16, &elements(1, false)), FLIPS);
+}
+
+#[test]
 fn tables_are_refused_with_a_hint() {
     let circuit = small(2, vec![moved(&[0], &[1, 0], 0), table(1, 0, 0..256)]).lower().unwrap();
     let expected = "groth16 does not support element-wise functions other than Relu, such as Sigmoid (layer 1); hint: \

@@ -82,7 +82,7 @@ impl Quantiser<'_> {
 mod tests {
     use super::*;
     use crate::Shape;
-    use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+    use crate::float::{FloatNetwork, FloatNode, FloatOperation};
     use crate::quantise::{QuantiseOptions, quantise};
 
     /// Whatever the scale, the smallest floats keep their signs, and limits beyond all inputs hold
@@ -112,12 +112,7 @@ mod tests {
                 is_above: vec![is_above; limits.len()],
             };
             let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-            let network = FloatNetwork {
-                input: shape,
-                nodes,
-                input_type: ElementType::Float,
-                notes: Vec::new(),
-            };
+            let network = FloatNetwork::new(shape, nodes);
             let options =
                 QuantiseOptions { input_range, input_scale, ..QuantiseOptions::default() };
             let circuit =

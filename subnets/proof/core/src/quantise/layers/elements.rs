@@ -5,6 +5,7 @@ use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function, Unary};
 use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
+use crate::saturation::saturated_arguments;
 use crate::{Clamp, Range, Rescale, Shape};
 
 /// Further bits of tensors that only functions, sums of channels and products read. A value of a
@@ -140,8 +141,15 @@ impl Quantiser<'_> {
         self.count_table(input.range, function)?;
         let unit = power(-input.scale);
         let values = (input.range.low..=input.range.high).map(|argument| {
+            let value = function.apply(argument as f64 * unit);
+            if value.is_finite() {
+                return Ok(value);
+            }
+            // No element has an argument outside of the interval of the values. It gets a value
+            // nevertheless, since the table covers the 0 of padding, too.
+            let nearest = argument.clamp(input.values.low, input.values.high);
+            let value = function.apply(nearest as f64 * unit);
             let argument = argument as f64 * unit;
-            let value = function.apply(argument);
             if value.is_finite() {
                 Ok(value)
             } else {
@@ -152,6 +160,12 @@ impl Quantiser<'_> {
         let is_exact = self.has_exact_values(index, input, function, &values);
         let scale = if is_exact { 0 } else { (i32::from(bits) - integer_bits).min(MAX_SCALE) };
         let (factor, clamp) = (power(scale), Clamp::Signed(bits));
+        let saturated = if is_exact {
+            Vec::new()
+        } else {
+            let scaled = values.iter().map(|value| value * factor);
+            saturated_arguments(input.range.low, scaled, clamp)
+        };
         // The conversion of a number that is too large saturates.
         let of_value = |value: f64| {
             if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) }
@@ -166,8 +180,13 @@ impl Quantiser<'_> {
         let range = values
             .iter()
             .fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
+        let possible = possible_values(&values, input);
         self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
+        self.narrow(possible);
         self.mark_exact(is_exact);
+        if let Some(description) = self.descriptions.last_mut() {
+            description.saturated = saturated;
+        }
         Ok(())
     }
 
@@ -245,10 +264,43 @@ impl Quantiser<'_> {
         let constant = constant as i64;
         let range =
             scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
+        let elements = inputs_of(self.network, index);
+        let is_padded = indices.iter().any(|&position| position as usize >= elements);
+        let possible = scaled
+            .iter()
+            .map(|tensor| tensor.values)
+            .chain(is_padded.then(|| Range::only(constant)));
+        let possible = possible.reduce(|range, other| range.union(&other)).unwrap_or(range);
         let operation = Operation::Move { shape, indices: indices.to_vec(), constant };
         self.push(&scaled, operation, None, scale, range);
+        self.narrow(possible);
         self.mark_exact(is_exact);
         Ok(())
+    }
+
+    /// Appends a vector of constants: the biases of a dense layer that reads a zero.
+    pub(super) fn constant(&mut self, index: usize, input: Tensor, values: &[f32]) {
+        let fits =
+            |value: &f32| value.fract().abs() <= 0.0 && f64::from(value.abs()) < MAX_TABLE as f64;
+        let is_exact = self.is_deciding(index + 1) && values.iter().all(fits);
+        let integer_bits = self.integer_bits(index + 1);
+        let scale = if is_exact {
+            0
+        } else {
+            (i32::from(self.bits(index + 1).0) - integer_bits).min(MAX_SCALE)
+        };
+        // The position after the last element stands for the constant of a move.
+        let indices = vec![self.network.input.elements() as u32];
+        let shape = Shape { channels: 1, height: 1, width: 1 };
+        let zero = Operation::Move { shape, indices, constant: 0 };
+        let zero = self.append(&[input], zero, None, scale, Range::only(0));
+        let bias: Vec<i64> =
+            values.iter().map(|&value| (f64::from(value) * power(scale)).round() as i64).collect();
+        let range =
+            bias.iter().map(|&value| Range::only(value)).reduce(|range, value| range.union(&value));
+        let operation = Operation::Dense { weights: vec![0; bias.len()], bias };
+        self.push(&[zero], operation, None, scale, range.unwrap_or(Range::only(0)));
+        self.mark_exact(is_exact);
     }
 
     /// Returns a tensor with another scale. A coarser one is rounded and keeps its interval.
@@ -278,6 +330,21 @@ impl Quantiser<'_> {
         };
         Ok(self.append(&[tensor], Operation::Sum { factors: vec![factor] }, rescale, scale, range))
     }
+}
+
+/// Returns the number of elements of all inputs of a node.
+fn inputs_of(network: &FloatNetwork, index: usize) -> usize {
+    let inputs = network.nodes.get(index).map_or(&[][..], |node| &node.inputs);
+    inputs.iter().filter_map(|&tensor| network.shape(tensor)).map(|shape| shape.elements()).sum()
+}
+
+/// Returns the interval of the values that a table has for the arguments of an input.
+fn possible_values(values: &[i32], input: Tensor) -> Range {
+    let offset = |argument: i64| usize::try_from(argument - input.range.low).unwrap_or_default();
+    let possible =
+        values.get(offset(input.values.low)..=offset(input.values.high)).unwrap_or(values);
+    let ranges = possible.iter().map(|&value| Range::only(value.into()));
+    ranges.reduce(|range, value| range.union(&value)).unwrap_or(Range::only(0))
 }
 
 /// Returns whether each tensor of a network is fine: only functions, sums of channels and products
@@ -312,8 +379,8 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::float::ElementType;
-    use crate::quantise::QuantiseOptions;
+    use crate::float::{Binary, ElementType};
+    use crate::quantise::{QuantiseOptions, quantise};
 
     /// Thousands of large tables would take minutes and gigabytes, and the network is refused only
     /// when it is lowered.
@@ -323,8 +390,7 @@ mod tests {
         let function = Function::Variable.then(Unary::Abs).then(Unary::Sqrt);
         let operation = FloatOperation::Function(function.clone());
         let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-        let network =
-            FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+        let network = FloatNetwork::new(shape, nodes);
         let options = QuantiseOptions::default();
         let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
         let input = quantiser.tensors[0];
@@ -334,5 +400,80 @@ mod tests {
             quantiser.function(0, input, &function),
             Err(QuantiseError::Tables(MAX_TABLE_WORK + 256 * 3))
         );
+    }
+    /// A logarithm has no value for the 0 of padding. No input is 0, so the table's value for it
+    /// has no effect.
+    #[test]
+    fn ranges_without_zero_have_functions_without_a_value_for_it() {
+        let shape = Shape::vector(2).unwrap();
+        let logarithm = || FloatOperation::Function(Function::Variable.then(Unary::Log));
+        let moved = |is_padded: bool| {
+            let indices = vec![1, if is_padded { 2 } else { 0 }];
+            FloatOperation::Move { indices, constant: 0.0 }
+        };
+        let node = |input, operation| FloatNode { inputs: vec![input], shape, operation };
+        let options = |low, high| QuantiseOptions {
+            input_range: Range { low, high },
+            ..QuantiseOptions::default()
+        };
+        let sample = [vec![4, 9]];
+        let network = |nodes| FloatNetwork::new(shape, nodes);
+        for nodes in [vec![node(0, logarithm())], vec![node(0, moved(false)), node(1, logarithm())]]
+        {
+            let is_turned = nodes.len() == 2;
+            let network = network(nodes);
+            let quantised = quantise(&network, &options(4, 9), &sample).unwrap();
+            let circuit = quantised.lower().unwrap();
+            assert_eq!(circuit.input_range, Range { low: 4, high: 9 });
+            assert!(circuit.execute(&[0, 5]).is_err());
+            let unit = power(-quantised.output_scale());
+            let outputs = circuit.execute(&[4, 9]).unwrap().outputs(&circuit);
+            let expected = if is_turned { [9.0_f64, 4.0] } else { [4.0, 9.0] };
+            for (output, expected) in outputs.iter().zip(expected) {
+                assert!((*output as f64 * unit - expected.ln()).abs() < 0.001, "{outputs:?}");
+            }
+            let refused = quantise(&network, &options(0, 9), &sample);
+            assert!(matches!(refused, Err(QuantiseError::Undefined { .. })), "{refused:?}");
+        }
+        // Padding is a 0 among the values.
+        let padded = network(vec![node(0, moved(true)), node(1, logarithm())]);
+        let refused = quantise(&padded, &options(4, 9), &sample);
+        assert!(matches!(refused, Err(QuantiseError::Undefined { .. })), "{refused:?}");
+    }
+
+    /// Integers that are compared are exact, and other constants have the bits of activations.
+    #[test]
+    fn constants_are_rounded_unless_they_decide() {
+        let shape = Shape::vector(2).unwrap();
+        let constant = FloatNode {
+            inputs: vec![0],
+            shape,
+            operation: FloatOperation::Constant(vec![3.0, 300.0]),
+        };
+        let difference =
+            FloatNode { inputs: vec![0, 1], shape, operation: FloatOperation::Subtract };
+        let equal = Function::Variable.with(Binary::Equal, Function::Constant(0.0));
+        let options = QuantiseOptions {
+            input_range: Range { low: 0, high: 300 },
+            ..QuantiseOptions::default()
+        };
+        for (operation, row, expected, tolerance) in [
+            (FloatOperation::Function(equal.clone()), [3, 300], [1.0, 1.0], 0.0),
+            (FloatOperation::Function(equal), [3, 299], [1.0, 0.0], 0.0),
+            (FloatOperation::Negate, [5, 290], [-2.0, 10.0], 2.0),
+        ] {
+            let last = FloatNode { inputs: vec![2], shape, operation };
+            let network =
+                FloatNetwork::new(shape, vec![constant.clone(), difference.clone(), last]);
+            let network = FloatNetwork { input_type: ElementType::Integer, ..network };
+            let quantised = quantise(&network, &options, &[row.to_vec(), vec![0, 300]]).unwrap();
+            let (circuit, unit) = (quantised.lower().unwrap(), power(-quantised.output_scale()));
+            let outputs = circuit.execute(&row).unwrap().outputs(&circuit);
+            let close = outputs
+                .iter()
+                .zip(expected)
+                .all(|(&output, expected)| (output as f64 * unit - expected).abs() <= tolerance);
+            assert!(close, "{row:?}: {outputs:?}");
+        }
     }
 }

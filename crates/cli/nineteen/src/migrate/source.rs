@@ -1,0 +1,152 @@
+//! Address of the reference's database: its file of variables, or a URL.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::settings;
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Beginnings of the URLs of PostgreSQL databases.
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+/// Host and port of the database in the reference's containers.
+const HOST: &str = "postgresql";
+const PORT: u16 = 5432;
+/// Parameters of a URL that name its host.
+const HOST_PARAMETERS: [&str; 3] = ["host", "hostaddr", "port"];
+
+/// Returns the URL of the database that `from` names, at another host if `host` is given.
+pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+    let mut url = if SCHEMES.iter().any(|scheme| from.starts_with(scheme)) {
+        // The error must not have the text, which can contain a password.
+        Url::parse(from)
+            .map_err(|_| malformed("--from", "postgres://USER:PASSWORD@HOST/DATABASE"))?
+    } else {
+        of_variables(&settings::read_file(Path::new(from))?, from)?
+    };
+    if let Some(host) = host {
+        place(&mut url, host).ok_or_else(|| malformed("--from-host", "HOST or HOST:PORT"))?;
+    }
+    Ok(Zeroizing::new(url.into()))
+}
+
+fn malformed(option: &str, expected: &str) -> anyhow::Error {
+    Classified::error(Failure::Usage, format!("malformed {option}, expected {expected}"))
+}
+
+/// Returns the URL for the variables of the reference's file.
+fn of_variables(variables: &BTreeMap<String, String>, file: &str) -> anyhow::Result<Url> {
+    let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let required = |name: &str| {
+        variable(name).ok_or_else(|| {
+            let message = format!(
+                "{file} does not set {name}\nhint: --from is the reference's .vali.env, or \
+                 postgres://USER:PASSWORD@HOST/DATABASE"
+            );
+            Classified::error(Failure::Usage, message)
+        })
+    };
+    let is_local = variable("LOCALHOST").is_some_and(|value| value == "true");
+    let host =
+        if is_local { "localhost" } else { variable("POSTGRES_HOST").map_or(HOST, String::as_str) };
+    let invalid =
+        |name: &str| Classified::error(Failure::Usage, format!("{file}: {name} is invalid"));
+    let mut url = Url::parse("postgres://host/").map_err(|_| invalid("POSTGRES_HOST"))?;
+    let user = url.set_username(escaped(required("POSTGRES_USER")?).as_str());
+    user.map_err(|()| invalid("POSTGRES_USER"))?;
+    let password = url.set_password(Some(escaped(required("POSTGRES_PASSWORD")?).as_str()));
+    password.map_err(|()| invalid("POSTGRES_PASSWORD"))?;
+    url.set_path(escaped(required("POSTGRES_DB")?).as_str());
+    place(&mut url, host).ok_or_else(|| invalid("POSTGRES_HOST"))?;
+    let port = match variable("POSTGRES_PORT") {
+        Some(port) => port.parse::<u16>().map_err(|_| invalid("POSTGRES_PORT"))?,
+        None => PORT,
+    };
+    url.set_port(Some(port)).map_err(|()| invalid("POSTGRES_PORT"))?;
+    Ok(url)
+}
+
+/// Escapes percent signs, which the setters of URLs take for escapes.
+fn escaped(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.replace('%', "%25"))
+}
+
+/// Sets host and port of a URL; returns `None` if they are malformed.
+fn place(url: &mut Url, place: &str) -> Option<()> {
+    let others: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| !HOST_PARAMETERS.contains(&&**name))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
+    }
+    if place.starts_with('/') {
+        url.query_pairs_mut().append_pair("host", place);
+        return Some(());
+    }
+    // An IPv6 address is in brackets.
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !place.ends_with(']') => (host, Some(port.parse::<u16>().ok()?)),
+        _ => (place, url.port()),
+    };
+    url.set_host(Some(host)).ok()?;
+    url.set_port(port).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(text: &str, host: Option<&str>) -> anyhow::Result<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vali.env");
+        std::fs::write(&file, text).unwrap();
+        Ok(url(file.to_str().unwrap(), host)?.to_string())
+    }
+
+    #[test]
+    fn variables_of_the_reference_name_its_database() {
+        let login = "POSTGRES_USER=user\nPOSTGRES_PASSWORD=p@ss/%41\nPOSTGRES_DB=19_db\n";
+        let database = "postgres://user:p%40ss%2F%2541@";
+        for (more, host, expected) in [
+            ("", None, "postgresql:5432/19_db"),
+            ("POSTGRES_HOST=db\nPOSTGRES_PORT=6000\n", None, "db:6000/19_db"),
+            ("LOCALHOST=true\n", None, "localhost:5432/19_db"),
+            ("LOCALHOST=false\n", Some("172.18.0.3"), "172.18.0.3:5432/19_db"),
+            ("", Some("db.example:6000"), "db.example:6000/19_db"),
+            ("", Some("[fd00::3]"), "[fd00::3]:5432/19_db"),
+            ("", Some("[fd00::3]:6000"), "[fd00::3]:6000/19_db"),
+            ("POSTGRES_HOST=/run/postgresql\n", None, "host:5432/19_db?host=%2Frun%2Fpostgresql"),
+            ("POSTGRES_HOST=/run/postgresql\n", Some("db"), "db:5432/19_db"),
+        ] {
+            let found = of_file(&format!("{login}{more}"), host).unwrap();
+            assert_eq!(found, format!("{database}{expected}"), "{more:?} {host:?}");
+        }
+        let given = "postgres://u:p@host/d?sslmode=disable&host=/tmp";
+        assert_eq!(*url(given, None).unwrap(), given);
+        let moved = url(given, Some("db:1")).unwrap();
+        assert_eq!(*moved, "postgres://u:p@db:1/d?sslmode=disable");
+    }
+
+    #[test]
+    fn malformed_addresses_are_refused_without_the_password() {
+        let login = "POSTGRES_USER=user\nPOSTGRES_PASSWORD=hunter2\nPOSTGRES_DB=19_db\n";
+        let [port, name] = ["PORT=x", "HOST=a b"].map(|line| format!("{login}POSTGRES_{line}\n"));
+        for (text, host, expected) in [
+            ("POSTGRES_USER=user\nPOSTGRES_DB=19_db\n", None, "does not set POSTGRES_PASSWORD"),
+            (port.as_str(), None, "POSTGRES_PORT is invalid"),
+            (name.as_str(), None, "POSTGRES_HOST is invalid"),
+            (login, Some("db:x"), "malformed --from-host, expected HOST or HOST:PORT"),
+            (login, Some("::1"), "malformed --from-host"),
+            ("hunter2", None, "line 1: expected NAME=VALUE"),
+        ] {
+            let error = of_file(text, host).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+        }
+        let error = url("postgres://u:hunter2@ho st/d", None).unwrap_err().to_string();
+        assert!(error.contains("malformed --from") && !error.contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Values beyond the range of the sample, of which `tao proof prove` warns.
+
+use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::printable;
+use taonet_primitives::counted;
+use taonet_proof_circuits::CircuitDirectory;
+use taonet_proof_core::saturation::Saturation;
+
+/// Number of tensors that a message names.
+const NAMED: usize = 3;
+
+/// Executes a circuit, or the slices of a model, and warns of values that saturate. Returns their
+/// tensors.
+pub(super) fn check(
+    circuits: &[&CircuitDirectory],
+    inputs: &[i64],
+    is_strict: bool,
+    context: &Context,
+) -> anyhow::Result<Vec<Saturation>> {
+    let (mut saturations, mut values) = (Vec::new(), inputs.to_vec());
+    for directory in circuits {
+        let execution = directory.circuit().execute(&values)?;
+        saturations.extend(directory.saturations(&execution)?);
+        values = execution.outputs(directory.circuit());
+    }
+    if let Some(described) = describe(&saturations) {
+        anyhow::ensure!(
+            !is_strict,
+            "{described}; hint: compile the model with a sample that has inputs like this one, or omit --strict"
+        );
+        context.say(&format!(
+            "warning: {described}. The proof is valid, but its outputs can be far from those of the model"
+        ));
+    }
+    Ok(saturations)
+}
+
+/// Describes tensors with values that saturate; `None` if there are none.
+fn describe(saturations: &[Saturation]) -> Option<String> {
+    let named = saturations.iter().take(NAMED).map(|saturation| {
+        let Saturation { tensor, values, of, .. } = saturation;
+        format!("{} ({values} of {})", printable(tensor), counted(*of, "value"))
+    });
+    let named: Vec<String> = named.collect();
+    let further = match saturations.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        further => format!(" and {}", counted(further, "other tensor")),
+    };
+    let begin = "values are beyond the range of the model's sample and saturate";
+    (!named.is_empty()).then(|| format!("{begin}: {}{further}", named.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saturating_tensors_are_named() {
+        let saturation = |layer: usize| Saturation {
+            layer,
+            tensor: format!("Relu 'r{layer}'"),
+            values: 3,
+            of: 128,
+        };
+        let saturations: Vec<Saturation> = (0..5).map(saturation).collect();
+        let begin = "values are beyond the range of the model's sample and saturate: Relu 'r0' (3 of 128 values)";
+        assert_eq!(describe(&[]), None);
+        assert_eq!(describe(&saturations[..1]).as_deref(), Some(begin));
+        let two = format!("{begin}, Relu 'r1' (3 of 128 values)");
+        assert_eq!(describe(&saturations[..2]), Some(two.clone()));
+        let all = format!("{two}, Relu 'r2' (3 of 128 values) and 2 other tensors");
+        assert_eq!(describe(&saturations), Some(all));
+    }
+}

@@ -1,0 +1,325 @@
+//! The import: which rows are new, and their storage.
+
+use std::collections::HashSet;
+
+use taonet_database::{On, Row, Transaction, statement};
+use taonet_nineteen_core::period::PeriodProfile;
+
+use super::rows::{ContenderRecord, DUPLICATE, KeyRecord, PeriodRecord};
+use super::schema::{API_KEYS, CONTENDERS_HISTORY, REWARD_DATA};
+use super::{ImportReport, ReferenceRecords, Remarks, TableReport};
+use crate::credits::grant;
+use crate::keys::insert;
+use crate::periods::profile_name;
+use crate::samples::insert_reward;
+use crate::{KeyTerms, MAX_CREDITS, Reward, Sample, Store, StoreError};
+
+/// Reason of the grants for balances.
+const BALANCE: &str = "balance at the reference";
+/// Reason of a note on rows of miners that have left the subnet.
+const UNREGISTERED: &str = "not registered: counts if the hotkey registers again";
+
+/// What the database has already.
+#[derive(Debug, Default)]
+struct Existing {
+    /// Hashes of the API keys.
+    hashes: HashSet<String>,
+    /// IDs of the rewards.
+    jobs: HashSet<String>,
+    periods: Vec<ExistingPeriod>,
+    /// Balance of the account `issued`.
+    issued: i64,
+}
+
+/// A period of the database.
+#[derive(Debug)]
+struct ExistingPeriod {
+    id: i64,
+    started_ms: i64,
+    /// `None` for the open period, which no process runs during an import.
+    closed_ms: Option<i64>,
+}
+
+/// New rows, and the report on all rows.
+struct Plan<'a> {
+    /// Keys with their credits.
+    keys: Vec<(&'a KeyRecord, i64)>,
+    rewards: Vec<&'a (Sample, Reward)>,
+    /// Periods with their numbers.
+    periods: Vec<(i64, &'a PeriodRecord)>,
+    report: ImportReport,
+}
+
+impl ReferenceRecords {
+    /// Returns what [`Store::import`] would store in an empty database.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyCredits`] when the credits of all keys together are too many.
+    pub fn preview(&self, credits: Option<i64>) -> Result<ImportReport, StoreError> {
+        Ok(plan(self, &Existing::default(), credits)?.report)
+    }
+}
+
+impl Store {
+    /// Stores the rows that the database does not have, in one transaction. Each key gets `credits`,
+    /// or else those of its balance; keys of an earlier import keep their credits and limits. The
+    /// caller must hold the lock of the process that runs the periods ([`Self::lock_control`]).
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyCredits`] when more than [`MAX_CREDITS`] would exist in total; another
+    /// [`StoreError`] when the database fails. Nothing is stored then.
+    pub async fn import(
+        &self,
+        records: &ReferenceRecords,
+        credits: Option<i64>,
+    ) -> Result<ImportReport, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let existing = Existing {
+            hashes: hashes(&mut transaction).await?,
+            jobs: jobs(&mut transaction).await?,
+            periods: periods(&mut transaction).await?,
+            issued: issued(&mut transaction).await?,
+        };
+        let Plan { keys, rewards, periods, report } = plan(records, &existing, credits)?;
+        for (key, credits) in keys {
+            insert_key(&mut transaction, key, credits, records.now_ms).await?;
+        }
+        for (sample, reward) in rewards {
+            insert_reward(&mut transaction, sample, reward).await?;
+        }
+        for (id, period) in periods {
+            insert_period(&mut transaction, id, period).await?;
+        }
+        transaction.commit().await?;
+        Ok(report)
+    }
+
+    /// Returns what [`Self::import`] would store, without writing.
+    ///
+    /// # Errors
+    /// The errors of [`Self::import`].
+    pub async fn preview_import(
+        &self,
+        records: &ReferenceRecords,
+        credits: Option<i64>,
+    ) -> Result<ImportReport, StoreError> {
+        let existing = Existing {
+            hashes: hashes(&self.database).await?,
+            jobs: jobs(&self.database).await?,
+            periods: periods(&self.database).await?,
+            issued: issued(&self.database).await?,
+        };
+        Ok(plan(records, &existing, credits)?.report)
+    }
+}
+
+async fn hashes(on: impl Into<On<'_>>) -> Result<HashSet<String>, StoreError> {
+    let hashes = statement("SELECT hash FROM api_key").values::<String>(on).await?;
+    Ok(hashes.into_iter().collect())
+}
+
+async fn jobs(on: impl Into<On<'_>>) -> Result<HashSet<String>, StoreError> {
+    let jobs = statement("SELECT job_id FROM reward").values::<String>(on).await?;
+    Ok(jobs.into_iter().collect())
+}
+
+async fn periods(on: impl Into<On<'_>>) -> Result<Vec<ExistingPeriod>, StoreError> {
+    let rows = statement("SELECT id, started_ms, closed_ms FROM period").rows(on).await?;
+    let period = |row: &Row| {
+        Ok(ExistingPeriod {
+            id: row.get("id")?,
+            started_ms: row.get("started_ms")?,
+            closed_ms: row.get("closed_ms")?,
+        })
+    };
+    rows.iter().map(period).collect()
+}
+
+async fn issued(on: impl Into<On<'_>>) -> Result<i64, StoreError> {
+    let issued = statement("SELECT balance FROM account WHERE name = 'issued'");
+    Ok(issued.value(on).await?.unwrap_or(0))
+}
+
+/// Returns the rows that are not in the database yet, and the report.
+fn plan<'a>(
+    records: &'a ReferenceRecords,
+    existing: &Existing,
+    credits: Option<i64>,
+) -> Result<Plan<'a>, StoreError> {
+    let (mut left_out, mut notes) = (records.left_out.clone(), Remarks::default());
+    let keys = new_keys(records, existing, credits, &mut left_out, &mut notes);
+    let credits = keys.iter().map(|(_, credits)| *credits).fold(0, i64::saturating_add);
+    let left = MAX_CREDITS.saturating_add(existing.issued).max(0);
+    if credits > left {
+        return Err(StoreError::TooManyCredits { amount: credits, left });
+    }
+    let rewards = new_rewards(records, existing, &mut left_out, &mut notes);
+    let periods = new_periods(records, existing, &mut left_out, &mut notes);
+    let contenders: u64 = periods.iter().map(|(_, period)| period.contenders.len() as u64).sum();
+    let imported = [
+        (API_KEYS, keys.len() as u64),
+        (REWARD_DATA, rewards.len() as u64),
+        (CONTENDERS_HISTORY, contenders),
+    ];
+    let tables = records.tables.iter().map(|&(table, rows, note)| {
+        let Some((_, imported)) = imported.iter().copied().find(|(name, _)| *name == table) else {
+            return TableReport { table, rows, imported: 0, present: 0, left_out: rows, note };
+        };
+        let left_out = left_out.rows_of(table);
+        let present = rows.saturating_sub(imported).saturating_sub(left_out);
+        TableReport { table, rows, imported, present, left_out, note }
+    });
+    let report = ImportReport {
+        tables: tables.collect(),
+        left_out: left_out.0.clone(),
+        notes: notes.0,
+        periods: periods.len() as u64,
+        credits,
+    };
+    Ok(Plan { keys, rewards, periods, report })
+}
+
+fn new_keys<'a>(
+    records: &'a ReferenceRecords,
+    existing: &Existing,
+    credits: Option<i64>,
+    left_out: &mut Remarks,
+    notes: &mut Remarks,
+) -> Vec<(&'a KeyRecord, i64)> {
+    let (mut keys, mut seen) = (Vec::new(), HashSet::new());
+    for key in records.keys.iter().filter(|key| !existing.hashes.contains(&key.hash)) {
+        if !seen.insert(&key.hash) {
+            left_out.add(API_KEYS, "key", DUPLICATE, &key.name);
+            continue;
+        }
+        for &(column, note) in &key.notes {
+            notes.add(API_KEYS, column, note, &key.name);
+        }
+        let balance = credits.map_or(key.balance, Ok).unwrap_or_else(|note| {
+            notes.add(API_KEYS, "balance", note, &key.name);
+            0
+        });
+        keys.push((key, balance));
+    }
+    keys
+}
+
+fn new_rewards<'a>(
+    records: &'a ReferenceRecords,
+    existing: &Existing,
+    left_out: &mut Remarks,
+    notes: &mut Remarks,
+) -> Vec<&'a (Sample, Reward)> {
+    let (mut rewards, mut seen) = (Vec::new(), HashSet::new());
+    for row in records.rewards.iter().filter(|(sample, _)| !existing.jobs.contains(&sample.job_id))
+    {
+        let (sample, _) = row;
+        if !seen.insert(&sample.job_id) {
+            left_out.add(REWARD_DATA, "id", DUPLICATE, &sample.job_id);
+            continue;
+        }
+        if !records.registered.contains(&sample.hotkey) {
+            notes.add(REWARD_DATA, "node_hotkey", UNREGISTERED, &sample.job_id);
+        }
+        rewards.push(row);
+    }
+    rewards
+}
+
+fn new_periods<'a>(
+    records: &'a ReferenceRecords,
+    existing: &Existing,
+    left_out: &mut Remarks,
+    notes: &mut Remarks,
+) -> Vec<(i64, &'a PeriodRecord)> {
+    let known = &existing.periods;
+    let newest_ms = known.iter().map(|known| known.closed_ms.unwrap_or(known.started_ms)).max();
+    let first = known.iter().map(|known| known.id).max().unwrap_or(0).saturating_add(1);
+    let mut periods = Vec::new();
+    let is_known =
+        |period: &PeriodRecord| known.iter().any(|known| known.closed_ms == Some(period.closed_ms));
+    for period in records.periods.iter().filter(|period| !is_known(period)) {
+        // Periods are numbered in the order of time.
+        if newest_ms.is_some_and(|newest_ms| period.closed_ms < newest_ms) {
+            for contender in &period.contenders {
+                let reason = "older than the newest period of this database";
+                left_out.add(CONTENDERS_HISTORY, "expired_at", reason, &contender.id);
+            }
+            continue;
+        }
+        let profile = period.profile();
+        for contender in &period.contenders {
+            note_contender(contender, profile, records, notes);
+        }
+        periods.push(period);
+    }
+    (first..).zip(periods).collect()
+}
+
+fn note_contender(
+    contender: &ContenderRecord,
+    profile: PeriodProfile,
+    records: &ReferenceRecords,
+    notes: &mut Remarks,
+) {
+    let ContenderRecord { id, hotkey, .. } = contender;
+    if !records.registered.contains(hotkey) {
+        notes.add(CONTENDERS_HISTORY, "node_hotkey", UNREGISTERED, id);
+    }
+    if !contender.follows(profile) {
+        let reason = "differs from the formula: imported as it is";
+        notes.add(CONTENDERS_HISTORY, "period_score", reason, id);
+    }
+}
+
+async fn insert_key(
+    transaction: &mut Transaction,
+    key: &KeyRecord,
+    credits: i64,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let id = hex::encode(rand::random::<[u8; 8]>());
+    let terms = KeyTerms::new(&key.name, key.rate_per_minute);
+    insert(transaction, &id, &key.hash, &terms, key.created_ms.unwrap_or(now_ms)).await?;
+    if credits > 0 {
+        grant(transaction, &id, credits, ("grant", BALANCE), now_ms).await?;
+    }
+    Ok(())
+}
+
+async fn insert_period(
+    transaction: &mut Transaction,
+    id: i64,
+    period: &PeriodRecord,
+) -> Result<(), StoreError> {
+    statement("INSERT INTO period (id, started_ms, length_ms, profile, closed_ms) VALUES ($1, $2, $3, $4, $5)")
+        .bind(id)
+        .bind(period.started_ms)
+        .bind(period.closed_ms.saturating_sub(period.started_ms))
+        .bind(profile_name(period.profile()))
+        .bind(period.closed_ms)
+        .execute(&mut *transaction)
+        .await?;
+    for ContenderRecord { task, hotkey, uid, capacity, counts, score, .. } in &period.contenders {
+        statement(
+            "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score, total_requests,
+                                    requests_429, requests_500, consumed, score)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(id)
+        .bind(task.as_str())
+        .bind(hotkey.to_string())
+        .bind(i64::from(uid.0))
+        .bind(capacity.declared)
+        .bind(capacity.accepted)
+        .bind(capacity.to_score)
+        .bind(counts.total_requests)
+        .bind(counts.requests_429)
+        .bind(counts.requests_500)
+        .bind(counts.consumed_capacity)
+        .bind(*score)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! Values beyond the range of the sample from which the scales of a network follow.
+//!
+//! An activation has a limited range: a larger value saturates, and so does the value of a table.
+//! Saturation is part of the network, like rounding, so every backend proves it, and no proof is
+//! wrong. But the outputs can be far from those of the model. [`saturations`] names the tensors of
+//! an execution in which values saturate.
+//!
+//! Clamps that are the operation itself are not counted: the negative values of a ReLU, and the
+//! conditions of comparisons. Neither are values that exceed the range by a unit, as rounding does,
+//! nor those that change nothing: all of their readers are tables with one value for the quarter of
+//! the arguments next to the limit, such as the powers of a softmax that are 0, or a sign.
+//!
+//! Cells and slots are bounded when a network is lowered; this module indexes by them.
+#![allow(clippy::indexing_slicing)]
+
+use serde::{Deserialize, Serialize};
+
+use crate::circuit::{Cell, Circuit, Execution, MatrixProduct, Product, Stage, StageKind, Table};
+use crate::{Clamp, Range, Rescale};
+
+/// Name of the file with a [`LayerDescription`] of each layer, in a circuit's directory.
+pub const FILE: &str = "layers.json";
+/// Maximum size of this file, in bytes.
+pub const MAX_BYTES: u64 = 16 << 20;
+/// Maximum number of characters of a node's name.
+const MAX_NAME: usize = 100;
+/// Maximum number of intervals of a table whose values saturate. Further ones are joined with the
+/// last one.
+const MAX_INTERVALS: usize = 64;
+/// Minimum number of arguments that are next to a limit.
+const MIN_NEXT: usize = 8;
+
+/// What is known of a layer besides its integers. No proof depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerDescription {
+    /// The node of the model that the layer computes, such as `Conv 'conv1'`; empty if unknown.
+    pub node: String,
+    /// Intervals of a table's arguments whose values saturate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saturated: Vec<Range>,
+}
+
+/// Values of a tensor that saturate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Saturation {
+    /// Index of the layer that computes the tensor.
+    pub layer: usize,
+    /// The node of the model that the layer computes, or the layer if the node is unknown.
+    pub tensor: String,
+    /// Number of values that saturate.
+    pub values: usize,
+    /// Number of values of the tensor.
+    pub of: usize,
+}
+
+/// Returns the tensors of an execution in which values saturate, in the order of the layers.
+/// Without descriptions, tensors are named by their layers, and the values of tables are not
+/// counted.
+pub fn saturations(
+    circuit: &Circuit,
+    execution: &Execution,
+    layers: &[LayerDescription],
+) -> Vec<Saturation> {
+    let limits = significant_limits(circuit);
+    let stages = circuit.stages.iter().zip(&execution.sums).enumerate();
+    let saturation = |(layer, (stage, sums)): (usize, (&Stage, &Vec<i64>))| {
+        let limits = &limits[stage.first as usize..][..stage.count];
+        let description = layers.get(layer);
+        let values = match &stage.kind {
+            StageKind::Table(table) => {
+                let saturated =
+                    description.map(|layer| layer.saturated.as_slice()).unwrap_or_default();
+                let is_saturated =
+                    |argument| saturated.iter().any(|range| range.contains(argument));
+                let cells = table.cells.iter().zip(limits);
+                cells
+                    .filter(|(cell, limits)| {
+                        **limits != [false; 2] && is_saturated(execution.cells[**cell as usize])
+                    })
+                    .count()
+            }
+            kind => rescale_of(kind).map_or(0, |rescale| beyond(rescale, sums, limits)),
+        };
+        let node = description.map(|layer| &layer.node).filter(|node| !node.is_empty());
+        let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
+        (values > 0).then_some(Saturation { layer, tensor, values, of: stage.count })
+    };
+    stages.filter_map(saturation).collect()
+}
+
+fn rescale_of(kind: &StageKind) -> Option<Rescale> {
+    match kind {
+        StageKind::Linear(linear) => linear.rescale,
+        StageKind::Product(Product { rescale, .. })
+        | StageKind::MatrixProduct(MatrixProduct { rescale, .. }) => *rescale,
+        StageKind::Max(_) | StageKind::Table(_) => None,
+    }
+}
+
+/// Returns the number of sums beyond the significant limits of their activations.
+fn beyond(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) -> usize {
+    let Range { low, high } = rescale.clamp.range();
+    let is_unsigned = match rescale.clamp {
+        // The result of a comparison.
+        Clamp::Unsigned(1) if rescale.shift == 0 => return 0,
+        Clamp::Unsigned(_) => true,
+        Clamp::Signed(_) => false,
+    };
+    let is_beyond = |(sum, [of_low, of_high]): &(&i64, &[bool; 2])| {
+        let (quotient, _) = rescale.split(**sum);
+        (*of_high && quotient > high + 1) || (*of_low && !is_unsigned && quotient < low - 1)
+    };
+    sums.iter().zip(limits).filter(is_beyond).count()
+}
+
+/// Returns, for each cell, whether a value beyond its lower limit and one beyond its upper limit
+/// could change an output.
+fn significant_limits(circuit: &Circuit) -> Vec<[bool; 2]> {
+    let mut limits = vec![[false; 2]; circuit.cells()];
+    let mut mark = |cell: Cell, [low, high]: [bool; 2]| {
+        let [of_low, of_high] = &mut limits[cell as usize];
+        *of_low |= low;
+        *of_high |= high;
+    };
+    for stage in &circuit.stages {
+        match &stage.kind {
+            StageKind::Linear(linear) => {
+                let taps = linear.jobs.iter().flat_map(|job| &job.taps);
+                taps.for_each(|tap| mark(tap.cell, [true; 2]));
+            }
+            StageKind::Max(max) => {
+                max.groups.iter().flatten().for_each(|&cell| mark(cell, [true; 2]));
+            }
+            StageKind::Table(table) => {
+                let significant = varies_near_limits(table);
+                table.cells.iter().for_each(|&cell| mark(cell, significant));
+            }
+            StageKind::Product(product) => {
+                product.pairs.iter().flatten().for_each(|&cell| mark(cell, [true; 2]));
+            }
+            StageKind::MatrixProduct(product) => {
+                product.a.iter().chain(&product.b).for_each(|&cell| mark(cell, [true; 2]));
+            }
+        }
+    }
+    circuit.outputs.iter().for_each(|&cell| mark(cell, [true; 2]));
+    limits
+}
+
+/// Returns whether a table has several values for the quarter of its negative arguments next to the
+/// lower limit, and for that of its positive ones next to the upper limit.
+fn varies_near_limits(table: &Table) -> [bool; 2] {
+    let zero = usize::try_from(-table.arguments.low).unwrap_or_default();
+    let (negative, others) = table.values.split_at(zero.min(table.values.len()));
+    let positive = others.get(1..).unwrap_or_default();
+    let count = |values: &[i32]| (values.len() / 4).max(MIN_NEXT.min(values.len()));
+    let next_to_limits =
+        [&negative[..count(negative)], &positive[positive.len() - count(positive)..]];
+    next_to_limits.map(|values| values.windows(2).any(|pair| pair[0] != pair[1]))
+}
+
+/// Shortens the name of a node, which the owner of a model chooses, for a [`LayerDescription`].
+pub(crate) fn shortened(node: &str) -> String {
+    node.chars().take(MAX_NAME).collect()
+}
+
+/// Returns the intervals of arguments, which begin with `low`, whose values exceed a clamp by more
+/// than a unit. The values are those before they are clamped, in units.
+pub(crate) fn saturated_arguments(
+    low: i64,
+    values: impl Iterator<Item = f64>,
+    clamp: Clamp,
+) -> Vec<Range> {
+    let limits = clamp.range();
+    let (least, most) = ((limits.low - 1) as f64, (limits.high + 1) as f64);
+    let mut intervals: Vec<Range> = Vec::new();
+    for (argument, value) in (low..).zip(values) {
+        if (least..=most).contains(&value.round()) {
+            continue;
+        }
+        let is_full = intervals.len() == MAX_INTERVALS;
+        match intervals.last_mut() {
+            Some(last) if is_full || last.high + 1 == argument => last.high = argument,
+            _ => intervals.push(Range::only(argument)),
+        }
+    }
+    intervals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shape;
+    use crate::network::{FORMAT, Input, Layer, Network, Operation};
+
+    /// No layer has saturating values.
+    const NONE: [(usize, usize); 0] = [];
+
+    fn sum(input: u32, factor: i32, clamp: Clamp) -> Layer {
+        Layer {
+            inputs: vec![input],
+            operation: Operation::Sum { factors: vec![factor] },
+            rescale: Some(Rescale { shift: 0, clamp }),
+            scale: 0,
+        }
+    }
+
+    fn table(input: u32, low: i64, values: impl IntoIterator<Item = i32>) -> Layer {
+        let operation = Operation::Table { low, values: values.into_iter().collect() };
+        Layer { inputs: vec![input], operation, rescale: None, scale: 0 }
+    }
+
+    /// Returns the layers of a network with saturating values, and how many.
+    fn saturated(
+        layers: Vec<Layer>,
+        inputs: &[i64],
+        descriptions: &[LayerDescription],
+    ) -> Vec<(usize, usize)> {
+        let shape = Shape::vector(inputs.len()).unwrap();
+        let input = Input { shape, range: Range { low: -100, high: 100 }, scale: 0 };
+        let circuit = Network { format: FORMAT, input, layers }.lower().unwrap();
+        let execution = circuit.execute(inputs).unwrap();
+        let found = saturations(&circuit, &execution, descriptions);
+        assert!(found.iter().all(|found| found.of == inputs.len()), "{found:?}");
+        found.iter().map(|found| (found.layer, found.values)).collect()
+    }
+
+    #[test]
+    fn values_beyond_the_range_of_an_activation_are_counted() {
+        let layers = || vec![sum(0, 1, Clamp::Signed(4)), sum(1, 1, Clamp::Signed(8))];
+        assert_eq!(saturated(layers(), &[-17, -16, 0, 15, 16], &[]), NONE);
+        assert_eq!(saturated(layers(), &[-18, 17, 100, 3, -100], &[]), [(0, 4)]);
+    }
+
+    #[test]
+    fn clamps_that_are_the_operation_are_not_counted() {
+        let relu = vec![sum(0, 1, Clamp::Unsigned(4))];
+        assert_eq!(saturated(relu.clone(), &[-100, 0, 15], &[]), NONE);
+        assert_eq!(saturated(relu, &[-100, 0, 100], &[]), [(0, 1)]);
+        let condition = vec![sum(0, 1, Clamp::Unsigned(1))];
+        assert_eq!(saturated(condition, &[-100, 0, 100], &[]), NONE);
+    }
+
+    /// A table of a function that is constant next to a limit has the same value beyond it.
+    #[test]
+    fn limit_that_changes_no_output_is_not_counted() {
+        let inputs = [-100, -3, 0, 3, 100];
+        let with = |value: fn(i32) -> i32| {
+            vec![sum(0, 1, Clamp::Signed(6)), table(1, -64, (-64..64).map(value))]
+        };
+        assert_eq!(saturated(with(i32::signum), &inputs, &[]), NONE);
+        assert_eq!(saturated(with(|argument| argument / 2), &inputs, &[]), [(0, 2)]);
+        assert_eq!(saturated(with(|argument| argument.max(-40)), &inputs, &[]), [(0, 1)]);
+        // Constant for fewer than a quarter of the arguments.
+        assert_eq!(saturated(with(|argument| argument.max(-55)), &inputs, &[]), [(0, 2)]);
+        // An output, too.
+        let layers = with(i32::signum);
+        let sum_of_both = Layer {
+            inputs: vec![1, 2],
+            operation: Operation::Sum { factors: vec![1, 1] },
+            rescale: None,
+            scale: 0,
+        };
+        let layers = layers.into_iter().chain([sum_of_both]).collect();
+        assert_eq!(saturated(layers, &inputs, &[]), [(0, 2)]);
+    }
+
+    #[test]
+    fn values_of_a_table_are_counted_by_its_description() {
+        let layers = || vec![table(0, -100, (-100..=100).map(|argument| argument.min(20)))];
+        let node = "Exp 'e'".to_owned();
+        let clamp = Clamp::Signed(4);
+        let saturated_ranges = saturated_arguments(-100, (-100..=100).map(f64::from), clamp);
+        let expected = [Range { low: -100, high: -18 }, Range { low: 17, high: 100 }];
+        assert_eq!(saturated_ranges, expected);
+        let description = LayerDescription { node, saturated: saturated_ranges };
+        assert_eq!(saturated(layers(), &[-18, -17, 16, 17, 90], &[]), NONE);
+        assert_eq!(saturated(layers(), &[-18, -17, 16, 17, 90], &[description]), [(0, 3)]);
+    }
+
+    #[test]
+    fn many_intervals_are_joined() {
+        let values = (0..1000).map(|argument| if argument % 2 == 0 { 100.0 } else { 0.0 });
+        let intervals = saturated_arguments(0, values, Clamp::Signed(4));
+        assert_eq!(intervals.len(), MAX_INTERVALS);
+        // From the 64th even number on.
+        assert_eq!(intervals.last(), Some(&Range { low: 126, high: 998 }));
+        // Not a number, which the quantiser refuses, is beyond every limit.
+        let undefined = saturated_arguments(0, std::iter::once(f64::NAN), Clamp::Signed(4));
+        assert_eq!(undefined, [Range::only(0)]);
+    }
+
+    #[test]
+    fn names_are_shortened() {
+        assert_eq!(shortened("Conv 'a'"), "Conv 'a'");
+        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MAX_NAME);
+    }
+}

@@ -1,0 +1,38 @@
+//! Sums of products over labelled axes, by the formula of the standard.
+
+use super::elements::{built, places};
+use super::{Operands, Tensor};
+use crate::OnnxError;
+use crate::einsum::Equation;
+
+impl Operands<'_> {
+    /// Adds the products of all operands over the labels that the output does not have.
+    pub(super) fn summed_products(&self) -> Result<Tensor, OnnxError> {
+        let operands = (0..self.node.input.len())
+            .map(|position| self.get(position))
+            .collect::<Result<Vec<_>, _>>()?;
+        let dims: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
+        let equation = Equation::parse(self.node, &dims)?;
+        let summed: Vec<char> = equation.summed();
+        let extents: Vec<usize> = summed.iter().map(|label| equation.extent(*label)).collect();
+        let output: Vec<usize> =
+            equation.output.iter().map(|label| equation.extent(*label)).collect();
+        Ok(built(output, |place| {
+            let terms = places(&extents).map(|further| {
+                let at = |label: &char| {
+                    let of = |labels: &[char], place: &[usize]| {
+                        labels.iter().position(|other| other == label).map(|at| place[at])
+                    };
+                    of(&equation.output, place)
+                        .or_else(|| of(&summed, &further))
+                        .unwrap_or_default()
+                };
+                let factor = |(operand, labels): (&std::borrow::Cow<'_, Tensor>, &Vec<char>)| {
+                    operand.at(&labels.iter().map(at).collect::<Vec<usize>>())
+                };
+                operands.iter().zip(&equation.inputs).map(factor).product::<f64>()
+            });
+            terms.sum()
+        }))
+    }
+}

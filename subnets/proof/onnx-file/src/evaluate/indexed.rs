@@ -1,0 +1,361 @@
+//! Elements that indices choose, and other moves, by the formulas of the standard. They share no
+//! code with the reader's positions.
+
+use taonet_proof_core::MAX_ELEMENTS;
+
+use super::elements::{built, existing_axis, places};
+use super::{Operands, Tensor};
+use crate::OnnxError;
+
+impl Operands<'_> {
+    /// Returns a tensor of numbers without dimensions, such as a size.
+    pub(super) fn number_of_elements(&self) -> Result<Tensor, OnnxError> {
+        Ok(Tensor { dims: Vec::new(), values: vec![self.get(0)?.values.len() as f64] })
+    }
+
+    /// Returns the number at an input position.
+    fn number(&self, position: usize) -> Result<f64, OnnxError> {
+        self.get(position)?
+            .values
+            .first()
+            .copied()
+            .ok_or_else(|| self.refuse("an operand is empty"))
+    }
+
+    /// Refuses dimensions of more elements than a tensor may have.
+    fn check_size(&self, dims: &[usize]) -> Result<(), OnnxError> {
+        let count = dims.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
+        if count.is_some_and(|count| count <= MAX_ELEMENTS) {
+            Ok(())
+        } else {
+            Err(self.refuse("the output is too large"))
+        }
+    }
+
+    /// Returns the numbers from the first operand to below the second one.
+    pub(super) fn range(&self) -> Result<Tensor, OnnxError> {
+        let (start, limit, step) = (self.number(0)?, self.number(1)?, self.number(2)?);
+        let count = ((limit - start) / step).ceil().max(0.0);
+        if !count.is_finite() || count > MAX_ELEMENTS as f64 {
+            return Err(self.refuse("the output is too large"));
+        }
+        let values: Vec<f64> =
+            (0..count as usize).map(|index| start + index as f64 * step).collect();
+        Ok(Tensor { dims: vec![values.len()], values })
+    }
+
+    /// Returns the positions of elements other than 0, a row for each axis.
+    pub(super) fn non_zero(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let found: Vec<Vec<usize>> = places(&input.dims)
+            .zip(&input.values)
+            .filter(|(_, value)| value.abs() > 0.0)
+            .map(|(place, _)| place)
+            .collect();
+        let dims = vec![input.dims.len(), found.len()];
+        Ok(built(dims, |at| found[at[1]][at[0]] as f64))
+    }
+
+    pub(super) fn tiled(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let repeats: Option<Vec<usize>> = self
+            .integers(1)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|count| usize::try_from(count).ok())
+            .collect();
+        let repeats = repeats.filter(|repeats| repeats.len() == input.dims.len());
+        let repeats = repeats.ok_or_else(|| self.refuse("the repeats are malformed"))?;
+        let dims: Vec<usize> = input
+            .dims
+            .iter()
+            .zip(&repeats)
+            .map(|(&extent, &count)| extent.saturating_mul(count))
+            .collect();
+        self.check_size(&dims)?;
+        Ok(built(dims, |place| {
+            let source: Vec<usize> =
+                place.iter().zip(&input.dims).map(|(&at, &extent)| at % extent).collect();
+            input.at(&source)
+        }))
+    }
+
+    /// Keeps the upper or the lower triangle of each matrix.
+    pub(super) fn triangle(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let shift = self.integers(1).and_then(|shift| shift.first().copied()).unwrap_or(0);
+        let keeps_upper = self.node.int("upper", 1) != 0;
+        if input.dims.len() < 2 {
+            return Err(self.refuse("the operand has no matrices"));
+        }
+        Ok(built(input.dims.clone(), |place| {
+            let [.., row, column] = place else { return f64::NAN };
+            let distance = (column.cast_signed() as i64)
+                .saturating_sub(row.cast_signed() as i64)
+                .saturating_sub(shift);
+            let is_kept = if keeps_upper { distance >= 0 } else { distance <= 0 };
+            if is_kept { input.at(place) } else { 0.0 }
+        }))
+    }
+
+    /// Returns an index of an axis with this extent, which counts from the end if it is negative;
+    /// `None` if there is none.
+    fn index(value: f64, extent: usize) -> Option<usize> {
+        let index = if value < 0.0 { value + extent as f64 } else { value };
+        (0.0..extent as f64).contains(&index).then_some(index as usize)
+    }
+
+    pub(super) fn gathered_elements(&self) -> Result<Tensor, OnnxError> {
+        let (input, indices) = (self.get(0)?, self.get(1)?);
+        let axis = self.axis(0, &input.dims)?;
+        if indices.dims.len() != input.dims.len() {
+            return Err(self.refuse("the ranks differ"));
+        }
+        Ok(built(indices.dims.clone(), |place| {
+            let mut source = place.to_vec();
+            // A computed index that does not exist has no value.
+            match Self::index(indices.at(place), input.dims[axis]) {
+                Some(index) => source[axis] = index,
+                None => return f64::NAN,
+            }
+            input.at(&source)
+        }))
+    }
+
+    /// Splits the dimensions of a GatherND or ScatterND: those before the last one of the indices,
+    /// and the number of axes that an index names.
+    fn tuples(&self, indices: &Tensor, rank: usize) -> Result<(Vec<usize>, usize), OnnxError> {
+        let (&width, outer) = indices
+            .dims
+            .split_last()
+            .ok_or_else(|| self.refuse("the indices have no dimension"))?;
+        if width == 0 || width > rank {
+            Err(self.refuse("the indices do not fit"))
+        } else {
+            Ok((outer.to_vec(), width))
+        }
+    }
+
+    pub(super) fn gathered_slices(&self) -> Result<Tensor, OnnxError> {
+        let (input, indices) = (self.get(0)?, self.get(1)?);
+        let batch = usize::try_from(self.node.int("batch_dims", 0)).unwrap_or(usize::MAX);
+        let rank = input
+            .dims
+            .len()
+            .checked_sub(batch)
+            .ok_or_else(|| self.refuse("batch_dims do not fit"))?;
+        let (outer, width) = self.tuples(&indices, rank)?;
+        if outer.get(..batch) != input.dims.get(..batch) {
+            return Err(self.refuse("batch_dims do not fit"));
+        }
+        let dims = [&outer[..], &input.dims[batch + width..]].concat();
+        self.check_size(&dims)?;
+        Ok(built(dims, |place| {
+            let (tuple, inner) = place.split_at(outer.len());
+            let mut source = tuple[..batch].to_vec();
+            for position in 0..width {
+                let value = indices.at(&[tuple, &[position]].concat());
+                match Self::index(value, input.dims[batch + position]) {
+                    Some(index) => source.push(index),
+                    None => return f64::NAN,
+                }
+            }
+            source.extend(inner);
+            input.at(&source)
+        }))
+    }
+
+    pub(super) fn scattered_elements(&self) -> Result<Tensor, OnnxError> {
+        let (mut output, indices, updates) =
+            (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
+        let axis = self.axis(0, &output.dims)?;
+        if indices.dims != updates.dims || indices.dims.len() != output.dims.len() {
+            return Err(self.refuse("the operands do not fit each other"));
+        }
+        for (mut place, &update) in places(&updates.dims).zip(&updates.values) {
+            let index = Self::index(indices.at(&place), output.dims[axis]);
+            place[axis] = index.unwrap_or(usize::MAX);
+            // A computed index that does not exist changes nothing.
+            if place.iter().zip(&output.dims).all(|(&at, &extent)| at < extent) {
+                *output.at_mut(&place) = update;
+            }
+        }
+        Ok(output)
+    }
+
+    pub(super) fn scattered_slices(&self) -> Result<Tensor, OnnxError> {
+        let (mut output, indices, updates) =
+            (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
+        let (outer, width) = self.tuples(&indices, output.dims.len())?;
+        if updates.dims != [&outer[..], &output.dims[width..]].concat() {
+            return Err(self.refuse("the operands do not fit each other"));
+        }
+        for (place, &update) in places(&updates.dims).zip(&updates.values) {
+            let (tuple, inner) = place.split_at(outer.len());
+            let index = |position: usize| {
+                Self::index(indices.at(&[tuple, &[position]].concat()), output.dims[position])
+            };
+            let target = (0..width).map(index).collect::<Option<Vec<usize>>>();
+            if let Some(target) = target {
+                *output.at_mut(&[&target[..], inner].concat()) = update;
+            }
+        }
+        Ok(output)
+    }
+
+    pub(super) fn one_hot(&self) -> Result<Tensor, OnnxError> {
+        let (indices, values) = (self.get(0)?, self.get(2)?);
+        let depth = self.number(1)?;
+        let (&[off, on], true) = (&values.values[..], (1.0..=MAX_ELEMENTS as f64).contains(&depth))
+        else {
+            return Err(self.refuse("the depth or the values are malformed"));
+        };
+        let depth = depth as usize;
+        let mut dims = indices.dims.clone();
+        let axis = self.node.int("axis", -1);
+        let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 + 1 } else { axis };
+        let axis = usize::try_from(axis).ok().filter(|&axis| axis <= dims.len());
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        dims.insert(axis, depth);
+        self.check_size(&dims)?;
+        Ok(built(dims, |place| {
+            let mut source = place.to_vec();
+            let position = source.remove(axis);
+            if Self::index(indices.at(&source), depth) == Some(position) { on } else { off }
+        }))
+    }
+
+    /// Repeats the nearest elements until an image has another size.
+    pub(super) fn resized(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let rank = input.dims.len();
+        let is_upsample = self.node.op_type == "Upsample";
+        // Before version 11, the scales come second, and before version 9, they are an attribute.
+        let at = if is_upsample || self.opset < 11 { 1 } else { 2 };
+        let given = self
+            .node
+            .floats("scales")
+            .map(|scales| scales.iter().copied().map(f64::from).collect());
+        let scales = given
+            .or_else(|| self.optional(at).map(|scales| scales.into_owned().values))
+            .unwrap_or_default();
+        let sizes =
+            if at == 2 { self.optional(3).map(|sizes| sizes.into_owned().values) } else { None };
+        let axes = self
+            .node
+            .ints("axes")
+            .map(|axes| axes.iter().map(|&axis| existing_axis(axis, &input.dims)).collect());
+        let axes: Option<Vec<usize>> = axes.unwrap_or_else(|| Some((0..rank).collect()));
+        let axes = axes.ok_or_else(|| self.refuse("an axis does not exist"))?;
+        let (mut dims, mut factors) = (input.dims.clone(), vec![1.0; rank]);
+        for (index, &axis) in axes.iter().enumerate() {
+            let extent = input.dims[axis] as f64;
+            let (size, factor) =
+                match (sizes.as_ref().and_then(|sizes| sizes.get(index)), scales.get(index)) {
+                    (Some(&size), _) => (size, size / extent),
+                    (None, Some(&scale)) => ((extent * scale).floor(), scale),
+                    (None, None) => return Err(self.refuse("scales and sizes are missing")),
+                };
+            dims[axis] = size.clamp(0.0, MAX_ELEMENTS as f64) as usize;
+            factors[axis] = factor;
+        }
+        self.check_size(&dims)?;
+        let text = |name: &str, default: &'static str| {
+            self.node.text(name).map_or_else(
+                || default.to_owned(),
+                |text| String::from_utf8_lossy(text).into_owned(),
+            )
+        };
+        let (mode, rounding) = if is_upsample || self.opset < 11 {
+            ("asymmetric".to_owned(), "floor".to_owned())
+        } else {
+            (
+                text("coordinate_transformation_mode", "half_pixel"),
+                text("nearest_mode", "round_prefer_floor"),
+            )
+        };
+        Ok(built(dims.clone(), |place| {
+            let mut source = Vec::with_capacity(rank);
+            for (axis, &at) in place.iter().enumerate() {
+                let (extent, size, factor, at) =
+                    (input.dims[axis] as f64, dims[axis] as f64, factors[axis], at as f64);
+                let original = match mode.as_str() {
+                    _ if (factor - 1.0).abs() <= 0.0 => at,
+                    "asymmetric" => at / factor,
+                    "align_corners" if size > 1.0 => at * (extent - 1.0) / (size - 1.0),
+                    "align_corners" => 0.0,
+                    "pytorch_half_pixel" if size <= 1.0 => 0.0,
+                    _ => (at + 0.5) / factor - 0.5,
+                };
+                let nearest = match rounding.as_str() {
+                    "floor" => original.floor(),
+                    "ceil" => original.ceil(),
+                    "round_prefer_ceil" => (original + 0.5).floor(),
+                    _ => (original - 0.5).ceil(),
+                };
+                source.push(nearest.clamp(0.0, extent - 1.0) as usize);
+            }
+            input.at(&source)
+        }))
+    }
+
+    /// Adds the elements along an axis one by one.
+    pub(super) fn cumulated(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let axis = existing_axis(self.number(1)? as i64, &input.dims);
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let (is_reverse, excludes) =
+            (self.node.int("reverse", 0) != 0, self.node.int("exclusive", 0) != 0);
+        Ok(built(input.dims.clone(), |place| {
+            let at = place[axis];
+            let terms = (0..input.dims[axis]).filter(|&other| {
+                let is_before = if is_reverse { other > at } else { other < at };
+                is_before || (other == at && !excludes)
+            });
+            let mut source = place.to_vec();
+            terms
+                .map(|term| {
+                    source[axis] = term;
+                    input.at(&source)
+                })
+                .sum()
+        }))
+    }
+
+    /// Moves blocks of channels to rows and columns, or back.
+    pub(super) fn blocks(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let size = usize::try_from(self.node.int("blocksize", 0)).unwrap_or_default();
+        let &[batch, channels, height, width] = &input.dims[..] else {
+            return Err(self.refuse("the operand does not have four dimensions"));
+        };
+        if !(1..=MAX_ELEMENTS).contains(&size) {
+            return Err(self.refuse("the size of the blocks is malformed"));
+        }
+        let area = size.saturating_mul(size);
+        if self.node.op_type == "SpaceToDepth" {
+            let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
+            self.check_size(&dims)?;
+            return Ok(built(dims, |place| {
+                let (block, channel) = (place[1] / channels, place[1] % channels);
+                input.at(&[
+                    place[0],
+                    channel,
+                    place[2] * size + block / size,
+                    place[3] * size + block % size,
+                ])
+            }));
+        }
+        let dims =
+            vec![batch, channels / area, height.saturating_mul(size), width.saturating_mul(size)];
+        self.check_size(&dims)?;
+        let (of_block, is_by_column) =
+            (channels / area, self.node.text("mode") == Some(&b"CRD"[..]));
+        Ok(built(dims, |place| {
+            let block = place[2] % size * size + place[3] % size;
+            let channel =
+                if is_by_column { place[1] * area + block } else { block * of_block + place[1] };
+            input.at(&[place[0], channel, place[2] / size, place[3] / size])
+        }))
+    }
+}

@@ -1,0 +1,224 @@
+//! Operators of `ai.onnx.ml`, by the formulas of the standard. Of the reader's code, they share the
+//! check of attributes only: trees are walked from their roots.
+
+use super::{Operands, Tensor};
+use crate::OnnxError;
+use crate::ensemble::{Ensemble, Scores, Test, TreeNode};
+use crate::machine::{Kernel, Machine};
+
+impl Operands<'_> {
+    /// Returns the only row of the first operand.
+    fn row(&self) -> Result<Vec<f64>, OnnxError> {
+        Ok(self.get(0)?.into_owned().values)
+    }
+
+    fn of_row(values: Vec<f64>) -> Tensor {
+        Tensor { dims: vec![1, values.len()], values }
+    }
+
+    /// Returns the scores of a classifier.
+    pub(super) fn classified(&self) -> Result<Tensor, OnnxError> {
+        let values = match self.node.op_type.as_str() {
+            "LinearClassifier" => self.linear_scores()?,
+            "SVMClassifier" => self.machine_scores()?,
+            _ => self.tree_scores()?,
+        };
+        Ok(Self::of_row(values))
+    }
+
+    /// Returns numbers after a softmax, unless it is omitted.
+    fn with_softmax(&self, values: Vec<f64>) -> Vec<f64> {
+        if self.is_last_softmax {
+            return values;
+        }
+        let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let powers: Vec<f64> = values.iter().map(|value| (value - largest).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        powers.into_iter().map(|power| power / sum).collect()
+    }
+
+    /// Returns weighted sums of the row.
+    fn weighted(&self, sums: usize) -> Result<Vec<f64>, OnnxError> {
+        let row = self.row()?;
+        let weights = self.node.floats("coefficients").unwrap_or_default();
+        let offsets = self.node.floats("intercepts").unwrap_or_default();
+        if weights.len() != sums * row.len() {
+            return Err(self.refuse("the coefficients do not fit"));
+        }
+        let of_sum = |(index, weights): (usize, &[f32])| {
+            let offset = offsets.get(index).copied().map_or(0.0, f64::from);
+            offset
+                + weights
+                    .iter()
+                    .zip(&row)
+                    .map(|(&weight, value)| f64::from(weight) * value)
+                    .sum::<f64>()
+        };
+        Ok(weights.chunks(row.len().max(1)).enumerate().map(of_sum).collect())
+    }
+
+    fn linear_scores(&self) -> Result<Vec<f64>, OnnxError> {
+        let sums = self.weighted(self.node.floats("intercepts").unwrap_or_default().len())?;
+        let labels =
+            self.node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
+        let labels = labels.max(self.node.ints("classlabels_ints").map_or(0, <[i64]>::len));
+        Ok(match (self.node.text("post_transform"), &sums[..]) {
+            (Some(b"SOFTMAX"), _) => self.with_softmax(sums),
+            (Some(b"LOGISTIC"), _) => sums.into_iter().map(logistic).collect(),
+            (_, &[single]) if labels == 2 => vec![1.0 - single, single],
+            _ => sums,
+        })
+    }
+
+    pub(super) fn linear_regression(&self) -> Result<Tensor, OnnxError> {
+        let targets = usize::try_from(self.node.int("targets", 1)).unwrap_or_default();
+        Ok(Self::of_row(self.weighted(targets)?))
+    }
+
+    pub(super) fn scaled(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?.into_owned();
+        let part = |name: &str, index: usize| {
+            let values = self.node.floats(name).unwrap_or_default();
+            let value = if values.len() == 1 { values.first() } else { values.get(index) };
+            value.copied().map_or(f64::NAN, f64::from)
+        };
+        for (index, value) in tensor.values.iter_mut().enumerate() {
+            *value = (*value - part("offset", index)) * part("scale", index);
+        }
+        Ok(tensor)
+    }
+
+    pub(super) fn normalised_rows(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?.into_owned();
+        if self.is_after_softmax {
+            return Ok(tensor);
+        }
+        let values = &tensor.values;
+        let norm = match self.node.text("norm") {
+            Some(b"L1") => values.iter().map(|value| value.abs()).sum(),
+            Some(b"L2") => values.iter().map(|value| value * value).sum::<f64>().sqrt(),
+            _ => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        };
+        if norm.abs() > 0.0 {
+            tensor.values.iter_mut().for_each(|value| *value /= norm);
+        }
+        Ok(tensor)
+    }
+
+    /// Returns the columns of a row.
+    pub(super) fn features(&self) -> Result<Tensor, OnnxError> {
+        let row = self.row()?;
+        let columns = self.integers(1).unwrap_or_default().into_iter();
+        let values = columns
+            .map(|column| usize::try_from(column).ok().and_then(|column| row.get(column)).copied());
+        let values: Option<Vec<f64>> = values.collect();
+        values.map(Self::of_row).ok_or_else(|| self.refuse("a column does not exist"))
+    }
+
+    /// Returns the sums of a support vector machine.
+    fn machine_sums(&self, machine: &Machine) -> Result<Vec<f64>, OnnxError> {
+        let row = self.row()?;
+        let product =
+            |vector: &[f32]| vector.iter().zip(&row).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
+        let kernel = |vector: &[f32]| match machine.kernel {
+            Kernel::Linear => product(vector),
+            Kernel::Polynomial { gamma, offset, degree } => {
+                (f64::from(gamma) * product(vector) + f64::from(offset)).powf(f64::from(degree))
+            }
+            Kernel::Radial { gamma } => {
+                let distance: f64 =
+                    vector.iter().zip(&row).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum();
+                (-f64::from(gamma) * distance).exp()
+            }
+            Kernel::Sigmoid { gamma, offset } => {
+                (f64::from(gamma) * product(vector) + f64::from(offset)).tanh()
+            }
+        };
+        let kernels: Vec<f64> = if machine.count == 0 {
+            row.clone()
+        } else {
+            machine.vectors.chunks(row.len().max(1)).map(kernel).collect()
+        };
+        let of_sum = |(weights, &offset): (&[f32], &f32)| {
+            weights
+                .iter()
+                .zip(&kernels)
+                .map(|(&weight, kernel)| f64::from(weight) * kernel)
+                .sum::<f64>()
+                + f64::from(offset)
+        };
+        Ok(machine
+            .coefficients
+            .chunks(kernels.len().max(1))
+            .zip(&machine.offsets)
+            .map(of_sum)
+            .collect())
+    }
+
+    fn machine_scores(&self) -> Result<Vec<f64>, OnnxError> {
+        let machine = Machine::parse(self.node, self.row()?.len())?;
+        let sums = self.machine_sums(&machine)?;
+        Ok(match (machine.probability, &sums[..]) {
+            (Some([factor, offset]), &[sum]) => {
+                let argument = f64::from(factor) * sum + f64::from(offset);
+                vec![logistic(-argument), logistic(argument)]
+            }
+            (None, &[sum]) => vec![-sum, sum],
+            _ => sums,
+        })
+    }
+
+    pub(super) fn support_vector_regression(&self) -> Result<Tensor, OnnxError> {
+        let machine = Machine::parse(self.node, self.row()?.len())?;
+        Ok(Self::of_row(self.machine_sums(&machine)?))
+    }
+
+    pub(super) fn tree_regression(&self) -> Result<Tensor, OnnxError> {
+        Ok(Self::of_row(self.tree_scores()?))
+    }
+
+    /// Walks each tree from its root to a leaf, and adds the weights of the leaves.
+    fn tree_scores(&self) -> Result<Vec<f64>, OnnxError> {
+        let row = self.row()?;
+        let ensemble = Ensemble::parse(self.node, row.len())?;
+        let mut sums = ensemble.base.clone();
+        for &root in &ensemble.roots {
+            let mut at = root;
+            let weights = loop {
+                match &ensemble.nodes[at] {
+                    TreeNode::Leaf(weights) => break weights,
+                    &TreeNode::Branch { feature, test, value, children: [one, other] } => {
+                        at = if holds(test, row[feature], value) { one } else { other };
+                    }
+                }
+            };
+            for &(output, weight) in weights {
+                sums[output] += weight;
+            }
+        }
+        Ok(match (ensemble.scores, &sums[..]) {
+            (Scores::Sigmoids, _) => sums.into_iter().map(logistic).collect(),
+            (Scores::Softmax, _) => self.with_softmax(sums),
+            (Scores::Complement, &[sum]) => vec![1.0 - sum, sum],
+            (Scores::Opposite, &[sum]) => vec![-sum, sum],
+            (Scores::Logistic, &[sum]) => vec![logistic(-sum), logistic(sum)],
+            _ => sums,
+        })
+    }
+}
+
+#[expect(clippy::float_cmp, reason = "a branch compares exactly")]
+fn holds(test: Test, feature: f64, value: f64) -> bool {
+    match test {
+        Test::AtMost => feature <= value,
+        Test::Below => feature < value,
+        Test::AtLeast => feature >= value,
+        Test::Above => feature > value,
+        Test::Equal => feature == value,
+        Test::Unequal => feature != value,
+    }
+}
+
+fn logistic(value: f64) -> f64 {
+    1.0 / (1.0 + (-value).exp())
+}

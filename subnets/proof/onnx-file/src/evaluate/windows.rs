@@ -1,0 +1,113 @@
+//! Convolutions and pools over any number of axes, by the formulas of the standard. Of the reader's
+//! code, they share the check of attributes only.
+
+use super::elements::places;
+use super::{Operands, Tensor};
+use crate::OnnxError;
+use crate::window::Sliding;
+
+/// A position of the kernel, and the element of a channel that it covers.
+type Tap = (usize, usize);
+
+impl Operands<'_> {
+    pub(super) fn convolution(&self) -> Result<Tensor, OnnxError> {
+        let (input, weights) = (self.get(0)?, self.get(1)?);
+        let (&[1, channels, ref extents @ ..], &[outputs, inner, ref kernel @ ..]) =
+            (&input.dims[..], &weights.dims[..])
+        else {
+            return Err(self.refuse("the operands do not have channels and a batch of 1"));
+        };
+        let groups = usize::try_from(self.node.int("group", 1)).unwrap_or_default();
+        if inner.checked_mul(groups) != Some(channels) || !outputs.is_multiple_of(groups.max(1)) {
+            return Err(self.refuse("the groups do not fit the channels"));
+        }
+        let bias =
+            self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
+        if bias.len() != outputs {
+            return Err(self.refuse("the bias does not fit"));
+        }
+        let window = Sliding::parse(self.node, kernel, extents)?;
+        let (plane, area) = (extents.iter().product::<usize>(), kernel.iter().product::<usize>());
+        let taps: Vec<Vec<Tap>> =
+            places(&window.positions).map(|place| covered(&window, extents, &place)).collect();
+        let mut values = Vec::with_capacity(outputs * taps.len());
+        for (output, bias) in bias.iter().enumerate() {
+            let first = output / (outputs / groups) * inner;
+            let kernel = &weights.values[output * inner * area..][..inner * area];
+            values.extend(taps.iter().map(|taps| {
+                let of_channel = |channel: usize| {
+                    let (weights, elements) =
+                        (&kernel[channel * area..], &input.values[(first + channel) * plane..]);
+                    taps.iter().map(|&(tap, at)| weights[tap] * elements[at]).sum::<f64>()
+                };
+                bias + (0..inner).map(of_channel).sum::<f64>()
+            }));
+        }
+        Ok(Tensor { dims: [&[1, outputs][..], &window.positions].concat(), values })
+    }
+
+    pub(super) fn pool(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let &[1, channels, ref extents @ ..] = &input.dims[..] else {
+            return Err(self.refuse("the operand does not have channels and a batch of 1"));
+        };
+        let kernel = if self.node.op_type.starts_with("Global") {
+            extents.to_vec()
+        } else {
+            let sizes = self.node.ints("kernel_shape").unwrap_or_default().iter();
+            let sizes =
+                sizes.map(|&size| usize::try_from(size).ok()).collect::<Option<Vec<usize>>>();
+            sizes.ok_or_else(|| self.refuse("kernel_shape is malformed"))?
+        };
+        let window = Sliding::parse(self.node, &kernel, extents)?;
+        let is_max = self.node.op_type.ends_with("MaxPool");
+        let counts_padding = self.node.int("count_include_pad", 0) != 0;
+        let windows: Vec<(Vec<Tap>, usize)> = places(&window.positions)
+            .map(|place| {
+                let taps = covered(&window, extents, &place);
+                let count = if counts_padding {
+                    padded_count(&window, extents, &place)
+                } else {
+                    taps.len()
+                };
+                (taps, count)
+            })
+            .collect();
+        let mut values = Vec::with_capacity(channels * windows.len());
+        for plane in input.values.chunks(extents.iter().product::<usize>().max(1)) {
+            values.extend(windows.iter().map(|(taps, count)| {
+                let covered = taps.iter().map(|&(_, at)| plane[at]);
+                if is_max {
+                    covered.fold(f64::NEG_INFINITY, f64::max)
+                } else {
+                    covered.sum::<f64>() / *count as f64
+                }
+            }));
+        }
+        Ok(Tensor { dims: [&[1, channels][..], &window.positions].concat(), values })
+    }
+}
+
+/// Returns the elements that a window covers at a position, without padding.
+fn covered(window: &Sliding, extents: &[usize], place: &[usize]) -> Vec<Tap> {
+    let taps = places(&window.kernel).enumerate().filter_map(|(tap, offset)| {
+        let mut element = 0;
+        for (axis, &extent) in extents.iter().enumerate() {
+            let at = place[axis] * window.stride[axis] + offset[axis] * window.dilation[axis];
+            let at = at.checked_sub(window.before[axis]).filter(|&at| at < extent)?;
+            element = element * extent + at;
+        }
+        Some((tap, element))
+    });
+    taps.collect()
+}
+
+/// Returns the number of elements and of padding that a window covers at a position.
+fn padded_count(window: &Sliding, extents: &[usize], place: &[usize]) -> usize {
+    let counts = extents.iter().enumerate().map(|(axis, &extent)| {
+        let end = window.before[axis] + extent + window.after[axis];
+        let at = |offset: usize| place[axis] * window.stride[axis] + offset * window.dilation[axis];
+        (0..window.kernel[axis]).filter(|&offset| at(offset) < end).count()
+    });
+    counts.product()
+}

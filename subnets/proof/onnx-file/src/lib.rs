@@ -1,0 +1,299 @@
+//! ONNX files: decoded, checked, and evaluated as the ONNX standard defines.
+//!
+//! [`ModelFile::decode`] reads a file that is not trusted: it limits sizes and counts before it
+//! allocates, and rejects weights whose data do not match their dimensions. [`rules`] lists the
+//! operators that the compiler supports, with their inputs and attributes; an attribute or input
+//! that is not listed is refused, because it could change the meaning of its node. Every error
+//! names the node, the tensor or the part of the file.
+//!
+//! [`ModelFile::evaluate`] computes the outputs node by node in double precision. It is the
+//! reference with which `taonet-proof-onnx` compares the networks that it builds, and therefore
+//! shares no more with that crate than the attributes of nodes. It rounds nowhere where a file in
+//! half precision would.
+//!
+//! ```no_run
+//! use taonet_proof_onnx_file::ModelFile;
+//!
+//! # fn example(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! let file = ModelFile::decode(bytes)?;
+//! println!("{:?}", file.evaluate(&[1.0, 2.0])?.outputs);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`GraphWriter`] writes files. Pure: no clock, no I/O, no randomness. Files of weights beside the
+//! model, functions, and maps are not read.
+//!
+//! Uses `taonet-proof-core`. Used by `taonet-proof-onnx`.
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "every error is an OnnxError, which names the node and says why"
+)]
+
+pub mod attributes;
+pub mod branch;
+pub mod dims;
+pub mod einsum;
+pub mod ensemble;
+mod error;
+mod evaluate;
+mod graph;
+mod limits;
+pub mod machine;
+mod outputs;
+pub mod proto;
+pub mod recurrent;
+pub mod rules;
+pub mod tensor;
+pub mod transposed;
+pub mod types;
+pub mod window;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use prost::Message;
+use taonet_proof_core::float::ElementType;
+
+pub use error::{OnnxError, invalid_shape, unsupported};
+pub use evaluate::{Evaluation, evaluate_constants};
+pub use graph::{Attribute, GraphWriter};
+use proto::{DataType, DimensionValue, ModelProto, NodeProto, ValueInfoProto};
+use tensor::Constant;
+use types::element_type;
+
+/// Maximum size of a model file, in bytes.
+pub const MAX_BYTES: usize = 256 << 20;
+/// Maximum number of nodes of a graph.
+pub const MAX_NODES: usize = 4096;
+/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for
+/// each of them.
+pub const MAX_PARAMETERS: u64 = 1 << 26;
+/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a
+/// Split.
+pub const MAX_LIST: usize = MAX_NODES;
+/// Maximum number of dimensions of a tensor.
+pub const MAX_RANK: usize = 32;
+/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB
+/// that a network may take.
+pub const MAX_COMPUTED: u64 = 1 << 26;
+/// Supported versions of the standard operator set.
+pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+/// The largest value that stands for minus infinity in the mask of an attention: exporters write
+/// -10 000 and less.
+pub const MASKED: f32 = -9_999.0;
+/// Integers of QuantizeLinear without a zero point.
+pub const UNSIGNED: [i64; 2] = [0, 255];
+
+/// An input of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Name of the tensor.
+    pub name: String,
+    /// Dimensions, batch included.
+    pub dims: Vec<usize>,
+    /// Type of the elements.
+    pub element: ElementType,
+}
+
+impl ModelInput {
+    /// Returns the number of elements.
+    pub fn elements(&self) -> usize {
+        self.dims.iter().product()
+    }
+}
+
+/// A decoded ONNX model.
+#[derive(Clone, Debug)]
+pub struct ModelFile {
+    /// The nodes on which the outputs depend, in the order of the file.
+    pub nodes: Vec<NodeProto>,
+    /// Weights of the file, by name.
+    pub constants: HashMap<String, Arc<Constant>>,
+    /// Inputs that are not weights; at least one.
+    pub inputs: Vec<ModelInput>,
+    /// Names of the outputs; at least one.
+    pub outputs: Vec<String>,
+    /// Integers that each weight of 8 bits can have, by name.
+    pub bytes: HashMap<String, [i64; 2]>,
+    /// Version of the standard operator set.
+    pub opset: i64,
+    /// Human-readable notes on what was omitted.
+    pub notes: Vec<String>,
+}
+
+impl ModelFile {
+    /// Decodes an ONNX model file and its weights.
+    ///
+    /// # Errors
+    /// When the file is malformed or too large, or an input has no fixed dimensions.
+    pub fn decode(bytes: &[u8]) -> Result<Self, OnnxError> {
+        Self::decode_with(bytes, &BTreeMap::new())
+    }
+
+    /// Decodes an ONNX model file whose symbolic dimensions have these extents.
+    ///
+    /// # Errors
+    /// When the file is malformed or too large, an input has a dimension without an extent, or no
+    /// input has a dimension with one of these names.
+    pub fn decode_with(
+        bytes: &[u8],
+        dimensions: &BTreeMap<String, usize>,
+    ) -> Result<Self, OnnxError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(OnnxError::TooLong(bytes.len()));
+        }
+        if !limits::is_within_limits(bytes) {
+            return Err(OnnxError::Parts);
+        }
+        let mut model =
+            ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
+        let graph =
+            model.graph.take().ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
+        let opset = opset(&model)?;
+        if !model.functions.is_empty() {
+            return Err(OnnxError::Feature("functions of its own"));
+        }
+        if !graph.sparse_initializer.is_empty() {
+            return Err(OnnxError::Feature("sparse weights"));
+        }
+        if graph.node.len() > MAX_NODES {
+            return Err(OnnxError::Nodes(graph.node.len()));
+        }
+        let (mut constants, mut bytes) = (HashMap::new(), HashMap::new());
+        for weight in &graph.initializer {
+            bytes.extend(
+                tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)),
+            );
+            let constant = Arc::new(Constant::read(weight)?);
+            if constants.insert(weight.name.clone(), constant).is_some() {
+                return Err(OnnxError::Duplicate(weight.name.clone()));
+            }
+        }
+        let inputs: Vec<&ValueInfoProto> =
+            graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
+        check_names(dimensions, &inputs)?;
+        let inputs = inputs
+            .iter()
+            .map(|input| model_input(input, dimensions))
+            .collect::<Result<Vec<_>, _>>()?;
+        let refuse = || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
+        if inputs.is_empty() {
+            return Err(refuse());
+        }
+        let outputs::Chosen { outputs, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
+        // Nodes that compute labels only can have operators that are unsupported.
+        let nodes =
+            if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &outputs) };
+        Ok(Self { nodes, constants, inputs, outputs, bytes, opset, notes })
+    }
+
+    /// Returns the number of elements of all inputs.
+    pub fn input_elements(&self) -> usize {
+        self.inputs.iter().map(ModelInput::elements).sum()
+    }
+
+    /// Returns the number of nodes that read each name, including the graph's outputs.
+    pub fn reads(&self) -> HashMap<&str, usize> {
+        let mut reads = HashMap::new();
+        let of_nodes = self.nodes.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        for name in of_nodes.chain(&self.outputs) {
+            *reads.entry(name.as_str()).or_default() += 1;
+        }
+        reads
+    }
+
+    /// Returns the names that only a softmax reads: among them, values far below the others do not
+    /// matter.
+    pub fn softmax_arguments(&self) -> HashSet<&str> {
+        let is_softmax =
+            |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
+        let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) =
+            self.nodes.iter().partition(is_softmax);
+        let mut names: HashSet<&str> =
+            softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
+        let of_others =
+            others.into_iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        for name in of_others.chain(&self.outputs) {
+            names.remove(name.as_str());
+        }
+        names
+    }
+}
+
+/// Returns the version of the standard operator set.
+fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
+    let standard =
+        model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
+    let version = standard.map(|set| set.version).max().unwrap_or_default();
+    // Files with trees only can have no standard operators.
+    let has_standard = model.opset_import.iter().any(|set| set.domain != rules::MACHINE_LEARNING);
+    let version =
+        if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };
+    if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
+}
+
+/// Refuses names of dimensions that no input has.
+fn check_names(
+    dimensions: &BTreeMap<String, usize>,
+    inputs: &[&ValueInfoProto],
+) -> Result<(), OnnxError> {
+    let all: BTreeSet<&str> = inputs
+        .iter()
+        .flat_map(|input| input.dimensions().unwrap_or_default())
+        .filter_map(|dimension| match dimension {
+            Some(DimensionValue::Name(name)) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    match dimensions.keys().find(|name| !all.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let known = if all.is_empty() {
+                "none".to_owned()
+            } else {
+                all.into_iter().collect::<Vec<_>>().join(", ")
+            };
+            Err(OnnxError::UnknownDimension { name: name.clone(), known })
+        }
+    }
+}
+
+/// Parses the dimensions and the type of an input. An unknown batch size is 1.
+fn model_input(
+    input: &ValueInfoProto,
+    dimensions: &BTreeMap<String, usize>,
+) -> Result<ModelInput, OnnxError> {
+    let refuse = || OnnxError::InputShape(input.name.clone());
+    let kind = input.element().and_then(|element| DataType::try_from(element).ok());
+    let kind = kind.filter(|&kind| kind != DataType::Undefined).ok_or_else(refuse)?;
+    let given = input.dimensions().ok_or_else(refuse)?;
+    let rank = given.len();
+    let mut dims = Vec::with_capacity(rank);
+    for (index, dimension) in given.into_iter().enumerate() {
+        // A single dimension is no batch.
+        let is_batch = index == 0 && rank > 1;
+        dims.push(match dimension {
+            Some(&DimensionValue::Size(size)) => usize::try_from(size).map_err(|_| refuse())?,
+            Some(DimensionValue::Name(name)) => match dimensions.get(name) {
+                Some(&extent) => extent,
+                None if is_batch => 1,
+                None => {
+                    return Err(OnnxError::Dimension {
+                        input: input.name.clone(),
+                        index,
+                        name: name.clone(),
+                    });
+                }
+            },
+            None if is_batch => 1,
+            None => return Err(refuse()),
+        });
+    }
+    if rank > MAX_RANK {
+        return Err(OnnxError::Rank(input.name.clone()));
+    }
+    let shape = dims::shape(&dims);
+    shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
+    Ok(ModelInput { name: input.name.clone(), dims, element: element_type(kind) })
+}

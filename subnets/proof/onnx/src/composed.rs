@@ -1,0 +1,339 @@
+//! Conversion of operators that simpler ones express.
+
+use taonet_proof_core::float::{FloatNode, FloatOperation};
+use taonet_proof_onnx_file::einsum::Equation;
+
+use super::expansion::{Expansion, float, int, ints};
+use super::linear::first;
+use super::node::output;
+use super::proto::NodeProto;
+use super::reduce::{reduced_dims, row_shape};
+use super::windows::check_batch;
+use super::{OnnxError, Reader, Value, dims, unsupported};
+
+/// Maximum number of elements of a product. Each pair of them is rounded.
+const MAX_FACTORS: usize = 256;
+/// The largest term of a sum of powers is 1. A sum below this, which only rounding could yield, is
+/// none.
+const LEAST_SUM: f32 = 0.5;
+
+impl Reader {
+    /// Converts the mean of any number of tensors.
+    pub(super) fn mean(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let inputs: Vec<&str> = node.input.iter().map(String::as_str).collect();
+        let mut expansion = Expansion::new(self, node);
+        let sum = expansion.node("Sum", &inputs);
+        let count = expansion.number(inputs.len() as f32)?;
+        expansion.node_as(output(node)?, "Div", &[&sum, &count], Vec::new());
+        expansion.finish()
+    }
+
+    /// Converts a sum of functions along axes, or a function of it.
+    pub(super) fn reduce_functions(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let of_input = self.tensor(node, 0)?.dims;
+        let axes = self.functions_axes(node, of_input.len())?;
+        let keeps = node.int("keepdims", 1) != 0;
+        let of_output = reduced_dims(node, &of_input, &axes);
+        let axes: Vec<i64> = axes.iter().map(|axis| axis.cast_signed() as i64).collect();
+        let (input, name) = (first(node)?, output(node)?);
+        let mut expansion = Expansion::new(self, node);
+        let terms = match node.op_type.as_str() {
+            "ReduceL1" => expansion.node("Abs", &[input]),
+            "ReduceL2" | "ReduceSumSquare" => expansion.node("Mul", &[input, input]),
+            "ReduceLogSum" => input.to_owned(),
+            _ => {
+                let sum = expansion.log_sum(input, &axes)?;
+                expansion.reshape_as(name, &sum, &of_output)?;
+                return expansion.finish();
+            }
+        };
+        let sum = expansion.reduce_over("ReduceSum", &terms, &axes, keeps)?;
+        let function = match node.op_type.as_str() {
+            "ReduceL2" => "Sqrt",
+            "ReduceLogSum" => "Log",
+            _ => "Identity",
+        };
+        expansion.node_as(name, function, &[&sum], Vec::new());
+        expansion.finish()
+    }
+
+    /// Returns the axes that a node reduces. Without any, the function would remain.
+    fn functions_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
+        let axes = self.reduced_axes(node, rank)?;
+        if axes.is_empty() {
+            return Err(unsupported(
+                node,
+                "noop_with_empty_axes without axes is unsupported".to_owned(),
+            ));
+        }
+        Ok(axes)
+    }
+
+    /// Converts the product along axes: products of pairs, of these, and so on.
+    pub(super) fn row_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let axes = self.functions_axes(node, input.dims.len())?;
+        let dims = reduced_dims(node, &input.dims, &axes);
+        let rows = self.rows(node, &input, &axes)?;
+        let (count, mut width) = (rows.count, rows.width);
+        if width > MAX_FACTORS {
+            let reason =
+                format!("a product of {width} elements is unsupported, of {MAX_FACTORS} at most");
+            return Err(unsupported(node, reason));
+        }
+        let mut values = self.in_rows(node, input.index, &rows)?;
+        while width > 1 {
+            let (half, rest) = (width / 2, width % 2);
+            let shape = row_shape(node, count, half)?;
+            let mut sides = Vec::with_capacity(2);
+            for start in [0, half] {
+                let places =
+                    (0..count).flat_map(|row| row * width + start..row * width + start + half);
+                let places = places.map(|at| at as u32).collect();
+                sides.push(self.push_moved(node, vec![values], places, 0.0, shape)?);
+            }
+            let mut product = self.push_node(FloatNode {
+                inputs: sides,
+                shape,
+                operation: FloatOperation::Multiply,
+            })?;
+            if rest == 1 {
+                // The last element has no other one.
+                let last = |row: usize| count * half + row * width + width - 1;
+                let joined =
+                    (0..count).flat_map(|row| (row * half..(row + 1) * half).chain([last(row)]));
+                let joined = joined.map(|at| at as u32).collect();
+                let shape = row_shape(node, count, half + 1)?;
+                product = self.push_moved(node, vec![product, values], joined, 0.0, shape)?;
+            }
+            (values, width) = (product, half + rest);
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(values, dims))
+    }
+
+    /// Converts a norm over groups of channels: that of an instance whose channels are the groups.
+    pub(super) fn group_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        check_batch(node, &input.dims)?;
+        let (elements, of_input) = (input.shape.elements(), input.dims);
+        let channels = of_input.get(1).copied().unwrap_or_default();
+        let groups = usize::try_from(node.int("num_groups", 0)).unwrap_or_default();
+        // Before version 21, factors are those of groups.
+        let of_factors = self.dims_of(node, 1)?;
+        let repeats = match of_factors[..] {
+            [count] if count == channels => 1,
+            [count] if count == groups => channels / groups.max(1),
+            _ => 0,
+        };
+        if groups == 0 || !channels.is_multiple_of(groups) || repeats == 0 {
+            return Err(unsupported(
+                node,
+                format!(
+                    "{groups} groups and factors of {of_factors:?} do not fit {channels} channels"
+                ),
+            ));
+        }
+        let parts = [self.floats(node, 1, &of_factors)?, self.floats(node, 2, &of_factors)?];
+        let parts = parts
+            .map(|part| part.iter().flat_map(|&value| vec![value; repeats]).collect::<Vec<f32>>());
+        let mut of_channels = vec![1; of_input.len() - 1];
+        if let Some(extent) = of_channels.first_mut() {
+            *extent = channels;
+        }
+        let epsilon = float("epsilon", node.float("epsilon", 1e-5));
+        let mut expansion = Expansion::new(self, node);
+        let [scale, shift] = parts;
+        let [scale, shift] =
+            [expansion.floats(&of_channels, scale)?, expansion.floats(&of_channels, shift)?];
+        let ones = expansion.floats(&[groups], vec![1.0; groups])?;
+        let zeros = expansion.floats(&[groups], vec![0.0; groups])?;
+        let rows = expansion.reshape(first(node)?, &[1, groups, elements / groups])?;
+        let normal =
+            expansion.node_with("InstanceNormalization", &[&rows, &ones, &zeros], vec![epsilon]);
+        let normal = expansion.reshape(&normal, &of_input)?;
+        let scaled = expansion.node("Mul", &[&normal, &scale]);
+        expansion.node_as(output(node)?, "Add", &[&scaled, &shift], Vec::new());
+        expansion.finish()
+    }
+
+    /// Converts a division by the norm along an axis.
+    pub(super) fn unit_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let operator = match node.int("p", 2) {
+            1 => "ReduceL1",
+            2 => "ReduceL2",
+            other => return Err(unsupported(node, format!("p = {other} is neither 1 nor 2"))),
+        };
+        let input = first(node)?;
+        let mut expansion = Expansion::new(self, node);
+        let norm = expansion.reduce_over(operator, input, &[node.int("axis", -1)], true)?;
+        expansion.node_as(output(node)?, "Div", &[input, &norm], Vec::new());
+        expansion.finish()
+    }
+
+    /// Converts a Hardmax: 1 at the first maximum along an axis. Before version 13, the axes from
+    /// this one on are one.
+    pub(super) fn hard_maximum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let dims = self.tensor(node, 0)?.dims;
+        let is_old = self.opset < 13;
+        let axis = dims::axis(node, node.int("axis", if is_old { 1 } else { -1 }), dims.len())?;
+        let (outer, along) = dims.split_at_checked(axis).unwrap_or_default();
+        let mut expansion = Expansion::new(self, node);
+        let (input, axis, width) = if is_old {
+            let width = along.iter().product::<usize>();
+            (expansion.reshape(first(node)?, &[outer.iter().product(), width])?, 1, width)
+        } else {
+            (
+                first(node)?.to_owned(),
+                axis.cast_signed() as i64,
+                along.first().copied().unwrap_or_default(),
+            )
+        };
+        let position =
+            expansion.node_with("ArgMax", &[&input], vec![int("axis", axis), int("keepdims", 0)]);
+        let depth = expansion.integers(&[width.cast_signed() as i64])?;
+        let values = expansion.floats(&[2], vec![0.0, 1.0])?;
+        let chosen =
+            expansion.node_with("OneHot", &[&position, &depth, &values], vec![int("axis", axis)]);
+        expansion.reshape_as(output(node)?, &chosen, &dims)?;
+        expansion.finish()
+    }
+
+    /// Converts sums of all elements up to each one: a product with a triangle of ones.
+    pub(super) fn running_sums(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let dims = self.tensor(node, 0)?.dims;
+        let axis = match self.integers(node, 1)?.as_deref() {
+            Some(&[axis]) => dims::axis(node, axis, dims.len())?,
+            _ => return Err(unsupported(node, "the axis is not one constant integer".to_owned())),
+        };
+        let length = dims.get(axis).copied().unwrap_or_default();
+        Self::check_elements(node, &[length, length])?;
+        let (is_reverse, excludes) = (node.int("reverse", 0) != 0, node.int("exclusive", 0) != 0);
+        let counts = |term: usize, sum: usize| {
+            let is_before = if is_reverse { term > sum } else { term < sum };
+            is_before || (term == sum && !excludes)
+        };
+        let weights = (0..length).flat_map(|term| (0..length).map(move |sum| (term, sum)));
+        let weights = weights.map(|(term, sum)| f32::from(u8::from(counts(term, sum)))).collect();
+        let last = dims.len() - 1;
+        // The axis becomes the last one, and then its former place.
+        let order = |axes: Vec<usize>| {
+            let axes: Vec<i64> = axes.into_iter().map(|axis| axis.cast_signed() as i64).collect();
+            vec![ints("perm", &axes)]
+        };
+        let to = order((0..axis).chain(axis + 1..=last).chain([axis]).collect());
+        let back = order((0..axis).chain([last]).chain(axis..last).collect());
+        let (input, name) = (first(node)?, output(node)?);
+        let mut expansion = Expansion::new(self, node);
+        let triangle = expansion.floats(&[length, length], weights)?;
+        if axis == last {
+            expansion.node_as(name, "MatMul", &[input, &triangle], Vec::new());
+        } else {
+            let columns = expansion.node_with("Transpose", &[input], to);
+            let sums = expansion.node("MatMul", &[&columns, &triangle]);
+            expansion.node_as(name, "Transpose", &[&sums], back);
+        }
+        expansion.finish()
+    }
+
+    /// Converts an Einsum of one tensor to a sum, and of two to products of matrices: the labels of
+    /// both operands and of the output name the matrices, and those of both operands only are
+    /// added.
+    pub(super) fn summed_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let all = (0..node.input.len()).map(|position| self.dims_of(node, position));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let all: Vec<&[usize]> = all.iter().map(Vec::as_slice).collect();
+        let equation = Equation::parse(node, &all)?;
+        let name = output(node)?;
+        let mut expansion = Expansion::new(self, node);
+        let (sum, labels) = match (&node.input[..], &equation.inputs[..]) {
+            ([input], [labels]) => expansion.summed(input, labels, &equation.output)?,
+            ([left, right], [of_left, of_right]) => {
+                expansion.product_of_labels(&equation, [left, right], [of_left, of_right])?
+            }
+            _ => {
+                return Err(unsupported(node, "more than two operands are unsupported".to_owned()));
+            }
+        };
+        let ordered = expansion.ordered(&sum, &labels, &equation.output);
+        expansion.node_as(name, "Identity", &[&ordered], Vec::new());
+        expansion.finish()
+    }
+}
+
+impl Expansion<'_> {
+    /// Appends the logarithm of the sum of powers along axes, which remain. The largest power is 1.
+    fn log_sum(&mut self, input: &str, axes: &[i64]) -> Result<String, OnnxError> {
+        let largest = self.reduce_over("ReduceMax", input, axes, true)?;
+        let difference = self.node("Sub", &[input, &largest]);
+        let powers = self.node("Exp", &[&difference]);
+        let sum = self.reduce_over("ReduceSum", &powers, axes, true)?;
+        let least = self.number(LEAST_SUM)?;
+        let sum = self.node("Max", &[&sum, &least]);
+        let logarithm = self.node("Log", &[&sum]);
+        Ok(self.node("Add", &[&logarithm, &largest]))
+    }
+
+    /// Appends a sum along the axes whose labels do not remain; returns its name and labels.
+    fn summed(
+        &mut self,
+        input: &str,
+        labels: &[char],
+        remaining: &[char],
+    ) -> Result<(String, Vec<char>), OnnxError> {
+        let (kept, added): (Vec<(char, i64)>, Vec<(char, i64)>) =
+            labels.iter().copied().zip(0..).partition(|(label, _)| remaining.contains(label));
+        let kept = kept.into_iter().map(|(label, _)| label).collect();
+        if added.is_empty() {
+            return Ok((input.to_owned(), kept));
+        }
+        let axes: Vec<i64> = added.into_iter().map(|(_, axis)| axis).collect();
+        Ok((self.reduce_over("ReduceSum", input, &axes, false)?, kept))
+    }
+
+    /// Appends a move of axes with these labels to another order.
+    fn ordered(&mut self, input: &str, labels: &[char], order: &[char]) -> String {
+        if labels == order {
+            return input.to_owned();
+        }
+        let axes = order.iter().filter_map(|label| labels.iter().position(|other| other == label));
+        let axes: Vec<i64> = axes.map(|axis| axis.cast_signed() as i64).collect();
+        self.node_with("Transpose", &[input], vec![ints("perm", &axes)])
+    }
+
+    /// Appends the product of two tensors, summed over the labels that the output does not have;
+    /// returns its name and labels.
+    fn product_of_labels(
+        &mut self,
+        equation: &Equation,
+        names: [&str; 2],
+        labels: [&[char]; 2],
+    ) -> Result<(String, Vec<char>), OnnxError> {
+        let ([left, right], [of_left, of_right]) = (names, labels);
+        let (left, of_left) = self.summed(left, of_left, &[of_right, &equation.output].concat())?;
+        let (right, of_right) =
+            self.summed(right, of_right, &[labels[0], &equation.output].concat())?;
+        let in_output = |label: &char| equation.output.contains(label);
+        let pick = |labels: &[char], keeps: &dyn Fn(&char) -> bool| {
+            labels.iter().copied().filter(keeps).collect::<Vec<char>>()
+        };
+        let batch = pick(&of_left, &|label| of_right.contains(label) && in_output(label));
+        let inner = pick(&of_left, &|label| of_right.contains(label) && !in_output(label));
+        let rows = pick(&of_left, &|label| !of_right.contains(label));
+        let columns = pick(&of_right, &|label| !of_left.contains(label));
+        let left = self.ordered(&left, &of_left, &[&batch[..], &rows, &inner].concat());
+        let right = self.ordered(&right, &of_right, &[&batch[..], &inner, &columns].concat());
+        let extents = |labels: &[char]| {
+            labels.iter().map(|&label| equation.extent(label)).collect::<Vec<usize>>()
+        };
+        let size = |labels: &[char]| extents(labels).iter().product::<usize>();
+        // A single matrix of weights is a layer.
+        let count = if batch.is_empty() { Vec::new() } else { vec![size(&batch)] };
+        let left = self.reshape(&left, &[&count[..], &[size(&rows), size(&inner)]].concat())?;
+        let right =
+            self.reshape(&right, &[&count[..], &[size(&inner), size(&columns)]].concat())?;
+        let product = self.node("MatMul", &[&left, &right]);
+        let labels = [batch, rows, columns].concat();
+        let product = self.reshape(&product, &extents(&labels))?;
+        Ok((product, labels))
+    }
+}

@@ -1,0 +1,342 @@
+//! Conversion of nodes that choose elements by indices. Constant indices become moves. A computed
+//! index is compared with every position: the sum of all elements, each times whether it is the
+//! chosen one, is the chosen element.
+
+use std::iter::repeat_n;
+
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function};
+use taonet_proof_core::network::Matrices;
+use taonet_proof_core::{MAX_ELEMENTS, Shape};
+
+use super::node::{Operand, output};
+use super::proto::NodeProto;
+use super::reduce::row_shape;
+use super::tensor::Constant;
+use super::{ElementType, OnnxError, Reader, Value, dims, invalid_shape, unsupported};
+
+impl Reader {
+    pub(super) fn gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if self.weights(node, 0).is_ok() {
+            return self.embed(node);
+        }
+        let input = self.tensor(node, 0)?;
+        let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
+        let extent = input.dims.get(axis).copied().unwrap_or_default();
+        let Some((indices, of_indices)) = self.constant_indices(node)? else {
+            return self.gather_computed(node, &input, axis, extent);
+        };
+        let mut positions: Vec<Vec<Option<usize>>> =
+            input.dims.iter().map(|&extent| (0..extent).map(Some).collect()).collect();
+        let picked = indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
+        let picked = picked.collect::<Result<Vec<_>, _>>()?;
+        if let Some(along) = positions.get_mut(axis) {
+            *along = picked;
+        }
+        let kept: Vec<usize> = positions.iter().map(Vec::len).collect();
+        Self::check_elements(node, &kept)?;
+        let moved = dims::selected(&input.dims, &positions);
+        // The axis is replaced by the dimensions of the indices.
+        let mut dims = input.dims;
+        dims.splice(axis..=axis, of_indices);
+        self.moved(node, vec![input.index], moved, 0.0, dims)
+    }
+
+    /// Chooses slices of a computed tensor by computed integers: a matrix product with the choices.
+    fn gather_computed(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        axis: usize,
+        extent: usize,
+    ) -> Result<(), OnnxError> {
+        let index = self.computed_indices(node, 1)?;
+        let count = index.shape.elements();
+        let (before, after) = input.dims.split_at_checked(axis).unwrap_or_default();
+        let after = after.get(1..).unwrap_or_default();
+        let (outer, inner) = (before.iter().product::<usize>(), after.iter().product::<usize>());
+        let dims = [before, &index.dims, after].concat();
+        Self::check_elements(node, &dims)?;
+        Self::check_elements(node, &[outer, count, extent])?;
+        let chosen = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let by_row = dims::transposed(&[extent, count], &[1, 0]);
+        let shape = Shape::new(outer, count, extent).map_err(invalid_shape(node))?;
+        let left = self.push_moved(node, vec![chosen], by_row.repeat(outer), 0.0, shape)?;
+        let sizes = Matrices { count: outer, rows: count, inner: extent, columns: inner };
+        let shape = Shape::new(outer, count, inner).map_err(invalid_shape(node))?;
+        let operation = FloatOperation::MatrixProduct(sizes);
+        self.push(
+            output(node)?,
+            FloatNode { inputs: vec![left, input.index], shape, operation },
+            dims,
+        )
+    }
+
+    pub(super) fn gather_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let axis = dims::axis(node, node.int("axis", 0), of_data.len())?;
+        check_covered(node, &of_data, &of_indices, axis)?;
+        let extent = of_data.get(axis).copied().unwrap_or_default();
+        let source = |place: &[usize], index: usize| position(&of_data, place, Some((axis, index)));
+        if let Some((indices, _)) = self.constant_indices(node)? {
+            let sources = places(&of_indices).zip(indices);
+            let sources = sources.map(|(place, index)| {
+                dims::index(node, index, extent).map(|index| source(&place, index))
+            });
+            let sources = sources.collect::<Result<Vec<_>, _>>()?;
+            let data = self.operand(node, 0)?;
+            return self.moved(node, vec![data.index], sources, 0.0, of_indices);
+        }
+        let index = self.computed_indices(node, 1)?;
+        let count = index.shape.elements();
+        let shape = row_shape(node, count, extent)?;
+        let chosen = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let candidates = places(&of_indices);
+        let candidates =
+            candidates.flat_map(|place| (0..extent).map(move |index| (place.clone(), index)));
+        let candidates = candidates.map(|(place, index)| source(&place, index)).collect();
+        let data = self.operand(node, 0)?;
+        let candidates = self.push_moved(node, vec![data.index], candidates, 0.0, shape)?;
+        let chosen = self.chosen_rows(node, candidates, chosen, [count, extent, 1])?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(chosen, of_indices))
+    }
+
+    /// Converts a GatherND, whose indices name positions along several axes.
+    pub(super) fn gather_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let refuse = || {
+            unsupported(
+                node,
+                format!("indices of {of_indices:?} do not fit an input of {of_data:?}"),
+            )
+        };
+        let batch = usize::try_from(node.int("batch_dims", 0)).map_err(|_| refuse())?;
+        let (&width, outer) = of_indices.split_last().ok_or_else(refuse)?;
+        let (of_batch, rest) = of_data.split_at_checked(batch).ok_or_else(refuse)?;
+        let (named, inner) = rest.split_at_checked(width).ok_or_else(refuse)?;
+        if width == 0 || outer.get(..batch) != Some(of_batch) {
+            return Err(refuse());
+        }
+        let dims = [outer, inner].concat();
+        Self::check_elements(node, &dims)?;
+        let [tuples, batches, area, slice] =
+            [outer, of_batch, named, inner].map(|part| part.iter().product::<usize>());
+        // Position of the first element of a slice, given its tuple and its position among those of
+        // its batch.
+        let start = |tuple: usize, at: usize| (tuple / (tuples / batches) * area + at) * slice;
+        if let Some((indices, _)) = self.constant_indices(node)? {
+            let mut sources = Vec::with_capacity(tuples * slice);
+            for (tuple, indices) in indices.chunks(width).enumerate() {
+                let first = start(tuple, slice_of(node, indices, named)?);
+                sources.extend((first..first + slice).map(|at| at as u32));
+            }
+            let data = self.operand(node, 0)?;
+            return self.moved(node, vec![data.index], sources, 0.0, dims);
+        }
+        let index = self.computed_indices(node, 1)?;
+        Self::check_elements(node, &[tuples, area, slice])?;
+        let candidates =
+            (0..tuples).flat_map(|tuple| start(tuple, 0)..start(tuple, area)).map(|at| at as u32);
+        let data = self.operand(node, 0)?;
+        let shape = row_shape(node, tuples, area * slice)?;
+        let mut chosen =
+            self.push_moved(node, vec![data.index], candidates.collect(), 0.0, shape)?;
+        let mut rest = area * slice;
+        for (choices, &extent) in self.tuple_choices(node, &index, named)?.into_iter().zip(named) {
+            rest /= extent;
+            chosen = self.chosen_rows(node, chosen, choices, [tuples, extent, rest])?;
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(chosen, dims))
+    }
+
+    /// Converts a OneHot of computed indices.
+    pub(super) fn one_hot(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let index = self.computed_indices(node, 0)?;
+        let depth = match self.integers(node, 1)?.as_deref() {
+            Some(&[depth]) => {
+                usize::try_from(depth).ok().filter(|depth| (1..=MAX_ELEMENTS).contains(depth))
+            }
+            _ => None,
+        };
+        let depth = depth
+            .ok_or_else(|| unsupported(node, "the depth is not one constant integer".to_owned()))?;
+        let values = match self.weights(node, 2)?.and_then(Constant::to_floats).as_deref() {
+            Some(&[off, on]) => [off, on].map(f64::from),
+            _ => {
+                return Err(unsupported(
+                    node,
+                    "the values are not two constant numbers".to_owned(),
+                ));
+            }
+        };
+        let rank = index.dims.len();
+        let axis = dims::axis(node, node.int("axis", -1), rank + 1)?;
+        let mut dims = index.dims.clone();
+        dims.insert(axis, depth);
+        Self::check_elements(node, &dims)?;
+        let chosen = self.choices(node, &index, depth, values)?;
+        // The positions come first.
+        let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
+        let moved = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
+        self.moved(node, vec![chosen], moved, 0.0, dims)
+    }
+
+    /// Returns the constant indices of a node, and their dimensions; `None` if they are computed.
+    pub(super) fn constant_indices(
+        &self,
+        node: &NodeProto,
+    ) -> Result<Option<(Vec<i64>, Vec<usize>)>, OnnxError> {
+        let Some(constant) = self.weights(node, 1).ok().flatten() else { return Ok(None) };
+        let indices = constant.integers();
+        let indices =
+            indices.ok_or_else(|| unsupported(node, "the indices are not integers".to_owned()))?;
+        Ok(Some((indices.to_vec(), constant.dims.clone())))
+    }
+
+    /// Returns the computed integers at an input position.
+    pub(super) fn computed_indices(
+        &self,
+        node: &NodeProto,
+        position: usize,
+    ) -> Result<Operand, OnnxError> {
+        if self.element(node, position) != ElementType::Integer {
+            return Err(unsupported(node, "the indices are not integers".to_owned()));
+        }
+        self.tensor(node, position)
+    }
+
+    /// Appends whether each position of an axis is that of each index: a row for each position. An
+    /// index that is negative counts from the end.
+    pub(super) fn choices(
+        &mut self,
+        node: &NodeProto,
+        index: &Operand,
+        extent: usize,
+        [off, on]: [f64; 2],
+    ) -> Result<usize, OnnxError> {
+        let count = index.shape.elements();
+        Self::check_elements(node, &[extent, count])?;
+        let shape = row_shape(node, extent, count)?;
+        let repeated = (0..count as u32).collect::<Vec<u32>>().repeat(extent);
+        let repeated = self.push_moved(node, vec![index.index], repeated, 0.0, shape)?;
+        let offsets = (0..i32::try_from(extent).unwrap_or(i32::MAX)).map(|at| -at).collect();
+        let operation = FloatOperation::ChannelAffine { factors: vec![1; extent], offsets };
+        let distance = self.push_node(FloatNode { inputs: vec![repeated], shape, operation })?;
+        // The distance from the position is 0, or minus the extent.
+        let other = Function::Variable.with(Binary::Add, Function::Constant(extent as f64));
+        let is_chosen = Function::Variable
+            .with(Binary::Multiply, other)
+            .with(Binary::Equal, Function::Constant(0.0));
+        let is_plain = off.abs() <= 0.0 && (on - 1.0).abs() <= 0.0;
+        let function = if is_plain {
+            is_chosen
+        } else {
+            is_chosen.select(Function::Constant(on), Function::Constant(off))
+        };
+        self.push_mapped(distance, function)
+    }
+
+    /// Appends the choices of each axis that tuples of computed integers name.
+    pub(super) fn tuple_choices(
+        &mut self,
+        node: &NodeProto,
+        index: &Operand,
+        extents: &[usize],
+    ) -> Result<Vec<usize>, OnnxError> {
+        let tuples = index.shape.elements() / extents.len().max(1);
+        let shape = Shape::vector(tuples).map_err(invalid_shape(node))?;
+        let mut all = Vec::with_capacity(extents.len());
+        for (axis, &extent) in extents.iter().enumerate() {
+            let along = (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
+            let along = self.push_moved(node, vec![index.index], along, 0.0, shape)?;
+            let along = Operand { index: along, shape, dims: vec![tuples] };
+            all.push(self.choices(node, &along, extent, [0.0, 1.0])?);
+        }
+        Ok(all)
+    }
+
+    /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of
+    /// the rows of each, and of the elements of each row.
+    fn chosen_rows(
+        &mut self,
+        node: &NodeProto,
+        values: usize,
+        choices: usize,
+        [blocks, rows, width]: [usize; 3],
+    ) -> Result<usize, OnnxError> {
+        let shape = row_shape(node, rows, blocks * width)?;
+        let by_row = dims::transposed(&[blocks, rows, width], &[1, 0, 2]);
+        let values = self.push_moved(node, vec![values], by_row, 0.0, shape)?;
+        let spread =
+            (0..(rows * blocks) as u32).flat_map(|choice| repeat_n(choice, width)).collect();
+        let choices = self.push_moved(node, vec![choices], spread, 0.0, shape)?;
+        let operation = FloatOperation::Multiply;
+        let terms =
+            self.push_node(FloatNode { inputs: vec![choices, values], shape, operation })?;
+        let operation = FloatOperation::ChannelSum { shift: 0 };
+        self.push_node(FloatNode {
+            inputs: vec![terms],
+            shape: Shape { channels: 1, ..shape },
+            operation,
+        })
+    }
+}
+
+/// Iterates over the positions along the axes of all elements, in order.
+pub(super) fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let count = dims.iter().product::<usize>();
+    (0..count).map(move |element| {
+        let mut rest = element;
+        let mut place: Vec<usize> = dims
+            .iter()
+            .rev()
+            .map(|&extent| {
+                let at = rest % extent;
+                rest /= extent;
+                at
+            })
+            .collect();
+        place.reverse();
+        place
+    })
+}
+
+/// Returns the position of an element in the order of all elements, where the position along one
+/// axis can be another.
+pub(super) fn position(dims: &[usize], place: &[usize], along: Option<(usize, usize)>) -> u32 {
+    let places = place.iter().enumerate().map(|(axis, &at)| match along {
+        Some((other, index)) if other == axis => index,
+        _ => at,
+    });
+    places.zip(dims).fold(0, |position, (at, &extent)| position * extent + at) as u32
+}
+
+/// Returns the position of the slice that a constant index of several axes names.
+pub(super) fn slice_of(
+    node: &NodeProto,
+    indices: &[i64],
+    extents: &[usize],
+) -> Result<usize, OnnxError> {
+    let mut pairs = indices.iter().zip(extents);
+    pairs.try_fold(0, |position, (&index, &extent)| {
+        Ok(position * extent + dims::index(node, index, extent)?)
+    })
+}
+
+/// Refuses indices that do not have a position in the data along all other axes.
+pub(super) fn check_covered(
+    node: &NodeProto,
+    of_data: &[usize],
+    of_indices: &[usize],
+    axis: usize,
+) -> Result<(), OnnxError> {
+    let mut pairs = of_data.iter().zip(of_indices).enumerate();
+    let fits = of_data.len() == of_indices.len()
+        && pairs.all(|(along, (&extent, &indices))| along == axis || indices <= extent);
+    if !fits {
+        return Err(unsupported(
+            node,
+            format!("indices of {of_indices:?} do not fit an input of {of_data:?}"),
+        ));
+    }
+    Reader::check_elements(node, of_indices)
+}

@@ -1,0 +1,277 @@
+//! Conversion of matrix products. A row times constant weights is a dense layer, and several rows
+//! are a convolution between moves.
+
+use taonet_proof_core::float::{FloatNode, FloatOperation};
+use taonet_proof_core::network::Matrices;
+use taonet_proof_core::{Shape, Window};
+
+use super::expansion::{Expansion, ints};
+use super::node::{Operand, output};
+use super::proto::NodeProto;
+use super::reduce::row_shape;
+use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
+
+impl Reader {
+    pub(super) fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [a, b] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        if a.len() != 2 || b.len() != 2 {
+            return Err(unsupported(
+                node,
+                format!("the operands have dimensions {a:?} and {b:?}, expected two matrices"),
+            ));
+        }
+        let (alpha, beta) = (node.float("alpha", 1.0), node.float("beta", 1.0));
+        let [turns_a, turns_b] = ["transA", "transB"].map(|name| node.int(name, 0) != 0);
+        let has_weights = self.weights(node, 1).is_ok() && self.weights(node, 2).is_ok();
+        if !turns_a && a.first() == Some(&1) && has_weights {
+            let input = self.tensor(node, 0)?;
+            let (mut weights, outputs) = self.matrix(node, &input, turns_b)?;
+            let mut bias = match self.weights(node, 2)? {
+                Some(_) => self.repeated(node, 2, &[1, outputs])?,
+                None => vec![0.0; outputs],
+            };
+            weights.iter_mut().for_each(|weight| *weight *= alpha);
+            bias.iter_mut().for_each(|bias| *bias *= beta);
+            if weights.iter().chain(&bias).any(|value| !value.is_finite()) {
+                return Err(unsupported(
+                    node,
+                    "a weight times alpha or beta is not finite".to_owned(),
+                ));
+            }
+            return self.dense(node, &input, weights, bias);
+        }
+        let [left, right, rest @ ..] = &node.input[..] else { return Err(OnnxError::Empty) };
+        let mut expansion = Expansion::new(self, node);
+        let [left, right] = [(left, turns_a), (right, turns_b)].map(|(name, turns)| {
+            if turns {
+                expansion.node_with("Transpose", &[name], vec![ints("perm", &[1, 0])])
+            } else {
+                name.clone()
+            }
+        });
+        let mut product = expansion.node("MatMul", &[&left, &right]);
+        product = expansion.multiplied(&product, alpha)?;
+        if let Some(addend) = rest.first().filter(|name| !name.is_empty()) {
+            let addend = expansion.multiplied(addend, beta)?;
+            product = expansion.node("Add", &[&product, &addend]);
+        }
+        expansion.node_as(output(node)?, "Identity", &[&product], Vec::new());
+        expansion.finish()
+    }
+
+    pub(super) fn matrix_product(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [a, b] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        match [self.tensor(node, 0).ok(), self.tensor(node, 1).ok()] {
+            [Some(input), None] if b.len() == 2 && a.last() == Some(&input.shape.elements()) => {
+                let (weights, outputs) = self.matrix(node, &input, false)?;
+                self.dense(node, &input, weights, vec![0.0; outputs])
+            }
+            [None, None] => Err(unsupported(node, "both operands are constant".to_owned())),
+            _ if a.len() < 2 || b.len() < 2 => self.vector_product(node, &a, &b),
+            [Some(one), Some(other)] => self.computed_product(node, &one, &other),
+            [Some(input), None] => self.rows_product(node, &input),
+            [None, Some(_)] => self.product_of_weights(node, &a, &b),
+        }
+    }
+
+    /// Multiplies a vector with matrices, or with another vector: on the left, it is a row, and on
+    /// the right a column.
+    fn vector_product(
+        &mut self,
+        node: &NodeProto,
+        a: &[usize],
+        b: &[usize],
+    ) -> Result<(), OnnxError> {
+        let ([left, right], false) = (&node.input[..], a.is_empty() || b.is_empty()) else {
+            return Err(unsupported(node, "an operand has no dimensions".to_owned()));
+        };
+        let mut expansion = Expansion::new(self, node);
+        let row =
+            if let &[length] = a { expansion.reshape(left, &[1, length])? } else { left.clone() };
+        let column =
+            if let &[length] = b { expansion.reshape(right, &[length, 1])? } else { right.clone() };
+        let product = expansion.node("MatMul", &[&row, &column]);
+        let mut dims: Vec<usize> = Vec::new();
+        if let Some((outer, [rows, _])) = a.split_last_chunk::<2>() {
+            dims.extend(outer.iter().chain([rows]));
+        }
+        if let Some((outer, [_, columns])) = b.split_last_chunk::<2>() {
+            dims.extend(outer.iter().chain([columns]));
+        }
+        expansion.reshape_as(output(node)?, &product, &dims)?;
+        expansion.finish()
+    }
+
+    /// Multiplies constant matrices with computed ones: the product of both transposed, in the
+    /// other order, is transposed.
+    fn product_of_weights(
+        &mut self,
+        node: &NodeProto,
+        a: &[usize],
+        b: &[usize],
+    ) -> Result<(), OnnxError> {
+        let turned = |rank: usize| {
+            let mut order: Vec<i64> = (0..rank.cast_signed() as i64).collect();
+            if let [.., rows, columns] = &mut order[..] {
+                std::mem::swap(rows, columns);
+            }
+            vec![ints("perm", &order)]
+        };
+        let [left, right] = &node.input[..] else { return Err(OnnxError::Empty) };
+        let mut expansion = Expansion::new(self, node);
+        let left = expansion.node_with("Transpose", &[left], turned(a.len()));
+        let right = expansion.node_with("Transpose", &[right], turned(b.len()));
+        let product = expansion.node("MatMul", &[&right, &left]);
+        expansion.node_as(output(node)?, "Transpose", &[&product], turned(a.len().max(b.len())));
+        expansion.finish()
+    }
+
+    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the
+    /// dimensions of the other.
+    fn computed_product(
+        &mut self,
+        node: &NodeProto,
+        a: &Operand,
+        b: &Operand,
+    ) -> Result<(), OnnxError> {
+        let refuse =
+            || unsupported(node, format!("matrices of {:?} and {:?} do not fit", a.dims, b.dims));
+        let (Some((of_a, &[rows, inner])), Some((of_b, &[height, columns]))) =
+            (a.dims.split_last_chunk::<2>(), b.dims.split_last_chunk::<2>())
+        else {
+            return Err(refuse());
+        };
+        let batch = dims::common(&[of_a, of_b]).ok_or_else(refuse)?;
+        let count = dims::elements(&batch).ok_or_else(refuse)?;
+        if inner != height {
+            return Err(refuse());
+        }
+        let mut tensors = Vec::with_capacity(2);
+        for (operand, matrix) in [(a, [rows, inner]), (b, [inner, columns])] {
+            let dims = [&batch[..], &matrix].concat();
+            let shape = if operand.dims == dims { Ok(operand.shape) } else { dims::shape(&dims) };
+            let shape = shape.map_err(invalid_shape(node))?;
+            tensors.push(self.fit(node, operand, &dims, shape)?.ok_or_else(refuse)?);
+        }
+        let sizes = Matrices { count, rows, inner, columns };
+        let shape = Shape::new(count, rows, columns).map_err(invalid_shape(node))?;
+        let dims = [&batch[..], &[rows, columns]].concat();
+        let operation = FloatOperation::MatrixProduct(sizes);
+        let index = self.push_node(FloatNode { inputs: tensors, shape, operation })?;
+        let product = Operand { index, shape, dims };
+        let tensor = self.divided(node, a, &product)?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, product.dims))
+    }
+
+    /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the
+    /// columns, between moves. Several constant matrices are groups of channels.
+    fn rows_product(&mut self, node: &NodeProto, input: &Operand) -> Result<(), OnnxError> {
+        let of_weights = self.dims_of(node, 1)?;
+        let refuse = || {
+            unsupported(
+                node,
+                format!("weights {of_weights:?} do not match an input of {:?}", input.dims),
+            )
+        };
+        let (of_matrices, &[inner, outputs]) =
+            of_weights.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let (before, &[rows, width]) = input.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
+        if width != inner || outputs == 0 {
+            return Err(refuse());
+        }
+        let is_single =
+            of_matrices.iter().all(|&extent| extent == 1) && of_matrices.len() <= before.len();
+        let batch = dims::common(&[before, of_matrices]).ok_or_else(refuse)?;
+        let matrices =
+            if is_single { of_weights.clone() } else { [&batch[..], &[inner, outputs]].concat() };
+        let dims = [&batch[..], &[rows, outputs]].concat();
+        Self::check_elements(node, &dims)?;
+        Self::check_elements(node, &matrices)?;
+        let full = [&batch[..], &[rows, inner]].concat();
+        let shape = if full == input.dims { Ok(input.shape) } else { dims::shape(&full) };
+        let tensor = self.fitted(node, input, &full, shape.map_err(invalid_shape(node))?)?;
+        let all = batch.iter().product::<usize>();
+        // All rows have the same matrix, or those of a group.
+        let (count, rows) = if is_single { (1, all * rows) } else { (all, rows) };
+        let by_input = self.repeated(node, 1, &matrices)?;
+        let order = dims::transposed(&[count, inner, outputs], &[0, 2, 1]);
+        let weights =
+            order.iter().filter_map(|&from| by_input.get(from as usize).copied()).collect();
+        let columns = dims::transposed(&[count, rows, inner], &[0, 2, 1]);
+        let shape = row_shape(node, count * inner, rows)?;
+        let columns = self.push_moved(node, vec![tensor], columns, 0.0, shape)?;
+        let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+        let bias = vec![0.0; count * outputs];
+        let operation = FloatOperation::Convolution { window, groups: count, weights, bias };
+        let shape = row_shape(node, count * outputs, rows)?;
+        let product = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
+        self.moved(
+            node,
+            vec![product],
+            dims::transposed(&[count, outputs, rows], &[0, 2, 1]),
+            0.0,
+            dims,
+        )?;
+        self.before_move = Some(product);
+        Ok(())
+    }
+
+    /// Returns the weight matrix at position 1 with one row for each output, and the number of
+    /// outputs. The input must be a single row, or a vector.
+    fn matrix(
+        &self,
+        node: &NodeProto,
+        input: &Operand,
+        transposed: bool,
+    ) -> Result<(Vec<f32>, usize), OnnxError> {
+        let inputs = input.shape.elements();
+        let dims = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
+        let outputs = match (dims, transposed) {
+            (&[outputs, width], true) | (&[width, outputs], false)
+                if width == inputs && outputs > 0 =>
+            {
+                outputs
+            }
+            _ => {
+                return Err(unsupported(
+                    node,
+                    format!("weights {dims:?} do not match an input of {:?}", input.dims),
+                ));
+            }
+        };
+        let dims = if transposed { [outputs, inputs] } else { [inputs, outputs] };
+        let weights = self.floats(node, 1, &dims)?;
+        if transposed {
+            return Ok((weights, outputs));
+        }
+        let rows = (0..outputs).flat_map(|row| weights.iter().skip(row).step_by(outputs).copied());
+        Ok((rows.collect(), outputs))
+    }
+
+    fn dense(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Result<(), OnnxError> {
+        let shape = Shape::vector(bias.len()).map_err(invalid_shape(node))?;
+        let mut dims = input.dims.clone();
+        if let Some(last) = dims.last_mut() {
+            *last = bias.len();
+        }
+        let operation = FloatOperation::Dense { weights, bias };
+        self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims)
+    }
+}
+
+impl Expansion<'_> {
+    /// Appends a product with a number, unless that is 1.
+    fn multiplied(&mut self, input: &str, factor: f32) -> Result<String, OnnxError> {
+        if (factor - 1.0).abs() <= 0.0 {
+            return Ok(input.to_owned());
+        }
+        let factor = self.number(factor)?;
+        Ok(self.node("Mul", &[input, &factor]))
+    }
+}

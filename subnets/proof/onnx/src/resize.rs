@@ -1,0 +1,171 @@
+//! Conversion of Resize and Upsample by the nearest element: a move.
+
+use std::borrow::Cow;
+
+use taonet_proof_core::MAX_ELEMENTS;
+
+use super::dims;
+use super::proto::NodeProto;
+use super::tensor::Constant;
+use super::{OnnxError, Reader, unsupported};
+
+/// Coordinates of the output as coordinates of the input.
+#[derive(Clone, Copy)]
+enum Coordinates {
+    Asymmetric,
+    AlignCorners,
+    HalfPixel,
+    /// As [`Self::HalfPixel`], with 0 for an output of one element.
+    PytorchHalfPixel,
+}
+
+/// How coordinates between two elements become that of the nearest one.
+#[derive(Clone, Copy)]
+enum Nearest {
+    Floor,
+    Ceil,
+    /// The smaller of two that are equally near.
+    PreferFloor,
+    /// The larger of two that are equally near.
+    PreferCeil,
+}
+
+impl Reader {
+    pub(super) fn resize(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let (coordinates, nearest) = self.resize_modes(node)?;
+        let mut positions = Vec::with_capacity(input.dims.len());
+        for (&extent, (size, factor)) in
+            input.dims.iter().zip(self.resize_factors(node, &input.dims)?)
+        {
+            let at = |place: usize| {
+                nearest.round(coordinates.original(place, extent, size, factor), extent)
+            };
+            positions.push((0..size).map(|place| Some(at(place))).collect::<Vec<Option<usize>>>());
+        }
+        self.select(node, input.index, &input.dims, &positions, 0.0)
+    }
+
+    /// Returns how the coordinates of a node are transformed and rounded; before version 11, in one
+    /// way only.
+    fn resize_modes(&self, node: &NodeProto) -> Result<(Coordinates, Nearest), OnnxError> {
+        let refuse = |what: &str| unsupported(node, format!("{what} is unsupported"));
+        if node.text("mode").unwrap_or(b"nearest") != b"nearest" {
+            return Err(unsupported(
+                node,
+                "a mode other than nearest is unsupported; hint: use ConvTranspose".to_owned(),
+            ));
+        }
+        if node.int("antialias", 0) != 0 || node.int("exclude_outside", 0) != 0 {
+            return Err(refuse("antialias or exclude_outside"));
+        }
+        if node.text("keep_aspect_ratio_policy").unwrap_or(b"stretch") != b"stretch" {
+            return Err(refuse("a keep_aspect_ratio_policy other than stretch"));
+        }
+        if self.opset < 11 || node.op_type == "Upsample" {
+            return Ok((Coordinates::Asymmetric, Nearest::Floor));
+        }
+        let coordinates = match node.text("coordinate_transformation_mode").unwrap_or(b"half_pixel")
+        {
+            b"asymmetric" => Coordinates::Asymmetric,
+            b"align_corners" => Coordinates::AlignCorners,
+            b"half_pixel" => Coordinates::HalfPixel,
+            b"pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
+            _ => return Err(refuse("this coordinate_transformation_mode")),
+        };
+        let nearest = match node.text("nearest_mode").unwrap_or(b"round_prefer_floor") {
+            b"floor" => Nearest::Floor,
+            b"ceil" => Nearest::Ceil,
+            b"round_prefer_floor" => Nearest::PreferFloor,
+            b"round_prefer_ceil" => Nearest::PreferCeil,
+            _ => return Err(refuse("this nearest_mode")),
+        };
+        Ok((coordinates, nearest))
+    }
+
+    /// Returns the new extent of each axis, and its quotient by the old one.
+    fn resize_factors(
+        &self,
+        node: &NodeProto,
+        of_input: &[usize],
+    ) -> Result<Vec<(usize, f64)>, OnnxError> {
+        let rank = of_input.len();
+        let is_upsample = node.op_type == "Upsample";
+        // Before version 11, the scales come second, and before version 9, they are an attribute.
+        let is_old = is_upsample || self.opset < 11;
+        let axes = match node.ints("axes") {
+            None => (0..rank).collect(),
+            Some(axes) => axes
+                .iter()
+                .map(|&axis| dims::axis(node, axis, rank))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let input = self.weights(node, if is_old { 1 } else { 2 })?.and_then(Constant::to_floats);
+        let scales = node.floats("scales").map(<[f32]>::to_vec).or(input.map(Cow::into_owned));
+        let scales = scales.filter(|scales| !scales.is_empty());
+        let sizes =
+            if is_old { None } else { self.integers(node, 3)?.filter(|sizes| !sizes.is_empty()) };
+        let count = sizes.as_ref().map(Vec::len).or(scales.as_ref().map(Vec::len));
+        if count != Some(axes.len()) {
+            return Err(unsupported(
+                node,
+                "the scales or sizes are missing, or not those of all axes".to_owned(),
+            ));
+        }
+        let mut factors: Vec<(usize, f64)> = of_input.iter().map(|&extent| (extent, 1.0)).collect();
+        for (index, &axis) in axes.iter().enumerate() {
+            let (Some(slot), Some(&extent)) = (factors.get_mut(axis), of_input.get(axis)) else {
+                continue;
+            };
+            let extent = extent as f64;
+            let given = sizes.as_ref().and_then(|sizes| sizes.get(index)).map(|&size| size as f64);
+            let scale = scales
+                .as_ref()
+                .and_then(|scales| scales.get(index))
+                .copied()
+                .map_or(1.0, f64::from);
+            let (size, factor) =
+                given.map_or(((extent * scale).floor(), scale), |size| (size, size / extent));
+            if !(1.0..=MAX_ELEMENTS as f64).contains(&size) || (is_old && factor < 1.0) {
+                return Err(unsupported(
+                    node,
+                    format!("an axis of {extent} elements cannot get {size}"),
+                ));
+            }
+            *slot = (size as usize, factor);
+        }
+        let dims: Vec<usize> = factors.iter().map(|&(size, _)| size).collect();
+        Self::check_elements(node, &dims)?;
+        Ok(factors)
+    }
+}
+
+impl Coordinates {
+    /// Returns the coordinate in the input, which has this extent, of a place in the output, whose
+    /// size is `factor` times as large.
+    fn original(self, place: usize, extent: usize, size: usize, factor: f64) -> f64 {
+        let (at, last) = (place as f64, extent as f64 - 1.0);
+        match self {
+            // The axis remains.
+            _ if (factor - 1.0).abs() <= 0.0 => at,
+            Self::Asymmetric => at / factor,
+            Self::AlignCorners if size > 1 => at * last / (size as f64 - 1.0),
+            Self::PytorchHalfPixel if size > 1 => (at + 0.5) / factor - 0.5,
+            Self::AlignCorners | Self::PytorchHalfPixel => 0.0,
+            Self::HalfPixel => (at + 0.5) / factor - 0.5,
+        }
+    }
+}
+
+impl Nearest {
+    /// Returns the element that is nearest to a coordinate.
+    fn round(self, coordinate: f64, extent: usize) -> usize {
+        let nearest = match self {
+            Self::Floor => coordinate.floor(),
+            Self::Ceil => coordinate.ceil(),
+            Self::PreferFloor => (coordinate - 0.5).ceil(),
+            Self::PreferCeil => (coordinate + 0.5).floor(),
+        };
+        nearest.clamp(0.0, extent as f64 - 1.0) as usize
+    }
+}

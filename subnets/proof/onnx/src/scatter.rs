@@ -1,0 +1,168 @@
+//! Conversion of nodes that replace elements at indices. Constant indices become moves. Of computed
+//! ones, each replaces the elements for which it is the position, one after the other.
+
+use taonet_proof_core::Shape;
+use taonet_proof_core::float::{FloatNode, FloatOperation, Function, Unary};
+
+use super::gather::{check_covered, places, position, slice_of};
+use super::node::output;
+use super::proto::NodeProto;
+use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
+
+impl Reader {
+    pub(super) fn scatter_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        check_reduction(node)?;
+        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let axis = dims::axis(node, node.int("axis", 0), of_data.len())?;
+        check_covered(node, &of_data, &of_indices, axis)?;
+        if self.dims_of(node, 2)? != of_indices {
+            return Err(unsupported(
+                node,
+                "the updates do not have the dimensions of the indices".to_owned(),
+            ));
+        }
+        let extent = of_data.get(axis).copied().unwrap_or_default();
+        let elements = of_data.iter().product::<usize>();
+        if let Some((indices, _)) = self.constant_indices(node)? {
+            let mut targets = Vec::with_capacity(indices.len());
+            for (place, index) in places(&of_indices).zip(indices) {
+                let index = dims::index(node, index, extent)?;
+                targets.push(position(&of_data, &place, Some((axis, index))));
+            }
+            return self.replace(node, of_data, &targets);
+        }
+        let index = self.computed_indices(node, 1)?;
+        let (count, steps) =
+            (index.shape.elements(), of_indices.get(axis).copied().unwrap_or_default());
+        Self::check_elements(node, &[steps, elements])?;
+        let shape = Shape::vector(elements).map_err(invalid_shape(node))?;
+        let choices = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
+        let mut current = self.fitted(node, &data, &of_data, shape)?;
+        let is_covered = |place: &[usize]| {
+            place
+                .iter()
+                .zip(&of_indices)
+                .enumerate()
+                .all(|(along, (at, extent))| along == axis || at < extent)
+        };
+        for step in 0..steps {
+            let (mut gates, mut sources) =
+                (Vec::with_capacity(elements), Vec::with_capacity(elements));
+            for place in places(&of_data) {
+                let at = place.get(axis).copied().unwrap_or_default() * count;
+                let update =
+                    is_covered(&place).then(|| position(&of_indices, &place, Some((axis, step))));
+                // Elsewhere, nothing is replaced.
+                gates.push(update.map_or((extent * count) as u32, |update| at as u32 + update));
+                sources.push(update.unwrap_or(count as u32));
+            }
+            let gate = self.push_moved(node, vec![choices], gates, 0.0, shape)?;
+            let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
+            current = self.replaced(current, update, gate, shape)?;
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(current, of_data))
+    }
+
+    /// Converts a ScatterND, whose indices name positions along several axes.
+    pub(super) fn scatter_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        check_reduction(node)?;
+        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let refuse = || {
+            unsupported(
+                node,
+                format!("indices of {of_indices:?} do not fit an input of {of_data:?}"),
+            )
+        };
+        let (&width, outer) = of_indices.split_last().ok_or_else(refuse)?;
+        let (named, inner) = of_data.split_at_checked(width).ok_or_else(refuse)?;
+        if width == 0 || self.dims_of(node, 2)? != [outer, inner].concat() {
+            return Err(refuse());
+        }
+        let [tuples, area, slice] =
+            [outer, named, inner].map(|part| part.iter().product::<usize>());
+        if let Some((indices, _)) = self.constant_indices(node)? {
+            Self::check_elements(node, &[tuples, slice])?;
+            let mut targets = Vec::with_capacity(tuples * slice);
+            for indices in indices.chunks(width) {
+                let first = slice_of(node, indices, named)? * slice;
+                targets.extend((first..first + slice).map(|at| at as u32));
+            }
+            return self.replace(node, of_data, &targets);
+        }
+        let index = self.computed_indices(node, 1)?;
+        Self::check_elements(node, &[tuples, area, slice])?;
+        let shape = Shape::vector(area * slice).map_err(invalid_shape(node))?;
+        let choices = self.tuple_choices(node, &index, named)?;
+        let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
+        let mut current = self.fitted(node, &data, &of_data, shape)?;
+        for tuple in 0..tuples {
+            // Whether the tuple names an element: the position along each axis is the chosen one.
+            let (mut gate, mut stride) = (None, area * slice);
+            for (&choices, &extent) in choices.iter().zip(named) {
+                stride /= extent;
+                let along = (0..area * slice)
+                    .map(|at| (at / stride % extent * tuples + tuple) as u32)
+                    .collect();
+                let along = self.push_moved(node, vec![choices], along, 0.0, shape)?;
+                gate = Some(match gate {
+                    None => along,
+                    Some(gate) => {
+                        let (inputs, operation) = (vec![gate, along], FloatOperation::Multiply);
+                        self.push_node(FloatNode { inputs, shape, operation })?
+                    }
+                });
+            }
+            let sources = (0..area * slice).map(|at| (tuple * slice + at % slice) as u32).collect();
+            let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
+            current = self.replaced(current, update, gate.ok_or_else(refuse)?, shape)?;
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(current, of_data))
+    }
+
+    /// Converts a replacement of elements, whose positions are known, by those of the third operand
+    /// in order.
+    fn replace(
+        &mut self,
+        node: &NodeProto,
+        of_data: Vec<usize>,
+        targets: &[u32],
+    ) -> Result<(), OnnxError> {
+        let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
+        let elements = data.shape.elements() as u32;
+        let mut sources: Vec<u32> = (0..elements).collect();
+        for (&target, update) in targets.iter().zip(elements..) {
+            if let Some(slot) = sources.get_mut(target as usize) {
+                *slot = update;
+            }
+        }
+        self.moved(node, vec![data.index, updates.index], sources, 0.0, of_data)
+    }
+
+    /// Appends a tensor with elements of an update where a condition holds, and its own elsewhere.
+    fn replaced(
+        &mut self,
+        tensor: usize,
+        update: usize,
+        gate: usize,
+        shape: Shape,
+    ) -> Result<usize, OnnxError> {
+        let kept = self.push_mapped(gate, Function::Variable.then(Unary::Not))?;
+        let mut terms = Vec::with_capacity(2);
+        for inputs in [vec![gate, update], vec![kept, tensor]] {
+            terms.push(self.push_node(FloatNode {
+                inputs,
+                shape,
+                operation: FloatOperation::Multiply,
+            })?);
+        }
+        self.push_node(FloatNode { inputs: terms, shape, operation: FloatOperation::Add })
+    }
+}
+
+fn check_reduction(node: &NodeProto) -> Result<(), OnnxError> {
+    if node.text("reduction").unwrap_or(b"none") == b"none" {
+        return Ok(());
+    }
+    Err(unsupported(node, "a reduction is unsupported; hint: add the updates with Add".to_owned()))
+}

@@ -1,0 +1,68 @@
+//! Values beyond the range of the sample that a model was compiled with.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{BOB, first_input, proof, text};
+use crate::support::{document, refusal, repository, stderr};
+
+/// Compiles digits-mlp into a folder with a sample of pictures that have a sixteenth of the
+/// brightness.
+fn compile_for_dim_pictures(folder: &Path, further: &[&str]) {
+    let model = repository("models/digits-mlp");
+    let sample: Value =
+        serde_json::from_slice(&fs::read(model.join("sample.json")).unwrap()).unwrap();
+    let dim = |picture: &Value| -> Vec<i64> {
+        picture.as_array().unwrap().iter().map(|pixel| pixel.as_i64().unwrap() / 16).collect()
+    };
+    let pictures: Vec<Vec<i64>> = sample["inputs"].as_array().unwrap().iter().map(dim).collect();
+    let (path, onnx) = (folder.join("dim.json"), model.join("model.onnx"));
+    fs::write(&path, json!({ "inputs": pictures }).to_string()).unwrap();
+    let circuit = folder.join("circuit");
+    let compile = ["compile", text(&onnx), "--sample", text(&path), "-o", text(&circuit)];
+    document(&proof(&[&compile[..], further].concat()));
+}
+
+fn prove(folder: &Path, input: &Value, further: &[&str]) -> Output {
+    let [circuit, path, bundle] =
+        ["circuit", "input.json", "proof.json"].map(|name| folder.join(name));
+    fs::write(&path, input.to_string()).unwrap();
+    let prove =
+        ["prove", text(&circuit), "--input", text(&path), "--miner", BOB, "-o", text(&bundle)];
+    proof(&[&prove[..], further].concat())
+}
+
+/// The outputs of a bright picture are proven, as the integer network computes them, with a warning
+/// that names the tensors; `--strict` rejects it.
+#[test]
+fn values_beyond_the_sample_are_named_or_rejected() {
+    for further in [&[][..], &["--slices", "2"]] {
+        let folder = TempDir::new().unwrap();
+        compile_for_dim_pictures(folder.path(), further);
+        let bright = first_input("digits-mlp");
+        let error = refusal(&prove(folder.path(), &bright, &["--strict"]), 1);
+        let expected = "values are beyond the range of the model's sample and saturate: Relu '";
+        assert!(error.contains(expected) && error.contains("or omit --strict"), "{error}");
+        assert!(!folder.path().join("proof.json").exists());
+
+        let output = prove(folder.path(), &bright, &[]);
+        let warning = stderr(&output);
+        assert!(warning.contains(&format!("warning: {expected}")), "{warning}");
+        let proven = document(&output);
+        let first = &proven["saturated"][0];
+        assert_eq!((&first["layer"], &first["of"]), (&json!(0), &json!(128)), "{proven}");
+        assert!(first["tensor"].as_str().unwrap().starts_with("Relu '"), "{proven}");
+        assert!((1..=128).contains(&first["values"].as_u64().unwrap()), "{proven}");
+        let bundle = folder.path().join("proof.json");
+        document(&proof(&["verify", text(&bundle)]));
+
+        let black = json!(vec![0; 784]);
+        let output = prove(folder.path(), &black, &["--strict"]);
+        assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
+        assert_eq!(document(&output)["saturated"], json!([]));
+    }
+}
