@@ -1,5 +1,8 @@
 """Times faster-whisper and our engine in turns on the same recordings. Started by `compare`.
 
+With published weights, replies of 3 to 20 s are transcribed, too: by the reference one after another, by ours together,
+since a validator has those of all miners.
+
 Every measurement is a process of its own, so that its peak memory is its own: the parent starts this file again with
 `--run KIND` for faster-whisper, and crates/whisper/benches/stt.rs for our engine. Loading a model is not in the times.
 
@@ -34,12 +37,15 @@ OURS = json.loads(os.environ["OURS"]) if "OURS" in os.environ else [
 OUR_CHALLENGE = json.loads(os.environ["OUR_CHALLENGE"]) if "OUR_CHALLENGE" in os.environ else [
     "cargo", "bench", "--locked", "--quiet", "-p", "taonet-cli", "--bench", "challenge", "--"]
 # The kinds of work, and what is wanted of our engine for each.
-WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0, "challenge": 5.0, "workers": 0.9}
+WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0, "challenge": 5.0, "workers": 0.9, "replies": 3.0}
 # The results that each kind of work compares: the peer's and ours. For workers, both are ours.
 PAIRS = {"encoder": ("encoder", "our encoder"), "sequential": ("sequential", "ours"), "batched": ("batched", "our windows"),
-         "challenge": ("challenge", "our challenge"), "workers": ("one process", "workers")}
+         "challenge": ("challenge", "our challenge"), "workers": ("one process", "workers"),
+         "replies": ("replies", "our replies")}
 # Seconds of a window.
 WINDOW = 30
+# Lengths of the replies of the part `replies`, in seconds.
+REPLIES = range(3, 21)
 # Seconds after which a run has failed: several times what the longest one takes on two cores.
 LIMIT = 2 * 3600
 PEAK_WANTED = 1500
@@ -55,12 +61,15 @@ def arguments():
         "the batched pipeline, and the scoring of a challenge. Also compares workers on NATS with one process of ours."))
     parser.add_argument("--size", default="small", help="shape of the model: tiny, base, small, ... (%(default)s)")
     parser.add_argument("--model", help="a directory with a model, instead of random weights")
+    parser.add_argument("--weights", metavar="SIZE", help=(
+        "the published weights of a size, which `tao models pull faster-whisper-SIZE` or scripts/models installs, such as "
+        "base, instead of random ones; also measures replies of 3 to 20 s"))
     parser.add_argument("--threads", type=int, default=2, help="cores (%(default)s)")
     parser.add_argument("--recordings", type=int, default=16, help="(%(default)s)")
     parser.add_argument("--seconds", type=int, default=60, help="length of a recording (%(default)s)")
     parser.add_argument("--tokens", type=int, default=100, help="value of max_new_tokens (%(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program; medians count (%(default)s)")
-    parser.add_argument("--parts", nargs="+", choices=[*WANTED], default=[*WANTED], help="comparisons (all)")
+    parser.add_argument("--parts", nargs="+", choices=[*WANTED], help="comparisons (all; replies only with --weights)")
     parser.add_argument("--utterances", type=int, default=8, help="utterances of the challenge (%(default)s)")
     parser.add_argument("--miners", type=int, default=32, help="replies to each, at least 3 (%(default)s)")
     parser.add_argument("--reply-seconds", type=int, default=12, help="length of a reply (%(default)s)")
@@ -70,10 +79,21 @@ def arguments():
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--run", choices=[*WANTED], help=argparse.SUPPRESS)
     parser.add_argument("--replies", help=argparse.SUPPRESS)
+    parser.add_argument("--lengths", help=argparse.SUPPRESS)
     if parser.parse_args().quick:
         # Options that are given still count.
         parser.set_defaults(recordings=4, seconds=30, tokens=40, rounds=1, utterances=2, miners=12, reply_seconds=6)
     found = parser.parse_args()
+    if found.weights is not None:
+        if found.model is not None:
+            parser.error("--weights and --model exclude each other")
+        found.model = os.path.join(os.environ["MODELS_DIR"], f"faster-whisper-{found.weights}")
+        if not os.path.isfile(os.path.join(found.model, "model.bin")):
+            parser.error(f"{found.model} is not installed: run `tao models pull faster-whisper-{found.weights}`")
+    if found.parts is None:
+        found.parts = [part for part in WANTED if part != "replies" or found.weights is not None]
+    if "replies" in found.parts and found.model is None:
+        parser.error("replies of real speech need real weights: --weights SIZE, or --model DIRECTORY")
     if found.model is None and not (3 <= found.tokens <= 221 and found.seconds in (WINDOW, 2 * WINDOW)):
         parser.error("random weights need --tokens between 3 and 221, and --seconds 30 or 60")
     if found.miners < 3 or found.utterances < 1:
@@ -96,14 +116,43 @@ def mixed(seed, seconds):
     return (0.18 * numpy.sin(2 * numpy.pi * phase) + 0.35 * noise).astype(numpy.float32)
 
 
-def make_replies(folder, options):
-    """Writes the replies of a challenge, made of the sentences in vectors/speech. Returns them by utterance, as
-    challenge.rs reads them."""
+def sentences_spoken():
+    """The samples of the sentences in vectors/speech."""
     import numpy
     sentences = []
     for index in range(20):
         with wave.open(str(ROOT / f"vectors/speech/utt{index:02}.wav")) as file:
             sentences.append(numpy.frombuffer(file.readframes(file.getnframes()), "<i2"))
+    return sentences
+
+
+def write_reply(path, spoken):
+    """Writes samples at 16 kHz as a miner's reply, at 24 kHz."""
+    import numpy
+    count = len(spoken) * 3 // 2
+    resampled = numpy.interp(numpy.arange(count) / count, numpy.arange(len(spoken)) / len(spoken), spoken)
+    with wave.open(path, "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(24000)
+        file.writeframes(resampled.round().astype("<i2").tobytes())
+
+
+def make_replies_of_lengths(folder):
+    """Writes a reply of each of the lengths in REPLIES; returns their paths."""
+    import numpy
+    sentences, paths = sentences_spoken(), []
+    for seconds in REPLIES:
+        # Sentences last 2.4 to 4 s.
+        spoken = numpy.concatenate([sentences[(seconds + k) % 20] for k in range(seconds // 2 + 1)])
+        paths.append(os.path.join(folder, f"{seconds}s.wav"))
+        write_reply(paths[-1], spoken[:seconds * 16000])
+    return paths
+
+
+def make_replies(folder, options):
+    """Writes the replies of a challenge, made of the sentences in vectors/speech. Returns them by utterance, as
+    challenge.rs reads them."""
+    import numpy
+    sentences = sentences_spoken()
     utterances = []
     for utterance in range(options.utterances):
         replies = []
@@ -117,12 +166,8 @@ def make_replies(folder, options):
             spoken = spoken[:options.reply_seconds * 16000]
             # No two replies are equal.
             spoken = spoken * (0.5 + 0.4 * miner / options.miners)
-            count = len(spoken) * 3 // 2
-            resampled = numpy.interp(numpy.arange(count) / count, numpy.arange(len(spoken)) / len(spoken), spoken)
             path = os.path.join(folder, f"reply{utterance}_{miner}.wav")
-            with wave.open(path, "wb") as file:
-                file.setnchannels(1), file.setsampwidth(2), file.setframerate(24000)
-                file.writeframes(resampled.round().astype("<i2").tobytes())
+            write_reply(path, spoken)
             replies.append({"wav": None if part in (0, 1) else path, "is_late": part in (6, 7)})
         utterances.append(replies)
     return utterances
@@ -190,7 +235,10 @@ def run_theirs(options):
             report["windows"] = sum(windows)
             print(json.dumps(report))
             return
-        if options.run == "batched":
+        if options.run == "replies":
+            paths = json.loads(pathlib.Path(options.lengths).read_text())
+            audio = [decoded(pathlib.Path(path).read_bytes()) for path in paths]
+        elif options.run == "batched":
             model = BatchedInferencePipeline(model)
             # One recording, so that batches are full.
             audio = [numpy.concatenate([mixed(seed, WINDOW) for seed in range(windows_of(options))])]
@@ -211,7 +259,7 @@ def run_theirs(options):
 
 def build(options):
     """Builds our benchmarks, as far as the parts need them: the one of a challenge contains the whole program."""
-    benches = [("OURS", "taonet-whisper", "stt", ("encoder", "sequential", "batched")),
+    benches = [("OURS", "taonet-whisper", "stt", ("encoder", "sequential", "batched", "replies")),
                ("OUR_CHALLENGE", "taonet-cli", "challenge", ("challenge", "workers"))]
     for replaced, package, bench, parts in benches:
         if replaced not in os.environ and any(part in parts for part in options.parts):
@@ -237,7 +285,7 @@ def last_line(command):
 
 
 def theirs(kind, options):
-    keys = ("model", "threads", "recordings", "seconds", "tokens", "replies")
+    keys = ("model", "threads", "recordings", "seconds", "tokens", "replies", "lengths")
     command = [sys.executable, __file__, "--run", kind]
     for key in keys:
         command += [f"--{key}", str(getattr(options, key))]
@@ -257,6 +305,8 @@ def ours(kind, options):
                "tokens": options.tokens, "encodings": 0}
     if kind == "batched":
         request.update(recordings=windows_of(options), seconds=WINDOW)
+    if kind == "replies":
+        request.update(audio=json.loads(pathlib.Path(options.lengths).read_text()))
     if kind == "encoder":
         request = {"recordings": 1, "seconds": 30, "threads": 1, "tokens": 1, "words": False, "encodings": 4}
     found = last_line([*OURS, options.model, json.dumps(request)])
@@ -288,6 +338,7 @@ def measure(options):
         "ours": lambda: ours("sequential", options), "our windows": lambda: ours("batched", options),
         "challenge": lambda: theirs("challenge", options),
         "our challenge": lambda: our_challenge(options, play=options.play_seconds),
+        "replies": lambda: theirs("replies", options), "our replies": lambda: ours("replies", options),
         "one process": lambda: our_challenge(options), "workers": lambda: our_challenge(options, workers=options.threads)}
     rounds = {}
     for turn in range(options.rounds):
@@ -357,6 +408,9 @@ def summary(options, rounds):
     if "sequential" in measured:
         pairs = zip(rounds["sequential"][0]["texts"], rounds["ours"][0]["texts"])
         report["equal_texts"] = sum(a == b for a, b in pairs)
+    if "replies" in measured:
+        pairs = zip(rounds["replies"][0]["texts"], rounds["our replies"][0]["texts"])
+        report["equal_replies"] = sum(a == b for a, b in pairs)
     first = next((rounds[name][0] for name in ("ours", "our encoder") if name in rounds), {})
     report["kernels"] = first.get("kernels")
     report["missed"] = [f"{part}: not measured" for part in options.parts if part not in measured] + missed(report)
@@ -391,6 +445,14 @@ def show(report):
                   f"{program['peak_megabytes']:9}")
     if "equal_texts" in report:
         print(f"equal texts: {report['equal_texts']} of {report['recordings']}")
+    if "equal_replies" in report:
+        seconds = sum(REPLIES)
+        print(f"{len(REPLIES)} replies of {REPLIES.start} to {REPLIES.stop - 1} s, equal texts: {report['equal_replies']}")
+        for key, name in (("replies", "faster-whisper, one after another"), ("our replies", "ours, together")):
+            program = programs[key]
+            print(f"{name:36}{program['wall_seconds']:9.2f}{program['cpu_seconds']:9.2f}{program['windows']:9}"
+                  f"{program['tokens']:8}{program['cpu_seconds'] / seconds:8.3f} s{seconds / program['wall_seconds']:11.2f}"
+                  f"{program['peak_megabytes']:9}")
     if "challenge" in programs or "workers" in programs:
         print(f"challenge of {report['utterances']} utterances, {report['miners']} replies of {report['reply_seconds']} s to "
               f"each, played in {report['play_seconds']:g} s")
@@ -407,7 +469,8 @@ def show(report):
     print(f"{'ratio':36}{'wall':>10}{'CPU':>9}{'wanted':>9}")
     titles = {
         "encoder": "encoder, one thread, one window", "sequential": "one after another", "batched": "batched pipeline",
-        "challenge": "the reference's way / ours", "workers": "one process / workers"}
+        "challenge": "the reference's way / ours", "workers": "one process / workers",
+        "replies": "replies of 3 to 20 s"}
     for kind, ratio in ratios.items():
         cpu = f"{ratio['cpu']:9.2f}" if "cpu" in ratio else " " * 9
         print(f"{titles[kind]:36}{ratio['wall']:10.2f}{cpu}{ratio['wanted']:9}")
@@ -435,7 +498,7 @@ def main():
     if options.run:
         return run_theirs(options)
     build(options)
-    options.name = options.model or options.size
+    options.name = f"faster-whisper-{options.weights}" if options.weights else options.model or options.size
     if options.model:
         # Our benchmarks run in the directories of their packages.
         options.model = os.path.abspath(options.model)
@@ -445,6 +508,8 @@ def main():
             maker = ROOT / "crates/whisper/tests/peer/random_model.py"
             shape = ["--size", options.size, "--max-new-tokens", str(options.tokens)]
             subprocess.run([sys.executable, maker, options.model, *shape], check=True)
+        options.lengths = os.path.join(work, "lengths.json")
+        pathlib.Path(options.lengths).write_text(json.dumps(make_replies_of_lengths(work)))
         options.replies = os.path.join(work, "replies.json")
         pathlib.Path(options.replies).write_text(json.dumps(make_replies(work, options)))
         report = summary(options, measure(options))

@@ -1,7 +1,9 @@
 //! `bb bench interpret` with a miner that it starts, and with a running one.
 
+mod bad_input;
 #[cfg(target_os = "linux")]
 mod interrupted;
+mod speakers;
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! The Python package, as scripts/python-wheel built it last: its own tests, with SDK 10, and its
 //! examples, which run in an environment without other packages.
 
+mod babelbit;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,6 +1,7 @@
 //! Test helpers: the two programs, servers that stop with their test, files of a run, a tiny model.
 
 mod checkpoint;
+mod miner_client;
 mod run_files;
 mod terminal;
 
@@ -19,6 +20,7 @@ use serde_json::Value;
 use taonet_testing::skip;
 
 pub(crate) use checkpoint::write_checkpoint;
+pub(crate) use miner_client::MinerClient;
 pub(crate) use run_files::RunFiles;
 pub(crate) use terminal::Terminal;
 

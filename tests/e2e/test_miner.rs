@@ -1,5 +1,6 @@
 //! `bb test-miner` with conforming miners and miners that break one rule.
 
+pub(crate) mod guide;
 mod toy;
 
 use std::io::{BufRead as _, BufReader};

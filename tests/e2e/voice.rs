@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_speech::Wav;
 
 use crate::speech::word_errors;
@@ -101,15 +101,52 @@ fn miners_refuse_voices_without_effect() {
 }
 
 #[test]
-fn alignment_refuses_neural_voices() {
-    let error = refusal(
-        &bb().args(["align", "challenge.json", "--voice", "piper:voice.onnx"]).output().unwrap(),
-        2,
-    );
-    assert!(
-        error.contains("understands only espeak-ng\nhint: use a voice of espeak-ng"),
-        "{error}"
-    );
+fn alignment_refuses_unusable_voices() {
+    for (voice, expected) in [
+        ("piper:none.onnx", "hint: a voice of Piper has two files"),
+        ("../en", "malformed voice name `../en`"),
+    ] {
+        let error =
+            refusal(&bb().args(["align", "challenge.json", "--voice", voice]).output().unwrap(), 2);
+        assert!(error.contains(expected), "{voice}: {error}");
+    }
+}
+
+/// Compares with the times of espeak-ng's speech, whose words have nearly the same share of the
+/// sentence.
+#[test]
+fn words_of_a_neural_voice_are_timed() {
+    if !are_installed(&[NEURAL, RECOGNIZER]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("challenge.json");
+    let utterances: Vec<_> =
+        TEXTS.iter().map(|text| json!({ "target": { "text": text } })).collect();
+    let aligned = |voice: &str| -> Vec<Vec<taonet_primitives::Word>> {
+        let challenge = json!({ "target_language": "en", "utterances": utterances });
+        std::fs::write(&file, challenge.to_string()).unwrap();
+        let output = bb().arg("align").arg(&file).args(["--voice", voice]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let challenge: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let utterances = challenge["utterances"].as_array().unwrap();
+        utterances
+            .iter()
+            .map(|utterance| serde_json::from_value(utterance["target"]["words"].clone()).unwrap())
+            .collect()
+    };
+    let (neural, espeak) = (aligned(&format!("piper:{NEURAL}")), aligned("en-gb"));
+    for ((neural, espeak), text) in neural.iter().zip(&espeak).zip(TEXTS) {
+        let spelled = |word: &taonet_primitives::Word| word.text.clone();
+        assert!(neural.iter().map(spelled).eq(text.split_whitespace()), "{neural:?}");
+        assert!(neural.iter().all(|word| word.start < word.end), "{neural:?}");
+        assert!(neural.windows(2).all(|pair| pair[0].end <= pair[1].start), "{neural:?}");
+        let length = |words: &[taonet_primitives::Word]| words.last().unwrap().end;
+        for (own, other) in neural.iter().zip(espeak) {
+            let distance = own.end / length(neural) - other.end / length(espeak);
+            assert!(distance.abs() < 0.15, "{}: {neural:?} {espeak:?}", own.text);
+        }
+    }
 }
 
 /// Returns the words of a text in small letters, without punctuation.

@@ -107,13 +107,13 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     memory: None,
 };
 
-/// The speech recogniser of demos, tests and local networks.
+/// The built-in test double of a speech recogniser, for tests, demonstrations and local networks.
 pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     name: "tiny-ctc",
     repository: None,
     revision: "",
     directory: None,
-    purpose: "speech recognition, not for production",
+    purpose: "test double of speech recognition",
     files: &[],
     packages: &[],
     memory: None,

@@ -1,14 +1,14 @@
 //! Benchmark of the engine's speed: `cargo bench -p taonet-whisper --bench stt -- MODEL_DIR
 //! [REQUEST_JSON]`.
 //!
-//! The workload is the reference's: mono recordings of a chirp in noise. Prints one JSON document;
-//! `benches/stt/compare` runs it beside faster-whisper. Reports wall-clock time, and processor time
-//! summed over all threads.
+//! The workload is the reference's, mono recordings of a chirp in noise, or WAV files. Prints one
+//! JSON document; `benches/stt/compare` runs it beside faster-whisper. Reports wall-clock time, and
+//! processor time summed over all threads.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::indexing_slicing, reason = "slices of matrices whose sizes are set here")]
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use rten_tensor::NdTensorView;
 use serde::{Deserialize, Serialize};
 use taonet_amx::{Amx, FloatMatrix, FloatRows};
 use taonet_avx512::{FixedMatrix, FixedRows, Vnni};
+use taonet_speech::{Wav, resample_for_recognition};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
 /// The allocator of the released programs.
@@ -40,6 +41,8 @@ const DURATION: Duration = Duration::from_secs(2);
 struct Request {
     recordings: usize,
     seconds: usize,
+    /// WAV files to transcribe in place of made-up recordings.
+    audio: Vec<PathBuf>,
     threads: usize,
     /// Number of windows per worker; 0 for the engine's default.
     windows: usize,
@@ -54,6 +57,7 @@ impl Default for Request {
         Self {
             recordings: 16,
             seconds: 60,
+            audio: Vec::new(),
             threads: 2,
             windows: 0,
             tokens: 100,
@@ -119,8 +123,11 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
         load_seconds: started.elapsed().as_secs_f64(),
         ..Report::default()
     };
-    let audio: Vec<Vec<f32>> =
-        (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
+    let audio: Vec<Vec<f32>> = if request.audio.is_empty() {
+        (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect()
+    } else {
+        request.audio.iter().map(|path| read(path)).collect::<Result<_>>()?
+    };
     (report.encode_seconds, report.encode_cpu_seconds) = encode(&model, &audio, request.encodings)?;
     if request.encodings > 0 {
         let width = model.encode(audio.first().ok_or("no recordings")?)?.len() / POSITIONS;
@@ -150,7 +157,7 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     });
     report.wall_seconds = started.elapsed().as_secs_f64();
     report.cpu_seconds = cpu_seconds() - cpu;
-    report.audio_seconds = (request.recordings * request.seconds) as f64;
+    report.audio_seconds = audio.iter().map(|samples| samples.len() as f64 / 16_000.0).sum();
     for result in results {
         let Transcription { segments, windows, .. } = result??;
         report.windows += windows;
@@ -159,6 +166,12 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     }
     report.peak_megabytes = peak_megabytes();
     Ok(report)
+}
+
+/// Reads a WAV file as samples at 16 kHz.
+fn read(path: &Path) -> Result<Vec<f32>> {
+    let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(resample_for_recognition(&Wav::decode(&file)?.pcm))
 }
 
 /// Returns the shortest wall-clock and processor times for encoding one window on one thread; 0

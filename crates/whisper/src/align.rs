@@ -1,11 +1,15 @@
 //! Token timestamps from the cross-attention of the alignment heads.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and positions whose bounds are set here.
 
+use taonet_primitives::Word;
+
 use crate::TranscribeError;
 use crate::decoder::{Cache, Capture, Memory, Row};
 use crate::encoder::Buffers;
 use crate::kernel::{log_sum_exp, median, softmax};
+use crate::mel::WINDOW_FRAMES;
 use crate::model::Model;
+use crate::words::{POSITIONS_PER_SECOND, TimedWord, round_to_hundredths, time_words};
 
 mod path;
 
@@ -24,6 +28,60 @@ pub(crate) struct Alignment {
 }
 
 impl Model {
+    /// Finds the timestamps of known words in a recording at 16 kHz of at most 30 s (forced
+    /// alignment). `language` is the code of their language, such as `en`.
+    ///
+    /// Words keep their spelling in the result; a word without letters and digits gets no entry. As
+    /// in a transcription, there is no pause between words: it is part of one of them.
+    ///
+    /// # Errors
+    /// [`TranscribeError`] when the model does not support the language, the recording or the text
+    /// is too long for one window, or a matrix product fails.
+    pub fn time_words(
+        &self,
+        samples: &[f32],
+        language: &str,
+        words: &[&str],
+    ) -> Result<Vec<Word>, TranscribeError> {
+        let refuse = |option, reason| Err(TranscribeError::Option { option, reason });
+        let special = self.vocabulary.special();
+        let mut start = vec![special.start_of_transcript];
+        if self.is_multilingual() {
+            let Some(token) = self.vocabulary.language_token(language) else {
+                return refuse("language", "not supported by the model");
+            };
+            start.push(token);
+            start.extend(special.transcribe);
+        } else if language != "en" {
+            return refuse("language", "the model understands English only");
+        }
+        let features = self.log_mel.features(samples);
+        // The last frame is padding.
+        let frames = features.frames() - 1;
+        if frames > WINDOW_FRAMES {
+            return refuse("samples", "the recording is longer than 30 s");
+        }
+        let spelled = words.iter().map(|word| {
+            let mut tokens = self.vocabulary.encode(&format!(" {word}"));
+            tokens.retain(|token| *token < special.end_of_text);
+            ((*word).to_owned(), tokens)
+        });
+        let mut spelled: Vec<(String, Vec<u32>)> = spelled.collect();
+        let text: Vec<u32> = spelled.iter().flat_map(|(_, tokens)| tokens).copied().collect();
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Before the text, the token that excludes timestamps; after it, the end of text.
+        if start.len() + text.len() + 2 > self.decoder.context() {
+            return refuse("words", "the text is too long for the model");
+        }
+        spelled.push((String::new(), vec![special.end_of_text]));
+        let (mut buffers, mut cache) = (self.buffers(), self.decoder.cache());
+        let memory = self.listen(&mut buffers, &features.window(0, frames))?;
+        let alignment = self.align(&mut buffers, &mut cache, &memory, &start, &text, frames)?;
+        Ok(separated(time_words(spelled, &alignment)))
+    }
+
     /// Aligns text tokens with the first `frames` frames of a window.
     pub(crate) fn align(
         &self,
@@ -99,6 +157,20 @@ impl Model {
         }
         Ok(probabilities)
     }
+}
+
+/// Returns the words with letters or digits, each of at least one position, after the end of the
+/// one before.
+fn separated(words: Vec<TimedWord>) -> Vec<Word> {
+    let mut end = 0.0f64;
+    let words = words.into_iter().filter(|word| word.text.contains(char::is_alphanumeric));
+    words
+        .map(|word| {
+            let start = word.start.max(end);
+            end = round_to_hundredths(word.end.max(start + 1.0 / POSITIONS_PER_SECOND));
+            Word { text: word.text, start, end }
+        })
+        .collect()
 }
 
 /// Attention weights of the alignment heads over a window's positions with audio.
@@ -224,6 +296,34 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{model, noise};
+
+    #[test]
+    fn known_words_are_in_order_and_of_some_length() {
+        let model = model();
+        let text = ["Good", "day", "-", "3", "good", "days."];
+        for seconds in [1, 30] {
+            let timed = model.time_words(&noise(seconds * 16_000), "en", &text).unwrap();
+            let spelled: Vec<&str> = timed.iter().map(|word| &*word.text).collect();
+            assert_eq!(spelled, ["Good", "day", "3", "good", "days."]);
+            assert!(timed.iter().all(|word| word.start < word.end), "{timed:?}");
+            assert!(timed.windows(2).all(|pair| pair[0].end <= pair[1].start), "{timed:?}");
+        }
+        assert_eq!(model.time_words(&noise(16_000), "en", &[]).unwrap(), []);
+        assert_eq!(model.time_words(&[], "en", &text).unwrap(), []);
+    }
+
+    #[test]
+    fn words_and_recordings_beyond_one_window_are_refused() {
+        let model = model();
+        let refused = |seconds: usize, language: &str, words: usize| {
+            let samples = noise(seconds * 16_000 + 160);
+            model.time_words(&samples, language, &vec!["long"; words]).unwrap_err().to_string()
+        };
+        assert_eq!(refused(30, "en", 1), "option `samples`: the recording is longer than 30 s");
+        assert_eq!(refused(1, "xx", 1), "option `language`: not supported by the model");
+        assert_eq!(refused(1, "en", 448), "option `words`: the text is too long for the model");
+    }
 
     /// Scores of rows that attend to one position each, with a further position without audio.
     fn scores(attended: &[usize], positions: usize) -> Vec<f32> {

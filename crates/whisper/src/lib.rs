@@ -21,7 +21,7 @@
 //!    the `rules` for suppressed tokens and timestamps.
 //! 4. `transcribe` handles a complete recording: language detection, prompt, temperature fallback,
 //!    silence detection, segments, and the start of the next window. `align` and `words` compute
-//!    word timestamps.
+//!    word timestamps, also those of a known text ([`Model::time_words`]).
 //! 5. `simultaneous` recognises unfinished speech: [`AlignAtt`] decides which of its words are
 //!    final.
 //! 6. `engine` is the scheduler: each of its threads decodes the windows of several recordings in

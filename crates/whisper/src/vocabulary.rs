@@ -211,7 +211,8 @@ impl Vocabulary {
         words
     }
 
-    fn encode(&self, text: &str) -> Vec<u32> {
+    /// Returns the tokens of a text.
+    pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
         self.tokenizer
             .encode(text, false)
             .map(|encoding| encoding.get_ids().to_vec())

@@ -219,7 +219,7 @@ fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
 }
 
 /// Rounds to two decimals as numpy does.
-fn round_to_hundredths(seconds: f64) -> f64 {
+pub(crate) fn round_to_hundredths(seconds: f64) -> f64 {
     (seconds * 100.0).round_ties_even() / 100.0
 }
 

@@ -1,5 +1,5 @@
 // Speaks to a miner on the page "Try it": a WAV file through Chromium's fake microphone, the same file dropped on the
-// form, and the form without scripts. Arguments: directory of the packages, URL, WAV file. Prints a report.
+// form, and the form without scripts, also with the sample in English. Arguments: directory of the packages, URL, WAV file. Prints a report.
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -108,7 +108,19 @@ async function upload() {
   return { text, type: response.headers()["content-type"], seconds };
 }
 
+async function sample() {
+  const page = await visitor.tab({ javaScriptEnabled: false });
+  await visitor.visit(page, "/try");
+  await page.locator("#try-miner").selectOption({ label: await option(page, "parrot") });
+  await page.getByRole("button", { name: "English" }).click();
+  await page.locator("#try-outcome").waitFor();
+  const text = await page.locator("#try-outcome").innerText();
+  await page.context().close();
+  return text;
+}
+
 const spoken = await speak();
 const dropped = await drop();
 const uploaded = await upload();
-await visitor.finish({ spoken, dropped, uploaded });
+const sampled = await sample();
+await visitor.finish({ spoken, dropped, uploaded, sampled });

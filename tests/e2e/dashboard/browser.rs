@@ -21,7 +21,7 @@ use crate::support::{
 /// Runs a script until it ends; returns its report. The script prints faults of the pages on
 /// standard error.
 #[track_caller]
-fn report(script: &mut Command) -> Value {
+pub(super) fn report(script: &mut Command) -> Value {
     let output =
         script.output().expect("Node.js is missing: install the package nodejs, or run ./test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -318,4 +318,8 @@ fn a_visitor_speaks_to_a_miner() {
     assert!(text.contains("the old ferry crossed the harbor twice"), "{text}");
     assert_eq!(uploaded["type"], "audio/wav");
     assert!(uploaded["seconds"].as_f64().unwrap() > 2.0, "{uploaded}");
+    // The sample is the first utterance of the first challenge.
+    let sampled = report["sampled"].as_str().unwrap().to_lowercase();
+    let spoken = ["excuse", "waiting", "platform", "train", "airport"];
+    assert!(spoken.iter().any(|word| sampled.contains(word)), "{sampled}");
 }

@@ -1,80 +1,95 @@
-//! People's voices on the page "Try it", which hears with Whisper base.
+//! People's voices on the page "Try it", which hears with Whisper base: recordings that Chromium's
+//! fake microphone plays, and the samples of the page.
 
 use std::path::{Path, PathBuf};
 
-use taonet_testing::skip;
+use serde_json::Value;
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
 
-use super::{demo_with_whisper, interpreted, page};
+use super::browser::report;
+use super::{demo_with_whisper, page};
 use crate::peers::Peer;
 use crate::speech::word_errors;
-use crate::support::{Terminal, are_installed, repository};
+use crate::support::{Terminal, are_installed};
 
 /// Maximum share of wrong words in a text that reads as a person would write it.
 const MAX_ERRORS_PERCENT: usize = 10;
+/// Sample rate of the fake microphone's file in Hz.
+const RATE: usize = SampleRate::HZ_16K.hz() as usize;
 
-/// A recording of a person, and the words in its first seconds.
+/// Recordings of a person, in the order in which they are spoken.
 struct Voice {
-    file: &'static str,
-    seconds: &'static str,
-    spoken: &'static str,
+    /// Name of the language, as the page shows it.
+    language: &'static str,
+    /// Recordings by language and name.
+    recordings: &'static [&'static str],
+    /// The numbers from one to ten, which Whisper writes as digits.
+    numbers: [&'static str; 10],
 }
 
 const VOICES: [Voice; 2] = [
     Voice {
-        file: "jfk.flac",
-        seconds: "11",
-        spoken: "and so my fellow americans ask not what your country can do for you ask what you can do for your country",
+        language: "English",
+        recordings: &["en/hello_world", "en/quick_brown_fox", "en/counting"],
+        numbers: ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
     },
     Voice {
-        file: "multilingual.mp3",
-        seconds: "20",
-        spoken: "permission is hereby granted free of charge to any person obtaining a copy of this software and \
-                 associated documentation files to deal in the software without restriction including without \
-                 limitation the rights to use copy modify merge publish distribute sublicense and or sell copies of \
-                 the software and to permit persons to whom the software is furnished to do so",
+        language: "French",
+        recordings: &["fr/bonjour_monde", "fr/comptage"],
+        numbers: ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix"],
     },
 ];
 
-/// Finds the directory of the recordings, which are beside the repository.
-fn recordings() -> Option<PathBuf> {
-    let given =
-        std::env::var_os("TAONET_VOICES").unwrap_or_else(|| "../shared/vectors/voices".into());
-    let folder = repository(".").join(given);
-    if folder.is_dir() {
-        return Some(folder);
+impl Voice {
+    /// Writes the recordings below `folder` to a file for the fake microphone: with a silence at the
+    /// start, in which the page opens the session, and after each recording. Returns the path of the
+    /// file, and the words spoken.
+    fn record(&self, folder: &Path, target: &Path) -> (PathBuf, Vec<String>) {
+        let mut samples = vec![0.0; 3 * RATE];
+        let mut words = Vec::new();
+        for name in self.recordings {
+            let recording = std::fs::read(folder.join(name).with_extension("wav")).unwrap();
+            samples.extend(resample_for_recognition(&Wav::decode(&recording).unwrap().pcm));
+            samples.extend(vec![0.0; 3 * RATE / 5]);
+            let text = std::fs::read_to_string(folder.join(name).with_extension("txt")).unwrap();
+            words.extend(self.words(&text));
+        }
+        let path = target.join(self.language).with_extension("wav");
+        let pcm = Pcm::mono(samples, SampleRate::HZ_16K);
+        std::fs::write(&path, Wav::encode(&pcm, SampleFormat::S16).unwrap()).unwrap();
+        (path, words)
     }
-    skip(&format!(
-        "NOT TESTED: no recordings in {}; hint: set TAONET_VOICES to their directory",
-        folder.display()
-    ));
-    None
+
+    /// Returns the words of a text in lower case, without punctuation and with numbers spelled out.
+    fn words(&self, text: &str) -> Vec<String> {
+        let text = text.to_lowercase();
+        let words = text.split(|character: char| !character.is_alphanumeric());
+        let spelled = |word: &str| {
+            let number = word.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+            number.and_then(|index| self.numbers.get(index)).copied().unwrap_or(word).to_owned()
+        };
+        words.filter(|word| !word.is_empty()).map(spelled).collect()
+    }
 }
 
-/// Lower case without punctuation.
-fn words(text: &str) -> String {
-    let plain = |word: &str| {
-        word.chars().filter(|character| character.is_alphanumeric()).collect::<String>()
-    };
-    text.to_lowercase().split_whitespace().map(plain).collect::<Vec<_>>().join(" ")
-}
-
-/// Returns the texts of a result: the visitor's words, and those of the interpretation.
-fn texts(result: &str) -> [String; 2] {
-    ["You", "Interpretation"].map(|label| {
-        let (_, rest) =
-            result.split_once(&format!("<h3>{label}</h3>")).unwrap_or_else(|| panic!("{result}"));
-        let (_, rest) = rest.split_once("<p>").unwrap_or_else(|| panic!("{result}"));
-        rest.split("</p>").next().unwrap().to_owned()
-    })
+/// The texts that a caption on the page had.
+fn captions<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
+    let captions = report["captions"][name].as_array().unwrap();
+    captions.iter().map(|caption| caption.as_str().unwrap()).collect()
 }
 
 #[test]
-fn visitors_voices_become_english_text() {
-    let (Some(folder), Some(decoder)) = (recordings(), Peer::find("whisper")) else { return };
+fn visitors_voices_become_text_in_their_language() {
+    let (Some(recordings), Some(browser)) = (Peer::find("recordings"), Peer::find("browser"))
+    else {
+        return;
+    };
     if !are_installed(&["faster-whisper-base"]) {
         return;
     }
-    let decoded = tempfile::tempdir().unwrap();
+    let recordings = recordings.packages().join("pytest_audioeval/samples/audio");
+    let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(demo_with_whisper(&[]));
     terminal.expect("The contest is shown at ");
     let url = terminal.rest_of_line();
@@ -82,20 +97,35 @@ fn visitors_voices_become_english_text() {
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
     assert!(form.contains("The captions are those of faster-whisper-base"), "{form}");
-    // The parrot returns the speech itself, and so misses no deadline on a busy machine.
-    let (_, parrot) = form.split_once("parrot · uid ").unwrap_or_else(|| panic!("{form}"));
-    let parrot = parrot.split('<').next().unwrap().trim().parse().unwrap();
-    for Voice { file, seconds, spoken } in VOICES {
-        let target = decoded.path().join(Path::new(file).with_extension("wav"));
-        let mut decode = decoder.script("decode.py");
-        assert!(
-            decode.arg(folder.join(file)).arg(&target).arg(seconds).status().unwrap().success()
-        );
-        let (_, result) = interpreted(&url, parrot, &target);
-        for text in texts(&result) {
-            let errors = word_errors(&words(&text), spoken);
-            let limit = spoken.split(' ').count() * MAX_ERRORS_PERCENT / 100;
-            assert!(errors <= limit, "{file}: {errors} word errors, at most {limit}: {text}");
+    let (mut count, mut errors) = (0, [0; 2]);
+    for voice in &VOICES {
+        let (file, spoken) = voice.record(&recordings, folder.path());
+        count += spoken.len();
+        // The parrot returns the speech itself, and so misses no deadline on a busy machine.
+        let mut script = browser.browser_script("voices.mjs");
+        let report = report(script.args([&*url, "parrot", "speak"]).arg(file));
+        for (errors, side) in errors.iter_mut().zip(["heard", "said"]) {
+            let text = report[side].as_str().unwrap();
+            *errors += word_errors(&voice.words(text).join(" "), &spoken.join(" "));
+        }
+        // The notes belong to captions that came while the person spoke.
+        for (note, latency) in [("try-heard-note", "transcribed in"), ("try-said-note", "behind")] {
+            let notes = captions(&report, note);
+            let is_complete =
+                |note: &&str| note.starts_with(voice.language) && note.contains(latency);
+            assert!(notes.iter().any(is_complete), "{note}: {report:#}");
         }
     }
+    let limit = count * MAX_ERRORS_PERCENT / 100;
+    assert!(
+        errors.iter().all(|errors| *errors <= limit),
+        "{errors:?} word errors in {count} words of the speech and its repetition, at most {limit}"
+    );
+    let mut script = browser.browser_script("voices.mjs");
+    let report = report(script.args([&*url, "interpreter", "sample", "French"]));
+    let notes = captions(&report, "try-heard-note");
+    assert!(notes.iter().any(|note| note.starts_with("French")), "{notes:?}");
+    // The interpretation is in English, as clear as base translates the synthesised sample.
+    let said = report["said"].as_str().unwrap().to_lowercase();
+    assert!(said.split_whitespace().any(|word| ["i", "the", "a", "my"].contains(&word)), "{said}");
 }

@@ -1,15 +1,17 @@
 //! `bb align`: word timings of a challenge's reference texts.
 
 use std::path::{Path, PathBuf};
-use taonet_primitives::{bytes_without_bom, counted};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
-use taonet_cli_models::voice::VoiceName;
-use taonet_speech::{CtcRecognizer, Espeak, Synthesizer, Voice, resample_for_recognition};
+use taonet_cli_models::voice::{Speech, VoiceName};
+use taonet_cli_models::{engines, settings};
+use taonet_primitives::{Word, bytes_without_bom, counted};
+use taonet_speech::{CtcRecognizer, resample_for_recognition};
+use taonet_whisper::Model;
 
 /// Synthesise each reference text and write its word timings into the file
 #[derive(Debug, Args)]
@@ -17,7 +19,7 @@ pub struct AlignArgs {
     /// Challenge files; subnets/babelbit/challenges/README.md describes the format
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// espeak-ng voice of the reference speech
+    /// Voice of the reference speech: of espeak-ng, or piper:FILE.onnx|MODEL (neural)
     #[arg(long, default_value = "en-gb")]
     voice: VoiceName,
     /// Speaking rate, in words per minute
@@ -26,33 +28,42 @@ pub struct AlignArgs {
 }
 
 pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
-    // The embedded recogniser would find plausible but wrong times in the speech of a neural voice,
-    // without an error.
-    let VoiceName::Espeak(name) = &args.voice else {
-        return Err(Classified::error(
-            Failure::Usage,
-            "the recogniser that times the words understands only espeak-ng\nhint: use a voice of espeak-ng, such as \
-             --voice en-gb",
-        ));
+    let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
+    let speech = args.voice.load_speech(args.words_per_minute, models.clone())?;
+    let timer = if args.voice.is_neural() {
+        Timer::Whisper(engines::demo_weights(models, ", to time the words", context)?)
+    } else {
+        Timer::Embedded(Box::new(CtcRecognizer::embedded()?))
     };
-    let synthesizer = Espeak::find()?;
-    let recognizer = CtcRecognizer::embedded()?;
-    let voice = Voice { name: name.clone(), words_per_minute: args.words_per_minute, pitch: 50 };
     for file in &args.files {
-        let words = align(file, &synthesizer, &recognizer, &voice)
-            .with_context(|| file.display().to_string())?;
+        let words = align(file, &speech, &timer).with_context(|| file.display().to_string())?;
         context.say(&format!("{}: {} aligned", file.display(), counted(words, "word")));
     }
     Ok(())
 }
 
-fn align(
-    file: &Path,
-    synthesizer: &Espeak,
-    recognizer: &CtcRecognizer,
-    voice: &Voice,
-) -> anyhow::Result<usize> {
+/// What finds the times of known words.
+enum Timer {
+    /// The test double that is built into the program. It understands espeak-ng only: in the speech
+    /// of a neural voice, it would find plausible but wrong times, without an error.
+    Embedded(Box<CtcRecognizer>),
+    Whisper(Arc<Model>),
+}
+
+impl Timer {
+    fn time(&self, samples: &[f32], language: &str, words: &[&str]) -> anyhow::Result<Vec<Word>> {
+        Ok(match self {
+            Self::Embedded(recognizer) => recognizer.time_words(samples, words)?,
+            Self::Whisper(model) => model.time_words(samples, language, words)?,
+        })
+    }
+}
+
+fn align(file: &Path, speech: &Speech, timer: &Timer) -> anyhow::Result<usize> {
     let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
+    let language = challenge.get("target_language").and_then(Value::as_str).unwrap_or("en");
+    // Whisper's languages have no region.
+    let language = language.split('-').next().unwrap_or_default().to_ascii_lowercase();
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
         bail!("`utterances` is not an array");
     };
@@ -64,8 +75,10 @@ fn align(
         let Some(text) = target.get("text").and_then(Value::as_str) else {
             bail!("utterances[{index}].target.text is not a string");
         };
-        let speech = resample_for_recognition(&synthesizer.speak(text, voice)?);
-        let words = recognizer.time_words(&speech, &text.split_whitespace().collect::<Vec<_>>())?;
+        let samples = resample_for_recognition(&speech.synthesizer.speak(text, &speech.voice)?);
+        let words = timer
+            .time(&samples, &language, &text.split_whitespace().collect::<Vec<_>>())
+            .with_context(|| format!("utterances[{index}].target.text"))?;
         count += words.len();
         target.insert("words".to_owned(), json!(words));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{
-    Event, Played, RulesReport, Target, Timings, Verdict, check, check_text, play, speech, tone,
+    ChallengePlayer, Event, Played, RulesReport, Target, Timings, Verdict, check, check_text,
+    speech, tone,
 };
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
@@ -181,8 +183,15 @@ fn with_speech(
                 decimals(Some(played.miner.score), 3)
             ));
         };
-        let (played, timings) =
-            play(target, challenges, synthesizer, scorer, run, &language, observe).await?;
+        let player = ChallengePlayer {
+            target,
+            synthesizer,
+            scorer,
+            settings: run,
+            target_language: &language,
+            speakers: NonZeroUsize::MIN,
+        };
+        let (played, timings) = player.play(challenges, observe).await?;
         let (recognizer, embedder) = names;
         Ok((rules, Contest { recognizer, embedder, played, timings }))
     })

@@ -269,26 +269,29 @@ fn visitors(
     let settings = RunnerSettings::new(RunPaths::below(Path::new("")));
     let miners =
         runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
-    let settings = try_settings(&config.scoring.target_language, None, None)?;
+    let settings = try_settings(&config.scoring.target_language, None)?;
     Ok((TrySection::new(settings), miners))
 }
 
 /// Returns the settings of the page "Try it", with captions by a Whisper model, or by the embedded
-/// recogniser.
+/// recogniser, and without samples and storage.
 pub fn try_settings(
     target_language: &str,
     whisper: Option<Arc<dyn Recognizer>>,
-    recordings: Option<PathBuf>,
 ) -> anyhow::Result<TrySettings> {
     let (recognizer, understood) = match whisper {
         Some(whisper) => (whisper, "speech of any speaker in about a hundred languages"),
-        None => (Arc::new(CtcRecognizer::embedded()?) as _, "synthesised English speech only"),
+        None => (
+            Arc::new(CtcRecognizer::embedded()?) as _,
+            "synthesised English speech only: it is a test double",
+        ),
     };
     Ok(TrySettings {
         recognizer,
         understood,
         target_language: target_language.to_owned(),
-        recordings,
+        samples: Vec::new(),
+        recordings: None,
     })
 }
 

@@ -8,7 +8,8 @@
 //! - `contest` prepares and plays the speech contest, `text` the text contest; `services` starts
 //!   the validator's daemons, and `epoch` computes and submits the weights.
 //! - `page` serves the dashboard while the contest runs, and the page "Try it" on which visitors
-//!   speak to a miner; `whisper` loads the recogniser for them, and downloads it if it is missing.
+//!   speak to a miner; `whisper` loads the recognisers for them, and downloads the weights if they
+//!   are missing; `samples` synthesises speech for visitors without a microphone.
 //! - `report` is the result as text and as JSON.
 //!
 //! The parts are those of the real daemons, connected within one process; nothing beyond loopback
@@ -39,6 +40,7 @@ mod contest;
 mod epoch;
 mod page;
 mod report;
+mod samples;
 mod services;
 mod text;
 mod whisper;
@@ -50,6 +52,7 @@ use clap::Args;
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
+use taonet_babelbit_dashboard::TrySettings;
 use taonet_cli_babelbit::challenge;
 use taonet_cli_babelbit::settings;
 use taonet_cli_base::context::Context;
@@ -64,7 +67,7 @@ use taonet_wallet::Keypair;
 
 use contest::{Contest, Recognizers};
 use page::BoundPage;
-use whisper::{Visitors, WhisperBase};
+use whisper::{Visitors, VisitorsWhisper, WhisperBase};
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Args)]
@@ -88,8 +91,8 @@ pub struct DemoArgs {
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (for synthesised
-    /// English) [default: base if it is installed or can be downloaded]
+    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (a test double, for
+    /// synthesised English) [default: base if it is installed or can be downloaded]
     #[arg(
         long,
         value_name = "RECOGNIZER",
@@ -118,15 +121,25 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         context.print(&format!("The contest is shown at {}\n", page.url()))?;
         visitors = whisper.visitors()?;
     }
-    let recognizers = Recognizers { translator, visitors: visitors.clone() };
+    let samples = match &page {
+        Some(_) => samples::synthesize(visitors.is_some(), args.models.clone())?,
+        None => Vec::new(),
+    };
+    let (captions, interpreter) =
+        visitors.map(|VisitorsWhisper { captions, interpreter }| (captions, interpreter)).unzip();
+    let recognizers = Recognizers { translator, visitors: interpreter };
     let contest =
         Contest::prepare(args.models.clone(), args.rules, &recognizers, workplace.path(), context)?;
     context.block_on(async {
         let page = match page {
             Some(page) => {
+                let captions = captions.map(|whisper| -> Arc<dyn Recognizer> { whisper });
                 let recordings = args.keep.is_some().then(|| workplace.path().join("try-it"));
-                let captions = visitors.map(|whisper| -> Arc<dyn Recognizer> { whisper });
-                let settings = try_settings(contest.target_language(), captions, recordings)?;
+                let settings = TrySettings {
+                    samples,
+                    recordings,
+                    ..try_settings(contest.target_language(), captions)?
+                };
                 Some(page.serve(workplace.path(), settings).await?)
             }
             None => None,

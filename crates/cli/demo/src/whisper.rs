@@ -25,6 +25,14 @@ pub(crate) enum Visitors {
     Tiny,
 }
 
+/// Whisper base for visitors of the page, with two tasks.
+pub(crate) struct VisitorsWhisper {
+    /// Transcribes captions in the language spoken.
+    pub(crate) captions: Arc<Transcriber>,
+    /// Recognises speech for the miners, which say it in English.
+    pub(crate) interpreter: Arc<Transcriber>,
+}
+
 /// Whisper base, whose weights are loaded at the first use, and downloaded if they are missing.
 pub(crate) struct WhisperBase<'a> {
     choice: Option<Visitors>,
@@ -77,23 +85,27 @@ impl<'a> WhisperBase<'a> {
         Ok(Some(whisper))
     }
 
-    /// Starts the recogniser for visitors. `None` selects the embedded recogniser, also if Whisper
+    /// Starts the recognisers for visitors. `None` selects the embedded recogniser, also if Whisper
     /// base is not available and was not selected explicitly. Prints which recogniser the page has.
     ///
     /// # Errors
     /// If Whisper base was selected explicitly and is not available.
-    pub(crate) fn visitors(&mut self) -> anyhow::Result<Option<Arc<Transcriber>>> {
+    pub(crate) fn visitors(&mut self) -> anyhow::Result<Option<VisitorsWhisper>> {
         if self.choice == Some(Visitors::Tiny) {
             return Ok(None);
         }
-        let weights = self.weights("; --stt tiny skips it");
-        match weights
-            .and_then(|weights| engines::demo_transcriber(&weights, None, SpeechTask::Transcribe))
-        {
+        let started = self.weights("; --stt tiny skips it").and_then(|weights| {
+            let start = |task| engines::demo_transcriber(&weights, None, task);
+            Ok(VisitorsWhisper {
+                captions: start(SpeechTask::Transcribe)?,
+                interpreter: start(SpeechTask::Translate)?,
+            })
+        });
+        match started {
             Ok(whisper) => {
                 self.context.say(&format!(
                     "\"Try it\" understands any speaker: it hears with {}",
-                    whisper.name()
+                    whisper.captions.name()
                 ));
                 Ok(Some(whisper))
             }

@@ -97,7 +97,7 @@ pub fn transcribing_recognizer(
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
     if config.recognizer.is_none() {
         tracing::warn!(
-            "transcribing with {EMBEDDED}, which understands synthesised English speech only"
+            "transcribing with the test double {EMBEDDED}, which understands synthesised English speech only"
         );
     }
     recognizer_of(config.recognizer.as_deref().unwrap_or(EMBEDDED), config, language, task, None)

@@ -85,7 +85,8 @@ pub struct Transcribe {
     /// Language of the recordings, such as "fr" [default: detected in each]
     #[arg(long, value_name = "CODE")]
     language: Option<String>,
-    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a
+    /// test double]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
 }

@@ -8,7 +8,10 @@
 //! rejected equal results, or results close to a threshold.
 #![allow(clippy::float_cmp, reason = "temperatures and equal sums are exact")]
 
+use std::num::NonZeroUsize;
+
 use serde::Deserialize;
+use taonet_speech::Recognizer as _;
 
 use super::decoding::decode;
 use super::margin::{Margin, margin};
@@ -347,6 +350,29 @@ fn transcriptions_equal_the_reference() {
         let options = Options { word_timestamps, ..Options::default() };
         Comparison { model: model.clone(), options }.run(&peer, &all);
     }
+}
+
+/// A transcription's corrections move some words next to pauses.
+#[test]
+fn known_words_have_the_times_of_the_transcription() {
+    let model = Arc::new(Model::open(&trained_model()).unwrap());
+    let options = Options { word_timestamps: true, ..Options::default() };
+    let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
+    let transcriber = Transcriber::start("trained", &model, options, size).unwrap();
+    let (mut close, mut count) = (0, 0);
+    for samples in recordings() {
+        let transcript = transcriber.recognize(&samples).unwrap().transcript;
+        let words: Vec<&str> = transcript.words.iter().map(|word| &*word.text).collect();
+        let timed = model.time_words(&samples, &transcript.detected_language, &words).unwrap();
+        assert_eq!(timed.len(), words.len(), "{words:?}");
+        close += timed
+            .iter()
+            .zip(&transcript.words)
+            .filter(|(own, heard)| (own.start - heard.start).abs() <= 0.1)
+            .count();
+        count += words.len();
+    }
+    assert!(count > 100 && close * 10 >= count * 9, "{close} of {count} words");
 }
 
 #[test]

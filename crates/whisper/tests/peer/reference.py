@@ -13,6 +13,9 @@ answer as JSON. Requests:
                       transcriptions, and the result of every decoding of a window
   {"do": "repeat", "model": DIR, "audio": [PATH...], "repeats": N, "options": {...}}
                       transcriptions, and those of the recordings with N different noises of 1e-6
+  {"do": "files", "model": DIR, "files": [PATH...], "audio": [PATH...], "options": {...}}
+                      transcriptions of audio files, of their samples with noise of 1e-6, and of the samples as
+                      another program has decoded and resampled them
   {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
                       transcriptions of silence with the given decoding results and a synthetic alignment path
   {"do": "vocabulary", "model": DIR, "cases": [[LANGUAGE, TEXT or [TOKEN...]]...]}
@@ -161,16 +164,32 @@ def repeat():
     model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=2)
     answer = []
     for path in request["audio"]:
-        original, runs = samples(path), []
-        for seed in range(1 + request["repeats"]):
-            noise = 1e-6 * np.random.default_rng(seed).standard_normal(len(original)) if seed else 0
-            segments, info = model.transcribe((original + noise).astype(np.float32), **request["options"])
-            segments = list(segments)
-            runs.append({
-                "language": info.language, "text": " ".join(s.text.strip() for s in segments if s.text.strip()),
-                "words": [[w.word.strip(), w.start, w.end] for s in segments for w in s.words]})
-        answer.append(runs)
+        original = samples(path)
+        answer.append([heard(model, noisy(original, seed) if seed else original) for seed in range(1 + request["repeats"])])
     return answer
+
+
+def files():
+    """Transcribes audio files. Resamplers differ by more than engines do: the same engine with the samples of another
+    resampler shows by how much."""
+    from faster_whisper import WhisperModel
+    from faster_whisper.audio import decode_audio
+    model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=2)
+    return [[heard(model, path), heard(model, noisy(decode_audio(path), 1)), heard(model, samples(resampled))]
+            for path, resampled in zip(request["files"], request["audio"])]
+
+
+def noisy(original, seed):
+    return (original + 1e-6 * np.random.default_rng(seed).standard_normal(len(original))).astype(np.float32)
+
+
+def heard(model, audio):
+    """The transcription of samples or of a file."""
+    segments, info = model.transcribe(audio, **request["options"])
+    segments = list(segments)
+    return {
+        "language": info.language, "text": " ".join(s.text.strip() for s in segments if s.text.strip()),
+        "words": [[w.word.strip(), w.start, w.end] for s in segments for w in s.words]}
 
 
 class Exhausted(Exception):
@@ -263,4 +282,5 @@ def described(s):
 
 
 print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "detect": detect,
-                  "transcribe": transcribe, "repeat": repeat, "script": script, "vocabulary": vocabulary}[do](), default=float))
+                  "transcribe": transcribe, "repeat": repeat, "files": files, "script": script,
+                  "vocabulary": vocabulary}[do](), default=float))

@@ -4,14 +4,15 @@
 //! [`check`] plays one utterance as a validator does and inspects every response, then sends
 //! requests that must be refused; [`check_text`] does the same with a miner of the text contest.
 //! Both return one verdict per [`Rule`], with a remedy for the kind of fault, and report each
-//! verdict as soon as it is final. [`play`] plays complete challenges with the runner and scores
-//! them. Both measure response times.
+//! verdict as soon as it is final. [`ChallengePlayer`] plays complete challenges with the runner and
+//! scores them. Both measure response times.
 
 mod contest;
 mod fault;
 mod probe;
 mod rules;
 mod timing;
+mod together;
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use taonet_wire::PeerError;
 
 use taonet_babelbit_runner::{MinerAddress, PlaySettings, Source};
 
-pub use contest::{ContestError, Played, play, speech};
+pub use contest::{ChallengePlayer, ContestError, Played, speech};
 pub use probe::{check, check_text};
 pub use rules::{Rule, RuleReport, Verdict};
 pub use timing::{Phase, PhaseTiming, Timings};

@@ -141,7 +141,7 @@ static DIFFERENCES: &[Difference] = &[
     meaning("BB_SUBMIT_TIMEOUT_S", "30 for every submission", "30, and the transfer time of a file at 256 KiB/s", "no longer add time for large files to the value"),
     meaning("BB_DEV_MODE", "rewrites addresses of this machine", "also permits loopback and private addresses, which are refused without it", "unset it on public networks: it lets miners choose addresses in your own network"),
     meaning("BB_LOCAL_MINER_IP", "replaced by host.docker.internal", "replaced by 127.0.0.1 outside containers", "outside containers, let the miners listen on loopback or on all addresses"),
-    default_only("BB_AUDIO_SCORING_STT_MODEL", "faster-whisper-small", "the same; on the network `local`, tiny-ctc"),
+    default_only("BB_AUDIO_SCORING_STT_MODEL", "faster-whisper-small", "the same; on the network `local`, the test double tiny-ctc"),
     no_effect("BB_AUDIO_SCORING_STT_DEVICE", "cpu", "no effect; the recogniser runs on the processor"),
     blank("BB_ARENA_GATEWAY_URL", "https://gw.babelbit.ai/; blank means BB_SUBMIT_API_URL", "blank means the default; on the network `local`, this machine", "set it to the value of BB_SUBMIT_API_URL, which the reference uses"),
     no_effect("BB_ARENA_INIT_KEEPALIVE_ENABLED", "1", "no effect; miners run independently, without a grace period"),

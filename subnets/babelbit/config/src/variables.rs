@@ -133,7 +133,7 @@ fn own() -> Vec<Variable<Config>> {
         variable!("BB_LOCAL_MINER_IP", "Additional address that maps to this machine in development mode", local_miner_ip = |t: &str| any(t).map(Some)),
         variable!("BB_AUDIO_SCORING_METADATA_ROOT", "Directory of reference documents", metadata_root = any),
         variable!("BB_AUDIO_SCORING_STT_MODEL",
-            "Speech recognition model; default: tiny-ctc on local networks, otherwise faster-whisper-small", recognizer = |t: &str| any(t).map(Some)),
+            "Speech recognition model; default: tiny-ctc (a test double) on local networks, otherwise faster-whisper-small", recognizer = |t: &str| any(t).map(Some)),
         variable!("BB_AUDIO_SCORING_STT_CACHE_PATH", "File of the transcript cache", transcript_cache = any),
         variable!("BB_AUDIO_SCORING_EMBEDDER", "Sentence embedding model", embedder = any),
         variable!("EMBED_DIM", "Number of leading dimensions of the text contest's sentence vectors; default: all", text_vectors.dimensions = |t: &str| whole(t).map(Some)),

@@ -20,6 +20,15 @@
     if (element(name).textContent !== text) element(name).textContent = text;
   }
 
+  /** Names of languages, such as "French" for "fr". */
+  const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
+
+  /** Shows a caption, and below it the language and a latency. */
+  function showCaption(name, { text, language }, latency) {
+    show(name, text);
+    show(`${name}-note`, [language && LANGUAGES.of(language), text && latency].filter(Boolean).join(", "));
+  }
+
   async function ask(address, body) {
     const response = await fetch(address, { method: body === undefined ? "GET" : "POST", body });
     if (!response.ok) throw new Error(await response.text());
@@ -46,8 +55,11 @@
       this.context = new AudioContext({ sampleRate: RATE });
     }
 
-    /** Speaks until the end of the file, or without a file until stop(). Returns the path of the result. */
-    async run(file) {
+    /**
+     * Speaks until the end of the recording that `load` returns, or without one until stop(). Returns the path of the
+     * result.
+     */
+    async run(load) {
       const { form, context } = this;
       await context.audioWorklet.addModule(form.dataset.microphone);
       const recorder = new AudioWorkletNode(context, "microphone", { channelCount: 1, channelCountMode: "explicit" });
@@ -55,14 +67,14 @@
       recorder.port.start();
       // Its output is silent; an unconnected node would not be processed.
       recorder.connect(context.destination);
-      const input = file ? await this.#decoded(file) : await this.#microphone();
+      const input = load ? await this.#decoded(await load()) : await this.#microphone();
       const start = { miner: Number(form.elements.miner.value), keep: Boolean(form.elements.keep?.checked) };
       const { visit } = await ask(form.dataset.visits, JSON.stringify(start));
       this.address = `${form.dataset.visits}/${visit}`;
       input.connect(recorder);
-      if (file) input.start();
+      if (load) input.start();
       await context.resume();
-      show("status", file ? "The recording is being sent." : "Speak now.");
+      show("status", load ? "The recording is being sent." : "Speak now.");
       this.#caption();
       const result = await this.#send();
       show("status", "The miner has replied.");
@@ -88,8 +100,8 @@
       return new MediaStreamAudioSourceNode(this.context, { mediaStream: this.stream });
     }
 
-    async #decoded(file) {
-      const buffer = await this.context.decodeAudioData(await file.arrayBuffer());
+    async #decoded(recording) {
+      const buffer = await this.context.decodeAudioData(await recording.arrayBuffer());
       if (buffer.length > this.limit) throw new Error(`The recording is longer than ${this.form.dataset.seconds} s.`);
       const source = new AudioBufferSourceNode(this.context, { buffer });
       // The last block may still be on its way from the worklet.
@@ -157,10 +169,10 @@
         await sleep(CAPTIONS_EVERY);
         if (this.hasEnded) return;
         try {
-          const { heard, said } = await ask(`${this.address}/captions`);
+          const { heard, said, lagging_sec: lagging } = await ask(`${this.address}/captions`);
           if (this.hasEnded) return;
-          show("heard", heard);
-          show("said", said);
+          showCaption("heard", heard, `transcribed in ${heard.delay_sec.toFixed(1)} s`);
+          showCaption("said", said, lagging !== null && `${lagging.toFixed(1)} s behind you`);
         } catch {
           // The conversation failed, which #send() reports.
           return;
@@ -175,19 +187,19 @@
     element("result").replaceChildren(document.importNode(page.getElementById("try-outcome"), true));
   }
 
-  async function converse(form, file) {
+  /** Speaks into the microphone, or sends the recording that `load` returns. */
+  async function converse(form, load) {
     if (current) return;
     const button = element("speak");
     element("live").hidden = false;
     element("result").replaceChildren();
-    show("heard", "");
-    show("said", "");
+    for (const name of ["heard", "said"]) showCaption(name, { text: "" });
     show("status", "Calling the miner.");
     button.setAttribute("aria-pressed", "true");
     button.textContent = "Stop";
     try {
       current = new Conversation(form);
-      const result = await current.run(file);
+      const result = await current.run(load);
       await showResult(result);
       element("live").hidden = true;
     } catch (error) {
@@ -206,10 +218,19 @@
     else converse(event.target.form);
   });
 
+  /** Downloads the sample in a language. */
+  async function sample(form, language) {
+    const response = await fetch(`${form.dataset.samples}/${encodeURIComponent(language)}`);
+    if (!response.ok) throw new Error("The sample is missing: reload the page.");
+    return response;
+  }
+
   document.addEventListener("submit", (event) => {
-    if (event.target.id !== "try-form") return;
+    const { target: form, submitter } = event;
+    if (form.id !== "try-form") return;
     event.preventDefault();
-    converse(event.target, event.target.elements.sound.files[0]);
+    const isSample = submitter?.name === "sample";
+    converse(form, async () => (isSample ? sample(form, submitter.value) : form.elements.sound.files[0]));
   });
 
   // A file can be dropped anywhere on the form.
@@ -222,6 +243,6 @@
     if (!form || !file) return;
     event.preventDefault();
     form.elements.sound.files = event.dataTransfer.files;
-    converse(form, file);
+    converse(form, async () => file);
   });
 })();

@@ -65,5 +65,5 @@ mod verdict;
 
 pub use section::BabelbitSection;
 pub use text::TextSection;
-pub use try_it::{TrySection, TrySettings};
+pub use try_it::{TrySample, TrySection, TrySettings};
 pub use verdict::{losses, reason};

@@ -15,18 +15,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::body::Bytes;
 use maud::{Markup, html};
+use serde_json::{Value, json};
+use taonet_babelbit_core::field_metrics::Milliseconds;
 use taonet_babelbit_runner::{Miner, PlaySettings};
 use taonet_dashboard::{Changes, Link, Panel, Section, Site, View};
-use taonet_primitives::Uid;
+use taonet_primitives::{SampleRate, Seconds, Uid};
 use taonet_service::Shutdown;
 use taonet_speech::Recognizer;
 use tokio::time::Instant;
 
 use captions::Captions;
 use error::TryError;
-use trial::{Trial, Trials};
-use visit::{Visit, Visits};
+use trial::{Trial, Trials, lagging};
+use visit::{Visit, VisitCaptions, Visits};
 
 /// Maximum duration of a visitor's speech in seconds.
 const MAX_SECONDS: u32 = 30;
@@ -49,8 +52,21 @@ pub struct TrySettings {
     pub understood: &'static str,
     /// Language into which the miners interpret.
     pub target_language: String,
+    /// Recordings that visitors can send in place of their own speech.
+    pub samples: Vec<TrySample>,
     /// Directory for recordings whose visitors consent to storage; `None` disables storage.
     pub recordings: Option<PathBuf>,
+}
+
+/// A recording that visitors can send to a miner.
+#[derive(Debug, Clone)]
+pub struct TrySample {
+    /// Name of the language spoken, for the button, such as `French`.
+    pub language: String,
+    /// Words spoken.
+    pub text: String,
+    /// WAV file of at most 30 s.
+    pub wav: Bytes,
 }
 
 /// The page "Try it", as a section of the dashboard.
@@ -63,6 +79,7 @@ pub struct TrySection {
     /// Description of the captions' recogniser.
     caption_note: String,
     target_language: String,
+    samples: Vec<TrySample>,
     miners: RwLock<Vec<Miner>>,
     captions: Captions,
     visits: Visits,
@@ -73,11 +90,12 @@ pub struct TrySection {
 impl TrySection {
     /// Creates the page without miners; [`Self::offer`] adds them.
     pub fn new(settings: TrySettings) -> Arc<Self> {
-        let TrySettings { recognizer, understood, target_language, recordings } = settings;
+        let TrySettings { recognizer, understood, target_language, samples, recordings } = settings;
         Arc::new(Self {
             recordings,
             caption_note: format!("{}, which understands {understood}", recognizer.name()),
             target_language,
+            samples,
             miners: RwLock::default(),
             captions: Captions::new(recognizer),
             visits: Visits::new(MAX_VISITORS),
@@ -125,6 +143,31 @@ impl TrySection {
             ..PlaySettings::default()
         };
         Visit::open(miner, is_kept && self.recordings.is_some(), settings, slot).await
+    }
+
+    /// Returns the WAV file of a sample.
+    fn sample(&self, language: &str) -> Option<Bytes> {
+        let sample = self.samples.iter().find(|sample| sample.language == language)?;
+        Some(sample.wav.clone())
+    }
+
+    /// Extends the captions of a visit, and returns them with the lag of the interpretation so far.
+    /// Final words are not transcribed again.
+    async fn caption(&self, visit: &Visit) -> Value {
+        let mut captions = visit.captions.lock().await;
+        let VisitCaptions { heard, said } = &mut *captions;
+        let timeline = visit.timing().timeline;
+        let sound = visit.sound_after(heard.final_samples(), said.final_samples());
+        let spoken = heard.final_samples() + sound.source.len();
+        let source = Seconds::of_frames(spoken, SampleRate::HZ_24K);
+        self.captions.extend(heard, sound.source).await;
+        self.captions.extend(said, sound.reply).await;
+        let lag = lagging(source, &timeline, said.words(), &said.caption().text);
+        json!({
+            "heard": heard.caption(),
+            "said": said.caption(),
+            "lagging_sec": lag.map(Milliseconds::get).map(|milliseconds| milliseconds / 1000.0),
+        })
     }
 
     /// Transcribes and measures a visit whose reply is complete, and stores the result.

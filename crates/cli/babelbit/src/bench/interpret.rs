@@ -4,13 +4,14 @@ mod items;
 mod local_miner;
 mod report;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use taonet_babelbit_audit::conformance::{Played, Target, play};
+use taonet_babelbit_audit::conformance::{ChallengePlayer, Played, Target};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
@@ -25,7 +26,7 @@ use taonet_wallet::Keypair;
 use taonet_whisper::SpeechTask;
 
 use crate::settings;
-use items::{Item, Recordings};
+use items::{Item, Recordings, repeated};
 use local_miner::LocalMiner;
 use report::{ItemFigures, MeasuredMiner, Report};
 
@@ -48,8 +49,12 @@ pub struct InterpretArgs {
     /// (undetermined)]
     #[arg(long, value_name = "CODE", value_parser = language)]
     language: Option<String>,
+    /// Number of recordings to play at the same time, each by a speaker of its own; fewer recordings
+    /// are repeated. `bb miner` has at most 16 sessions with a validator
+    #[arg(long, value_name = "N", default_value = "1")]
+    speakers: NonZeroUsize,
     /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model
-    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
+    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a test double]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
@@ -144,6 +149,7 @@ impl Bench {
         context: &Context,
     ) -> anyhow::Result<Report> {
         let items = recordings.items(Arc::clone(&self.synthesizer)).await?;
+        let items = repeated(items, args.speakers.get());
         if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
             let miner = MeasuredMiner {
                 url: url.clone(),
@@ -173,7 +179,8 @@ impl Bench {
         Ok(report)
     }
 
-    /// Plays the recordings one by one, each as soon as the reply to the one before is scored.
+    /// Plays the recordings: as many at a time as there are speakers, and the next ones when the
+    /// replies to these are scored.
     async fn play(
         self,
         miner: MeasuredMiner,
@@ -198,11 +205,20 @@ impl Bench {
         let bar = progress(items.len(), context)?;
         let observe = |_: &Played| bar.inc(1);
         let language = config.scoring.target_language.as_str();
-        let result = play(&target, challenges, synthesizer, scorer, run, language, observe).await;
+        let player = ChallengePlayer {
+            target: &target,
+            synthesizer,
+            scorer,
+            settings: run,
+            target_language: language,
+            speakers: args.speakers,
+        };
+        let result = player.play(challenges, observe).await;
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {
             recordings: args.recordings.clone(),
+            speakers: args.speakers,
             recognizer,
             embedder,
             miner,
@@ -252,6 +268,7 @@ mod tests {
                 "cannot be used with",
             ),
             (&["--task", "translate"], "unexpected argument '--task'"),
+            (&["--speakers", "0"], "number would be zero for non-zero type"),
         ] {
             let error =
                 Line::try_parse_from([&["bb", "fr-1"], options].concat()).unwrap_err().to_string();

@@ -47,8 +47,8 @@ pub struct SttArgs {
     /// Number of runs before the first measurement
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     warmup: u16,
-    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc on
-    /// local networks, otherwise faster-whisper-small]
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc (a test
+    /// double) on local networks, otherwise faster-whisper-small]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Number of recognition threads; 0 stands for one per core

@@ -1,10 +1,11 @@
 //! Complete challenges, played and scored by the runner.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
+use futures::{FutureExt as _, TryFutureExt as _};
 use serde::Serialize;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 use taonet_primitives::Uid;
@@ -15,6 +16,7 @@ use taonet_wire::{
 use tokio::time::Instant;
 
 use super::timing::{Stopwatch, Timings};
+use super::together::{DeferredScorer, Stage};
 use super::{Phase, Target};
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge};
 use taonet_babelbit_core::records::MinerKey;
@@ -59,42 +61,75 @@ pub struct Played {
     pub miner: MinerReport,
 }
 
-/// Plays challenges one after the other to this miner alone, so that no duplication penalty
-/// applies. Calls `observe` with each result. Files are written to the directories of `settings`.
-///
-/// # Errors
-/// [`ContestError`] when a challenge cannot be synthesised or played.
-pub async fn play(
-    target: &Target,
-    challenges: Vec<Challenge>,
-    synthesizer: Arc<dyn Synthesizer>,
-    scorer: Arc<dyn ReplyScorer>,
-    settings: RunnerSettings,
-    target_language: &str,
-    mut observe: impl FnMut(&Played),
-) -> Result<(Vec<Played>, Timings), ContestError> {
-    let connection =
-        Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
-    let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
-    let miner = Miner { key, name: None, connection: Arc::clone(&connection) as _ };
-    let play = settings.play.clone();
-    let runner = Runner::open(settings, target_language, scorer).await?;
-    let mut all = Vec::new();
-    for challenge in challenges {
-        let title = challenge.title.clone();
-        let built = BuiltChallenge::build(Arc::new(challenge), Arc::clone(&synthesizer)).await?;
-        let report =
-            runner.play(prefetched(&built), std::slice::from_ref(&miner), Arc::new(())).await?;
-        let challenge_uid = report.challenge_uid;
-        for miner in report.miners {
-            let played =
-                Played { challenge_uid: challenge_uid.clone(), title: title.clone(), miner };
-            observe(&played);
-            all.push(played);
+/// Plays challenges to one miner alone, so that no duplication penalty applies, and scores them.
+pub struct ChallengePlayer<'a> {
+    /// The miner.
+    pub target: &'a Target,
+    /// Synthesiser of the challenges' texts.
+    pub synthesizer: Arc<dyn Synthesizer>,
+    /// Scorer of the replies.
+    pub scorer: Arc<dyn ReplyScorer>,
+    /// Settings of the run, with the directories of its files.
+    pub settings: RunnerSettings,
+    /// Language of the replies.
+    pub target_language: &'a str,
+    /// Number of challenges to play at the same time. Above 1, each challenge has one utterance;
+    /// replies are scored when all these challenges have been played, so that scoring takes no
+    /// processor time from the miner.
+    pub speakers: NonZeroUsize,
+}
+
+impl ChallengePlayer<'_> {
+    /// Plays challenges in order. Calls `observe` with each result.
+    ///
+    /// # Errors
+    /// [`ContestError`] when a challenge cannot be synthesised or played.
+    pub async fn play(
+        self,
+        challenges: Vec<Challenge>,
+        mut observe: impl FnMut(&Played),
+    ) -> Result<(Vec<Played>, Timings), ContestError> {
+        let Self { target, synthesizer, scorer, settings, target_language, speakers } = self;
+        let connection =
+            Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
+        let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
+        let miner = Miner { key, name: None, connection: Arc::clone(&connection) as _ };
+        let play = settings.play.clone();
+        let stage = Arc::new(Stage::default());
+        let scorer: Arc<dyn ReplyScorer> = if speakers == NonZeroUsize::MIN {
+            scorer
+        } else {
+            Arc::new(DeferredScorer::new(scorer, Arc::clone(&stage)))
+        };
+        let runner = Runner::open(settings, target_language, scorer).await?;
+        let (mut all, mut challenges) = (Vec::new(), challenges.into_iter().peekable());
+        while challenges.peek().is_some() {
+            let mut group = Vec::new();
+            for challenge in challenges.by_ref().take(speakers.get()) {
+                let title = challenge.title.clone();
+                let synthesizer = Arc::clone(&synthesizer);
+                let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
+                // Before the first challenge of the group is played.
+                group.push((title, prefetched(&built), stage.enter()));
+            }
+            let plays = group.into_iter().map(|(title, challenge, playing)| {
+                let played =
+                    runner.play(challenge, std::slice::from_ref(&miner), Arc::new(playing));
+                played.map_ok(|report| (title, report))
+            });
+            for (title, report) in try_join_all(plays).await? {
+                let challenge_uid = report.challenge_uid;
+                for miner in report.miners {
+                    let (challenge_uid, title) = (challenge_uid.clone(), title.clone());
+                    let played = Played { challenge_uid, title, miner };
+                    observe(&played);
+                    all.push(played);
+                }
+            }
         }
+        let watch = connection.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((all, watch.timings(&play)))
     }
-    let watch = connection.watch.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok((all, watch.timings(&play)))
 }
 
 /// Returns the first utterance of a challenge, ready to send.

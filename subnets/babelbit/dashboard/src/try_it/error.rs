@@ -16,6 +16,8 @@ pub(super) enum TryError {
     Full(usize),
     #[error("no miner has uid {0}; hint: reload the page and choose another miner")]
     UnknownMiner(Uid),
+    #[error("there is no such sample; hint: reload the page")]
+    UnknownSample,
     #[error("the conversation has ended; hint: start a new one")]
     Ended,
     #[error("another request of the same conversation is in progress")]
@@ -46,7 +48,7 @@ impl TryError {
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UnknownMiner(_) | Self::Ended => StatusCode::NOT_FOUND,
+            Self::UnknownMiner(_) | Self::UnknownSample | Self::Ended => StatusCode::NOT_FOUND,
             Self::Concurrent => StatusCode::CONFLICT,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(refusal) | Self::Json(BodyError::Read(refusal)) => refusal.status(),

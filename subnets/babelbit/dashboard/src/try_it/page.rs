@@ -3,6 +3,7 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::{View, duration, live, number, problem, shown};
+use taonet_primitives::Transcript;
 
 use super::error::TryError;
 use super::trial::{Figures, Trial};
@@ -21,18 +22,50 @@ pub(super) fn form(section: &TrySection, view: &View, error: Option<&TryError>) 
         }
         @if let Some(error) = error { (problem("The recording was not interpreted", &error.to_string())) }
         (miners(section, view))
+        (expectations())
         section.card id="try-live" aria-labelledby="try-live-title" hidden {
             h2 id="try-live-title" { "Interpretation" }
             p id="try-status" role="status" {}
             dl.captions {
-                dt { "You" } dd id="try-heard" {}
-                dt { "Interpretation" } dd id="try-said" aria-live="polite" {}
+                dt { "You" }
+                dd { span id="try-heard" {} small id="try-heard-note" {} }
+                dt { "Interpretation" }
+                dd { span id="try-said" aria-live="polite" {} small id="try-said-note" {} }
             }
         }
         div id="try-result" {}
         script src=(view.href("/try/try.js")) defer {}
     };
     view.page("Try it", &body)
+}
+
+/// Renders what visitors can expect of a miner.
+fn expectations() -> Markup {
+    html! {
+        details.card {
+            summary { "What to expect" }
+            ul {
+                li {
+                    "An interpreter starts to speak while you do, and says less than you: it leaves out fillers and \
+                     repetitions. It detects your language in the first words."
+                }
+                li { "Speak one language, in complete sentences, close to the microphone." }
+                li {
+                    "Captions follow about every second, and their last words can still change. Below them are the \
+                     detected language, the time that the transcription took, and how far the interpretation is behind \
+                     an ideal interpreter."
+                }
+                li {
+                    "Small models mishear names, rare words and quiet speech, more so in other languages than English, \
+                     and in synthesised samples."
+                }
+                li {
+                    "If the miner runs on the machine that serves this page, both share its processors: replies take \
+                     longer while a contest is played."
+                }
+            }
+        }
+    }
 }
 
 /// Renders the form or, before the miners have started, a notice that the form replaces.
@@ -45,7 +78,7 @@ fn miners(section: &TrySection, view: &View) -> Markup {
         div id="try" {
             form.card.try-form id="try-form" method="post" enctype="multipart/form-data" action=(view.href("/try"))
                 data-visits=(view.href("/try/visits")) data-microphone=(view.href("/try/microphone.js"))
-                data-seconds=(MAX_SECONDS)
+                data-samples=(view.href("/try/samples")) data-seconds=(MAX_SECONDS)
             {
                 p.filter {
                     label for="try-miner" { "Miner" }
@@ -59,6 +92,17 @@ fn miners(section: &TrySection, view: &View) -> Markup {
                     label for="try-sound" { "Recording (WAV)" }
                     input id="try-sound" type="file" name="sound" accept=".wav,audio/wav,audio/*" required;
                     button type="submit" { "Interpret the recording" }
+                }
+                @if !section.samples.is_empty() {
+                    // After the first button, which Enter presses.
+                    p.filter role="group" aria-labelledby="try-samples" {
+                        span id="try-samples" { "Sample" }
+                        @for sample in &section.samples {
+                            button type="submit" name="sample" value=(sample.language) title=(shown(&sample.text))
+                                formnovalidate
+                            { (sample.language) }
+                        }
+                    }
                 }
                 @if section.recordings.is_some() {
                     p {
@@ -82,14 +126,15 @@ pub(super) fn result(view: &View, trial: &Trial) -> Response {
             (figures(&trial.figures))
             section.card aria-labelledby="try-recordings" {
                 h2 id="try-recordings" { "Recordings" }
-                @for (label, file, text) in
-                    [("You", "source.wav", &trial.heard.text), ("Interpretation", "reply.wav", &trial.said.text)]
+                @for (label, file, Transcript { text, detected_language, .. }) in
+                    [("You", "source.wav", &trial.heard), ("Interpretation", "reply.wav", &trial.said)]
                 {
                     div.reply-head {
                         h3 { (label) }
                         audio controls preload="metadata" src=(recording(file)) aria-label=(label) {}
                     }
                     @if text.is_empty() { p.empty { "No words were recognised." } } @else { p { (shown(text)) } }
+                    @if !detected_language.is_empty() { p.sub { "Language: " (shown(detected_language)) } }
                 }
                 p.sub {
                     @if trial.is_kept { "The recordings are kept in the directory of this contest." }

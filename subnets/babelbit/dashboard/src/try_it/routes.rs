@@ -21,7 +21,7 @@ use taonet_speech::{bytes_to_samples, samples_to_bytes};
 
 use super::error::TryError;
 use super::trial::Trial;
-use super::upload::{Upload, decode};
+use super::upload::{Speech, Upload, decode};
 use super::{TrySection, page};
 
 /// Maximum size of an uploaded form in bytes: 30 s of stereo at 48 kHz with 32-bit samples.
@@ -54,7 +54,7 @@ impl Default for Bodies {
 }
 
 pub(super) fn of(section: &Arc<TrySection>) -> Router<Site> {
-    let [form, uploads, starts, sounds, captions, results, recordings] =
+    let [form, uploads, starts, sounds, captions, results, recordings, samples] =
         std::array::from_fn(|_| Arc::clone(section));
     let form = move |view: View| async move { page::form(&form, &view, None) };
     let upload =
@@ -70,6 +70,9 @@ pub(super) fn of(section: &Arc<TrySection>) -> Router<Site> {
     let recording = move |view: View, Path((id, file)): Path<(String, String)>| async move {
         recording(&recordings, &view, &id, &file).into_response()
     };
+    let sample = move |view: View, Path(language): Path<String>| async move {
+        sample(&samples, &view, &language).into_response()
+    };
     Router::new()
         .route("/try", get(form).post(upload))
         .route("/try/visits", post(start))
@@ -77,6 +80,7 @@ pub(super) fn of(section: &Arc<TrySection>) -> Router<Site> {
         .route("/try/visits/{id}/captions", get(captions))
         .route("/try/results/{id}", get(result))
         .route("/try/results/{id}/{file}", get(recording))
+        .route("/try/samples/{language}", get(sample))
         .route("/try/try.js", get(|| async { script(SCRIPT) }))
         .route("/try/microphone.js", get(|| async { script(MICROPHONE) }))
 }
@@ -102,7 +106,11 @@ async fn interpret(section: &TrySection, request: Request) -> Result<Arc<Trial>,
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let body = section.bodies.uploads.read(body).await?;
-    let Upload { miner, is_kept, file } = Upload::parse(content_type, body.bytes.clone()).await?;
+    let Upload { miner, is_kept, speech } = Upload::parse(content_type, body.bytes.clone()).await?;
+    let file = match speech {
+        Speech::File(file) => file,
+        Speech::Sample(language) => section.sample(&language).ok_or(TryError::UnknownSample)?,
+    };
     let samples = tokio::task::spawn_blocking(move || decode(&file))
         .await
         .map_err(|_| TryError::Broken)??;
@@ -159,12 +167,10 @@ async fn sound(
     ))
 }
 
-/// Transcribes the sound of a visit so far.
+/// Returns the captions of a visit so far.
 async fn caption(section: &TrySection, id: &str) -> Result<Json<Value>, TryError> {
-    let sound = section.visits.find(id)?.sound();
-    let heard = section.captions.transcribe(sound.source).await.text;
-    let said = section.captions.transcribe(sound.reply).await.text;
-    Ok(Json(json!({ "heard": heard, "said": said })))
+    let visit = section.visits.find(id)?;
+    Ok(Json(section.caption(&visit).await))
 }
 
 fn result_path(view: &View, trial: &Trial) -> String {
@@ -176,6 +182,15 @@ fn result(section: &TrySection, view: &View, id: &str) -> Page {
     Ok(page::result(view, &trial))
 }
 
+fn sample(section: &TrySection, view: &View, language: &str) -> Page {
+    let wav = section.sample(language).ok_or_else(|| view.missing("This sample"))?;
+    Ok(wav_response(wav))
+}
+
+fn wav_response(wav: Bytes) -> Response {
+    ([(CONTENT_TYPE, "audio/wav")], wav).into_response()
+}
+
 fn recording(section: &TrySection, view: &View, id: &str, file: &str) -> Page {
     let trial = section.trials.find(id).ok_or_else(|| view.missing("This recording"))?;
     let wav: Bytes = match file {
@@ -183,5 +198,5 @@ fn recording(section: &TrySection, view: &View, id: &str, file: &str) -> Page {
         "reply.wav" => trial.reply.clone(),
         _ => return Err(view.missing("This recording")),
     };
-    Ok(([(CONTENT_TYPE, "audio/wav")], wav).into_response())
+    Ok(wav_response(wav))
 }

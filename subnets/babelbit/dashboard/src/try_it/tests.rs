@@ -36,6 +36,11 @@ fn section(recordings: Option<&Path>) -> Arc<TrySection> {
         recognizer: Arc::new(CtcRecognizer::embedded().unwrap()),
         understood: "synthesised English speech only",
         target_language: "de".to_owned(),
+        samples: vec![TrySample {
+            language: "English".to_owned(),
+            text: TEXT.to_owned(),
+            wav: RECORDING.into(),
+        }],
         recordings: recordings.map(Path::to_owned),
     });
     let miner = |uid, connection| {
@@ -108,12 +113,23 @@ async fn say(
 
 /// Returns an uploaded form with a file.
 fn form(miner: u16, keep: bool, file: &[u8]) -> Vec<u8> {
-    let field = |name: &str| {
-        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes()
-    };
-    let miner = [field("miner"), miner.to_string().into_bytes(), b"\r\n".to_vec()].concat();
-    let keep = if keep { [field("keep"), b"on\r\n".to_vec()].concat() } else { Vec::new() };
-    [miner, keep, field("sound"), file.to_vec(), b"\r\n--b--\r\n".to_vec()].concat()
+    let miner = miner.to_string();
+    let keep = keep.then_some(("keep", &b"on"[..]));
+    let fields = [("miner", miner.as_bytes())].into_iter().chain(keep).chain([("sound", file)]);
+    form_of(&fields.collect::<Vec<_>>())
+}
+
+/// Returns a form of type `multipart/form-data`.
+fn form_of(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut form = Vec::new();
+    for (name, value) in fields {
+        let head = format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+        form.extend_from_slice(head.as_bytes());
+        form.extend_from_slice(value);
+        form.extend_from_slice(b"\r\n");
+    }
+    form.extend_from_slice(b"--b--\r\n");
+    form
 }
 
 #[tokio::test]
@@ -170,7 +186,14 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
     assert_eq!(reply.len(), speech.len() / 1_920 * 7_680);
     let (_, captions) = get(&site, &format!("{visit}/captions")).await;
     let captions: Value = serde_json::from_str(&captions).unwrap();
-    assert_eq!((&captions["heard"], &captions["said"]), (&Value::from(TEXT), &Value::from(TEXT)));
+    for side in ["heard", "said"] {
+        let caption = &captions[side];
+        assert_eq!((&caption["text"], &caption["language"]), (&json!(TEXT), &json!("en")));
+        assert!(caption["delay_sec"].as_f64() > Some(0.0), "{captions}");
+    }
+    // Each word of the parrot is heard one frame later.
+    let lagging = captions["lagging_sec"].as_f64().unwrap();
+    assert!((0.0..3.0).contains(&lagging), "{captions}");
 
     let answer = say(&site, &visit, &[], true).await.unwrap();
     assert_eq!((&answer["heard"], &answer["said"]), (&Value::from(TEXT), &Value::from(TEXT)));
@@ -183,6 +206,29 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
     // 48 frames of 80 ms, each heard one frame later, less the speech of 3.780 s.
     assert!(page.contains("0.14 s") && page.contains("Average lagging"), "{page}");
     assert_eq!(say(&site, &visit, &[], true).await.unwrap_err().0, 404);
+}
+
+#[tokio::test]
+async fn sample_is_interpreted_with_and_without_javascript() {
+    let section = section(None);
+    let site = site(&section);
+    let (_, page) = get(&site, "/try").await;
+    assert!(page.contains("name=\"sample\" value=\"English\""), "{page}");
+    let (status, headers, wav) =
+        send(&site, Request::get("/try/samples/English"), Vec::new()).await;
+    assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "audio/wav"));
+    assert_eq!(wav, RECORDING);
+    assert_eq!(get(&site, "/try/samples/French").await.0, 404);
+
+    let submit =
+        |sample: &'static [u8]| form_of(&[("miner", b"1"), ("sound", b""), ("sample", sample)]);
+    let (status, headers, body) = post(&site, "/try", FORM, submit(b"English")).await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
+    let (_, page) = get(&site, headers[LOCATION].to_str().unwrap()).await;
+    assert!(page.contains(TEXT) && page.contains("Language: en"), "{page}");
+    let (status, _, body) = post(&site, "/try", FORM, submit(b"French")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body.contains("no such sample"), "{body}");
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use axum::body::Bytes;
 use serde_json::json;
 use taonet_babelbit_core::field_metrics::{Milliseconds, Playback, TargetLength, average_lagging};
 use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_core::scoring::Timeline;
 use taonet_http::random_hex;
-use taonet_primitives::{SampleRate, Seconds, Transcript};
+use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
 use taonet_service::{Access, WriteError, atomic_write, unix_time};
 use taonet_speech::{Pcm, SampleFormat, Wav};
 use tokio::time::Instant;
@@ -41,22 +42,31 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(sound: &Sound, said: &Transcript, timing: &Timing) -> Self {
+    fn of(sound: &Sound, said: &Transcript, timeline: &Timeline, after_source: Duration) -> Self {
         let duration = |samples: &[f32]| Seconds::of_frames(samples.len(), SampleRate::HZ_24K);
         let source = duration(&sound.source);
-        let lagging = |duration| {
-            let delays = Playback::of_reply(&timing.timeline, 1, duration).word_delays(&said.words);
-            average_lagging(&delays, duration, &said.text, TargetLength::Reference)
-        };
-        let end_delay = (timing.timeline.completion(1) - source.get()).max(0.0);
+        let end_delay = (timeline.completion(1) - source.get()).max(0.0);
         Self {
             source,
             reply: duration(&sound.reply),
-            average_lagging: Milliseconds::new(1000.0 * source.get()).and_then(lagging),
+            average_lagging: lagging(source, timeline, &said.words, &said.text),
             end_delay: Seconds::new(end_delay).unwrap_or_default(),
-            after_source: timing.after_source,
+            after_source,
         }
     }
+}
+
+/// Returns the average lagging of a reply's words, up to now or to the end, behind a source of this
+/// duration.
+pub(super) fn lagging(
+    source: Seconds,
+    timeline: &Timeline,
+    words: &[Word],
+    text: &str,
+) -> Option<Milliseconds> {
+    let source = Milliseconds::new(1000.0 * source.get())?;
+    let delays = Playback::of_reply(timeline, 1, source).word_delays(words);
+    average_lagging(&delays, source, text, TargetLength::Reference)
 }
 
 /// The result of a visit.
@@ -86,7 +96,8 @@ impl Trial {
         heard: Transcript,
         said: Transcript,
     ) -> Result<Self, TryError> {
-        let timing = visit.timing().ok_or(TryError::Ended)?;
+        let Timing { timeline, after_source } = visit.timing();
+        let after_source = after_source.ok_or(TryError::Ended)?;
         let wav = |samples: &[f32]| -> Result<Bytes, TryError> {
             let pcm = Pcm::mono(samples.to_vec(), SampleRate::HZ_24K);
             Ok(Wav::encode(&pcm, SampleFormat::S16)?.into())
@@ -95,7 +106,7 @@ impl Trial {
             id: random_hex(),
             miner: visit.miner.key,
             name: name(&visit.miner),
-            figures: Figures::of(sound, &said, &timing),
+            figures: Figures::of(sound, &said, &timeline, after_source),
             heard,
             said,
             is_kept: false,

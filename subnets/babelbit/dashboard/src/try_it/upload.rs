@@ -17,7 +17,16 @@ use super::error::TryError;
 pub(super) struct Upload {
     pub(super) miner: Uid,
     pub(super) is_kept: bool,
-    pub(super) file: Bytes,
+    pub(super) speech: Speech,
+}
+
+/// Speech that a form submits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// An uploaded file.
+    File(Bytes),
+    /// The sample in this language.
+    Sample(String),
 }
 
 impl Upload {
@@ -27,20 +36,24 @@ impl Upload {
             stream::once(ready(Ok::<_, Infallible>(body))),
             parse_boundary(content_type)?,
         );
-        let (mut miner, mut is_kept, mut file) = (None::<Uid>, false, None::<Bytes>);
+        let (mut miner, mut is_kept) = (None::<Uid>, false);
+        let (mut file, mut sample) = (None::<Bytes>, None::<String>);
         while let Some(field) = form.next_field().await? {
             let name = field.name().map(str::to_owned);
             match name.as_deref() {
                 Some("miner") => miner = field.text().await?.trim().parse().ok(),
                 Some("keep") => is_kept = true,
                 Some("sound") => file = Some(field.bytes().await?),
+                // The value of the sample's button.
+                Some("sample") => sample = Some(field.text().await?),
                 _ => {}
             }
         }
+        let file = file.filter(|file| !file.is_empty()).map(Speech::File);
         Ok(Self {
             miner: miner.ok_or(TryError::Missing("miner"))?,
             is_kept,
-            file: file.filter(|file| !file.is_empty()).ok_or(TryError::Missing("sound"))?,
+            speech: sample.map(Speech::Sample).or(file).ok_or(TryError::Missing("sound"))?,
         })
     }
 }
@@ -76,8 +89,15 @@ mod tests {
     #[tokio::test]
     async fn upload_form_is_parsed() {
         let sound = ("sound", "RIFF");
-        let expected = |is_kept| Ok(Upload { miner: Uid(7), is_kept, file: Bytes::from("RIFF") });
+        let file = Speech::File(Bytes::from("RIFF"));
+        let expected = |is_kept| Ok(Upload { miner: Uid(7), is_kept, speech: file.clone() });
         assert_eq!(parse(&[("miner", "7"), sound]).await, expected(false));
+        // Without scripts, the button of a sample submits the empty field of the file, too.
+        let sample = [("miner", "7"), ("sound", ""), ("sample", "French")];
+        assert_eq!(
+            parse(&sample).await.map(|upload| upload.speech),
+            Ok(Speech::Sample("French".to_owned()))
+        );
         assert_eq!(
             parse(&[sound, ("keep", "on"), ("other", ""), ("miner", " 7 ")]).await,
             expected(true)

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::MAX_SECONDS;
+use super::captions::CaptionTrack;
 use super::error::TryError;
 
 /// Maximum number of samples of a visitor's speech.
@@ -29,12 +30,19 @@ pub(super) struct Sound {
     pub(super) reply: Vec<f32>,
 }
 
-/// Timing of a complete reply.
-#[derive(Debug, Clone)]
+/// Captions of a visitor and a miner.
+#[derive(Default)]
+pub(super) struct VisitCaptions {
+    pub(super) heard: CaptionTrack,
+    pub(super) said: CaptionTrack,
+}
+
+/// Timing of a reply so far.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Timing {
     pub(super) timeline: Timeline,
-    /// Wall-clock time from the last frame to the end of the reply.
-    pub(super) after_source: Duration,
+    /// Wall-clock time from the last frame to the end of the reply; `None` before its end.
+    pub(super) after_source: Option<Duration>,
 }
 
 /// A visitor's session with a miner.
@@ -46,7 +54,9 @@ pub(super) struct Visit {
     touched: Mutex<Instant>,
     speech: AsyncMutex<Speech>,
     sound: Mutex<Sound>,
-    timing: Mutex<Option<Timing>>,
+    timing: Mutex<Timing>,
+    /// Captions so far; locked while they are extended.
+    pub(super) captions: AsyncMutex<VisitCaptions>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -80,6 +90,7 @@ impl Visit {
             speech: AsyncMutex::new(Speech { live, pending: Vec::new(), has_ended: false }),
             sound: Mutex::default(),
             timing: Mutex::default(),
+            captions: AsyncMutex::default(),
             _slot: slot,
         })
     }
@@ -110,8 +121,16 @@ impl Visit {
         lock(&self.sound).clone()
     }
 
-    /// Returns the timing of the reply; `None` before its end.
-    pub(super) fn timing(&self) -> Option<Timing> {
+    /// Returns the sound so far, without this many samples of source and reply.
+    pub(super) fn sound_after(&self, source: usize, reply: usize) -> Sound {
+        let sound = lock(&self.sound);
+        let after =
+            |samples: &[f32], start: usize| samples.get(start..).unwrap_or_default().to_vec();
+        Sound { source: after(&sound.source, source), reply: after(&sound.reply, reply) }
+    }
+
+    /// Returns the timing of the reply so far.
+    pub(super) fn timing(&self) -> Timing {
         lock(&self.timing).clone()
     }
 
@@ -130,7 +149,7 @@ impl Speech {
         &mut self,
         samples: &[f32],
         is_last: bool,
-        timing: &Mutex<Option<Timing>>,
+        timing: &Mutex<Timing>,
     ) -> Result<Vec<f32>, TryError> {
         self.has_ended = is_last;
         self.pending.extend_from_slice(samples);
@@ -146,13 +165,14 @@ impl Speech {
         while let Some(frame) = frames.next() {
             if !is_last || frames.peek().is_some() {
                 reply.extend(self.live.send(frame, false).await?);
+                lock(timing).timeline = self.live.timeline();
                 continue;
             }
             let sent = Instant::now();
             reply.extend(self.live.send(frame, true).await?);
             reply.extend(self.live.drain().await?);
             *lock(timing) =
-                Some(Timing { timeline: self.live.timeline(), after_source: sent.elapsed() });
+                Timing { timeline: self.live.timeline(), after_source: Some(sent.elapsed()) };
         }
         Ok(reply)
     }

@@ -64,6 +64,32 @@ impl Item {
         };
         Self { name, source, source_sec, challenge }
     }
+
+    /// Returns the same recording at another position; `count` is the number of the repetition.
+    fn repeated(&self, index: usize, count: usize) -> Self {
+        let Challenge { title, language, target_language, utterances, .. } = self.challenge.clone();
+        let uid = format!("bench-{}", index + 1);
+        let utterances = utterances
+            .into_iter()
+            .map(|utterance| Utterance { id: format!("{uid}:0"), ..utterance });
+        let utterances = utterances.collect();
+        Self {
+            name: format!("{} ({count})", self.name),
+            source: self.source.clone(),
+            source_sec: self.source_sec,
+            challenge: Challenge { uid, title, language, target_language, utterances },
+        }
+    }
+}
+
+/// Repeats recordings, in order, until there are enough for this many speakers.
+pub(super) fn repeated(mut items: Vec<Item>, speakers: usize) -> Vec<Item> {
+    let recordings = items.len();
+    let further = (recordings..speakers).zip(items.iter().cycle());
+    let further: Vec<_> =
+        further.map(|(index, item)| item.repeated(index, index / recordings + 1)).collect();
+    items.extend(further);
+    items
 }
 
 /// The recordings that an argument selects.
@@ -240,6 +266,25 @@ mod tests {
         assert_eq!(found(directory.path(), None).unwrap()[0].challenge.language, UNDETERMINED);
         write("c.wav", b"RIFF");
         assert!(error().ends_with("c.wav"), "{}", error());
+    }
+
+    #[test]
+    fn recordings_are_repeated_for_further_speakers() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            let path = directory.path().join(name);
+            let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
+            std::fs::write(path.with_extension("wav"), file).unwrap();
+            std::fs::write(path.with_extension("txt"), "Hello.").unwrap();
+        }
+        let items = |speakers| repeated(found(directory.path(), None).unwrap(), speakers);
+        assert_eq!(items(1).len(), 2);
+        let five = items(5);
+        let names: Vec<_> = five.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "a (2)", "b (2)", "a (3)"]);
+        let last = &five[4].challenge;
+        assert_eq!((&*last.uid, &*last.utterances[0].id), ("bench-5", "bench-5:0"));
+        assert!(repeated(Vec::new(), 5).is_empty());
     }
 
     /// Columns: channels · seconds · whether a limit of 10 s over all channels permits the

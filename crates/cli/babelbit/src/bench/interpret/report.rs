@@ -1,6 +1,7 @@
 //! Figures of the benchmark, as JSON and as text.
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ use crate::test_miner::timing_table;
 pub(super) struct Report {
     /// Argument that selected the recordings.
     pub(super) recordings: String,
+    /// Number of recordings played at the same time.
+    pub(super) speakers: NonZeroUsize,
     /// Name and fingerprint of the recogniser of the replies.
     pub(super) recognizer: [String; 2],
     /// Name of the sentence embedder.
@@ -182,6 +185,7 @@ impl Report {
             "schema": 1,
             "benchmark": "interpret",
             "recordings": self.recordings,
+            "speakers": self.speakers,
             "recognizer": { "name": name, "fingerprint": fingerprint },
             "embedder": self.embedder,
             "miner": self.miner,
@@ -234,6 +238,9 @@ impl Report {
     /// Describes what the miner used for the recordings.
     fn usage(&self, total: &Total) -> String {
         let mut text = format!("{:.1} s of speech", total.source_sec);
+        if self.speakers > NonZeroUsize::MIN {
+            let _ = write!(text, " by {} speakers at a time", self.speakers);
+        }
         if let Some(seconds) = self.miner.cpu_sec {
             let factor = per(seconds, total.source_sec);
             let _ = write!(

@@ -1,0 +1,69 @@
+//! Sixteen speakers at the same time, whom one miner hears with Whisper base.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use taonet_speech::{Pcm, SampleFormat, Wav};
+
+use super::{WHISPER, interpret};
+use crate::support::{are_installed, document, is_exhaustive, repository, require_models};
+
+/// Number of speakers.
+const SPEAKERS: usize = 16;
+
+/// Writes a recording for each speaker: of one sentence each, or of five in `./test --all`.
+fn write_recordings(folder: &Path) {
+    let speech = repository("vectors/speech");
+    let transcripts = fs::read(speech.join("transcripts.json")).unwrap();
+    let transcripts: Value = serde_json::from_slice(&transcripts).unwrap();
+    let sentences = transcripts["items"].as_array().unwrap();
+    let count = if is_exhaustive() { 5 } else { 1 };
+    for speaker in 0..SPEAKERS {
+        let (mut joined, mut text) = (None::<Pcm>, String::new());
+        for number in 0..count {
+            let sentence = &sentences[(speaker + number) % sentences.len()];
+            let file = fs::read(speech.join(sentence["file"].as_str().unwrap())).unwrap();
+            let spoken = Wav::decode(&file).unwrap().pcm;
+            match &mut joined {
+                Some(joined) => joined.samples.extend(spoken.samples),
+                None => joined = Some(spoken),
+            }
+            text.push_str(sentence["text"].as_str().unwrap());
+            text.push_str(". ");
+        }
+        let file = Wav::encode(&joined.unwrap(), SampleFormat::S16).unwrap();
+        let path = folder.join(format!("speaker{speaker:02}"));
+        fs::write(path.with_extension("wav"), file).unwrap();
+        fs::write(path.with_extension("txt"), text).unwrap();
+    }
+}
+
+/// On a busy machine a response can be late: one of three runs counts.
+const RUNS: usize = 3;
+
+#[test]
+fn no_speaker_of_sixteen_misses_a_deadline() {
+    require_models();
+    if !are_installed(&[WHISPER]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_recordings(folder.path());
+    let is_late = |report: &Value| {
+        let timings = report["timings"].as_array().unwrap();
+        report["total"]["failed"] != 0 || timings.iter().any(|timing| timing["late"] != 0)
+    };
+    let mut report = Value::Null;
+    for _ in 0..RUNS {
+        let mut bench = interpret(folder.path().to_str().unwrap());
+        bench.args(["--json", "--language", "en", "--speakers", &SPEAKERS.to_string()]);
+        bench.args(["--stt-model", WHISPER, "--", "--stt", "whisper"]);
+        report = document(&bench.output().unwrap());
+        if !is_late(&report) {
+            break;
+        }
+    }
+    assert_eq!((&report["speakers"], is_late(&report)), (&json!(SPEAKERS), false), "{report:#}");
+    assert_eq!(report["total"]["replies"], json!(SPEAKERS), "{report:#}");
+}

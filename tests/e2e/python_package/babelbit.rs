@@ -1,0 +1,73 @@
+//! The example miner for Babelbit, which docs/miner.md describes.
+
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::{Environment, Running};
+use crate::support::{MinerClient, bb, document, free_address};
+use crate::test_miner::guide;
+
+/// The example miner.
+struct ExampleMiner {
+    url: String,
+    _process: Running,
+}
+
+impl ExampleMiner {
+    /// Starts the miner; returns `None` if the package is not built.
+    fn start() -> Option<Self> {
+        let environment = Environment::find()?;
+        let address = free_address();
+        let port = address.rsplit_once(':').unwrap().1;
+        let mut miner = environment.example("babelbit_miner.py");
+        // The web server logs every request.
+        miner.args([port, "//Bob"]).stderr(Stdio::null());
+        let process = Running(miner.spawn().unwrap());
+        let began = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the miner did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(Self { url: format!("http://{address}"), _process: process })
+    }
+
+    fn client(&self) -> MinerClient {
+        MinerClient::new(&self.url, "//Bob", "//Alice")
+    }
+}
+
+#[test]
+fn example_miner_passes_all_rules() {
+    let Some(miner) = ExampleMiner::start() else { return };
+    let hotkey = miner.client().hotkey();
+    let mut tester = bb();
+    tester.args(["test-miner", &miner.url, "--miner-hotkey", &hotkey, "--rules-only", "--json"]);
+    let report = document(&tester.output().unwrap());
+    let rules = report["rules"].as_array().unwrap();
+    assert!(rules.len() > 20 && rules.iter().all(|rule| rule["verdict"] == "passed"), "{report:#}");
+}
+
+#[test]
+fn example_miner_sends_the_responses_of_the_guide() {
+    let Some(miner) = ExampleMiner::start() else { return };
+    let (client, messages) = (miner.client(), guide::messages());
+    let [init, opened, _, frame, silent, last, delayed, drain, end] = &messages[..] else {
+        panic!("the guide has {} messages", messages.len())
+    };
+    let response = client.accepted(&init.document());
+    let session = response["session_id"].clone();
+    let in_session = |message: &guide::Message| {
+        let mut document = message.document();
+        document["session_id"] = session.clone();
+        document
+    };
+    assert_eq!(response, in_session(opened));
+    // The guide's utterance has 25 frames.
+    for number in 1..25 {
+        let response = client.accepted(&in_session(frame));
+        assert!(number > 1 || response == in_session(silent), "{response}");
+    }
+    assert!(client.accepted(&in_session(last)) == in_session(delayed));
+    assert!(client.accepted(&in_session(drain)) == in_session(end));
+}
