@@ -163,6 +163,7 @@ fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
 pub struct Database {
     pool: Pool,
     limits: Limits,
+    is_shared: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -210,7 +211,7 @@ impl Database {
             connections.push(pool.acquire().await?);
         }
         drop(connections);
-        Ok(Self { pool: Pool::Sqlite(pool), limits })
+        Ok(Self { pool: Pool::Sqlite(pool), limits, is_shared: false })
     }
 
     /// Opens a SQLite file read-only, even while other processes write to it. The file is neither
@@ -228,9 +229,23 @@ impl Database {
             SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
         let pool =
             sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
+<<<<<<< HEAD
         let database = Self { pool: Pool::Sqlite(pool), limits };
         database.check_schema(migrations).await?;
         Ok(database)
+=======
+        let database = Self { pool: Pool::Sqlite(pool), limits, is_shared: false };
+        let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+            .number(&database)
+            .await?;
+        let expected =
+            migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
+        if found == expected {
+            Ok(database)
+        } else {
+            Err(DatabaseError::Schema { found, expected })
+        }
+>>>>>>> h-sim
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`) and migrates its schema.
@@ -264,7 +279,7 @@ impl Database {
             // An idle transaction of a vanished client would lock its rows forever.
             ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
         ]));
-        Ok(Self { pool: Pool::Postgres(pool), limits })
+        Ok(Self { pool: Pool::Postgres(pool), limits, is_shared: true })
     }
 
     /// Connects to a PostgreSQL database read-only, for example to that of another program: the
@@ -298,7 +313,15 @@ impl Database {
 
     /// Returns whether other processes can share the database, which only PostgreSQL supports.
     pub const fn is_shared(&self) -> bool {
-        matches!(self.pool, Pool::Postgres(_))
+        self.is_shared
+    }
+
+    /// Makes a SQLite file count as shared, for simulations: their processes run in turn, and share
+    /// a file in place of a server.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 
     /// Begins a write transaction. In SQLite it acquires the lock immediately, because a read

@@ -2,12 +2,13 @@
 //! of one subnet.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taonet_chain::testing::{MockChain, metagraph, neuron, weight_rules};
 use taonet_chain::{
-    Block, Chain as _, CommitReveal, Follow, Metagraph, Neuron, SignedExtrinsic, WeightRules,
+    Axon, Block, Chain as _, CommitReveal, Follow, Metagraph, Neuron, SignedExtrinsic, WeightRules,
 };
 use taonet_primitives::{BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
@@ -55,8 +56,12 @@ impl State {
 }
 
 impl SimulatedChain {
-    /// Creates a chain whose subnet has these neurons, the first of which is the validator.
-    pub(crate) fn new(neurons: &[Hotkey], commit_reveal: Option<CommitReveal>) -> Self {
+    /// Creates a chain whose subnet has these neurons with their addresses. The first one is the
+    /// validator.
+    pub(crate) fn new(
+        neurons: &[(Hotkey, Option<SocketAddr>)],
+        commit_reveal: Option<CommitReveal>,
+    ) -> Self {
         let mock = MockChain::new(BLOCK_TIME);
         mock.keep_history();
         mock.set_finality_lag(FINALITY_LAG);
@@ -218,11 +223,13 @@ fn at_block(rules: &WeightRules, block: u32) -> WeightRules {
     WeightRules { schedule, ..rules.clone() }
 }
 
-fn subnet(neurons: &[Hotkey]) -> Metagraph {
+fn subnet(neurons: &[(Hotkey, Option<SocketAddr>)]) -> Metagraph {
     let owner = Keypair::from_seed(&[7; 32]);
-    let neuron = |(uid, hotkey): (u16, &Hotkey)| Neuron {
+    let axon = |address| Axon { address, protocol: 4, version: 1, block: BlockNumber::new(0) };
+    let neuron = |(uid, (hotkey, address)): (u16, &(Hotkey, Option<SocketAddr>))| Neuron {
         validator_permit: uid == 0,
         total_stake: Rao::new(1_000_000_000_000),
+        axon: address.map(axon),
         ..neuron(Uid(uid), *hotkey, owner.public().coldkey())
     };
     Metagraph { neurons: (0..).zip(neurons).map(neuron).collect(), ..metagraph(NETUID, &owner) }

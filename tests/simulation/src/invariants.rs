@@ -1,6 +1,8 @@
-//! What must hold at the end of every simulation, whatever its faults were.
+//! What must hold at the end of every simulation, whatever its faults were: for the weights of all
+//! subnets, and for the scores of Babelbit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use taonet_babelbit_core::records::ChallengeType;
@@ -10,34 +12,46 @@ use taonet_chain::{Chain as _, Outcome};
 use taonet_ledger::{LedgerReader, State, Step};
 use taonet_primitives::{BlockNumber, ExtrinsicHash};
 
+use crate::babelbit::{GATEWAY, RUNNER, SCORING};
 use crate::chain::{BLOCK_TIME, epoch_of};
 use crate::record::fail;
-use crate::schedule::EPOCH_TIME;
+use crate::schedule::{EPOCH_TIME, Fault, Kind};
 use crate::services::{MINERS, UTTERANCES, scoring_database};
-use crate::world::{GATEWAY, RUNNER, SCORING, World};
+use crate::world::World;
 
 /// Name of the call that reveals a hash commit; all others submit weights.
 const REVEAL: &str = "reveal_mechanism_weights";
+/// Number of the newest finished challenges that were played after the last fault.
+const UNDISTURBED: usize = 2;
+/// Tolerance of scores, which files round.
+const TOLERANCE: f64 = 1e-6;
 
-/// Checks a world after its last tick. There were no faults since `quiet_from`.
-pub(crate) fn check(world: &World, quiet_from: Duration) {
+/// Checks a world of Babelbit after its last tick. There were no faults since `quiet_from`.
+pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
     // The checks have no simulated time.
     crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
-    let submissions = submissions(world);
-    once_an_epoch(&submissions);
-    recovery(world, &submissions, quiet_from);
+    check_submissions(world, quiet_from);
     let Ok(runtime) = runtime() else { return fail("no runtime") };
     let checked = runtime.block_on(async {
-        weight_ledger(world).await?;
-        scores(world).await
+        if let Some(gateway) = world.processes.get(GATEWAY) {
+            check_weight_ledger(world, &gateway.directory()).await?;
+        }
+        check_scores(world, faults).await
     });
     if let Err(error) = checked {
         fail(&format!("cannot check the files: {error:#}"));
     }
 }
 
+/// Records violations.
+pub(crate) fn fail_all(violations: Vec<String>) {
+    for violation in violations {
+        fail(&violation);
+    }
+}
+
 /// Returns a runtime outside of simulated processes.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(crate::turns::run_others)
@@ -54,15 +68,35 @@ pub(crate) fn backlog(world: &World) -> Option<u64> {
     })
 }
 
-/// Returns the successful submissions on the chain by epoch.
-fn submissions(world: &World) -> BTreeMap<u64, Vec<ExtrinsicHash>> {
+/// Returns the epoch of a time.
+pub(crate) fn epoch_at(time: Duration) -> u64 {
+    epoch_of((time.as_secs() / BLOCK_TIME.as_secs()) as u32)
+}
+
+/// Returns the epochs in which everything works again: from one epoch after the last fault on, up
+/// to the last complete one.
+pub(crate) fn recovered_epochs(world: &World, quiet_from: Duration) -> std::ops::Range<u64> {
+    epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_of(world.chain.head().number.get())
+}
+
+/// Checks the submissions of weights on the chain.
+pub(crate) fn check_submissions(world: &World, quiet_from: Duration) {
+    let submissions = submissions(world);
+    fail_all(repeated_submissions(&submissions));
+    fail_all(missing_submissions(&submissions, recovered_epochs(world, quiet_from)));
+}
+
+/// Successful submissions on the chain by epoch.
+type Submissions = BTreeMap<u64, Vec<ExtrinsicHash>>;
+
+fn submissions(world: &World) -> Submissions {
     let submitted = world.chain.mock().submitted();
     let reveals: BTreeSet<ExtrinsicHash> = submitted
         .iter()
         .filter(|one| one.call.as_ref().is_some_and(|call| call.name() == REVEAL))
         .map(|one| one.extrinsic.hash)
         .collect();
-    let mut by_epoch: BTreeMap<u64, Vec<ExtrinsicHash>> = BTreeMap::new();
+    let mut by_epoch = Submissions::new();
     for (block, hash) in world.chain.included() {
         if !reveals.contains(&hash) {
             by_epoch.entry(epoch_of(block)).or_default().push(hash);
@@ -71,47 +105,37 @@ fn submissions(world: &World) -> BTreeMap<u64, Vec<ExtrinsicHash>> {
     by_epoch
 }
 
-fn once_an_epoch(submissions: &BTreeMap<u64, Vec<ExtrinsicHash>>) {
-    for (epoch, all) in submissions {
-        if all.len() > 1 {
-            fail(&format!("{} submissions in epoch {epoch}", all.len()));
-        }
-    }
+/// No epoch has more than one submission.
+fn repeated_submissions(submissions: &Submissions) -> Vec<String> {
+    let repeated = submissions.iter().filter(|(_, all)| all.len() > 1);
+    repeated.map(|(epoch, all)| format!("{} submissions in epoch {epoch}", all.len())).collect()
 }
 
-/// Within one epoch after the last fault, each epoch has a submission again.
-fn recovery(world: &World, submissions: &BTreeMap<u64, Vec<ExtrinsicHash>>, quiet_from: Duration) {
-    let epoch_at = |time: Duration| epoch_of((time.as_secs() / BLOCK_TIME.as_secs()) as u32);
-    let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1;
-    let last = epoch_of(world.chain.head().number.get());
-    for epoch in recovered..last {
-        if !submissions.contains_key(&epoch) {
-            fail(&format!(
-                "no submission in epoch {epoch}, although there was no fault since {quiet_from:?}"
-            ));
-        }
-    }
+/// Each of these epochs has a submission.
+fn missing_submissions(
+    submissions: &Submissions,
+    epochs: impl IntoIterator<Item = u64>,
+) -> Vec<String> {
+    let missing = epochs.into_iter().filter(|epoch| !submissions.contains_key(epoch));
+    missing
+        .map(|epoch| {
+            format!("no submission in epoch {epoch}, although there were no faults lately")
+        })
+        .collect()
 }
 
-/// The weight ledger agrees with the chain.
-async fn weight_ledger(world: &World) -> anyhow::Result<()> {
+/// The weight ledger in a directory agrees with the chain.
+pub(crate) async fn check_weight_ledger(world: &World, directory: &Path) -> anyhow::Result<()> {
     let (chain, head) = (world.chain.mock(), world.chain.head().number);
-    let Some(gateway) = world.processes.get(GATEWAY) else { return Ok(()) };
-    for record in LedgerReader::open(&gateway.directory()).await?.latest(u32::MAX).await? {
+    for record in LedgerReader::open(directory).await?.latest(u32::MAX).await? {
         let epoch = record.intent.plan.key.epoch;
         for extrinsic in &record.extrinsics {
             let (hash, state) = (extrinsic.signed.extrinsic.hash, extrinsic.signed.state);
             let found = chain.lookup(hash, BlockNumber::new(0), head).await?;
             let has_succeeded = found.as_ref().is_some_and(Outcome::is_success);
-            if state == State::Finalized && !has_succeeded {
+            if let Some(conflict) = conflict(state, has_succeeded) {
                 fail(&format!(
-                    "the ledger has {:?} of epoch {epoch} as final, which the chain has not",
-                    extrinsic.step
-                ));
-            }
-            if state.is_void() && has_succeeded {
-                fail(&format!(
-                    "the ledger has {:?} of epoch {epoch} as {state}, which the chain has",
+                    "the ledger has {:?} of epoch {epoch} as {state}, {conflict}",
                     extrinsic.step
                 ));
             }
@@ -124,12 +148,28 @@ async fn weight_ledger(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns how a state in the ledger disagrees with the chain, on which the extrinsic has succeeded
+/// or not.
+const fn conflict(state: State, has_succeeded: bool) -> Option<&'static str> {
+    if matches!(state, State::Finalized) && !has_succeeded {
+        Some("which the chain has not")
+    } else if state.is_void() && has_succeeded {
+        Some("which the chain has")
+    } else {
+        None
+    }
+}
+
 /// Each played challenge has each score once, in the runner's ledger and in the scoring API.
-async fn scores(world: &World) -> anyhow::Result<()> {
+async fn check_scores(world: &World, faults: &[Fault]) -> anyhow::Result<()> {
     let (Some(runner), Some(scoring)) = (world.processes.get(RUNNER), world.processes.get(SCORING))
     else {
         return Ok(());
     };
+    // A restored scoring API lacks what it has received since the backup.
+    let is_forgetful = world.restored.contains(&SCORING);
+    // Of two versions of a score, the API keeps the one that was signed later.
+    let has_order = !faults.iter().any(|fault| matches!(fault.kind, Kind::Clock(RUNNER, _)));
     let ledger = RunnerLedger::read(&runner.directory().join("state")).await?;
     let store =
         Store::open(&format!("sqlite:{}", scoring_database(&scoring.directory()).display()))
@@ -140,45 +180,171 @@ async fn scores(world: &World) -> anyhow::Result<()> {
             "{waiting} submissions wait and {refused} are refused, although there were no faults lately"
         ));
     }
-    let (mut finished, expected) = (0, mean());
+    let mut finished = 0;
     for uid in ledger.latest(ChallengeType::Main, u32::MAX).await? {
         let Some(challenge) = ledger.find(&uid, ChallengeType::Main).await? else { continue };
         let given = store.scores(&uid, Some(ChallengeType::Main)).await?;
-        let miners: BTreeSet<u16> = given.iter().map(|score| score.miner_uid).collect();
-        if miners.len() != given.len() {
-            fail(&format!(
-                "{uid}: the scoring API has {} scores of {} miners",
-                given.len(),
-                miners.len()
-            ));
-        }
-        if let Some(score) = given.iter().find(|given| (given.score - expected).abs() > 1e-6) {
-            fail(&format!("{uid}: the scoring API has the score {}, not {expected}", score.score));
-        }
-        if challenge.state != ChallengeState::Finished {
-            continue;
-        }
-        finished += 1;
         let rows = ledger.results(&challenge).await?;
-        if rows.len() != usize::from(MINERS) * UTTERANCES as usize
-            || rows.iter().any(|row| row.score.is_none())
-        {
-            fail(&format!(
-                "{uid}: the finished challenge has {} rows, or one without a score",
-                rows.len()
-            ));
-        }
-        if miners.len() != usize::from(MINERS) {
-            fail(&format!("{uid}: the scoring API has the scores of {} miners", miners.len()));
-        }
+        let is_finished = challenge.state == ChallengeState::Finished;
+        let is_known = !is_forgetful || finished < UNDISTURBED;
+        finished += usize::from(is_finished);
+        let played = PlayedChallenge {
+            rows: rows.len(),
+            unscored: rows.iter().filter(|row| row.score.is_none()).count(),
+            given: given.iter().map(|score| (score.miner_uid, score.score)).collect(),
+            is_finished,
+            is_complete: is_finished && is_known,
+            is_exact: is_finished && is_known && has_order,
+        };
+        fail_all(played.faults().into_iter().map(|fault| format!("{uid}: {fault}")).collect());
     }
-    if finished < 2 {
+    if finished < UNDISTURBED {
         fail(&format!("{finished} challenges were played"));
     }
     Ok(())
 }
 
-/// Returns the mean of the scores in a challenge's references.
-fn mean() -> f64 {
-    (1..=UTTERANCES).map(|index| f64::from(index) / 10.0).sum::<f64>() / f64::from(UTTERANCES)
+/// A challenge in the runner's ledger, and its scores in the scoring API.
+struct PlayedChallenge {
+    /// Number of results in the ledger.
+    rows: usize,
+    /// Number of results without a score.
+    unscored: usize,
+    /// Uids and scores of miners in the scoring API.
+    given: Vec<(u16, f64)>,
+    /// Whether the ledger has the challenge as finished.
+    is_finished: bool,
+    /// Whether the scoring API must have the scores of all miners.
+    is_complete: bool,
+    /// Whether these are the scores of the complete challenge. Otherwise, they may be those of the
+    /// utterances that the engine has delivered first.
+    is_exact: bool,
+}
+
+impl PlayedChallenge {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let miners: BTreeSet<u16> = self.given.iter().map(|(miner, _)| *miner).collect();
+        if miners.len() != self.given.len() {
+            let (scores, miners) = (self.given.len(), miners.len());
+            faults.push(format!("the scoring API has {scores} scores of {miners} miners"));
+        }
+        let least = if self.is_exact { UTTERANCES } else { 1 };
+        let is_expected = |score: f64| {
+            (least..=UTTERANCES).any(|delivered| (score - mean(delivered)).abs() <= TOLERANCE)
+        };
+        if let Some((_, score)) = self.given.iter().find(|(_, score)| !is_expected(*score)) {
+            let expected = mean(UTTERANCES);
+            faults.push(format!("the scoring API has the score {score}, not {expected}"));
+        }
+        let rows = usize::from(MINERS) * UTTERANCES as usize;
+        if self.is_finished && (self.rows != rows || self.unscored > 0) {
+            let (rows, unscored) = (self.rows, self.unscored);
+            faults.push(format!("the finished challenge has {rows} rows, {unscored} unscored"));
+        }
+        if self.is_complete && miners.len() != usize::from(MINERS) {
+            faults.push(format!("the scoring API has the scores of {} miners", miners.len()));
+        }
+        faults
+    }
+}
+
+/// Returns the mean of the scores in the references of a challenge's first utterances.
+fn mean(utterances: u32) -> f64 {
+    (1..=utterances).map(|index| f64::from(index) / 10.0).sum::<f64>() / f64::from(utterances)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submissions_by(counts: &[(u64, u8)]) -> Submissions {
+        let hashes = |count: u8| (0..count).map(|byte| ExtrinsicHash::from_bytes([byte; 32]));
+        counts.iter().map(|(epoch, count)| (*epoch, hashes(*count).collect())).collect()
+    }
+
+    #[test]
+    fn second_submission_in_an_epoch_is_a_violation() {
+        let once = submissions_by(&[(0, 1), (1, 1), (3, 1)]);
+        assert_eq!(repeated_submissions(&once), [""; 0]);
+        let twice = submissions_by(&[(0, 1), (1, 2), (3, 1)]);
+        assert_eq!(repeated_submissions(&twice), ["2 submissions in epoch 1"]);
+    }
+
+    #[test]
+    fn recovered_epoch_without_submission_is_a_violation() {
+        let submissions = submissions_by(&[(0, 1), (3, 1)]);
+        assert_eq!(missing_submissions(&submissions, 3..4), [""; 0]);
+        let missing = missing_submissions(&submissions, 2..5);
+        assert_eq!(missing.len(), 2, "{missing:?}");
+    }
+
+    #[test]
+    fn ledger_that_contradicts_the_chain_is_a_violation() {
+        for (state, has_succeeded, is_violation) in [
+            (State::Finalized, true, false),
+            (State::Finalized, false, true),
+            (State::Expired, false, false),
+            (State::Expired, true, true),
+            (State::Superseded, true, true),
+            (State::Included, false, false),
+            (State::Unknown, true, false),
+        ] {
+            let found = conflict(state, has_succeeded);
+            assert_eq!(found.is_some(), is_violation, "{state:?} {has_succeeded}");
+        }
+    }
+
+    #[test]
+    fn lost_or_doubled_score_is_a_violation() {
+        let played = || PlayedChallenge {
+            rows: 6,
+            unscored: 0,
+            given: vec![(1, 0.15), (2, 0.15), (3, 0.15)],
+            is_finished: true,
+            is_complete: true,
+            is_exact: true,
+        };
+        let partial = || vec![(1, 0.1), (2, 0.15), (3, 0.15)];
+        for (name, played, violations) in [
+            ("complete", played(), 0),
+            ("lost", PlayedChallenge { given: vec![(1, 0.15), (3, 0.15)], ..played() }, 1),
+            (
+                "lost before the API was restored",
+                PlayedChallenge { given: Vec::new(), is_complete: false, ..played() },
+                0,
+            ),
+            (
+                "doubled",
+                PlayedChallenge {
+                    given: vec![(1, 0.15), (1, 0.15), (2, 0.15), (3, 0.15)],
+                    ..played()
+                },
+                1,
+            ),
+            (
+                "another",
+                PlayedChallenge { given: vec![(1, 0.2)], is_complete: false, ..played() },
+                1,
+            ),
+            ("of the first utterance", PlayedChallenge { given: partial(), ..played() }, 1),
+            (
+                "of the only utterance",
+                PlayedChallenge {
+                    rows: 3,
+                    given: partial(),
+                    is_finished: false,
+                    is_complete: false,
+                    is_exact: false,
+                    ..played()
+                },
+                0,
+            ),
+            ("row lost", PlayedChallenge { rows: 5, ..played() }, 1),
+            ("row unscored", PlayedChallenge { unscored: 1, ..played() }, 1),
+        ] {
+            let found = played.faults();
+            assert_eq!(found.len(), violations, "{name}: {found:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Simulation of the daemons: the production code of Babelbit's validator and of the subnet owner's
-//! services runs in one process, on simulated time, network, disk and chain, with faults derived
-//! from a seed.
+//! services, or that of Nineteen's validator with its gateways, runs in one process, on simulated
+//! time, network, disk and chain, with faults derived from a seed. The seed also determines which
+//! of the subnets is simulated ([`babelbit`], [`nineteen`]).
 //!
 //! Each process of the simulation has a tokio runtime of its own, whose time is paused. The
 //! runtimes run in turn, one tick of simulated time each, so that only one of them runs at a time
@@ -8,24 +9,27 @@
 //! the C library ([`boundary`]); SQLite's threads take turns, in an order that depends on the seed
 //! ([`turns`]). Connections are sockets that a proxy reads and writes between two ticks
 //! ([`network`]). The chain is the mock of `taonet-chain`, with a pool, forks, and nodes that can
-//! fail or lie ([`chain`], [`endpoint`]). A killed process leaves its directory as it was in the
-//! middle of a write ([`disk`]).
+//! fail or lie ([`chain`], [`endpoint`]), and so can the services of others ([`service_fault`]). A
+//! killed process leaves its directory as it was in the middle of a write ([`disk`]).
 //!
 //! Every event repeats with the seed: two runs have the same hash of their traces.
 //!
 //! Each seed runs in a process of its own, because tokio's random numbers depend on what ran
 //! before.
 
+mod babelbit;
 mod boundary;
 mod chain;
 mod disk;
 mod endpoint;
 mod invariants;
 mod network;
+mod nineteen;
 mod process;
 mod record;
 mod runner;
 mod schedule;
+mod service_fault;
 mod services;
 mod shrink;
 mod turns;
@@ -193,7 +197,8 @@ impl Run {
 
     /// Returns the number of faults of the seed, and the descriptions of those to simulate.
     fn faults(&self) -> Vec<(usize, schedule::Fault)> {
-        let all = schedule::faults(self.seed, &world::targets()).into_iter().enumerate();
+        let targets = world::Subnet::of_seed(self.seed).targets();
+        let all = schedule::faults(self.seed, &targets).into_iter().enumerate();
         all.filter(|(index, _)| self.only.as_ref().is_none_or(|only| only.contains(index)))
             .collect()
     }

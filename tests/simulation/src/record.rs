@@ -36,6 +36,11 @@ pub(crate) fn set_time(time: Duration) {
     with(|record| record.time = time);
 }
 
+/// Returns the time of the current events.
+pub(crate) fn now() -> Duration {
+    with(|record| record.time)
+}
+
 /// Records an event.
 #[allow(clippy::print_stderr, reason = "the output of a development tool")]
 pub(crate) fn note(event: &str) {

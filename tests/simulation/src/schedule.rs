@@ -10,9 +10,8 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::chain::{BLOCK_TIME, TEMPO};
 use crate::disk::DiskFault;
 use crate::endpoint::NodeFault;
+use crate::service_fault::ServiceFault;
 
-/// Number of epochs in which faults begin.
-const FAULTY_EPOCHS: u32 = 2;
 /// Maximum number of faults.
 const MAX_FAULTS: usize = 10;
 /// The longest fault.
@@ -48,8 +47,11 @@ pub(crate) enum Kind {
     Fork(u32, bool),
     /// All pools lose their content.
     LosePool,
-    /// The process is killed, and its directory replaced by an older backup.
+    /// The process is killed, and its directory replaced by an older backup; or a database that
+    /// processes share, for which all of them are killed.
     Restore(usize),
+    /// The service of others has a fault.
+    Service(usize, ServiceFault),
 }
 
 /// The parts of a simulation that faults can affect.
@@ -57,9 +59,13 @@ pub(crate) struct Targets {
     pub(crate) processes: usize,
     /// Processes with files.
     pub(crate) with_files: Vec<usize>,
-    /// Processes that recover from an older backup.
+    /// Processes, and databases, that recover from an older backup.
     pub(crate) with_backups: Vec<usize>,
+    /// Processes that are services of others.
+    pub(crate) services: Vec<usize>,
     pub(crate) links: usize,
+    /// Number of epochs in which faults begin.
+    pub(crate) faulty_epochs: u32,
 }
 
 /// Returns the faults of a seed, in the order of their times.
@@ -72,7 +78,7 @@ pub(crate) fn faults(seed: u64, targets: &Targets) -> Vec<Fault> {
 }
 
 fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
-    let begin = random.random_range(1..(EPOCH_TIME * FAULTY_EPOCHS).as_secs());
+    let begin = random.random_range(1..(EPOCH_TIME * targets.faulty_epochs).as_secs());
     // Short faults are as likely as long ones.
     let longest = 2_u64.pow(random.random_range(1..=MAX_LENGTH.ilog2() + 1)).min(MAX_LENGTH);
     let length = Duration::from_secs(random.random_range(1..=longest));
@@ -84,7 +90,8 @@ fn kind(random: &mut StdRng, targets: &Targets) -> Kind {
     let process = random.random_range(0..targets.processes);
     let mut choose = |from: &[usize]| *from.choose(random).unwrap_or(&0);
     let (with_files, with_backup) = (choose(&targets.with_files), choose(&targets.with_backups));
-    match random.random_range(0..20) {
+    let service = choose(&targets.services);
+    match random.random_range(0..24) {
         0..=2 => Kind::Kill(with_files, random.random_range(1..60)),
         3 => Kind::Kill(process, 0),
         4 | 5 => Kind::Pause(process),
@@ -94,8 +101,20 @@ fn kind(random: &mut StdRng, targets: &Targets) -> Kind {
         12 => Kind::Disk(with_files, DiskFault::Failing(random.random_range(2..20))),
         13 => Kind::Fork(random.random_range(1..=3), random.random()),
         14 => Kind::LosePool,
-        15 => Kind::Restore(with_backup),
+        15 | 16 => Kind::Restore(with_backup),
+        17..=19 => Kind::Service(service, service_fault(random)),
         _ => Kind::Node(node_fault(random)),
+    }
+}
+
+fn service_fault(random: &mut StdRng) -> ServiceFault {
+    match random.random_range(0..6) {
+        0 => ServiceFault::Slow(random.random_range(1..60)),
+        1 => ServiceFault::Refuses(*[400, 429, 503].choose(random).unwrap_or(&503)),
+        2 => ServiceFault::HidesSuccess,
+        3 => ServiceFault::Garbles,
+        4 => ServiceFault::BreaksOff,
+        _ => ServiceFault::Outdated,
     }
 }
 
@@ -120,9 +139,9 @@ pub(crate) fn end(faults: &[Fault]) -> Duration {
 }
 
 impl Fault {
-    /// Describes the fault with the names of processes and links.
-    pub(crate) fn describe(&self, processes: &[&str], links: &[String]) -> String {
-        let process = |index: &usize| processes.get(*index).copied().unwrap_or("?");
+    /// Describes the fault with the names of processes, databases and links.
+    pub(crate) fn describe(&self, names: &[&str], links: &[String]) -> String {
+        let process = |index: &usize| names.get(*index).copied().unwrap_or("?");
         let what = match &self.kind {
             Kind::Kill(index, 0) => format!("kill {}", process(index)),
             Kind::Kill(index, change) => {
@@ -144,6 +163,7 @@ impl Fault {
             Kind::Fork(blocks, false) => format!("revert {blocks} blocks"),
             Kind::LosePool => "lose the transaction pool".to_owned(),
             Kind::Restore(index) => format!("restore an older backup of {}", process(index)),
+            Kind::Service(index, fault) => format!("{}: {fault:?}", process(index)),
         };
         format!("{self}: {what}")
     }

@@ -1,6 +1,7 @@
 //! The daemons of Babelbit's validator, and the subnet owner's services, with the settings of their
 //! commands.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::chain::{NETUID, TEMPO};
 use crate::endpoint::{Endpoint, Node};
 use crate::process::Life;
 use crate::schedule::EPOCH_TIME;
+use crate::service_fault::ServiceFaults;
 
 /// Number of miners. Neuron 0 is the validator.
 pub(crate) const MINERS: u16 = 3;
@@ -44,7 +46,7 @@ const CHALLENGES: u64 = 40;
 const SAMPLES: usize = 9_600;
 /// Number of blocks of the validator's own epochs: as on the main network, several of them are in
 /// one epoch of the chain.
-const VALIDATOR_TEMPO: u32 = TEMPO / 3;
+pub(crate) const VALIDATOR_TEMPO: u32 = TEMPO / 3;
 /// Pause between attempts to connect to the chain.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -58,12 +60,15 @@ pub(crate) fn miner(uid: u16) -> Hotkey {
     Hotkey::from_bytes([uid as u8 + 100; 32])
 }
 
-/// Returns the hotkeys of all neurons.
-pub(crate) fn neurons() -> Vec<Hotkey> {
-    std::iter::once(validator_key().hotkey()).chain((1..=MINERS).map(miner)).collect()
+/// Returns the hotkeys of all neurons. They publish no addresses: the miners are in the runner's
+/// process.
+pub(crate) fn neurons() -> Vec<(Hotkey, Option<SocketAddr>)> {
+    let hotkeys = std::iter::once(validator_key().hotkey()).chain((1..=MINERS).map(miner));
+    hotkeys.map(|hotkey| (hotkey, None)).collect()
 }
 
-async fn listen(life: &Life, router: Router, shutdown: &Shutdown) -> anyhow::Result<()> {
+/// Serves routes on the listener of a process.
+pub(crate) async fn listen(life: &Life, router: Router, shutdown: &Shutdown) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(life.listener.try_clone()?)?;
     serve(listener, router, shutdown, ServeLimits::default()).await;
     Ok(())
@@ -156,14 +161,14 @@ pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> an
 }
 
 /// Runs the scoring API, like `bb scoring-api`.
-pub(crate) async fn scoring(life: Life) -> anyhow::Result<()> {
+pub(crate) async fn scoring(life: Life, faults: ServiceFaults) -> anyhow::Result<()> {
     let store =
         Store::open(&format!("sqlite:{}", scoring_database(&life.directory).display())).await?;
     let artifacts = ArtifactStore::open(&life.directory.join("artifacts"), None)?;
     let admission = Admission::Listed([validator_key().hotkey()].into());
     let api = ScoringApi::new(store, artifacts, admission, ScoringLimits::default());
     let shutdown = Shutdown::new();
-    let served = listen(&life, api.router(), &shutdown);
+    let served = listen(&life, faults.apply(api.router()), &shutdown);
     tokio::join!(api.follow(&shutdown), served).1
 }
 
@@ -173,13 +178,13 @@ pub(crate) fn scoring_database(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Runs the utterance engine, like `bb engine`. It keeps nothing on disk.
-pub(crate) async fn engine(life: Life) -> anyhow::Result<()> {
+pub(crate) async fn engine(life: Life, faults: ServiceFaults) -> anyhow::Result<()> {
     let challenges = (0..CHALLENGES).map(challenge).collect::<anyhow::Result<_>>()?;
     let config = EngineConfig {
         rotation: Rotation::Every(EPOCH_TIME),
         ..EngineConfig::new(challenges, Arc::new(Hum))
     };
-    listen(&life, Engine::new(config)?.router(), &Shutdown::new()).await
+    listen(&life, faults.apply(Engine::new(config)?.router()), &Shutdown::new()).await
 }
 
 /// Creates a challenge whose reference texts are the scores of the replies.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::Run;
-use crate::world::{PROCESSES, links};
+use crate::world::Subnet;
 
 /// Returns a description of the shortest schedule found.
 pub(crate) fn shortest(run: &Run) -> String {
@@ -17,8 +17,10 @@ pub(crate) fn shortest(run: &Run) -> String {
     let list: Vec<_> = kept.iter().map(ToString::to_string).collect();
     let mut text =
         format!("  shortest schedule (scripts/simulate {} --only={}):\n", run.seed, list.join(","));
+    let subnet = Subnet::of_seed(run.seed);
     for (number, fault) in shortest.faults() {
-        let _ = writeln!(text, "  {number:>3} at {}", fault.describe(&PROCESSES, &links()));
+        let description = fault.describe(subnet.names(), &subnet.links());
+        let _ = writeln!(text, "  {number:>3} at {description}");
     }
     text
 }

@@ -1,20 +1,24 @@
 //! A simulation: all processes, links and the chain, tick by tick.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use taonet_chain::CommitReveal;
+use taonet_primitives::Hotkey;
 use url::Url;
 
 use crate::boundary::split_mix;
 use crate::chain::{BLOCK_TIME, SimulatedChain};
 use crate::endpoint::{Node, futures_now};
 use crate::network::{Link, TICK};
+use crate::nineteen::books::Books;
 use crate::process::Process;
 use crate::schedule::{self, EPOCH_TIME, Fault, Kind, Targets};
-use crate::services::{self, Services};
-use crate::{invariants, record, runner};
+use crate::service_fault::ServiceFaults;
+use crate::{babelbit, disk, invariants, nineteen, record, services};
 
 /// Number of epochs without faults at the end of a simulation.
 const QUIET_EPOCHS: u32 = 3;
@@ -23,62 +27,123 @@ const QUIET_EPOCHS: u32 = 3;
 const BACKLOG: Duration = Duration::from_mins(75);
 /// Pause before the supervisor starts a killed process again.
 const RESTART: Duration = Duration::from_secs(5);
+/// One in so many seeds simulates Nineteen, which takes several times as long as Babelbit.
+const NINETEEN: u64 = 8;
 
-/// Indices of the processes.
-pub(crate) const ENGINE: usize = 0;
-pub(crate) const SCORING: usize = 1;
-pub(crate) const GATEWAY: usize = 2;
-const SIGNER: usize = 3;
-const VALIDATOR: usize = 4;
-pub(crate) const RUNNER: usize = 5;
-/// Names of the processes.
-pub(crate) const PROCESSES: [&str; 6] =
-    ["engine", "scoring-api", "gateway", "signer", "validator", "runner"];
-/// Client and server of each link.
-const LINKS: [(usize, usize); 8] = [
-    (SIGNER, GATEWAY),
-    (VALIDATOR, GATEWAY),
-    (VALIDATOR, SIGNER),
-    (VALIDATOR, ENGINE),
-    (VALIDATOR, SCORING),
-    (RUNNER, GATEWAY),
-    (RUNNER, ENGINE),
-    (RUNNER, SCORING),
-];
+/// Client, or `None` if there are several, and server of a link.
+pub(crate) type Route = (Option<usize>, usize);
 
-/// Returns the names of the links.
-pub(crate) fn links() -> Vec<String> {
-    let name = |index: usize| PROCESSES.get(index).copied().unwrap_or("?");
-    LINKS.iter().map(|(client, server)| format!("{} to {}", name(*client), name(*server))).collect()
+/// Subnet whose daemons are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subnet {
+    /// Babelbit.
+    Babelbit,
+    /// Nineteen, the inference market.
+    Nineteen,
 }
 
-/// Returns what faults can affect.
-pub(crate) fn targets() -> Targets {
-    Targets {
-        processes: PROCESSES.len(),
-        with_files: vec![SCORING, GATEWAY, SIGNER, VALIDATOR, RUNNER],
-        with_backups: vec![GATEWAY, VALIDATOR],
-        links: LINKS.len(),
+impl Subnet {
+    /// Returns the subnet that a seed simulates.
+    pub(crate) const fn of_seed(seed: u64) -> Self {
+        if seed % NINETEEN == NINETEEN - 2 { Self::Nineteen } else { Self::Babelbit }
+    }
+
+    /// Returns the names of the processes, then those of the databases that they share.
+    pub(crate) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Babelbit => &babelbit::NAMES,
+            Self::Nineteen => &nineteen::NAMES,
+        }
+    }
+
+    const fn routes(self) -> &'static [Route] {
+        match self {
+            Self::Babelbit => &babelbit::ROUTES,
+            Self::Nineteen => &nineteen::ROUTES,
+        }
+    }
+
+    /// Returns the names of the links.
+    pub(crate) fn links(self) -> Vec<String> {
+        let name = |index: usize| self.names().get(index).copied().unwrap_or("?");
+        let route = |(client, server): &Route| {
+            format!("{} to {}", client.map_or("all", name), name(*server))
+        };
+        self.routes().iter().map(route).collect()
+    }
+
+    /// Returns what faults can affect.
+    pub(crate) fn targets(self) -> Targets {
+        match self {
+            Self::Babelbit => babelbit::targets(),
+            Self::Nineteen => nineteen::targets(),
+        }
+    }
+
+    /// Returns the neurons with their addresses, the validator first.
+    fn neurons(self, links: &[Link]) -> Vec<(Hotkey, Option<SocketAddr>)> {
+        match self {
+            Self::Babelbit => services::neurons(),
+            Self::Nineteen => nineteen::neurons(links),
+        }
+    }
+}
+
+/// What the processes of a subnet are created from.
+pub(crate) struct Parts<'a> {
+    pub(crate) seed: u64,
+    pub(crate) root: &'a Path,
+    pub(crate) node: &'a Node,
+    pub(crate) books: &'a Books,
+    links: &'a [Link],
+    services: &'a BTreeMap<usize, ServiceFaults>,
+    random: &'a AtomicU64,
+}
+
+impl Parts<'_> {
+    /// Returns the URL at which a process reaches another one.
+    pub(crate) fn url(&self, client: usize, server: usize) -> anyhow::Result<Url> {
+        let route = (Some(client), server);
+        let link = self.links.iter().find(|link| (link.client, link.server) == route);
+        let link = link.ok_or_else(|| anyhow::anyhow!("no link"))?;
+        Ok(format!("http://{}", link.address()).parse()?)
+    }
+
+    /// Returns a seed for the disk of a process.
+    pub(crate) fn seed_of_disk(&self) -> u64 {
+        split_mix(self.random)
+    }
+
+    /// Returns the faults of a service of others.
+    pub(crate) fn faults_of(&self, process: usize) -> ServiceFaults {
+        self.services.get(&process).cloned().unwrap_or_default()
     }
 }
 
 /// The state of a simulation.
 pub(crate) struct World {
+    pub(crate) subnet: Subnet,
+    pub(crate) seed: u64,
     pub(crate) chain: SimulatedChain,
     pub(crate) processes: Vec<Process>,
+    /// What the buyers of Nineteen know, and what its periods were.
+    pub(crate) books: Books,
+    pub(crate) now: Duration,
+    pub(crate) root: PathBuf,
+    /// Processes and databases that were replaced by backups.
+    pub(crate) restored: BTreeSet<usize>,
     links: Vec<Link>,
     node: Node,
-    now: Duration,
-    root: PathBuf,
-    /// Number of backups of each process.
-    backups: BTreeMap<usize, u32>,
-    random: std::sync::atomic::AtomicU64,
+    services: BTreeMap<usize, ServiceFaults>,
+    /// Times of the backups of each process and database.
+    backups: BTreeMap<usize, Vec<Duration>>,
+    random: AtomicU64,
 }
 
 impl World {
     /// Creates a world whose files are below `root`.
     pub(crate) fn new(seed: u64, root: &Path) -> anyhow::Result<Self> {
-        let random = std::sync::atomic::AtomicU64::new(seed);
+        let (subnet, random) = (Subnet::of_seed(seed), AtomicU64::new(seed));
         // A quarter of the seeds has unencrypted weights, a quarter hash commits, the others
         // timelocked ones.
         let commit_reveal = match split_mix(&random) % 4 {
@@ -86,42 +151,42 @@ impl World {
             1 => Some(CommitReveal { version: 2, period_epochs: 1 }),
             _ => Some(CommitReveal { version: 4, period_epochs: 1 }),
         };
-        let chain = SimulatedChain::new(&services::neurons(), commit_reveal);
-        let node = Node::new(chain.clone());
-        let links =
-            LINKS.iter().map(|(client, server)| Link::new(*client, *server, split_mix(&random)));
+        let routes = subnet.routes().iter();
+        let links = routes.map(|(client, server)| Link::new(*client, *server, split_mix(&random)));
         let links = links.collect::<std::io::Result<Vec<_>>>()?;
-        let url = |client: usize, server: usize| -> anyhow::Result<Url> {
-            let link = links.iter().find(|link| (link.client, link.server) == (client, server));
-            Ok(link.ok_or_else(|| anyhow::anyhow!("no link"))?.url().parse()?)
+        let chain = SimulatedChain::new(&subnet.neurons(&links), commit_reveal);
+        let (node, books) = (Node::new(chain.clone()), Books::default());
+        let services = subnet.targets().services.into_iter();
+        let services: BTreeMap<_, _> =
+            services.map(|index| (index, ServiceFaults::default())).collect();
+        let parts = Parts {
+            seed,
+            root,
+            node: &node,
+            books: &books,
+            links: &links,
+            services: &services,
+            random: &random,
         };
-        let services_of = |client: usize| -> anyhow::Result<Services> {
-            let (engine, scoring) = (url(client, ENGINE)?, url(client, SCORING)?);
-            Ok(Services { engine, scoring, gateway: url(client, GATEWAY)? })
+        let processes = match subnet {
+            Subnet::Babelbit => babelbit::processes(&parts)?,
+            Subnet::Nineteen => nineteen::processes(&parts)?,
         };
-        let (of_signer, of_validator, of_runner) =
-            (url(SIGNER, GATEWAY)?, services_of(VALIDATOR)?, services_of(RUNNER)?);
-        let (signer, of_gateway) = (url(VALIDATOR, SIGNER)?, node.clone());
-        let [engine, scoring, gateway, signing, validator, running] = PROCESSES;
-        let seed = || split_mix(&random);
-        let processes = vec![
-            Process::new(engine, root, seed(), |life| Box::pin(services::engine(life))),
-            Process::new(scoring, root, seed(), |life| Box::pin(services::scoring(life))),
-            Process::new(gateway, root, seed(), move |life| {
-                Box::pin(services::gateway(life, of_gateway.clone()))
-            }),
-            Process::new(signing, root, seed(), move |life| {
-                Box::pin(services::signer(life, of_signer.clone()))
-            }),
-            Process::new(validator, root, seed(), move |life| {
-                Box::pin(services::validator(life, of_validator.clone(), signer.clone()))
-            }),
-            Process::new(running, root, seed(), move |life| {
-                Box::pin(runner::runner(life, of_runner.clone()))
-            }),
-        ];
-        let (now, root, backups) = (Duration::ZERO, root.to_owned(), BTreeMap::new());
-        Ok(Self { chain, processes, links, node, now, root, backups, random })
+        Ok(Self {
+            subnet,
+            seed,
+            chain,
+            processes,
+            books,
+            now: Duration::ZERO,
+            root: root.to_owned(),
+            restored: BTreeSet::new(),
+            links,
+            node,
+            services,
+            backups: BTreeMap::new(),
+            random,
+        })
     }
 
     /// Runs a schedule, and checks the invariants.
@@ -143,11 +208,17 @@ impl World {
             }
             self.tick();
         }
-        invariants::check(self, quiet_from);
+        match self.subnet {
+            Subnet::Babelbit => invariants::check(self, faults, quiet_from),
+            Subnet::Nineteen => nineteen::invariants::check(self, faults, quiet_from),
+        }
     }
 
     /// Whether the outbox still has submissions, which the runner repeats within an hour at most.
     fn has_backlog(&self, end: Duration) -> bool {
+        if self.subnet != Subnet::Babelbit {
+            return false;
+        }
         let is_late = self.now >= end + BACKLOG;
         if is_late || !self.now.saturating_sub(end).as_secs().is_multiple_of(EPOCH_TIME.as_secs()) {
             return !is_late;
@@ -177,15 +248,12 @@ impl World {
     }
 
     fn reset_links(&mut self, process: usize) {
-        for link in
-            self.links.iter_mut().filter(|link| link.client == process || link.server == process)
-        {
-            link.reset();
-        }
+        let is_of = |link: &&mut Link| link.client == Some(process) || link.server == process;
+        self.links.iter_mut().filter(is_of).for_each(Link::reset);
     }
 
     fn begin(&mut self, fault: &Fault) {
-        record::note(&fault.describe(&PROCESSES, &links()));
+        record::note(&fault.describe(self.subnet.names(), &self.subnet.links()));
         let until = fault.at + fault.length;
         match fault.kind {
             Kind::Kill(index, change) => {
@@ -215,6 +283,11 @@ impl World {
             }
             Kind::LosePool => self.chain.lose_pool(),
             Kind::Restore(index) => self.restore(index),
+            Kind::Service(index, fault) => {
+                if let Some(service) = self.services.get(&index) {
+                    service.add(fault);
+                }
+            }
         }
     }
 
@@ -226,6 +299,11 @@ impl World {
             }
             Kind::Disk(index, _) => self.with(index, |process| process.set_disk_fault(None)),
             Kind::Node(fault) => self.node.remove(fault),
+            Kind::Service(index, fault) => {
+                if let Some(service) = self.services.get(&index) {
+                    service.remove(fault);
+                }
+            }
             _ => {}
         }
     }
@@ -236,39 +314,59 @@ impl World {
         }
     }
 
-    fn backup(&self, index: usize, number: u32) -> PathBuf {
+    fn backup(&self, index: usize, number: usize) -> PathBuf {
         self.root.join("backups").join(index.to_string()).join(number.to_string())
     }
 
-    /// Copies the directories of the processes that recover from a backup.
+    /// Copies the directories of the processes and databases that recover from a backup.
     fn back_up(&mut self) {
-        for index in targets().with_backups {
-            let number = self.backups.get(&index).copied().unwrap_or_default();
+        for index in self.subnet.targets().with_backups {
+            let number = self.backups.get(&index).map_or(0, Vec::len);
             let path = self.backup(index, number);
-            let copied = self
-                .processes
-                .get(index)
-                .filter(|process| process.is_running())
-                .map(|it| it.back_up(&path));
-            if let Some(Ok(())) = copied {
-                self.backups.insert(index, number + 1);
+            let copied = match self.processes.get(index) {
+                Some(process) if process.is_running() => process.back_up(&path),
+                Some(_) => continue,
+                None => disk::copy(&nineteen::database(&self.root), &path),
+            };
+            if copied.is_ok() {
+                self.backups.entry(index).or_default().push(self.now);
             }
         }
     }
 
     fn restore(&mut self, index: usize) {
-        let count = self.backups.get(&index).copied().unwrap_or_default();
+        let times = self.backups.get(&index).cloned().unwrap_or_default();
+        let count = times.len() as u64;
         if count == 0 {
             return;
         }
-        let number = (split_mix(&self.random) % u64::from(count)) as u32;
+        let number = (split_mix(&self.random) % count) as usize;
         let (path, again) = (self.backup(index, number), self.now + RESTART);
         record::note(&format!("backup {number} of {count}"));
-        if let Some(Err(error)) =
-            self.processes.get_mut(index).map(|process| process.restore(&path, again))
-        {
+        let restored = match self.processes.get_mut(index) {
+            Some(process) => process.restore(&path, again),
+            None => self.restore_database(&path, again),
+        };
+        if let Err(error) = restored {
             record::fail(&format!("cannot restore a backup: {error}"));
         }
+        if index >= self.processes.len() {
+            self.books.rewind(times.get(number).copied().unwrap_or_default(), self.now);
+        }
+        self.restored.insert(index);
         self.reset_links(index);
+    }
+
+    /// Kills the processes that share the database, and replaces it by a backup.
+    fn restore_database(&mut self, backup: &Path, again: Duration) -> std::io::Result<()> {
+        for index in nineteen::CLIENTS {
+            self.with(index, |process| process.kill(again));
+            self.reset_links(index);
+        }
+        let directory = nineteen::database(&self.root);
+        if directory.exists() {
+            std::fs::remove_dir_all(&directory)?;
+        }
+        disk::copy(backup, &directory)
     }
 }

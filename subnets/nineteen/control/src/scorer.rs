@@ -1,6 +1,6 @@
 //! Worker that checks stored answers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::Rng as _;
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::Market;
 use taonet_nineteen_store::{Reward, Sample, Store, StoreError};
 use taonet_service::{Clock, Shutdown, unix_time};
+use tokio::time::Instant;
 
 use crate::{MarketFile, References, measures};
 

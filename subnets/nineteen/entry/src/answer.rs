@@ -4,11 +4,11 @@ mod choice;
 mod functions;
 
 use std::fmt::Write as _;
-use std::time::Instant;
 
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
 use taonet_nineteen_query::{Chunk, ChunkBody};
+use tokio::time::Instant;
 
 use crate::GatewayError;
 use crate::bill::Bill;

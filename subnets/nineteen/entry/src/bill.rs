@@ -3,13 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_query::Chunk;
 use taonet_nineteen_store::{ApiKey, HoldRefusal, Store, Usage};
 use taonet_primitives::Backoff;
 use taonet_service::{Clock, unix_time};
+use tokio::time::Instant;
 
 use crate::GatewayError;
 use crate::measures::SaleMeasures;

@@ -1,13 +1,14 @@
 //! Delivery of a miner's answer to a buyer, who pays for the delivered part.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use taonet_nineteen_query::Chunk;
+use tokio::time::Instant;
 
 use crate::GatewayError;
 use crate::answer::End;

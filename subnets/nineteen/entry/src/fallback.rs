@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::ApiKey;
+use tokio::time::Instant;
 
 use crate::request::TextRequest;
 use crate::sale::named_task;

@@ -1,7 +1,7 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the
 //! answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use taonet_nineteen_core::task::{Endpoint, Price};
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sealed_size};
 use taonet_nineteen_store::ApiKey;
+use tokio::time::Instant;
 
 use crate::answer::{Head, stream, whole};
 use crate::bill::{Bill, Tariff, now_ms};

@@ -1,9 +1,10 @@
 //! The processes that send requests of a market, as listed in the database.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
+use tokio::time::Instant;
 
 use crate::{Division, Divisions, Market};
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_store::{
@@ -13,6 +13,7 @@ use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::membership::Membership;
 use crate::{Division, Divisions, Market, PeriodMiners, TaskMiner};

@@ -77,6 +77,18 @@ pub struct KeySpend {
     pub charged: i64,
 }
 
+/// Charge for one request.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// ID of the request.
+    pub request: String,
+    /// ID of the API key.
+    pub key: String,
+    /// Credits charged.
+    pub credits: i64,
+}
+
 /// Why a key's credits cannot be reserved for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldRefusal {
@@ -272,6 +284,30 @@ impl Store {
             })
         };
         rows.iter().map(spend).collect()
+    }
+
+    /// Returns all charges, ordered by request.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn charges(&self) -> Result<Vec<Charge>, StoreError> {
+        let rows = statement(
+            "SELECT transfer.reference AS request, held.account AS account, revenue.amount AS credits
+             FROM transfer
+             JOIN posting AS revenue ON revenue.transfer_id = transfer.id AND revenue.account = 'revenue'
+             JOIN posting AS held ON held.transfer_id = transfer.id AND held.account <> 'revenue'
+             WHERE transfer.kind = 'charge' ORDER BY transfer.reference",
+        );
+        let charge = |row: &Row| {
+            let account: String = row.get("account")?;
+            Ok(Charge {
+                request: row.get("request")?,
+                key: account.trim_start_matches("held:").to_owned(),
+                credits: row.get("credits")?,
+            })
+        };
+        rows.rows(&self.database).await?.iter().map(charge).collect()
     }
 
     /// Returns all accounts with their balances in credits, ordered by name.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_core::{KeyWeight, TaskName};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::credits::grant;

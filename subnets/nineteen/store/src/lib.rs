@@ -40,6 +40,8 @@
 //! `taonet-nineteen-core`. [`ReferenceDatabase`] reads the database of the reference's validator, and
 //! [`Store::import`] continues its API keys, rewards and period scores.
 //!
+//! With the feature `testing`, processes of a simulation can share a SQLite file.
+//!
 //! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions),
 //! `taonet-wire` and `taonet-primitives`. Used by `taonet-nineteen-query`,
 //! `taonet-nineteen-control`, `taonet-nineteen-entry`, `taonet-nineteen-dashboard` and `tao
@@ -74,6 +76,8 @@ use taonet_database::{Database, Migrator, migrations, statement};
 
 pub use budgets::{BudgetPeriod, BudgetScope, BudgetUse};
 pub use control::ControlLock;
+#[cfg(any(test, feature = "testing"))]
+pub use credits::Charge;
 pub use credits::{HoldRefusal, KeySpend, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
 pub use idempotency::{Claim, StoredAnswer};
@@ -160,12 +164,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
     pub async fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join(FILE);
-        make_private(directory, &path)
-            .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
-        let database = Database::sqlite(&path, &SQLITE).await;
-        let database = database.map_err(|source| StoreError::File { path, source })?;
-        Ok(Self::new(database))
+        Ok(Self::new(open(directory).await?))
+    }
+
+    /// Opens the SQLite database in a directory like [`Self::open`], for one of several processes
+    /// of a simulation, which share the file in place of a PostgreSQL database.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_shared(directory: &Path) -> Result<Self, StoreError> {
+        Ok(Self::new(open(directory).await?.shared()))
     }
 
     /// Opens the SQLite database in a directory read-only, even while a validator uses it.
@@ -241,6 +250,15 @@ impl Store {
     pub async fn close(&self) {
         self.database.close().await;
     }
+}
+
+/// Opens the SQLite database in a directory; creates both if missing.
+async fn open(directory: &Path) -> Result<Database, StoreError> {
+    let path = directory.join(FILE);
+    make_private(directory, &path)
+        .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
+    let database = Database::sqlite(&path, &SQLITE).await;
+    database.map_err(|source| StoreError::File { path, source })
 }
 
 fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {

@@ -20,10 +20,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use taonet_database::Database;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::credits::{HoldRefusal, Usage};
 use crate::{Process, StoreError};

@@ -1,11 +1,11 @@
 //! Entry process: sends requests to query workers, and receives their answers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::{Client, Subscriber};
 use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
 use super::{ALIVE, Order, Queue, REDELIVER, WINDOW};

@@ -64,6 +64,9 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
     );
     let used: i64 = store.usage(None).await.unwrap().iter().map(|row| row.requests).sum();
     assert_eq!(used, 150);
+    let charges = store.charges().await.unwrap();
+    let charged: i64 = charges.iter().map(|charge| charge.credits).sum();
+    assert_eq!((charges.len(), charged), (150, sum));
     assert!(operator.is_balanced().await.unwrap());
 }
 

@@ -1,0 +1,132 @@
+//! The control of a validator's market: periods, tests, checks and weights.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use taonet_chain::Chain;
+use taonet_neuron::AddressPolicy;
+use taonet_nineteen_checker::{CheckError, PlaceReading, Question, Reading, ReferenceModel};
+use taonet_nineteen_control::{
+    ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
+};
+use taonet_nineteen_store::{KeyTerms, Store};
+use taonet_primitives::Uid;
+use taonet_service::{Shutdown, system_clock, unix_time};
+use taonet_validator::{Validator, ValidatorSettings};
+use tokio::sync::mpsc;
+
+use super::books::Books;
+use super::buyers::KEYS;
+use super::miners::{LOGPROB, token};
+use super::{SAMPLES_AHEAD, Shared, config, querier, watch_balances};
+use crate::chain::NETUID;
+use crate::endpoint::{Endpoint, Node};
+use crate::invariants::fail_all;
+use crate::process::Life;
+use crate::services::{VALIDATOR_TEMPO, validator_key};
+
+/// Interval at which miners without an offer are asked again.
+const RETRY: Duration = Duration::from_secs(30);
+/// Interval between two looks at the closed periods.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Runs the control, like `tao nineteen validator`, with the buyers' API keys in its database.
+pub(super) async fn control(life: Life, shared: Shared, node: Node) -> anyhow::Result<()> {
+    let (key, shutdown) = (validator_key(), Shutdown::new());
+    let chain: Arc<dyn Chain> = Arc::new(Endpoint::new(node));
+    let store = Store::open_shared(&shared.database).await?;
+    let lock = store.lock_control().await?;
+    create_keys(&store).await?;
+    let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+    let (client, querier) = querier(sender)?;
+    let market = MarketFile::fixed(config()?);
+    let references = References::for_all(Arc::new(Model));
+    market.check_with(references.clone());
+    let scorer = Scorer::new(
+        store.clone(),
+        market.clone(),
+        querier.market().clone(),
+        references,
+        system_clock(),
+    );
+    let settings = ControlSettings {
+        addresses: AddressPolicy::private(),
+        retry: RETRY,
+        ..ControlSettings::default()
+    };
+    let controller = Controller::new(
+        key.hotkey(),
+        store.clone(),
+        querier,
+        client,
+        Arc::clone(&chain),
+        NETUID,
+        market.clone(),
+        settings,
+        system_clock(),
+    );
+    let subnet = Nineteen::new(store.clone(), market, system_clock());
+    let settings = ValidatorSettings {
+        netuid: NETUID,
+        tempo: VALIDATOR_TEMPO,
+        burn_uid: Uid(0),
+        max_skipped_epochs: 24,
+    };
+    let directory = &life.directory;
+    let mut validator =
+        Validator::open(subnet, key, chain, directory, "validator.json", settings, &shutdown)
+            .await?;
+    let work = async {
+        tokio::join!(
+            controller.recorder().keep_counters(&shutdown),
+            controller.recorder().keep_samples(samples, &shutdown),
+            controller.run(&shutdown),
+            scorer.run(&shutdown),
+            validator.run(&shutdown),
+            watch_periods(&store, &shared.books),
+            watch_balances(&store, 0),
+        );
+    };
+    tokio::select! {
+        () = work => Ok(()),
+        error = lock.hold() => Err(error.into()),
+    }
+}
+
+/// Creates the buyers' API keys with their credits, unless the database has them.
+async fn create_keys(store: &Store) -> anyhow::Result<()> {
+    let now_ms = i64::try_from(unix_time(system_clock()()).as_millis())?;
+    for key in KEYS {
+        if store.key(&key.id()).await?.is_none() {
+            let terms = KeyTerms::new("buyer", 600);
+            store.create_key_with_credits(&terms, key.credits, &[key.byte; 40], now_ms).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks now and then that no closed period changes.
+async fn watch_periods(store: &Store, books: &Books) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Ok(history) = store.history_since(0).await {
+            fail_all(books.observe(&history));
+        }
+    }
+}
+
+/// The model that miners must serve: each token follows from the request and the position.
+struct Model;
+
+#[async_trait]
+impl ReferenceModel for Model {
+    async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
+        let reading = |place: &usize| PlaceReading {
+            top: vec![(token(question.payload, *place), LOGPROB)],
+            own: None,
+            end_logprob: None,
+        };
+        Ok(Reading::Places(question.places.iter().map(reading).collect()))
+    }
+}

@@ -1,0 +1,434 @@
+//! What must hold at the end of every simulation of Nineteen, whatever its faults were.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use taonet_nineteen_control::market_report;
+use taonet_nineteen_store::{Charge, PeriodId, Store};
+use taonet_primitives::Hotkey;
+
+use super::books::{Outcome, Purchase, Span};
+use super::miners::Behaviour;
+use super::{CONTROL, GATEWAYS, MINERS, NAMES, PERIOD, behaviours, config, database, miner_key};
+use crate::invariants::{
+    check_submissions, check_weight_ledger, epoch_at, fail_all, recovered_epochs, runtime,
+};
+use crate::process::EPOCH;
+use crate::record::fail;
+use crate::schedule::{Fault, Kind};
+use crate::world::World;
+
+/// More than any answer costs.
+const MAX_PRICE: i64 = 100;
+/// Clocks that differ by more make a gateway release the credits of running requests of another
+/// one: it takes them for those of a killed process.
+const ABANDONED: u64 = 30 * 60;
+/// Maximum time until a lease has the time of a clock that was set right.
+const RENEWAL: Duration = Duration::from_mins(2);
+/// Time by which a charge can precede the end of its answer, or follow it.
+const SETTLING: Duration = Duration::from_secs(10);
+/// Maximum time from the end of a period to the next one: miners that do not respond delay it.
+const OPENING: Duration = Duration::from_mins(1);
+/// Tolerance of qualities and weights.
+const TOLERANCE: f64 = 1e-9;
+
+/// Checks a world after its last tick. There were no faults since `quiet_from`.
+pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
+    // The checks have no simulated time.
+    crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
+    check_submissions(world, quiet_from);
+    let purchases = world.books.purchases();
+    fail_all(missing_sales(&purchases, recovered_epochs(world, quiet_from)));
+    let Ok(runtime) = runtime() else { return fail("no runtime") };
+    let checked = runtime.block_on(async {
+        if let Some(control) = world.processes.get(CONTROL) {
+            check_weight_ledger(world, &control.directory().join("weights")).await?;
+        }
+        let store = Store::open_shared(&database(&world.root)).await?;
+        check_periods(world, &store).await?;
+        check_miners(world, &store).await?;
+        let doubts = doubts(faults, &world.books.rewinds());
+        check_credits(&store, &purchases, &doubts).await
+    });
+    if let Err(error) = checked {
+        fail(&format!("cannot check the database: {error:#}"));
+    }
+}
+
+/// In each of these epochs, each gateway has sold an answer.
+fn missing_sales(purchases: &[Purchase], epochs: impl IntoIterator<Item = u64>) -> Vec<String> {
+    let mut violations = Vec::new();
+    for epoch in epochs {
+        for gateway in GATEWAYS {
+            let is_sold = purchases.iter().any(|purchase| {
+                let is_complete = matches!(purchase.receipt.outcome, Outcome::Complete { .. });
+                purchase.gateway == gateway && epoch_at(purchase.began) == epoch && is_complete
+            });
+            if !is_sold {
+                let name = NAMES.get(gateway).copied().unwrap_or("?");
+                violations.push(format!("{name} has sold nothing in epoch {epoch}"));
+            }
+        }
+    }
+    violations
+}
+
+/// Each period was closed once, the next one is open, and all miners have offers in it.
+async fn check_periods(world: &World, store: &Store) -> anyhow::Result<()> {
+    fail_all(world.books.observe(&store.history_since(0).await?));
+    let Some(newest) = store.newest_period().await? else {
+        fail("there was no period");
+        return Ok(());
+    };
+    for number in 1..newest.id.0 {
+        let period = store.period(PeriodId(number)).await?;
+        if period.is_none_or(|period| period.closed_ms.is_none()) {
+            fail(&format!("period {number} was not closed"));
+        }
+    }
+    let now_ms = i64::try_from((EPOCH + world.now).as_millis())?;
+    let latest = Duration::from_secs(PERIOD) + OPENING;
+    if now_ms - newest.started_ms > i64::try_from(latest.as_millis())? {
+        fail(&format!(
+            "the newest period has begun at {} ms, and it is {now_ms}",
+            newest.started_ms
+        ));
+    }
+    let offers = store.contenders(newest.id).await?.len();
+    if offers != MINERS.len() {
+        fail(&format!("{offers} miners have offers in the newest period"));
+    }
+    Ok(())
+}
+
+/// Answers of the right model have full quality, others none; and so have the weights.
+async fn check_miners(world: &World, store: &Store) -> anyhow::Result<()> {
+    let miners = (1..).zip(behaviours(world.seed));
+    let miners: BTreeMap<Hotkey, Behaviour> =
+        miners.map(|(uid, behaviour)| (miner_key(uid).hotkey(), behaviour)).collect();
+    let rewards = store.rewards_since(0).await?;
+    let qualities = rewards.iter().map(|row| (row.hotkey, row.reward.quality));
+    fail_all(wrong_qualities(&miners, qualities));
+    let now_ms = i64::try_from((EPOCH + world.now).as_millis())?;
+    let report = market_report(store, &config()?, now_ms).await?;
+    let weights: Vec<_> = report.miners.iter().map(|miner| (miner.hotkey, miner.weight)).collect();
+    fail_all(wrong_weights(&miners, &weights));
+    Ok(())
+}
+
+/// An answer has full quality if its miner serves the right model, and otherwise none.
+fn wrong_qualities(
+    miners: &BTreeMap<Hotkey, Behaviour>,
+    qualities: impl IntoIterator<Item = (Hotkey, Option<f64>)>,
+) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (hotkey, quality) in qualities {
+        let behaviour = miners.get(&hotkey);
+        let expected = if behaviour == Some(&Behaviour::Lying) { 0.0 } else { 1.0 };
+        if quality.is_none_or(|quality| (quality - expected).abs() > TOLERANCE) {
+            violations.push(format!("an answer of {behaviour:?} has the quality {quality:?}"));
+        }
+    }
+    violations
+}
+
+/// Honest miners have weights, lying ones none.
+fn wrong_weights(miners: &BTreeMap<Hotkey, Behaviour>, weights: &[(Hotkey, f64)]) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (hotkey, behaviour) in miners {
+        let weight = weights.iter().find(|(other, _)| other == hotkey);
+        let weight = weight.map_or(0.0, |(_, weight)| *weight);
+        let is_right = match behaviour {
+            Behaviour::Honest => weight > 0.0,
+            Behaviour::Lying => weight.abs() <= TOLERANCE,
+            Behaviour::Slow | Behaviour::BreakingOff => true,
+        };
+        if !is_right {
+            violations.push(format!("the weight of {behaviour:?} is {weight}"));
+        }
+    }
+    violations
+}
+
+/// A time in which the charge for a complete answer may be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Doubt {
+    /// The gateway whose charges may be lost; `None` for all.
+    gateway: Option<usize>,
+    span: Span,
+}
+
+impl Doubt {
+    fn covers(&self, purchase: &Purchase) -> bool {
+        let ended = purchase.ended.unwrap_or(Duration::MAX);
+        let is_then = purchase.began <= self.span.until && ended >= self.span.from;
+        is_then && self.gateway.is_none_or(|gateway| gateway == purchase.gateway)
+    }
+}
+
+/// Returns when charges may be lost: those since the backup with which the database was replaced;
+/// those of a gateway whose disk fails, because answers do not wait for their charges for more than
+/// five seconds; and those of all gateways while the clocks of two differ by so much that one takes
+/// the other for dead.
+fn doubts(faults: &[Fault], rewinds: &[Span]) -> Vec<Doubt> {
+    let mut doubts: Vec<Doubt> =
+        rewinds.iter().map(|span| Doubt { gateway: None, span: *span }).collect();
+    for fault in faults {
+        let (from, until) = (fault.at.saturating_sub(SETTLING), fault.at + fault.length);
+        match fault.kind {
+            Kind::Disk(process, _) => {
+                let span = Span { from, until: until + SETTLING };
+                doubts.push(Doubt { gateway: Some(process), span });
+            }
+            Kind::Clock(process, seconds)
+                if GATEWAYS.contains(&process) && seconds.unsigned_abs() >= ABANDONED =>
+            {
+                doubts.push(Doubt { gateway: None, span: Span { from, until: until + RENEWAL } });
+            }
+            _ => {}
+        }
+    }
+    doubts
+}
+
+/// The books balance, and each complete answer was charged once, also after all credits that are
+/// held have been released.
+async fn check_credits(
+    store: &Store,
+    purchases: &[Purchase],
+    doubts: &[Doubt],
+) -> anyhow::Result<()> {
+    let charges = store.charges().await?;
+    fail_all(wrong_charges(purchases, &charges, doubts));
+    let used: i64 = store.usage(None).await?.iter().map(|row| row.charged).sum();
+    fail_all(wrong_balances(&store.balances().await?, &charges, used));
+    store.release_holds(i64::MAX, 0).await?;
+    let balances = store.balances().await?;
+    fail_all(wrong_balances(&balances, &charges, used));
+    if balances.iter().any(|(account, balance)| account.starts_with("held:") && *balance != 0) {
+        fail(&format!("credits are held for no request: {balances:?}"));
+    }
+    if !store.is_balanced().await? {
+        fail("the credits do not balance");
+    }
+    Ok(())
+}
+
+/// What was issued is in the keys, held for requests, or revenue; and the revenue is that of all
+/// charges.
+fn wrong_balances(balances: &[(String, i64)], charges: &[Charge], used: i64) -> Vec<String> {
+    let sum = |prefix: &str| -> i64 {
+        let accounts = balances.iter().filter(|(account, _)| account.starts_with(prefix));
+        accounts.map(|(_, balance)| balance).sum()
+    };
+    let (issued, keys, held) = (-sum("issued"), sum("key:"), sum("held:"));
+    let revenue = sum("revenue");
+    let charged: i64 = charges.iter().map(|charge| charge.credits).sum();
+    let mut violations = Vec::new();
+    if issued != keys + held + revenue {
+        violations.push(format!(
+            "{issued} credits were issued; keys have {keys}, {held} are held, {revenue} are charged"
+        ));
+    }
+    if revenue != charged || charged != used {
+        violations.push(format!(
+            "the revenue is {revenue}, the sum of charges {charged}, and that of usages {used}"
+        ));
+    }
+    violations
+}
+
+/// No charge is lost or doubled once the buyer knows the outcome of the request.
+fn wrong_charges(purchases: &[Purchase], charges: &[Charge], doubts: &[Doubt]) -> Vec<String> {
+    let mut violations = Vec::new();
+    let mut by_request: BTreeMap<&str, i64> = BTreeMap::new();
+    for Charge { request, credits, .. } in charges {
+        if by_request.insert(request, *credits).is_some() {
+            violations.push(format!("request {request} was charged twice"));
+        }
+        if !(0..=MAX_PRICE).contains(credits) {
+            violations.push(format!("request {request} was charged {credits} credits"));
+        }
+    }
+    for (number, purchase) in purchases.iter().enumerate() {
+        let Some(request) = &purchase.receipt.request else { continue };
+        let charged = by_request.remove(request.as_str());
+        let is_right = match (purchase.receipt.outcome, charged) {
+            (Outcome::Complete { credits }, Some(charged)) => charged == credits,
+            (Outcome::Complete { .. }, None) => doubts.iter().any(|doubt| doubt.covers(purchase)),
+            (Outcome::Refused, charged) => charged.unwrap_or(0) == 0,
+            // The buyer pays for what was delivered.
+            (Outcome::Interrupted | Outcome::Unknown, _) => true,
+        };
+        if !is_right {
+            let outcome = purchase.receipt.outcome;
+            violations.push(format!("purchase {number}, {outcome:?}, was charged {charged:?}"));
+        }
+    }
+    // Requests whose IDs no buyer knows.
+    let charged = by_request.values().filter(|credits| **credits > 0).count();
+    let is_unknown = |purchase: &&Purchase| {
+        purchase.receipt.request.is_none() && purchase.receipt.outcome == Outcome::Unknown
+    };
+    let unknown = purchases.iter().filter(is_unknown).count();
+    if charged > unknown {
+        violations
+            .push(format!("{charged} requests were charged, of {unknown} without an outcome"));
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_nineteen_store::{KeyTerms, Usage};
+
+    use super::super::books::Receipt;
+    use super::super::{QUERY_A, QUERY_B};
+    use super::*;
+    use crate::disk::DiskFault;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn purchase(request: Option<&str>, outcome: Outcome) -> Purchase {
+        Purchase {
+            gateway: QUERY_A,
+            began: seconds(100),
+            ended: Some(seconds(120)),
+            receipt: Receipt { request: request.map(str::to_owned), outcome },
+        }
+    }
+
+    fn complete(request: &str, credits: i64) -> Purchase {
+        purchase(Some(request), Outcome::Complete { credits })
+    }
+
+    fn charge(request: &str, credits: i64) -> Charge {
+        Charge { request: request.to_owned(), key: "k".to_owned(), credits }
+    }
+
+    #[test]
+    fn lost_or_doubled_charge_is_a_violation() {
+        let unknown = || purchase(None, Outcome::Unknown);
+        let refused = || purchase(None, Outcome::Refused);
+        for (name, purchases, charges, violations) in [
+            ("charged", vec![complete("a", 7)], vec![charge("a", 7)], 0),
+            ("lost", vec![complete("a", 7)], vec![], 1),
+            ("too little", vec![complete("a", 7)], vec![charge("a", 0)], 1),
+            ("too much", vec![complete("a", 7)], vec![charge("a", 8)], 1),
+            ("doubled", vec![complete("a", 7)], vec![charge("a", 7), charge("a", 7)], 1),
+            ("of another", vec![complete("a", 7)], vec![charge("a", 7), charge("b", 7)], 1),
+            ("of an unknown one", vec![unknown()], vec![charge("b", 7)], 0),
+            ("of one unknown", vec![unknown()], vec![charge("b", 7), charge("c", 7)], 1),
+            ("of a refused one", vec![refused()], vec![charge("b", 7)], 1),
+            ("refused", vec![refused()], vec![charge("b", 0)], 0),
+            (
+                "interrupted",
+                vec![purchase(Some("a"), Outcome::Interrupted)],
+                vec![charge("a", 3)],
+                0,
+            ),
+            ("absurd", vec![unknown()], vec![charge("b", 1_000)], 1),
+        ] {
+            let found = wrong_charges(&purchases, &charges, &[]);
+            assert_eq!(found.len(), violations, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn charge_may_be_lost_only_while_it_is_in_doubt() {
+        let fault = |at, kind| Fault { at: seconds(at), length: seconds(10), kind };
+        let (disk, clock) = (DiskFault::Full, 86_400);
+        for (name, faults, rewinds, may_be_lost) in [
+            ("no fault", vec![], vec![], false),
+            ("full disk", vec![fault(110, Kind::Disk(QUERY_A, disk))], vec![], true),
+            ("earlier", vec![fault(70, Kind::Disk(QUERY_A, disk))], vec![], false),
+            ("of the other one", vec![fault(110, Kind::Disk(QUERY_B, disk))], vec![], false),
+            ("wrong clock", vec![fault(110, Kind::Clock(QUERY_B, clock))], vec![], true),
+            ("wrong clock before", vec![fault(20, Kind::Clock(QUERY_B, -clock))], vec![], true),
+            ("slightly wrong clock", vec![fault(110, Kind::Clock(QUERY_A, 60))], vec![], false),
+            ("clock of the control", vec![fault(110, Kind::Clock(CONTROL, clock))], vec![], false),
+            ("killed", vec![fault(110, Kind::Kill(QUERY_A, 3))], vec![], false),
+            ("restored", vec![], vec![Span { from: seconds(90), until: seconds(300) }], true),
+            ("backed up", vec![], vec![Span { from: seconds(180), until: seconds(300) }], false),
+        ] {
+            let found = wrong_charges(&[complete("a", 7)], &[], &doubts(&faults, &rewinds));
+            assert_eq!(found.is_empty(), may_be_lost, "{name}: {found:?}");
+        }
+    }
+
+    /// A buyer has two answers, of which the database has charged one.
+    #[tokio::test]
+    async fn answer_that_a_database_has_not_charged_is_a_violation() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_shared(folder.path()).await.unwrap();
+        let key = store.create_key(&KeyTerms::new("buyer", 5), &[1; 40], 0).await.unwrap().id;
+        store.grant(&key, 100, "test", 0).await.unwrap();
+        let day = "2026-12-01";
+        let usage = Usage {
+            model: "chat-a".to_owned(),
+            day: day.to_owned(),
+            input_tokens: 3,
+            output_tokens: 2,
+            charge: 7,
+        };
+        for request in ["a", "b"] {
+            store.hold(&key, request, 20, day, 0).await.unwrap().unwrap();
+        }
+        assert_eq!(store.charge("a", &usage, 1).await.unwrap(), Some(7));
+        let (charges, balances) = (store.charges().await.unwrap(), store.balances().await.unwrap());
+        assert_eq!(charges, [Charge { key, ..charge("a", 7) }]);
+        let [one, two] = [complete("a", 7), complete("b", 7)];
+        assert_eq!(wrong_charges(std::slice::from_ref(&one), &charges, &[]), [""; 0]);
+        assert_eq!(wrong_charges(&[one, two], &charges, &[]).len(), 1);
+        assert_eq!(wrong_balances(&balances, &charges, 7), [""; 0]);
+    }
+
+    #[test]
+    fn credits_from_nowhere_are_a_violation() {
+        let balances = |issued, key, held, revenue| {
+            [("issued", issued), ("key:a", key), ("held:a", held), ("revenue", revenue)]
+                .map(|(account, balance): (&str, i64)| (account.to_owned(), balance))
+        };
+        let charges = [charge("a", 4), charge("b", 3)];
+        for (name, balances, used, violations) in [
+            ("balanced", balances(-100, 80, 13, 7), 7, 0),
+            ("lost", balances(-100, 79, 13, 7), 7, 1),
+            ("not issued", balances(-100, 81, 13, 7), 7, 1),
+            ("revenue of no request", balances(-100, 79, 13, 8), 7, 1),
+            ("usage without a charge", balances(-100, 80, 13, 7), 9, 1),
+        ] {
+            let found = wrong_balances(&balances, &charges, used);
+            assert_eq!(found.len(), violations, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn epoch_in_which_a_gateway_sells_nothing_is_a_violation() {
+        let sale = |gateway, began, outcome| Purchase {
+            gateway,
+            began: seconds(began),
+            ..purchase(Some("a"), outcome)
+        };
+        let complete = Outcome::Complete { credits: 7 };
+        let mut purchases = vec![sale(QUERY_A, 730, complete), sale(QUERY_B, 900, complete)];
+        assert_eq!(missing_sales(&purchases, 2..3), [""; 0]);
+        purchases[1].receipt.outcome = Outcome::Refused;
+        assert_eq!(missing_sales(&purchases, 2..3).len(), 1);
+        assert_eq!(missing_sales(&purchases, 2..4).len(), 3);
+    }
+
+    #[test]
+    fn wrong_quality_and_weight_are_violations() {
+        let [honest, lying] = [1, 2].map(|uid| miner_key(uid).hotkey());
+        let miners = BTreeMap::from([(honest, Behaviour::Honest), (lying, Behaviour::Lying)]);
+        let right = [(honest, Some(1.0)), (lying, Some(0.0))];
+        assert_eq!(wrong_qualities(&miners, right), [""; 0]);
+        let wrong = [(honest, Some(0.5)), (honest, None), (lying, Some(1.0))];
+        assert_eq!(wrong_qualities(&miners, wrong).len(), 3);
+        assert_eq!(wrong_weights(&miners, &[(honest, 1.0)]), [""; 0]);
+        assert_eq!(wrong_weights(&miners, &[(honest, 0.9), (lying, 0.1)]).len(), 1);
+        assert_eq!(wrong_weights(&miners, &[(lying, 1.0)]).len(), 2);
+    }
+}

@@ -1,0 +1,42 @@
+//! A process that serves buyers.
+
+use std::sync::Arc;
+
+use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_entry::Gateway;
+use taonet_nineteen_query::{ProcessRole, Recorder};
+use taonet_nineteen_store::Store;
+use taonet_service::{Shutdown, system_clock};
+use tokio::sync::mpsc;
+
+use super::{SAMPLES_AHEAD, Shared, querier, watch_balances};
+use crate::process::Life;
+use crate::services::listen;
+
+/// Runs `tao nineteen entry` and `tao nineteen query` in one process. `turn` is that of
+/// [`watch_balances`].
+pub(super) async fn query(life: Life, shared: Shared, turn: u64) -> anyhow::Result<()> {
+    let (shutdown, clock) = (Shutdown::new(), system_clock());
+    let store = Store::open_shared(&shared.database).await?;
+    let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+    let (_, querier) = querier(sender)?;
+    let recorder = Recorder::new(store.clone(), querier.market().clone(), ProcessRole::Worker);
+    let market = MarketFile::followed();
+    if let Some(config) = store.config(None).await? {
+        market.replace(config);
+    }
+    let following = market.clone();
+    let gateway = Gateway::new(store.clone(), querier, market, Arc::clone(&clock));
+    gateway.load_tokenizers(|_| None).await;
+    gateway.recover().await?;
+    let served = listen(&life, gateway.router(), &shutdown);
+    tokio::join!(
+        served,
+        recorder.keep_counters(&shutdown),
+        recorder.keep_samples(samples, &shutdown),
+        recorder.follow(move |config| following.replace(config), &clock, &shutdown),
+        gateway.keep_books(&shutdown),
+        watch_balances(&store, turn),
+    )
+    .0
+}
