@@ -229,23 +229,9 @@ impl Database {
             SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
         let pool =
             sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
-<<<<<<< HEAD
-        let database = Self { pool: Pool::Sqlite(pool), limits };
+        let database = Self { pool: Pool::Sqlite(pool), limits, is_shared: false };
         database.check_schema(migrations).await?;
         Ok(database)
-=======
-        let database = Self { pool: Pool::Sqlite(pool), limits, is_shared: false };
-        let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
-            .number(&database)
-            .await?;
-        let expected =
-            migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
-        if found == expected {
-            Ok(database)
-        } else {
-            Err(DatabaseError::Schema { found, expected })
-        }
->>>>>>> h-sim
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`) and migrates its schema.
