@@ -278,13 +278,16 @@ fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, middle, low]: &mut [
 #[inline(always)]
 #[allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
 fn parts(x: f32) -> [u32; PARTS] {
-    // Rounds to nearest, ties to even.
-    let round = |x: f32| {
-        let bits = x.to_bits();
-        bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000
-    };
     let high = round(x);
-    let rest = x - f32::from_bits(high);
-    let middle = round(rest);
-    [high, middle, round(rest - f32::from_bits(middle))]
+    let remainder = x - f32::from_bits(high);
+    let middle = round(remainder);
+    [high, middle, round(remainder - f32::from_bits(middle))]
+}
+
+/// Rounds the lower half of a value's bits away: to nearest, ties to even.
+#[inline(always)]
+#[allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
+fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000
 }

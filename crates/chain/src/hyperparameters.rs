@@ -93,15 +93,18 @@ fn bits(value: &Json) -> Option<i128> {
 /// zeros.
 pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
     let magnitude = bits.unsigned_abs();
-    let above = |bits: u128| bits.checked_shr(fraction_bits).unwrap_or_default();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
-    let whole = above(magnitude);
+    let integer = integer_part(magnitude, fraction_bits);
     // Cannot overflow: the fraction has at most 64 bits and 10⁹ has 30, so the product fits in 128
     // bits.
-    let decimals = above((magnitude & mask).saturating_mul(1_000_000_000));
+    let decimals = integer_part((magnitude & mask).saturating_mul(1_000_000_000), fraction_bits);
     let sign = if bits < 0 { "-" } else { "" };
-    let text = format!("{sign}{whole}.{decimals:09}");
+    let text = format!("{sign}{integer}.{decimals:09}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn integer_part(bits: u128, fraction_bits: u32) -> u128 {
+    bits.checked_shr(fraction_bits).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -34,8 +34,9 @@ pub(crate) struct Rpc {
 
 impl Rpc {
     pub(crate) fn new(network: &Network, pace: Pace) -> Self {
-        let node = |url: &crate::NodeUrl| Arc::new(Node::new(url.clone(), network.genesis()));
-        Self { nodes: network.nodes().iter().map(node).collect(), pace }
+        let nodes =
+            network.nodes().iter().map(|url| Arc::new(Node::new(url.clone(), network.genesis())));
+        Self { nodes: nodes.collect(), pace }
     }
 
     /// Sets the genesis hash: from now on nodes of other chains are rejected.
@@ -110,14 +111,14 @@ impl Rpc {
         params: Json,
         unsubscribe: &str,
     ) -> Result<OpenedSubscription, ChainError> {
-        let read = |answer| match answer {
+        let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
+        let mut tries = 0;
+        let opening = self.first(&question, self.pace.total(), &mut tries, |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
             Answer::Error(error) => Ok(Err(error)),
             Answer::Result(_) => Err(WrongAnswer.into()),
-        };
-        let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
-        let mut tries = 0;
-        let answer = self.first(&question, self.pace.total(), &mut tries, read).await?;
+        });
+        let answer = opening.await?;
         Ok(OpenedSubscription { answer, tries })
     }
 

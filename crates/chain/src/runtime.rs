@@ -38,12 +38,13 @@ impl Runtime {
         spec_version: u32,
         transaction_version: u32,
     ) -> Result<Self, ChainError> {
-        let what = || format!("the metadata of runtime version {spec_version}");
+        let what = format!("the metadata of runtime version {spec_version}");
         // Not `decode_from`: it also tries other encodings, and loops forever on bytes that begin
         // with their own length.
-        let metadata =
-            Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
-        refuse_endless(metadata.types()).map_err(|error| ChainError::decode(what(), error))?;
+        let metadata = Metadata::decode(&mut &*metadata)
+            .map_err(|error| ChainError::decode(what.as_str(), error))?;
+        refuse_endless(metadata.types())
+            .map_err(|error| ChainError::decode(what.as_str(), error))?;
         let all_blocks =
             SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
         let config = SubstrateConfig::builder()
@@ -52,7 +53,7 @@ impl Runtime {
             .set_spec_version_for_block_ranges([all_blocks])
             .build();
         let offline = OfflineClient::new_with_config(config).at_block(0_u32);
-        let offline = offline.map_err(|error| ChainError::decode(what(), error))?;
+        let offline = offline.map_err(|error| ChainError::decode(what.as_str(), error))?;
         Ok(Self { spec_version, offline })
     }
 

@@ -46,17 +46,17 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
         return Ok(WeightRow::new());
     }
     // Dividing first keeps the largest at exactly 1, regardless of its magnitude.
-    let parts = |weight: f64| (weight / largest * f64::from(u16::MAX)).round_ties_even() as u16;
-    let row = weights.iter().map(|(uid, weight)| (*uid, parts(*weight)));
+    let row = weights.iter().map(|&(uid, weight)| {
+        (uid, (weight / largest * f64::from(u16::MAX)).round_ties_even() as u16)
+    });
     Ok(row.filter(|(_, parts)| *parts > 0).collect())
 }
 
 /// Returns the uids whose positive weights [`quantise`] rounded to 0, and left out of `row`.
 pub fn rounded_to_zero(weights: &[(Uid, f64)], row: &WeightRow) -> Vec<Uid> {
-    let is_in_row = |uid: &Uid| row.iter().any(|(known, _)| known == uid);
     weights
         .iter()
-        .filter(|(uid, weight)| *weight > 0.0 && !is_in_row(uid))
+        .filter(|(uid, weight)| *weight > 0.0 && row.iter().all(|(stored, _)| stored != uid))
         .map(|(uid, _)| *uid)
         .collect()
 }
@@ -176,16 +176,14 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
         return Some(RowError::TooFew { found: row.len(), wanted });
     }
     let sum: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).fold(0, u64::saturating_add);
-    let is_too_large = |weight: u16| {
-        let share = u64::from(weight)
+    let too_large = row.iter().find(|(_, weight)| {
+        let share = u64::from(*weight)
             .saturating_mul(u64::from(u16::MAX))
             .checked_div(sum)
             .unwrap_or_default();
         share > u64::from(rules.max_weights_limit)
-    };
-    row.iter()
-        .find(|(_, weight)| is_too_large(*weight))
-        .map(|(uid, _)| RowError::TooLarge { uid: *uid })
+    });
+    too_large.map(|(uid, _)| RowError::TooLarge { uid: *uid })
 }
 
 fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError> {

@@ -319,15 +319,17 @@ fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     {
         let rest = arguments.get(start + 1..).unwrap_or_default();
         let next = rest.get(global_options(rest)).map(|word| word.to_string_lossy());
-        let is_help = |word: &str| ["-h", "--help", "-V", "--version"].contains(&word);
-        let is_argument = |word: &str| {
-            word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && !is_help(word)
-        };
-        if next.is_none_or(|word| is_argument(&word)) {
+        if next.is_none_or(|word| is_default_argument(&word)) {
             arguments.insert(start + 1, default.into());
         }
     }
     arguments
+}
+
+/// Returns whether a word after the name of a group is an argument of its default subcommand.
+fn is_default_argument(word: &str) -> bool {
+    word.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && !["-h", "--help", "-V", "--version"].contains(&word)
 }
 
 /// Returns how many of the first arguments are global options and their values.
@@ -474,8 +476,11 @@ impl Global {
             LogFormat::Human => taonet_telemetry::LogFormat::Human,
             LogFormat::Json => taonet_telemetry::LogFormat::Json,
         };
-        let chosen = || std::env::var("RUST_LOG").ok().or_else(|| self.log_level.clone());
-        let filter = if self.quiet { Some("error".to_owned()) } else { chosen() };
+        let filter = if self.quiet {
+            Some("error".to_owned())
+        } else {
+            std::env::var("RUST_LOG").ok().or_else(|| self.log_level.clone())
+        };
         if !is_full_screen || !std::io::stderr().is_terminal() {
             taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
         }

@@ -108,9 +108,10 @@ impl<M: Matrix> Epoch<M> {
 
         let clipped_weights = weights.clip_columns(&consensus);
         let validator_trust = clipped_weights.fold_rows(|_, _, weight| weight);
-        let stake_at = |row: usize| active_stake.get(row).copied().unwrap_or_default();
-        let rank =
-            clipped_weights.fold_columns(|row, _, weight| stake_at(row) * weight, |a, b| a + b);
+        let rank = clipped_weights.fold_columns(
+            |row, _, weight| active_stake.get(row).copied().unwrap_or_default() * weight,
+            |a, b| a + b,
+        );
         let incentive = normalize(&rank);
 
         let bond_weights = match input.bonds_penalty {

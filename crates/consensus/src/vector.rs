@@ -43,14 +43,14 @@ pub(crate) fn is_topk_nonzero(numbers: &[I32F32], k: usize) -> Vec<bool> {
 pub fn max_upscale_to_u16(numbers: &[I32F32]) -> Vec<u16> {
     let full = I32F32::from_int(u16::MAX.into());
     let largest = numbers.iter().copied().max().unwrap_or(I32F32::ZERO);
-    let scale = |number: I32F32| {
+    let scaled = numbers.iter().map(|&number| {
         if largest > I32F32::from_int(32_768) {
             number * (full / largest)
         } else {
             number * full / largest
         }
-    };
-    numbers.iter().map(|&number| scale(number).round_to_u16()).collect()
+    });
+    scaled.map(I32F32::round_to_u16).collect()
 }
 
 /// Converts a submitted weight vector to the chain's storage format: scaled so that the largest

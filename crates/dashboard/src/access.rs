@@ -49,10 +49,10 @@ impl Access {
 /// Browsers send the origin of the page with every such request, which prevents other web sites
 /// from sending requests with a visitor's access.
 pub(crate) fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<Response> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = text(ORIGIN).and_then(|origin| origin.split_once("://"));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()?.split_once("://"));
     let is_own =
-        origin.zip(text(HOST)).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
+        origin.zip(host).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
     (!method.is_safe() && !is_own).then(|| {
         (StatusCode::FORBIDDEN, "the request does not come from a page of this site")
             .into_response()

@@ -29,18 +29,19 @@ impl BasePath {
     }
 }
 
+fn is_segment(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('.')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
 impl FromStr for BasePath {
     type Err = BasePathError;
 
     fn from_str(text: &str) -> Result<Self, BasePathError> {
         let path = text.trim_end_matches('/');
-        let is_segment = |segment: &str| {
-            !segment.is_empty()
-                && !segment.starts_with('.')
-                && segment
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-        };
         let is_path =
             path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment));
         if path.is_empty() || is_path {

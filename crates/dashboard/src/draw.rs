@@ -22,16 +22,14 @@ const BARS: usize = 24;
 pub fn sparkline(values: &[Option<f64>], label: &str) -> Markup {
     let (width, height) = SPARK;
     let step = width / (values.len().max(2) - 1) as f64;
-    let point = |position: usize, value: f64| {
-        (step * position as f64, height - 2.0 - value.clamp(0.0, 1.0) * (height - 4.0))
-    };
     let (mut path, mut is_drawing, mut last) = (String::new(), false, None);
     for (position, value) in values.iter().enumerate() {
         let Some(value) = value.filter(|value| value.is_finite()) else {
             is_drawing = false;
             continue;
         };
-        let (x, y) = point(position, value);
+        let x = step * position as f64;
+        let y = height - 2.0 - value.clamp(0.0, 1.0) * (height - 4.0);
         // A single point is drawn as a line of length 0; round line caps make it visible.
         let _ = write!(path, "{}{x:.1} {y:.1}", if is_drawing { "L" } else { "M" });
         if !is_drawing {

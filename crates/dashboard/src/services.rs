@@ -53,16 +53,15 @@ impl ServiceAddress {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 impl FromStr for ServiceAddress {
     type Err = ServiceAddressError;
 
     fn from_str(text: &str) -> Result<Self, ServiceAddressError> {
-        let is_name = |name: &str| {
-            (1..=MAX_NAME).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        };
         let parts = text.split_once('=').filter(|(name, _)| is_name(name));
         let url = parts.and_then(|(_, url)| url.parse::<Url>().ok());
         let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
@@ -146,12 +145,18 @@ impl Section for ServicesSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let all = Arc::clone(&self);
-        let list = move |view: View| async move { page::list(&view, &all.source.states()) };
-        let one = move |view: View, Path(name): Path<String>| async move {
-            page::service(&view, &self.source.states(), &name).into_response()
-        };
-        Router::new().route("/services", get(list)).route("/services/{name}", get(one))
+        let list = Arc::clone(&self);
+        Router::new()
+            .route(
+                "/services",
+                get(move |view: View| async move { page::list(&view, &list.source.states()) }),
+            )
+            .route(
+                "/services/{name}",
+                get(move |view: View, Path(name): Path<String>| async move {
+                    page::service(&view, &self.source.states(), &name).into_response()
+                }),
+            )
     }
 }
 

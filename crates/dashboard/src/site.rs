@@ -168,15 +168,15 @@ impl Dashboard {
             .layer(middleware::from_fn_with_state(site.clone(), guard))
             .route("/healthz", get(healthz))
             .with_state(site);
-        let strip = move |mut request: Request| {
+        // Layers of a router run after routing, so this outer service removes the base path first.
+        let stripping = ServiceBuilder::new().map_request(move |mut request: Request| {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
             if let Ok(stripped) = base.strip(target).parse::<Uri>() {
                 *request.uri_mut() = stripped;
             }
             request
-        };
-        // Layers of a router run after routing, so this outer service removes the base path first.
-        Router::new().fallback_service(ServiceBuilder::new().map_request(strip).service(app))
+        });
+        Router::new().fallback_service(stripping.service(app))
     }
 }
 

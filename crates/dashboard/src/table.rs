@@ -94,17 +94,24 @@ impl Paging {
     /// Renders links to the other pages; empty if there is only one page. `noun` names the rows.
     pub fn links(&self, view: &View, noun: &str) -> Markup {
         let (pages, range) = (self.pages(), self.range());
-        let link = |page: usize, label: &str| {
-            html! { a href=(view.with(&[(self.parameter, &page.to_string())])) { (label) } }
-        };
         html! {
             @if pages > 1 {
                 nav.pages aria-label={ "Pages of " (noun) } {
-                    @if self.page > 1 { (link(1, "First")) (link(self.page - 1, "Previous")) }
+                    @if self.page > 1 {
+                        (self.link(view, 1, "First"))
+                        (self.link(view, self.page - 1, "Previous"))
+                    }
                     span { (range.start + 1) "–" (range.end) " of " (self.total) " " (noun) }
-                    @if self.page < pages { (link(self.page + 1, "Next")) (link(pages, "Last")) }
+                    @if self.page < pages {
+                        (self.link(view, self.page + 1, "Next"))
+                        (self.link(view, pages, "Last"))
+                    }
                 }
             }
         }
+    }
+
+    fn link(&self, view: &View, page: usize, label: &str) -> Markup {
+        html! { a href=(view.with(&[(self.parameter, &page.to_string())])) { (label) } }
     }
 }

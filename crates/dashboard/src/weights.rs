@@ -75,10 +75,12 @@ impl Section for WeightsSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let page = move |view: View| async move {
-            page::page(&view, &self.source.state(), self.chain.as_deref())
-        };
-        Router::new().route("/weights", get(page))
+        Router::new().route(
+            "/weights",
+            get(move |view: View| async move {
+                page::page(&view, &self.source.state(), self.chain.as_deref())
+            }),
+        )
     }
 }
 

@@ -58,11 +58,11 @@ impl WriteDirectory {
     /// process runs as root.
     #[must_use]
     pub fn written_by(mut self, user: Option<&UnitUser>) -> Self {
-        let is_of_units = |user: &&UnitUser| {
+        let user = user.filter(|user| {
             geteuid().is_root()
                 && std::path::absolute(&self.path).is_ok_and(|path| path.starts_with(&user.state))
-        };
-        self.user = user.filter(is_of_units).cloned();
+        });
+        self.user = user.cloned();
         self
     }
 

@@ -188,10 +188,10 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
 
 /// Returns a finding if no directory is one of the units': each user has directories of its own.
 fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding> {
-    let is_of_units = |path: &PathBuf| {
+    let is_of_units = directories.iter().any(|path| {
         std::path::absolute(path).is_ok_and(|absolute| absolute.starts_with(&user.state))
-    };
-    if directories.is_empty() || directories.iter().any(is_of_units) {
+    });
+    if directories.is_empty() || is_of_units {
         return None;
     }
     let state = user.state.display();

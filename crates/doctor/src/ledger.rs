@@ -86,37 +86,24 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
             "select the network of the ledger with BT_NETWORK, or give this network its own --state directory",
         );
     }
-    let extrinsics = || own.iter().flat_map(|record| &record.extrinsics);
-    let included = |step: Step| {
-        let blocks = extrinsics().filter(move |extrinsic| extrinsic.step == step);
-        blocks
-            .filter_map(|extrinsic| extrinsic.signed.outcome.as_ref()?.inclusion())
-            .filter(|inclusion| inclusion.result.is_ok())
-            .map(|inclusion| inclusion.block.number)
-    };
-    let is_recorded = |block| {
-        included(Step::Submit).chain(included(Step::Reveal)).any(|recorded| recorded == block)
-    };
-    // Only the blocks that may include a pending extrinsic can have its weights: other submissions
-    // are foreign.
-    let can_be_pending = |block| {
-        let mut pending = extrinsics().filter(|extrinsic| extrinsic.signed.state.is_pending());
-        pending.any(|extrinsic| may_include(block, &extrinsic.signed.extrinsic))
-    };
     // The chain forgets the updates of an earlier registration.
-    let newest = included(Step::Submit).max().filter(|block| *block > view.registered_at);
+    let newest = included(&own, Step::Submit).max().filter(|block| *block > view.registered_at);
     match (newest, view.state.last_update) {
         (None, None) => {
             Finding::ok(Check::Ledger, subject, "no weights in the ledger and on the chain")
         }
-        (Some(newest), Some(chain)) if chain == newest || is_recorded(chain) && chain > newest => {
+        (Some(newest), Some(chain))
+            if chain == newest || is_recorded(&own, chain) && chain > newest =>
+        {
             Finding::ok(
                 Check::Ledger,
                 subject,
                 format!("last weights in block {newest}, as on the chain"),
             )
         }
-        (_, Some(chain)) if can_be_pending(chain) && newest.is_none_or(|newest| newest < chain) => {
+        (_, Some(chain))
+            if can_be_pending(&own, chain) && newest.is_none_or(|newest| newest < chain) =>
+        {
             Finding::ok(
                 Check::Ledger,
                 subject,
@@ -159,6 +146,30 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
             )
         }
     }
+}
+
+/// Returns the blocks that include a step of the intents.
+fn included(records: &[&Record], step: Step) -> impl Iterator<Item = BlockNumber> {
+    let extrinsics = records.iter().flat_map(|record| &record.extrinsics);
+    extrinsics
+        .filter(move |extrinsic| extrinsic.step == step)
+        .filter_map(|extrinsic| extrinsic.signed.outcome.as_ref()?.inclusion())
+        .filter(|inclusion| inclusion.result.is_ok())
+        .map(|inclusion| inclusion.block.number)
+}
+
+fn is_recorded(records: &[&Record], block: BlockNumber) -> bool {
+    let mut blocks = included(records, Step::Submit).chain(included(records, Step::Reveal));
+    blocks.any(|recorded| recorded == block)
+}
+
+/// Returns whether a block may have the weights of a pending extrinsic. Only the blocks that may
+/// include it can: other submissions are foreign.
+fn can_be_pending(records: &[&Record], block: BlockNumber) -> bool {
+    let mut extrinsics = records.iter().flat_map(|record| &record.extrinsics);
+    extrinsics.any(|extrinsic| {
+        extrinsic.signed.state.is_pending() && may_include(block, &extrinsic.signed.extrinsic)
+    })
 }
 
 #[cfg(test)]

@@ -132,51 +132,42 @@ fn judge_response(
     call: &EndpointCall<'_>,
     is_local: bool,
 ) -> Finding {
-    let wrong = |seen: String, remedy: &str| {
-        if is_local {
-            return Finding::fault(Check::Reachability, subject, seen, remedy);
-        }
-        let hotkey = call.hotkey;
-        let remedy = format!(
-            "run `tao axon ping {subject} --hotkey {hotkey}` on another machine: if it fails too, {remedy}"
-        );
-        Finding::warning(
-            Check::Reachability,
-            subject,
-            format!("{seen}; this cannot be decided from inside"),
-            remedy,
-        )
+    let (seen, remedy) = match response {
+        Err(error) => (
+            format!("no response to a signed request: {}", with_causes(&error)),
+            "start the miner, and open the port in firewall and router",
+        ),
+        Ok(status) => match status.as_u16() {
+            401 => (
+                format!("rejects a request that is signed for the hotkey: {status}"),
+                "start the miner with the hotkey that published the endpoint",
+            ),
+            404 | 405 if call.is_subnet_route => (
+                format!("not a miner of the subnet: {status}"),
+                "stop the other program on the port",
+            ),
+            500..=599 => (format!("does not serve requests: {status}"), "see the log of the miner"),
+            // The route decides about the content of a request only after its signature. With 403
+            // or 429, the miner serves other validators only.
+            _ => {
+                let seen = format!("responds to a signed request: {status}");
+                return Finding::ok(Check::Reachability, subject, seen);
+            }
+        },
     };
-    let status = match response {
-        Ok(status) => status,
-        Err(error) => {
-            let remedy = "start the miner, and open the port in firewall and router";
-            return wrong(
-                format!("no response to a signed request: {}", with_causes(&error)),
-                remedy,
-            );
-        }
-    };
-    match status.as_u16() {
-        401 => wrong(
-            format!("rejects a request that is signed for the hotkey: {status}"),
-            "start the miner with the hotkey that published the endpoint",
-        ),
-        404 | 405 if call.is_subnet_route => wrong(
-            format!("not a miner of the subnet: {status}"),
-            "stop the other program on the port",
-        ),
-        500..=599 => {
-            wrong(format!("does not serve requests: {status}"), "see the log of the miner")
-        }
-        // The route decides about the content of a request only after its signature. With 403 or
-        // 429, the miner serves other validators only.
-        _ => Finding::ok(
-            Check::Reachability,
-            subject,
-            format!("responds to a signed request: {status}"),
-        ),
+    if is_local {
+        return Finding::fault(Check::Reachability, subject, seen, remedy);
     }
+    let hotkey = call.hotkey;
+    let remedy = format!(
+        "run `tao axon ping {subject} --hotkey {hotkey}` on another machine: if it fails too, {remedy}"
+    );
+    Finding::warning(
+        Check::Reachability,
+        subject,
+        format!("{seen}; this cannot be decided from inside"),
+        remedy,
+    )
 }
 
 #[cfg(test)]

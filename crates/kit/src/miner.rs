@@ -156,14 +156,13 @@ impl Miner {
         let class = P::class();
         let kind = class.name().to_owned();
         let path = format!("/{kind}");
-        let handler = move |caller: Caller, synapse: Synapse| {
-            respond::<P, F, Fut>(kind.clone(), forward.clone(), caller, synapse)
-        };
-        Self {
-            scheme: self.scheme.class(class),
-            routes: self.routes.route(&path, any(handler)),
-            ..self
-        }
+        let routes = self.routes.route(
+            &path,
+            any(move |caller: Caller, synapse: Synapse| {
+                respond::<P, F, Fut>(kind.clone(), forward.clone(), caller, synapse)
+            }),
+        );
+        Self { scheme: self.scheme.class(class), routes, ..self }
     }
 
     /// Adds a kind of request whose response is a text in parts, such as the tokens of a language
@@ -184,14 +183,13 @@ impl Miner {
         let class = P::class();
         let kind = class.name().to_owned();
         let path = format!("/{kind}");
-        let handler = move |caller: Caller, synapse: Synapse| {
-            respond_in_parts::<P, F, Fut, S>(kind.clone(), forward.clone(), caller, synapse)
-        };
-        Self {
-            scheme: self.scheme.class(class),
-            routes: self.routes.route(&path, any(handler)),
-            ..self
-        }
+        let routes = self.routes.route(
+            &path,
+            any(move |caller: Caller, synapse: Synapse| {
+                respond_in_parts::<P, F, Fut, S>(kind.clone(), forward.clone(), caller, synapse)
+            }),
+        );
+        Self { scheme: self.scheme.class(class), routes, ..self }
     }
 
     /// Serves requests on `listener` until shutdown, then completes those in flight within

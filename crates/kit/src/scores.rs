@@ -411,7 +411,7 @@ impl Scores {
         let newest = statement("SELECT COALESCE(MAX(number), 0) FROM steps WHERE netuid = $1")
             .bind(self.key());
         let number = newest.number(&mut *transaction).await?.saturating_add(1);
-        let reward = |(hotkey, reward): (&Hotkey, &f64)| {
+        let rewards = results.rewards.iter().filter_map(|(hotkey, reward)| {
             // Hotkeys that are not registered get no reward.
             let (uid, average) = (*results.registered.get(hotkey)?, after.get(hotkey)?);
             let score_before = before.get(hotkey).map_or(0.0, |average| average.score);
@@ -422,8 +422,8 @@ impl Scores {
                 score_before,
                 score_after: average.score,
             })
-        };
-        let rewards: Vec<RecordedReward> = results.rewards.iter().filter_map(reward).collect();
+        });
+        let rewards: Vec<RecordedReward> = rewards.collect();
         let step = RecordedStep {
             number: number.unsigned_abs(),
             completed: results.step,

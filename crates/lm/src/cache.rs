@@ -97,10 +97,11 @@ impl KvCache {
             }
             None => {
                 let (heads, _, size) = keys.dims3()?;
-                let room = |like: &Tensor| {
-                    Tensor::zeros((heads, end + GROWTH, size), DType::F32, like.device())
-                };
-                self.layers.push(LayerCache { keys: room(keys)?, values: room(values)? });
+                let shape = (heads, end + GROWTH, size);
+                self.layers.push(LayerCache {
+                    keys: Tensor::zeros(shape, DType::F32, keys.device())?,
+                    values: Tensor::zeros(shape, DType::F32, values.device())?,
+                });
             }
         }
         let past = self.layers.get(layer).ok_or(ModelError::Tokens)?;

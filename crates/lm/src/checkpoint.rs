@@ -153,6 +153,16 @@ enum Ids {
     Many(Vec<u32>),
 }
 
+impl Ids {
+    fn into_vec(self) -> Vec<u32> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(id) => vec![id],
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
 /// `generation_config.json`, which lists further tokens that end an answer.
 #[derive(Debug, Deserialize)]
 struct GenerationFile {
@@ -294,16 +304,10 @@ pub(crate) fn load_gguf(
 /// Returns the tokens that end an answer: those of `config.json`, and those of
 /// `generation_config.json`.
 fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
-    let mut ends = BTreeSet::new();
-    let mut add = |ids: Ids| match ids {
-        Ids::None => {}
-        Ids::One(id) => ends.extend([id]),
-        Ids::Many(ids) => ends.extend(ids),
-    };
-    add(ids);
+    let mut ends: BTreeSet<u32> = ids.into_vec().into_iter().collect();
     let path = directory.join("generation_config.json");
     if path.exists() {
-        add(json::<GenerationFile>(&path)?.eos_token_id);
+        ends.extend(json::<GenerationFile>(&path)?.eos_token_id.into_vec());
     }
     Ok(ends.into_iter().collect())
 }

@@ -37,6 +37,16 @@ pub struct Norm {
     pub shift: Option<Vec<f32>>,
 }
 
+impl Norm {
+    fn layer(norm: &gpt2::Norm) -> Result<Self, ModelError> {
+        Ok(Self { scale: floats(&norm.scale)?, shift: Some(floats(&norm.shift)?) })
+    }
+
+    fn rms(scale: &Tensor) -> Result<Self, ModelError> {
+        Ok(Self { scale: floats(scale)?, shift: None })
+    }
+}
+
 /// Encoding of positions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Positions {
@@ -144,16 +154,13 @@ fn of_gpt2(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     let config = &model.config;
     check(tokens, config.context)?;
     let (hidden, inner) = (config.hidden, config.intermediate);
-    let norm = |norm: &gpt2::Norm| -> Result<Norm, ModelError> {
-        Ok(Norm { scale: floats(&norm.scale)?, shift: Some(floats(&norm.shift)?) })
-    };
     let layers = model.layers.iter().map(|layer| {
         Ok(DecoderLayer {
-            attention_norm: norm(&layer.attention_norm)?,
+            attention_norm: Norm::layer(&layer.attention_norm)?,
             projections: thirds(projection(&layer.projection, 3 * hidden, hidden)?),
             head_norms: None,
             output: projection(&layer.output, hidden, hidden)?,
-            feed_forward_norm: norm(&layer.feed_forward_norm)?,
+            feed_forward_norm: Norm::layer(&layer.feed_forward_norm)?,
             feed_forward: FeedForward::Gelu {
                 up: projection(&layer.up, inner, hidden)?,
                 down: projection(&layer.down, hidden, inner)?,
@@ -169,7 +176,7 @@ fn of_gpt2(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
             values: positions,
         }),
         layers: layers.collect::<Result<_, ModelError>>()?,
-        norm: norm(&model.norm)?,
+        norm: Norm::layer(&model.norm)?,
         head: projection(&model.head, config.vocabulary, hidden)?,
         heads: config.heads,
         kv_heads: config.heads,
@@ -188,16 +195,13 @@ fn of_llama(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
     }
     let (hidden, inner) = (config.hidden, config.intermediate);
     let (query, kv) = (config.query_width(), config.kv_width());
-    let norm = |scale: &Tensor| -> Result<Norm, ModelError> {
-        Ok(Norm { scale: floats(scale)?, shift: None })
-    };
     let layers = model.layers().iter().map(|layer| {
         let head_norms = match &layer.head_norms {
-            Some(norms) => Some([norm(&norms.query)?, norm(&norms.key)?]),
+            Some(norms) => Some([Norm::rms(&norms.query)?, Norm::rms(&norms.key)?]),
             None => None,
         };
         Ok(DecoderLayer {
-            attention_norm: norm(&layer.attention_norm)?,
+            attention_norm: Norm::rms(&layer.attention_norm)?,
             projections: [
                 projection(&layer.query, query, hidden)?,
                 projection(&layer.key, kv, hidden)?,
@@ -205,7 +209,7 @@ fn of_llama(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
             ],
             head_norms,
             output: projection(&layer.output, hidden, query)?,
-            feed_forward_norm: norm(&layer.feed_forward_norm)?,
+            feed_forward_norm: Norm::rms(&layer.feed_forward_norm)?,
             feed_forward: FeedForward::Gated {
                 gate: projection(&layer.gate, inner, hidden)?,
                 up: projection(&layer.up, inner, hidden)?,
@@ -218,7 +222,7 @@ fn of_llama(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
         embeddings: matrix(model.embeddings(), config.vocabulary, hidden)?,
         positions: Positions::Rotary { cos, sin },
         layers: layers.collect::<Result<_, ModelError>>()?,
-        norm: norm(model.norm())?,
+        norm: Norm::rms(model.norm())?,
         head: projection(model.head(), config.vocabulary, hidden)?,
         heads: config.heads,
         kv_heads: config.kv_heads,
@@ -245,11 +249,12 @@ fn projection(linear: &Linear, outputs: usize, inputs: usize) -> Result<Projecti
 fn thirds(all: Projection) -> [Projection; 3] {
     let Projection { weights: Matrix { outputs, inputs, values }, bias } = all;
     let outputs = outputs / 3;
-    let part = |values: &[f32], size: usize, number: usize| -> Vec<f32> {
-        values.iter().skip(number * size).take(size).copied().collect()
-    };
     [0, 1, 2].map(|number| Projection {
         weights: Matrix { outputs, inputs, values: part(&values, outputs * inputs, number) },
         bias: bias.as_ref().map(|bias| part(bias, outputs, number)),
     })
+}
+
+fn part(values: &[f32], size: usize, number: usize) -> Vec<f32> {
+    values.iter().skip(number * size).take(size).copied().collect()
 }

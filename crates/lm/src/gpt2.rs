@@ -76,6 +76,12 @@ pub(crate) struct Gpt2 {
     pub(crate) head: Linear,
 }
 
+/// Splits a third of a projection by heads: that of the queries, keys or values.
+fn split_third(heads: &Heads, projected: &Tensor, number: usize) -> Result<Tensor, ModelError> {
+    let width = projected.dim(1)? / 3;
+    heads.split(&projected.narrow(1, number * width, width)?.contiguous()?)
+}
+
 impl Gpt2 {
     /// Processes tokens that follow those in the cache, and returns the logits after the last one.
     ///
@@ -93,20 +99,19 @@ impl Gpt2 {
         let ids = Tensor::new(tokens, self.device())?;
         let positions = self.positions.narrow(0, cache.tokens(), tokens.len())?;
         let mut hidden = (self.embeddings.select(&ids)? + positions)?;
-        let width = self.config.hidden;
         let heads = Heads {
             query: self.config.heads,
             kv: self.config.heads,
-            size: width / self.config.heads,
+            size: self.config.hidden / self.config.heads,
             window: None,
         };
         for (index, layer) in self.layers.iter().enumerate() {
             let projected =
                 layer.projection.forward(&self.normed(&hidden, &layer.attention_norm)?)?;
-            let part = |number: usize| {
-                heads.split(&projected.narrow(1, number * width, width)?.contiguous()?)
-            };
-            let attended = heads.attend(index, &part(0)?, &part(1)?, &part(2)?, cache)?;
+            let query = split_third(&heads, &projected, 0)?;
+            let key = split_third(&heads, &projected, 1)?;
+            let value = split_third(&heads, &projected, 2)?;
+            let attended = heads.attend(index, &query, &key, &value, cache)?;
             hidden = (hidden + layer.output.forward(&attended)?)?;
             let wide = layer.up.forward(&self.normed(&hidden, &layer.feed_forward_norm)?)?;
             // candle's `gelu` is the approximation with tanh, with which GPT-2 was trained.

@@ -181,28 +181,32 @@ impl Llama {
         angles.map(|angle| (angle.cos(), angle.sin())).unzip()
     }
 
+    /// Returns the rotations of some positions as tensors.
+    fn rotation_tables(
+        &self,
+        positions: Range<usize>,
+        are_local: bool,
+    ) -> Result<(Tensor, Tensor), ModelError> {
+        let shape = (positions.len(), self.config.head_size / 2);
+        let (cos, sin) = self.rotations(positions, are_local);
+        let device = self.norm.device();
+        Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
+    }
+
     fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
         let positions = cache.tokens()..cache.tokens() + tokens.len();
-        let tables = |are_local| -> Result<(Tensor, Tensor), ModelError> {
-            let (cos, sin) = self.rotations(positions.clone(), are_local);
-            let shape = (tokens.len(), self.config.head_size / 2);
-            let table = |values| Tensor::from_vec(values, shape, self.norm.device());
-            Ok((table(cos)?, table(sin)?))
-        };
-        let global_tables = tables(false)?;
-        let local_tables = self.config.local.map(|_| tables(true)).transpose()?;
+        let global_tables = self.rotation_tables(positions.clone(), false)?;
+        let local_tables =
+            self.config.local.map(|_| self.rotation_tables(positions, true)).transpose()?;
         let (query, kv, size) = (self.config.heads, self.config.kv_heads, self.config.head_size);
         let hidden = self.run(tokens, |layer, projected| {
             let local = self.config.local_layer(layer);
             let heads = Heads { query, kv, size, window: local.map(|local| local.window) };
             let (cos, sin) =
                 local_tables.as_ref().filter(|_| local.is_some()).unwrap_or(&global_tables);
-            // (1, heads, tokens, size) for the rotation
-            let rotated = |rows| {
-                Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?)
-            };
-            let (query, key) = (rotated(&projected.query)?, rotated(&projected.key)?);
+            let query = rotated(&heads, &projected.query, cos, sin)?;
+            let key = rotated(&heads, &projected.key, cos, sin)?;
             heads.attend(layer, &query, &key, &heads.split(&projected.value)?, cache)
         })?;
         // Last, so that a failed call leaves the cache unchanged.
@@ -283,6 +287,12 @@ pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
                 / divisor
         })
         .collect()
+}
+
+/// Splits rows into heads, and rotates them.
+fn rotated(heads: &Heads, rows: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor, ModelError> {
+    // (1, heads, tokens, size) for the rotation
+    Ok(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?)
 }
 
 /// Access to the weights for tests.

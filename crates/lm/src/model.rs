@@ -253,20 +253,25 @@ impl LanguageModel {
         // The logits after the last token are not needed.
         tokens.extend(answer.split_last().map(|(_, earlier)| earlier).unwrap_or_default());
         let logits = self.llama.forward(&tokens, &mut KvCache::default())?;
-        let place = |(mut logits, token): (Vec<f32>, &u32)| {
-            self.vocabulary.silence(&mut logits);
-            let logprobs = log_softmax(&logits);
-            let of =
-                |token: u32| logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
-            let logprob = of(*token);
-            let better = logprobs.iter().filter(|other| **other > logprob).count();
-            let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
-            let end_logprob =
-                self.vocabulary.ends().iter().map(|end| of(*end)).fold(f64::NEG_INFINITY, f64::max);
-            Place { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
-        };
-        Ok(logits.into_iter().skip(first).zip(answer).map(place).collect())
+        let places = logits.into_iter().skip(first).zip(answer);
+        Ok(places.map(|(logits, token)| self.place(logits, *token, top)).collect())
     }
+
+    /// Returns the probability of a token at the position of these logits.
+    fn place(&self, mut logits: Vec<f32>, token: u32, top: usize) -> Place {
+        self.vocabulary.silence(&mut logits);
+        let logprobs = log_softmax(&logits);
+        let logprob = logprob_of(&logprobs, token);
+        let better = logprobs.iter().filter(|other| **other > logprob).count();
+        let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
+        let ends = self.vocabulary.ends().iter().map(|end| logprob_of(&logprobs, *end));
+        let end_logprob = ends.fold(f64::NEG_INFINITY, f64::max);
+        Place { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
+    }
+}
+
+fn logprob_of(logprobs: &[f64], token: u32) -> f64 {
+    logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY)
 }
 
 #[cfg(test)]

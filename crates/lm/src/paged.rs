@@ -134,9 +134,9 @@ impl PagedCache {
         pages: &[&Pages],
         projected: &Projected,
     ) -> Result<Tensor, ModelError> {
-        let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-        let (mut query, mut key, value) =
-            (flat(&projected.query)?, flat(&projected.key)?, flat(&projected.value)?);
+        let mut query = projected.query.flatten_all()?.to_vec1::<f32>()?;
+        let mut key = projected.key.flatten_all()?.to_vec1::<f32>()?;
+        let value = projected.value.flatten_all()?.to_vec1::<f32>()?;
         let (width, kv) = (self.config.query_width(), self.config.kv_width());
         let ([global, local], half) = (&self.rotations, self.config.head_size / 2);
         let rotations = if self.config.local_layer(layer).is_some() { local } else { global };

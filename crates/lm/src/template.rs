@@ -40,6 +40,11 @@ pub(crate) enum Turn {
     Continued,
 }
 
+/// Rejects a conversation, as templates do with `raise_exception`.
+fn raise_exception(message: String) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, message))
+}
+
 /// Fields of `tokenizer_config.json` used for chats.
 #[derive(Debug, Deserialize)]
 struct TokenizerConfig {
@@ -121,10 +126,7 @@ impl ChatTemplate {
             .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        let refuse = |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        };
-        environment.add_function("raise_exception", refuse);
+        environment.add_function("raise_exception", raise_exception);
         environment.add_template_owned(NAME, source)?;
         Ok(Self { environment, begin, end })
     }

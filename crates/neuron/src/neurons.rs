@@ -66,11 +66,14 @@ impl Neurons {
     /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that
     /// the source does not report is none.
     pub fn standings(&self) -> HashMap<Hotkey, Standing> {
-        let standing = |neuron: &Neuron| Standing {
-            stake: neuron.stake.map_or(0, Rao::get),
-            validator_permit: neuron.validator_permit == Some(true),
-        };
-        self.list.iter().map(|neuron| (neuron.hotkey, standing(neuron))).collect()
+        let standings = self.list.iter().map(|neuron| {
+            let standing = Standing {
+                stake: neuron.stake.map_or(0, Rao::get),
+                validator_permit: neuron.validator_permit == Some(true),
+            };
+            (neuron.hotkey, standing)
+        });
+        standings.collect()
     }
 
     /// Returns the hotkey of a uid, if it is registered.
@@ -81,13 +84,13 @@ impl Neurons {
 
 impl From<&Metagraph> for Neurons {
     fn from(metagraph: &Metagraph) -> Self {
-        let neuron = |neuron: &taonet_chain::Neuron| Neuron {
+        let neurons = metagraph.neurons.iter().map(|neuron| Neuron {
             validator_permit: Some(neuron.validator_permit),
             stake: Some(neuron.total_stake),
             last_update: Some(neuron.last_update),
             ..Neuron::new(neuron.uid, neuron.hotkey, neuron.axon.map(|axon| axon.address))
-        };
-        Self::new(metagraph.block.number, metagraph.neurons.iter().map(neuron).collect())
+        });
+        Self::new(metagraph.block.number, neurons.collect())
     }
 }
 

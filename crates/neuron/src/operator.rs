@@ -63,10 +63,13 @@ impl AsMut<Self> for OperatorConfig {
 
 impl Default for OperatorConfig {
     fn default() -> Self {
-        let default = || "default".to_owned();
         Self {
             network: Network::Finney,
-            wallet: WalletSettings { name: default(), hotkey: default(), path: None },
+            wallet: WalletSettings {
+                name: "default".to_owned(),
+                hotkey: "default".to_owned(),
+                path: None,
+            },
             nats_url: None,
             database_url: None,
             s3: S3Settings::default(),

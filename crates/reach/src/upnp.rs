@@ -152,16 +152,9 @@ impl PortMapping {
     /// [`UpnpError::Add`] if the router refuses.
     pub async fn renew(&mut self) -> Result<(), UpnpError> {
         let port = self.external_port;
-        let add = async |lease: Option<Duration>| {
-            let seconds =
-                lease.map_or(0, |lease| u32::try_from(lease.as_secs()).unwrap_or(u32::MAX));
-            self.gateway
-                .add_port(PortMappingProtocol::TCP, port, self.local, seconds, DESCRIPTION)
-                .await
-        };
-        let added = match add(self.lease).await {
+        let added = match self.add(self.lease).await {
             Err(AddPortError::OnlyPermanentLeasesSupported) if self.lease.is_some() => {
-                let added = add(None).await;
+                let added = self.add(None).await;
                 if added.is_ok() {
                     self.lease = None;
                 }
@@ -170,6 +163,13 @@ impl PortMapping {
             other => other,
         };
         added.map_err(|source| UpnpError::Add { port, source })
+    }
+
+    /// Adds the mapping with this lease; `None` is a permanent one.
+    async fn add(&self, lease: Option<Duration>) -> Result<(), AddPortError> {
+        let (port, local) = (self.external_port, self.local);
+        let seconds = lease.map_or(0, |lease| u32::try_from(lease.as_secs()).unwrap_or(u32::MAX));
+        self.gateway.add_port(PortMappingProtocol::TCP, port, local, seconds, DESCRIPTION).await
     }
 
     /// Removes the mapping.

@@ -270,9 +270,10 @@ impl Writer<'_> {
         {
             return Ok(Value::from_bytes(bytes));
         }
-        let read = || text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR);
-        let account =
-            read().map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
+        let account = text
+            .parse::<Ss58>()
+            .and_then(|address| address.key_on(Ss58Prefix::BITTENSOR))
+            .map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
         Ok(Value::from_bytes(AccountId::from_bytes(account).as_bytes()))
     }
 

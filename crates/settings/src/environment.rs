@@ -51,9 +51,9 @@ impl Environment {
     /// Returns the network that the variables name; `None` if none of them is set.
     /// `BT_CHAIN_ENDPOINT` selects a node, and names the network only if no other variable does.
     pub fn network(&self) -> Option<Network> {
-        let variable = |name: &str| self.get(name).map(str::to_owned);
-        let named = selected_network(|name| variable(name).filter(|_| name != ENDPOINT));
-        let text = named.or_else(|| selected_network(variable))?;
+        let named =
+            selected_network(|name| self.get(name).filter(|_| name != ENDPOINT).map(str::to_owned));
+        let text = named.or_else(|| selected_network(|name| self.get(name).map(str::to_owned)))?;
         let Ok(network) = text.parse();
         Some(network)
     }

@@ -71,9 +71,10 @@ fn assignment(line: &str) -> Result<(&str, String), &'static str> {
 
 /// Parses a value without quotes, up to a comment.
 fn plain(text: &str) -> Result<String, &'static str> {
-    let is_space = |before: &str| before.is_empty() || before.ends_with(char::is_whitespace);
-    let comment =
-        text.match_indices('#').map(|(at, _)| at).find(|at| text.get(..*at).is_some_and(is_space));
+    let comment = text.match_indices('#').map(|(at, _)| at).find(|at| {
+        let before = text.get(..*at);
+        before.is_some_and(|before| before.is_empty() || before.ends_with(char::is_whitespace))
+    });
     let value = text.get(..comment.unwrap_or(text.len())).unwrap_or_default().trim_end();
     if value.contains("${") { Err(WITHOUT_SUBSTITUTION) } else { Ok(value.to_owned()) }
 }

@@ -42,13 +42,18 @@ pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
 /// input gives one frame of zeros.
 pub fn split_frames(samples: &[f32], frame_samples: NonZeroUsize, channels: u16) -> Vec<Vec<u8>> {
     let values = frame_samples.get().saturating_mul(usize::from(channels.max(1)));
-    let frame = |part: &[f32]| {
-        let mut bytes = Vec::with_capacity(values * WIDTH);
-        bytes.extend(part.iter().flat_map(|sample| sample.to_le_bytes()));
-        bytes.resize(values * WIDTH, 0);
-        bytes
-    };
-    if samples.is_empty() { vec![frame(&[])] } else { samples.chunks(values).map(frame).collect() }
+    if samples.is_empty() {
+        return vec![frame(&[], values)];
+    }
+    samples.chunks(values).map(|part| frame(part, values)).collect()
+}
+
+/// Encodes samples, padded with zeros to `values` samples.
+fn frame(samples: &[f32], values: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values * WIDTH);
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    bytes.resize(values * WIDTH, 0);
+    bytes
 }
 
 #[cfg(test)]

@@ -30,14 +30,16 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
             let left = (position as usize).min(last);
             let weight = position - left as f64;
             let (left, right) = (left * channels, (left + 1).min(last) * channels);
-            let value = |index: usize| pcm.samples.get(index).copied().unwrap_or_default();
-            samples.extend(
-                (0..channels)
-                    .map(|channel| between(value(left + channel), value(right + channel), weight)),
-            );
+            samples.extend((0..channels).map(|channel| {
+                between(value_at(pcm, left + channel), value_at(pcm, right + channel), weight)
+            }));
         }
     }
     Pcm { samples, channels: pcm.channels, rate }
+}
+
+fn value_at(pcm: &Pcm, index: usize) -> f32 {
+    pcm.samples.get(index).copied().unwrap_or_default()
 }
 
 /// Prepares a recording for a recogniser: mono at 16 kHz in `-1..=1`.

@@ -42,12 +42,16 @@ impl Voice {
     /// # Errors
     /// [`SynthesisError::Range`].
     pub fn validate_ranges(&self) -> Result<(), SynthesisError> {
-        let range = |what, value, min, max| match value {
-            _ if (min..=max).contains(&value) => Ok(()),
-            _ => Err(SynthesisError::Range { what, value, min, max }),
-        };
-        range("words per minute", self.words_per_minute, 80, 450)?;
-        range("pitch", u16::from(self.pitch), 0, 99)
+        check_range("words per minute", self.words_per_minute, 80, 450)?;
+        check_range("pitch", u16::from(self.pitch), 0, 99)
+    }
+}
+
+fn check_range(what: &'static str, value: u16, min: u16, max: u16) -> Result<(), SynthesisError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(SynthesisError::Range { what, value, min, max })
     }
 }
 

@@ -115,12 +115,13 @@ impl Metrics {
     /// otherwise grow by megabytes a minute.
     fn keep_up(&self, mut wait: impl FnMut() -> bool + Send + 'static) {
         let metrics = self.0.clone();
-        let upkeep = move || {
+        let thread = std::thread::Builder::new().name("metrics".to_owned());
+        let spawned = thread.spawn(move || {
             while wait() {
                 metrics.run_upkeep();
             }
-        };
-        if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep) {
+        });
+        if let Err(error) = spawned {
             tracing::warn!(%error, "cannot start the upkeep of metrics, memory grows until /metrics is read");
         }
     }

@@ -57,6 +57,11 @@ pub enum WeightsProblem {
     },
 }
 
+/// Returns a field of a body that is not null.
+fn field<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
+    body.get(name).filter(|value| !value.is_null())
+}
+
 impl WeightsRequest {
     /// Creates a request for these weights, with the reference's retry settings.
     pub fn new(netuid: NetUid, uids: Vec<Uid>, weights: Vec<f64>) -> Self {
@@ -78,34 +83,37 @@ impl WeightsRequest {
     /// # Errors
     /// [`WeightsProblem`] when a field is malformed or the lists do not match.
     pub fn read(body: &Value, netuid: NetUid) -> Result<Self, WeightsProblem> {
-        let field = |name: &str| body.get(name).filter(|value| !value.is_null());
-        let uids = list(field("uids"), "uids", "integers from 0 to 65535", |value| {
+        let uids = list(field(body, "uids"), "uids", "integers from 0 to 65535", |value| {
             value.as_u64().and_then(|uid| u16::try_from(uid).ok()).map(Uid)
         })?;
-        let weights = list(field("weights"), "weights", "finite non-negative numbers", |value| {
-            value.as_f64().filter(|weight| weight.is_finite() && *weight >= 0.0)
-        })?;
+        let weights =
+            list(field(body, "weights"), "weights", "finite non-negative numbers", |value| {
+                value.as_f64().filter(|weight| weight.is_finite() && *weight >= 0.0)
+            })?;
         if uids.is_empty() || uids.len() != weights.len() {
             return Err(WeightsProblem::Mismatch);
         }
-        let netuid = optional(field("netuid"), "netuid", "an integer from 0 to 65535", |value| {
-            value.as_u64().and_then(|netuid| u16::try_from(netuid).ok()).map(NetUid)
-        })?
-        .unwrap_or(netuid);
+        let netuid =
+            optional(field(body, "netuid"), "netuid", "an integer from 0 to 65535", |value| {
+                value.as_u64().and_then(|netuid| u16::try_from(netuid).ok()).map(NetUid)
+            })?
+            .unwrap_or(netuid);
         let retries =
-            optional(field("retries"), "retries", "an integer from 0 to 1000", |value| {
+            optional(field(body, "retries"), "retries", "an integer from 0 to 1000", |value| {
                 value
                     .as_u64()
                     .filter(|retries| *retries <= 1_000)
                     .and_then(|retries| u32::try_from(retries).ok())
             })?;
-        let delay_s =
-            optional(field("delay_s"), "delay_s", "a number of seconds from 0 to 600", |value| {
-                value.as_f64().filter(|delay| (0.0..=600.0).contains(delay))
-            })?;
+        let delay_s = optional(
+            field(body, "delay_s"),
+            "delay_s",
+            "a number of seconds from 0 to 600",
+            |value| value.as_f64().filter(|delay| (0.0..=600.0).contains(delay)),
+        )?;
         Ok(Self {
             wait_for_inclusion: optional(
-                field("wait_for_inclusion"),
+                field(body, "wait_for_inclusion"),
                 "wait_for_inclusion",
                 "true or false",
                 Value::as_bool,
@@ -113,11 +121,14 @@ impl WeightsRequest {
             .unwrap_or(false),
             retries: retries.unwrap_or(DEFAULT_RETRIES),
             delay_s: delay_s.unwrap_or(DEFAULT_DELAY_S),
-            wallet_hotkey: optional(field("wallet_hotkey"), "wallet_hotkey", "text", |value| {
-                value.as_str().map(str::to_owned)
-            })?,
+            wallet_hotkey: optional(
+                field(body, "wallet_hotkey"),
+                "wallet_hotkey",
+                "text",
+                |value| value.as_str().map(str::to_owned),
+            )?,
             state_block: optional(
-                field("state_block"),
+                field(body, "state_block"),
                 "state_block",
                 "a block number",
                 |value| {

@@ -124,20 +124,20 @@ pub(crate) fn parts(text: &str, max: usize) -> Vec<&str> {
 /// Returns the mark that begins at a position.
 fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
     let character = *characters.get(at)?;
-    let repeated = |marks: &[char]| {
-        let run = characters.iter().skip(at).take_while(|character| marks.contains(character));
-        at..at + run.count()
-    };
     let (kind, needs_no_space) = match character {
         // An ellipsis does not end a sentence.
-        '.' if repeated(&['.']).len() > 2 => {
-            return Some(Mark { characters: repeated(&['.']), kind: ';', needs_no_space: true });
+        '.' if run_of(characters, at, &['.']).len() > 2 => {
+            return Some(Mark {
+                characters: run_of(characters, at, &['.']),
+                kind: ';',
+                needs_no_space: true,
+            });
         }
         '.' => ('.', false),
         '。' => ('.', true),
         // Of a sequence such as `?!`, the first mark counts.
         '?' | '!' => {
-            let characters = repeated(&['?', '!', '？', '！']);
+            let characters = run_of(characters, at, &['?', '!', '？', '！']);
             return Some(Mark { characters, kind: character, needs_no_space: false });
         }
         '？' => ('?', true),
@@ -151,6 +151,12 @@ fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
         _ => return None,
     };
     Some(Mark { characters: at..at + 1, kind, needs_no_space })
+}
+
+/// Returns the range of consecutive marks from a position on.
+fn run_of(characters: &[char], at: usize, marks: &[char]) -> Range<usize> {
+    let run = characters.iter().skip(at).take_while(|character| marks.contains(character));
+    at..at + run.count()
 }
 
 /// Returns whether a clause ends after a mark: not in `3.50` or `10:30`, nor after an abbreviation,

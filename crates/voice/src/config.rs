@@ -136,8 +136,9 @@ fn check_ids(ids: &PhonemeIds, symbols: u32) -> Result<(), String> {
                 "`phoneme_id_map` has {count} numbers for {phoneme:?}, expected at most {MAX_IDS}"
             ));
         }
-        let is_valid = |id: i32| u32::try_from(id).is_ok_and(|id| id < symbols);
-        if let Some(id) = numbers.iter().copied().find(|id| !is_valid(*id)) {
+        let mut numbers = numbers.iter().copied();
+        let invalid = numbers.find(|id| u32::try_from(*id).ok().is_none_or(|id| id >= symbols));
+        if let Some(id) = invalid {
             return Err(format!(
                 "`phoneme_id_map` has the number {id} for {phoneme:?}, expected 0 or more and less than `num_symbols`, \
                  {symbols}"

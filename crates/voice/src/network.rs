@@ -51,8 +51,11 @@ impl Network {
         let file = read(path, MAX_BYTES)?;
         let model = onnx::check(&file).and_then(|()| {
             let decoder = without_panic(|| Ok(Decoder::find(&file)))?;
-            let load = || ModelOptions::with_ops(operators()).prepack_weights(true).load(file);
-            let model = without_panic(|| load().map_err(|error| with_causes(&error)))?;
+            let model = without_panic(|| {
+                let options = ModelOptions::with_ops(operators());
+                let model = options.prepack_weights(true).load(file);
+                model.map_err(|error| with_causes(&error))
+            })?;
             Ok((model, decoder))
         });
         let (model, decoder) =

@@ -30,9 +30,12 @@ pub(crate) fn relative_to_espeak(
 
 /// Returns the duration of mono speech without the silence around it, in seconds.
 fn spoken_seconds(speech: &Pcm) -> f32 {
-    let is_loud = |sample: &f32| sample.abs() > SILENCE;
-    let first = speech.samples.iter().position(is_loud).unwrap_or_default();
-    let end = speech.samples.iter().rposition(is_loud).map_or(first, |last| last + 1);
+    let first = speech.samples.iter().position(|sample| sample.abs() > SILENCE).unwrap_or_default();
+    let end = speech
+        .samples
+        .iter()
+        .rposition(|sample| sample.abs() > SILENCE)
+        .map_or(first, |last| last + 1);
     (end - first) as f32 / speech.rate.hz() as f32
 }
 

@@ -82,9 +82,8 @@ fn without_languages(line: &str) -> String {
 /// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which
 /// are left out.
 pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
-    let ids = |phoneme: &str| config.ids.get(phoneme).map(Vec::as_slice);
-    let marker = |phoneme| ids(phoneme).unwrap_or_default().iter();
-    let mut numbers: Vec<i32> = marker(BEGIN).chain(marker(PAD)).copied().collect();
+    let pad = marker(config, PAD);
+    let mut numbers: Vec<i32> = marker(config, BEGIN).iter().chain(pad).copied().collect();
     let mut unknown = Vec::new();
     let mut unread = phrase;
     while let Some(character) = unread.chars().next() {
@@ -95,14 +94,19 @@ pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
         let single = character.len_utf8();
         let length = clusters.map(String::len).max().unwrap_or(single).max(single);
         let (phoneme, following) = unread.split_at(length);
-        match ids(phoneme) {
-            Some(ids) => numbers.extend(ids.iter().chain(marker(PAD))),
+        match config.ids.get(phoneme) {
+            Some(ids) => numbers.extend(ids.iter().chain(pad)),
             None => unknown.extend(phoneme.chars()),
         }
         unread = following;
     }
-    numbers.extend(marker(END));
+    numbers.extend(marker(config, END));
     (numbers, unknown)
+}
+
+/// Returns the numbers of a marker; none if the voice does not know it.
+fn marker<'a>(config: &'a Config, name: &str) -> &'a [i32] {
+    config.ids.get(name).map(Vec::as_slice).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -220,40 +220,39 @@ impl Attention {
     /// Returns the mean weights over all heads, normalised over all rows and median-filtered over
     /// time, of `rows` rows starting at row `first`.
     pub(crate) fn filtered(&self, first: usize, rows: usize) -> Vec<f32> {
+        self.normalized(first, rows, self.heads.iter().map(|head| self.moments(head)))
+    }
+
+    /// Returns the mean and the standard deviation of a head's weights at each position.
+    fn moments(&self, head: &[f32]) -> Vec<(f32, f32)> {
         let positions = self.positions;
         let count = self.rows() as f32;
         // In two passes over f32, as in the reference: word times depend on the last digits.
-        let moments = |head: &Vec<f32>| {
-            let mut sums = vec![(0.0f32, 0.0f32); positions];
-            for row in head.chunks_exact(positions) {
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    sum.0 += value;
-                }
+        let mut sums = vec![(0.0f32, 0.0f32); positions];
+        for row in head.chunks_exact(positions) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                sum.0 += value;
             }
-            for sum in &mut sums {
-                sum.0 /= count;
+        }
+        for sum in &mut sums {
+            sum.0 /= count;
+        }
+        for row in head.chunks_exact(positions) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                sum.1 += (value - sum.0) * (value - sum.0);
             }
-            for row in head.chunks_exact(positions) {
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    sum.1 += (value - sum.0) * (value - sum.0);
-                }
-            }
-            sums.into_iter().map(|(mean, squares)| (mean, (squares / count).sqrt())).collect()
-        };
-        self.normalized(first, rows, self.heads.iter().map(moments))
+        }
+        sums.into_iter().map(|(mean, squares)| (mean, (squares / count).sqrt())).collect()
     }
 
     /// Returns the position that a row attends to most. Takes time for one row only, however many
     /// there are.
     pub(crate) fn position(&self, row: usize) -> usize {
         let count = self.rows() as f64;
-        let moments = |&(sum, squares): &(f64, f64)| {
-            let mean = sum / count;
-            let deviation = (squares / count - mean * mean).max(0.0).sqrt();
-            // Weights that are equal in all rows differ from their mean by rounding errors only.
-            (mean as f32, deviation.max(1e-6 * mean) as f32)
-        };
-        let moments = self.sums.iter().map(|sums| sums.iter().map(moments).collect());
+        let moments = self
+            .sums
+            .iter()
+            .map(|sums| sums.iter().map(|&sums| mean_and_deviation(sums, count)).collect());
         let weights = self.normalized(row, 1, moments);
         weights
             .iter()
@@ -291,6 +290,15 @@ impl Attention {
         }
         mean
     }
+}
+
+/// Returns the mean and the standard deviation of `count` weights, given the sum of the weights and
+/// that of their squares.
+fn mean_and_deviation((sum, squares): (f64, f64), count: f64) -> (f32, f32) {
+    let mean = sum / count;
+    let deviation = (squares / count - mean * mean).max(0.0).sqrt();
+    // Weights that are equal in all rows differ from their mean by rounding errors only.
+    (mean as f32, deviation.max(1e-6 * mean) as f32)
 }
 
 #[cfg(test)]

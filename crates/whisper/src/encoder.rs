@@ -69,6 +69,26 @@ struct Convolution {
     step: usize,
 }
 
+impl Convolution {
+    /// Loads a convolution with `width` outputs.
+    fn load(
+        loader: &mut Loader,
+        gemm: &Gemm,
+        name: &str,
+        [width, inputs]: [usize; 2],
+        stride: usize,
+    ) -> Result<Self, ModelError> {
+        let weight = loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL])?;
+        // From channel-major to tap-major: a row of the product is then a plain slice of the
+        // frames.
+        let weight = NdTensorView::from_data([width, inputs, KERNEL], weight.as_slice());
+        let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
+        let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
+        let product = FloatLinear::new(gemm, &weight, KERNEL * inputs, bias);
+        Ok(Self { product, step: stride * inputs })
+    }
+}
+
 struct Layer {
     norm: Norm,
     qkv: Linear,
@@ -129,18 +149,10 @@ impl Encoder {
             });
         };
         let heads = loader.heads("encoder", heads, width)?;
-        let mut convolution = |name: &str, inputs, stride| {
-            let weight =
-                loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL])?;
-            // From channel-major to tap-major: a row of the product is then a plain slice of the
-            // frames.
-            let weight = NdTensorView::from_data([width, inputs, KERNEL], weight.as_slice());
-            let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
-            let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
-            let product = FloatLinear::new(gemm, &weight, KERNEL * inputs, bias);
-            Ok(Convolution { product, step: stride * inputs })
-        };
-        let convolutions = [convolution("conv1", mels, 1)?, convolution("conv2", width, 2)?];
+        let convolutions = [
+            Convolution::load(loader, gemm, "conv1", [width, mels], 1)?,
+            Convolution::load(loader, gemm, "conv2", [width, width], 2)?,
+        ];
         let positions =
             loader.matrix("encoder/position_encodings/encodings", &[WINDOW_FRAMES / 2, width])?;
         let mut layers = Vec::new();

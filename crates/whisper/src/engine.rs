@@ -194,10 +194,11 @@ impl Engine {
 
     /// Appends a job to the queue. Blocks while the queue is full of jobs of its kind.
     fn submit(&self, job: Job) -> Result<(), TranscribeError> {
-        let is_alike = |other: &&Arc<Job>| other.work.is_pass() == job.work.is_pass();
         let mut queue = self.shared.lock();
-        while queue.jobs.iter().filter(is_alike).count() >= self.shared.capacity
-            && queue.workers > 0
+        let is_pass = job.work.is_pass();
+        while queue.workers > 0
+            && queue.jobs.iter().filter(|other| other.work.is_pass() == is_pass).count()
+                >= self.shared.capacity
         {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }

@@ -51,6 +51,14 @@ pub(crate) enum ElementType {
     Int32,
 }
 
+fn half_words(bytes: &[u8]) -> impl Iterator<Item = u16> {
+    bytes.as_chunks::<2>().0.iter().map(|half_word| u16::from_le_bytes(*half_word))
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
+    bytes.as_chunks::<4>().0.iter()
+}
+
 impl ElementType {
     pub(crate) fn size(self) -> usize {
         match self {
@@ -62,22 +70,22 @@ impl ElementType {
 
     /// Decodes little-endian bytes.
     pub(crate) fn decode(self, bytes: &[u8]) -> Values {
-        let pairs = || bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));
-        let words = || bytes.as_chunks::<4>().0.iter();
         match self {
-            Self::Float32 => Values::Float(words().map(|word| f32::from_le_bytes(*word)).collect()),
-            Self::Float16 => Values::Float(
-                pairs().map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect(),
-            ),
-            Self::BFloat16 => {
-                Values::Float(pairs().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect())
+            Self::Float32 => {
+                Values::Float(words(bytes).map(|word| f32::from_le_bytes(*word)).collect())
             }
+            Self::Float16 => Values::Float(
+                half_words(bytes).map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect(),
+            ),
+            Self::BFloat16 => Values::Float(
+                half_words(bytes).map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+            ),
             Self::Int8 => Values::Int8(bytes.iter().map(|&byte| byte.cast_signed()).collect()),
             Self::Int16 => {
-                Values::Float(pairs().map(|bits| f32::from(bits.cast_signed())).collect())
+                Values::Float(half_words(bytes).map(|bits| f32::from(bits.cast_signed())).collect())
             }
             Self::Int32 => {
-                Values::Float(words().map(|word| i32::from_le_bytes(*word) as f32).collect())
+                Values::Float(words(bytes).map(|word| i32::from_le_bytes(*word) as f32).collect())
             }
         }
     }

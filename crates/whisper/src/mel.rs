@@ -67,10 +67,13 @@ pub(crate) struct LogMel {
 impl LogMel {
     /// Creates the filters for 80 or 128 mel bands.
     pub(crate) fn new(bands: usize) -> Self {
-        let turn = |i: usize| std::f64::consts::TAU * i as f64 / TRANSFORM as f64;
+        let hann = (0..TRANSFORM).map(|i| {
+            let angle = std::f64::consts::TAU * i as f64 / TRANSFORM as f64;
+            (0.5 - 0.5 * angle.cos()) as f32
+        });
         Self {
             transform: RealFftPlanner::new().plan_fft_forward(TRANSFORM),
-            window: (0..TRANSFORM).map(|i| (0.5 - 0.5 * turn(i).cos()) as f32).collect(),
+            window: hann.collect(),
             bands: filters(bands),
         }
     }
@@ -123,26 +126,30 @@ fn mirrored(position: usize, length: usize) -> usize {
     at.min(period - at)
 }
 
+/// Converts a frequency on Slaney's mel scale to Hz.
+fn hertz(mel: f64) -> f64 {
+    const LINEAR: f64 = 200.0 / 3.0;
+    let step = 6.4f64.ln() / 27.0;
+    if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { LINEAR * mel }
+}
+
+/// Returns the weight of a frequency bin in the triangular filter with these three edges.
+fn filter_weight(edges: &[f64], bin: usize) -> f32 {
+    let frequency = (bin * SAMPLE_RATE) as f64 / TRANSFORM as f64;
+    let rise = (frequency - edges[0]) / (edges[1] - edges[0]);
+    let fall = (edges[2] - frequency) / (edges[2] - edges[1]);
+    (rise.min(fall).max(0.0) * 2.0 / (edges[2] - edges[0])) as f32
+}
+
 /// Creates Slaney's triangular mel filters between 0 and 8 kHz, all of equal area.
 fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
     const HIGHEST: f64 = 45.245_640_471_924_965; // 8 kHz in mel
-    const LINEAR: f64 = 200.0 / 3.0;
-    let hertz = |mel: f64| {
-        let step = 6.4f64.ln() / 27.0;
-        if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { LINEAR * mel }
-    };
     let edges: Vec<f64> =
         (0..bands + 2).map(|i| hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
-    let weight = |edges: &[f64], bin: usize| {
-        let frequency = (bin * SAMPLE_RATE) as f64 / TRANSFORM as f64;
-        let rise = (frequency - edges[0]) / (edges[1] - edges[0]);
-        let fall = (edges[2] - frequency) / (edges[2] - edges[1]);
-        (rise.min(fall).max(0.0) * 2.0 / (edges[2] - edges[0])) as f32
-    };
     edges
         .windows(3)
         .map(|edges| {
-            let weights: Vec<f32> = (0..BINS).map(|bin| weight(edges, bin)).collect();
+            let weights: Vec<f32> = (0..BINS).map(|bin| filter_weight(edges, bin)).collect();
             let first = weights.iter().position(|weight| *weight > 0.0).unwrap_or(0);
             let end =
                 weights.iter().rposition(|weight| *weight > 0.0).map_or(first, |last| last + 1);

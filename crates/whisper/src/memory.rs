@@ -51,11 +51,14 @@ pub(crate) fn available() -> Option<u64> {
     available_in(Path::new("/"))
 }
 
+fn read(root: &Path, path: &str) -> Option<String> {
+    std::fs::read_to_string(root.join(path)).ok()
+}
+
 fn available_in(root: &Path) -> Option<u64> {
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
-    let free = read("proc/meminfo").and_then(|text| field(&text, "MemAvailable:"));
-    let used = read("proc/self/status").and_then(|text| field(&text, "VmRSS:")).unwrap_or(0);
-    let limit = read("proc/self/cgroup").and_then(|groups| limit(root, &groups));
+    let free = read(root, "proc/meminfo").and_then(|text| field(&text, "MemAvailable:"));
+    let used = read(root, "proc/self/status").and_then(|text| field(&text, "VmRSS:")).unwrap_or(0);
+    let limit = read(root, "proc/self/cgroup").and_then(|groups| limit(root, &groups));
     free.into_iter().chain(limit.map(|limit| limit.saturating_sub(used))).min()
 }
 
@@ -81,9 +84,13 @@ fn limit(root: &Path, groups: &str) -> Option<u64> {
         let groups = Path::new(path.trim_start_matches('/')).ancestors();
         // In a container, the path may be that on the host: the limit is then in the root of the
         // mount.
-        let read =
-            |group: &Path| std::fs::read_to_string(root.join(mount).join(group).join(file)).ok();
-        groups.filter_map(|group| read(group)?.trim().parse().ok()).min()
+        let mount = root.join(mount);
+        groups
+            .filter_map(|group| {
+                let limit = std::fs::read_to_string(mount.join(group).join(file)).ok()?;
+                limit.trim().parse().ok()
+            })
+            .min()
     });
     limits.min()
 }

@@ -185,10 +185,10 @@ fn dimensions(weights: &Weights) -> Result<Dimensions, ModelError> {
             expected: vec![0, 0],
         });
     };
-    let has_layer = |layer: &usize| {
+    let layers = (0..usize::MAX).take_while(|layer| {
         weights.has(&format!("decoder/layer_{layer}/self_attention/linear_0/weight"))
-    };
-    Ok(Dimensions { layers: (0..usize::MAX).take_while(has_layer).count(), width, tokens })
+    });
+    Ok(Dimensions { layers: layers.count(), width, tokens })
 }
 
 /// Checks context and vocabulary of the decoder before any work; returns the vocabulary.

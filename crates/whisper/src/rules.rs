@@ -41,21 +41,23 @@ impl Rules {
         self.no_timestamps + 1
     }
 
+    fn is_timestamp(&self, token: u32) -> bool {
+        token >= self.timestamp_begin()
+    }
+
     /// Masks the logits of tokens that must not follow the tokens generated so far in this window.
     pub(crate) fn apply(&self, logits: &mut [f32], generated: &[u32]) {
-        let mut forbid = |token: u32| {
-            if let Some(logit) = logits.get_mut(token as usize) {
-                *logit = FORBIDDEN;
-            }
-        };
-        self.suppressed.iter().copied().for_each(&mut forbid);
-        if generated.is_empty() {
-            self.suppressed_at_begin.iter().copied().for_each(&mut forbid);
+        for token in &self.suppressed {
+            forbid(logits, *token);
         }
-        forbid(self.no_timestamps);
+        if generated.is_empty() {
+            for token in &self.suppressed_at_begin {
+                forbid(logits, *token);
+            }
+        }
+        forbid(logits, self.no_timestamps);
         let begin = self.timestamp_begin() as usize;
         let end_of_text = self.end_of_text as usize;
-        let is_timestamp = |token: &u32| *token >= self.timestamp_begin();
         match generated {
             [] => {
                 fill(logits, 0, begin);
@@ -64,19 +66,22 @@ impl Rules {
             }
             // Text must follow a pair of timestamps, or the first timestamp.
             [last] | [.., last, _]
-                if is_timestamp(last) && generated.last().is_some_and(is_timestamp) =>
+                if self.is_timestamp(*last)
+                    && generated.last().is_some_and(|token| self.is_timestamp(*token)) =>
             {
                 fill(logits, begin, usize::MAX);
                 return;
             }
             // A single timestamp after text must be followed by an equal or later timestamp, or by
             // the end of text.
-            [.., last] if is_timestamp(last) => {
+            [.., last] if self.is_timestamp(*last) => {
                 fill(logits, 0, end_of_text);
                 fill(logits, begin, *last as usize);
             }
             _ => {
-                if let Some(latest) = generated.iter().rev().find(|token| is_timestamp(token)) {
+                if let Some(latest) =
+                    generated.iter().rev().find(|token| self.is_timestamp(**token))
+                {
                     fill(logits, begin, *latest as usize + 1);
                 }
             }
@@ -89,6 +94,12 @@ impl Rules {
                 text.fill(FORBIDDEN);
             }
         }
+    }
+}
+
+fn forbid(logits: &mut [f32], token: u32) {
+    if let Some(logit) = logits.get_mut(token as usize) {
+        *logit = FORBIDDEN;
     }
 }
 

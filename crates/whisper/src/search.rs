@@ -194,20 +194,20 @@ impl Search {
             top.scan(index, logits, |logit| (logit - total) + beam.score);
         }
         let candidates = top.into_sorted();
-        let is_end = |candidate: &Candidate| candidate.token == self.task.rules.end_of_text;
+        let end_of_text = self.task.rules.end_of_text;
         let mut spare = beams;
         let mut chosen = Vec::with_capacity(beams);
         let mut ended = Vec::new();
         for (k, candidate) in candidates.iter().take(beams).enumerate() {
             let mut next = k;
-            if is_end(candidate) || is_last {
+            if candidate.token == end_of_text || is_last {
                 self.first_has_ended |= k == 0;
                 ended.push(*candidate);
                 let replacement = candidates
                     .iter()
                     .enumerate()
                     .skip(spare)
-                    .find(|(_, candidate)| !is_end(candidate));
+                    .find(|(_, candidate)| candidate.token != end_of_text);
                 if let Some((index, _)) = replacement {
                     next = index;
                     spare = index + 1;
@@ -217,7 +217,7 @@ impl Search {
         }
         for candidate in ended {
             let mut tokens = self.tokens_of(candidate);
-            if candidate.token == self.task.rules.end_of_text {
+            if candidate.token == end_of_text {
                 tokens.pop();
             }
             self.end(tokens, candidate.score);

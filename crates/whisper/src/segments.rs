@@ -33,24 +33,26 @@ pub(crate) fn seconds(frame: usize) -> f64 {
     frame as f64 * SECONDS_PER_FRAME
 }
 
+/// Returns the time of a timestamp token in seconds, where `begin` is the token of 0.00 s.
+fn elapsed(begin: u32, token: u32) -> f64 {
+    f64::from(token.saturating_sub(begin)) * STEP
+}
+
 /// Splits the tokens of a window into segments. The window begins at frame `seek` and has `size`
 /// frames; `begin` is the timestamp token of 0.00 s.
 pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Split {
     let offset = seconds(seek);
-    let is_timestamp = |token: u32| token >= begin;
-    let time = |token: u32| offset + f64::from(token.saturating_sub(begin)) * STEP;
-    let ends_in_timestamp =
-        matches!(tokens, [.., text, last] if !is_timestamp(*text) && is_timestamp(*last));
+    let ends_in_timestamp = matches!(tokens, [.., text, last] if *text < begin && *last >= begin);
     let mut cuts: Vec<usize> = tokens
         .windows(2)
         .enumerate()
-        .filter(|(_, pair)| pair.iter().all(|&token| is_timestamp(token)))
+        .filter(|(_, pair)| pair.iter().all(|&token| token >= begin))
         .map(|(index, _)| index + 1)
         .collect();
     if cuts.is_empty() {
-        let last = tokens.iter().copied().rfind(|&token| is_timestamp(token));
+        let last = tokens.iter().copied().rfind(|&token| token >= begin);
         let duration = match last {
-            Some(token) if token != begin => f64::from(token - begin) * STEP,
+            Some(token) if token != begin => elapsed(begin, token),
             _ => seconds(size),
         };
         let draft = Draft {
@@ -70,8 +72,8 @@ pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Spl
         let tokens = tokens.get(from..cut).unwrap_or_default();
         if let [first, .., last] | [first @ last] = tokens {
             drafts.push(Draft {
-                start: time(*first),
-                end: time(*last),
+                start: offset + elapsed(begin, *first),
+                end: offset + elapsed(begin, *last),
                 tokens: tokens.to_vec(),
                 words: Vec::new(),
             });

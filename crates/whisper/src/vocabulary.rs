@@ -81,17 +81,17 @@ impl Vocabulary {
         {
             return Err(ModelError::VocabularySize { tokens, embeddings });
         }
-        let id = |name: &'static str| tokenizer.token_to_id(name);
-        let required = |name: &'static str| id(name).ok_or(ModelError::MissingToken(name));
         let special = Special {
-            end_of_text: required("<|endoftext|>")?,
-            start_of_transcript: required("<|startoftranscript|>")?,
-            start_of_previous: required("<|startofprev|>")?,
-            start_of_lm: id("<|startoflm|>"),
-            transcribe: id("<|transcribe|>"),
-            translate: id("<|translate|>"),
-            no_speech: id("<|nospeech|>").map_or_else(|| required("<|nocaptions|>"), Ok)?,
-            no_timestamps: required("<|notimestamps|>")?,
+            end_of_text: required_token(&tokenizer, "<|endoftext|>")?,
+            start_of_transcript: required_token(&tokenizer, "<|startoftranscript|>")?,
+            start_of_previous: required_token(&tokenizer, "<|startofprev|>")?,
+            start_of_lm: tokenizer.token_to_id("<|startoflm|>"),
+            transcribe: tokenizer.token_to_id("<|transcribe|>"),
+            translate: tokenizer.token_to_id("<|translate|>"),
+            no_speech: tokenizer
+                .token_to_id("<|nospeech|>")
+                .map_or_else(|| required_token(&tokenizer, "<|nocaptions|>"), Ok)?,
+            no_timestamps: required_token(&tokenizer, "<|notimestamps|>")?,
         };
         let last_timestamp = special.no_timestamps.saturating_add(1 + LAST_TIMESTAMP);
         let tokens = special.named().map(|(name, token)| (name.to_owned(), token));
@@ -254,27 +254,32 @@ pub(crate) fn trim(text: &str) -> &str {
     })
 }
 
+fn required_token(tokenizer: &Tokenizer, name: &'static str) -> Result<u32, ModelError> {
+    tokenizer.token_to_id(name).ok_or(ModelError::MissingToken(name))
+}
+
+fn mismatch(id: u32, tokenizer: &str, vocabulary: &str) -> ModelError {
+    ModelError::TokenMismatch {
+        id,
+        tokenizer: tokenizer.to_owned(),
+        vocabulary: vocabulary.to_owned(),
+    }
+}
+
 /// Compares the text tokens and the named special tokens of the tokenizer with the vocabulary file.
 /// Other special tokens may differ: their names depend on the version of the converter.
 fn compare(tokenizer: &Tokenizer, special: &Special, listed: &[String]) -> Result<(), ModelError> {
-    let mismatch = |id: u32, tokenizer: &str, vocabulary: &str| {
-        Err(ModelError::TokenMismatch {
-            id,
-            tokenizer: tokenizer.to_owned(),
-            vocabulary: vocabulary.to_owned(),
-        })
-    };
     for (id, vocabulary) in (0..special.end_of_text).zip(listed) {
         let token = tokenizer.id_to_token(id);
         if token.as_ref() != Some(vocabulary) {
-            return mismatch(id, &token.unwrap_or_default(), vocabulary);
+            return Err(mismatch(id, &token.unwrap_or_default(), vocabulary));
         }
     }
     for (name, id) in special.named() {
         if let Some(vocabulary) = listed.get(id as usize)
             && vocabulary != name
         {
-            return mismatch(id, name, vocabulary);
+            return Err(mismatch(id, name, vocabulary));
         }
     }
     Ok(())

@@ -120,11 +120,11 @@ fn is_alike((a, b): (u8, u8)) -> bool {
 /// reverse: an intermediary that treats both as one could forward a different request.
 pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
     let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');
-    let lookalike = |name: &http::HeaderName| {
+    let has_lookalike = headers.keys().any(|name| {
         let name = name.as_str();
         name.len() >= prefix.len()
             && name.bytes().zip(prefix.bytes()).all(is_alike)
             && name.bytes().any(|byte| matches!(byte, b'-' | b'_') && byte != separator)
-    };
-    if headers.keys().any(lookalike) { Err(Refusal::Lookalike(prefix)) } else { Ok(()) }
+    });
+    if has_lookalike { Err(Refusal::Lookalike(prefix)) } else { Ok(()) }
 }

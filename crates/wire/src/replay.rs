@@ -288,11 +288,11 @@ impl Seen {
     }
 
     fn insert(&mut self, rule: ReplayRule, entry: &Entry) {
-        let empty = || match rule {
+        let nonces = self.senders.entry(entry.sender).or_insert_with(|| match rule {
             ReplayRule::Once => Nonces::Each(BTreeSet::new()),
             ReplayRule::Increasing | ReplayRule::IncreasingForEver => Nonces::Last(HashMap::new()),
-        };
-        let new = match self.senders.entry(entry.sender).or_insert_with(empty) {
+        });
+        let new = match nonces {
             Nonces::Each(nonces) => nonces.insert(entry.nonce),
             Nonces::Last(processes) => match processes.get_mut(&entry.process) {
                 Some(last) => {

@@ -77,8 +77,9 @@ impl RawState {
         let keys: Vec<HexBytes> = self.request("state_getKeysPaged", params).await?;
         let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
         // A node that repeats keys would cause an endless loop.
-        let is_later = |key: &Vec<u8>| after.is_none_or(|after| key.as_slice() > after);
-        if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
+        let is_later =
+            keys.first().is_none_or(|key| after.is_none_or(|after| key.as_slice() > after));
+        if !keys.is_sorted_by(|before, key| before < key) || !is_later {
             return Err(ChainError::decode("storage keys", super::state::MapError::Unordered));
         }
         Ok(keys)

@@ -245,9 +245,9 @@ impl Inner {
             let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
             // Without this check, a node that repeats keys would cause an endless loop.
-            let is_later = |key: &Vec<u8>| last.as_ref().is_none_or(|last: &Vec<u8>| key > last);
-            if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later)
-            {
+            let is_later =
+                keys.first().is_none_or(|key| last.as_ref().is_none_or(|last| key > last));
+            if !keys.is_sorted_by(|before, key| before < key) || !is_later {
                 return Err(ChainError::decode("the keys of a map", MapError::Unordered));
             }
             count = count.saturating_add(keys.len());

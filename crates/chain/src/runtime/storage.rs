@@ -40,11 +40,12 @@ impl Runtime {
         keys: &[Json],
     ) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
-        let value = |(key, json)| {
-            let key: &subxt::ext::frame_decode::storage::StorageKeyInfo<u32> = key;
-            to_value(json, key.key_id, self.types(), "key")
-        };
-        let values: Result<Vec<Value>, JsonError> = info.keys.iter().zip(keys).map(value).collect();
+        let values = info
+            .keys
+            .iter()
+            .zip(keys)
+            .map(|(key, json)| to_value(json, key.key_id, self.types(), "key"));
+        let values: Result<Vec<Value>, JsonError> = values.collect();
         self.storage_key(
             pallet,
             item,
@@ -66,15 +67,13 @@ impl Runtime {
             return Err(ChainError::encode(storage(pallet, item), count));
         }
         let key = self.storage_key_of_json(pallet, item, keys)?;
-        let encode = |json: &Json| {
-            let value = to_value(json, info.value_id, self.types(), "value")
-                .map_err(|error| ChainError::encode(storage(pallet, item), error))?;
-            let mut bytes = Vec::new();
-            encode_as_type(&value, info.value_id, self.types(), &mut bytes)
-                .map(|()| bytes)
-                .map_err(|error| ChainError::encode(storage(pallet, item), error))
-        };
-        Ok((key, value.map(encode).transpose()?))
+        let Some(json) = value else { return Ok((key, None)) };
+        let value = to_value(json, info.value_id, self.types(), "value")
+            .map_err(|error| ChainError::encode(storage(pallet, item), error))?;
+        let mut bytes = Vec::new();
+        encode_as_type(&value, info.value_id, self.types(), &mut bytes)
+            .map_err(|error| ChainError::encode(storage(pallet, item), error))?;
+        Ok((key, Some(bytes)))
     }
 
     /// Decodes a storage value. Without bytes, decodes the item's default; `None` if the item has
@@ -147,25 +146,25 @@ impl Runtime {
         item: &str,
         key: &'a [u8],
     ) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
-        let what = || format!("a key of {}", storage(pallet, item));
+        let what = format!("a key of {}", storage(pallet, item));
         if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
-            return Err(ChainError::decode(what(), KeyError::Prefix));
+            return Err(ChainError::decode(what.as_str(), KeyError::Prefix));
         }
-        let mut rest = key.get(PREFIX..).unwrap_or_default();
+        let mut remaining = key.get(PREFIX..).unwrap_or_default();
         let mut parts = Vec::new();
         for part in &*self.storage_info(pallet, item)?.keys {
-            let value = rest.get(part.hasher.len_excluding_key()..);
-            let value = value.ok_or_else(|| ChainError::decode(what(), KeyError::Short))?;
+            let value = remaining.get(part.hasher.len_excluding_key()..);
+            let value = value.ok_or_else(|| ChainError::decode(what.as_str(), KeyError::Short))?;
             if !part.hasher.ends_with_key() {
-                return Err(ChainError::decode(what(), KeyError::Hashed));
+                return Err(ChainError::decode(what.as_str(), KeyError::Hashed));
             }
             let length = taonet_scale_json::check(value, part.key_id, self.types());
-            let length = length.map_err(|error| ChainError::decode(what(), error))?;
+            let length = length.map_err(|error| ChainError::decode(what.as_str(), error))?;
             let (value, after) = value.split_at_checked(length).unwrap_or((value, &[]));
             parts.push((part.key_id, value));
-            rest = after;
+            remaining = after;
         }
-        all_read(&what(), rest)?;
+        all_read(&what, remaining)?;
         Ok(parts)
     }
 }
@@ -197,11 +196,11 @@ pub(crate) struct LastKey<T>(pub(crate) T);
 
 impl<T: DecodeAsType> StorageKeys for LastKey<T> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
-        let what = || format!("a key of {}", storage(pallet, item));
+        let what = format!("a key of {}", storage(pallet, item));
         let parts = runtime.key_parts(pallet, item, key)?;
         let (type_id, bytes) =
-            parts.last().ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))?;
-        runtime.decode(&what(), bytes, *type_id).map(Self)
+            parts.last().ok_or_else(|| ChainError::decode(what.as_str(), KeyError::Hashed))?;
+        runtime.decode(&what, bytes, *type_id).map(Self)
     }
 }
 

@@ -68,6 +68,9 @@ impl SchemeName {
 
 /// Creates the dendrite scheme with the synapse classes of the echo neuron.
 fn synapses() -> DendriteScheme {
-    let prompt = |name| SynapseClass::new(name).hash(["prompt"]).required("prompt", json!(""));
-    DendriteScheme::new().class(prompt(echo::ECHO)).class(prompt(echo::STREAM))
+    DendriteScheme::new().class(prompt_class(echo::ECHO)).class(prompt_class(echo::STREAM))
+}
+
+fn prompt_class(name: &str) -> SynapseClass {
+    SynapseClass::new(name).hash(["prompt"]).required("prompt", json!(""))
 }

@@ -206,8 +206,11 @@ pub(crate) fn text(report: &AuditReport) -> String {
     text.trim_end().to_owned()
 }
 
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "–".to_owned())
+}
+
 fn cells(mismatch: &Mismatch) -> [String; 7] {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     [
         or_dash(mismatch.miner_uid.map(|uid| uid.to_string())),
         or_dash(mismatch.miner_hotkey.map(|hotkey| hotkey.to_string())),

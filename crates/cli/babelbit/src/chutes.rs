@@ -74,16 +74,17 @@ fn revision(text: &str) -> Result<String, &'static str> {
 
 /// Parses the name of a repository.
 fn repository(text: &str) -> Result<String, &'static str> {
-    let is_plain = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 96
-            && !part.starts_with('.')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
     match text.split_once('/') {
-        Some((owner, name)) if is_plain(owner) && is_plain(name) => Ok(text.to_owned()),
+        Some((owner, name)) if is_hub_name(owner) && is_hub_name(name) => Ok(text.to_owned()),
         _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots"),
     }
+}
+
+fn is_hub_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 96
+        && !text.starts_with('.')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<()> {

@@ -77,11 +77,11 @@ fn check(context: &Context) -> anyhow::Result<()> {
             &json!({ "warnings": warnings, "findings": findings, "differences": differences }),
         );
     }
-    let line = |row: &Difference| {
+    let differences = relevant.into_iter().map(|row| {
         let Difference { name, reference, here, remedy, .. } = row;
         format!("{name}: {here} (in the reference: {reference}); hint: {remedy}")
-    };
-    let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(line)).collect();
+    });
+    let lines: Vec<_> = warnings.into_iter().chain(differences).collect();
     context.print(
         if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }
             .as_str(),

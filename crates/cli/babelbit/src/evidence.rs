@@ -117,8 +117,11 @@ fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     check(&report.audit)
 }
 
+fn unusable(file: &Path) -> String {
+    format!("{} cannot be used", file.display())
+}
+
 fn read(file: &Path, directory: &Path) -> anyhow::Result<Bundle> {
-    let named = || format!("{} cannot be used", file.display());
-    let opened = File::open(file).with_context(named)?;
-    Bundle::read(BufReader::new(opened), directory).with_context(named)
+    let opened = File::open(file).with_context(|| unusable(file))?;
+    Bundle::read(BufReader::new(opened), directory).with_context(|| unusable(file))
 }

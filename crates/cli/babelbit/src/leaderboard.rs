@@ -1,6 +1,5 @@
 //! The leaderboard: scores of miners and the reasons for lost points.
 
-use taonet_babelbit_core::field_metrics::ChallengeMetrics;
 use taonet_babelbit_dashboard::losses;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 use taonet_cli_base::printable::printable;
@@ -53,25 +52,25 @@ pub(crate) fn field_metrics(report: &RunReport) -> String {
     let mut rows = table(&FIELD_METRICS);
     for miner in by_score(report) {
         let metrics = miner.metrics.as_ref();
-        let percent = |value: fn(&ChallengeMetrics) -> f64| decimals(metrics.map(value), 1);
-        let seconds = |value: fn(&ChallengeMetrics) -> Option<f64>| {
-            decimals(metrics.and_then(value).map(|milliseconds| milliseconds / 1000.0), 2)
-        };
         rows.add_row([
             name_of(miner),
             metrics.map_or(0, |metrics| metrics.replies).to_string(),
-            percent(|metrics| metrics.wer),
-            percent(|metrics| metrics.bleu),
-            percent(|metrics| metrics.chrf),
-            seconds(|metrics| metrics.al_ms),
-            seconds(|metrics| metrics.laal_ms),
-            seconds(|metrics| metrics.atd_ms),
+            decimals(metrics.map(|metrics| metrics.wer), 1),
+            decimals(metrics.map(|metrics| metrics.bleu), 1),
+            decimals(metrics.map(|metrics| metrics.chrf), 1),
+            seconds(metrics.and_then(|metrics| metrics.al_ms)),
+            seconds(metrics.and_then(|metrics| metrics.laal_ms)),
+            seconds(metrics.and_then(|metrics| metrics.atd_ms)),
         ]);
     }
     format!(
         "{}\n{rows}",
         wrapped("standard translation metrics, not part of the score; lags in seconds")
     )
+}
+
+fn seconds(milliseconds: Option<f64>) -> String {
+    decimals(milliseconds.map(|milliseconds| milliseconds / 1000.0), 2)
 }
 
 /// Returns the miners by descending score.

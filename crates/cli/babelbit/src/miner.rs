@@ -121,14 +121,16 @@ const fn is_interpreter(profile: ProfileName) -> bool {
 /// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` listens on all
 /// interfaces, but on loopback only if it answers unsigned requests.
 fn listen_address(args: &MinerArgs, config: &Config) -> SocketAddr {
-    let default = || match config.axon_port {
+    if let Some(listen) = args.listen {
+        return listen;
+    }
+    match config.axon_port {
         Some(port) if !config.unsigned_requests => {
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get()))
         }
         Some(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port.get())),
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
-    };
-    args.listen.unwrap_or_else(default)
+    }
 }
 
 /// Serves the text contest.
@@ -171,8 +173,12 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         };
         let daemon = daemon.writing(directories);
         text_server::describe_metrics();
-        let signed = || args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen);
-        let signed = (!config.unsigned_requests).then(signed).transpose()?;
+        let signed = if config.unsigned_requests {
+            None
+        } else {
+            let layer = text_server::signed_requests(hotkey);
+            Some(args.callers.build(layer, &hotkey, listen)?)
+        };
         let model = daemon
             .load(name_service(loading::routes(), "text miner"), text_model(args, &config, context))
             .await?;

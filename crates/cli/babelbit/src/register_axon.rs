@@ -30,6 +30,10 @@ pub(crate) fn run(args: &RegisterAxonArgs, context: &Context) -> anyhow::Result<
         port: args.port.or(config.axon_port.map(NonZeroU16::get)).unwrap_or(DEFAULT_PORT),
         ip: config.external_ip,
     };
-    let open_key = || args.endpoint.unlock_configured(&config.operator.wallet);
-    publish(endpoint, &args.endpoint, open_key, context)
+    publish(
+        endpoint,
+        &args.endpoint,
+        || args.endpoint.unlock_configured(&config.operator.wallet),
+        context,
+    )
 }

@@ -340,13 +340,13 @@ pub fn connect(
 }
 
 fn connect_all(entries: &[MinerEntry], connect: &ConnectMiner) -> anyhow::Result<Vec<Miner>> {
-    let connect = |entry: &MinerEntry| {
+    let miners = entries.iter().map(|entry| {
         let connection =
             connect(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
         let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
         Ok(Miner { key, name: entry.name.clone(), connection })
-    };
-    entries.iter().map(connect).collect()
+    });
+    miners.collect()
 }
 
 #[cfg(test)]

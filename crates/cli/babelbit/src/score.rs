@@ -133,15 +133,16 @@ fn needs_recognizer(document: &Value) -> bool {
         Value::Array(documents) => documents.iter().any(needs_recognizer),
         document => {
             document.get("predictions").and_then(Value::as_array).is_some_and(|predictions| {
-                let given = |prediction: &Value, field| {
-                    prediction.get(field).is_some_and(|value| !value.is_null())
-                };
-                predictions
-                    .iter()
-                    .any(|prediction| given(prediction, "wav") && !given(prediction, "transcript"))
+                predictions.iter().any(|prediction| {
+                    is_given(prediction, "wav") && !is_given(prediction, "transcript")
+                })
             })
         }
     }
+}
+
+fn is_given(prediction: &Value, field: &str) -> bool {
+    prediction.get(field).is_some_and(|value| !value.is_null())
 }
 
 /// Reads a JSON file of at most 64 MiB; `-` is standard input.

@@ -58,8 +58,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
         let worker = Worker::new(&name, recognizer, services);
         let (running, stop) = (worker.clone(), shutdown.clone());
         shutdown.spawn("worker", async move {
-            let on_ready = || readiness.iter().for_each(Readiness::set_ready);
-            running.run(&stop, on_ready).await;
+            running.run(&stop, || readiness.iter().for_each(Readiness::set_ready)).await;
         });
         shutdown.finished().await.context("the worker did not stop in time")?;
         // Only the end of the process ends a stuck thread.

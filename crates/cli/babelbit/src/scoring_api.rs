@@ -13,7 +13,7 @@ use taonet_babelbit_scoring_api::server::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_objects::ObjectStorage;
@@ -101,35 +101,32 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
 
 /// Returns the admission rule that the arguments select.
 fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
-    let usage = |message: String| Classified::error(Failure::Usage, message);
-    let permits = || -> anyhow::Result<Admission> {
-        let token = args.token.token(config)?;
-        let gateway = GatewayClient::new(
-            &config.gateway_url(),
-            token.as_ref(),
-            config.services.gateway_timeout,
-        )?;
-        Ok(Admission::Permits { gateway, netuid: config.netuid })
-    };
     let is_local = config.operator.network.is_local();
     match args.validators.as_slice() {
         [] if is_local => Ok(Admission::Open),
-        [] => permits(),
-        [who] if who == "permits" => permits(),
+        [] => permits(args, config),
+        [who] if who == "permits" => permits(args, config),
         [who] if who == "anyone" && is_local => Ok(Admission::Open),
-        [who] if who == "anyone" => Err(usage(
+        [who] if who == "anyone" => Err(Classified::usage(
             "--validators anyone is allowed on the network `local` only: anyone could submit \
-                scores"
-                .to_owned(),
+                scores",
         )),
         several => {
             let mut listed = BTreeSet::new();
             for who in several {
-                listed.extend(hotkeys(who).map_err(usage)?);
+                listed.extend(hotkeys(who).map_err(Classified::usage)?);
             }
             Ok(Admission::Listed(listed))
         }
     }
+}
+
+/// Returns the rule that admits the validators with a permit.
+fn permits(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
+    let token = args.token.token(config)?;
+    let gateway =
+        GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
+    Ok(Admission::Permits { gateway, netuid: config.netuid })
 }
 
 /// Parses a hotkey, or reads a file with one hotkey per line; `#` starts a comment.

@@ -40,15 +40,17 @@ pub struct CheckedSettings {
 /// Reads and validates Babelbit's settings and the network, and reports on them.
 pub fn check() -> Result<CheckedSettings, ConfigError> {
     let (config, warnings) = read_with_network()?;
-    let has_warning = |name: &str| {
-        let mut names = warnings.iter().map(|warning| match warning {
-            Warning::Unknown { name, .. } | Warning::NoEffect { name, .. } => name,
-        });
-        names.any(|warned| warned == name)
-    };
+    let warned: Vec<&str> = warnings
+        .iter()
+        .map(|warning| match warning {
+            Warning::Unknown { name, .. } | Warning::NoEffect { name, .. } => name.as_str(),
+        })
+        .collect();
     let differences: Vec<_> = differences()
         .iter()
-        .filter(|row| row.matters(text(row.name).as_deref(), &config) && !has_warning(row.name))
+        .filter(|row| {
+            row.matters(text(row.name).as_deref(), &config) && !warned.contains(&row.name)
+        })
         .collect();
     let mut findings = Vec::new();
     if differences.is_empty() || !warnings.is_empty() {

@@ -1,7 +1,7 @@
 //! The `bb signer` command.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -53,14 +53,8 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = keypair.hotkey();
     let path =
         args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
-    let named = || {
-        format!(
-            "cannot write the audit log {}\nhint: choose another file with --audit-log",
-            path.display()
-        )
-    };
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).with_context(named)?;
+        std::fs::create_dir_all(directory).with_context(|| audit_log_failed(&path))?;
     }
     let services = &config.services;
     let signer = Signer::new(SignerConfig {
@@ -78,7 +72,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
             any: args.sign_anything,
             ..PayloadPolicy::new(hotkey)
         }),
-        audit: AuditLog::open(&path).with_context(named)?,
+        audit: AuditLog::open(&path).with_context(|| audit_log_failed(&path))?,
     });
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
@@ -91,4 +85,11 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
             .serve_until(shutdown, "signer", signer.router(OperatorLimits::new(token)), context)
             .await
     })
+}
+
+fn audit_log_failed(path: &Path) -> String {
+    format!(
+        "cannot write the audit log {}\nhint: choose another file with --audit-log",
+        path.display()
+    )
 }

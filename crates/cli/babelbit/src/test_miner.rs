@@ -95,20 +95,22 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         hotkey: args.miner_hotkey,
         validator: args.key.unlock_selected()?.map_or_else(temporary_key, Ok)?,
     };
-    let mut observe = |event: Event<'_>| context.say(&line(event));
     let (rules, contest) = if is_text {
-        (
-            context
-                .block_on(async { Ok(check_text(&target, &config.play, &mut observe).await?) })?,
-            None,
-        )
+        let rules = context.block_on(async {
+            Ok(check_text(&target, &config.play, &mut |event: Event<'_>| {
+                context.say(&line(event));
+            })
+            .await?)
+        })?;
+        (rules, None)
     } else if args.rules_only {
-        (
-            context.block_on(async {
-                Ok(check(&target, &tone()?, &config.play, &mut observe).await?)
-            })?,
-            None,
-        )
+        let rules = context.block_on(async {
+            Ok(check(&target, &tone()?, &config.play, &mut |event: Event<'_>| {
+                context.say(&line(event));
+            })
+            .await?)
+        })?;
+        (rules, None)
     } else {
         let (rules, contest) = with_speech(args, &target, config, context)?;
         (rules, Some(contest))
@@ -173,15 +175,18 @@ fn with_speech(
     context.block_on(async {
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
         context.say("checking the rules");
-        let mut observe = |event: Event<'_>| context.say(&line(event));
-        let rules = check(target, &source, &config.play, &mut observe).await?;
+        let rules = check(target, &source, &config.play, &mut |event: Event<'_>| {
+            context.say(&line(event));
+        })
+        .await?;
         context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
-        let observe = |played: &Played| {
+        let playing = play(target, challenges, synthesizer, scorer, run, &language, |played| {
             context.say(&format!(
                 "{}: {}",
                 printable(&played.title),
                 decimals(Some(played.miner.score), 3)
             ));
+<<<<<<< HEAD
         };
         let player = ChallengePlayer {
             target,
@@ -192,6 +197,10 @@ fn with_speech(
             speakers: NonZeroUsize::MIN,
         };
         let (played, timings) = player.play(challenges, observe).await?;
+=======
+        });
+        let (played, timings) = playing.await?;
+>>>>>>> h-closa
         let (recognizer, embedder) = names;
         Ok((rules, Contest { recognizer, embedder, played, timings }))
     })
@@ -269,7 +278,6 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
 pub(crate) fn timing_table(Timings(timings): &Timings) -> Rows {
     let mut rows = table(&TIMINGS);
     for timing in timings {
-        let milliseconds = |seconds: f64| decimals(Some(seconds * 1000.0), 1);
         rows.add_row([
             timing.phase.name().into(),
             timing.answers.to_string().into(),
@@ -281,6 +289,10 @@ pub(crate) fn timing_table(Timings(timings): &Timings) -> Rows {
         ]);
     }
     rows
+}
+
+fn milliseconds(seconds: f64) -> String {
+    decimals(Some(seconds * 1000.0), 1)
 }
 
 fn contest_table(contest: &Contest) -> String {

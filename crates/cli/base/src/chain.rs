@@ -115,9 +115,10 @@ pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
 pub fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
     let text = chosen(None, settings::text);
     let text = further.map_or_else(|| text.clone(), |further| format!("{text},{further}"));
-    let is_set = |name: &&str| settings::text(name).is_some_and(|value| !value.trim().is_empty());
-    let name = NETWORK_VARIABLES.into_iter().find(is_set).unwrap_or("--network");
-    parse_named(name, &text)
+    let name = NETWORK_VARIABLES
+        .into_iter()
+        .find(|name| settings::text(name).is_some_and(|value| !value.trim().is_empty()));
+    parse_named(name.unwrap_or("--network"), &text)
 }
 
 /// Returns the network name: from the option, the environment, or the default (finney).
@@ -143,10 +144,9 @@ pub fn parse_at(text: &str) -> Result<At, String> {
     if text == "finalized" {
         return Ok(At::Finalized);
     }
-    let hash = || text.parse::<BlockHash>().map(At::Hash);
     text.parse::<BlockNumber>()
         .map(At::Number)
-        .or_else(|_| hash())
+        .or_else(|_| text.parse::<BlockHash>().map(At::Hash))
         .map_err(|_| "expected a block number, a block hash, or `finalized`".to_owned())
 }
 

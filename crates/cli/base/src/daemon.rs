@@ -96,16 +96,10 @@ impl CallerArgs {
         let Some(path) = replay_log(self.replay_log.as_deref(), me, listen) else {
             return Ok(layer.build());
         };
-        let named = || {
-            format!(
-                "cannot open the replay log {}\nhint: choose another file with --replay-log",
-                path.display()
-            )
-        };
         if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).with_context(named)?;
+            std::fs::create_dir_all(directory).with_context(|| replay_log_failed(&path))?;
         }
-        layer.build_with_replay_log(&path).with_context(named)
+        layer.build_with_replay_log(&path).with_context(|| replay_log_failed(&path))
     }
 }
 
@@ -118,6 +112,13 @@ pub fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAddr) -> O
         (None, 0) => None,
         (None, port) => Some(state_directory("replay").join(format!("{me}-{port}.log"))),
     }
+}
+
+fn replay_log_failed(path: &Path) -> String {
+    format!(
+        "cannot open the replay log {}\nhint: choose another file with --replay-log",
+        path.display()
+    )
 }
 
 /// Returns the default directory of a daemon's persistent state.

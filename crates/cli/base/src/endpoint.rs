@@ -133,15 +133,18 @@ pub async fn rate_limited(
 
 /// Returns whether this is the endpoint that the chain already has.
 fn is_published(axon: &Value, address: SocketAddr) -> bool {
+    let ChainIp { ip, ip_type } = IpAddr::into(address.ip());
+    number(&axon["ip"]) == Some(ip)
+        && number(&axon["ip_type"]) == Some(ip_type.into())
+        && number(&axon["port"]) == Some(address.port().into())
+}
+
+fn number(value: &Value) -> Option<u128> {
     // Large numbers are serialised as text.
-    let number = |field: &str| match &axon[field] {
+    match value {
         Value::String(text) => text.parse().ok(),
         value => value.as_u64().map(u128::from),
-    };
-    let ChainIp { ip, ip_type } = IpAddr::into(address.ip());
-    number("ip") == Some(ip)
-        && number("ip_type") == Some(ip_type.into())
-        && number("port") == Some(address.port().into())
+    }
 }
 
 /// Returns the version number of this program: major × 1 000 000 + minor × 1 000 + patch.

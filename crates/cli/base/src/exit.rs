@@ -64,6 +64,11 @@ impl Classified {
     pub fn error(failure: Failure, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { failure, message: message.into() })
     }
+
+    /// Creates an error about invalid or contradictory arguments.
+    pub fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self::error(Failure::Usage, message)
+    }
 }
 
 /// An error whose message ends with a peer's text. In the text form, control characters of this
@@ -192,7 +197,6 @@ fn without_hint(message: &str) -> (&str, Option<&str>) {
 /// as the hint clap's suggestions and the usage.
 pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
-    let in_one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let (mut message, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
     for part in text.split("\n\n").map(str::trim) {
         if let Some(usage) = part.strip_prefix("Usage: ") {
@@ -221,6 +225,10 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
         format!("{message}{HINT}{}", hints.join("\n"))
     };
     Classified::error(Failure::Usage, text)
+}
+
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the error is that of a keyfile that does not exist.

@@ -196,9 +196,8 @@ impl KeyArgs {
 
     fn unlock(&self, stored: &StoredKey) -> anyhow::Result<Keypair> {
         let file = stored.path();
-        let named = || format!("cannot use the key file {}", file.display());
-        let pair =
-            self.password.open(stored).with_context(named)?.into_keypair().with_context(named)?;
+        let keyfile = self.password.open(stored).with_context(|| unusable(file))?;
+        let pair = keyfile.into_keypair().with_context(|| unusable(file))?;
         match pair.crypto_type() {
             CryptoType::Sr25519 => Ok(pair),
             other @ CryptoType::Ed25519 => {
@@ -255,6 +254,10 @@ pub fn stored_hotkey(
     wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?).map_err(|error| {
         anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}"))
     })
+}
+
+fn unusable(file: &Path) -> String {
+    format!("cannot use the key file {}", file.display())
 }
 
 fn usage(message: String) -> anyhow::Error {

@@ -67,12 +67,16 @@ pub fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let write = || {
-        // The file is created with mode 0600.
-        let mut draft = tempfile::NamedTempFile::new_in(directory)?;
-        parts.iter().try_for_each(|part| draft.write_all(part))?;
-        draft.as_file().sync_all()?;
-        draft.persist_noclobber(path).map_err(|error| error.error)
-    };
-    write().map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
+    write_in(directory, path, parts).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_in(directory: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    // The file is created with mode 0600.
+    let mut draft = tempfile::NamedTempFile::new_in(directory)?;
+    for part in parts {
+        draft.write_all(part)?;
+    }
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(path).map_err(|error| error.error)?;
+    Ok(())
 }

@@ -37,8 +37,8 @@ fn screen() -> Option<usize> {
         return None;
     }
     let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
-    terminal.or_else(variable).filter(|columns| *columns > 0)
+    let columns = terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok());
+    columns.filter(|columns| *columns > 0)
 }
 
 /// Creates a table with a header.

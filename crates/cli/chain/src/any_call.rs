@@ -48,13 +48,14 @@ pub enum Target {
     },
 }
 
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
+}
+
 impl FromStr for Target {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_name = |name: &str| {
-            !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
-        };
         match text.split_once('.') {
             None if is_name(text) => Ok(Self::Pallet(text.to_owned())),
             Some((pallet, name)) if is_name(pallet) && is_name(name) => {

@@ -89,9 +89,10 @@ pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let (mut built, mut named, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for BatchedCall { pallet, name, arguments } in batched {
-            let place = || format!("call {} of the batch, {pallet}.{name}", built.len() + 1);
             let (call, arguments) =
-                any_call::build(&chain, &pallet, &name, arguments).await.with_context(place)?;
+                any_call::build(&chain, &pallet, &name, arguments).await.with_context(|| {
+                    format!("call {} of the batch, {pallet}.{name}", built.len() + 1)
+                })?;
             built.push(call);
             texts.push(format!("{pallet}.{name} {arguments}"));
             named.push((format!("{pallet}.{name}"), arguments));

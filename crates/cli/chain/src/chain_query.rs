@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Block, ChainError, Client, StorageItem};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::printable::{printable_json, printable_lines};
 use taonet_primitives::counted;
 
@@ -36,31 +36,36 @@ pub struct QueryArgs {
 
 /// Runs `tao query`.
 pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
-    let usage = |text: String| Classified::error(Failure::Usage, text);
     let keys = args
         .keys
         .iter()
         .map(|key| argument(key))
         .collect::<Result<Vec<Value>, _>>()
-        .map_err(usage)?;
+        .map_err(Classified::usage)?;
     let item = args.item.as_deref().unwrap_or_default();
     if !item.contains('.') && !keys.is_empty() {
-        return Err(usage(format!("{item}: expected an item such as SubtensorModule.Tempo")));
+        return Err(Classified::usage(format!(
+            "{item}: expected an item such as SubtensorModule.Tempo"
+        )));
     }
     context.block_on(async {
         let chain = args.network.connect().await?;
         let items = chain.storage_items().await.map_err(failed)?;
         let Some((pallet, name)) = item.split_once('.') else { return list(&items, item, context) };
         let block = args.at.block(&chain).await?;
-        let known = items.iter().find(|known| known.pallet == pallet && known.name == name);
-        let count = known.map_or(keys.len(), |known| known.keys);
+        let stored = items.iter().find(|item| item.pallet == pallet && item.name == name);
+        let count = stored.map_or(keys.len(), |item| item.keys);
         if keys.len() > count {
-            return Err(usage(format!("{item} has {}, not {}", counted(count, "key"), keys.len())));
+            return Err(Classified::usage(format!(
+                "{item} has {}, not {}",
+                counted(count, "key"),
+                keys.len()
+            )));
         }
         if keys.len() < count {
             return entries(&chain, (pallet, name), &keys, block, args, context).await;
         }
-        let value = match known {
+        let value = match stored {
             Some(_) => chain.storage(pallet, name, &keys, block.into()).await.map_err(failed)?,
             None => constant_or_answer(&chain, pallet, name, &keys, block).await?,
         };

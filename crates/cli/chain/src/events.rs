@@ -32,10 +32,8 @@ pub struct EventsArgs {
 
 impl FilterArgs {
     pub(crate) fn keeps(&self, event: &Event) -> bool {
-        let matches = |wanted: &Option<String>, found: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == found)
-        };
-        matches(&self.pallet, &event.pallet) && matches(&self.name, &event.name)
+        self.pallet.as_ref().is_none_or(|pallet| *pallet == event.pallet)
+            && self.name.as_ref().is_none_or(|name| *name == event.name)
     }
 }
 

@@ -102,17 +102,8 @@ fn envelope(extrinsic: &DecodedExtrinsic) -> Vec<(&'static str, String)> {
 }
 
 fn document(decoded: &Decoded) -> Value {
-    let call = |call: &DecodedCall| {
-        json!({
-            "pallet": call.pallet,
-            "name": call.name,
-            "args": call.args,
-            "data": hex_text(&call.data),
-            "hash": hex_text(&call.hash()),
-        })
-    };
     match decoded {
-        Decoded::Call(found) => json!({ "kind": "call", "call": call(found) }),
+        Decoded::Call(call) => json!({ "kind": "call", "call": call_document(call) }),
         Decoded::Extrinsic(extrinsic) => json!({
             "kind": "extrinsic",
             "extrinsic": extrinsic.hash,
@@ -120,9 +111,19 @@ fn document(decoded: &Decoded) -> Value {
             "nonce": extrinsic.nonce,
             "tip_rao": extrinsic.tip,
             "era": extrinsic.era,
-            "call": call(&extrinsic.call),
+            "call": call_document(&extrinsic.call),
         }),
     }
+}
+
+fn call_document(call: &DecodedCall) -> Value {
+    json!({
+        "pallet": call.pallet,
+        "name": call.name,
+        "args": call.args,
+        "data": hex_text(&call.data),
+        "hash": hex_text(&call.hash()),
+    })
 }
 
 fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {

@@ -37,7 +37,6 @@
 
 pub mod top;
 
-use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -304,8 +303,10 @@ pub fn new_weights(state: &Path) -> PathBuf {
 /// Returns the directory of the latest ledger from [`new_weights`].
 fn latest_weights(state: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(state.join(WEIGHTS)).ok()?.filter_map(Result::ok);
-    let started = |name: &OsStr| name.to_str()?.parse::<i64>().ok();
-    let ledgers = entries.filter_map(|entry| Some((started(&entry.file_name())?, entry.path())));
+    let ledgers = entries.filter_map(|entry| {
+        let started = entry.file_name().to_str()?.parse::<i64>().ok()?;
+        Some((started, entry.path()))
+    });
     ledgers.max_by_key(|(started, _)| *started).map(|(_, path)| path)
 }
 

@@ -456,16 +456,15 @@ impl Progress {
         let style =
             ProgressStyle::with_template("  {prefix:12} {bar:30.cyan} {pos}/{len} {wide_msg:.dim}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = |miner: &MinerEntry| {
+        let bars = miners.map(|miner| {
             let name = miner.name.clone().unwrap_or_default();
             let bar = lines.add(ProgressBar::new(0).with_style(style.clone()).with_prefix(name));
             (miner.uid, bar)
-        };
-        Self { bars: miners.map(bar).collect(), head }
+        });
+        Self { bars: bars.collect(), head }
     }
 
     fn observe(&self, event: &RunEvent) {
-        let bar = |uid: Uid| self.bars.iter().find(|(known, _)| *known == uid).map(|(_, bar)| bar);
         match event {
             RunEvent::Challenge { utterances, .. } => {
                 for (_, bar) in &self.bars {
@@ -473,25 +472,29 @@ impl Progress {
                 }
             }
             RunEvent::Played { miner, .. } => {
-                if let Some(bar) = bar(*miner) {
+                if let Some(bar) = self.bar(*miner) {
                     bar.inc(1);
                 }
             }
             RunEvent::Failed { miner, error, .. } => {
-                if let Some(bar) = bar(*miner) {
+                if let Some(bar) = self.bar(*miner) {
                     bar.inc(1);
                     bar.set_message(error.clone());
                 }
             }
             RunEvent::Scored { utterance_index, scores } => {
                 for (miner, score) in scores {
-                    if let Some(bar) = bar(*miner) {
+                    if let Some(bar) = self.bar(*miner) {
                         bar.set_message(format!("utterance {}: {score:.3}", utterance_index + 1));
                     }
                 }
             }
             _ => {}
         }
+    }
+
+    fn bar(&self, miner: Uid) -> Option<&ProgressBar> {
+        self.bars.iter().find(|(uid, _)| *uid == miner).map(|(_, bar)| bar)
     }
 
     fn finish(&self) {

@@ -274,10 +274,10 @@ fn describe_metrics() {
 
 /// Returns the metrics whose names begin with `prefix`, in the Prometheus text format.
 fn metrics_of(metrics: &str, prefix: &str) -> String {
-    let name = |line: &str| {
+    let lines = metrics.lines().filter(|line| {
         line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with(prefix)
-    };
-    metrics.lines().filter(|line| name(line)).fold(String::new(), |text, line| text + line + "\n")
+    });
+    lines.fold(String::new(), |text, line| text + line + "\n")
 }
 
 #[cfg(test)]

@@ -135,13 +135,15 @@ impl DemoReport {
     }
 }
 
+/// Returns the mean of those values that reports have.
+fn mean(reports: &[&MinerReport], value: fn(&MinerReport) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = reports.iter().filter_map(|report| value(report)).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
 impl Standing {
     fn of(reports: &[&MinerReport]) -> Option<Self> {
         let first = reports.first()?;
-        let mean = |value: fn(&MinerReport) -> Option<f64>| {
-            let values: Vec<f64> = reports.iter().filter_map(|report| value(report)).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
         let mut failed_gates = BTreeMap::new();
         for (gate, count) in reports.iter().flat_map(|report| &report.failed_gates) {
             *failed_gates.entry(*gate).or_default() += count;
@@ -150,11 +152,11 @@ impl Standing {
             name: name_of(first),
             uid: first.uid,
             hotkey: first.hotkey,
-            score: mean(|report| Some(report.score)).unwrap_or_default(),
-            accuracy: mean(|report| report.accuracy),
-            rate_ratio: mean(|report| report.rate_ratio),
-            overshoot_sec: mean(|report| report.overshoot_sec),
-            wall_after_source_sec: mean(|report| report.wall_after_source_sec),
+            score: mean(reports, |report| Some(report.score)).unwrap_or_default(),
+            accuracy: mean(reports, |report| report.accuracy),
+            rate_ratio: mean(reports, |report| report.rate_ratio),
+            overshoot_sec: mean(reports, |report| report.overshoot_sec),
+            wall_after_source_sec: mean(reports, |report| report.wall_after_source_sec),
             failed_gates,
             utterances: reports.iter().map(|report| report.utterances.len()).sum(),
             arena_score: None,

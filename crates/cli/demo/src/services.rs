@@ -161,16 +161,20 @@ async fn start_scoring_api(
     page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
-    let failed = || format!("the scoring API cannot use the directory {}", directory.display());
-    std::fs::create_dir_all(directory).with_context(failed)?;
+    std::fs::create_dir_all(directory).with_context(|| unusable(directory))?;
     let store =
         Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
     let admission = Admission::Permits { gateway, netuid: NETUID };
     let limits = ScoringLimits { readers: [owner.hotkey()].into(), ..ScoringLimits::default() };
-    let api = ScoringApi::new(store.with_context(failed)?, artifacts, admission, limits);
+    let api =
+        ScoringApi::new(store.with_context(|| unusable(directory))?, artifacts, admission, limits);
     let url = serve_shown(page, SCORING_API, SCORING_API, api.router(), shutdown).await?;
     let stop = shutdown.clone();
     shutdown.spawn("upkeep", async move { api.follow(&stop).await });
     Ok(url)
+}
+
+fn unusable(directory: &Path) -> String {
+    format!("the scoring API cannot use the directory {}", directory.display())
 }

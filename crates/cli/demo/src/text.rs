@@ -264,7 +264,7 @@ impl TextDemoReport {
 
     /// Returns the report as JSON.
     fn document(&self) -> Value {
-        let miner = |miner: &taonet_babelbit_text_runner::TextMinerReport| {
+        let miners = self.run.miners.iter().map(|miner| {
             let chain = self.on_chain(miner.uid);
             json!({
                 "name": miner.name, "uid": miner.uid, "hotkey": miner.hotkey, "score": miner.score.unwrap_or_default(),
@@ -272,7 +272,7 @@ impl TextDemoReport {
                 "weight": self.weights.of(miner.uid), "weight_submitted": chain.weight_submitted,
                 "weight_on_chain": chain.weight_stored, "incentive": chain.incentive, "emission": chain.emission,
             })
-        };
+        });
         json!({
             "schema": "taonet.demo-text/1",
             "challenge_uid": self.run.challenge_uid,
@@ -280,7 +280,7 @@ impl TextDemoReport {
             "dialogues": self.run.dialogues,
             "utterances": self.run.utterances,
             "wall_sec": self.run.wall_sec,
-            "miners": self.run.miners.iter().map(miner).collect::<Vec<_>>(),
+            "miners": miners.collect::<Vec<_>>(),
             "epoch": {
                 "decision": self.epoch.decision,
                 "weights": self.weights,

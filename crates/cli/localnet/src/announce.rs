@@ -74,11 +74,11 @@ impl Announcement<'_> {
         }
         node.add_row(["genesis", &format!("{:?}", self.node.genesis())]);
         node.add_row(["block", &self.node.head().number().to_string()]);
-        let memory = || "in memory, discarded on shutdown".to_owned();
-        node.add_row([
-            "state",
-            &self.directory.map_or_else(memory, |directory| directory.display().to_string()),
-        ]);
+        let state = match self.directory {
+            Some(directory) => directory.display().to_string(),
+            None => "in memory, discarded on shutdown".to_owned(),
+        };
+        node.add_row(["state", &state]);
         if let Some(Forked { recording, .. }) = self.forked {
             let (origin, subnets) = (recording.origin(), subnets(recording.netuids()));
             node.add_row([

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use taonet_chain::weights::{quantise, within_limits};
-use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Network, WeightRow, calls};
+use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Network, calls};
 use taonet_cli_base::endpoint::version;
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{MechId, NetUid, Rao, Uid, Weights};
@@ -110,16 +110,16 @@ impl DemoChain {
         let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
         let validator = validator.context("the validator has no uid on the chain")?;
         let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
-        let of = |row: &WeightRow, uid| {
-            row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight)
-        };
-        let row = |neuron: &taonet_chain::Neuron| OnChain {
-            weight_submitted: of(&submitted, neuron.uid),
-            weight_stored: of(&stored, neuron.uid),
-            incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
-            emission: neuron.emission.get(),
-        };
-        Ok(metagraph.neurons.iter().map(|neuron| (neuron.uid, row(neuron))).collect())
+        let standings = metagraph.neurons.iter().map(|neuron| {
+            let on_chain = OnChain {
+                weight_submitted: weight_of(&submitted, neuron.uid),
+                weight_stored: weight_of(&stored, neuron.uid),
+                incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
+                emission: neuron.emission.get(),
+            };
+            (neuron.uid, on_chain)
+        });
+        Ok(standings.collect())
     }
 
     /// Shuts the chain down.
@@ -155,6 +155,10 @@ pub async fn submit_weights(
     let error = epoch.outcome.error().unwrap_or_default();
     anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
     Ok(epoch)
+}
+
+fn weight_of(row: &[(Uid, u16)], neuron: Uid) -> u16 {
+    row.iter().find(|(uid, _)| *uid == neuron).map_or(0, |(_, weight)| *weight)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client};
 use taonet_cli_base::chain::{Account, failed, impersonated};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_primitives::{BlockNumber, ExtrinsicHash};
 
 use super::control::{TargetArgs, connect};
@@ -57,16 +57,17 @@ impl AsArgs {
     /// Returns the encoded call in hex.
     async fn call(&self, chain: &Client) -> anyhow::Result<String> {
         let Some(name) = &self.name else { return Ok(self.encoded.clone().unwrap_or_default()) };
-        let usage = |text: String| Classified::error(Failure::Usage, text);
         let (pallet, call) = name.split_once('.').ok_or_else(|| {
-            usage(format!("{name}: expected a call such as Balances.transfer_keep_alive"))
+            Classified::usage(format!(
+                "{name}: expected a call such as Balances.transfer_keep_alive"
+            ))
         })?;
         let arguments = match &self.arguments {
             None => json!({}),
             Some(text) => match serde_json::from_str(text) {
                 Ok(arguments @ Value::Object(_)) => arguments,
                 _ => {
-                    return Err(usage(format!(
+                    return Err(Classified::usage(format!(
                         "{text}: expected a JSON object such as {{\"netuid\": 1}}"
                     )));
                 }

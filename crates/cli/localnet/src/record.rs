@@ -170,12 +170,12 @@ impl Source for Node {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let pages: Vec<Vec<Vec<u8>>> = keys.chunks(PAGE).map(<[_]>::to_vec).collect();
         self.begin(what, pages.len());
-        let read = |keys: Vec<Vec<u8>>| async move {
+        let values = stream::iter(pages).map(|keys| async move {
             let values = self.state.values(&keys).await?;
             self.bar.inc(1);
             Ok::<_, ChainError>(values.into_iter().collect::<Vec<_>>())
-        };
-        stream::iter(pages).map(read).buffer_unordered(CONCURRENT).try_concat().await
+        });
+        values.buffer_unordered(CONCURRENT).try_concat().await
     }
 }
 

@@ -45,20 +45,23 @@ async fn send(
     }
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let sent = client.build().map_err(RpcError::NotRunning)?.post(http(url)).json(&request).send();
-    let is_timeout = |error: &reqwest::Error| error.is_timeout() && !error.is_connect();
-    let answer = sent.await.map_err(|error| {
+    let response = sent.await.map_err(|error| {
         if is_timeout(&error) { RpcError::Timeout } else { RpcError::NotRunning(error) }
     })?;
-    let mut answer: Value = answer.json().await.map_err(|error| {
+    let mut response: Value = response.json().await.map_err(|error| {
         if is_timeout(&error) { RpcError::Timeout } else { RpcError::ControlDisabled }
     })?;
-    let Some(error) = answer.get("error") else { return Ok(answer["result"].take()) };
+    let Some(error) = response.get("error") else { return Ok(response["result"].take()) };
     if error["code"].as_i64() == Some(METHOD_NOT_FOUND) {
         return Err(RpcError::ControlDisabled);
     }
-    let part = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
-    let (message, data) = (part("message"), part("data"));
+    let [message, data] =
+        ["message", "data"].map(|name| error[name].as_str().unwrap_or_default().to_owned());
     Err(RpcError::Node(if data.is_empty() { message } else { format!("{message}: {data}") }))
+}
+
+fn is_timeout(error: &reqwest::Error) -> bool {
+    error.is_timeout() && !error.is_connect()
 }
 
 /// Calls a control method that can take long, such as producing many blocks, without a response

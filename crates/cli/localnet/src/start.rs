@@ -296,9 +296,9 @@ fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Accoun
         accounts.push((Some(format!("//{name}")), Coldkey::from_bytes(account.into())));
     }
     accounts.extend(endowed.iter().map(|address| (None, *address)));
-    let known = |(name, address): (Option<String>, Coldkey)| {
+    let accounts = accounts.into_iter().map(|(name, address)| {
         let free = node.free_balance(&(*address.as_bytes()).into())?;
         Ok(Account { name, address: address.to_string(), free: Rao::new(free) })
-    };
-    accounts.into_iter().map(known).collect()
+    });
+    accounts.collect()
 }

@@ -156,15 +156,14 @@ fn recognizer_of(
             Options { language: language.map(str::to_owned), task, ..reference_options() };
         return Ok(transcriber(&name, &model, options, threads)?);
     }
-    let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
     match (task, language) {
-        (SpeechTask::Translate, _) => refuse(format!(
+        (SpeechTask::Translate, _) => Err(Classified::usage(format!(
             "--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {DEMONSTRATION}"
-        )),
+        ))),
         (SpeechTask::Transcribe, None | Some("en")) => Ok(Arc::new(CtcRecognizer::embedded()?)),
-        (SpeechTask::Transcribe, Some(code)) => refuse(format!(
+        (SpeechTask::Transcribe, Some(code)) => Err(Classified::usage(format!(
             "--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"
-        )),
+        ))),
     }
 }
 

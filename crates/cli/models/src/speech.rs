@@ -128,19 +128,23 @@ fn transcribe(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = recognizer.concurrency().unwrap_or(cores);
     let mut documents = Vec::new();
-    let print = |file: &PathBuf, transcript: Transcript| {
-        if context.json {
-            documents.push(json!({
-                "file": file,
-                "text": transcript.text,
-                "words": transcript.words,
-                "detected_language": transcript.detected_language,
-            }));
-            return Ok(());
-        }
-        context.print(&format!("{}: {}", file.display(), transcript.text))
-    };
-    in_order(&args.files, threads, |file| transcribe_file(file, &*recognizer), print)?;
+    in_order(
+        &args.files,
+        threads,
+        |file| transcribe_file(file, &*recognizer),
+        |file, transcript| {
+            if context.json {
+                documents.push(json!({
+                    "file": file,
+                    "text": transcript.text,
+                    "words": transcript.words,
+                    "detected_language": transcript.detected_language,
+                }));
+                return Ok(());
+            }
+            context.print(&format!("{}: {}", file.display(), transcript.text))
+        },
+    )?;
     if context.json { context.print_json(&documents) } else { Ok(()) }
 }
 
@@ -304,10 +308,13 @@ fn read_wav(
     if bytes.len() as u64 > LIMIT {
         bail!("{} is larger than 1 GiB", file.display());
     }
-    let unusable = || format!("{} is not a supported WAV file", file.display());
-    check(&WavHeader::read(&bytes).with_context(unusable)?)
+    check(&WavHeader::read(&bytes).with_context(|| unsupported(file))?)
         .with_context(|| format!("cannot use {}", file.display()))?;
-    Wav::decode(&bytes).with_context(unusable)
+    Wav::decode(&bytes).with_context(|| unsupported(file))
+}
+
+fn unsupported(file: &Path) -> String {
+    format!("{} is not a supported WAV file", file.display())
 }
 
 #[cfg(test)]

@@ -45,10 +45,9 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
             market.replace(config);
         }
         let following = market.clone();
-        let on_config = move |config| following.replace(config);
         follow(
             &Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry),
-            on_config,
+            move |config| following.replace(config),
             &shutdown,
         );
         let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());

@@ -67,8 +67,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         let worker = Worker::new(queue, querier);
         let stop = shutdown.clone();
         shutdown.spawn("worker", async move {
-            let on_ready = || readiness.iter().for_each(Readiness::set_ready);
-            worker.run(&stop, on_ready).await;
+            worker.run(&stop, || readiness.iter().for_each(Readiness::set_ready)).await;
             if let Err(error) = recorder.flush().await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

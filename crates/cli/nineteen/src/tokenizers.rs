@@ -43,15 +43,20 @@ pub(crate) fn missing(
 
 /// Returns the directory in which the hub's own programs keep repositories.
 fn hub_cache() -> Option<PathBuf> {
-    let set = |name| settings::text(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     // The hub's programs use this directory on macOS, too.
     let default = if cfg!(target_os = "macos") {
         dirs::home_dir()?.join(".cache")
     } else {
         dirs::cache_dir()?
     };
-    let home = || set("HF_HOME").unwrap_or_else(|| default.join("huggingface"));
-    Some(set("HF_HUB_CACHE").unwrap_or_else(|| home().join("hub")))
+    Some(path_variable("HF_HUB_CACHE").unwrap_or_else(|| {
+        let home = path_variable("HF_HOME").unwrap_or_else(|| default.join("huggingface"));
+        home.join("hub")
+    }))
+}
+
+fn path_variable(name: &str) -> Option<PathBuf> {
+    settings::text(name).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 #[cfg(test)]

@@ -128,7 +128,6 @@ impl ValidatorArgs {
             .as_ref()
             .map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?)));
         let token = token.transpose()?;
-        let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
         let mut references = match &self.model {
             Some(model) => {
                 let model = chat_model::load(&chat_model::name_of(model), model)?;
@@ -137,13 +136,16 @@ impl ValidatorArgs {
             None => References::default(),
         };
         if let Some(url) = &self.checker_url {
-            references = references.with_text_server(server(url)?, self.checker_model.clone());
+            let server = CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT)?;
+            references = references.with_text_server(server, self.checker_model.clone());
         }
         if let Some(url) = &self.checker_image_url {
-            references = references.with_image_server(server(url)?);
+            let server = CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT)?;
+            references = references.with_image_server(server);
         }
         if let Some(url) = &self.checker_embedding_url {
-            references = references.with_embedding_server(server(url)?);
+            let server = CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT)?;
+            references = references.with_embedding_server(server);
         }
         Ok(references)
     }

@@ -110,20 +110,19 @@ impl PromptArgs {
     /// Returns the messages with their roles.
     fn conversation(&self) -> anyhow::Result<Vec<Message>> {
         let texts = counted(self.texts.len(), "text");
-        let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
         if self.roles.is_empty() {
             let [question] = self.texts.as_slice() else {
                 let hint = "put the question in quotes, or give --roles the role of each text";
-                return refuse(format!("{texts} without roles\nhint: {hint}"));
+                return Err(Classified::usage(format!("{texts} without roles\nhint: {hint}")));
             };
             let system = self.system.iter().map(|text| Message::new("system", text));
             return Ok(system.chain([Message::new("user", question)]).collect());
         }
         if self.roles.len() != self.texts.len() {
             let roles = counted(self.roles.len(), "role");
-            return refuse(format!(
+            return Err(Classified::usage(format!(
                 "--roles has {roles} for {texts}\nhint: give one text for each role, in quotes"
-            ));
+            )));
         }
         let messages = self.roles.iter().zip(&self.texts);
         Ok(messages.map(|(role, text)| Message::new(role.name(), text)).collect())
@@ -284,11 +283,11 @@ async fn stream_answer(
             written => written,
         };
     let mut has_part = false;
-    let take = |part: &str| {
+    let reply = ask_streaming(&client, miner, conversation, args.limits(), |part| {
         has_part = true;
         if context.json { Ok(()) } else { print(part) }
-    };
-    let reply = ask_streaming(&client, miner, conversation, args.limits(), take).await?;
+    })
+    .await?;
     // An error begins a new line, too.
     if !context.json && (has_part || reply.response.is_ok()) {
         print("\n").context("cannot write to standard output")?;

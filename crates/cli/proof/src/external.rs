@@ -80,16 +80,20 @@ impl FromStr for Program {
 impl ProgramArgs {
     /// Returns the available backends: the built-in ones and the external programs.
     pub(crate) fn backends(&self) -> anyhow::Result<Backends> {
-        let external = |path: &Path| external(path, self.prover_timeout, self.prover_memory);
         let mut general = self.prover.iter().filter(|program| program.circuit.is_none());
         let mut backends = match general.next() {
-            Some(program) => Backends::with_external(external(&program.path)?),
+            Some(program) => Backends::with_external(external(
+                &program.path,
+                self.prover_timeout,
+                self.prover_memory,
+            )?),
             None => Backends::default(),
         };
         anyhow::ensure!(general.next().is_none(), "only one --prover can omit CIRCUIT=");
         for Program { circuit, path } in &self.prover {
             if let Some(circuit) = circuit {
-                backends = backends.with_program_of(*circuit, external(path)?);
+                let program = external(path, self.prover_timeout, self.prover_memory)?;
+                backends = backends.with_program_of(*circuit, program);
             }
         }
         Ok(backends)

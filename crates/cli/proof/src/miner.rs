@@ -155,8 +155,10 @@ impl MinerArgs {
     /// Returns the QUIC listen address, if enabled.
     fn quic_listen(&self) -> Option<SocketAddr> {
         let listen = self.listen();
-        let next = || listen.port().checked_add(1).filter(|next| *next > 1);
-        let port = self.quic_port.or_else(next).filter(|port| *port > 0)?;
+        let port = self
+            .quic_port
+            .or_else(|| listen.port().checked_add(1).filter(|next| *next > 1))
+            .filter(|port| *port > 0)?;
         Some(SocketAddr::new(listen.ip(), port))
     }
 }

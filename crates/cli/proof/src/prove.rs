@@ -137,11 +137,20 @@ fn prove_slices(
     context: &Context,
 ) -> anyhow::Result<Proven<SlicedBundle>> {
     let (_, model) = catalogue.models().next().context("the directory has no sliced model")?;
+<<<<<<< HEAD
     let circuit = |id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing");
     let circuits =
         model.slices.iter().map(circuit).collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
     let saturated = saturated::check(&circuits, inputs, args.strict, context)?;
     Ok((SlicedBundle::prove(model, &circuits, inputs, nonce, args.miner)?, saturated))
+=======
+    let circuits = model
+        .slices
+        .iter()
+        .map(|id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing"))
+        .collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
+    Ok(SlicedBundle::prove(model, &circuits, inputs, nonce, miner)?)
+>>>>>>> h-closa
 }
 
 /// Verify proof bundles offline
@@ -384,8 +393,12 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
         "proof_bytes": proof_bytes(bundle),
     });
     if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
-        let slice = |(proof, key): (&Bundle, &Digest)| json!({ "miner": proof.miner, "verification_key": key });
-        let slices: Vec<_> = sliced.slices.iter().zip(&keys).map(slice).collect();
+        let slices = sliced
+            .slices
+            .iter()
+            .zip(&keys)
+            .map(|(proof, key)| json!({ "miner": proof.miner, "verification_key": key }));
+        let slices: Vec<_> = slices.collect();
         document.insert("slices".to_owned(), json!(slices));
     }
     if let (Some(text), Some(document)) = (text, document.as_object_mut()) {

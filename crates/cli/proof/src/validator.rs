@@ -161,19 +161,22 @@ impl From<WireName> for Wire {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerName(Peer, Wire);
 
+fn malformed_peer(text: &str) -> String {
+    format!("`{text}` is not HOTKEY@HOST:PORT")
+}
+
 impl FromStr for PeerName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("`{text}` is not HOTKEY@HOST:PORT");
-        let (hotkey, address) = text.split_once('@').ok_or_else(expected)?;
+        let (hotkey, address) = text.split_once('@').ok_or_else(|| malformed_peer(text))?;
         let (address, wire) = match address.strip_prefix("quic://") {
             Some(address) => (address, Wire::Quic),
             None => (address, Wire::Http),
         };
-        let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(|| malformed_peer(text))?;
         let hotkey: Hotkey = hotkey.parse().map_err(|error| format!("`{hotkey}`: {error}"))?;
-        let port = port.parse().map_err(|_| expected())?;
+        let port = port.parse().map_err(|_| malformed_peer(text))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Peer::new(hotkey, host, port)
             .map(|peer| Self(peer, wire))

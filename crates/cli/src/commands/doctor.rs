@@ -359,9 +359,8 @@ fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
 /// Checks the models of the runner, and of a miner that shortens phrases; of other subnets, those
 /// of the options.
 async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
-    let skipped = |reason: &str| vec![Finding::skipped(Check::Models, "", reason)];
     if let Some(reason) = skip_reason(subnet, roles) {
-        return skipped(reason);
+        return skip_models(reason);
     }
     if subnet.babelbit.is_none() {
         let (model, circuits) = (args.model.clone(), args.circuits.clone());
@@ -370,22 +369,24 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
             verify_options(model.as_deref(), circuits.as_deref(), has_embedder)
         });
         return match verified.await {
-            Ok(findings) if findings.is_empty() => skipped(
+            Ok(findings) if findings.is_empty() => skip_models(
                 "pass the daemon's language model with --model, or its circuits with --circuits",
             ),
             Ok(findings) => findings,
-            Err(error) => skipped(&error.to_string()),
+            Err(error) => skip_models(&error.to_string()),
         };
     }
     let is_runner = roles.contains(&Role::Runner);
-    let shortens = |config: &Config| roles.contains(&Role::Miner) && config.phrase_model.is_some();
-    let Some(config) = subnet.babelbit.clone().filter(|config| is_runner || shortens(config))
+    let is_miner = roles.contains(&Role::Miner);
+    let config = subnet.babelbit.clone();
+    let Some(config) =
+        config.filter(|config| is_runner || is_miner && config.phrase_model.is_some())
     else {
-        return skipped(
+        return skip_models(
             "only the runner, and a miner with BB_MINER_LM, need models; a miner reports at its start which it lacks",
         );
     };
-    let shortens = shortens(&config);
+    let shortens = is_miner && config.phrase_model.is_some();
     // 580 MB are hashed.
     let verified = spawn_blocking(move || {
         let mut findings = if is_runner { verify_models(&config) } else { Vec::new() };
@@ -396,8 +397,12 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
     });
     match verified.await {
         Ok(findings) => findings,
-        Err(error) => skipped(&error.to_string()),
+        Err(error) => skip_models(&error.to_string()),
     }
+}
+
+fn skip_models(reason: &str) -> Vec<Finding> {
+    vec![Finding::skipped(Check::Models, "", reason)]
 }
 
 /// Checks the models of the runner: its recogniser and its sentence embedder.
@@ -475,8 +480,10 @@ fn verify_options(
     match chat_model::store() {
         Ok(store) => {
             let remedy = "pass another --model, which `tao models list` shows";
-            let verify = |source| verify_language_model("language model", source, &store, remedy);
-            findings.extend(language_model.map(verify));
+            findings.extend(
+                language_model
+                    .map(|source| verify_language_model("language model", source, &store, remedy)),
+            );
             if has_embedder {
                 findings.push(model(
                     "embedder",

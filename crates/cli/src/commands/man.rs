@@ -1,6 +1,6 @@
 //! The `tao man` command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Command};
@@ -15,13 +15,15 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(args: &ManArgs, commands: [Command; 2], context: &Context) -> anyhow::Result<()> {
-    let named = || {
-        format!("cannot write to {}\nhint: choose a writable directory", args.directory.display())
-    };
-    std::fs::create_dir_all(&args.directory).with_context(named)?;
+    std::fs::create_dir_all(&args.directory).with_context(|| not_writable(&args.directory))?;
     for command in commands {
-        clap_mangen::generate_to(command, &args.directory).with_context(named)?;
+        clap_mangen::generate_to(command, &args.directory)
+            .with_context(|| not_writable(&args.directory))?;
     }
     context.say(&format!("man pages written to {}", args.directory.display()));
     Ok(())
+}
+
+fn not_writable(directory: &Path) -> String {
+    format!("cannot write to {}\nhint: choose a writable directory", directory.display())
 }

@@ -368,16 +368,8 @@ impl Function {
             return Some((self.clone(), part(&[])));
         }
         let lines: Vec<&str> = self.body.lines().collect();
-        let indent = |line: &str| line.len() - line.trim_start().len();
-        let pattern = |line: &str| {
-            line.trim_start().trim_start_matches("Some(").split("=>").next().unwrap().to_owned()
-        };
-        let is_arm = |line: &str| {
-            let pattern = pattern(line);
-            pattern.starts_with(char::is_uppercase) && pattern.contains("::") || pattern == "None "
-        };
         let is_named =
-            |line: &str| is_arm(line) && words(&pattern(line)).any(|word| word == variant);
+            |line: &str| is_arm(line) && words(pattern(line)).any(|word| word == variant);
         let depth = indent(lines.iter().find(|line| is_named(line))?);
         let (mut arms, mut around, mut line) = (Vec::new(), Vec::new(), 0);
         while let Some(text) = lines.get(line) {
@@ -407,10 +399,23 @@ fn module_path(path: &Path) -> PathBuf {
     path.components().filter(|part| part.as_os_str() != "src").collect()
 }
 
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Returns the pattern of a match arm that starts on a line.
+fn pattern(line: &str) -> &str {
+    line.trim_start().trim_start_matches("Some(").split("=>").next().unwrap()
+}
+
+fn is_arm(line: &str) -> bool {
+    let pattern = pattern(line);
+    pattern.starts_with(char::is_uppercase) && pattern.contains("::") || pattern == "None "
+}
+
 /// Returns the name of the variant of a command, such as `ScoreBatch` for `score-batch`.
 fn variant(word: &str) -> String {
-    let capital = |part: &str| part[..1].to_uppercase() + &part[1..];
-    word.split('-').map(capital).collect()
+    word.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect()
 }
 
 fn is_word(c: char) -> bool {

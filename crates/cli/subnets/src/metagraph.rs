@@ -101,16 +101,15 @@ fn changes(difference: &Difference) -> String {
 
 fn text(metagraph: &Metagraph) -> String {
     let mut rows = table(&METAGRAPH);
-    let share = |parts: u16| format!("{:.4}", Share::new(parts).fraction());
     for neuron in &metagraph.neurons {
         rows.add_row([
             neuron.uid.to_string(),
             whole(neuron.total_stake.get()),
-            share(neuron.incentive),
+            fraction(neuron.incentive),
             whole(neuron.emission.get()),
-            share(neuron.consensus),
-            share(neuron.validator_trust),
-            share(neuron.dividends),
+            fraction(neuron.consensus),
+            fraction(neuron.validator_trust),
+            fraction(neuron.dividends),
             if neuron.validator_permit { "yes" } else { "" }.to_owned(),
             metagraph.block.number.since(neuron.last_update).to_string(),
             neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),
@@ -131,11 +130,15 @@ fn text(metagraph: &Metagraph) -> String {
         let Some(matrix) = matrix else { continue };
         for (uid, row) in matrix.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
             let entries: Vec<_> =
-                row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
+                row.iter().map(|(to, parts)| format!("{to}: {}", fraction(*parts))).collect();
             rows.add_row([uid.to_string(), entries.join("  ")]);
         }
         text.push_str("\n\n");
         text.push_str(&rows.to_string());
     }
     text
+}
+
+fn fraction(parts: u16) -> String {
+    format!("{:.4}", Share::new(parts).fraction())
 }

@@ -61,12 +61,6 @@ pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
 /// Returns the intermediate results as fractions; a matrix is one array of [uid, fraction] per
 /// validator.
 fn steps(epoch: &Epoch<Sparse>) -> Value {
-    let vector = |shares: &[I32F32]| shares.iter().map(|share| share.to_f64()).collect::<Vec<_>>();
-    let rows = |matrix: &Sparse| {
-        let entries = (0..matrix.rows())
-            .map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())));
-        entries.map(Iterator::collect).collect::<Vec<Vec<_>>>()
-    };
     json!({
         "stake": vector(&epoch.stake),
         "active_stake": vector(&epoch.active_stake),
@@ -81,6 +75,16 @@ fn steps(epoch: &Epoch<Sparse>) -> Value {
         "bonds": rows(&epoch.bonds),
         "dividends": vector(&epoch.dividends),
     })
+}
+
+fn vector(shares: &[I32F32]) -> Vec<f64> {
+    shares.iter().map(|share| share.to_f64()).collect()
+}
+
+fn rows(matrix: &Sparse) -> Vec<Vec<(u16, f64)>> {
+    (0..matrix.rows())
+        .map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())).collect())
+        .collect()
 }
 
 fn finite(text: &str) -> Result<f64, String> {

@@ -159,22 +159,24 @@ struct NestedCall {
     arguments: Value,
 }
 
+/// Returns the entry of an object with one entry.
+fn only_entry(object: serde_json::Map<String, Value>) -> Option<(String, Value)> {
+    let count = object.len();
+    object.into_iter().next().filter(|_| count == 1)
+}
+
 impl FromStr for NestedCall {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let JsonArguments(outer) = text.parse()?;
-        let only = |object: serde_json::Map<String, Value>| {
-            let count = object.len();
-            object.into_iter().next().filter(|_| count == 1)
-        };
-        let found = only(outer).and_then(|(pallet, inner)| match inner {
+        let call = only_entry(outer).and_then(|(pallet, inner)| match inner {
             Value::Object(inner) => {
-                only(inner).map(|(name, arguments)| Self { pallet, name, arguments })
+                only_entry(inner).map(|(name, arguments)| Self { pallet, name, arguments })
             }
             _ => None,
         });
-        found.ok_or_else(|| r#"expected {"Pallet": {"name": {…}}}"#.to_owned())
+        call.ok_or_else(|| r#"expected {"Pallet": {"name": {…}}}"#.to_owned())
     }
 }
 
@@ -414,12 +416,15 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
 /// Returns the lease that a finalized crowdloan created, as JSON: its id, its subnet, and its
 /// account, for which the creator is a proxy.
 fn leased(inclusion: &Inclusion) -> Value {
-    let event = |pallet, name| inclusion.events.iter().find(|event| event.is(pallet, name));
-    let Some(lease) = event("SubtensorModule", "SubnetLeaseCreated") else { return json!({}) };
+    let mut events = inclusion.events.iter();
+    let proxy = events.clone().find(|event| event.is("Proxy", "ProxyAdded"));
+    let Some(lease) = events.find(|event| event.is("SubtensorModule", "SubnetLeaseCreated")) else {
+        return json!({});
+    };
     json!({
         "lease_id": lease.fields["lease_id"],
         "netuid": lease.fields["netuid"],
-        "lease_account": event("Proxy", "ProxyAdded").map(|event| &event.fields["delegator"]),
+        "lease_account": proxy.map(|event| &event.fields["delegator"]),
     })
 }
 

@@ -34,7 +34,10 @@ impl Shares {
                 combined: by_stake.to_vec(),
             };
         }
-        let share = |earned: &[I32F32]| earned.iter().map(|&earned| earned / total).collect();
-        Self { server: share(incentive), validator: share(dividends), combined: normalize(&earned) }
+        Self {
+            server: incentive.iter().map(|&incentive| incentive / total).collect(),
+            validator: dividends.iter().map(|&dividend| dividend / total).collect(),
+            combined: normalize(&earned),
+        }
     }
 }

@@ -91,12 +91,13 @@ impl Matrix for Dense {
 
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32> {
         let total: I32F32 = stake.iter().sum();
-        let staked_rows = || stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
+        let staked_rows = stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
         let mut median = Median::default();
         (0..self.columns)
             .map(|column| {
-                let votes =
-                    staked_rows().map(|(row, &stake)| Vote { score: self.at(row, column), stake });
+                let votes = staked_rows
+                    .clone()
+                    .map(|(row, &stake)| Vote { score: self.at(row, column), stake });
                 median.find(votes, minority, I32F32::ZERO, total)
             })
             .collect()

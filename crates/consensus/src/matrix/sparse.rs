@@ -51,6 +51,14 @@ impl Sparse {
             self.entries.push((column, entry));
         }
     }
+
+    /// Returns the positive entries of a row.
+    fn positive(&self, row: usize) -> impl Iterator<Item = (usize, I32F32)> {
+        self.slice(row)
+            .iter()
+            .filter(|&&(_, score)| score > I32F32::ZERO)
+            .map(|&(column, score)| (usize::from(column), score))
+    }
 }
 
 impl Matrix for Sparse {
@@ -104,10 +112,10 @@ impl Matrix for Sparse {
                     (Some(&&(column, _)), None) | (None, Some(&&(column, _))) => column,
                     (None, None) => break,
                 };
-                let take = |side: &mut std::iter::Peekable<std::slice::Iter<'_, Entry>>| {
-                    side.next_if(|&&(at, _)| at == column).map_or(I32F32::ZERO, |&(_, entry)| entry)
-                };
-                let (a, b) = (take(&mut own), take(&mut theirs));
+                let own = own.next_if(|&&(at, _)| at == column);
+                let theirs = theirs.next_if(|&&(at, _)| at == column);
+                let [a, b] =
+                    [own, theirs].map(|entry| entry.map_or(I32F32::ZERO, |&(_, entry)| entry));
                 merged.push_positive(column, combine(a, b));
             }
             merged.end_row();
@@ -142,36 +150,30 @@ impl Matrix for Sparse {
     /// value.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32> {
         let total: I32F32 = stake.iter().sum();
-        let staked_rows = || stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
-        let positive = |row: usize| {
-            self.slice(row)
-                .iter()
-                .filter(|&&(_, score)| score > I32F32::ZERO)
-                .map(|&(c, s)| (usize::from(c), s))
-        };
+        let staked_rows = stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
         // Votes are counted, then placed by column (counting sort): the offset of a column's next
         // vote ends up as the end of the column.
-        let mut places = vec![0_usize; self.columns];
-        for (row, _) in staked_rows() {
-            for (column, _) in positive(row) {
-                places[column] += 1;
+        let mut offsets = vec![0_usize; self.columns];
+        for (row, _) in staked_rows.clone() {
+            for (column, _) in self.positive(row) {
+                offsets[column] += 1;
             }
         }
         let mut count = 0;
-        for place in &mut places {
-            count += *place;
-            *place = count - *place;
+        for offset in &mut offsets {
+            count += *offset;
+            *offset = count - *offset;
         }
         let mut votes = vec![Vote { score: I32F32::ZERO, stake: I32F32::ZERO }; count];
-        for (row, &stake) in staked_rows() {
-            for (column, score) in positive(row) {
-                votes[places[column]] = Vote { score, stake };
-                places[column] += 1;
+        for (row, &stake) in staked_rows {
+            for (column, score) in self.positive(row) {
+                votes[offsets[column]] = Vote { score, stake };
+                offsets[column] += 1;
             }
         }
         let mut median = Median::default();
         let mut start = 0;
-        places
+        offsets
             .into_iter()
             .map(|end| {
                 let votes = &votes[std::mem::replace(&mut start, end)..end];

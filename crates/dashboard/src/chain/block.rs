@@ -74,12 +74,12 @@ async fn find(
     state: &State,
     at: At,
 ) -> Result<(Arc<SeenBlock>, Result<Arc<BlockHeader>, Unread>), Unread> {
-    let is_wanted = |seen: &&Arc<SeenBlock>| match at {
+    let seen = state.blocks.iter().find(|seen| match at {
         At::Number(number) => seen.block.number == number,
         At::Hash(hash) => seen.block.hash == hash,
         At::Head | At::Finalized => false,
-    };
-    if let Some(seen) = state.blocks.iter().find(is_wanted) {
+    });
+    if let Some(seen) = seen {
         return Ok((Arc::clone(seen), source.reader.header(seen.block.into()).await));
     }
     let header = source.reader.header(at).await?;

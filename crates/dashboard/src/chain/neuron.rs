@@ -31,9 +31,8 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
     let Some(neuron) = metagraph.neurons.iter().find(|neuron| neuron.uid.0 == uid) else {
         return Err(view.missing("This neuron"));
     };
-    let row_of = |matrix: Option<&Vec<WeightRow>>| {
-        matrix.and_then(|rows| rows.get(usize::from(uid))).cloned()
-    };
+    let set = row_of(metagraph.weights.as_ref(), uid);
+    let bonds = row_of(metagraph.bonds.as_ref(), uid);
     let received: WeightRow = metagraph
         .weights
         .iter()
@@ -68,9 +67,9 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
         }
         (by_epoch(view, state, neuron))
         div.columns-2 {
-            (weights(view, "Weights set by the neuron", &row_of(metagraph.weights.as_ref()).unwrap_or_default()))
+            (weights(view, "Weights set by the neuron", &set))
             (weights(view, "Weights set on the neuron", &received))
-            (weights(view, "Bonds", &row_of(metagraph.bonds.as_ref()).unwrap_or_default()))
+            (weights(view, "Bonds", &bonds))
         }
     };
     let title = format!("Neuron {uid}");
@@ -80,6 +79,11 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
         (live("neuron", &part))
     };
     Ok(view.page(&title, &body))
+}
+
+/// Returns a neuron's row of a matrix; empty if it has none.
+fn row_of(matrix: Option<&Vec<WeightRow>>, uid: u16) -> WeightRow {
+    matrix.and_then(|rows| rows.get(usize::from(uid))).cloned().unwrap_or_default()
 }
 
 /// Renders a neuron's results in the latest epochs, newest first.
@@ -148,7 +152,6 @@ pub(super) fn best(view: &View, state: &State) -> Markup {
     let mut neurons: Vec<_> =
         metagraph.neurons.iter().filter(|neuron| neuron.incentive > 0).collect();
     neurons.sort_by_key(|neuron| (Reverse(neuron.incentive), neuron.uid));
-    let epochs = || state.epochs.iter().rev();
     html! {
         section.card aria-labelledby="by-epoch" {
             h2 id="by-epoch" { "Incentive by epoch" }
@@ -169,21 +172,19 @@ pub(super) fn best(view: &View, state: &State) -> Markup {
                         }
                         tbody {
                             @for neuron in neurons.iter().take(MAX_BEST) {
-                                @let of = |value: fn(&NeuronResults) -> f64| {
-                                    epochs().map(|epoch| epoch.of(neuron.uid.0, &neuron.hotkey).map(value)).collect::<Vec<_>>()
-                                };
                                 @let hotkey = neuron.hotkey.to_string();
+                                @let [consensus, incentive, emission] = lines(state, neuron);
                                 tr {
                                     td.num { (neuron.uid) }
                                     th scope="row" {
                                         a.mono href=(view.href(&format!("/chain/{}", neuron.uid))) title=(hotkey) { (shortened(&hotkey)) }
                                     }
                                     td.num { (percent(Some(share(neuron.consensus)))) }
-                                    td { (line("Consensus weight", &of(|results| share(results.consensus)))) }
+                                    td { (consensus) }
                                     td.num { (percent(Some(share(neuron.incentive)))) }
-                                    td { (line("Incentive", &of(|results| share(results.incentive)))) }
+                                    td { (incentive) }
                                     td.num { (amount(neuron.emission.get())) }
-                                    td { (line("Emission", &of(|results| results.emission.get() as f64))) }
+                                    td { (emission) }
                                 }
                             }
                         }
@@ -192,6 +193,21 @@ pub(super) fn best(view: &View, state: &State) -> Markup {
             }
         }
     }
+}
+
+/// Draws a neuron's consensus weight, incentive and emission over the epochs.
+fn lines(state: &State, neuron: &Neuron) -> [Markup; 3] {
+    [
+        line("Consensus weight", &over_time(state, neuron, |results| share(results.consensus))),
+        line("Incentive", &over_time(state, neuron, |results| share(results.incentive))),
+        line("Emission", &over_time(state, neuron, |results| results.emission.get() as f64)),
+    ]
+}
+
+/// Returns a neuron's results over the epochs, oldest first; `None` for epochs without it.
+fn over_time(state: &State, neuron: &Neuron, value: fn(&NeuronResults) -> f64) -> Vec<Option<f64>> {
+    let epochs = state.epochs.iter().rev();
+    epochs.map(|epoch| epoch.of(neuron.uid.0, &neuron.hotkey).map(value)).collect()
 }
 
 /// Draws values over the epochs, oldest first, in proportion to the highest one.

@@ -163,22 +163,21 @@ pub(super) fn neurons(view: &View, metagraph: &Metagraph, filter: &str, is_shown
     sort(&mut matching, order.key());
     order.apply(&mut matching);
     let paging = Paging::of(view, "page", PER_PAGE, matching.len());
-    let header = |key, label| order.header(view, key, label, "num");
     html! {
         @if matching.is_empty() { p.empty { "No neuron matches." } } @else {
             div.scroll tabindex="0" role="region" aria-label="Neurons" {
                 table {
                     thead {
                         tr {
-                            (header("uid", "Uid"))
+                            (order.header(view, "uid", "Uid", "num"))
                             th scope="col" { "Hotkey" }
-                            (header("stake", "Stake"))
-                            (header("incentive", "Incentive"))
-                            (header("emission", "Emission α"))
-                            (header("consensus", "Consensus"))
-                            (header("dividends", "Dividends"))
-                            (header("trust", "Validator trust"))
-                            (header("updated", "Updated"))
+                            (order.header(view, "stake", "Stake", "num"))
+                            (order.header(view, "incentive", "Incentive", "num"))
+                            (order.header(view, "emission", "Emission α", "num"))
+                            (order.header(view, "consensus", "Consensus", "num"))
+                            (order.header(view, "dividends", "Dividends", "num"))
+                            (order.header(view, "trust", "Validator trust", "num"))
+                            (order.header(view, "updated", "Updated", "num"))
                             th scope="col" { "Axon" }
                         }
                     }

@@ -14,35 +14,53 @@ use crate::site::Site;
 use crate::view::View;
 
 pub(super) fn of(section: &Arc<ChainSection>) -> Router<Site> {
-    let [chain, found, all, one, accounts, items, list, seen, neurons] =
+    let [chain, search, subnets, subnet, account, storage, blocks, block, neuron] =
         std::array::from_fn(|_| Arc::clone(section));
-    let chain = move |view: View| async move { pages::metagraph(&view, &chain.source.state()) };
-    let search = move |view: View| async move { search::page(&view, &found.source).await };
-    let subnets = move |view: View| async move { subnets::page(&view, &all.source.state()) };
-    let subnet = move |view: View, Path(netuid): Path<u16>| async move {
-        subnet::page(&view, &one.source, NetUid(netuid), one.netuid).await
-    };
-    let account = move |view: View, Path(address): Path<String>| async move {
-        account::page(&view, &accounts.source, &address).await
-    };
-    let storage = move |view: View, Path((pallet, item)): Path<(String, String)>| async move {
-        storage::page(&view, &items.source, &pallet, &item).await
-    };
-    let blocks = move |view: View| async move { blocks::page(&view, &list.source.state()) };
-    let block = move |view: View, Path(id): Path<String>| async move {
-        block::page(&view, &seen.source, &id).await
-    };
-    let neuron = move |view: View, Path(uid): Path<u16>| async move {
-        neuron::page(&view, &neurons.source.state(), uid)
-    };
     Router::new()
-        .route("/chain", get(chain))
-        .route("/chain/search", get(search))
-        .route("/chain/subnets", get(subnets))
-        .route("/chain/subnets/{netuid}", get(subnet))
-        .route("/chain/accounts/{address}", get(account))
-        .route("/chain/storage/{pallet}/{item}", get(storage))
-        .route("/chain/blocks", get(blocks))
-        .route("/chain/blocks/{id}", get(block))
-        .route("/chain/{uid}", get(neuron))
+        .route(
+            "/chain",
+            get(move |view: View| async move { pages::metagraph(&view, &chain.source.state()) }),
+        )
+        .route(
+            "/chain/search",
+            get(move |view: View| async move { search::page(&view, &search.source).await }),
+        )
+        .route(
+            "/chain/subnets",
+            get(move |view: View| async move { subnets::page(&view, &subnets.source.state()) }),
+        )
+        .route(
+            "/chain/subnets/{netuid}",
+            get(move |view: View, Path(netuid): Path<u16>| async move {
+                subnet::page(&view, &subnet.source, NetUid(netuid), subnet.netuid).await
+            }),
+        )
+        .route(
+            "/chain/accounts/{address}",
+            get(move |view: View, Path(address): Path<String>| async move {
+                account::page(&view, &account.source, &address).await
+            }),
+        )
+        .route(
+            "/chain/storage/{pallet}/{item}",
+            get(move |view: View, Path((pallet, item)): Path<(String, String)>| async move {
+                storage::page(&view, &storage.source, &pallet, &item).await
+            }),
+        )
+        .route(
+            "/chain/blocks",
+            get(move |view: View| async move { blocks::page(&view, &blocks.source.state()) }),
+        )
+        .route(
+            "/chain/blocks/{id}",
+            get(move |view: View, Path(id): Path<String>| async move {
+                block::page(&view, &block.source, &id).await
+            }),
+        )
+        .route(
+            "/chain/{uid}",
+            get(move |view: View, Path(uid): Path<u16>| async move {
+                neuron::page(&view, &neuron.source.state(), uid)
+            }),
+        )
 }

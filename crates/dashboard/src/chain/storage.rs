@@ -39,15 +39,15 @@ impl Entries {
         at: At,
     ) -> Result<Self, ChainError> {
         let StorageItem { pallet, name, .. } = item;
-        let (found, has_more) = if keys.len() < item.keys {
+        let (entries, has_more) = if keys.len() < item.keys {
             client.storage_page(pallet, name, keys, MAX_ENTRIES, MAX_BYTES, at).await?
         } else {
             (vec![(keys.to_vec(), client.storage(pallet, name, keys, at).await?)], false)
         };
-        let text = |(keys, value): (Vec<Json>, Json)| {
-            (json_list(&keys), truncated(value.to_string(), MAX_VALUE))
-        };
-        Ok(Self { entries: found.into_iter().map(text).collect(), has_more })
+        let entries = entries
+            .into_iter()
+            .map(|(keys, value)| (json_list(&keys), truncated(value.to_string(), MAX_VALUE)));
+        Ok(Self { entries: entries.collect(), has_more })
     }
 }
 

@@ -84,20 +84,19 @@ fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
     sort(&mut matching, order.key());
     order.apply(&mut matching);
     let paging = Paging::of(view, "page", PER_PAGE, matching.len());
-    let header = |key, label| order.header(view, key, label, "num");
     html! {
         @if matching.is_empty() { p.empty { "No subnet matches." } } @else {
             div.scroll tabindex="0" role="region" aria-label="Subnets" {
                 table {
                     thead {
                         tr {
-                            (header("netuid", "Netuid"))
+                            (order.header(view, "netuid", "Netuid", "num"))
                             th scope="col" { "Name" }
-                            (header("price", "Price TAO, moving average"))
-                            (header("tao", "TAO in the pool"))
-                            (header("alpha", "α in the pool"))
-                            (header("emission", "TAO per block"))
-                            (header("tempo", "Tempo"))
+                            (order.header(view, "price", "Price TAO, moving average", "num"))
+                            (order.header(view, "tao", "TAO in the pool", "num"))
+                            (order.header(view, "alpha", "α in the pool", "num"))
+                            (order.header(view, "emission", "TAO per block", "num"))
+                            (order.header(view, "tempo", "Tempo", "num"))
                             th.num scope="col" { "Last epoch" }
                             th scope="col" { "Owner" }
                         }

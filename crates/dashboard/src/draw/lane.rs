@@ -58,11 +58,11 @@ pub struct Lane<'a> {
 impl Lane<'_> {
     /// Draws the lane as SVG.
     pub fn draw(&self) -> Markup {
-        let percent = |seconds: f64| (seconds / self.axis * 100.0).clamp(0.0, 100.0);
-        let window = self.window_end.map(|end| (percent(self.source_end), percent(end)));
+        let source_end = self.percent(self.source_end);
+        let window = self.window_end.map(|end| (source_end, self.percent(end)));
         let mut last = f64::NEG_INFINITY;
         let marks = self.marks.iter().take(MAX_MARKS).map(|mark| {
-            let x = percent(mark.start);
+            let x = self.percent(mark.start);
             let has_label = x - last >= LABEL_DISTANCE && x < 96.0;
             if has_label {
                 last = x;
@@ -87,12 +87,17 @@ impl Lane<'_> {
                     line.word x1=(at(*x)) x2=(at(*x)) y1="84%" y2="90%" { title { (text) } }
                     @if *has_label { text.word x=(at(*x)) y="100%" dy="-2" { (text) } }
                 }
-                line.source x1=(at(percent(self.source_end))) x2=(at(percent(self.source_end))) y1="0" y2="86%" {}
-                @if let Some(end) = self.end {
-                    line.end x1=(at(percent(end))) x2=(at(percent(end))) y1="0" y2="86%" {}
+                line.source x1=(at(source_end)) x2=(at(source_end)) y1="0" y2="86%" {}
+                @if let Some(end) = self.end.map(|end| self.percent(end)) {
+                    line.end x1=(at(end)) x2=(at(end)) y1="0" y2="86%" {}
                 }
             }
         }
+    }
+
+    /// Returns the position of a time on the axis, in percent.
+    fn percent(&self, seconds: f64) -> f64 {
+        (seconds / self.axis * 100.0).clamp(0.0, 100.0)
     }
 
     /// Returns the outline of the recording as SVG path data in a coordinate system of 1000 by 100,
@@ -113,26 +118,28 @@ impl Lane<'_> {
             else {
                 continue;
             };
-            let x = |position: usize| {
-                let seconds =
-                    ((first + position) as f64 * step - piece.offset).clamp(0.0, piece.seconds);
-                ((piece.start + seconds) / self.axis * 1_000.0).clamp(0.0, 1_000.0)
-            };
             for (position, (_, high)) in points.iter().enumerate() {
                 let _ = write!(
                     path,
                     "{}{:.1} {:.1}",
                     if position == 0 { "M" } else { "L" },
-                    x(position),
+                    self.outline_x(piece, (first + position) as f64 * step),
                     49.0 - high * 48.0
                 );
             }
             for (position, (low, _)) in points.iter().enumerate().rev() {
-                let _ = write!(path, "L{:.1} {:.1}", x(position + 1), 51.0 - low * 48.0);
+                let x = self.outline_x(piece, (first + position + 1) as f64 * step);
+                let _ = write!(path, "L{x:.1} {:.1}", 51.0 - low * 48.0);
             }
             path.push('Z');
         }
         path
+    }
+
+    /// Returns the coordinate at which a piece plays the recording's `second`.
+    fn outline_x(&self, piece: Piece, second: f64) -> f64 {
+        let seconds = (second - piece.offset).clamp(0.0, piece.seconds);
+        ((piece.start + seconds) / self.axis * 1_000.0).clamp(0.0, 1_000.0)
     }
 }
 

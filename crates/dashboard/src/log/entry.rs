@@ -83,7 +83,7 @@ impl Entry {
         // A span's own name is among its fields.
         let outer = spans.flat_map(Map::iter).filter(|(name, _)| *name != "name");
         for (name, value) in own.chain(outer) {
-            if fields.len() < MAX_FIELDS && fields.iter().all(|(known, _)| known != name) {
+            if fields.len() < MAX_FIELDS && fields.iter().all(|(field, _)| field != name) {
                 fields.push((limited(name), text(value)));
             }
         }
@@ -93,12 +93,11 @@ impl Entry {
     /// Returns whether a field names the neuron: `neuron` is its uid, its hotkey, or the hotkey's
     /// beginning.
     pub(super) fn names(&self, neuron: &str) -> bool {
-        let is_neuron = |value: &str| {
+        let mut neurons =
+            self.fields.iter().filter(|(name, _)| NEURON_FIELDS.contains(&name.as_str()));
+        neurons.any(|(_, value)| {
             value == neuron || (neuron.len() >= MIN_PREFIX && value.starts_with(neuron))
-        };
-        self.fields
-            .iter()
-            .any(|(name, value)| NEURON_FIELDS.contains(&name.as_str()) && is_neuron(value))
+        })
     }
 }
 

@@ -28,15 +28,17 @@ struct Filter {
     miner: String,
 }
 
+/// Returns the beginning of a query parameter; empty without it.
+fn parameter(view: &View, name: &str) -> String {
+    view.param(name).unwrap_or_default().trim().chars().take(MAX_FILTER).collect()
+}
+
 impl Filter {
     fn of(view: &View) -> Self {
-        let text = |name| -> String {
-            view.param(name).unwrap_or_default().trim().chars().take(MAX_FILTER).collect()
-        };
         Self {
-            service: Some(text("service")).filter(|service| !service.is_empty()),
-            level: Level::of_name(&text("level")).unwrap_or(Level::Trace),
-            miner: text("miner"),
+            service: Some(parameter(view, "service")).filter(|service| !service.is_empty()),
+            level: Level::of_name(&parameter(view, "level")).unwrap_or(Level::Trace),
+            miner: parameter(view, "miner"),
         }
     }
 

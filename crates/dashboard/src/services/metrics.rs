@@ -40,7 +40,7 @@ pub(super) struct Metric {
 pub(super) fn parse(text: &str) -> Vec<Metric> {
     let (mut kinds, mut helps) = (HashMap::new(), HashMap::new());
     let mut metrics: Vec<Metric> = Vec::new();
-    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    let mut indexes: HashMap<(String, String), usize> = HashMap::new();
     for line in text.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             let mut words = comment.splitn(3, ' ');
@@ -56,20 +56,18 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
             continue;
         }
         let Some((full, labels, number)) = sample(line) else { continue };
-        let base = |suffix: &str| {
-            full.strip_suffix(suffix).filter(|base| is_histogram(kinds.get(base).copied()))
-        };
         // Buckets have the suffix `_bucket`, quantiles the name of their summary.
-        if base("_bucket").is_some() || is_histogram(kinds.get(full).copied()) {
+        if histogram(&kinds, full, "_bucket").is_some() || is_histogram(kinds.get(full).copied()) {
             continue;
         }
-        let (name, part) = match (base("_sum"), base("_count")) {
-            (Some(base), _) => (base, Part::Sum),
-            (None, Some(base)) => (base, Part::Count),
-            (None, None) => (full, Part::Whole),
-        };
+        let (name, part) =
+            match (histogram(&kinds, full, "_sum"), histogram(&kinds, full, "_count")) {
+                (Some(name), _) => (name, Part::Sum),
+                (None, Some(name)) => (name, Part::Count),
+                (None, None) => (full, Part::Whole),
+            };
         let key = (limited(name), limited(labels));
-        let index = match places.get(&key) {
+        let index = match indexes.get(&key) {
             Some(index) => *index,
             None if metrics.len() == MAX_METRICS => continue,
             None => {
@@ -80,14 +78,14 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
                 };
                 let help = limited(helps.get(name).copied().unwrap_or_default());
                 metrics.push(Metric { name: key.0.clone(), labels: key.1.clone(), help, value });
-                places.insert(key, metrics.len() - 1);
+                indexes.insert(key, metrics.len() - 1);
                 metrics.len() - 1
             }
         };
         match (metrics.get_mut(index).map(|metric| &mut metric.value), part) {
-            (Some(Value::Counter(known) | Value::Gauge(known)), Part::Whole)
-            | (Some(Value::Histogram { sum: known, .. }), Part::Sum)
-            | (Some(Value::Histogram { count: known, .. }), Part::Count) => *known = number,
+            (Some(Value::Counter(value) | Value::Gauge(value)), Part::Whole)
+            | (Some(Value::Histogram { sum: value, .. }), Part::Sum)
+            | (Some(Value::Histogram { count: value, .. }), Part::Count) => *value = number,
             _ => {}
         }
     }
@@ -98,6 +96,11 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
 
 fn is_histogram(kind: Option<&str>) -> bool {
     matches!(kind, Some("histogram" | "summary"))
+}
+
+/// Returns the name of the histogram or summary whose part with this suffix has the name `full`.
+fn histogram<'a>(kinds: &HashMap<&str, &str>, full: &'a str, suffix: &str) -> Option<&'a str> {
+    full.strip_suffix(suffix).filter(|name| is_histogram(kinds.get(name).copied()))
 }
 
 /// Splits a line into name, labels and value.

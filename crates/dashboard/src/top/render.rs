@@ -214,17 +214,27 @@ fn draw_table(
         frame.render_widget(Paragraph::new(table.empty).wrap(Wrap { trim: true }).dim(), below);
         return;
     }
-    let cell = |(text, (column, width)): (&str, (&Column, &Width))| {
-        let alignment = if column.is_number { Alignment::Right } else { Alignment::Left };
-        Cell::new(Line::from(shortened(text, width.shown.into()).into_owned()).alignment(alignment))
-    };
-    let columns = || table.columns.iter().zip(&widths);
-    let row = |row: &Vec<String>| Row::new(row.iter().map(String::as_str).zip(columns()).map(cell));
-    let rows = table.rows.iter().skip(first).map(row);
-    let header = table.columns.iter().map(|column| column.label).zip(columns()).map(cell);
-    let header = Row::new(header).style(Modifier::DIM);
+    let rows = table
+        .rows
+        .iter()
+        .skip(first)
+        .map(|row| aligned_row(row.iter().map(String::as_str), &table.columns, &widths));
+    let labels = table.columns.iter().map(|column| column.label);
+    let header = aligned_row(labels, &table.columns, &widths).style(Modifier::DIM);
     let widget = Table::new(rows, widths.iter().map(|width| Constraint::Length(width.shown)));
     frame.render_widget(widget.header(header).column_spacing(GAP), below);
+}
+
+/// Returns a row of cells that are shortened to the columns' widths.
+fn aligned_row<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    columns: &[Column],
+    widths: &[Width],
+) -> Row<'static> {
+    Row::new(texts.zip(columns.iter().zip(widths)).map(|(text, (column, width))| {
+        let alignment = if column.is_number { Alignment::Right } else { Alignment::Left };
+        Cell::new(Line::from(shortened(text, width.shown.into()).into_owned()).alignment(alignment))
+    }))
 }
 
 /// Width of a visible column.

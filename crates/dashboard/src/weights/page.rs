@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use taonet_chain::Metagraph;
 use taonet_ledger::{Form, IntentState, Record, RecordedExtrinsic, State as Progress, Step};
 
-use super::compare::{Comparison, Pair, block, compare, faults};
+use super::compare::{Comparison, block, compare, faults};
 use super::source::State;
 use crate::chain::ChainSection;
 use crate::format::{ago, now_unix, percent, shortened, timestamp};
@@ -152,13 +152,18 @@ fn submitted(record: &Record) -> Markup {
     }
 }
 
+/// Returns the sum of weights, at least 1.
+fn total(weights: impl Iterator<Item = u16>) -> f64 {
+    weights.map(u64::from).sum::<u64>().max(1) as f64
+}
+
+fn share(weight: Option<u16>, total: f64) -> String {
+    percent(weight.map(|weight| f64::from(weight) / total))
+}
+
 fn rows(view: &View, comparison: &Comparison) -> Markup {
-    let total = |weight: fn(&Pair) -> Option<u16>| {
-        comparison.rows.iter().filter_map(weight).map(u64::from).sum::<u64>().max(1) as f64
-    };
-    let (submitted, held) = (total(|pair| pair.submitted), total(|pair| pair.held));
-    let share =
-        |weight: Option<u16>, total: f64| percent(weight.map(|weight| f64::from(weight) / total));
+    let submitted = total(comparison.rows.iter().filter_map(|pair| pair.submitted));
+    let held = total(comparison.rows.iter().filter_map(|pair| pair.held));
     let mut sorted = comparison.rows.clone();
     sorted.sort_by_key(|pair| (Reverse(pair.submitted.max(pair.held)), pair.uid));
     html! {
@@ -243,17 +248,6 @@ fn submission(record: &Record) -> Markup {
 pub(super) fn panel(state: &State, chain: Option<&ChainSection>) -> Panel {
     let faults = faults(&state.records, metagraph(chain).as_deref());
     let problem = state.problem.iter().chain(&faults).next().cloned();
-    let row = |record: &Record| {
-        let last = record.extrinsics.last();
-        vec![
-            record.intent.plan.key.epoch.to_string(),
-            self::state(record).1.to_owned(),
-            last.map_or_else(|| "–".to_owned(), |extrinsic| extrinsic.signed.state.to_string()),
-            form(record).to_owned(),
-            record.intended_unix.map_or_else(|| "–".to_owned(), |at| ago(at, now_unix())),
-            block(record, Step::Submit).map_or_else(|| "–".to_owned(), |number| number.to_string()),
-        ]
-    };
     let columns = vec![
         Column::number("Epoch"),
         Column::text("State"),
@@ -262,7 +256,19 @@ pub(super) fn panel(state: &State, chain: Option<&ChainSection>) -> Panel {
         Column::text("Intended"),
         Column::number("Block"),
     ];
-    let rows = state.records.iter().take(PER_PAGE).map(row).collect();
+    let rows = state.records.iter().take(PER_PAGE).map(panel_row).collect();
     let table = PlainTable { columns, rows, empty: "No weights have been submitted." };
     Panel { title: "Weights".to_owned(), problem, content: Content::Table(table) }
+}
+
+fn panel_row(record: &Record) -> Vec<String> {
+    let last = record.extrinsics.last();
+    vec![
+        record.intent.plan.key.epoch.to_string(),
+        state(record).1.to_owned(),
+        last.map_or_else(|| "–".to_owned(), |extrinsic| extrinsic.signed.state.to_string()),
+        form(record).to_owned(),
+        record.intended_unix.map_or_else(|| "–".to_owned(), |at| ago(at, now_unix())),
+        block(record, Step::Submit).map_or_else(|| "–".to_owned(), |number| number.to_string()),
+    ]
 }

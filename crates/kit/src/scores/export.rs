@@ -228,38 +228,54 @@ impl ScoresExport {
 
     /// Adds the score or the step of a line.
     fn add(&mut self, line: usize, parsed: Line) -> Result<(), ExportError> {
-        let invalid = |reason| Err(ExportError::Invalid { line, reason });
         match parsed {
             Line::Score { hotkey, score, absent_since } => {
                 if !is_share(score) {
-                    return invalid("a score is not within 0 and 1");
+                    return Err(ExportError::Invalid {
+                        line,
+                        reason: "a score is not within 0 and 1",
+                    });
                 }
                 if self.averages.insert(hotkey, Average { score, absent_since }).is_some() {
-                    return invalid("a hotkey has two scores");
+                    return Err(ExportError::Invalid { line, reason: "a hotkey has two scores" });
                 }
             }
             Line::Step { number, block, began_ms, alpha, request, rewards } => {
                 let rewards: Vec<RecordedReward> =
                     rewards.into_iter().map(RecordedReward::from).collect();
                 if self.steps.last().map_or(0, |(last, _)| last.number) >= number {
-                    return invalid("the steps are not in the order of their numbers");
+                    return Err(ExportError::Invalid {
+                        line,
+                        reason: "the steps are not in the order of their numbers",
+                    });
                 }
                 if i64::try_from(number).is_err() {
-                    return invalid("the number of the step is too large");
+                    return Err(ExportError::Invalid {
+                        line,
+                        reason: "the number of the step is too large",
+                    });
                 }
                 let numbers = rewards
                     .iter()
                     .flat_map(|reward| [reward.reward, reward.score_before, reward.score_after]);
                 if !numbers.chain([alpha]).all(is_share) {
-                    return invalid("a number of the step is not within 0 and 1");
+                    return Err(ExportError::Invalid {
+                        line,
+                        reason: "a number of the step is not within 0 and 1",
+                    });
                 }
                 if !rewards.is_sorted_by(|one, other| one.hotkey < other.hotkey) {
-                    return invalid("the rewards are not in the order of their hotkeys");
+                    return Err(ExportError::Invalid {
+                        line,
+                        reason: "the rewards are not in the order of their hotkeys",
+                    });
                 }
                 let completed = completed(line, block, began_ms)?;
                 self.steps.push((RecordedStep { number, completed, alpha, request }, rewards));
             }
-            Line::Subnet { .. } | Line::End { .. } => return invalid("expected a score or a step"),
+            Line::Subnet { .. } | Line::End { .. } => {
+                return Err(ExportError::Invalid { line, reason: "expected a score or a step" });
+            }
         }
         Ok(())
     }

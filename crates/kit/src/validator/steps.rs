@@ -181,8 +181,9 @@ impl<C: Challenge> Steps<C> {
         let averaging = Averaging { alpha: settings.alpha, absence: settings.absence };
         let scores = self.scores.update(&results, averaging).await?;
         let rewards = rewarded.iter().map(|(uid, _, reward)| (*uid, *reward)).collect();
-        let is_own = |neuron: &Neuron| Some(neuron.hotkey) == self.directory.own_hotkey;
-        Ok(StepReport { block, rewards, scores, is_registered: neurons.list.iter().any(is_own) })
+        let is_registered =
+            neurons.list.iter().any(|neuron| Some(neuron.hotkey) == self.directory.own_hotkey);
+        Ok(StepReport { block, rewards, scores, is_registered })
     }
 
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called

@@ -133,10 +133,9 @@ impl Submitter {
         signed: &mut Signed,
         outcome: Outcome,
     ) -> Result<(), SubmitError> {
-        let block = |outcome: Option<&Outcome>| {
-            outcome.and_then(Outcome::inclusion).map(|inclusion| inclusion.block)
-        };
-        let is_elsewhere = block(signed.outcome.as_ref()) != block(Some(&outcome));
+        let recorded = signed.outcome.as_ref().and_then(Outcome::inclusion);
+        let is_elsewhere = recorded.map(|inclusion| inclusion.block)
+            != outcome.inclusion().map(|inclusion| inclusion.block);
         if step == Step::Submit && intent.commit_epoch.is_some() && is_elsewhere {
             self.ledger.set_commit_epoch(intent, None).await?;
         }

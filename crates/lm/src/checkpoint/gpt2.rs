@@ -130,10 +130,6 @@ fn build(
 ) -> Result<Gpt2, LoadError> {
     config.check()?;
     let Gpt2Config { vocabulary, hidden, intermediate, .. } = config;
-    let norm = |tensors: &mut Tensors, name: &str| -> Result<Norm, LoadError> {
-        let scale = tensors.floats(&format!("{name}.weight"), &[hidden])?;
-        Ok(Norm { scale, shift: tensors.floats(&format!("{name}.bias"), &[hidden])? })
-    };
     let embeddings =
         tensors.matrix(&format!("{prefix}{}", names.embeddings), [vocabulary, hidden])?;
     let positions =
@@ -143,14 +139,19 @@ fn build(
         let [attention_norm, projection, output, feed_forward_norm, up, down] =
             names.parts.map(|part| format!("{prefix}{}{number}.{part}", names.layer));
         layers.push(Layer {
-            attention_norm: norm(tensors, &attention_norm)?,
+            attention_norm: norm(tensors, &attention_norm, hidden)?,
             projection: linear(tensors, &projection, [3 * hidden, hidden])?,
             output: linear(tensors, &output, [hidden, hidden])?,
-            feed_forward_norm: norm(tensors, &feed_forward_norm)?,
+            feed_forward_norm: norm(tensors, &feed_forward_norm, hidden)?,
             up: linear(tensors, &up, [intermediate, hidden])?,
             down: linear(tensors, &down, [hidden, intermediate])?,
         });
     }
-    let norm = norm(tensors, &format!("{prefix}{}", names.norm))?;
+    let norm = norm(tensors, &format!("{prefix}{}", names.norm), hidden)?;
     Ok(Gpt2 { config, head: embeddings.clone().into(), embeddings, positions, layers, norm })
+}
+
+fn norm(tensors: &mut Tensors, name: &str, hidden: usize) -> Result<Norm, LoadError> {
+    let scale = tensors.floats(&format!("{name}.weight"), &[hidden])?;
+    Ok(Norm { scale, shift: tensors.floats(&format!("{name}.bias"), &[hidden])? })
 }

@@ -134,27 +134,33 @@ pub(super) fn config(
     })
 }
 
+/// Returns the name of a field in the metadata of a GGUF file.
+fn field_name(architecture: &str, field: &str) -> String {
+    format!("{architecture}.{field}")
+}
+
 /// Reads the dimensions from the metadata of a GGUF file, whose names begin with `architecture`.
 pub(super) fn gguf_config(
     kind: LlamaKind,
     architecture: &str,
     file: &Gguf,
 ) -> Result<LlamaConfig, LoadError> {
-    let name = |field: &str| format!("{architecture}.{field}");
-    let scaling = name("rope.scaling.type");
+    let scaling = field_name(architecture, "rope.scaling.type");
     if let Some(value) = file.text(&scaling).filter(|value| *value != "none") {
         return Err(file.wrong(&scaling, format!("{value:?} is not supported")));
     }
-    for field in SOFT_CAPS.map(name) {
+    for field in SOFT_CAPS.map(|field| field_name(architecture, field)) {
         if file.number(&field)?.is_some() {
             return Err(file.wrong(&field, "is not supported"));
         }
     }
-    let (hidden, heads) =
-        (file.count(&name("embedding_length"))?, file.count(&name("attention.head_count"))?);
+    let (hidden, heads) = (
+        file.count(&field_name(architecture, "embedding_length"))?,
+        file.count(&field_name(architecture, "attention.head_count"))?,
+    );
     let own_size = match kind {
         LlamaKind::Qwen3 | LlamaKind::Gemma3 => {
-            file.optional_count(&name("attention.key_length"))?
+            file.optional_count(&field_name(architecture, "attention.key_length"))?
         }
         LlamaKind::Llama | LlamaKind::Qwen2 => None,
     };
@@ -164,7 +170,7 @@ pub(super) fn gguf_config(
         (None, 10_000.0)
     };
     let head_size = own_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
-    let rotated = name("rope.dimension_count");
+    let rotated = field_name(architecture, "rope.dimension_count");
     if file.optional_count(&rotated)?.is_some_and(|size| size != head_size) {
         let expected = if own_size.is_some() {
             "attention.key_length"
@@ -174,19 +180,23 @@ pub(super) fn gguf_config(
         return Err(file.wrong(&rotated, format!("must be {expected}")));
     }
     let vocabulary = file.shape("token_embd.weight").and_then(|shape| shape.first().copied());
-    let epsilon = name("attention.layer_norm_rms_epsilon");
+    let epsilon = field_name(architecture, "attention.layer_norm_rms_epsilon");
     Ok(LlamaConfig {
         kind,
         vocabulary: vocabulary.ok_or_else(|| LoadError::Missing("token_embd.weight".to_owned()))?,
         hidden,
-        intermediate: file.count(&name("feed_forward_length"))?,
-        layers: file.count(&name("block_count"))?,
+        intermediate: file.count(&field_name(architecture, "feed_forward_length"))?,
+        layers: file.count(&field_name(architecture, "block_count"))?,
         heads,
-        kv_heads: file.optional_count(&name("attention.head_count_kv"))?.unwrap_or(heads),
+        kv_heads: file
+            .optional_count(&field_name(architecture, "attention.head_count_kv"))?
+            .unwrap_or(heads),
         head_size,
         local,
-        context: file.count(&name("context_length"))?,
-        rope_theta: file.number(&name("rope.freq_base"))?.unwrap_or(default_theta),
+        context: file.count(&field_name(architecture, "context_length"))?,
+        rope_theta: file
+            .number(&field_name(architecture, "rope.freq_base"))?
+            .unwrap_or(default_theta),
         rope_scaling: None,
         norm_eps: file.number(&epsilon)?.ok_or_else(|| file.wrong(&epsilon, "is missing"))?,
     })
@@ -194,11 +204,13 @@ pub(super) fn gguf_config(
 
 /// Reads the parameters of Gemma's local layers.
 fn gemma_local_layers(architecture: &str, file: &Gguf) -> Result<LocalLayers, LoadError> {
-    let name = |field: &str| format!("{architecture}.{field}");
-    let period = file.optional_count(&name("attention.sliding_window_pattern"))?;
+    let period =
+        file.optional_count(&field_name(architecture, "attention.sliding_window_pattern"))?;
     Ok(LocalLayers {
-        window: file.count(&name("attention.sliding_window"))?,
-        rope_theta: file.number(&name("rope.freq_base_swa"))?.unwrap_or(GEMMA_LOCAL_THETA),
+        window: file.count(&field_name(architecture, "attention.sliding_window"))?,
+        rope_theta: file
+            .number(&field_name(architecture, "rope.freq_base_swa"))?
+            .unwrap_or(GEMMA_LOCAL_THETA),
         period: period.unwrap_or(GEMMA_PERIOD),
     })
 }
@@ -339,22 +351,13 @@ fn layer(
     } else {
         None
     };
-    let mut projection =
-        |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
-            if kind == LlamaKind::Qwen2 {
-                return tensors.biased(name, [rows, hidden]);
-            }
-            Ok(tensors.ordered(&format!("{name}.weight"), [rows, hidden], order.as_deref())?.into())
-        };
-    let (query, key) =
-        (projection(&query, width, order(heads))?, projection(&key, kv, order(kv_heads))?);
-    let value = projection(&value, kv, None)?;
-    let mut linear = |name: &str, shape| {
-        Ok::<Linear, LoadError>(tensors.matrix(&format!("{name}.weight"), shape)?.into())
-    };
-    let output = linear(&output, [hidden, width])?;
-    let (gate, up) = (linear(&gate, [intermediate, hidden])?, linear(&up, [intermediate, hidden])?);
-    let down = linear(&down, [hidden, intermediate])?;
+    let query = projection(tensors, kind, &query, [width, hidden], order(heads).as_deref())?;
+    let key = projection(tensors, kind, &key, [kv, hidden], order(kv_heads).as_deref())?;
+    let value = projection(tensors, kind, &value, [kv, hidden], None)?;
+    let output = linear(tensors, &output, [hidden, width])?;
+    let gate = linear(tensors, &gate, [intermediate, hidden])?;
+    let up = linear(tensors, &up, [intermediate, hidden])?;
+    let down = linear(tensors, &down, [hidden, intermediate])?;
     Ok(Layer {
         attention_norm,
         query,
@@ -368,6 +371,24 @@ fn layer(
         up,
         down,
     })
+}
+
+/// Loads the projection to queries, keys or values, whose rows are in this order in the file.
+fn projection(
+    tensors: &mut Tensors,
+    kind: LlamaKind,
+    name: &str,
+    shape: [usize; 2],
+    order: Option<&[usize]>,
+) -> Result<Linear, LoadError> {
+    if kind == LlamaKind::Qwen2 {
+        return tensors.biased(name, shape);
+    }
+    Ok(tensors.ordered(&format!("{name}.weight"), shape, order)?.into())
+}
+
+fn linear(tensors: &mut Tensors, name: &str, shape: [usize; 2]) -> Result<Linear, LoadError> {
+    Ok(tensors.matrix(&format!("{name}.weight"), shape)?.into())
 }
 
 /// Loads two norms of a layer.

@@ -22,6 +22,11 @@ const LANES: usize = 8;
 /// Minimum number of weights per thread; below it, waking a thread takes longer than the product.
 const MIN_WORK: usize = 1 << 16;
 
+/// Returns whether values are one or more rows of `width` values.
+fn is_rows(values: &[f32], width: usize) -> bool {
+    !values.is_empty() && values.len().is_multiple_of(width)
+}
+
 /// Multiplies each row of `input` with each of the `outputs` rows of `weights`, both of `width`
 /// values. Returns a row of products for each row of the input, or `None` if the lengths do not
 /// match.
@@ -31,8 +36,7 @@ pub(super) fn multiply(
     width: usize,
     outputs: usize,
 ) -> Option<Vec<f32>> {
-    let is_rows = |values: &[f32]| !values.is_empty() && values.len().is_multiple_of(width);
-    if !is_rows(weights) || !is_rows(input) || weights.len() / width != outputs {
+    if !is_rows(weights, width) || !is_rows(input, width) || weights.len() / width != outputs {
         return None;
     }
     let rows = input.len() / width;
@@ -42,12 +46,13 @@ pub(super) fn multiply(
     let threads = rayon::current_num_threads().min(weights.len() / MIN_WORK).max(1);
     let share = outputs.div_ceil(threads);
     let arch = Arch::new();
-    let fill = |products, weights| arch.dispatch(Share { weights, input, width, products });
     if threads == 1 {
-        fill(&mut products, weights);
+        arch.dispatch(Share { weights, input, width, products: &mut products });
     } else {
         let work = products.par_chunks_mut(share * rows).zip(weights.par_chunks(share * width));
-        work.for_each(|(products, weights)| fill(products, weights));
+        work.for_each(|(products, weights)| {
+            arch.dispatch(Share { weights, input, width, products });
+        });
     }
     if rows == 1 {
         return Some(products);

@@ -41,12 +41,12 @@ impl Mapped {
         if length < LARGE_PAGE || !weights.device().is_cpu() {
             return Ok(None);
         }
-        let map = |weights: &[f32]| {
+        let memory = with_floats(&weights.contiguous()?, |weights| {
             let mut memory = allocate(length)?;
             memory.copy_from_slice(bytemuck::cast_slice(weights));
             memory.make_read_only()
-        };
-        let Some(memory) = with_floats(&weights.contiguous()?, map) else { return Ok(None) };
+        });
+        let Some(memory) = memory else { return Ok(None) };
         let memory = memory.map_err(candle_core::Error::from)?;
         Ok(Some(Self { memory: Arc::new(memory), outputs, width }))
     }
@@ -60,16 +60,12 @@ impl Mapped {
         if let Some(output) = few_rows(self.values(), (self.outputs, self.width), input)? {
             return Ok(output);
         }
-        let block = |weights: &[f32]| {
-            let weights = Tensor::from_slice(
-                weights,
-                (weights.len() / self.width, self.width),
-                &Device::Cpu,
-            )?;
-            input.matmul(&weights.t()?)
-        };
         let blocks = self.values().chunks((BLOCK / self.width).max(1) * self.width);
-        let products = blocks.map(block).collect::<Result<Vec<_>, _>>()?;
+        let products = blocks.map(|weights| {
+            let shape = (weights.len() / self.width, self.width);
+            input.matmul(&Tensor::from_slice(weights, shape, &Device::Cpu)?.t()?)
+        });
+        let products = products.collect::<Result<Vec<_>, _>>()?;
         Ok(Tensor::cat(&products, 1)?)
     }
 

@@ -135,15 +135,14 @@ impl Nibbles {
         let mut products = vec![0.0; self.outputs.next_multiple_of(OUTPUTS) * rows];
         let threads = rayon::current_num_threads().min(tiles * rows / MIN_WORK).max(1);
         let share = self.outputs.div_ceil(OUTPUTS).div_ceil(threads);
-        let fill = |(products, lines): (&mut [f32], &[Line])| match self.bits {
-            Bits::Four => self.fill::<FOUR>(lines, input, products),
-            Bits::Eight => self.fill::<EIGHT>(lines, input, products),
-        };
         if threads == 1 {
-            fill((products.as_mut_slice(), self.lines()));
+            self.multiply_tiles(self.lines(), input, &mut products);
         } else {
             let lines = self.lines().par_chunks(share * self.width * height(self.bits));
-            products.par_chunks_mut(share * OUTPUTS * rows).zip(lines).for_each(fill);
+            products
+                .par_chunks_mut(share * OUTPUTS * rows)
+                .zip(lines)
+                .for_each(|(products, lines)| self.multiply_tiles(lines, input, products));
         }
         let mut by_row = Vec::with_capacity(products.len());
         for row in 0..rows {
@@ -153,6 +152,13 @@ impl Nibbles {
             by_row.truncate((row + 1) * self.outputs);
         }
         by_row
+    }
+
+    fn multiply_tiles(&self, lines: &[Line], input: &[Block], products: &mut [f32]) {
+        match self.bits {
+            Bits::Four => self.fill::<FOUR>(lines, input, products),
+            Bits::Eight => self.fill::<EIGHT>(lines, input, products),
+        }
     }
 
     fn fill<const LINES: usize>(&self, lines: &[Line], input: &[Block], products: &mut [f32]) {
@@ -176,13 +182,18 @@ impl Nibbles {
             {
                 let scale = f32::from_bits(tile[0][lane]);
                 let bytes = tile[1..].iter().flat_map(|line| line[lane].to_le_bytes());
-                let float = |weight: u8| scale * (f32::from(weight) - zero(self.bits) as f32);
+                let zero = zero(self.bits) as f32;
                 match self.bits {
                     Bits::Four => {
-                        values.extend(bytes.clone().map(|byte| float(byte & 0x0f)));
-                        values.extend(bytes.map(|byte| float(byte >> 4)));
+                        let low = bytes.clone().map(|byte| byte & 0x0f);
+                        let high = bytes.map(|byte| byte >> 4);
+                        values.extend(
+                            low.chain(high).map(|weight| scale * (f32::from(weight) - zero)),
+                        );
                     }
-                    Bits::Eight => values.extend(bytes.map(float)),
+                    Bits::Eight => {
+                        values.extend(bytes.map(|weight| scale * (f32::from(weight) - zero)));
+                    }
                 }
             }
         }

@@ -37,45 +37,56 @@ impl RandomWeights {
     fn layer(&self, config: &LlamaConfig, index: usize) -> Result<Layer, ModelError> {
         let LlamaConfig { kind, hidden, intermediate, head_size, .. } = *config;
         let (width, kv) = (config.query_width(), config.kv_width());
-        let named = |name: &str| format!("layers.{index}.{name}");
-        let matrix = |name: &str, rows, columns| self.matrix(&named(name), rows, columns, 1.0);
-        let projection = |name: &str, rows| -> Result<Linear, ModelError> {
-            let weight = Weight::Dense(matrix(name, rows, hidden)?);
-            let has_bias = kind == LlamaKind::Qwen2;
-            let bias =
-                has_bias.then(|| self.vector(&named(&format!("{name}.bias")), rows)).transpose()?;
-            Ok(Linear { weight, bias })
-        };
-        // Around 1, as in a trained model.
-        let norm =
-            |name: &str, length| Ok::<_, ModelError>((self.vector(&named(name), length)? + 1.0)?);
+        let [query, key, value, output, gate, up, down] =
+            ["query", "key", "value", "output", "gate", "up", "down"]
+                .map(|name| format!("layers.{index}.{name}"));
         let head_norms = if kind.has_head_norms() {
             Some(HeadNorms {
-                query: norm("query_norm", head_size)?,
-                key: norm("key_norm", head_size)?,
+                query: self.norm(&format!("layers.{index}.query_norm"), head_size)?,
+                key: self.norm(&format!("layers.{index}.key_norm"), head_size)?,
             })
         } else {
             None
         };
         let output_norms = if kind == LlamaKind::Gemma3 {
-            let attention = norm("attention_output_norm", hidden)?;
-            Some(OutputNorms { attention, feed_forward: norm("feed_forward_output_norm", hidden)? })
+            Some(OutputNorms {
+                attention: self.norm(&format!("layers.{index}.attention_output_norm"), hidden)?,
+                feed_forward: self
+                    .norm(&format!("layers.{index}.feed_forward_output_norm"), hidden)?,
+            })
         } else {
             None
         };
         Ok(Layer {
             attention_norm: ones(hidden)?,
-            query: projection("query", width)?,
-            key: projection("key", kv)?,
-            value: projection("value", kv)?,
+            query: self.projection(&query, config, width)?,
+            key: self.projection(&key, config, kv)?,
+            value: self.projection(&value, config, kv)?,
             head_norms,
-            output: matrix("output", hidden, width)?.into(),
+            output: self.matrix(&output, hidden, width, 1.0)?.into(),
             output_norms,
             feed_forward_norm: ones(hidden)?,
-            gate: matrix("gate", intermediate, hidden)?.into(),
-            up: matrix("up", intermediate, hidden)?.into(),
-            down: matrix("down", hidden, intermediate)?.into(),
+            gate: self.matrix(&gate, intermediate, hidden, 1.0)?.into(),
+            up: self.matrix(&up, intermediate, hidden, 1.0)?.into(),
+            down: self.matrix(&down, hidden, intermediate, 1.0)?.into(),
         })
+    }
+
+    fn projection(
+        &self,
+        name: &str,
+        config: &LlamaConfig,
+        rows: usize,
+    ) -> Result<Linear, ModelError> {
+        let weight = Weight::Dense(self.matrix(name, rows, config.hidden, 1.0)?);
+        let has_bias = config.kind == LlamaKind::Qwen2;
+        let bias = has_bias.then(|| self.vector(&format!("{name}.bias"), rows)).transpose()?;
+        Ok(Linear { weight, bias })
+    }
+
+    /// Returns factors around 1, as in a trained model.
+    fn norm(&self, name: &str, length: usize) -> Result<Tensor, ModelError> {
+        Ok((self.vector(name, length)? + 1.0)?)
     }
 
     /// Returns a matrix whose products with inputs of the variance 1 have the standard deviation

@@ -165,15 +165,16 @@ fn end_chunk(model: &LanguageModel, request: &Request, rest: &str, finish: &str)
 
 /// Returns log-probabilities in the response format of chat completions or of completions.
 fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
-    let text = |token: u32| token_text(model, token);
     if request.is_chat() {
-        let entry = |token: u32, logprob: f64| json!({"token": text(token), "logprob": logprob, "bytes": text(token).as_bytes()});
         let content: Vec<Value> = steps
             .iter()
             .map(|step| {
-                let mut content = entry(step.token, step.logprob);
-                let top: Vec<_> =
-                    step.top.iter().map(|(token, logprob)| entry(*token, *logprob)).collect();
+                let mut content = token_logprob(model, step.token, step.logprob);
+                let top: Vec<_> = step
+                    .top
+                    .iter()
+                    .map(|(token, logprob)| token_logprob(model, *token, *logprob))
+                    .collect();
                 if let Some(fields) = content.as_object_mut() {
                     fields.insert("top_logprobs".to_owned(), top.into());
                 }
@@ -182,43 +183,55 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
             .collect();
         return json!({"content": content});
     }
-    let top = |step: &Step| -> Map<String, Value> {
-        step.top
-            .iter()
-            .map(|(token, logprob)| (text(*token).to_owned(), (*logprob).into()))
-            .collect()
-    };
     json!({
-        "tokens": steps.iter().map(|step| text(step.token)).collect::<Vec<_>>(),
+        "tokens": steps.iter().map(|step| token_text(model, step.token)).collect::<Vec<_>>(),
         "token_logprobs": steps.iter().map(|step| step.logprob).collect::<Vec<_>>(),
-        "top_logprobs": steps.iter().map(top).collect::<Vec<_>>(),
+        "top_logprobs": steps.iter().map(|step| top_logprobs(model, step)).collect::<Vec<_>>(),
         "text_offset": steps.iter().scan(0, |offset, step| {
             let here = *offset;
-            *offset += text(step.token).len();
+            *offset += token_text(model, step.token).len();
             Some(here)
         }).collect::<Vec<_>>(),
     })
+}
+
+/// Returns the log-probability of a token in the format of chat completions.
+fn token_logprob(model: &LanguageModel, token: u32, logprob: f64) -> Value {
+    let text = token_text(model, token);
+    json!({"token": text, "logprob": logprob, "bytes": text.as_bytes()})
+}
+
+/// Returns the likeliest tokens of a step in the format of completions.
+fn top_logprobs(model: &LanguageModel, step: &Step) -> Map<String, Value> {
+    step.top
+        .iter()
+        .map(|(token, logprob)| (token_text(model, *token).to_owned(), (*logprob).into()))
+        .collect()
 }
 
 /// Returns the log-probabilities of a prompt in vLLM's format: null for the first token; for each
 /// later token, a map from token IDs to log-probability, rank and text, the prompt's own token
 /// first.
 fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
-    let entry = |rank: u32, logprob: f64, token: u32| json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)});
-    let place = |(place, token): (&Place, &u32)| {
+    let first = std::iter::once(Value::Null);
+    let later = places.iter().zip(tokens.iter().skip(1)).map(|(place, token)| {
         let mut entries = Map::new();
-        // JSON has no infinity; vLLM writes -∞ as -9999.
-        let finite = |logprob: f64| logprob.max(-9_999.0);
-        entries.insert(token.to_string(), entry(place.rank, finite(place.logprob), *token));
+        let own = prompt_logprob(model, place.rank, place.logprob, *token);
+        entries.insert(token.to_string(), own);
         for ((other, logprob), rank) in place.top.iter().zip(1..) {
             entries
                 .entry(other.to_string())
-                .or_insert_with(|| entry(rank, finite(*logprob), *other));
+                .or_insert_with(|| prompt_logprob(model, rank, *logprob, *other));
         }
         Value::Object(entries)
-    };
-    let first = std::iter::once(Value::Null);
-    first.chain(places.iter().zip(tokens.iter().skip(1)).map(place)).collect()
+    });
+    first.chain(later).collect()
+}
+
+fn prompt_logprob(model: &LanguageModel, rank: u32, logprob: f64, token: u32) -> Value {
+    // JSON has no infinity; vLLM writes -∞ as -9999.
+    let logprob = logprob.max(-9_999.0);
+    json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)})
 }
 
 /// Returns the text of a token; end tokens are returned by name, as in other servers.

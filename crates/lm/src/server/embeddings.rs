@@ -31,10 +31,10 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
         }
         _ => None,
     };
-    let is_sane = |texts: &Vec<String>| {
+    let texts = texts.filter(|texts| {
         (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
-    };
-    let Some(texts) = texts.filter(is_sane) else {
+    });
+    let Some(texts) = texts else {
         return bad_request(
             "input must be a text or an array of 1..=256 texts, none of them empty",
             Some("input"),
@@ -54,8 +54,10 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
         return bad_request(&format!("dimensions must be {width}"), Some("dimensions"));
     }
     let model = Arc::clone(&served.model);
-    let work = move || texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>();
-    let embedded = match tokio::task::spawn_blocking(work).await {
+    let embedding = tokio::task::spawn_blocking(move || {
+        texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>()
+    });
+    let embedded = match embedding.await {
         Ok(Ok(embedded)) => embedded,
         Ok(Err(error @ (ModelError::TooLong { .. } | ModelError::Tokenizer(_)))) => {
             return bad_request(&error.to_string(), Some("input"));
@@ -64,17 +66,23 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
         Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None),
     };
     let tokens: usize = embedded.iter().map(|(_, tokens)| tokens).sum();
-    let entry = |(index, (vector, _)): (usize, (Vec<f32>, usize))| {
-        let embedding = if packs {
-            let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-            Value::from(STANDARD.encode(bytes))
-        } else {
-            Value::from(vector)
-        };
-        json!({"object": "embedding", "index": index, "embedding": embedding})
-    };
-    let data: Vec<_> = embedded.into_iter().enumerate().map(entry).collect();
+    let data: Vec<_> = embedded
+        .into_iter()
+        .enumerate()
+        .map(|(index, (vector, _))| entry(index, vector, packs))
+        .collect();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     Json(json!({"object": "list", "data": data, "model": served.model.name(), "usage": usage}))
         .into_response()
+}
+
+/// Returns an embedding of a response, in base64 if `packs`.
+fn entry(index: usize, vector: Vec<f32>, packs: bool) -> Value {
+    let embedding = if packs {
+        let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+        Value::from(STANDARD.encode(bytes))
+    } else {
+        Value::from(vector)
+    };
+    json!({"object": "embedding", "index": index, "embedding": embedding})
 }

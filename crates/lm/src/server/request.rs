@@ -119,10 +119,12 @@ impl Fields {
             RequestError { message, param: None }
         })?;
         let fields = Self(fields);
-        let is_set = |name: &&str| fields.0.get(*name).is_some_and(|value| !is_off(value));
-        let is_disabled = |name: &&str| fields.0.get(*name) == Some(&Value::Bool(false));
-        let unsupported = UNSUPPORTED.into_iter().find(is_set);
-        if let Some(name) = unsupported.or_else(|| ALWAYS_ON.into_iter().find(is_disabled)) {
+        let unsupported = UNSUPPORTED
+            .into_iter()
+            .find(|name| fields.0.get(*name).is_some_and(|value| !is_off(value)));
+        let disabled =
+            ALWAYS_ON.into_iter().find(|name| fields.0.get(*name) == Some(&Value::Bool(false)));
+        if let Some(name) = unsupported.or(disabled) {
             return Err(RequestError {
                 message: format!("{name} is not supported by this model"),
                 param: Some(name),

@@ -91,8 +91,8 @@ impl Vocabulary {
         // A user's text cannot name a special token.
         let mut plain = tokenizer.clone();
         plain.set_encode_special_tokens(true);
-        let piece = |token: u32| tokenizer.decode(&[token], false).unwrap_or_default();
-        let pieces: Vec<String> = (0..count).map(piece).collect();
+        let pieces: Vec<String> =
+            (0..count).map(|token| tokenizer.decode(&[token], false).unwrap_or_default()).collect();
         let mut ids = HashMap::with_capacity(pieces.len());
         for (piece, token) in pieces.iter().zip(0..) {
             ids.entry(piece.clone()).or_insert(token);

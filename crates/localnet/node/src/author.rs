@@ -240,13 +240,12 @@ impl Author {
     /// Executes a command and replies with its result; stops early if the caller disconnects.
     fn execute(&mut self, command: Command) {
         let Command { goal, reply } = command;
-        let wanted = || !reply.is_closed();
         let done = match goal {
             Goal::Submitted => Ok(None),
-            Goal::Blocks(blocks) => self.make_while(blocks, wanted).map(|()| None),
+            Goal::Blocks(blocks) => self.make_while(blocks, || !reply.is_closed()).map(|()| None),
             Goal::Epoch(netuid) => self
                 .blocks_to_epoch(netuid)
-                .and_then(|blocks| self.make_while(blocks, wanted))
+                .and_then(|blocks| self.make_while(blocks, || !reply.is_closed()))
                 .map(|()| None),
             Goal::Revert(name) => self.revert(&name).map(|()| None),
             Goal::Advance(millis) => self.advance(millis).map(|()| None),
@@ -414,11 +413,11 @@ impl Author {
         let built =
             build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
         state.advance(built.head.header.state_root, &built.changes);
-        let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> =
-            built.included.iter().filter_map(|position| seq_of(*position)).collect();
+            built.included.iter().filter_map(|position| Some(queued.get(*position)?.seq)).collect();
         let invalid = built.skipped.iter().filter(|(_, why)| *why == SkipReason::Invalid);
-        let invalid: Vec<_> = invalid.filter_map(|(position, _)| seq_of(*position)).collect();
+        let invalid: Vec<_> =
+            invalid.filter_map(|(position, _)| Some(queued.get(*position)?.seq)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
         let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
         self.stated = millis;

@@ -161,12 +161,8 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
 /// Waits until the chain has the block with this hash, for at most [`IMPORT_WITHIN`].
 pub(crate) async fn imported(chain: &Chain, hash: H256) {
     let (_, mut news) = chain.follow();
-    let has_block = || match chain.store.header(hash) {
-        Ok(header) => header.is_some_and(|header| header.number <= chain.head().number()),
-        Err(_) => false,
-    };
     let arrival = async {
-        while !has_block() {
+        while !has_block(chain, hash) {
             if let Err(RecvError::Closed) = news.recv().await {
                 break;
             }
@@ -174,6 +170,13 @@ pub(crate) async fn imported(chain: &Chain, hash: H256) {
     };
     // After the timeout, the report is still correct.
     let _ = timeout(IMPORT_WITHIN, arrival).await;
+}
+
+fn has_block(chain: &Chain, hash: H256) -> bool {
+    match chain.store.header(hash) {
+        Ok(header) => header.is_some_and(|header| header.number <= chain.head().number()),
+        Err(_) => false,
+    }
 }
 
 /// The task that follows a leader; dropping it cancels the task.

@@ -244,20 +244,20 @@ fn guarded<T>(
 
 /// Opens an existing chain, or creates one from the configuration.
 fn open(config: &NodeConfig) -> Result<Store, NodeError> {
-    let open = |genesis| Store::open(config.directory.as_deref(), genesis, config.history);
-    let Some(genesis) = &config.genesis else { return Ok(open(None)?) };
-    let with_block_time = |millis| {
-        let mut genesis = genesis.clone();
-        set_block_time(&mut genesis, millis);
-        genesis
+    let directory = config.directory.as_deref();
+    let Some(genesis) = &config.genesis else {
+        return Ok(Store::open(directory, None, config.history)?);
     };
-    match open(None) {
+    let mut genesis = genesis.clone();
+    match Store::open(directory, None, config.history) {
         Ok(store) => {
-            store.check_genesis(with_block_time(block_time(&store)?))?;
+            set_block_time(&mut genesis, block_time(&store)?);
+            store.check_genesis(genesis)?;
             Ok(store)
         }
         Err(StoreError::Missing(_)) => {
-            Ok(open(Some(with_block_time(config.clock.unwrap_or(Clock::FAST).slot())))?)
+            set_block_time(&mut genesis, config.clock.unwrap_or(Clock::FAST).slot());
+            Ok(Store::open(directory, Some(genesis), config.history)?)
         }
         Err(error) => Err(error.into()),
     }
@@ -425,8 +425,8 @@ impl NodeHandle {
     /// [`ReadError`].
     pub fn free_balance(&self, account: &AccountId) -> Result<Balance, ReadError> {
         let (_, state) = self.chain.state(None)?;
-        let read = || Balances::free_balance(account);
-        Ok(within(&mut Overlay::default(), &state, read).map_err(StateError::Call)?)
+        let balance = within(&mut Overlay::default(), &state, || Balances::free_balance(account));
+        Ok(balance.map_err(StateError::Call)?)
     }
 
     /// Calls a runtime API method, such as `Core_version`, on the newest state, and returns the

@@ -57,6 +57,14 @@ impl Default for PoolLimits {
     }
 }
 
+impl PoolLimits {
+    /// Returns whether one more extrinsic fits into a pool of `count` extrinsics, if `bytes` is the
+    /// total size with it.
+    const fn fits(&self, count: usize, bytes: usize) -> bool {
+        count < self.count && bytes <= self.bytes
+    }
+}
+
 /// An extrinsic that is ready for a block.
 #[derive(Clone)]
 pub(crate) struct Queued {
@@ -179,14 +187,11 @@ impl Pool {
     /// Returns the ready extrinsics in the order of inclusion.
     pub(crate) fn queued(&self) -> Vec<Queued> {
         let inner = self.lock();
-        let entry = |seq| {
-            inner.graph.get(seq).map(|entry| Queued {
-                seq,
-                hash: entry.hash,
-                bytes: entry.bytes.clone(),
-            })
-        };
-        inner.graph.in_order().into_iter().filter_map(entry).collect()
+        let ready = inner.graph.in_order().into_iter().filter_map(|seq| {
+            let entry = inner.graph.get(seq)?;
+            Some(Queued { seq, hash: entry.hash, bytes: entry.bytes.clone() })
+        });
+        ready.collect()
     }
 
     /// Updates the pool after block `tip`: removes included, invalid and expired extrinsics.

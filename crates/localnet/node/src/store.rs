@@ -231,27 +231,28 @@ impl Store {
         directory: Option<&Path>,
         first: Option<First>,
     ) -> Result<(), StoreError> {
-        let place = || directory.unwrap_or(Path::new("memory")).to_owned();
+        let path = directory.unwrap_or(Path::new("memory"));
         let write = self.database.begin_write()?;
         let (format, spec) = {
             let meta = write.open_table(META)?;
-            let number = |key: u8| Ok::<_, StoreError>(meta.get(key)?.map(|value| value.value()));
-            (number(FORMAT_KEY)?, number(SPEC_KEY)?)
+            let format = meta.get(FORMAT_KEY)?.map(|format| format.value());
+            let spec = meta.get(SPEC_KEY)?.map(|spec| spec.value());
+            (format, spec)
         };
-        if let Some(found) = format {
+        if let Some(format) = format {
             write.abort().map_err(StoreError::from)?;
-            if found != FORMAT {
-                return Err(StoreError::Format { path: place(), found });
+            if format != FORMAT {
+                return Err(StoreError::Format { path: path.to_owned(), found: format });
             }
-            let found = spec.ok_or(StoreError::Damaged("the runtime version is missing"))?;
-            if found != u64::from(VERSION.spec_version) {
-                return Err(StoreError::Spec { found });
+            let spec = spec.ok_or(StoreError::Damaged("the runtime version is missing"))?;
+            if spec != u64::from(VERSION.spec_version) {
+                return Err(StoreError::Spec { found: spec });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
             self.memory().load_recent(&self.database.begin_read()?.open_table(RECENT)?)?;
             return first.map_or(Ok(()), |first| self.check_first(&first));
         }
-        let first = first.ok_or_else(|| StoreError::Missing(place()))?;
+        let first = first.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         {
             let mut meta = write.open_table(META)?;
             meta.insert(FORMAT_KEY, FORMAT)?;

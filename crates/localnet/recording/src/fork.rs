@@ -60,8 +60,8 @@ impl Recording {
         }
         let mut entries = BTreeMap::new();
         for (name, item, recorded) in taken {
-            for (rest, value) in recorded {
-                let key = [item.prefix(), rest].concat();
+            for (suffix, value) in recorded {
+                let key = [item.prefix(), suffix].concat();
                 if !self.may_have(item, &key) {
                     return Err(RecordingError::Key { item: name.clone(), key });
                 }
@@ -69,10 +69,10 @@ impl Recording {
             }
         }
         if let Some(Ok(networks)) = own.get(NETWORKS) {
-            let exists = |netuid: &u16| {
-                entries.get(&networks.key([&netuid.to_le_bytes()[..]])) == Some(&vec![1])
-            };
-            if let Some(netuid) = self.netuids.iter().find(|netuid| !exists(netuid)) {
+            let missing = self.netuids.iter().find(|netuid| {
+                entries.get(&networks.key([&netuid.to_le_bytes()[..]])) != Some(&vec![1])
+            });
+            if let Some(netuid) = missing {
                 return Err(RecordingError::Subnet(*netuid));
             }
         }
@@ -113,10 +113,10 @@ impl Recording {
             .range(start..)
             .map(|(key, _)| key)
             .take_while(|key| key.starts_with(item.prefix()));
-        let is_recorded = |key: &&Vec<u8>| {
+        let removed = keys.filter(|key| {
             item.netuid(key).flatten().is_some_and(|netuid| self.netuids.contains(&netuid))
-        };
-        let removed: Vec<_> = keys.filter(is_recorded).cloned().collect();
+        });
+        let removed: Vec<_> = removed.cloned().collect();
         for key in removed {
             state.top.remove(&key);
         }

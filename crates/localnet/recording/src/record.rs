@@ -169,8 +169,10 @@ fn sorted(
     let recorded = items.iter().map(|(name, item)| {
         let prefix = item.prefix().to_vec();
         let own = entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-        let rest = |key: &Vec<u8>| key.get(prefix.len()..).unwrap_or_default().to_vec();
-        let entries = own.map(|(key, value)| (rest(key), value.clone())).collect();
+        let entries = own.map(|(key, value)| {
+            (key.get(prefix.len()..).unwrap_or_default().to_vec(), value.clone())
+        });
+        let entries = entries.collect();
         (
             name.clone(),
             Recorded { encoding: item.encoding().to_owned(), prefix: prefix.clone(), entries },
@@ -192,17 +194,19 @@ impl<S: Source + Sync> Reader<'_, S> {
     async fn read_subnets(&mut self) -> Result<(), RecordError<S::Error>> {
         let (mut values, mut prefixes) = (Vec::new(), Vec::new());
         for item in self.items.values() {
-            let below = |index: u16| item.key([&index.to_le_bytes()[..]]);
             match item.access {
                 Access::Value => values.push(item.prefix().to_vec()),
-                Access::Subnet => prefixes.extend(self.netuids.iter().copied().map(below)),
+                Access::Subnet => {
+                    let netuids = self.netuids.iter();
+                    prefixes.extend(netuids.map(|netuid| item.key([&netuid.to_le_bytes()[..]])));
+                }
                 Access::Mechanism => {
                     let indexes = self.netuids.iter().flat_map(|netuid| {
                         (0..MECHANISMS).map(move |mechanism| {
                             mechanism.saturating_mul(4_096).saturating_add(*netuid)
                         })
                     });
-                    prefixes.extend(indexes.map(below));
+                    prefixes.extend(indexes.map(|index| item.key([&index.to_le_bytes()[..]])));
                 }
                 _ => {}
             }
@@ -321,22 +325,19 @@ impl<S: Source + Sync> Reader<'_, S> {
                     accounts.iter().map(|account| item.key([&account[..]])).collect()
                 }
                 Access::AccountInSubnet => {
-                    let of = |account: &Account| -> Vec<_> {
-                        netuids.iter().map(|netuid| item.key([&account[..], netuid])).collect()
-                    };
-                    accounts.iter().flat_map(of).collect()
+                    let keys = accounts.iter().flat_map(|account| {
+                        netuids.iter().map(move |netuid| item.key([&account[..], netuid]))
+                    });
+                    keys.collect()
                 }
                 Access::Accounts => {
                     both.iter().map(|(one, other)| item.key([&one[..], &other[..]])).collect()
                 }
                 Access::AccountsAcrossSubnet => {
-                    let of = |(one, other): &(&Account, &Account)| -> Vec<_> {
-                        netuids
-                            .iter()
-                            .map(|netuid| item.key([&one[..], netuid, &other[..]]))
-                            .collect()
-                    };
-                    both.iter().flat_map(of).collect()
+                    let keys = both.iter().flat_map(|(one, other)| {
+                        netuids.iter().map(move |netuid| item.key([&one[..], netuid, &other[..]]))
+                    });
+                    keys.collect()
                 }
                 _ => continue,
             };
@@ -387,11 +388,11 @@ impl<S: Source + Sync> Reader<'_, S> {
 
     fn accounts_in(&self, item: &str) -> Vec<Account> {
         let parts = self.of(item).filter_map(|(key, _)| self.items.get(item)?.parts(key)).flatten();
-        let account = |part| match part {
+        let accounts = parts.filter_map(|part| match part {
             KeyPart::Account(account) => Some(account),
             KeyPart::Netuid(_) => None,
-        };
-        parts.filter_map(account).collect()
+        });
+        accounts.collect()
     }
 
     fn decoded<T: Decode>(&self, item: &'static str) -> Result<Vec<T>, RecordError<S::Error>> {

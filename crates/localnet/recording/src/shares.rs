@@ -22,14 +22,13 @@ pub(super) fn convert(
     items: &BTreeMap<String, Item>,
     entries: &mut Entries,
 ) -> Result<(), &'static str> {
-    let newer = |name: &'static str| items.get(name).ok_or(name);
-    let (shares, pools) =
-        (newer("SubtensorModule.AlphaV2")?, newer("SubtensorModule.TotalHotkeySharesV2")?);
+    let shares = required(items, "SubtensorModule.AlphaV2")?;
+    let pools = required(items, "SubtensorModule.TotalHotkeySharesV2")?;
     for (older, newer) in
         [("SubtensorModule.Alpha", shares), ("SubtensorModule.TotalHotkeyShares", pools)]
     {
-        for (rest, bits) in take::<u128>(items, older, entries)? {
-            let (key, share) = ([newer.prefix(), &rest].concat(), from_fixed_point(bits));
+        for (suffix, bits) in take::<u128>(items, older, entries)? {
+            let (key, share) = ([newer.prefix(), &suffix].concat(), from_fixed_point(bits));
             if share.is_zero() {
                 entries.remove(&key);
             } else {
@@ -49,6 +48,13 @@ pub(super) fn convert(
         pool_epoch == 0 || epoch(&share_epochs, shares, key) == pool_epoch
     });
     Ok(())
+}
+
+fn required<'a>(
+    items: &'a BTreeMap<String, Item>,
+    name: &'static str,
+) -> Result<&'a Item, &'static str> {
+    items.get(name).ok_or(name)
 }
 
 /// Returns the epoch of the entry of an item.

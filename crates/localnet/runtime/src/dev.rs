@@ -48,11 +48,12 @@ impl Directive {
 
     /// Returns the directives of the current block.
     fn current() -> Vec<Self> {
-        let read = |item: &DigestItem| match item {
+        let digest = System::digest();
+        let directives = digest.logs().iter().filter_map(|item| match item {
             DigestItem::PreRuntime(ENGINE, bytes) => Self::decode(&mut bytes.as_slice()).ok(),
             _ => None,
-        };
-        System::digest().logs().iter().filter_map(read).collect()
+        });
+        directives.collect()
     }
 }
 

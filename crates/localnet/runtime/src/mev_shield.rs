@@ -251,9 +251,9 @@ pub mod pallet {
             PendingKey::<T>::set(NextKey::<T>::take());
             NextKey::<T>::set(AuthorKeys::<T>::get(&author));
             AuthorKeys::<T>::set(author, enc_key);
-            let after = |blocks: u32| frame_system::Pallet::<T>::block_number() + blocks.into();
-            PendingKeyExpiresAt::<T>::set(PendingKey::<T>::exists().then(|| after(2)));
-            NextKeyExpiresAt::<T>::set(NextKey::<T>::exists().then(|| after(3)));
+            let now = frame_system::Pallet::<T>::block_number();
+            PendingKeyExpiresAt::<T>::set(PendingKey::<T>::exists().then(|| now + 2_u32.into()));
+            NextKeyExpiresAt::<T>::set(NextKey::<T>::exists().then(|| now + 3_u32.into()));
             Ok(())
         }
 

@@ -139,8 +139,13 @@ struct Change<'a> {
 
 impl Change<'_> {
     /// Returns the nibbles from a depth on.
-    fn rest(&self, depth: usize) -> &[u8] {
+    fn nibbles_from(&self, depth: usize) -> &[u8] {
         self.nibbles.get(depth..).unwrap_or_default()
+    }
+
+    /// Returns whether the nibbles from a depth on begin with a node's partial key.
+    fn follows(&self, depth: usize, partial: &[u8]) -> bool {
+        self.nibbles_from(depth).starts_with(partial)
     }
 }
 
@@ -218,24 +223,27 @@ impl Pass<'_> {
         changes: &[Change<'_>],
         depth: usize,
     ) -> Result<Edit, TreeError> {
-        let follows = |change: &Change<'_>| change.rest(depth).starts_with(&node.partial);
-        if changes.first().is_some_and(follows) && changes.last().is_some_and(follows) {
+        if changes.first().is_some_and(|change| change.follows(depth, &node.partial))
+            && changes.last().is_some_and(|change| change.follows(depth, &node.partial))
+        {
             return self.at_children(node, changes, depth);
         }
         // The first nibble of the partial key at which a new key leaves it.
         let fork = changes
             .iter()
             .filter(|change| change.value.is_some())
-            .map(|change| common(change.rest(depth), &node.partial))
+            .map(|change| common(change.nibbles_from(depth), &node.partial))
             .filter(|common| *common < node.partial.len())
             .min();
         if let Some(fork) = fork {
             return self.at_node(Cow::Owned(self.split(node.into_owned(), fork)), changes, depth);
         }
         // The other changes remove keys that do not exist.
-        let start = changes.iter().take_while(|change| !follows(change)).count();
+        let start =
+            changes.iter().take_while(|change| !change.follows(depth, &node.partial)).count();
         let following = changes.get(start..).unwrap_or_default();
-        let count = following.iter().take_while(|change| follows(change)).count();
+        let count =
+            following.iter().take_while(|change| change.follows(depth, &node.partial)).count();
         match following.get(..count) {
             Some(following) if count > 0 => self.at_children(node, following, depth),
             _ => Ok(Edit::of(node)),
@@ -295,7 +303,7 @@ impl Pass<'_> {
         let Some((first, others)) = changes.get(start..).and_then(<[_]>::split_first) else {
             return Ok(Edit::Same);
         };
-        let mut leaf = Cow::Owned(Node::new(first.rest(depth), self.alive.clone()));
+        let mut leaf = Cow::Owned(Node::new(first.nibbles_from(depth), self.alive.clone()));
         self.set_value(&mut leaf, first);
         if others.is_empty() { Ok(Edit::of(leaf)) } else { self.at_node(leaf, others, depth) }
     }

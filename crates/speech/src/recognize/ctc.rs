@@ -76,6 +76,10 @@ pub struct CtcRecognizer {
     fingerprint: String,
 }
 
+fn read(path: PathBuf) -> Result<Vec<u8>, CtcError> {
+    std::fs::read(&path).map_err(|source| CtcError::Io { path, source })
+}
+
 impl CtcRecognizer {
     /// Loads the model that is built into the program.
     ///
@@ -90,11 +94,9 @@ impl CtcRecognizer {
     /// # Errors
     /// [`CtcError`] when a file is missing, corrupt, or not of this model type.
     pub fn load(folder: &Path) -> Result<Self, CtcError> {
-        let read = |name| {
-            let path = folder.join(name);
-            std::fs::read(&path).map_err(|source| CtcError::Io { path, source })
-        };
-        Self::from_files(&read("config.json")?, &read("model.safetensors")?, &read("lexicon.txt")?)
+        let config = read(folder.join("config.json"))?;
+        let weights = read(folder.join("model.safetensors"))?;
+        Self::from_files(&config, &weights, &read(folder.join("lexicon.txt"))?)
     }
 
     fn from_files(config: &[u8], weights: &[u8], lexicon: &[u8]) -> Result<Self, CtcError> {

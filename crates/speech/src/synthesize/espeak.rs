@@ -88,13 +88,27 @@ impl Espeak {
     }
 }
 
+/// Error after the deadline; the caller sets the duration.
+const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
+
+/// Waits for the content of a pipe until `deadline`.
+fn receive(
+    pipe: Option<mpsc::Receiver<io::Result<Vec<u8>>>>,
+    deadline: Instant,
+) -> Result<Vec<u8>, SynthesisError> {
+    let Some(pipe) = pipe else { return Ok(Vec::new()) };
+    match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(bytes) => bytes.map_err(SynthesisError::Io),
+        Err(_) => Err(LATE),
+    }
+}
+
 /// Writes `input`, collects the output and waits for the exit, all before `deadline`.
 fn exchange(
     child: &mut Child,
     input: Vec<u8>,
     deadline: Instant,
 ) -> Result<Vec<u8>, SynthesisError> {
-    const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
     if let Some(mut stdin) = child.stdin.take() {
         // Write errors are ignored: if the process exits without reading its input, its own error
         // message is more useful than a broken pipe.
@@ -102,15 +116,8 @@ fn exchange(
     }
     let output = child.stdout.take().map(collect);
     let complaint = child.stderr.take().map(collect);
-    let receive = |pipe: Option<mpsc::Receiver<io::Result<Vec<u8>>>>| match pipe {
-        Some(pipe) => match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(bytes) => bytes.map_err(SynthesisError::Io),
-            Err(_) => Err(LATE),
-        },
-        None => Ok(Vec::new()),
-    };
-    let output = receive(output)?;
-    let complaint = receive(complaint)?;
+    let output = receive(output, deadline)?;
+    let complaint = receive(complaint, deadline)?;
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,

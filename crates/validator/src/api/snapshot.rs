@@ -59,6 +59,13 @@ fn port_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D:
 }
 
 impl AxonSnapshot {
+    fn of(address: Option<SocketAddr>) -> Self {
+        match address {
+            Some(address) => Self { ip: address.ip().to_string(), port: address.port() },
+            None => Self { ip: "0.0.0.0".to_owned(), port: 0 },
+        }
+    }
+
     /// Returns the announced address; `None` if the neuron announced none.
     fn address(&self) -> Result<Option<SocketAddr>, AddrParseError> {
         let ip = self.ip.trim();
@@ -72,10 +79,6 @@ impl AxonSnapshot {
 
 impl From<&Metagraph> for MetagraphSnapshot {
     fn from(metagraph: &Metagraph) -> Self {
-        let axon = |address: Option<SocketAddr>| match address {
-            Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },
-            None => AxonSnapshot { ip: "0.0.0.0".to_owned(), port: 0 },
-        };
         let neurons = &metagraph.neurons;
         Self {
             block: metagraph.block.number.get(),
@@ -83,7 +86,7 @@ impl From<&Metagraph> for MetagraphSnapshot {
             last_update: neurons.iter().map(|neuron| neuron.last_update.get()).collect(),
             axons: neurons
                 .iter()
-                .map(|neuron| axon(neuron.axon.map(|axon| axon.address)))
+                .map(|neuron| AxonSnapshot::of(neuron.axon.map(|axon| axon.address)))
                 .collect(),
             validator_permit: neurons.iter().map(|neuron| neuron.validator_permit).collect(),
             stake: neurons.iter().map(|neuron| neuron.total_stake.get()).collect(),

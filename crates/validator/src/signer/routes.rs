@@ -47,10 +47,10 @@ async fn sign(
 ) -> Result<Json<Value>, ApiError> {
     let config = &signer.config;
     let texts = payloads(&body)?;
-    let check = |(index, text): (usize, &&str)| {
+    let kinds = texts.iter().enumerate().map(|(index, text)| {
         config.policy.check(text).map_err(|problem| ApiError::Payload { index, problem })
-    };
-    let kinds: Vec<&'static str> = texts.iter().enumerate().map(check).collect::<Result<_, _>>()?;
+    });
+    let kinds: Vec<&'static str> = kinds.collect::<Result<_, _>>()?;
     let entries: Vec<Value> = texts
         .iter()
         .zip(&kinds)

@@ -256,17 +256,18 @@ impl Report {
 
 /// Returns the kind of confirmation, and the drand round that opens a timelocked commit.
 fn confirmation(form: &Form, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
-    let round = || {
-        let committed = inclusion
-            .events
-            .iter()
-            .find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));
-        // Fields: who, mechanism, hash of the commit, drand round.
-        committed.and_then(|event| event.fields.get(3)).cloned()
-    };
     match form {
-        Form::Timelocked { .. } => ("timelocked_commit", round()),
+        Form::Timelocked { .. } => ("timelocked_commit", reveal_round(inclusion)),
         Form::Hash { .. } => ("hash_commit", None),
         _ => ("weights_set", None),
     }
+}
+
+fn reveal_round(inclusion: &Inclusion) -> Option<Value> {
+    let committed = inclusion
+        .events
+        .iter()
+        .find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));
+    // Fields: who, mechanism, hash of the commit, drand round.
+    committed.and_then(|event| event.fields.get(3)).cloned()
 }

@@ -43,15 +43,30 @@ pub(super) struct Stage {
     steps: Vec<Step>,
 }
 
+/// Returns whether a stage can begin at a step: at a transposed convolution, if neither it nor a
+/// later step reads an earlier signal.
+fn is_start(steps: &[Step], index: usize) -> bool {
+    let (_, later) = steps.split_at(index);
+    later.first().is_some_and(|step| step.convolution.is_transposed())
+        && later.iter().flat_map(Step::reads).all(|signal| *signal >= index)
+}
+
+/// Returns a signal: the input of the stage, or the output of the step before `index`.
+fn signal_at<'a>(
+    index: usize,
+    input: &'a Signal,
+    outputs: &'a [Option<Signal>],
+) -> Option<&'a Signal> {
+    match index.checked_sub(1) {
+        None => Some(input),
+        Some(step) => outputs.get(step)?.as_ref(),
+    }
+}
+
 impl Stage {
     /// Splits steps before each transposed convolution, unless later steps read earlier signals.
     pub(super) fn split(mut steps: Vec<Step>) -> Vec<Self> {
         let mut stages = Vec::new();
-        let is_start = |steps: &[Step], index: usize| {
-            let (_, later) = steps.split_at(index);
-            later.first().is_some_and(|step| step.convolution.is_transposed())
-                && later.iter().flat_map(Step::reads).all(|signal| *signal >= index)
-        };
         while let Some(index) = (1..steps.len()).rev().find(|index| is_start(&steps, *index)) {
             let mut later = steps.split_off(index);
             for step in &mut later {
@@ -113,13 +128,13 @@ impl Stage {
         let ranges = self.ranges(widths, range);
         let mut outputs: Vec<Option<Signal>> = Vec::new();
         for (index, (step, range)) in self.steps.iter().zip(ranges).enumerate() {
-            let signal = |signal: &usize| match signal.checked_sub(1) {
-                None => Some(input),
-                Some(step) => outputs.get(step)?.as_ref(),
-            };
-            let addends = step.addends.iter().map(signal).collect::<Option<Vec<_>>>()?;
+            let addends = step
+                .addends
+                .iter()
+                .map(|index| signal_at(*index, input, &outputs))
+                .collect::<Option<Vec<_>>>()?;
             let output = step.convolution.run(
-                signal(&step.input)?,
+                signal_at(step.input, input, &outputs)?,
                 step.activation,
                 &addends,
                 range,

@@ -95,14 +95,14 @@ pub(super) fn estimate(password: &str) -> u32 {
 
 /// Returns the number of characters in the alphabet that the password uses.
 fn alphabet(password: &str) -> f64 {
-    let has = |is: fn(&char) -> bool, size: f64| {
-        if password.chars().any(|letter| is(&letter)) { size } else { 0.0 }
-    };
-    let size = has(char::is_ascii_lowercase, 26.0)
-        + has(char::is_ascii_uppercase, 26.0)
-        + has(char::is_ascii_digit, 10.0)
-        + has(|letter| !letter.is_ascii_alphanumeric(), 33.0);
-    size.max(1.0)
+    let classes: [(fn(&char) -> bool, f64); 4] = [
+        (char::is_ascii_lowercase, 26.0),
+        (char::is_ascii_uppercase, 26.0),
+        (char::is_ascii_digit, 10.0),
+        (|letter| !letter.is_ascii_alphanumeric(), 33.0),
+    ];
+    let used = classes.iter().filter(|(is, _)| password.chars().any(|letter| is(&letter)));
+    used.map(|(_, size)| size).sum::<f64>().max(1.0)
 }
 
 #[cfg(test)]

@@ -134,18 +134,20 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn secret_state(path: &Path) -> SecretState {
-    let head = || -> io::Result<_> {
-        let (file, _) = open_file(path)?.ok_or(ErrorKind::NotFound)?;
-        let mut head = Vec::with_capacity(HEAD);
-        file.take(HEAD as u64).read_to_end(&mut head)?;
-        Ok(Encryption::of(bytes_without_bom(&head)))
-    };
-    match head() {
+    match read_encryption(path) {
         Err(error) if is_absent(&error) => SecretState::Absent,
         Err(_) => SecretState::Unreadable,
         Ok(None) => SecretState::Plain,
         Ok(Some(method)) => SecretState::Encrypted(method),
     }
+}
+
+/// Reads how a file is encrypted; `None` if it is not.
+fn read_encryption(path: &Path) -> io::Result<Option<Encryption>> {
+    let (file, _) = open_file(path)?.ok_or(ErrorKind::NotFound)?;
+    let mut head = Vec::with_capacity(HEAD);
+    file.take(HEAD as u64).read_to_end(&mut head)?;
+    Ok(Encryption::of(bytes_without_bom(&head)))
 }
 
 /// Returns the public key to list, and the plain keyfile's public key if it differs.

@@ -58,11 +58,11 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let directory = directory_for(wallet, directory_of(path));
     refuse_links([wallet.join(DIRECTORY).as_path(), &directory])?;
     make_directory(&directory)?;
-    let numbered = |number| directory.join(numbered(path, number));
-    let is_free = |backup: &PathBuf| {
+    let mut backups = (1..=MAX_BACKUPS).map(|number| directory.join(numbered(path, number)));
+    let free = backups.find(|backup| {
         backup.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
-    };
-    let Some(backup) = (1..=MAX_BACKUPS).map(numbered).find(is_free) else {
+    });
+    let Some(backup) = free else {
         return Err(WalletError::Write {
             path: directory,
             source: ErrorKind::AlreadyExists.into(),

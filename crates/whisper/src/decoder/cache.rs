@@ -82,6 +82,15 @@ impl Cache {
         (layer * BLOCK + slot as usize % BLOCK) * self.width
     }
 
+    fn keys(&self, layer: usize, slot: Slot) -> &[f32] {
+        &self.blocks[slot as usize / BLOCK][self.offset(layer, slot)..][..self.width]
+    }
+
+    fn values(&self, layer: usize, slot: Slot) -> &[f32] {
+        let half = self.layers * BLOCK * self.width;
+        &self.blocks[slot as usize / BLOCK][half + self.offset(layer, slot)..][..self.width]
+    }
+
     pub(super) fn store(&mut self, layer: usize, slot: Slot, keys: &[f32], values: &[f32]) {
         let (at, width) = (self.offset(layer, slot), self.width);
         let (all_keys, all_values) =
@@ -100,23 +109,18 @@ impl Cache {
         scores: &mut Vec<f32>,
         context: &mut [f32],
     ) {
-        let half = self.layers * BLOCK * self.width;
-        let row = |slot: Slot, part: usize| {
-            &self.blocks[slot as usize / BLOCK][part * half + self.offset(layer, slot)..]
-                [..self.width]
-        };
         let head = self.width / heads;
         let scale = 1.0 / (head as f32).sqrt();
         scores.resize(heads * slots.len(), 0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            dot_heads(query, row(slot, 0), head, scale, &mut scores[t..], slots.len());
+            dot_heads(query, self.keys(layer, slot), head, scale, &mut scores[t..], slots.len());
         }
         for scores in scores.chunks_exact_mut(slots.len()) {
             softmax(scores);
         }
         context.fill(0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            accumulate(&scores[t..], slots.len(), row(slot, 1), head, context);
+            accumulate(&scores[t..], slots.len(), self.values(layer, slot), head, context);
         }
     }
 }

@@ -1,24 +1,27 @@
 //! Mapping of CTranslate2's tensor names to those of Hugging Face checkpoints.
 
+fn single(side: &str, tensor: &str) -> Vec<Option<String>> {
+    vec![Some(format!("model.{side}.{tensor}"))]
+}
+
 /// Returns the Hugging Face tensors that CTranslate2 fuses under `name`; `None` is a missing bias,
 /// which counts as zero (Whisper's key projections have no bias).
 pub(super) fn parts(name: &str) -> Vec<Option<String>> {
-    let (side, rest) = name.split_once('/').unwrap_or(("", name));
-    let single = |tensor: String| vec![Some(format!("model.{side}.{tensor}"))];
-    match rest {
+    let (side, tensor) = name.split_once('/').unwrap_or(("", name));
+    match tensor {
         "embeddings/weight" | "projection/weight" => {
-            return single("embed_tokens.weight".to_owned());
+            return single(side, "embed_tokens.weight");
         }
-        "position_encodings/encodings" => return single("embed_positions.weight".to_owned()),
-        "layer_norm/gamma" => return single("layer_norm.weight".to_owned()),
-        "layer_norm/beta" => return single("layer_norm.bias".to_owned()),
+        "position_encodings/encodings" => return single(side, "embed_positions.weight"),
+        "layer_norm/gamma" => return single(side, "layer_norm.weight"),
+        "layer_norm/beta" => return single(side, "layer_norm.bias"),
         _ => {}
     }
-    let Some((layer, rest)) = rest.strip_prefix("layer_").and_then(|rest| rest.split_once('/'))
+    let Some((layer, part)) = tensor.strip_prefix("layer_").and_then(|part| part.split_once('/'))
     else {
-        return single(rest.replace('/', "."));
+        return single(side, &tensor.replace('/', "."));
     };
-    let (block, kind) = rest.rsplit_once('/').unwrap_or((rest, ""));
+    let (block, kind) = part.rsplit_once('/').unwrap_or((part, ""));
     let norm = match kind {
         "gamma" => "weight",
         _ => "bias",
@@ -35,17 +38,19 @@ pub(super) fn parts(name: &str) -> Vec<Option<String>> {
     };
     match block {
         "self_attention/layer_norm" => {
-            single(format!("layers.{layer}.self_attn_layer_norm.{norm}"))
+            single(side, &format!("layers.{layer}.self_attn_layer_norm.{norm}"))
         }
         "self_attention/linear_0" => fused("self_attn", &["q_proj", "k_proj", "v_proj"]),
         "self_attention/linear_1" => fused("self_attn", &["out_proj"]),
-        "attention/layer_norm" => single(format!("layers.{layer}.encoder_attn_layer_norm.{norm}")),
+        "attention/layer_norm" => {
+            single(side, &format!("layers.{layer}.encoder_attn_layer_norm.{norm}"))
+        }
         "attention/linear_0" => fused("encoder_attn", &["q_proj"]),
         "attention/linear_1" => fused("encoder_attn", &["k_proj", "v_proj"]),
         "attention/linear_2" => fused("encoder_attn", &["out_proj"]),
-        "ffn/layer_norm" => single(format!("layers.{layer}.final_layer_norm.{norm}")),
-        "ffn/linear_0" => single(format!("layers.{layer}.fc1.{kind}")),
-        "ffn/linear_1" => single(format!("layers.{layer}.fc2.{kind}")),
-        _ => single(format!("layers.{layer}.{}", rest.replace('/', "."))),
+        "ffn/layer_norm" => single(side, &format!("layers.{layer}.final_layer_norm.{norm}")),
+        "ffn/linear_0" => single(side, &format!("layers.{layer}.fc1.{kind}")),
+        "ffn/linear_1" => single(side, &format!("layers.{layer}.fc2.{kind}")),
+        _ => single(side, &format!("layers.{layer}.{}", part.replace('/', "."))),
     }
 }

@@ -189,10 +189,11 @@ impl Block {
         self.mean.clear();
         self.mean.resize(head, 0.0);
         for h in 0..heads {
-            let columns = |part: usize| part * width + h * head..part * width + (h + 1) * head;
-            let queries = rows.slice((.., columns(0)));
-            let keys = gemm.float.prepack_b(rows.slice((.., columns(1))).transposed());
-            let values = gemm.float.prepack_b(rows.slice((.., columns(2))));
+            let [queries, keys, values] =
+                [0, width, 2 * width].map(|first| first + h * head..first + (h + 1) * head);
+            let queries = rows.slice((.., queries));
+            let keys = gemm.float.prepack_b(rows.slice((.., keys)).transposed());
+            let values = gemm.float.prepack_b(rows.slice((.., values)));
             for start in (0..count).step_by(BLOCK) {
                 let end = count.min(start + BLOCK);
                 let block = end - start;

@@ -53,9 +53,14 @@ fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
 }
 
+/// Returns the greater number with a single instruction, unlike [`f32::max`], which handles NaN.
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 #[inline(always)]
 pub(super) fn max_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let greater = |a: f32, b: f32| if b > a { b } else { a }; // A single instruction, unlike `max`.
     let Some(last) = values.last_chunk::<LANES>() else {
         return values.iter().fold(f32::NEG_INFINITY, |max, value| greater(max, term(*value)));
     };
@@ -239,12 +244,13 @@ pub(crate) fn median(from: &[f32], to: &mut [f32]) {
         to.copy_from_slice(from);
         return;
     }
-    let mirrored = |position: usize| {
-        // `position` is shifted by RANK.
-        let read = position.abs_diff(RANK);
-        if read >= count { 2 * count - read - 2 } else { read }
-    };
-    let padded: Vec<f32> = (0..count + 2 * RANK).map(|position| from[mirrored(position)]).collect();
+    let padded: Vec<f32> = (0..count + 2 * RANK)
+        .map(|position| {
+            // `position` is shifted by RANK.
+            let mirrored = position.abs_diff(RANK);
+            from[if mirrored >= count { 2 * count - mirrored - 2 } else { mirrored }]
+        })
+        .collect();
     vectorized(
         #[inline(always)]
         || {

@@ -48,6 +48,12 @@ impl Attempt {
             .is_some_and(|threshold| self.compression_ratio > threshold)
     }
 
+    /// Returns whether an attempt is not repetitive: as in the reference, only if the threshold is
+    /// set.
+    fn is_varied(&self, options: &Options) -> bool {
+        options.compression_ratio_threshold.is_some() && !self.is_repetitive(options)
+    }
+
     fn is_uncertain(&self, options: &Options) -> bool {
         options.log_prob_threshold.is_some_and(|threshold| self.average_log_probability < threshold)
     }
@@ -78,13 +84,9 @@ pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attemp
         return attempts.into_iter().next_back();
     }
     let temperature = attempts.last()?.temperature;
-    // As in the reference, an attempt counts as non-repetitive only if the threshold is set.
-    let is_fit = |attempt: &&Attempt| {
-        options.compression_ratio_threshold.is_some() && !attempt.is_repetitive(options)
-    };
-    let any_fit = attempts.iter().any(|attempt| is_fit(&attempt));
+    let any_varied = attempts.iter().any(|attempt| attempt.is_varied(options));
     let mut best: Option<&Attempt> = None;
-    for attempt in attempts.iter().filter(|attempt| !any_fit || is_fit(attempt)) {
+    for attempt in attempts.iter().filter(|attempt| !any_varied || attempt.is_varied(options)) {
         if best.is_none_or(|best| attempt.average_log_probability > best.average_log_probability) {
             best = Some(attempt);
         }

@@ -73,8 +73,8 @@ impl Compressor {
     /// Inserts a position under the hash of its three bytes; returns the previous position with
     /// that hash.
     fn insert(&mut self, at: usize) -> usize {
-        let byte = |offset: usize| usize::from(self.window[at + offset]);
-        let hash = ((byte(0) << 10) ^ (byte(1) << 5) ^ byte(2)) & ((1 << HASH_BITS) - 1);
+        let [a, b, c] = [0, 1, 2].map(|offset| usize::from(self.window[at + offset]));
+        let hash = ((a << 10) ^ (b << 5) ^ c) & ((1 << HASH_BITS) - 1);
         self.previous[at] = self.head[hash];
         std::mem::replace(&mut self.head[hash], at)
     }

@@ -23,13 +23,13 @@ const SUCCESS: &str = "Success";
 /// Returns the protocol headers of the request, to repeat in the response. Headers about the axon's
 /// status are dropped: a caller cannot set them.
 pub(super) fn echo(head: &Parts) -> HeaderMap {
-    let repeated = |name: &HeaderName| {
-        let name = name.as_str();
-        let status = [CODE, MESSAGE, PROCESS_TIME].contains(&name);
-        (name.starts_with(PREFIX) && !status) || [NAME, TIMEOUT, BODY_HASH].contains(&name)
-    };
-    let lines = head.headers.iter().filter(|(name, _)| repeated(name));
+    let lines = head.headers.iter().filter(|(name, _)| is_repeated(name.as_str()));
     lines.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn is_repeated(name: &str) -> bool {
+    let is_status = [CODE, MESSAGE, PROCESS_TIME].contains(&name);
+    (name.starts_with(PREFIX) && !is_status) || [NAME, TIMEOUT, BODY_HASH].contains(&name)
 }
 
 /// Adds the caller's headers and the axon's status to a response.

@@ -17,14 +17,17 @@ pub struct AxonStatus {
     pub process_time: Option<Duration>,
 }
 
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
 impl AxonStatus {
     /// Parses the status headers of a response; `None` if the status code is missing or malformed.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let seconds = text(PROCESS_TIME).and_then(|text| text.parse().ok());
+        let seconds = text(headers, PROCESS_TIME).and_then(|text| text.parse().ok());
         Some(Self {
-            code: StatusCode::from_bytes(text(CODE)?.as_bytes()).ok()?,
-            message: text(MESSAGE).unwrap_or_default().to_owned(),
+            code: StatusCode::from_bytes(text(headers, CODE)?.as_bytes()).ok()?,
+            message: text(headers, MESSAGE).unwrap_or_default().to_owned(),
             process_time: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         })
     }

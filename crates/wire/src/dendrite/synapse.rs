@@ -41,14 +41,14 @@ pub struct Terminal {
 impl Terminal {
     fn of(parts: &Parts) -> Result<Self, Refusal> {
         let caller = parts.extensions.get::<Caller>().ok_or(Refusal::Unsigned)?;
-        let text = |name| optional(&parts.headers, name).map(|text| text.map(str::to_owned));
+        let headers = &parts.headers;
         Ok(Self {
-            ip: text(SENDER_IP)?,
-            version: text(VERSION)?.and_then(|version| version.parse().ok()),
+            ip: optional(headers, SENDER_IP)?.map(str::to_owned),
+            version: optional(headers, VERSION)?.and_then(|version| version.parse().ok()),
             nonce: caller.nonce,
             uuid: caller.uuid.clone(),
             hotkey: caller.hotkey.to_string(),
-            signature: text(SIGNATURE)?,
+            signature: optional(headers, SIGNATURE)?.map(str::to_owned),
         })
     }
 }

@@ -86,6 +86,18 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
+/// Returns the empty value of the type of a field.
+fn empty_like(field: Option<&Value>) -> Value {
+    match field {
+        Some(Value::String(_)) => json!(""),
+        Some(Value::Number(_)) => json!(0),
+        Some(Value::Bool(_)) => json!(false),
+        Some(Value::Array(_)) => json!([]),
+        Some(Value::Object(_)) => json!({}),
+        Some(Value::Null) | None => Value::Null,
+    }
+}
+
 impl CallArgs {
     /// Returns the synapse class of the call, unless it is a class of the echo neuron.
     fn class(&self, fields: &Fields<'_>) -> Option<SynapseClass> {
@@ -94,18 +106,10 @@ impl CallArgs {
             return None;
         }
         let class = SynapseClass::new(name).hash(&self.hash_field);
-        let empty = |field: &String| match fields.get(field) {
-            Some(Value::String(_)) => json!(""),
-            Some(Value::Number(_)) => json!(0),
-            Some(Value::Bool(_)) => json!(false),
-            Some(Value::Array(_)) => json!([]),
-            Some(Value::Object(_)) => json!({}),
-            Some(Value::Null) | None => Value::Null,
-        };
         Some(
             self.required_field
                 .iter()
-                .fold(class, |class, field| class.required(field, empty(field))),
+                .fold(class, |class, field| class.required(field, empty_like(fields.get(field)))),
         )
     }
 

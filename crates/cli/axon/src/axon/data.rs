@@ -4,7 +4,7 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::input;
 use taonet_primitives::bytes_without_bom;
 
@@ -36,22 +36,17 @@ pub(super) struct Fields<'a> {
     text: &'a str,
 }
 
+fn unusable(problem: &str) -> anyhow::Error {
+    Classified::usage(format!("--data {problem}; a synapse must be a JSON object"))
+}
+
 impl<'a> Fields<'a> {
     pub(super) fn parse(data: &'a [u8]) -> anyhow::Result<Self> {
-        let usage = |problem: &str| {
-            Classified::error(
-                Failure::Usage,
-                format!(
-                    "--data {problem}; a synapse must be a JSON \
-                object"
-                ),
-            )
-        };
         let parsed = serde_json::from_slice(data);
         let Value::Object(values) =
-            parsed.map_err(|error| usage(&format!("is not JSON ({error})")))?
+            parsed.map_err(|error| unusable(&format!("is not JSON ({error})")))?
         else {
-            return Err(usage("is not a JSON object"));
+            return Err(unusable("is not a JSON object"));
         };
         Ok(Self { values, text: std::str::from_utf8(data).map(inside).unwrap_or_default() })
     }

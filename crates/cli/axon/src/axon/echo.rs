@@ -73,20 +73,22 @@ async fn measure(request: Request, next: Next) -> Response {
 
 /// Creates the routes for schemes with arbitrary paths.
 fn paths(me: Hotkey) -> Router {
-    let ping =
-        move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
-    let unknown = || async {
-        (
-            StatusCode::NOT_FOUND,
-            Json(json!({ "error": "unknown path; this neuron serves /ping, /echo and \
-            /stream" })),
-        )
-    };
     Router::new()
-        .route("/ping", any(ping))
+        .route(
+            "/ping",
+            any(move |caller: Caller| async move {
+                Json(json!({ "hotkey": me, "caller": caller.hotkey }))
+            }),
+        )
         .route("/echo", post(echo))
         .route("/stream", post(|body: Bytes| async { words(body) }))
-        .fallback(unknown)
+        .fallback(|| async {
+            (
+                StatusCode::NOT_FOUND,
+                Json(json!({ "error": "unknown path; this neuron serves /ping, /echo and \
+                /stream" })),
+            )
+        })
 }
 
 /// Returns the request body unchanged.

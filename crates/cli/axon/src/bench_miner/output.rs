@@ -44,8 +44,10 @@ fn is_special(path: &Path) -> bool {
 
 /// Returns the path of a file without symbolic links, also if the file does not exist.
 fn resolved(path: &Path) -> PathBuf {
-    let missing = || Some(directory(path).canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize().ok().or_else(missing).unwrap_or_else(|| path.to_owned())
+    path.canonicalize()
+        .ok()
+        .or_else(|| Some(directory(path).canonicalize().ok()?.join(path.file_name()?)))
+        .unwrap_or_else(|| path.to_owned())
 }
 
 fn directory(path: &Path) -> &Path {

@@ -28,8 +28,8 @@ pub(super) fn draw(report: &Report) -> String {
         LEFT,
         WIDTH - RIGHT,
     );
-    let latency = |sample: &Sample| milliseconds(sample.latency());
-    let y = Axis::new(report.samples.iter().map(latency), HEIGHT - BOTTOM, TOP);
+    let latencies = report.samples.iter().map(|sample| milliseconds(sample.latency()));
+    let y = Axis::new(latencies, HEIGHT - BOTTOM, TOP);
     let about = &report.about;
     let title = format!(
         "{} at {}: {} of {} requests succeeded",
@@ -45,7 +45,7 @@ pub(super) fn draw(report: &Report) -> String {
     text(&mut svg, LEFT, TOP / 2.0, "start", &title);
     axes(&mut svg, &x, &y);
     for sample in drawn(&report.samples) {
-        let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(latency(sample)));
+        let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(milliseconds(sample.latency())));
         let fill = if sample.code.is_success() { SUCCESS } else { FAILURE };
         let _ = writeln!(
             svg,

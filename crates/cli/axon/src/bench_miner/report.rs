@@ -99,10 +99,13 @@ struct Failed {
 impl Report {
     pub(super) fn new(about: About, plan: Plan, run: Run) -> Self {
         let Run { samples, elapsed } = run;
-        let successes = || samples.iter().filter(|sample| sample.code.is_success());
-        let succeeded = successes().count();
-        let milliseconds = Milliseconds::of(&sorted_ms(successes().map(Sample::latency)));
-        let service_ms = Milliseconds::of(&sorted_ms(successes().map(|sample| sample.service)));
+        let successes: Vec<&Sample> =
+            samples.iter().filter(|sample| sample.code.is_success()).collect();
+        let succeeded = successes.len();
+        let latencies = successes.iter().map(|sample| sample.latency());
+        let milliseconds = Milliseconds::of(&sorted_ms(latencies));
+        let service_times = successes.iter().map(|sample| sample.service);
+        let service_ms = Milliseconds::of(&sorted_ms(service_times));
         let seconds = elapsed.as_secs_f64();
         Self {
             schema: 1,
@@ -148,11 +151,7 @@ impl Report {
         let size = size.map(|size| format!(" of size {size}")).unwrap_or_default();
         let batch =
             if self.batch == 1 { String::new() } else { format!(" of {} requests", self.batch) };
-        let ms = |value| decimals(value, 2);
         let Milliseconds { min, mean, p50, p90, p95, p99, max } = self.milliseconds;
-        let short = |times: &Milliseconds| {
-            format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max))
-        };
         for (name, value) in [
             ("miner", url.clone()),
             ("hotkey", hotkey.to_string()),
@@ -185,8 +184,8 @@ impl Report {
                 "percentiles",
                 format!("p50 {}, p90 {}, p95 {}, p99 {} ms", ms(p50), ms(p90), ms(p95), ms(p99)),
             ),
-            ("from the start", short(&self.service_ms)),
-            ("started late by", short(&self.late_ms)),
+            ("from the start", brief(&self.service_ms)),
+            ("started late by", brief(&self.late_ms)),
         ] {
             rows.add_row([name, &value]);
         }
@@ -272,6 +271,14 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
+fn ms(value: Option<f64>) -> String {
+    decimals(value, 2)
+}
+
+fn brief(times: &Milliseconds) -> String {
+    format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max))
+}
+
 /// Returns times in milliseconds, sorted.
 fn sorted_ms(times: impl Iterator<Item = Duration>) -> Vec<f64> {
     let mut sorted: Vec<f64> = times.map(milliseconds).collect();
@@ -295,7 +302,7 @@ fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
     for sample in samples {
         groups.entry(sample.code.code()).or_default().push(sample);
     }
-    let outcome = |(code, group): (u8, Vec<&Sample>)| {
+    let outcomes = groups.into_iter().filter_map(|(code, group)| {
         let sorted = sorted_ms(group.iter().map(|sample| sample.latency()));
         Some(CodeGroup {
             code,
@@ -305,8 +312,8 @@ fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
             p50_ms: quantile(&sorted, 0.5),
             p99_ms: quantile(&sorted, 0.99),
         })
-    };
-    groups.into_iter().filter_map(outcome).collect()
+    });
+    outcomes.collect()
 }
 
 /// Groups failures by their reason, the most frequent first.
@@ -316,13 +323,15 @@ fn failures(samples: &[Sample]) -> Vec<Failed> {
         let key = (sample.code.code(), sample.status.as_u16(), sample.reason.as_str());
         counts.entry(key).or_insert((sample, 0)).1 += 1;
     }
-    let failed = |(sample, requests): (&Sample, usize)| Failed {
-        outcome: sample.code.to_string(),
-        status: sample.status.as_u16(),
-        reason: sample.reason.clone(),
-        requests,
-    };
-    let mut failures: Vec<Failed> = counts.into_values().map(failed).collect();
+    let mut failures: Vec<Failed> = counts
+        .into_values()
+        .map(|(sample, requests)| Failed {
+            outcome: sample.code.to_string(),
+            status: sample.status.as_u16(),
+            reason: sample.reason.clone(),
+            requests,
+        })
+        .collect();
     failures.sort_by_key(|failure| Reverse(failure.requests));
     if failures.len() > MAX_REASONS {
         let others = failures.split_off(MAX_REASONS);

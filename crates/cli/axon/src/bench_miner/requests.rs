@@ -140,31 +140,30 @@ impl Requests {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = input::read_text(path)
             .context("--kind is neither summing, prompt nor a file with requests")?;
-        let wrong = |problem: String| usage(format!("{}: {problem}", path.display()));
         let document: Document =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| invalid(path, &error.to_string()))?;
         let Document { class: name, hash, required, requests, answer } = document;
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
-            return Err(wrong(format!(
-                "`{name}` is no class name: expected letters, digits and `_`"
-            )));
+            let problem = format!("`{name}` is no class name: expected letters, digits and `_`");
+            return Err(invalid(path, &problem));
         }
         if requests.is_empty() {
-            return Err(wrong("there are no requests".to_owned()));
+            return Err(invalid(path, "there are no requests"));
         }
         // The dendrite scheme sends these fields as headers.
-        let is_no_header =
-            |field: &&String| HeaderName::try_from(format!("bt_header_input_obj_{field}")).is_err();
-        if let Some(field) = required.keys().find(is_no_header) {
-            return Err(wrong(format!(
-                "the required field `{field}` cannot be part of a header's name"
-            )));
+        let no_header = required
+            .keys()
+            .find(|field| HeaderName::try_from(format!("bt_header_input_obj_{field}")).is_err());
+        if let Some(field) = no_header {
+            let problem = format!("the required field `{field}` cannot be part of a header's name");
+            return Err(invalid(path, &problem));
         }
         let fields = hash.iter().chain(required.keys());
         for field in fields {
             if let Some(number) = requests.iter().position(|request| !request.contains_key(field)) {
-                return Err(wrong(format!("request {} has no field `{field}`", number + 1)));
+                let problem = format!("request {} has no field `{field}`", number + 1);
+                return Err(invalid(path, &problem));
             }
         }
         let class = required
@@ -209,8 +208,7 @@ impl Requests {
         match &self.source {
             Source::Summing { digits } => {
                 let limit = 10_i64.saturating_pow(*digits);
-                let number = || rand::random_range(limit / 10..limit);
-                let (a, b) = (number(), number());
+                let [a, b] = std::array::from_fn(|_| rand::random_range(limit / 10..limit));
                 let body = json!({ "a": a, "b": b, "sum": null });
                 Request {
                     body: body.to_string().into(),
@@ -267,6 +265,10 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(fields) => fields.is_empty(),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+fn invalid(path: &Path, problem: &str) -> anyhow::Error {
+    usage(format!("{}: {problem}", path.display()))
 }
 
 fn usage(message: String) -> anyhow::Error {

@@ -11,7 +11,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+<<<<<<< HEAD
 use taonet_babelbit_audit::conformance::{ChallengePlayer, Played, Target};
+=======
+use taonet_babelbit_audit::conformance::{Target, play};
+>>>>>>> h-closa
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
@@ -68,12 +72,13 @@ pub struct InterpretArgs {
 /// Parses the code of a language, such as `fr` or `fr-CA`.
 fn language(text: &str) -> Result<String, &'static str> {
     let mut parts = text.split('-');
-    let is_primary =
-        |part: &str| (2..=3).contains(&part.len()) && part.chars().all(|c| c.is_ascii_lowercase());
-    let is_further = |part: &str| {
-        (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric())
-    };
-    if parts.next().is_some_and(is_primary) && parts.all(is_further) {
+    let is_language = parts.next().is_some_and(|primary| {
+        (2..=3).contains(&primary.len()) && primary.chars().all(|c| c.is_ascii_lowercase())
+    });
+    let has_subtags = parts.all(|subtag| {
+        (2..=8).contains(&subtag.len()) && subtag.chars().all(|c| c.is_ascii_alphanumeric())
+    });
+    if is_language && has_subtags {
         return Ok(text.to_owned());
     }
     Err("expected the code of a language, such as fr")
@@ -203,8 +208,8 @@ impl Bench {
         };
         let challenges = items.iter().map(|item| item.challenge.clone()).collect();
         let bar = progress(items.len(), context)?;
-        let observe = |_: &Played| bar.inc(1);
         let language = config.scoring.target_language.as_str();
+<<<<<<< HEAD
         let player = ChallengePlayer {
             target: &target,
             synthesizer,
@@ -214,6 +219,10 @@ impl Bench {
             speakers: args.speakers,
         };
         let result = player.play(challenges, observe).await;
+=======
+        let result =
+            play(&target, challenges, synthesizer, scorer, run, language, |_| bar.inc(1)).await;
+>>>>>>> h-closa
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {

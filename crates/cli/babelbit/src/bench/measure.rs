@@ -65,17 +65,20 @@ pub(super) struct Spread {
     pub(super) max: f64,
 }
 
+fn value_at(values: &[f64], index: usize) -> f64 {
+    values.get(index).copied().unwrap_or_default()
+}
+
 impl Spread {
     /// Returns median, minimum and maximum of the values; all 0 if there are none.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
-        let at = |index: usize| values.get(index).copied().unwrap_or_default();
         let last = values.len().saturating_sub(1);
         Self {
-            median: f64::midpoint(at(last / 2), at(values.len() / 2)),
-            min: at(0),
-            max: at(last),
+            median: f64::midpoint(value_at(&values, last / 2), value_at(&values, values.len() / 2)),
+            min: value_at(&values, 0),
+            max: value_at(&values, last),
         }
     }
 }

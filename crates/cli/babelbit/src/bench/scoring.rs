@@ -152,11 +152,11 @@ fn measure(
 }
 
 fn words() -> Vec<Word> {
-    let word = |(index, text): (usize, &&str)| {
+    let words = TEXT.iter().enumerate().map(|(index, text)| {
         let start = index as f64 * SPACING;
         Word { text: (*text).to_owned(), start, end: start + SPACING }
-    };
-    TEXT.iter().enumerate().map(word).collect()
+    });
+    words.collect()
 }
 
 /// Generates replies like those of the reference's benchmark: sine tones that start in one of the
@@ -164,7 +164,7 @@ fn words() -> Vec<Word> {
 fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candidate>> {
     let rate = SampleRate::HZ_24K;
     let hertz = f64::from(rate.hz());
-    let candidate = |index: u16| -> anyhow::Result<Candidate> {
+    let candidates = (0..miners).map(|index| {
         let frequency = 330.0 + 10.0 * f64::from(miners) + f64::from(index);
         let count = usize::from(seconds) * usize::try_from(rate.hz())?;
         let transcript = Transcript {
@@ -182,6 +182,6 @@ fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candi
             source_duration: Seconds::new(f64::from(seconds)).unwrap_or_default(),
             transcript: (mode == Mode::Synthetic).then_some(transcript),
         })
-    };
-    (0..miners).map(candidate).collect()
+    });
+    candidates.collect()
 }

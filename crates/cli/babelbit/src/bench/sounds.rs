@@ -42,13 +42,14 @@ impl AudioKind {
         let hertz = f64::from(rate.hz());
         // No overflow: arguments limit a length to 600 s.
         let count = (seconds * hertz).round() as usize;
-        let share = |index: usize| index as f64 / count.max(1) as f64;
         match self {
             Self::Silence => vec![0.0; count],
             Self::Tone => sine(count, 0.2, |_| (220 + seed % 400) as f64 / hertz),
             Self::Chirp => {
                 let (low, high) = ((180 + seed % 100) as f64, (900 + seed % 300) as f64);
-                sine(count, 0.18, |index| (low + (high - low) * share(index)) / hertz)
+                sine(count, 0.18, |index| {
+                    (low + (high - low) * (index as f64 / count.max(1) as f64)) / hertz
+                })
             }
             Self::Noise => {
                 let mut random = StdRng::seed_from_u64(seed);
@@ -66,12 +67,12 @@ impl AudioKind {
 /// Generates a sine with the frequency `cycles(index)` at each sample, in cycles per sample.
 pub(super) fn sine(count: usize, amplitude: f64, cycles: impl Fn(usize) -> f64) -> Vec<f32> {
     let mut phase = 0.0_f64;
-    let mut next = |index| {
+    let samples = (0..count).map(|index| {
         let sample = amplitude * (TAU * phase).sin();
         phase = (phase + cycles(index)).fract();
         sample as f32
-    };
-    (0..count).map(&mut next).collect()
+    });
+    samples.collect()
 }
 
 /// Encodes samples as a WAV file with 16 bits per sample.
@@ -84,11 +85,10 @@ pub(super) fn wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>
 /// # Errors
 /// If the directory is unreadable or contains no WAV file.
 pub(super) fn wav_paths(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot read {}", directory.display());
-    let entries = std::fs::read_dir(directory).with_context(unreadable)?;
-    let paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut paths = paths.with_context(unreadable)?;
+    let paths = std::fs::read_dir(directory).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()
+    });
+    let mut paths = paths.with_context(|| format!("cannot read {}", directory.display()))?;
     paths.retain(|path| {
         path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav"))
     });

@@ -146,17 +146,16 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
 fn shown(runs: &[(u16, u16, Vec<Figures>)]) -> String {
     let mut rows = table(&STT_BENCHMARK);
     for (_, count, repeats) in runs {
-        let median = |figure: fn(&Figures) -> f64| spread(repeats, figure).median;
         let last = repeats.last();
         rows.add_row([
             count.to_string(),
-            format!("{:.1}", median(|figures| figures.total_audio_sec)),
-            format!("{:.3}", median(|figures| figures.wall_sec)),
-            format!("{:.3}", median(|figures| figures.cpu_sec)),
-            format!("{:.3}", median(|figures| figures.decode_sec)),
-            format!("{:.4}", median(|figures| figures.stt_realtime_factor)),
-            format!("{:.1}", median(|figures| figures.audio_sec_per_wall_sec)),
-            format!("{:.2}", median(|figures| figures.miners_per_wall_sec)),
+            format!("{:.1}", median(repeats, |figures| figures.total_audio_sec)),
+            format!("{:.3}", median(repeats, |figures| figures.wall_sec)),
+            format!("{:.3}", median(repeats, |figures| figures.cpu_sec)),
+            format!("{:.3}", median(repeats, |figures| figures.decode_sec)),
+            format!("{:.4}", median(repeats, |figures| figures.stt_realtime_factor)),
+            format!("{:.1}", median(repeats, |figures| figures.audio_sec_per_wall_sec)),
+            format!("{:.2}", median(repeats, |figures| figures.miners_per_wall_sec)),
             last.map(|figures| figures.word_count.to_string()).unwrap_or_default(),
             last.and_then(|figures| figures.max_rss_mb)
                 .map(|mb| format!("{mb:.0}"))
@@ -164,6 +163,10 @@ fn shown(runs: &[(u16, u16, Vec<Figures>)]) -> String {
         ]);
     }
     rows.to_string()
+}
+
+fn median(repeats: &[Figures], figure: impl Fn(&Figures) -> f64) -> f64 {
+    spread(repeats, figure).median
 }
 
 fn spread(repeats: &[Figures], figure: impl Fn(&Figures) -> f64) -> Spread {
@@ -175,12 +178,12 @@ fn spread(repeats: &[Figures], figure: impl Fn(&Figures) -> f64) -> Spread {
 fn spreads(repeats: &[Figures]) -> anyhow::Result<Map<String, Value>> {
     let repeats = repeats.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     let names = repeats.first().and_then(Value::as_object).into_iter().flat_map(Map::keys);
-    let spread = |name: &String| {
+    let spreads = names.map(|name| {
         let values: Vec<f64> =
             repeats.iter().filter_map(|figures| figures.get(name)?.as_f64()).collect();
         (name.clone(), json!((!values.is_empty()).then(|| Spread::of(values))))
-    };
-    Ok(names.map(spread).collect())
+    });
+    Ok(spreads.collect())
 }
 
 fn cores() -> NonZeroUsize {
@@ -189,15 +192,15 @@ fn cores() -> NonZeroUsize {
 
 /// Reads the WAV files in a directory, sorted by name.
 fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let read = |path: PathBuf| -> anyhow::Result<Vec<u8>> {
-        let file =
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let header = WavHeader::read(&file)
-            .with_context(|| format!("{} is not a readable WAV file", path.display()))?;
-        check_recording(&header).with_context(|| path.display().to_string())?;
-        Ok(file)
-    };
-    wav_paths(directory)?.into_iter().map(read).collect()
+    wav_paths(directory)?.iter().map(|path| wav_file(path)).collect()
+}
+
+fn wav_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let header = WavHeader::read(&file)
+        .with_context(|| format!("{} is not a readable WAV file", path.display()))?;
+    check_recording(&header).with_context(|| path.display().to_string())?;
+    Ok(file)
 }
 
 /// Progress of a measurement, shared by its threads.
@@ -222,34 +225,12 @@ fn measure(
         replies.iter().map(|file| WavHeader::read(file)).collect::<Result<Vec<_>, _>>()?;
     let total_audio_sec: f64 = headers.iter().map(|header| header.duration().get()).sum();
     let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::default()));
-    let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
-    let work = || -> anyhow::Result<()> {
-        while let Some(file) = replies.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let began = Instant::now();
-            let samples = resample_for_recognition(&Wav::decode(file)?.pcm);
-            {
-                let mut progress = lock();
-                progress.decode += began.elapsed();
-                progress.active += 1;
-                progress.since.get_or_insert_with(Instant::now);
-            }
-            let recognition = recognizer.recognize(&samples);
-            let mut progress = lock();
-            progress.active -= 1;
-            if progress.active == 0 {
-                let since = progress.since.take();
-                progress.busy += since.map(|since| since.elapsed()).unwrap_or_default();
-            }
-            let transcript = recognition?.transcript;
-            progress.words += transcript.words.len();
-            progress.chars += transcript.text.chars().count();
-        }
-        Ok(())
-    };
     let watch = Stopwatch::start();
     let threads = concurrency.get().min(replies.len());
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| transcribe(recognizer, replies, &next, &progress)))
+            .collect();
         let ended = threads.into_iter().map(|thread| {
             thread.join().unwrap_or_else(|_| bail!("a transcription thread panicked"))
         });
@@ -272,6 +253,36 @@ fn measure(
         text_chars: progress.chars,
         max_rss_mb: peak_memory(),
     })
+}
+
+/// Transcribes replies in one thread until none is left; `next` is the index of the next reply.
+fn transcribe(
+    recognizer: &dyn Recognizer,
+    replies: &[Vec<u8>],
+    next: &AtomicUsize,
+    progress: &Mutex<Progress>,
+) -> anyhow::Result<()> {
+    while let Some(file) = replies.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let began = Instant::now();
+        let samples = resample_for_recognition(&Wav::decode(file)?.pcm);
+        {
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.decode += began.elapsed();
+            progress.active += 1;
+            progress.since.get_or_insert_with(Instant::now);
+        }
+        let recognition = recognizer.recognize(&samples);
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.active -= 1;
+        if progress.active == 0 {
+            let since = progress.since.take();
+            progress.busy += since.map(|since| since.elapsed()).unwrap_or_default();
+        }
+        let transcript = recognition?.transcript;
+        progress.words += transcript.words.len();
+        progress.chars += transcript.text.chars().count();
+    }
+    Ok(())
 }
 
 #[cfg(test)]

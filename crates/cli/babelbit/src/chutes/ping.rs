@@ -110,12 +110,13 @@ fn show(
     context: &Context,
 ) -> anyhow::Result<()> {
     if context.json {
-        let probe = |probe: &Probe| {
+        let predictions = probes.iter().map(|probe| {
             json!({
                 "prefix": probe.name, "prediction": probe.outcome.as_ref().ok(),
-                "error": probe.outcome.as_ref().err().map(ToString::to_string), "seconds": probe.took.as_secs_f64(),
+                "error": probe.outcome.as_ref().err().map(ToString::to_string),
+                "seconds": probe.took.as_secs_f64(),
             })
-        };
+        });
         return context.print_json(&json!({
             "schema": "taonet.ping-chute/1", "slug": slug,
             "health": {
@@ -124,7 +125,7 @@ fn show(
                 "model_loaded": health.as_ref().is_ok_and(|health| health.model_loaded),
                 "error": health.as_ref().err().map(ToString::to_string), "seconds": took.as_secs_f64(),
             },
-            "predictions": probes.iter().map(probe).collect::<Vec<_>>(),
+            "predictions": predictions.collect::<Vec<_>>(),
         }));
     }
     let mut rows = table(&CHUTE_PROBES);

@@ -227,12 +227,7 @@ impl Push<'_> {
             None => None,
         };
         let revision = self.upload(files, context).await?;
-        let rerun = || {
-            format!(
-                "the push is incomplete\nhint: the model is uploaded; continue with --revision {revision}"
-            )
-        };
-        let chute = self.deploy(&revision, context).await.with_context(rerun)?;
+        let chute = self.deploy(&revision, context).await.with_context(|| incomplete(&revision))?;
         let mut outcome = Value::Null;
         let mut commitment = None;
         if let Some((client, key)) = chain {
@@ -245,7 +240,9 @@ impl Push<'_> {
             };
             let made = self.commitment(&revision, chute, key.hotkey());
             let call = self.commitment_call(&made.text(), &client, key.hotkey()).await?;
-            outcome = publish(&client, key, &call, context).await.with_context(rerun)?;
+            outcome = publish(&client, key, &call, context)
+                .await
+                .with_context(|| incomplete(&revision))?;
             context.say(&format!("published the commitment on subnet {netuid}"));
             commitment = Some(made);
         }
@@ -344,9 +341,8 @@ impl Push<'_> {
             self.args.yes,
         )?;
         let image = self.image(revision);
-        let show = |line: &str| context.say(&printable(line));
         let sleeper = taonet_service::sleeper();
-        match self.api.built(&image, &sleeper, show).await {
+        match self.api.built(&image, &sleeper, |line| context.say(&printable(line))).await {
             Err(error) if has_status(&error, StatusCode::NOT_FOUND) => {
                 if self.args.image.is_some() {
                     let hint = "hint: without --image, `bb push` builds an image";
@@ -360,15 +356,18 @@ impl Push<'_> {
                     Err(error) if has_status(&error, StatusCode::CONFLICT) => {}
                     sent => drop(sent.map_err(failed)?),
                 }
-                self.api.built(&image, &sleeper, show).await.map_err(failed)?;
+                self.api
+                    .built(&image, &sleeper, |line| context.say(&printable(line)))
+                    .await
+                    .map_err(failed)?;
             }
             outcome => outcome.map_err(failed)?,
         }
         let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
         let chute = NewChute { name, image: &image, code: &code, revision, model: &self.model };
         let call = self.api.deploy(&chute);
-        let answer = self.api.send(&call).await.map_err(failed)?;
-        Ok(ChutesApi::chute(&call, &answer)?)
+        let response = self.api.send(&call).await.map_err(failed)?;
+        Ok(ChutesApi::chute(&call, &response)?)
     }
 
     fn commitment(&self, revision: &str, chute: &ChuteInfo, hotkey: Hotkey) -> Commitment {
@@ -415,6 +414,12 @@ fn reveal_round(
 ) -> anyhow::Result<Round> {
     let reveal = chain_time(state, local_time)? + block_time * BLOCKS_UNTIL_REVEAL;
     Beacon::quicknet().round_at(reveal).context("the chain's time is before the beacon's start")
+}
+
+fn incomplete(revision: &str) -> String {
+    format!(
+        "the push is incomplete\nhint: the model is uploaded; continue with --revision {revision}"
+    )
 }
 
 fn has_status(error: &ApiError, status: StatusCode) -> bool {

@@ -91,16 +91,17 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
     let revision = model.revision.clone().or_else(|| settings.revision.clone());
     let model = HubModel { revision, ..model.clone() };
     let bar = engines::download_bar(0)?;
+    let hub_api = HubApi::new(&hub)?;
     let mut is_announced = false;
-    let progress = |HubProgress { file, done, total }: HubProgress<'_>| {
+    let downloaded = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
         if !std::mem::replace(&mut is_announced, true) {
             context.say(&format!("downloading {model} from {}", hub.hub_url));
         }
         bar.set_message(file.to_owned());
         bar.set_length(total);
         bar.set_position(done);
-    };
-    let downloaded = HubApi::new(&hub)?.download(&model, &directory, progress).await;
+    });
+    let downloaded = downloaded.await;
     bar.finish_and_clear();
     downloaded.map_err(|error| {
         let failure = match &error {

@@ -49,9 +49,8 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     };
     let progress = Progress::new(ProgressBar::new(0), "{msg} [{wide_bar}] {pos}/{len}");
     let bar = progress.0.clone();
-    let observer = move |event: RunEvent| observe(&bar, &event);
-    let report =
-        runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
+    let observer = Arc::new(move |event: RunEvent| observe(&bar, &event));
+    let report = runner.run_once(&setup.engine, &miners, observer).await.map_err(classify)?;
     drop(progress);
     if let Some(outbox) = outbox {
         drain(&outbox, context).await?;

@@ -268,13 +268,13 @@ pub fn connect(
     external_ip: IpAddr,
 ) -> anyhow::Result<Vec<TextMiner>> {
     let connector = connector(keypair, external_ip)?;
-    let connect = |entry: &MinerEntry| {
+    let miners = entries.iter().map(|entry| {
         let connection =
             connector(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
         let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
         Ok(TextMiner { key, name: entry.name.clone(), connection })
-    };
-    entries.iter().map(connect).collect()
+    });
+    miners.collect()
 }
 
 fn classify(error: TextRunError) -> anyhow::Error {

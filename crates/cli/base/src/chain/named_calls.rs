@@ -76,39 +76,31 @@ impl NamedCalls {
 impl Effect {
     /// Returns the effect of a call; `None` if it is not checked.
     fn of(name: &str, arguments: &Value) -> Option<Self> {
-        let spend = |name, keeps_account| {
-            Some(Self::Spend { amount: argument(arguments, name)?, keeps_account })
-        };
-        let register = |netuid, limit, is_paid| {
-            let registration =
-                Registration { netuid, hotkey: argument(arguments, "hotkey")?, limit };
-            Some(Self::Register { registration, is_paid })
-        };
-        let withdraw = |hotkey, netuid, amount: Option<Alpha>| {
-            Some(Self::Withdraw {
-                hotkey: argument(arguments, hotkey)?,
-                netuid: argument(arguments, netuid)?,
-                amount,
-            })
-        };
         let (pallet, name) = name.split_once('.')?;
         match (pallet, name) {
-            ("Balances", "transfer_allow_death") => spend("value", false),
-            ("Balances", "transfer_keep_alive") => spend("value", true),
-            ("Balances", "burn") => spend("value", argument(arguments, "keep_alive")?),
-            ("SubtensorModule", "add_stake" | "add_stake_limit") => spend("amount_staked", false),
-            ("SubtensorModule", "burned_register") => {
-                register(argument(arguments, "netuid")?, None, true)
+            ("Balances", "transfer_allow_death") => Self::spend(arguments, "value", false),
+            ("Balances", "transfer_keep_alive") => Self::spend(arguments, "value", true),
+            ("Balances", "burn") => {
+                Self::spend(arguments, "value", argument(arguments, "keep_alive")?)
             }
-            ("SubtensorModule", "register_limit") => register(
+            ("SubtensorModule", "add_stake" | "add_stake_limit") => {
+                Self::spend(arguments, "amount_staked", false)
+            }
+            ("SubtensorModule", "burned_register") => {
+                Self::register(arguments, argument(arguments, "netuid")?, None, true)
+            }
+            ("SubtensorModule", "register_limit") => Self::register(
+                arguments,
                 argument(arguments, "netuid")?,
                 Some(argument(arguments, "limit_price")?),
                 true,
             ),
             ("SubtensorModule", "pow_register" | "register") => {
-                register(argument(arguments, "netuid")?, None, false)
+                Self::register(arguments, argument(arguments, "netuid")?, None, false)
             }
-            ("SubtensorModule", "root_register") => register(NetUid(0), None, true),
+            ("SubtensorModule", "root_register") => {
+                Self::register(arguments, NetUid(0), None, true)
+            }
             ("SubtensorModule", "register_network" | "register_network_with_identity") => {
                 Some(Self::CreateSubnet)
             }
@@ -117,21 +109,57 @@ impl Effect {
             }
             // The chain sells the whole stake if the amount is greater.
             ("SubtensorModule", "remove_stake" | "remove_stake_full_limit") => {
-                withdraw("hotkey", "netuid", None)
+                Self::withdraw(arguments, "hotkey", "netuid", None)
             }
-            ("SubtensorModule", "remove_stake_limit") => {
-                withdraw("hotkey", "netuid", Some(argument(arguments, "amount_unstaked")?))
-            }
-            ("SubtensorModule", "move_stake" | "move_stake_limit") => withdraw(
+            ("SubtensorModule", "remove_stake_limit") => Self::withdraw(
+                arguments,
+                "hotkey",
+                "netuid",
+                Some(argument(arguments, "amount_unstaked")?),
+            ),
+            ("SubtensorModule", "move_stake" | "move_stake_limit") => Self::withdraw(
+                arguments,
                 "origin_hotkey",
                 "origin_netuid",
                 Some(argument(arguments, "alpha_amount")?),
             ),
             ("SubtensorModule", "swap_stake" | "swap_stake_limit" | "transfer_stake") => {
-                withdraw("hotkey", "origin_netuid", Some(argument(arguments, "alpha_amount")?))
+                Self::withdraw(
+                    arguments,
+                    "hotkey",
+                    "origin_netuid",
+                    Some(argument(arguments, "alpha_amount")?),
+                )
             }
             _ => None,
         }
+    }
+
+    fn spend(arguments: &Value, name: &str, keeps_account: bool) -> Option<Self> {
+        Some(Self::Spend { amount: argument(arguments, name)?, keeps_account })
+    }
+
+    fn register(
+        arguments: &Value,
+        netuid: NetUid,
+        limit: Option<Rao>,
+        is_paid: bool,
+    ) -> Option<Self> {
+        let registration = Registration { netuid, hotkey: argument(arguments, "hotkey")?, limit };
+        Some(Self::Register { registration, is_paid })
+    }
+
+    fn withdraw(
+        arguments: &Value,
+        hotkey: &str,
+        netuid: &str,
+        amount: Option<Alpha>,
+    ) -> Option<Self> {
+        Some(Self::Withdraw {
+            hotkey: argument(arguments, hotkey)?,
+            netuid: argument(arguments, netuid)?,
+            amount,
+        })
     }
 
     /// Returns the TAO that the call takes, besides its fee.

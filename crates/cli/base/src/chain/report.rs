@@ -291,6 +291,17 @@ pub(super) fn line(outcome: &Outcome) -> String {
     format!("{} in block {}, {fee}", name(outcome), inclusion.block)
 }
 
+/// Returns the hint for a call that may still be included: signing again before its era ends could
+/// execute it twice.
+fn wait_hint(extrinsic: &SignedExtrinsic) -> String {
+    match extrinsic.last_block {
+        Some(block) => {
+            format!("check the chain before you retry; the call expires after block {block}")
+        }
+        None => "check the chain before you retry".to_owned(),
+    }
+}
+
 /// Returns an error with a hint and an exit code, unless the call succeeded.
 pub(super) fn check(
     extrinsic: &SignedExtrinsic,
@@ -305,14 +316,6 @@ pub(super) fn check(
         );
         return Err(Classified::error(Failure::Undecided, text));
     }
-    let last = extrinsic.last_block;
-    // The call may still be included: signing again before its era ends could execute it twice.
-    let wait = || match last {
-        Some(block) => {
-            format!("check the chain before you retry; the call expires after block {block}")
-        }
-        None => "check the chain before you retry".to_owned(),
-    };
     let text = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => {
             return check_inclusion(outcome, inclusion);
@@ -326,11 +329,14 @@ pub(super) fn check(
                 Some(failure),
                 &before,
                 &because.to_string(),
-                Some(&wait()),
+                Some(&wait_hint(extrinsic)),
             ));
         }
         Outcome::Dropped => {
-            format!("the node dropped {hash} from its transaction pool\nhint: {}", wait())
+            format!(
+                "the node dropped {hash} from its transaction pool\nhint: {}",
+                wait_hint(extrinsic)
+            )
         }
         Outcome::Superseded => {
             format!(
@@ -340,7 +346,7 @@ pub(super) fn check(
         Outcome::Expired { last_block } => {
             format!("{hash} expired at block {last_block} without being included\nhint: retry")
         }
-        _ => format!("the outcome of {hash} is unknown\nhint: {}", wait()),
+        _ => format!("the outcome of {hash} is unknown\nhint: {}", wait_hint(extrinsic)),
     };
     Err(Classified::error(Failure::Undecided, text))
 }

@@ -91,8 +91,10 @@ impl Shielded {
             return Ok(outcome);
         }
         let over = self.inner.last_block.filter(|last| *last <= finalized);
-        let waiting = || Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head });
-        Ok(over.map_or_else(waiting, |last_block| Outcome::Expired { last_block }))
+        Ok(match over {
+            Some(last_block) => Outcome::Expired { last_block },
+            None => Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head }),
+        })
     }
 }
 

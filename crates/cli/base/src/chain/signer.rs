@@ -251,15 +251,16 @@ pub fn not_development(network: &Network) -> anyhow::Error {
 }
 
 fn is_on_this_machine(network: &Network) -> bool {
-    let is_loopback = |url: String| {
-        url::Url::parse(&url).is_ok_and(|url| match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        })
-    };
-    network.nodes().iter().all(|node| is_loopback(node.to_string()))
+    network.nodes().iter().all(|node| is_loopback(&node.to_string()))
+}
+
+fn is_loopback(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
 
 #[cfg(test)]

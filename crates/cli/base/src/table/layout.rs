@@ -176,10 +176,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
 ) -> Vec<Shown<'a>> {
     let mut shown = measured(columns, has_header, &cells);
     let Some(width) = width else { return shown };
-    let total = |shown: &[Shown<'_>], of: fn(&Shown<'_>) -> usize| {
-        shown.iter().map(|it| of(it) + PADDING).sum::<usize>().saturating_sub(1)
-    };
-    while total(&shown, |column| column.least) > width {
+    while line_width(shown.iter().map(|column| column.least)) > width {
         let last = shown
             .iter()
             .enumerate()
@@ -188,7 +185,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         let Some((index, _)) = last else { break };
         shown.remove(index);
     }
-    let mut excess = total(&shown, |column| column.natural).saturating_sub(width);
+    let mut excess = line_width(shown.iter().map(|column| column.natural)).saturating_sub(width);
     // Text columns shrink first, since wrapping loses no content.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
@@ -211,18 +208,21 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     shown
 }
 
+/// Returns the width of a line with columns of these widths.
+fn line_width(columns: impl Iterator<Item = usize>) -> usize {
+    columns.map(|width| width + PADDING).sum::<usize>().saturating_sub(1)
+}
+
 /// Returns the note on omitted and abbreviated columns.
 pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
-    let names = |names: Vec<&str>, what: &str| {
-        (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
-    };
     let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));
-    let out = names(out.map(|(_, column)| column.name()).collect(), "left out");
-    let cut = names(
-        shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect(),
-        "shortened",
-    );
-    let parts: Vec<_> = out.into_iter().chain(cut).collect();
+    let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
+    let cut: Vec<_> = shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect();
+    let parts: Vec<_> = [("left out", out), ("shortened", cut)]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .collect();
     (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }
 

@@ -59,7 +59,7 @@ impl Round {
         periods: &[Vec<ContenderRow>],
         on_chain: &BTreeMap<Uid, OnChain>,
     ) -> Self {
-        let standing = |miner: &DemoMiner| {
+        let standings = miners.iter().map(|miner| {
             let rows: Vec<_> =
                 periods.iter().flatten().filter(|row| row.offer.hotkey == miner.hotkey).collect();
             let uid = rows.last().map_or(Uid(0), |row| row.offer.uid);
@@ -89,8 +89,8 @@ impl Round {
                 chain: on_chain.get(&uid).copied(),
                 tasks: json!(of.map(|score| &score.tasks)),
             }
-        };
-        let mut standings: Vec<_> = miners.iter().map(standing).collect();
+        });
+        let mut standings: Vec<_> = standings.collect();
         standings.sort_by(|one, other| other.weight.total_cmp(&one.weight));
         Self { standings }
     }

@@ -8,7 +8,7 @@ use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
 use taonet_cli_base::tables::PROMPTING;
 use taonet_cli_localnet::demo_chain::OnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
-use taonet_prompting_neurons::{AnswerRecord, StepRecord};
+use taonet_prompting_neurons::StepRecord;
 
 use super::miners::{Behaviour, DemoMiner};
 
@@ -54,10 +54,11 @@ impl DemoReport {
         recomputed: &Weights,
         on_chain: &BTreeMap<Uid, OnChain>,
     ) -> Self {
-        let standing = |(miner, gate): (&DemoMiner, &f64)| {
-            let is_own = |answer: &&AnswerRecord| answer.hotkey == miner.hotkey;
-            let answers: Vec<_> =
-                records.iter().filter_map(|record| record.answers.iter().find(is_own)).collect();
+        let standings = miners.iter().zip(preferences).map(|(miner, gate)| {
+            let answers = records.iter().filter_map(|record| {
+                record.answers.iter().find(|answer| answer.hotkey == miner.hotkey)
+            });
+            let answers: Vec<_> = answers.collect();
             let last = answers.last();
             let uid = last.map_or(Uid(0), |answer| answer.uid);
             Standing {
@@ -73,13 +74,13 @@ impl DemoReport {
                 completion: last.map(|answer| answer.completion.clone()).unwrap_or_default(),
                 error: last.and_then(|answer| answer.error.clone()),
             }
-        };
-        let mut standings: Vec<_> = miners.iter().zip(preferences).map(standing).collect();
-        let differs = |uid: Uid| (submitted.of(uid) - recomputed.of(uid)).abs() > TOLERANCE;
-        let is_recomputed = !submitted.uids.iter().chain(&recomputed.uids).any(|uid| differs(*uid));
+        });
+        let mut standings: Vec<_> = standings.collect();
+        let mut uids = submitted.uids.iter().chain(&recomputed.uids);
+        let differs = uids.any(|uid| (submitted.of(*uid) - recomputed.of(*uid)).abs() > TOLERANCE);
         standings.sort_by(|one, other| other.weight.total_cmp(&one.weight));
         let question = records.last().map(|record| record.question.clone()).unwrap_or_default();
-        Self { steps: records.len(), question, is_recomputed, standings }
+        Self { steps: records.len(), question, is_recomputed: !differs, standings }
     }
 
     /// Returns the document that `--json` prints.

@@ -213,7 +213,7 @@ impl Market {
     ) -> Vec<Standing> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
         let tallies = book.read(|board| board.tallies().clone());
-        let standing = |miner: &MinerEntry| {
+        let standings = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
             Standing {
                 name: self.names.get(&hotkey).copied().unwrap_or_default(),
@@ -225,8 +225,8 @@ impl Market {
                 chain: on_chain.get(&uid).copied().unwrap_or_default(),
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
             }
-        };
-        miners.iter().map(standing).collect()
+        });
+        standings.collect()
     }
 
     /// Sends a prompt to the language model through the user API.

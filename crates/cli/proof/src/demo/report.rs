@@ -51,16 +51,10 @@ impl DemoReport {
         wall: Duration,
     ) -> Self {
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-        let circuit = |made: &Made| {
+        let circuits = circuits.into_iter().map(|made| {
             (made.directory.id().to_string(), made.directory.metadata().clone(), made.seconds)
-        };
-        Self {
-            circuits: circuits.into_iter().map(circuit).collect(),
-            standings,
-            user,
-            answer,
-            wall,
-        }
+        });
+        Self { circuits: circuits.collect(), standings, user, answer, wall }
     }
 
     /// Returns the document that `--json` prints.

@@ -146,7 +146,7 @@ impl User {
             .max_by_key(|(_, score)| **score)
             .map_or(0, |(digit, _)| digit);
         let steps = steps(&events);
-        let of_event = |name: &str| steps.iter().filter(|step| step["event"] == name).count();
+        let asked = steps.iter().filter(|step| step["event"] == "asked").count();
         let failures = steps.iter().filter_map(|step| step["fault"].as_str().map(str::to_owned));
         Ok(UserProof {
             circuit,
@@ -158,7 +158,7 @@ impl User {
             verification_key: proof.circuit.verification_key()?.to_string(),
             proof_bytes: proof.proof.len() / 2,
             time,
-            asked: of_event("asked"),
+            asked,
             failures: failures.collect(),
             bundle,
         })

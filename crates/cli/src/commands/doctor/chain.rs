@@ -58,8 +58,7 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
     findings.push(Finding::ok(Check::Network, subject, format!("connected, genesis {genesis}")));
     // The chain's time does not depend on the hotkey.
     let hotkey_or_zero = setup.hotkey.unwrap_or(Hotkey::from_bytes([0; 32]));
-    let read_state = || chain.hotkey_state(netuid, MechId(0), &hotkey_or_zero, At::Head);
-    let state = match read_state().await {
+    let state = match chain.hotkey_state(netuid, MechId(0), &hotkey_or_zero, At::Head).await {
         Ok(state) => state,
         Err(error) => {
             findings.push(Finding::skipped(Check::Clock, "the chain's time", error.to_string()));
@@ -83,7 +82,7 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
             };
             let mut compared = ledger(&directory, &view).await;
             if compared.status == Status::Fault
-                && let Ok(state) = read_state().await
+                && let Ok(state) = chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await
             {
                 // Weights may have been included between the two reads.
                 compared = ledger(&directory, &LedgerView { state: &state, ..view }).await;

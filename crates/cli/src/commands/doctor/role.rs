@@ -45,6 +45,14 @@ pub(crate) enum Role {
     PromptingMiner,
 }
 
+fn recordings(content: &'static str, path: &Path) -> WriteDirectory {
+    WriteDirectory::new(content, path, DiskNeeds::RECORDINGS)
+}
+
+fn records(content: &'static str, path: &Path) -> WriteDirectory {
+    WriteDirectory::new(content, path, DiskNeeds::STATE)
+}
+
 impl Role {
     /// The daemons of Babelbit, which usually share one machine outside containers.
     pub(super) const BABELBIT: [Self; 5] =
@@ -88,9 +96,6 @@ impl Role {
     /// Returns the directories in which the daemon writes; `state` is the directory of all daemons'
     /// state.
     pub(super) fn write_directories(self, config: &Config, state: &Path) -> Vec<WriteDirectory> {
-        let recordings =
-            |content, path: &Path| WriteDirectory::new(content, path, DiskNeeds::RECORDINGS);
-        let records = |content, path: &Path| WriteDirectory::new(content, path, DiskNeeds::STATE);
         match self {
             Self::Gateway => vec![records("weight ledger", &state.join("subtensor-gateway"))],
             Self::Signer => vec![records("audit log", &state.join("signer"))],

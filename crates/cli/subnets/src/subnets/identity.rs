@@ -57,16 +57,15 @@ const LIMITS: [(&str, usize); 8] = [
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
     fn over(&self, now: SubnetIdentity) -> SubnetIdentity {
-        let or = |given: &Option<String>, now: String| given.clone().unwrap_or(now);
         SubnetIdentity {
-            subnet_name: or(&self.subnet_name, now.subnet_name),
-            github_repo: or(&self.github_repo, now.github_repo),
-            subnet_contact: or(&self.subnet_contact, now.subnet_contact),
-            subnet_url: or(&self.subnet_url, now.subnet_url),
-            discord: or(&self.discord, now.discord),
-            description: or(&self.description, now.description),
-            logo_url: or(&self.logo_url, now.logo_url),
-            additional: or(&self.additional, now.additional),
+            subnet_name: self.subnet_name.clone().unwrap_or(now.subnet_name),
+            github_repo: self.github_repo.clone().unwrap_or(now.github_repo),
+            subnet_contact: self.subnet_contact.clone().unwrap_or(now.subnet_contact),
+            subnet_url: self.subnet_url.clone().unwrap_or(now.subnet_url),
+            discord: self.discord.clone().unwrap_or(now.discord),
+            description: self.description.clone().unwrap_or(now.description),
+            logo_url: self.logo_url.clone().unwrap_or(now.logo_url),
+            additional: self.additional.clone().unwrap_or(now.additional),
         }
     }
 }

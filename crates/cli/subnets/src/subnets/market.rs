@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use taonet_chain::{At, ChainError, Client, Subnet};
+use taonet_chain::{At, ChainError, Client};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, convictions, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
@@ -37,7 +37,6 @@ pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<()> {
             }
         }
         subnets.retain(|subnet| args.netuids.is_empty() || args.netuids.contains(&subnet.netuid));
-        let price = |subnet: &Subnet| price_of(&prices, subnet.netuid);
         if context.json {
             let list: Vec<_> = subnets
                 .iter()
@@ -45,7 +44,7 @@ pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<()> {
                     json!({
                         "netuid": subnet.netuid,
                         "name": subnet.name,
-                        "price_rao": price(subnet),
+                        "price_rao": price_of(&prices, subnet.netuid),
                         "moving_price": subnet.moving_price,
                     })
                 })
@@ -56,7 +55,8 @@ pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<()> {
         for subnet in &subnets {
             rows.add_row([
                 subnet.netuid.to_string(),
-                price(subnet).map_or_else(|| "–".to_owned(), |price| price.to_string()),
+                price_of(&prices, subnet.netuid)
+                    .map_or_else(|| "–".to_owned(), |price| price.to_string()),
                 subnet.moving_price.clone(),
                 subnet.name.clone(),
             ]);

@@ -217,12 +217,12 @@ fn parts(shares: &[u32]) -> anyhow::Result<Vec<u16>> {
             "at least one mechanism must have a share above 0",
         ));
     }
-    let part = |share: &u32| (u64::from(*share) * u64::from(u16::MAX) / sum) as u16;
-    let mut parts: Vec<u16> = shares.iter().map(part).collect();
-    let rest = parts.iter().fold(u16::MAX, |rest, part| rest.saturating_sub(*part));
+    let mut parts: Vec<u16> =
+        shares.iter().map(|share| (u64::from(*share) * u64::from(u16::MAX) / sum) as u16).collect();
+    let remainder = parts.iter().fold(u16::MAX, |left, part| left.saturating_sub(*part));
     let last = parts.iter_mut().zip(shares).rev().find(|(_, share)| **share > 0);
     if let Some((last, _)) = last {
-        *last = last.saturating_add(rest);
+        *last = last.saturating_add(remainder);
     }
     Ok(parts)
 }

@@ -89,14 +89,14 @@ const RESERVED: &str = "abstract alloc as async await become bool box break buil
     isize let loop macro match mod move mut override priv proc-macro pub ref return self static std str struct super \
     test trait true try type typeof u8 u16 u32 u64 u128 unsafe use usize virtual where while yield";
 
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
 impl FromStr for PackageName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let is_word = |word: &str| {
-            !word.is_empty()
-                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
         if !text.starts_with(|first: char| first.is_ascii_lowercase())
             || !text.split('-').all(is_word)
         {
@@ -109,12 +109,12 @@ impl FromStr for PackageName {
             return Err(NameError::Reserved(text.to_owned()));
         }
         // Crates that differ only in `-` and `_` have the same name in Rust.
-        let is_dependency = |line: &str| {
-            line.split_once(" = ").is_some_and(|(name, _)| name.replace('_', "-") == text)
-        };
         let dependencies = MANIFEST.lines().skip_while(|line| *line != "[dependencies]");
         let mut dependencies = dependencies.take_while(|line| !line.starts_with("[profile"));
-        if text.starts_with("taonet-") || dependencies.any(is_dependency) {
+        let is_dependency = dependencies.any(|line| {
+            line.split_once(" = ").is_some_and(|(name, _)| name.replace('_', "-") == text)
+        });
+        if text.starts_with("taonet-") || is_dependency {
             return Err(NameError::Dependency(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -145,7 +145,6 @@ impl FromStr for Source {
 impl Source {
     /// Returns the source with an absolute path or with the commit; an error if it is no checkout.
     fn checked(&self, rev: Option<&str>) -> anyhow::Result<Self> {
-        let usage = |message: String| Classified::error(Failure::Usage, message);
         let path = match self {
             Self::Git { url, .. } => {
                 return Ok(Self::Git { url: url.clone(), rev: rev.map(str::to_owned) });
@@ -153,14 +152,14 @@ impl Source {
             Self::Checkout(path) => path,
         };
         if !path.join("crates/kit/Cargo.toml").is_file() {
-            return Err(usage(format!(
+            return Err(Classified::usage(format!(
                 "{} is no checkout of taonet: it has no crates/kit/Cargo.toml",
                 path.display()
             )));
         }
         if rev.is_some() {
-            return Err(usage(
-                "--rev is the commit of a git repository, but --taonet is a checkout".to_owned(),
+            return Err(Classified::usage(
+                "--rev is the commit of a git repository, but --taonet is a checkout",
             ));
         }
         Ok(Self::Checkout(
@@ -227,23 +226,26 @@ fn create(parent: &Path, name: &str, files: &[(String, String)]) -> anyhow::Resu
     if directory.symlink_metadata().is_ok() {
         bail!("{name} already exists\nhint: choose another name");
     }
-    let cannot = || format!("cannot create the directory {name}");
     let draft = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
         .tempdir_in(parent)
-        .with_context(cannot)?;
+        .with_context(|| cannot_create(name))?;
     // A temporary directory is readable by its owner only, one in it by all users.
     let package = draft.path().join(name);
     for (path, text) in files {
         write(&package.join(path), text)?;
     }
-    fs::rename(&package, &directory).with_context(cannot)
+    fs::rename(&package, &directory).with_context(|| cannot_create(name))
+}
+
+fn cannot_create(name: &str) -> String {
+    format!("cannot create the directory {name}")
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let named = || format!("cannot write {}", path.display());
-    fs::create_dir_all(path.parent().unwrap_or(path)).with_context(named)?;
-    fs::write(path, text).with_context(named)
+    fs::create_dir_all(path.parent().unwrap_or(path))
+        .and_then(|()| fs::write(path, text))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Returns the files of a package by their paths.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Map, json};
-use taonet_chain::{Chain as _, Detail, Hyperparameter, Price, Subnet};
+use taonet_chain::{Chain as _, Detail, Hyperparameter, Price};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::subnet_names::keep_subnets;
@@ -37,13 +37,12 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let subnets = chain.subnets(block.into()).await.map_err(failed)?;
         let prices = chain.prices(block.into()).await.map_err(failed)?;
         keep_subnets(&args.network.network()?, &subnets);
-        let price = |subnet: &Subnet| price_of(&prices, subnet.netuid);
         if context.json {
             let subnets: anyhow::Result<Vec<_>> = subnets
                 .iter()
                 .map(|subnet| {
                     let mut document = serde_json::to_value(subnet)?;
-                    document["price_rao"] = json!(price(subnet));
+                    document["price_rao"] = json!(price_of(&prices, subnet.netuid));
                     Ok(document)
                 })
                 .collect();
@@ -55,7 +54,8 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                 subnet.netuid.to_string(),
                 subnet.name.clone(),
                 subnet.symbol.clone(),
-                price(subnet).map_or_else(|| "–".to_owned(), |price| price.to_string()),
+                price_of(&prices, subnet.netuid)
+                    .map_or_else(|| "–".to_owned(), |price| price.to_string()),
                 whole(subnet.tao_in.get()),
                 whole(subnet.alpha_in.get()),
                 whole(subnet.alpha_out.get()),

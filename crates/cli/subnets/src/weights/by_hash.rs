@@ -1,6 +1,6 @@
 //! Commit-reveal by hash: the hash first, the weights some epochs later.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -130,12 +130,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
 
 pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()> {
     let text = input::read_text(&args.file)?;
-    let named = || format!("{} was not written by tao weights commit", args.file.display());
-    let secret: Secret = serde_json::from_str(&text).with_context(named)?;
+    let secret: Secret = serde_json::from_str(&text).with_context(|| foreign_file(&args.file))?;
     if secret.uids.len() != secret.values.len() {
         bail!(
             "{}: {} and {}",
-            named(),
+            foreign_file(&args.file),
             counted(secret.uids.len(), "uid"),
             counted(secret.values.len(), "value")
         );
@@ -162,4 +161,8 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         let what = format!("Reveal {} on subnet {netuid}", counted(weights.len(), "weight"));
         args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
+}
+
+fn foreign_file(file: &Path) -> String {
+    format!("{} was not written by tao weights commit", file.display())
 }

@@ -141,16 +141,11 @@ fn sparse(title: &str, matrix: &Sparse) -> String {
 
 /// Renders a sparse matrix from (row, column, value); empty rows and columns are omitted.
 fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
-    let used = |number: fn(&(usize, usize, f64)) -> usize| {
-        let mut numbers: Vec<usize> = entries.iter().map(number).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
-    };
     if entries.is_empty() {
         return format!("{title}\nnone\n\n");
     }
-    let (rows, columns) = (used(|entry| entry.0), used(|entry| entry.1));
+    let rows = distinct(entries.iter().map(|(row, _, _)| *row));
+    let columns = distinct(entries.iter().map(|(_, column, _)| *column));
     let values: HashMap<_, _> =
         entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
     let mut table = matrix(yuma_matrix(&columns));
@@ -161,6 +156,14 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
         table.add_row(std::iter::once(row.to_string()).chain(cells));
     }
     section(title, &table)
+}
+
+/// Returns numbers in ascending order, each once.
+fn distinct(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut numbers: Vec<usize> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 fn section(title: &str, table: &Rows) -> String {

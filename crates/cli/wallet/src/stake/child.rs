@@ -129,17 +129,21 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let relatives = chain.relatives(hotkey, args.netuid, block.into()).await.map_err(failed)?;
         if context.json {
-            let list = |relatives: &[Relative]| -> Vec<Value> { relatives.iter().map(document).collect() };
             let scheduled = relatives
                 .scheduled
                 .as_ref()
-                .map(|scheduled| json!({ "children": list(&scheduled.children), "from_block": scheduled.from }));
+                .map(|scheduled| {
+                    json!({
+                        "children": documents(&scheduled.children),
+                        "from_block": scheduled.from,
+                    })
+                });
             return context.print_json(&json!({
                 "block": block_json(block),
                 "hotkey": hotkey,
                 "netuid": args.netuid,
-                "children": list(&relatives.children),
-                "parents": list(&relatives.parents),
+                "children": documents(&relatives.children),
+                "parents": documents(&relatives.parents),
                 "scheduled": scheduled,
                 "take_parts": relatives.take,
             }));
@@ -171,6 +175,10 @@ fn document(relative: &Relative) -> Value {
     let percent = relative.proportion.to_string();
     let percent = percent.trim_end_matches(" %").to_owned();
     json!({ "hotkey": relative.hotkey, "proportion": relative.proportion, "percent": percent })
+}
+
+fn documents(relatives: &[Relative]) -> Vec<Value> {
+    relatives.iter().map(document).collect()
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
@@ -227,25 +235,24 @@ fn scheduled(inclusion: &Inclusion) -> Value {
 
 /// Checks the rules of the chain that do not depend on its state.
 fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
-    let usage = |text: String| Err(Classified::error(Failure::Usage, text));
     if children.len() > MAX_CHILDREN {
-        return usage(format!(
+        return Err(Classified::usage(format!(
             "{} are too many (at most {MAX_CHILDREN})",
             counted(children.len(), "child hotkey")
-        ));
+        )));
     }
     let mut seen = HashSet::new();
     for child in children {
         if child.hotkey == hotkey {
-            return usage(format!("{hotkey} cannot be its own child"));
+            return Err(Classified::usage(format!("{hotkey} cannot be its own child")));
         }
         if !seen.insert(child.hotkey) {
-            return usage(format!("duplicate child {}", child.hotkey));
+            return Err(Classified::usage(format!("duplicate child {}", child.hotkey)));
         }
     }
     let sum: u128 = children.iter().map(|child| u128::from(child.proportion.parts())).sum();
     if sum > u128::from(u64::MAX) {
-        return usage("the percentages exceed 100 %".to_owned());
+        return Err(Classified::usage("the percentages exceed 100 %"));
     }
     Ok(())
 }

@@ -106,19 +106,18 @@ impl ToleranceArgs {
             Some(ratio) => Ok(Some(self.limit(ratio))),
             None if self.no_limit => Ok(None),
             None => {
-                let price = |netuid: NetUid| async move {
-                    let fixed = Ok(Rao::new(UNIT));
-                    if netuid == ROOT {
-                        fixed
-                    } else {
-                        chain.price(netuid, At::Head).await.map_err(failed)
-                    }
-                };
-                let (from, to) = tokio::try_join!(price(from), price(to))?;
+                let (from, to) = tokio::try_join!(price(chain, from), price(chain, to))?;
                 Ok(Some(self.limit(self.tolerance().below(ratio(from, to)))))
             }
         }
     }
+}
+
+async fn price(chain: &Client, netuid: NetUid) -> anyhow::Result<Rao> {
+    if netuid == ROOT {
+        return Ok(Rao::new(UNIT));
+    }
+    chain.price(netuid, At::Head).await.map_err(failed)
 }
 
 /// Returns the ratio of two prices.
@@ -165,25 +164,27 @@ impl Tolerance {
     }
 }
 
+/// Error for a text that is not a percentage.
+const MALFORMED: &str =
+    "expected a percentage from 0 to 100 with at most four decimals, such as 5 or 0.5";
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl FromStr for Tolerance {
     type Err = String;
 
     /// Parses a percentage, with or without `%`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let malformed = || {
-            "expected a percentage from 0 to 100 with at most four decimals, such as 5 or 0.5"
-                .to_owned()
-        };
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let digits =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(decimals) || decimals.len() > DECIMALS {
-            return Err(malformed());
+        if !is_number(whole) || !is_number(decimals) || decimals.len() > DECIMALS {
+            return Err(MALFORMED.to_owned());
         }
         let parts: u32 =
-            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| malformed())?;
-        if parts <= WHOLE { Ok(Self(parts)) } else { Err(malformed()) }
+            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| MALFORMED.to_owned())?;
+        if parts <= WHOLE { Ok(Self(parts)) } else { Err(MALFORMED.to_owned()) }
     }
 }
 

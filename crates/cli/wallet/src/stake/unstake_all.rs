@@ -51,11 +51,8 @@ pub(super) async fn plan(
         .collect();
     let sales: Vec<_> =
         stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
-    let total = |amounts: &mut dyn Iterator<Item = Rao>| {
-        amounts.fold(Rao::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
-    };
-    let worth = total(&mut sold.iter().map(|stake| value(&prices, stake)));
-    let expected = total(&mut sales.iter().map(|sale| sale.tao_amount));
+    let worth = total(sold.iter().map(|stake| value(&prices, stake)));
+    let expected = total(sales.iter().map(|sale| sale.tao_amount));
     let (call, what) = if to_root {
         (calls::unstake_all_alpha(hotkey), "Sell all alpha staked on")
     } else {
@@ -78,4 +75,8 @@ pub(super) async fn plan(
         list.join(", ")
     );
     Ok(Plan::new(call, what, about).obstacle(obstacle))
+}
+
+fn total(amounts: impl Iterator<Item = Rao>) -> Rao {
+    amounts.fold(Rao::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
 }

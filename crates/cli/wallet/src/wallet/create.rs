@@ -55,8 +55,10 @@ pub(crate) struct ColdkeyPasswordArgs {
 
 impl ColdkeyPasswordArgs {
     pub(super) fn choose(&self, wallet: &Wallet) -> anyhow::Result<Option<Password>> {
-        let of = || format!("the coldkey of {}", wallet.name());
-        if self.no_use_password { Ok(None) } else { self.password.for_new(&of()).map(Some) }
+        if self.no_use_password {
+            return Ok(None);
+        }
+        self.password.for_new(&format!("the coldkey of {}", wallet.name())).map(Some)
     }
 }
 
@@ -183,8 +185,13 @@ impl NewKeyArgs {
         mnemonic_output: &Destination<'_>,
         context: &Context,
     ) -> anyhow::Result<WrittenKey> {
-        let write = |key: &Keyfile| wallet.write_coldkey(key, password, self.write.overwrite());
-        self.create("coldkey", write, password.is_some(), mnemonic_output, context)
+        self.create(
+            "coldkey",
+            |key| wallet.write_coldkey(key, password, self.write.overwrite()),
+            password.is_some(),
+            mnemonic_output,
+            context,
+        )
     }
 
     fn hotkey(

@@ -48,15 +48,14 @@ const LIMITS: [(&str, usize); 7] = [
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
     fn over(&self, now: Identity) -> Identity {
-        let or = |given: &Option<String>, now: String| given.clone().unwrap_or(now);
         Identity {
-            name: or(&self.name, now.name),
-            url: or(&self.url, now.url),
-            github_repo: or(&self.github_repo, now.github_repo),
-            image: or(&self.image, now.image),
-            discord: or(&self.discord, now.discord),
-            description: or(&self.description, now.description),
-            additional: or(&self.additional, now.additional),
+            name: self.name.clone().unwrap_or(now.name),
+            url: self.url.clone().unwrap_or(now.url),
+            github_repo: self.github_repo.clone().unwrap_or(now.github_repo),
+            image: self.image.clone().unwrap_or(now.image),
+            discord: self.discord.clone().unwrap_or(now.discord),
+            description: self.description.clone().unwrap_or(now.description),
+            additional: self.additional.clone().unwrap_or(now.additional),
         }
     }
 }

@@ -42,10 +42,9 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
     let wallet = args.wallet.wallet()?;
     let coldkey = wallet.coldkeypub()?.coldkey();
     let listed = wallet.list().into_iter().flat_map(|listed| listed.hotkeys);
-    let named = |key: &taonet_wallet::ListedHotkey| {
-        Some(Named { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() })
-    };
-    let hotkeys: Vec<Named> = listed.filter_map(|key| named(&key)).collect();
+    let hotkeys: Vec<Named> = listed
+        .filter_map(|key| Some(Named { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() }))
+        .collect();
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;

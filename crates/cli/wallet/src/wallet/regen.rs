@@ -155,21 +155,12 @@ impl SourceArgs {
         if let Some(file) = &secret.json {
             return self.import(file);
         }
-        let read = |file: &PathBuf, parse: fn(&str, CryptoType) -> anyhow::Result<Keyfile>| {
-            parse(&secret_file::read(file)?, scheme).with_context(|| {
-                format!(
-                    "{} is not a valid \
-                secret",
-                    file.display()
-                )
-            })
-        };
         if let Some(file) = &secret.mnemonic {
-            read(file, from_mnemonic)
+            read_secret(file, scheme, from_mnemonic)
         } else if let Some(file) = &secret.seed {
-            read(file, from_seed)
+            read_secret(file, scheme, from_seed)
         } else if let Some(file) = &secret.private_key {
-            read(file, from_private_key)
+            read_secret(file, scheme, from_private_key)
         } else {
             let hint = "pass the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
             let answer = prompt::secret("Mnemonic, or seed or private key in hex", hint)?;
@@ -240,6 +231,15 @@ fn from_seed(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
 
 fn from_private_key(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
     Ok(Keyfile::from_keypair(Keypair::from_private_key_with(&from_hex(text)?, scheme)?))
+}
+
+fn read_secret(
+    file: &Path,
+    scheme: CryptoType,
+    parse: fn(&str, CryptoType) -> anyhow::Result<Keyfile>,
+) -> anyhow::Result<Keyfile> {
+    parse(&secret_file::read(file)?, scheme)
+        .with_context(|| format!("{} is not a valid secret", file.display()))
 }
 
 fn from_hex(text: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {

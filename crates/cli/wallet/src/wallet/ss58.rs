@@ -38,7 +38,6 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Ok((text, address.with_prefix(prefix)))
     });
     let converted = converted.collect::<anyhow::Result<Vec<_>>>()?;
-    let public_key = |address: &Ss58| format!("0x{}", hex::encode(address.key()));
     if context.json {
         let keys: Vec<_> = converted
             .iter()
@@ -51,6 +50,10 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         rows.add_row([to.to_string(), public_key(to)]);
     }
     context.print(&rows.to_string())
+}
+
+fn public_key(address: &Ss58) -> String {
+    format!("0x{}", hex::encode(address.key()))
 }
 
 /// Parses an address of any network, or a public key.

@@ -76,11 +76,10 @@ fn listing(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBu
         ("backup", backups),
         ("mnemonic", mnemonic_file.map_or(&[], slice::from_ref)),
     ];
-    let line = |what: &str, path: &PathBuf| format!("\n  {what:8}  {}", path.display());
-    kinds
-        .into_iter()
-        .flat_map(|(what, paths)| paths.iter().map(move |path| line(what, path)))
-        .collect()
+    let lines = kinds.into_iter().flat_map(|(what, paths)| {
+        paths.iter().map(move |path| format!("\n  {what:8}  {}", path.display()))
+    });
+    lines.collect()
 }
 
 /// Prints which keys of a wallet were written.

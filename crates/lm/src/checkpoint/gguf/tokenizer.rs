@@ -62,14 +62,16 @@ impl Gguf {
     /// Returns the chat template, if the file has one.
     pub(in crate::checkpoint) fn template(&self) -> Result<Option<TemplateSource>, LoadError> {
         let Some(source) = self.text("tokenizer.chat_template") else { return Ok(None) };
-        let text = |name: &str| -> Result<String, LoadError> {
-            let id = self.token(name)?.and_then(|id| usize::try_from(id).ok());
-            let token = id.zip(self.texts(TOKENS)).and_then(|(id, tokens)| tokens.get(id));
-            Ok(token.cloned().unwrap_or_default())
-        };
-        let (begin, end) =
-            (text("tokenizer.ggml.bos_token_id")?, text("tokenizer.ggml.eos_token_id")?);
+        let begin = self.token_text("tokenizer.ggml.bos_token_id")?;
+        let end = self.token_text("tokenizer.ggml.eos_token_id")?;
         Ok(Some(TemplateSource { source: source.to_owned(), begin, end }))
+    }
+
+    /// Returns the text of the token whose ID is in a field; empty if the file names none.
+    fn token_text(&self, field: &str) -> Result<String, LoadError> {
+        let id = self.token(field)?.and_then(|id| usize::try_from(id).ok());
+        let token = id.zip(self.texts(TOKENS)).and_then(|(id, tokens)| tokens.get(id));
+        Ok(token.cloned().unwrap_or_default())
     }
 
     /// Returns the tokens that end an answer by their text, unless they are normal texts.
@@ -77,17 +79,20 @@ impl Gguf {
         let (tokens, kinds) = (self.texts(TOKENS), self.integers("tokenizer.ggml.token_type"));
         let kinds = kinds.unwrap_or_default().iter();
         let ends = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
-        let is_end = |text: &String, kind: i32| {
-            [CONTROL, USER_DEFINED].contains(&kind) && ENDS.contains(&text.as_str())
-        };
-        ends.filter(|(_, (text, kind))| is_end(text, **kind)).map(|(id, _)| id).collect()
+        let ends = ends.filter(|(_, (text, kind))| {
+            [CONTROL, USER_DEFINED].contains(*kind) && ENDS.contains(&text.as_str())
+        });
+        ends.map(|(id, _)| id).collect()
     }
 
     fn byte_level(&self, tokens: &[String], rule: &PreTokenizer) -> Result<Value, LoadError> {
         let Some(merges) = self.texts(MERGES) else { return Err(self.wrong(MERGES, "is missing")) };
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
-        let split = |pattern: &&str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
-        let steps: Vec<Value> = rule.patterns.iter().map(split).chain([bytes.clone()]).collect();
+        let splits = rule.patterns.iter().map(|pattern| {
+            json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
+                "invert": false})
+        });
+        let steps: Vec<Value> = splits.chain([bytes.clone()]).collect();
         Ok(json!({
             "version": "1.0", "added_tokens": self.added_tokens(tokens),
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}, "decoder": bytes,
@@ -141,11 +146,12 @@ impl Gguf {
         let added = tokens.iter().zip(kinds).enumerate().filter(|(_, (text, kind))| {
             matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !text.is_empty()
         });
-        let token = |(id, (text, kind)): (usize, (&String, &i32))| {
-            json!({"id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": *kind != USER_DEFINED})
-        };
-        added.map(token).collect()
+        added
+            .map(|(id, (text, kind))| {
+                json!({"id": id, "content": text, "single_word": false, "lstrip": false,
+                    "rstrip": false, "normalized": false, "special": *kind != USER_DEFINED})
+            })
+            .collect()
     }
 
     fn vocabulary(&self, tokens: &[String]) -> Result<serde_json::Map<String, Value>, LoadError> {

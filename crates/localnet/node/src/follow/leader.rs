@@ -378,8 +378,9 @@ impl Fetched {
     /// Checks the next page of keys; fails with the reason if it is refused.
     fn push_keys(&mut self, keys: &[Bytes]) -> Result<(), &'static str> {
         // Without this check, a leader that repeats keys would cause an endless loop.
-        let is_later = |key: &Bytes| self.last.as_ref().is_none_or(|last| key > last);
-        if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
+        let is_later =
+            keys.first().is_none_or(|key| self.last.as_ref().is_none_or(|last| key > last));
+        if !keys.is_sorted_by(|before, key| before < key) || !is_later {
             return Err(UNORDERED);
         }
         self.keys = self.keys.saturating_add(keys.len());

@@ -173,12 +173,11 @@ impl Graph {
         if sent >= limits.per_sender && rivals.is_empty() {
             return Err(SubmitError::Full);
         }
-        let size = |seq: &Seq| self.entries.get(seq).map_or(0, |entry| entry.bytes.len());
         let mut count = self.entries.len() - rivals.len();
-        let mut bytes = self.bytes + entry.bytes.len() - rivals.iter().map(size).sum::<usize>();
+        let mut bytes = self.bytes + entry.bytes.len()
+            - rivals.iter().map(|seq| self.size(*seq)).sum::<usize>();
         let mut victims = Vec::new();
-        let fits = |count: usize, bytes: usize| count < limits.count && bytes <= limits.bytes;
-        if fits(count, bytes) {
+        if limits.fits(count, bytes) {
             return Ok(victims);
         }
         let others = self
@@ -189,13 +188,18 @@ impl Graph {
             others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
         while let Some(Reverse(Rank { seq, .. })) = cheapest.pop() {
             count -= 1;
-            bytes -= size(&seq);
+            bytes -= self.size(seq);
             victims.push(seq);
-            if fits(count, bytes) {
+            if limits.fits(count, bytes) {
                 return Ok(victims);
             }
         }
         Err(SubmitError::Full)
+    }
+
+    /// Returns the size of an extrinsic in bytes; 0 if it is not in the pool.
+    fn size(&self, seq: Seq) -> usize {
+        self.entries.get(&seq).map_or(0, |entry| entry.bytes.len())
     }
 
     fn unmet(&self, entry: &Entry) -> usize {

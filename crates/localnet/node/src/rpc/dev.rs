@@ -82,12 +82,11 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let args = Args::parse(&params, &["account", "call"])?;
         let (account, bytes) = (args.account(0)?, args.bytes(1, "a call")?);
         // Decoding recurses into nested calls, for which only the workers have enough stack.
-        let decode = move || {
-            RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new)
-        };
         let call = context
             .workers
-            .run(decode)
+            .run(move || {
+                RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new)
+            })
             .await
             .ok_or_else(|| internal("the request's worker panicked"))?;
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;

@@ -226,6 +226,12 @@ pub(super) struct Paced<T> {
 
 type Evicted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Returns a future that completes when the connection of a slot is evicted.
+fn evicted(slot: &ConnectionSlot) -> Evicted {
+    let progress = slot.progress();
+    Box::pin(async move { progress.evicted().await })
+}
+
 impl<T> Paced<T> {
     pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
         Self { stream, pace, has_read: false, slot: None, evicted: None }
@@ -233,11 +239,7 @@ impl<T> Paced<T> {
 
     /// Attaches a connection slot, which is released when the connection ends.
     pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
-        let evicted = || -> Evicted {
-            let progress = slot.progress();
-            Box::pin(async move { progress.evicted().await })
-        };
-        self.evicted = Some([evicted(), evicted()]);
+        self.evicted = Some([evicted(&slot), evicted(&slot)]);
         self.slot = Some(slot);
         self
     }

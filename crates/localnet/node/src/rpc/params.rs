@@ -69,6 +69,22 @@ pub(crate) fn short(values: &[Value]) -> Parsed<&[Value]> {
     if values.len() > LIST { Err(too_many(values.len() as u64, LIST as u64)) } else { Ok(values) }
 }
 
+fn malformed_entries() -> ErrorObjectOwned {
+    invalid_params("storage must be a list of [key, value or null]")
+}
+
+fn storage_entry(entry: &Value) -> Parsed<StorageEntry> {
+    let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(malformed_entries)? else {
+        return Err(malformed_entries());
+    };
+    let value = match value {
+        Value::Null => None,
+        Value::String(text) => Some(from_hex(text)?),
+        _ => return Err(malformed_entries()),
+    };
+    Ok((key(name)?, value))
+}
+
 fn key(value: &Value) -> Parsed<Vec<u8>> {
     let text = value.as_str().ok_or_else(|| invalid_params("a storage key must be a string"))?;
     if text.len() > 2 * (KEY + 1) {
@@ -168,19 +184,8 @@ impl Args {
 
     /// Parses a list of storage keys, each with a value or null.
     pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<StorageEntry>> {
-        let expected = || invalid_params("storage must be a list of [key, value or null]");
-        let entry = |entry: &Value| {
-            let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(expected)? else {
-                return Err(expected());
-            };
-            let value = match value {
-                Value::Null => None,
-                Value::String(text) => Some(from_hex(text)?),
-                _ => return Err(expected()),
-            };
-            Ok((key(name)?, value))
-        };
-        short(self.value(position).as_array().ok_or_else(expected)?)?.iter().map(entry).collect()
+        let entries = self.value(position).as_array().ok_or_else(malformed_entries)?;
+        short(entries)?.iter().map(storage_entry).collect()
     }
 
     /// Parses a non-negative count.

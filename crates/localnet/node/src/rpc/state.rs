@@ -114,11 +114,11 @@ fn query_storage(context: &Context, args: &Args) -> Answer {
     let keys = args.keys(0)?;
     let (hash, state) = state_at(context, args.hash(1)?)?;
     let mut room = context.room();
-    let mut change = |key: &Vec<u8>| {
+    let mut changes = Vec::with_capacity(keys.len());
+    for key in &keys {
         let value = state.storage(key).map_err(trie)?;
-        Ok(json!([room.hex(key)?, value.map(|value| room.hex(&value)).transpose()?]))
-    };
-    let changes = keys.iter().map(&mut change).collect::<Result<Vec<_>, ErrorObjectOwned>>()?;
+        changes.push(json!([room.hex(key)?, value.map(|value| room.hex(&value)).transpose()?]));
+    }
     Ok(json!([{"block": hash, "changes": changes}]))
 }
 

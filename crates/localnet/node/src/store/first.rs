@@ -30,6 +30,22 @@ pub(crate) struct First {
     is_follower: bool,
 }
 
+/// Builds a block without extrinsics that has this state.
+fn empty_block(
+    number: u32,
+    state: &StorageMap,
+    parent: H256,
+) -> Result<(Head, BackendTransaction<BlakeTwo256>), StoreError> {
+    let values = state.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
+    let tree = Tree::new(empty_trie_root::<LayoutV1<BlakeTwo256>>());
+    // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's start.
+    let built = tree.changed(values, &BackendTransaction::<BlakeTwo256>::default());
+    let (state, nodes) = built.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
+    let header = Header::new(number, extrinsics_root, state.root(), parent, Digest::default());
+    Ok((Head::of(header), nodes))
+}
+
 impl First {
     /// Builds the first block of a new chain. A fork begins with the block after which it
     /// continues, whose parent is the genesis block.
@@ -40,27 +56,15 @@ impl First {
         if !genesis.children_default.is_empty() {
             return Err(StoreError::Corrupt("the genesis state has child tries".to_owned()));
         }
-        let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
-        let empty = Tree::new(empty_trie_root::<LayoutV1<BlakeTwo256>>());
-        let block = |number, state: &StorageMap, parent| {
-            let values = state.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
-            // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's
-            // start.
-            let built = empty.changed(values, &BackendTransaction::<BlakeTwo256>::default());
-            let (state, nodes) = built.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-            let header =
-                Header::new(number, extrinsics_root, state.root(), parent, Digest::default());
-            Ok::<_, StoreError>((Head::of(header), nodes))
-        };
         let (genesis, (head, nodes)) = match block_number(&genesis) {
             0 => {
-                let (head, nodes) = block(0, &genesis.top, H256::zero())?;
+                let (head, nodes) = empty_block(0, &genesis.top, H256::zero())?;
                 (head.clone(), (head, nodes))
             }
             number => {
-                let (first, _) = block(0, &genesis.top, H256::zero())?;
+                let (first, _) = empty_block(0, &genesis.top, H256::zero())?;
                 set_genesis_hash(&mut genesis, first.hash);
-                (first.clone(), block(number, &genesis.top, first.hash)?)
+                (first.clone(), empty_block(number, &genesis.top, first.hash)?)
             }
         };
         Ok(Self { genesis, head, nodes, extrinsics: Vec::new(), is_follower: false })

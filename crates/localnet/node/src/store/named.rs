@@ -146,19 +146,19 @@ impl Store {
     /// [`StoreError`]; the chain is then unchanged.
     pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
         let number = target.number();
-        let later = || (Bound::Excluded(number), Bound::Unbounded);
+        let later: (Bound<u32>, Bound<u32>) = (Bound::Excluded(number), Bound::Unbounded);
         let write = self.database.begin_write()?;
         {
             let mut headers = write.open_table(HEADERS)?;
             let mut numbers = write.open_table(NUMBERS)?;
-            for row in headers.extract_from_if::<u32, _>(later(), |_, _| true)? {
+            for row in headers.extract_from_if::<u32, _>(later, |_, _| true)? {
                 let (_, bytes) = row?;
                 numbers.remove(&decode_head(bytes.value())?.hash.0)?;
             }
         }
-        write.open_table(BODIES)?.retain_in::<u32, _>(later(), |_, _| false)?;
-        write.open_table(DEATHS)?.retain_in::<u32, _>(later(), |_, _| false)?;
-        write.open_table(RECENT)?.retain_in::<u32, _>(later(), |_, _| false)?;
+        write.open_table(BODIES)?.retain_in::<u32, _>(later, |_, _| false)?;
+        write.open_table(DEATHS)?.retain_in::<u32, _>(later, |_, _| false)?;
+        write.open_table(RECENT)?.retain_in::<u32, _>(later, |_, _| false)?;
         write
             .open_table(NODES)?
             .retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;

@@ -293,10 +293,7 @@ fn load_table<K: Key, V: Value>(
             let mut table = write.open_table(table)?;
             for _ in 0..rows.min(LOAD) {
                 let (key, value) = (input.take_sized()?, input.take_sized()?);
-                let fits = |bytes: &[u8], width: Option<usize>| {
-                    width.is_none_or(|width| width == bytes.len())
-                };
-                if !fits(&key, K::fixed_width()) || !fits(&value, V::fixed_width()) {
+                if !has_width(&key, K::fixed_width()) || !has_width(&value, V::fixed_width()) {
                     return Err(io::Error::from(io::ErrorKind::InvalidData).into());
                 }
                 table.insert(K::from_bytes(&key), V::from_bytes(&value))?;
@@ -308,4 +305,9 @@ fn load_table<K: Key, V: Value>(
             return Ok(());
         }
     }
+}
+
+/// Returns whether bytes have this length; any length if it is `None`.
+fn has_width(bytes: &[u8], width: Option<usize>) -> bool {
+    width.is_none_or(|width| width == bytes.len())
 }

@@ -72,8 +72,9 @@ impl Store {
 }
 
 pub(super) fn read(meta: &impl ReadableTable<u8, u64>) -> Result<Time, StoreError> {
-    let number = |key: u8| Ok::<_, StoreError>(meta.get(key)?.map_or(0, |number| number.value()));
-    Ok(Time { offset: number(OFFSET_KEY)?.cast_signed(), floor: number(FLOOR_KEY)? })
+    let offset = meta.get(OFFSET_KEY)?.map_or(0, |offset| offset.value());
+    let floor = meta.get(FLOOR_KEY)?.map_or(0, |floor| floor.value());
+    Ok(Time { offset: offset.cast_signed(), floor })
 }
 
 pub(super) fn write(meta: &mut Table<'_, u8, u64>, time: Time) -> Result<(), StoreError> {

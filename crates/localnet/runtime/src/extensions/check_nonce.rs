@@ -50,9 +50,12 @@ impl TransactionExtension<RuntimeCallFor<Runtime>> for CheckNonce {
         if self.0 < next {
             return Err(InvalidTransaction::Stale.into());
         }
-        let tag = |nonce: Nonce| (&who, nonce).encode();
-        let requires = if self.0 > next { vec![tag(self.0.saturating_sub(1))] } else { Vec::new() };
-        let provides = vec![tag(self.0)];
+        let requires = if self.0 > next {
+            vec![(&who, self.0.saturating_sub(1)).encode()]
+        } else {
+            Vec::new()
+        };
+        let provides = vec![(&who, self.0).encode()];
         let longevity = TransactionLongevity::MAX;
         let validity =
             ValidTransaction { priority: 0, requires, provides, longevity, propagate: true };

@@ -81,10 +81,10 @@ impl OnChargeTransaction<Runtime> for Charge {
         let in_tao =
             <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
         in_tao.or_else(|error| {
-            let covering = |stake: &Stake| {
+            let stake = spent_stake(who, call).filter(|stake| {
                 stake.amount() >= SubtensorModule::alpha_worth(stake.netuid, TaoBalance(fee))
-            };
-            spent_stake(who, call).filter(covering).map(drop).ok_or(error)
+            });
+            stake.map(drop).ok_or(error)
         })
     }
 
@@ -166,12 +166,11 @@ fn spent_stake<'a>(coldkey: &'a AccountId, call: &'a RuntimeCall) -> Option<Stak
         | Call::swap_stake { hotkey, origin_netuid: netuid, .. }
         | Call::swap_stake_limit { hotkey, origin_netuid: netuid, .. } => (hotkey, *netuid),
         Call::unstake_all { hotkey } | Call::unstake_all_alpha { hotkey } => {
-            let has_stake = |netuid: &NetUid| {
+            let netuids = SubtensorModule::all_netuids().into_iter().filter(|netuid| {
                 SubtokenEnabled::<Runtime>::get(netuid)
                     && SubtensorModule::stake_of(hotkey, coldkey, *netuid) != AlphaBalance::ZERO
-            };
-            let netuids: Vec<_> =
-                SubtensorModule::all_netuids().into_iter().filter(has_stake).take(2).collect();
+            });
+            let netuids: Vec<_> = netuids.take(2).collect();
             let [netuid] = netuids[..] else { return None };
             (hotkey, netuid)
         }

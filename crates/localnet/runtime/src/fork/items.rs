@@ -190,11 +190,11 @@ impl Item {
 
     /// Returns the subnet in a storage key; the inner `None` for a key without one.
     pub fn netuid(&self, key: &[u8]) -> Option<Option<u16>> {
-        let netuid = |part: &KeyPart| match part {
+        let parts = self.parts(key)?;
+        Some(parts.iter().find_map(|part| match part {
             KeyPart::Netuid(netuid) => Some(*netuid),
             KeyPart::Account(_) => None,
-        };
-        self.parts(key).map(|parts| parts.iter().find_map(netuid))
+        }))
     }
 }
 
@@ -236,7 +236,7 @@ pub fn own_items() -> Result<Items, MetadataError> {
 /// Returns the main network's further items of shares, whose entries a recording converts to
 /// `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
 pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
-    let item = |(name, like, value): (&str, &str, &str)| {
+    let items = OF_SHARES.into_iter().filter_map(|(name, like, value)| {
         let like = own.get(&format!("SubtensorModule.{like}"))?.as_ref().ok()?;
         let (pallet, _) = like.prefix.split_at_checked(16)?;
         let (keys, _) = like.encoding.split_once("-> ")?;
@@ -247,8 +247,8 @@ pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
             ..like.clone()
         };
         Some((format!("SubtensorModule.{name}"), item))
-    };
-    OF_SHARES.into_iter().filter_map(item).collect()
+    });
+    items.collect()
 }
 
 fn is_wanted(pallet: &str, item: &str) -> bool {
@@ -269,7 +269,6 @@ fn item(
     entry: &StorageEntryMetadata<PortableForm>,
 ) -> Result<Item, &'static str> {
     let mut describe = Description { types, left: MAX_TYPES, within: Vec::new() };
-    let mut described = |id| describe.encoding(id).ok_or("its type is too large or malformed");
     let (key, value, encoding) = match &entry.ty {
         StorageEntryType::Plain(value) => (Vec::new(), value.id, String::new()),
         StorageEntryType::Map { hashers, key, value } => {
@@ -290,12 +289,12 @@ fn item(
             for (hasher, id) in hashers.iter().zip(parts) {
                 let readable = Hasher::of(hasher).ok_or("its keys are hashes")?;
                 key.push((readable, part(types, id)));
-                encoding = format!("{encoding}{hasher:?}({}) ", described(id)?);
+                encoding = format!("{encoding}{hasher:?}({}) ", describe.required(id)?);
             }
             (key, value.id, format!("{encoding}-> "))
         }
     };
-    let encoding = format!("{encoding}{}", described(value)?);
+    let encoding = format!("{encoding}{}", describe.required(value)?);
     let parts: Vec<Part> = key.iter().map(|(_, part)| *part).collect();
     let access = match parts.as_slice() {
         [] => Access::Value,
@@ -335,6 +334,10 @@ struct Description<'a> {
 }
 
 impl Description<'_> {
+    fn required(&mut self, id: u32) -> Result<String, &'static str> {
+        self.encoding(id).ok_or("its type is too large or malformed")
+    }
+
     fn encoding(&mut self, id: u32) -> Option<String> {
         let parts = self.parts(id)?;
         Some(match parts.as_slice() {

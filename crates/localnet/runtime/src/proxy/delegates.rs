@@ -22,11 +22,11 @@ impl<T: Config> Pallet<T> {
         delegate: &T::AccountId,
         proxy_type: Option<T::ProxyType>,
     ) -> Result<Delegate<T>, DispatchError> {
-        let fits = |known: &Delegate<T>| {
-            known.delegate == *delegate
-                && proxy_type.is_none_or(|wanted| known.proxy_type == wanted)
-        };
-        Ok(Proxies::<T>::get(real).0.into_iter().find(fits).ok_or(Error::<T>::NotProxy)?)
+        let proxy = Proxies::<T>::get(real).0.into_iter().find(|proxy| {
+            proxy.delegate == *delegate
+                && proxy_type.is_none_or(|wanted| proxy.proxy_type == wanted)
+        });
+        Ok(proxy.ok_or(Error::<T>::NotProxy)?)
     }
 
     /// Adds a delegate to an account.

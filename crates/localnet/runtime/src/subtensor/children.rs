@@ -28,6 +28,14 @@ pub(super) type Relatives = Vec<(u64, AccountId32)>;
 /// Maximum number of children of a hotkey on a subnet.
 const MAX_CHILDREN: usize = 5;
 
+/// Returns the hotkeys that have an entry on a subnet, given all keys of a map.
+fn hotkeys_on(
+    netuid: NetUid,
+    keys: impl Iterator<Item = (AccountId32, NetUid)>,
+) -> Vec<AccountId32> {
+    keys.filter(|(_, of)| *of == netuid).map(|(hotkey, _)| hotkey).collect()
+}
+
 impl<T: Config> Pallet<T> {
     /// Schedules new children of a hotkey on a subnet; before the subnet is started, they apply
     /// immediately.
@@ -47,10 +55,10 @@ impl<T: Config> Pallet<T> {
         ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
-        let is_repeated = |(index, (_, child)): (usize, &(u64, AccountId32))| {
+        let has_duplicate = children.iter().enumerate().any(|(index, (_, child))| {
             children.iter().take(index).any(|(_, earlier)| earlier == child)
-        };
-        ensure!(!children.iter().enumerate().any(is_repeated), Error::<T>::DuplicateChild);
+        });
+        ensure!(!has_duplicate, Error::<T>::DuplicateChild);
         Self::check_children(hotkey, netuid, &children)?;
         ensure!(
             children.is_empty() || Self::has_stake_for_children(hotkey, netuid),
@@ -229,14 +237,12 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         ensure!(children.iter().all(|(_, child)| child != hotkey), Error::<T>::InvalidChild);
         ensure!(children.len() <= MAX_CHILDREN, Error::<T>::TooManyChildren);
-        let whole: u128 = children.iter().map(|(proportion, _)| u128::from(*proportion)).sum();
-        ensure!(whole <= u128::from(u64::MAX), Error::<T>::ProportionOverflow);
+        let total: u128 = children.iter().map(|(proportion, _)| u128::from(*proportion)).sum();
+        ensure!(total <= u128::from(u64::MAX), Error::<T>::ProportionOverflow);
         let parents = ParentKeys::<T>::get(hotkey, netuid);
-        let is_parent = |child: &AccountId32| parents.iter().any(|(_, parent)| parent == child);
-        ensure!(
-            !children.iter().any(|(_, child)| is_parent(child)),
-            Error::<T>::ChildParentInconsistency
-        );
+        let has_parent =
+            children.iter().any(|(_, child)| parents.iter().any(|(_, parent)| parent == child));
+        ensure!(!has_parent, Error::<T>::ChildParentInconsistency);
         Ok(())
     }
 
@@ -319,14 +325,13 @@ impl<T: Config> Pallet<T> {
 
     /// Removes all relations of hotkeys on a subnet.
     pub(super) fn forget_relations(netuid: NetUid) {
-        let of_subnet = |(hotkey, of): (AccountId32, NetUid)| (of == netuid).then_some(hotkey);
-        for hotkey in ChildKeys::<T>::iter_keys().filter_map(of_subnet).collect::<Vec<_>>() {
+        for hotkey in hotkeys_on(netuid, ChildKeys::<T>::iter_keys()) {
             ChildKeys::<T>::remove(hotkey, netuid);
         }
-        for hotkey in ParentKeys::<T>::iter_keys().filter_map(of_subnet).collect::<Vec<_>>() {
+        for hotkey in hotkeys_on(netuid, ParentKeys::<T>::iter_keys()) {
             ParentKeys::<T>::remove(hotkey, netuid);
         }
-        for hotkey in ChildkeyTake::<T>::iter_keys().filter_map(of_subnet).collect::<Vec<_>>() {
+        for hotkey in hotkeys_on(netuid, ChildkeyTake::<T>::iter_keys()) {
             ChildkeyTake::<T>::remove(hotkey, netuid);
         }
         let _ = PendingChildKeys::<T>::clear_prefix(netuid, u32::MAX, None);

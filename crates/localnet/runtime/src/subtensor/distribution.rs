@@ -143,17 +143,14 @@ impl<T: Config> Pallet<T> {
                 (hotkey, earned.saturating_sub(by_root), by_root)
             })
             .collect();
-        let alpha_whole: u128 = parts.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
-        let root_whole: u128 = parts.iter().map(|(_, _, root)| u128::from(*root)).sum();
-        let share = |pending: u64, part: u64, whole: u128| {
-            (u128::from(pending) * u128::from(part)).checked_div(whole).unwrap_or_default() as u64
-        };
+        let total_alpha: u128 = parts.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
+        let total_root: u128 = parts.iter().map(|(_, _, root)| u128::from(*root)).sum();
         parts
             .into_iter()
             .map(|(hotkey, alpha, root)| Dividend {
                 hotkey,
-                alpha: share(pending.validator, alpha, alpha_whole),
-                root: share(pending.root, root, root_whole),
+                alpha: share_of(pending.validator, alpha, total_alpha),
+                root: share_of(pending.root, root, total_root),
             })
             .collect()
     }
@@ -162,6 +159,10 @@ impl<T: Config> Pallet<T> {
 /// Returns ⌊`amount` · `take`⌋.
 fn taken(take: PerU16, amount: u64) -> u64 {
     (u128::from(amount) * u128::from(take.deconstruct()) / u128::from(PerU16::ACCURACY)) as u64
+}
+
+fn share_of(pending: u64, part: u64, total: u128) -> u64 {
+    (u128::from(pending) * u128::from(part)).checked_div(total).unwrap_or_default() as u64
 }
 
 #[cfg(test)]

@@ -153,44 +153,46 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     {
         return only;
     }
-    let whole = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
-    let average = |of: fn(&EpochOutput) -> &Vec<u16>| -> Vec<u16> {
-        let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        (0..n)
-            .map(|uid| {
-                let parts = outputs.iter().zip(split);
-                let sum: u64 = parts
-                    .map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part))
-                    .sum();
-                (sum / whole) as u16
-            })
-            .collect()
-    };
-    let sum = |of: fn(&EpochOutput) -> &Vec<u64>| -> Vec<u64> {
-        let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        (0..n)
-            .map(|uid| {
-                outputs.iter().map(|output| at(of(output), uid)).fold(0, u64::saturating_add)
-            })
-            .collect()
-    };
-    let any = |of: fn(&EpochOutput) -> &Vec<bool>| -> Vec<bool> {
-        let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        (0..n).map(|uid| outputs.iter().any(|output| at(of(output), uid))).collect()
-    };
     EpochOutput {
-        active: any(|output| &output.active),
-        new_validator_permit: any(|output| &output.new_validator_permit),
-        stake_weight: average(|output| &output.stake_weight),
-        consensus: average(|output| &output.consensus),
-        validator_trust: average(|output| &output.validator_trust),
-        incentive: average(|output| &output.incentive),
-        dividends: average(|output| &output.dividends),
-        server_emission: sum(|output| &output.server_emission),
-        validator_emission: sum(|output| &output.validator_emission),
-        emission: sum(|output| &output.emission),
+        active: any(&outputs, |output| &output.active),
+        new_validator_permit: any(&outputs, |output| &output.new_validator_permit),
+        stake_weight: average(&outputs, split, |output| &output.stake_weight),
+        consensus: average(&outputs, split, |output| &output.consensus),
+        validator_trust: average(&outputs, split, |output| &output.validator_trust),
+        incentive: average(&outputs, split, |output| &output.incentive),
+        dividends: average(&outputs, split, |output| &output.dividends),
+        server_emission: sum(&outputs, |output| &output.server_emission),
+        validator_emission: sum(&outputs, |output| &output.validator_emission),
+        emission: sum(&outputs, |output| &output.emission),
         bonds: Vec::new(),
     }
+}
+
+/// Returns the number of neurons.
+fn count<V>(outputs: &[EpochOutput], of: fn(&EpochOutput) -> &Vec<V>) -> usize {
+    outputs.iter().map(|output| of(output).len()).max().unwrap_or_default()
+}
+
+fn average(outputs: &[EpochOutput], split: &[u16], of: fn(&EpochOutput) -> &Vec<u16>) -> Vec<u16> {
+    let total = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
+    (0..count(outputs, of))
+        .map(|uid| {
+            let parts = outputs.iter().zip(split);
+            let sum: u64 =
+                parts.map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part)).sum();
+            (sum / total) as u16
+        })
+        .collect()
+}
+
+fn sum(outputs: &[EpochOutput], of: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
+    (0..count(outputs, of))
+        .map(|uid| outputs.iter().map(|output| at(of(output), uid)).fold(0, u64::saturating_add))
+        .collect()
+}
+
+fn any(outputs: &[EpochOutput], of: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
+    (0..count(outputs, of)).map(|uid| outputs.iter().any(|output| at(of(output), uid))).collect()
 }
 
 fn at<V: Copy + Default>(list: &[V], uid: usize) -> V {

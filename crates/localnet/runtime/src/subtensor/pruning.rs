@@ -15,6 +15,18 @@ use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex};
 /// Exclusive upper bound of the share of immune neurons after trimming, in percent.
 const MAX_IMMUNE_PERCENT: usize = 80;
 
+/// A row of weights or bonds: the uid of a neuron, and pairs of uid and value.
+type Row = (u16, Vec<(u16, u16)>);
+
+/// Replaces the uids in rows by those in `numbers`; rows and values of other uids are dropped.
+fn renumbered(rows: impl Iterator<Item = Row>, numbers: &BTreeMap<u16, u16>) -> Vec<Row> {
+    rows.filter_map(|(from, row)| {
+        let row = row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
+        Some((*numbers.get(&from)?, row))
+    })
+    .collect()
+}
+
 impl<T: Config> Pallet<T> {
     /// Whether a neuron is within its immunity period.
     pub fn is_immune(netuid: NetUid, uid: u16) -> bool {
@@ -114,15 +126,8 @@ impl<T: Config> Pallet<T> {
     /// Renumbers rows and columns of weights and bonds; those of removed neurons are dropped.
     fn renumber_rows(index: NetUidStorageIndex, kept: &[u16]) {
         let numbers: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
-        let renumber = |(from, row): (u16, Vec<(u16, u16)>)| {
-            let row =
-                row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
-            Some((*numbers.get(&from)?, row))
-        };
-        let weights: Vec<(u16, Vec<(u16, u16)>)> =
-            Weights::<T>::drain_prefix(index).filter_map(renumber).collect();
-        let bonds: Vec<(u16, Vec<(u16, u16)>)> =
-            Bonds::<T>::drain_prefix(index).filter_map(renumber).collect();
+        let weights = renumbered(Weights::<T>::drain_prefix(index), &numbers);
+        let bonds = renumbered(Bonds::<T>::drain_prefix(index), &numbers);
         for (uid, row) in weights {
             Weights::<T>::insert(index, uid, row);
         }

@@ -86,30 +86,25 @@ impl Bert {
 
 impl Layer {
     fn load(weights: &Weights, index: usize) -> Result<Self> {
-        let name = |part: &str| format!("encoder.layer.{index}.{part}");
+        let layer = format!("encoder.layer.{index}");
         let scale = 1.0 / ((WIDTH / HEADS) as f64).sqrt();
         let mut matrices = Vec::new();
         let mut biases = Vec::new();
         for (part, factor) in [("query", scale), ("key", 1.0), ("value", 1.0)] {
-            matrices
-                .push((weights.get(&name(&format!("attention.self.{part}.weight")))? * factor)?);
-            biases.push((weights.get(&name(&format!("attention.self.{part}.bias")))? * factor)?);
+            let name = format!("{layer}.attention.self.{part}");
+            matrices.push((weights.get(&format!("{name}.weight"))? * factor)?);
+            biases.push((weights.get(&format!("{name}.bias"))? * factor)?);
         }
-        let product = |part: &str| weights.get(&name(&format!("{part}.weight"))).map(Product);
-        let bias = |part: &str| weights.vector(&name(&format!("{part}.bias")));
-        let norm = |part: &str| {
-            let pair = weights.pair(&name(&format!("{part}.LayerNorm")))?;
-            Ok::<_, candle_core::Error>(AddNorm::new(bias(&format!("{part}.dense"))?, pair))
-        };
+        let inner_bias = weights.vector(&format!("{layer}.intermediate.dense.bias"))?;
         Ok(Self {
             qkv: Product(Tensor::cat(&matrices, 0)?),
             qkv_bias: AddBias(Tensor::cat(&biases, 0)?.to_vec1()?),
-            context: product("attention.output.dense")?,
-            context_norm: norm("attention.output")?,
-            inner: product("intermediate.dense")?,
-            inner_bias: AddBiasGelu(bias("intermediate.dense")?),
-            outer: product("output.dense")?,
-            outer_norm: norm("output")?,
+            context: weights.product(&format!("{layer}.attention.output.dense"))?,
+            context_norm: weights.add_norm(&format!("{layer}.attention.output"))?,
+            inner: weights.product(&format!("{layer}.intermediate.dense"))?,
+            inner_bias: AddBiasGelu(inner_bias),
+            outer: weights.product(&format!("{layer}.output.dense"))?,
+            outer_norm: weights.add_norm(&format!("{layer}.output"))?,
         })
     }
 
@@ -197,5 +192,15 @@ impl Weights {
     /// Loads the weight and bias of a layer norm.
     fn pair(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         Ok((self.vector(&format!("{name}.weight"))?, self.vector(&format!("{name}.bias"))?))
+    }
+
+    fn product(&self, name: &str) -> Result<Product> {
+        self.get(&format!("{name}.weight")).map(Product)
+    }
+
+    /// Loads a layer norm with the bias of the dense layer before it.
+    fn add_norm(&self, name: &str) -> Result<AddNorm> {
+        let pair = self.pair(&format!("{name}.LayerNorm"))?;
+        Ok(AddNorm::new(self.vector(&format!("{name}.dense.bias"))?, pair))
     }
 }

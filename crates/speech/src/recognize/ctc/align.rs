@@ -44,17 +44,14 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
         .zip(&path)
         .map(|(row, &state)| row[usize::from(states[state])].exp())
         .sum();
-    let frames = |span: &Range<usize>| {
+    let words = spans.iter().map(|span| {
         // A word's frames may include blanks between its letters, but none before its first or
         // after its last letter.
         let start = path.partition_point(|&state| state < span.start);
         let end = path.partition_point(|&state| state < span.end);
         start..end
-    };
-    Alignment {
-        words: spans.iter().map(frames).collect(),
-        confidence: sum / path.len().max(1) as f32,
-    }
+    });
+    Alignment { words: words.collect(), confidence: sum / path.len().max(1) as f32 }
 }
 
 /// Returns the state of each frame on the best path; `None` if the recording has too few frames for
@@ -89,9 +86,10 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
         steps.push((range.start, back));
         scores[active].fill(NEVER);
         std::mem::swap(&mut scores, &mut next);
-        let alive = |state: &usize| scores[*state] > NEVER && scores[*state] >= best - window;
-        let first = range.clone().find(alive)?;
-        let last = range.clone().rev().find(alive)?;
+        let mut alive =
+            range.clone().filter(|state| scores[*state] > NEVER && scores[*state] >= best - window);
+        let first = alive.next()?;
+        let last = alive.next_back().unwrap_or(first);
         scores[range.start..first].fill(NEVER);
         scores[last + 1..range.end].fill(NEVER);
         active = first..last + 1;

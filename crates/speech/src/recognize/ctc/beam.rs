@@ -4,6 +4,7 @@
     reason = "rows have the label count; hypotheses index tables of this module"
 )]
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::config::Decoder;
@@ -69,6 +70,11 @@ struct Candidates {
     frame: u32,
 }
 
+/// Orders pairs of score and index: the highest score first, of equal ones the lowest index.
+fn best_first(a: &(f64, u32), b: &(f64, u32)) -> Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
 impl Candidates {
     /// Creates a table for at most `count` hypotheses per frame.
     fn new(count: usize) -> Self {
@@ -113,12 +119,11 @@ impl Candidates {
             hypothesis.total = log_add(hypothesis.blank, hypothesis.label);
             ranking.push((hypothesis.total + hypothesis.worth, i as u32));
         }
-        let order = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if ranking.len() > width {
-            ranking.select_nth_unstable_by(width, order);
+            ranking.select_nth_unstable_by(width, best_first);
             ranking.truncate(width);
         }
-        ranking.sort_unstable_by(order);
+        ranking.sort_unstable_by(best_first);
         into.clear();
         into.extend(ranking.iter().map(|&(_, i)| self.list[i as usize]));
     }

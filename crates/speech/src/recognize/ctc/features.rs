@@ -100,21 +100,20 @@ fn mel(hz: f64) -> f64 {
 /// kHz.
 fn mel_bands() -> Vec<Band> {
     let nyquist = f64::from(SAMPLE_RATE) / 2.0;
-    let edge = |i: usize| hz(mel(nyquist) * i as f64 / (BANDS + 1) as f64);
     (0..BANDS)
         .map(|band| {
-            let (low, centre, high) = (edge(band), edge(band + 1), edge(band + 2));
-            let weight = |bin: usize| {
-                let frequency = bin as f64 * f64::from(SAMPLE_RATE) / WINDOW as f64;
-                let triangle =
-                    ((frequency - low) / (centre - low)).min((high - frequency) / (high - centre));
-                (triangle.max(0.0) * 2.0 / (high - low)) as f32
-            };
-            let first = (0..BINS).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
-            Band {
-                first,
-                weights: (first..BINS).map(weight).take_while(|&weight| weight > 0.0).collect(),
-            }
+            let edges = [band, band + 1, band + 2]
+                .map(|i| hz(mel(nyquist) * i as f64 / (BANDS + 1) as f64));
+            let first = (0..BINS).find(|&bin| filter_weight(edges, bin) > 0.0).unwrap_or(0);
+            let weights = (first..BINS).map(|bin| filter_weight(edges, bin));
+            Band { first, weights: weights.take_while(|&weight| weight > 0.0).collect() }
         })
         .collect()
+}
+
+/// Returns the weight of a frequency bin in the triangular filter with these edges, in Hz.
+fn filter_weight([low, centre, high]: [f64; 3], bin: usize) -> f32 {
+    let frequency = bin as f64 * f64::from(SAMPLE_RATE) / WINDOW as f64;
+    let triangle = ((frequency - low) / (centre - low)).min((high - frequency) / (high - centre));
+    (triangle.max(0.0) * 2.0 / (high - low)) as f32
 }

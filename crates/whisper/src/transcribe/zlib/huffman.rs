@@ -65,15 +65,17 @@ fn fixed_length(symbol: usize) -> usize {
     }
 }
 
+/// Returns the total size of symbols with these frequencies, given the size of each in bits.
+fn sum_bits(frequencies: &[u32], bits: impl Fn(usize) -> usize) -> usize {
+    frequencies.iter().enumerate().map(|(symbol, count)| *count as usize * bits(symbol)).sum()
+}
+
 /// Returns the size in bits of a block with these symbol frequencies, without its three header
 /// bits.
 pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DISTANCES]) -> usize {
     literals[END_OF_BLOCK] = 1;
-    let sum = |frequencies: &[u32], bits: &dyn Fn(usize) -> usize| -> usize {
-        frequencies.iter().enumerate().map(|(symbol, count)| *count as usize * bits(symbol)).sum()
-    };
-    let fixed = sum(&literals, &|symbol| fixed_length(symbol) + extra_of_literal(symbol))
-        + sum(&distances, &|symbol| 5 + extra_of_distance(symbol));
+    let fixed = sum_bits(&literals, |symbol| fixed_length(symbol) + extra_of_literal(symbol))
+        + sum_bits(&distances, |symbol| 5 + extra_of_distance(symbol));
     let (literal_bits, distance_bits) = (literals, distances);
     let literal_code = code_lengths(&mut literals, 15);
     let distance_code = code_lengths(&mut distances, 15);
@@ -86,13 +88,13 @@ pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DIS
         ORDER.iter().rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
     let dynamic = 14
         + 3 * (last.unwrap_or(0).max(3) + 1)
-        + sum(&sent, &|symbol| {
+        + sum_bits(&sent, |symbol| {
             length_code.get(symbol).copied().unwrap_or(0) + extra_of_length(symbol)
         })
-        + sum(&literal_bits, &|symbol| {
+        + sum_bits(&literal_bits, |symbol| {
             literal_code.get(symbol).copied().unwrap_or(0) + extra_of_literal(symbol)
         })
-        + sum(&distance_bits, &|symbol| {
+        + sum_bits(&distance_bits, |symbol| {
             distance_code.get(symbol).copied().unwrap_or(0) + extra_of_distance(symbol)
         });
     // Compared in bytes: the fixed code wins a tie.

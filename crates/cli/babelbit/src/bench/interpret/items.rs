@@ -140,7 +140,7 @@ impl Recordings {
         let built = BuiltChallenge::build(Arc::clone(&challenge), synthesizer).await?;
         let languages = (challenge.language.as_str(), challenge.target_language.as_str());
         let utterances = challenge.utterances.iter().zip(built.audio).enumerate();
-        let item = |(index, (utterance, audio)): (usize, (&Utterance, UtteranceAudio))| {
+        let items = utterances.map(|(index, (utterance, audio))| {
             let source = match &utterance.source {
                 Source::Text { text, .. } => Some(text.clone()),
                 Source::Recording(_) => None,
@@ -153,8 +153,8 @@ impl Recordings {
                 utterance.target.clone(),
                 languages,
             )
-        };
-        Ok(utterances.map(item).collect())
+        });
+        Ok(items.collect())
     }
 }
 

@@ -156,9 +156,10 @@ impl Total {
         let pairs: Vec<_> = items.iter().map(|item| (item.texts(), item.metrics)).collect();
         let replies = items.iter().filter(|item| item.transcript.is_some()).count();
         let accuracies: Vec<f64> = items.iter().filter_map(|item| item.accuracy).collect();
-        let complete = || items.iter().filter_map(|item| Some((item.wall_sec?, item.source_sec)));
-        let (wall, source) =
-            complete().fold((0.0, 0.0), |sum, item| (sum.0 + item.0, sum.1 + item.1));
+        let complete: Vec<(f64, f64)> =
+            items.iter().filter_map(|item| Some((item.wall_sec?, item.source_sec))).collect();
+        let wall: f64 = complete.iter().map(|(wall, _)| wall).sum();
+        let source: f64 = complete.iter().map(|(_, source)| source).sum();
         Self {
             score: per(items.iter().map(|item| item.score).sum(), items.len() as f64),
             accuracy: (!accuracies.is_empty())
@@ -167,7 +168,7 @@ impl Total {
                 .map(|metrics| ChallengeMetrics { replies, ..metrics }),
             source_sec: items.iter().map(|item| item.source_sec).sum(),
             real_time_factor: (source > 0.0).then_some(wall / source),
-            failed: items.len() - complete().count(),
+            failed: items.len() - complete.len(),
         }
     }
 }

@@ -1,4 +1,4 @@
-use taonet_chain::{Metagraph, Neuron};
+use taonet_chain::Metagraph;
 use taonet_primitives::{BlockNumber, Rao};
 
 /// How many neurons of a subnet have a property.
@@ -17,6 +17,11 @@ pub(super) struct Neurons {
     pub(super) owners: u16,
 }
 
+/// Returns the number of blocks since a block.
+fn age(metagraph: &Metagraph, since: BlockNumber) -> u64 {
+    u64::from(metagraph.block.number.get().saturating_sub(since.get()))
+}
+
 impl Neurons {
     pub(super) fn count(
         metagraph: &Metagraph,
@@ -24,40 +29,30 @@ impl Neurons {
         immunity_blocks: u64,
         activity_cutoff_blocks: u64,
     ) -> Self {
-        let count = |is: &dyn Fn(&Neuron) -> bool| {
-            metagraph.neurons.iter().filter(|neuron| is(neuron)).count() as u16
-        };
-        let age = |since: BlockNumber| {
-            u64::from(metagraph.block.number.get().saturating_sub(since.get()))
-        };
-        let is_owner = |neuron: &Neuron| neuron.hotkey == metagraph.owner_hotkey;
-        // A registration also sets the block of the last update.
-        let is_recent = |neuron: &Neuron| {
-            neuron.last_update > neuron.registered_at
-                && age(neuron.last_update) <= activity_cutoff_blocks
-        };
-        let validates = |neuron: &Neuron| {
-            neuron.validator_permit && (neuron.dividends > 0 || is_recent(neuron))
-        };
-        let is_able = |neuron: &Neuron| {
-            (neuron.validator_permit || is_owner(neuron)) && neuron.total_stake >= stake_threshold
-        };
-        let can_go =
-            |neuron: &Neuron| !is_owner(neuron) && age(neuron.registered_at) >= immunity_blocks;
-        Self {
-            permits: count(&|neuron: &Neuron| neuron.validator_permit),
-            validating: count(&validates),
-            able: count(&is_able),
-            not_immune: count(&can_go),
-            owners: count(&is_owner),
+        let mut counts = Self { permits: 0, validating: 0, able: 0, not_immune: 0, owners: 0 };
+        for neuron in &metagraph.neurons {
+            let has_permit = neuron.validator_permit;
+            let is_owner = neuron.hotkey == metagraph.owner_hotkey;
+            // A registration also sets the block of the last update.
+            let is_recent = neuron.last_update > neuron.registered_at
+                && age(metagraph, neuron.last_update) <= activity_cutoff_blocks;
+            let validates = has_permit && (neuron.dividends > 0 || is_recent);
+            let is_able = (has_permit || is_owner) && neuron.total_stake >= stake_threshold;
+            let can_go = !is_owner && age(metagraph, neuron.registered_at) >= immunity_blocks;
+            counts.permits += u16::from(has_permit);
+            counts.validating += u16::from(validates);
+            counts.able += u16::from(is_able);
+            counts.not_immune += u16::from(can_go);
+            counts.owners += u16::from(is_owner);
         }
+        counts
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use taonet_chain::Block;
     use taonet_chain::testing::{metagraph, neuron};
+    use taonet_chain::{Block, Neuron};
     use taonet_primitives::{Alpha, BlockHash, Coldkey, Hotkey, NetUid, Uid};
     use taonet_wallet::Keypair;
 

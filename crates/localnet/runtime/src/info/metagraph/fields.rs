@@ -71,18 +71,22 @@ macro_rules! metagraph {
             /// exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId, numbers: &[u16]) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
-                let bit = |number: &u16| 1_u128.checked_shl(u32::from(*number)).unwrap_or(0);
-                let wanted = numbers.iter().fold(0_u128, |set, number| set | bit(number));
-                let wanted = |number: u32| wanted >> number & 1 == 1;
+                let wanted = numbers.iter().fold(0_u128, |set, number| {
+                    set | 1_u128.checked_shl(u32::from(*number)).unwrap_or(0)
+                });
                 Some(Self {
                     netuid: Compact(netuid),
-                    $($a: wanted($a_number).then(|| field(&source, $a_read)),)*
-                    $($b: wanted($b_number).then(|| field(&source, $b_read)),)*
-                    $($c: wanted($c_number).then(|| field(&source, $c_read)),)*
+                    $($a: has_bit(wanted, $a_number).then(|| field(&source, $a_read)),)*
+                    $($b: has_bit(wanted, $b_number).then(|| field(&source, $b_read)),)*
+                    $($c: has_bit(wanted, $c_number).then(|| field(&source, $c_read)),)*
                 })
             }
         }
     };
+}
+
+fn has_bit(set: u128, number: u32) -> bool {
+    set >> number & 1 == 1
 }
 
 fn field<Value>(source: &Source, read: fn(&Source) -> Value) -> Value {

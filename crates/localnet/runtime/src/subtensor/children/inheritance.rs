@@ -19,6 +19,10 @@ fn proportion(parts: u64) -> U96F32 {
     U96F32::from_num(parts).checked_div(U96F32::from_num(u64::MAX)).unwrap_or_default()
 }
 
+fn scaled(stake: AlphaBalance, proportion: U96F32) -> U96F32 {
+    U96F32::from_num(stake.0).saturating_mul(proportion)
+}
+
 impl<T: Config> Pallet<T> {
     /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, minus
     /// the stake lent to its children, plus the stake lent by its parents.
@@ -29,16 +33,13 @@ impl<T: Config> Pallet<T> {
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
             return own;
         }
-        let part = |stake: AlphaBalance, parts| {
-            U96F32::from_num(stake.0).saturating_mul(proportion(parts))
-        };
         let lent = children
             .iter()
-            .map(|(parts, _)| part(own, *parts))
+            .map(|(parts, _)| scaled(own, proportion(*parts)))
             .fold(U96F32::default(), U96F32::saturating_add);
         let received = parents
             .iter()
-            .map(|(parts, parent)| part(Self::total_alpha(parent, of), *parts))
+            .map(|(parts, parent)| scaled(Self::total_alpha(parent, of), proportion(*parts)))
             .fold(U96F32::default(), U96F32::saturating_add);
         let stake = U96F32::from_num(own.0).saturating_sub(lent).saturating_add(received);
         AlphaBalance(stake.saturating_to_num())
@@ -98,10 +99,10 @@ impl<T: Config> Pallet<T> {
     /// Returns the stake that a proportion of a hotkey's own stake (alpha and weighted TAO)
     /// contributes to a validator.
     fn contribution(hotkey: &AccountId32, netuid: NetUid, proportion: U96F32) -> U96F32 {
-        let of = |stake: AlphaBalance| U96F32::from_num(stake.0).saturating_mul(proportion);
         let tao_weight = self::proportion(TaoWeight::<T>::get());
-        let root = of(Self::total_alpha(hotkey, NetUid::ROOT)).saturating_mul(tao_weight);
-        of(Self::total_alpha(hotkey, netuid)).saturating_add(root)
+        let root =
+            scaled(Self::total_alpha(hotkey, NetUid::ROOT), proportion).saturating_mul(tao_weight);
+        scaled(Self::total_alpha(hotkey, netuid), proportion).saturating_add(root)
     }
 
     /// Returns a hotkey's own stake on a subnet: alpha, and weighted TAO.

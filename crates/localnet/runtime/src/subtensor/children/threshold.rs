@@ -35,8 +35,9 @@ impl<T: Config> Pallet<T> {
 
     /// Schedules a check of a parent at the end of this or a later block, because its stake shrank.
     pub(in crate::subtensor) fn stake_shrank(hotkey: &AccountId32) {
-        let is_parent = || ChildKeys::<T>::iter_key_prefix(hotkey).next().is_some();
-        if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) || is_parent() {
+        if ChildkeyThresholdSuspended::<T>::contains_key(hotkey)
+            || ChildKeys::<T>::iter_key_prefix(hotkey).next().is_some()
+        {
             ChildkeyThresholdChecks::<T>::insert(hotkey, ());
         }
     }

@@ -28,28 +28,29 @@ impl<T: Config> Pallet<T> {
         let prices: Vec<U64F64> =
             netuids.iter().map(|netuid| Self::moving_alpha_price(*netuid)).collect();
         let Some(by_price) = normalized(&prices) else { return prices };
-        let kept = |netuid: &NetUid| {
-            U64F64::from_num(1)
-                .saturating_sub(U64F64::saturating_from_num(MinerBurned::<T>::get(netuid)))
-        };
         let weighted: Vec<U64F64> = netuids
             .iter()
             .zip(&by_price)
-            .map(|(netuid, share)| share.saturating_mul(kept(netuid)))
+            .map(|(netuid, share)| {
+                let withheld = U64F64::saturating_from_num(MinerBurned::<T>::get(netuid));
+                share.saturating_mul(U64F64::from_num(1).saturating_sub(withheld))
+            })
             .collect();
         // If all miner emission was withheld, prices alone determine the shares.
         let shares = normalized(&weighted).unwrap_or(by_price);
         Self::update_emission_bar(&shares);
         let shares = gated(shares, EmissionGateBar::<T>::get(), EmissionGateExponent::<T>::get());
-        let is_enabled = |netuid: &NetUid| SubnetEmissionEnabled::<T>::get(*netuid);
-        if netuids.iter().all(is_enabled) {
+        if netuids.iter().all(|netuid| SubnetEmissionEnabled::<T>::get(*netuid)) {
             return shares;
         }
-        let enabled: Vec<U64F64> = netuids
-            .iter()
-            .zip(shares)
-            .map(|(netuid, share)| if is_enabled(netuid) { share } else { U64F64::default() })
-            .collect();
+        let enabled: Vec<U64F64> =
+            netuids
+                .iter()
+                .zip(shares)
+                .map(|(netuid, share)| {
+                    if SubnetEmissionEnabled::<T>::get(*netuid) { share } else { U64F64::default() }
+                })
+                .collect();
         normalized(&enabled).unwrap_or(enabled)
     }
 

@@ -160,17 +160,11 @@ impl<T: Config> Pallet<T> {
         old: &AccountId32,
         new: &AccountId32,
     ) -> DispatchResult {
-        let locks = |coldkey: &AccountId32| -> Vec<NetUid> {
-            let mut netuids: Vec<NetUid> =
-                Lock::<T>::iter_key_prefix((coldkey,)).map(|(netuid, _)| netuid).collect();
-            netuids.dedup();
-            netuids
-        };
-        ensure!(
-            !locks(new).iter().any(|netuid| Self::locked(new, *netuid) > AlphaBalance::ZERO),
-            Error::<T>::ActiveLockExists
-        );
-        let moved: Vec<(NetUid, AccountId32, LockState, Kind)> = locks(old)
+        let has_lock = Self::netuids_with_locks(new)
+            .iter()
+            .any(|netuid| Self::locked(new, *netuid) > AlphaBalance::ZERO);
+        ensure!(!has_lock, Error::<T>::ActiveLockExists);
+        let moved: Vec<(NetUid, AccountId32, LockState, Kind)> = Self::netuids_with_locks(old)
             .into_iter()
             .filter_map(|netuid| {
                 let (hotkey, lock) = Self::lock_of(old, netuid)?;
@@ -191,6 +185,13 @@ impl<T: Config> Pallet<T> {
             Self::add_to_total(netuid, &hotkey, kind, lock);
         }
         Ok(())
+    }
+
+    fn netuids_with_locks(coldkey: &AccountId32) -> Vec<NetUid> {
+        let mut netuids: Vec<NetUid> =
+            Lock::<T>::iter_key_prefix((coldkey,)).map(|(netuid, _)| netuid).collect();
+        netuids.dedup();
+        netuids
     }
 
     /// Removes all locks on a subnet.

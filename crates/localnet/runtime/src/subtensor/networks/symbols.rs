@@ -53,10 +53,9 @@ impl<T: Config> Pallet<T> {
     /// use.
     pub(super) fn free_symbol(netuid: NetUid) -> Vec<u8> {
         let used: Vec<Vec<u8>> = TokenSymbol::<T>::iter_values().collect();
-        let is_free = |symbol: &String| !used.iter().any(|used| used == symbol.as_bytes());
-        let own = symbol(netuid);
-        let free =
-            if is_free(&own) { Some(own) } else { letters().map(String::from).find(is_free) };
+        let free = std::iter::once(symbol(netuid))
+            .chain(letters().map(String::from))
+            .find(|symbol| !used.iter().any(|used| used == symbol.as_bytes()));
         free.unwrap_or_else(|| DEFAULT.to_string()).into_bytes()
     }
 

@@ -130,9 +130,12 @@ impl<T: Config> Pallet<T> {
         limit: Option<Limit>,
         amount: AlphaBalance,
     ) -> DispatchResult {
-        let place = |netuid| Place { coldkey: who, hotkey, netuid };
-        let transition =
-            Transition { from: place(before), to: place(after), limit, is_transfer: false };
+        let transition = Transition {
+            from: Place { coldkey: who, hotkey, netuid: before },
+            to: Place { coldkey: who, hotkey, netuid: after },
+            limit,
+            is_transfer: false,
+        };
         let moved = Self::carry(&transition, amount)?;
         Self::deposit_event(Event::StakeSwapped(who.clone(), hotkey.clone(), before, after, moved));
         Ok(())
@@ -265,10 +268,10 @@ impl<T: Config> Pallet<T> {
         Self::stake_grew(to.hotkey);
         Self::root_stake_grew(to.hotkey, to.coldkey, to.netuid, amount);
         LastColdkeyHotkeyStakeBlock::<T>::insert(to.coldkey, to.hotkey, Self::current_block());
-        let keys = |place: Place<'_>| (place.coldkey.clone(), place.hotkey.clone());
-        let ((coldkey, hotkey), netuid) = (keys(from), from.netuid);
+        let netuid = from.netuid;
+        let (coldkey, hotkey) = (from.coldkey.clone(), from.hotkey.clone());
         Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, worth, amount, netuid, 0));
-        let (coldkey, hotkey) = keys(to);
+        let (coldkey, hotkey) = (to.coldkey.clone(), to.hotkey.clone());
         Self::deposit_event(Event::StakeAdded(coldkey, hotkey, worth, amount, netuid, 0));
         Ok(worth)
     }
@@ -285,9 +288,10 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
         amount: AlphaBalance,
     ) -> DispatchResult {
-        let place = |coldkey| Place { coldkey, hotkey, netuid };
         let amount = amount.min(Self::stake_of(hotkey, from, netuid));
-        Self::carry_within(place(from), place(to), amount).map(|_| ())
+        let from = Place { coldkey: from, hotkey, netuid };
+        let to = Place { coldkey: to, hotkey, netuid };
+        Self::carry_within(from, to, amount).map(|_| ())
     }
 
     /// Validates a move, without writing.
@@ -389,10 +393,11 @@ impl<T: Config> Pallet<T> {
         if limit == TaoBalance::ZERO {
             return u64::MAX;
         }
-        let whole = tao_1.saturating_add(tao_2);
-        let part = |tao: U64F64| tao.checked_div(whole).unwrap_or_default();
+        let total = tao_1.saturating_add(tao_2);
+        let [share_1, share_2] =
+            [tao_1, tao_2].map(|tao| tao.checked_div(total).unwrap_or_default());
         let reached =
-            alpha_2.saturating_mul(part(tao_1)).checked_div(ratio).unwrap_or(U64F64::max_value());
-        reached.saturating_sub(alpha_1.saturating_mul(part(tao_2))).saturating_to_num()
+            alpha_2.saturating_mul(share_1).checked_div(ratio).unwrap_or(U64F64::max_value());
+        reached.saturating_sub(alpha_1.saturating_mul(share_2)).saturating_to_num()
     }
 }

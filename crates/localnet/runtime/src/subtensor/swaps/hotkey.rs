@@ -116,31 +116,34 @@ impl<T: Config> Pallet<T> {
             None => Self::is_registered_anywhere(new),
         };
         ensure!(!is_registered, Error::<T>::HotKeyAlreadyRegisteredInSubNet);
-        let root = NetUid::ROOT;
-        let is_clean_on_root = || {
-            RootClaimable::<T>::get(new).is_empty()
-                && !BasketRate::<T>::contains_key(new)
-                && !BasketShares::<T>::contains_key(new)
-                && Self::total_alpha(new, root).0 == 0
-                && RootClaimed::<T>::iter_prefix((root, new)).next().is_none()
-        };
         ensure!(
-            netuid.is_some_and(|netuid| netuid != root) || is_clean_on_root(),
+            netuid.is_some_and(|netuid| netuid != NetUid::ROOT) || Self::is_clean_on_root(new),
             Error::<T>::NewHotKeyNotCleanForRootSwap
         );
-        let has_passed = |netuid: NetUid| {
-            let last = LastHotkeySwapOnNetuid::<T>::get(netuid, who);
-            last == 0 || last.saturating_add(INTERVAL) < Self::current_block()
-        };
         let all_have_passed = match netuid {
-            Some(netuid) => has_passed(netuid),
+            Some(netuid) => Self::swap_interval_has_passed(who, netuid),
             None => Self::all_netuids()
                 .into_iter()
                 .filter(|netuid| Self::takes_part(old, *netuid))
-                .all(has_passed),
+                .all(|netuid| Self::swap_interval_has_passed(who, netuid)),
         };
         ensure!(all_have_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
         Self::ensure_no_subnet_account(new)
+    }
+
+    /// Returns whether a hotkey has neither stake nor claims on root.
+    fn is_clean_on_root(hotkey: &AccountId32) -> bool {
+        RootClaimable::<T>::get(hotkey).is_empty()
+            && !BasketRate::<T>::contains_key(hotkey)
+            && !BasketShares::<T>::contains_key(hotkey)
+            && Self::total_alpha(hotkey, NetUid::ROOT).0 == 0
+            && RootClaimed::<T>::iter_prefix((NetUid::ROOT, hotkey)).next().is_none()
+    }
+
+    /// Returns whether a coldkey may again swap a hotkey on a subnet.
+    fn swap_interval_has_passed(coldkey: &AccountId32, netuid: NetUid) -> bool {
+        let last = LastHotkeySwapOnNetuid::<T>::get(netuid, coldkey);
+        last == 0 || last.saturating_add(INTERVAL) < Self::current_block()
     }
 
     /// Whether a hotkey is a neuron of a subnet, or a parent of child hotkeys on it.

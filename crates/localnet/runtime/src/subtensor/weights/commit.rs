@@ -125,15 +125,15 @@ impl<T: Config> Pallet<T> {
     ) -> Result<usize, Error<T>> {
         let commits = WeightCommits::<T>::get(netuid.mechanism(mecid), who)
             .ok_or(Error::<T>::NoWeightsCommitFound)?;
-        let is_expired = |epoch: u64| Self::is_expired(netuid, epoch);
-        let open =
-            commits.iter().position(|(known, epoch, ..)| *known == hash && !is_expired(*epoch));
+        let open = commits
+            .iter()
+            .position(|(commit, epoch, ..)| *commit == hash && !Self::is_expired(netuid, *epoch));
         let Some((position, (_, epoch, ..))) =
             open.and_then(|position| Some((position, commits.get(position)?)))
         else {
-            return Err(if commits.iter().any(|(known, ..)| *known == hash) {
+            return Err(if commits.iter().any(|(commit, ..)| *commit == hash) {
                 Error::<T>::ExpiredWeightCommit
-            } else if commits.iter().all(|(_, epoch, ..)| is_expired(*epoch)) {
+            } else if commits.iter().all(|(_, epoch, ..)| Self::is_expired(netuid, *epoch)) {
                 Error::<T>::NoWeightsCommitFound
             } else {
                 Error::<T>::InvalidRevealCommitHashNotMatch
