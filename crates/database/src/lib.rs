@@ -281,7 +281,8 @@ impl Database {
             ("default_transaction_isolation", "repeatable read"),
         ]);
         let options = options.options([("statement_timeout", limits.statement.as_millis())]);
-        Ok(Self { pool: Pool::Postgres(connect(&options, limits.wait).await?), limits })
+        let pool = connect(&options, limits.wait).await?;
+        Ok(Self { pool: Pool::Postgres(pool), limits, is_shared: true })
     }
 
     /// Checks that the schema is that of `migrations`, without changing it.

@@ -180,14 +180,6 @@ fn with_speech(
         })
         .await?;
         context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
-        let playing = play(target, challenges, synthesizer, scorer, run, &language, |played| {
-            context.say(&format!(
-                "{}: {}",
-                printable(&played.title),
-                decimals(Some(played.miner.score), 3)
-            ));
-<<<<<<< HEAD
-        };
         let player = ChallengePlayer {
             target,
             synthesizer,
@@ -196,11 +188,14 @@ fn with_speech(
             target_language: &language,
             speakers: NonZeroUsize::MIN,
         };
-        let (played, timings) = player.play(challenges, observe).await?;
-=======
+        let playing = player.play(challenges, |played| {
+            context.say(&format!(
+                "{}: {}",
+                printable(&played.title),
+                decimals(Some(played.miner.score), 3)
+            ));
         });
         let (played, timings) = playing.await?;
->>>>>>> h-closa
         let (recognizer, embedder) = names;
         Ok((rules, Contest { recognizer, embedder, played, timings }))
     })

@@ -137,20 +137,13 @@ fn prove_slices(
     context: &Context,
 ) -> anyhow::Result<Proven<SlicedBundle>> {
     let (_, model) = catalogue.models().next().context("the directory has no sliced model")?;
-<<<<<<< HEAD
-    let circuit = |id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing");
-    let circuits =
-        model.slices.iter().map(circuit).collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
-    let saturated = saturated::check(&circuits, inputs, args.strict, context)?;
-    Ok((SlicedBundle::prove(model, &circuits, inputs, nonce, args.miner)?, saturated))
-=======
     let circuits = model
         .slices
         .iter()
         .map(|id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing"))
         .collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
-    Ok(SlicedBundle::prove(model, &circuits, inputs, nonce, miner)?)
->>>>>>> h-closa
+    let saturated = saturated::check(&circuits, inputs, args.strict, context)?;
+    Ok((SlicedBundle::prove(model, &circuits, inputs, nonce, args.miner)?, saturated))
 }
 
 /// Verify proof bundles offline

@@ -11,11 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-<<<<<<< HEAD
 use taonet_babelbit_audit::conformance::{ChallengePlayer, Played, Target};
-=======
-use taonet_babelbit_audit::conformance::{Target, play};
->>>>>>> h-closa
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
@@ -209,7 +205,6 @@ impl Bench {
         let challenges = items.iter().map(|item| item.challenge.clone()).collect();
         let bar = progress(items.len(), context)?;
         let language = config.scoring.target_language.as_str();
-<<<<<<< HEAD
         let player = ChallengePlayer {
             target: &target,
             synthesizer,
@@ -218,11 +213,7 @@ impl Bench {
             target_language: language,
             speakers: args.speakers,
         };
-        let result = player.play(challenges, observe).await;
-=======
-        let result =
-            play(&target, challenges, synthesizer, scorer, run, language, |_| bar.inc(1)).await;
->>>>>>> h-closa
+        let result = player.play(challenges, |_| bar.inc(1)).await;
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {
