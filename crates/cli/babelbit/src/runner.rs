@@ -65,9 +65,13 @@ pub struct RunnerArgs {
     /// External IP address in the signed headers; it has no other effect
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     external_ip: IpAddr,
-    /// URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL] [default:
-    /// https://api.babelbit.ai/]
-    #[arg(long, value_name = "URL")]
+    // Not a doc comment, in which rustdoc expects a link.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL] \
+            [default: https://api.babelbit.ai/]"
+    )]
     engine: Option<Url>,
     /// Play the solo challenge instead of the main one
     #[arg(long, requires = "once")]

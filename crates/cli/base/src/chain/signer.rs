@@ -140,7 +140,7 @@ impl SigningHotkeyArgs {
         self.unlock().map(Some)
     }
 
-    /// Like [`SigningKey::unlock`], but by default with the hotkey in the operator's settings.
+    /// Like `SigningKey::unlock`, but by default with the hotkey in the operator's settings.
     pub fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
         match self.development.key()? {
             Some(key) => Ok(key),
