@@ -52,7 +52,7 @@ impl Network {
         let model = onnx::check(&file).and_then(|()| {
             let decoder = without_panic(|| Ok(Decoder::find(&file)))?;
             let model = without_panic(|| {
-                let options = ModelOptions::with_ops(operators());
+                let mut options = ModelOptions::with_ops(operators());
                 let model = options.prepack_weights(true).load(file);
                 model.map_err(|error| with_causes(&error))
             })?;

@@ -93,9 +93,12 @@ pub(super) fn estimate(password: &str) -> u32 {
     bits.min(1.0 + 5.0 * different as f64) as u32
 }
 
+/// A kind of characters, and their number.
+type CharacterClass = (fn(&char) -> bool, f64);
+
 /// Returns the number of characters in the alphabet that the password uses.
 fn alphabet(password: &str) -> f64 {
-    let classes: [(fn(&char) -> bool, f64); 4] = [
+    let classes: [CharacterClass; 4] = [
         (char::is_ascii_lowercase, 26.0),
         (char::is_ascii_uppercase, 26.0),
         (char::is_ascii_digit, 10.0),

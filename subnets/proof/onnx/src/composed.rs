@@ -280,7 +280,7 @@ impl Expansion<'_> {
         labels: &[char],
         remaining: &[char],
     ) -> Result<(String, Vec<char>), OnnxError> {
-        let (kept, added): (Vec<(char, i64)>, Vec<(char, i64)>) =
+        let (kept, added): (Vec<_>, Vec<_>) =
             labels.iter().copied().zip(0..).partition(|(label, _)| remaining.contains(label));
         let kept = kept.into_iter().map(|(label, _)| label).collect();
         if added.is_empty() {

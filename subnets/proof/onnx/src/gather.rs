@@ -14,6 +14,9 @@ use super::reduce::row_shape;
 use super::tensor::Constant;
 use super::{ElementType, OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
+/// Indices, and their dimensions.
+type ConstantIndices = (Vec<i64>, Vec<usize>);
+
 impl Reader {
     pub(super) fn gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if self.weights(node, 0).is_ok() {
@@ -184,7 +187,7 @@ impl Reader {
     pub(super) fn constant_indices(
         &self,
         node: &NodeProto,
-    ) -> Result<Option<(Vec<i64>, Vec<usize>)>, OnnxError> {
+    ) -> Result<Option<ConstantIndices>, OnnxError> {
         let Some(constant) = self.weights(node, 1).ok().flatten() else { return Ok(None) };
         let indices = constant.integers();
         let indices =

@@ -30,8 +30,12 @@ impl Reader {
                 Some(_) => self.repeated(node, 2, &[1, outputs])?,
                 None => vec![0.0; outputs],
             };
-            weights.iter_mut().for_each(|weight| *weight *= alpha);
-            bias.iter_mut().for_each(|bias| *bias *= beta);
+            for weight in &mut weights {
+                *weight *= alpha;
+            }
+            for value in &mut bias {
+                *value *= beta;
+            }
             if weights.iter().chain(&bias).any(|value| !value.is_finite()) {
                 return Err(unsupported(
                     node,

@@ -117,12 +117,15 @@ fn functions_have_the_values_of_the_standard() {
     }
 }
 
+/// A function of the standard library.
+type Function = fn(f64) -> f64;
+
 /// Where their arguments are defined: between 0 and 1, or from 1 on.
 #[test]
 fn further_functions_are_those_of_the_standard_library() {
     let below_one = || node("Sigmoid", &["x"], "s", &[]);
     let above_one = || vec![node("Exp", &["x"], "e", &[]), node("Add", &["e", "one"], "s", &[])];
-    let functions: [(&str, fn(f64) -> f64); 10] = [
+    let functions: [(&str, Function); 10] = [
         ("Acos", f64::acos),
         ("Acosh", f64::acosh),
         ("Asin", f64::asin),
