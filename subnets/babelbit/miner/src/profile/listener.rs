@@ -79,7 +79,7 @@ impl LiveListener {
         let samples = self.resample(samples, end);
         let words = self.recognition.push(&samples, end)?;
         // Each word has a letter or a digit: none is dropped, as `commit` counts them.
-        Ok(words.into_iter().map(HeardWord::new).collect())
+        Ok(words.iter().map(HeardWord::new).collect())
     }
 
     /// Commits the first `count` words, which are then no longer revised or returned.

@@ -36,11 +36,11 @@ pub(super) struct HeardWord {
 
 impl HeardWord {
     /// Creates a word from one with the recogniser's punctuation.
-    pub(super) fn new(word: Word) -> Self {
+    pub(super) fn new(word: &Word) -> Self {
         let text = plain(&word.text);
         let ends_clause = word.text.trim_end_matches(CLOSING).ends_with(CLAUSE_ENDS)
             && !CLINGING.contains(&text.as_str());
-        Self { word: Word { text, ..word }, ends_clause }
+        Self { word: Word { text, ..*word }, ends_clause }
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     fn timed(text: &str) -> Vec<HeardWord> {
         let word = |(n, text)| {
             let start = 7.0 + f64::from(n) * 0.4;
-            HeardWord::new(Word { text, start, end: start + 0.35 })
+            HeardWord::new(&Word { text, start, end: start + 0.35 })
         };
         (0..).zip(words(text)).map(word).collect()
     }

@@ -169,7 +169,7 @@ impl Drawing {
         let (a, b) = (a.elements(), b.elements());
         let mut divisor = |a: usize, b: usize| {
             let common: Vec<usize> =
-                (1..=a).filter(|size| a % size == 0 && b % size == 0).collect();
+                (1..=a).filter(|size| a.is_multiple_of(*size) && b.is_multiple_of(*size)).collect();
             common[self.generator.random_range(0..common.len())]
         };
         let inner = divisor(a, b);
