@@ -104,7 +104,7 @@ impl Reference {
     }
 
     /// Writes the file of the reference's variables.
-    pub(crate) fn write_variables(&self, file: &Path) {
+    pub(crate) fn write_variables(file: &Path) {
         let variables = "POSTGRES_USER=postgres\nPOSTGRES_PASSWORD=hunter2\nPOSTGRES_DB=19_db\nPOSTGRES_HOST=postgresql\n";
         std::fs::write(file, variables).unwrap();
     }
@@ -290,7 +290,7 @@ fn refused_imports_name_table_column_and_remedy() {
     assert!(text.contains("cannot open the reference's database"), "{text}");
     assert!(text.contains("--from-host") && !text.contains("hunter2"), "{text}");
     // A file of the reference, and the directory of the server's socket.
-    reference.write_variables(&folder.path().join(".vali.env"));
+    Reference::write_variables(&folder.path().join(".vali.env"));
     let place = ["--from", ".vali.env", "--from-host", reference.host(), "--state", &state];
     assert_eq!(document(&run(&[&place[..], &["--check", "--json"]].concat(), &[]))["periods"], 9);
 

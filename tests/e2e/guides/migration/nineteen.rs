@@ -105,7 +105,7 @@ fn nineteen_guide_continues_keys_and_scores_of_the_reference() {
     let mut walkthrough = Walkthrough::new("taonet");
     let stack = walkthrough.folder().join("nineteen");
     std::fs::create_dir(&stack).unwrap();
-    reference.write_variables(&stack.join(".vali.env"));
+    Reference::write_variables(&stack.join(".vali.env"));
     let answers = format!(
         "case \"$1 $2\" in 'inspect --format') echo {} ;; 'compose ps') echo 4f1c02d7 ;; esac",
         reference.host()

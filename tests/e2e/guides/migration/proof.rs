@@ -94,7 +94,7 @@ fn subnet_2_guide_leaves_the_files_of_the_reference() {
     let words =
         ["tao", "proof", "validator", "--loopback", "--key-uri", "//Alice", "--requests", "1"];
     let mut command = machine.command(&words.map(str::to_owned));
-    command.args(["--peer", &format!("{}@127.0.0.1:9", BOB)]);
+    command.args(["--peer", &format!("{BOB}@127.0.0.1:9")]);
     command.env_remove("SN2_CIRCUIT_CACHE_DIR").env("HOME", machine.place());
     let output = command.output().unwrap();
     assert!(!output.status.success(), "{}", stderr(&output));
