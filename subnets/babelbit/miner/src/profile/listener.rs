@@ -6,7 +6,6 @@ use taonet_speech::{
     Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition,
 };
 
-use super::phrasing::HeardWord;
 use crate::rewrite::plain;
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
@@ -52,8 +51,8 @@ impl Listener {
     }
 }
 
-/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into words while the
-/// source plays.
+/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into final words while
+/// the source plays.
 pub(super) struct LiveListener {
     recognition: Box<dyn SimultaneousRecognition>,
     /// Samples at 24 kHz that are not resampled yet: fewer than [`GROUP`].
@@ -69,27 +68,16 @@ impl LiveListener {
         Self { recognition, pending: Vec::new() }
     }
 
-    /// Appends samples and returns the words that are ready and not committed. Further calls may
-    /// revise them. At the `end` of the source, all words are ready.
-    pub(super) fn hear(
-        &mut self,
-        samples: &[f32],
-        end: bool,
-    ) -> Result<Vec<HeardWord>, RecognizeError> {
+    /// Appends samples and returns the words that have become final, in lowercase, without
+    /// punctuation. At the `end` of the source, all words become final.
+    pub(super) fn hear(&mut self, samples: &[f32], end: bool) -> Result<Vec<Word>, RecognizeError> {
         let samples = self.resample(samples, end);
-        let words = self.recognition.push(&samples, end)?;
-        // Each word has a letter or a digit: none is dropped, as `commit` counts them.
-        Ok(words.iter().map(HeardWord::new).collect())
-    }
-
-    /// Commits the first `count` words, which are then no longer revised or returned.
-    pub(super) fn commit(&mut self, count: usize) {
-        self.recognition.commit(count);
+        Ok(plain_words(self.recognition.push(&samples, end)?))
     }
 
     /// Returns the time in seconds before which no further word starts.
-    pub(super) fn ready_until(&self) -> f64 {
-        self.recognition.ready_until()
+    pub(super) fn final_until(&self) -> f64 {
+        self.recognition.final_until()
     }
 
     /// Resamples to 16 kHz, without seams between calls.
@@ -122,9 +110,7 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn commit(&mut self, _: usize) {}
-
-        fn ready_until(&self) -> f64 {
+        fn final_until(&self) -> f64 {
             0.0
         }
     }
