@@ -160,6 +160,29 @@ fn moves_have_the_values_of_the_standard() {
             vec![integers("s", &[1, 1, 6, 1])],
             vec![-0.75, -0.75, -0.625, -0.625, -0.5, -0.5],
         ),
+        // In single precision, 10 times 0.7 is 7, and 1 divided by a third is 3.
+        (
+            17,
+            &[10],
+            vec![with_text(
+                with_text(node("Resize", &["x", "", "s"], "y", &[]), "nearest_mode", "floor"),
+                "coordinate_transformation_mode",
+                "asymmetric",
+            )],
+            vec![floats("s", &[1], &[0.7])],
+            vec![-0.75, 0.125, -0.625, -0.5, 0.375, 0.5, -0.25],
+        ),
+        (
+            17,
+            &[6],
+            vec![with_text(
+                with_text(node("Resize", &["x", "", "s"], "y", &[]), "nearest_mode", "floor"),
+                "coordinate_transformation_mode",
+                "asymmetric",
+            )],
+            vec![floats("s", &[1], &[1.0 / 3.0])],
+            vec![-0.75, 0.25],
+        ),
         (
             9,
             &[1, 1, 2, 2],
