@@ -594,6 +594,30 @@ fn computed_indices_choose_and_replace_elements() {
             ],
             vec![0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
         ),
+        // Positions are sums of a mask.
+        (
+            &[2, 3],
+            vec![0, 1, 1, 1, 0, 1],
+            vec![node("CumSum", &["x", "axis"], "s", &[]), node("Gather", &["e", "s"], "y", &[])],
+            vec![
+                TensorProto { dims: vec![], ..integers("axis", &[-1]) },
+                floats("e", &[4], &[-1.0, 0.5, 3.0, 2.0]),
+            ],
+            vec![-1.0, 0.5, 3.0, 0.5, 0.5, 3.0],
+        ),
+        (
+            &[3, 2],
+            vec![0, 1, 1, 1, 1, 0],
+            vec![
+                with_int(node("CumSum", &["x", "axis"], "s", &[]), "exclusive", 1),
+                node("Gather", &["e", "s"], "y", &[]),
+            ],
+            vec![
+                TensorProto { dims: vec![], ..integers("axis", &[0]) },
+                floats("e", &[4], &[-1.0, 0.5, 3.0, 2.0]),
+            ],
+            vec![-1.0, -1.0, -1.0, 0.5, 0.5, 3.0],
+        ),
         // A tensor is its own index.
         (
             &[1, 4],
