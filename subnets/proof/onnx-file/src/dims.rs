@@ -9,9 +9,11 @@ pub use moved::{
     selected, shape, spans, transposed,
 };
 
-/// Returns the number of elements; `None` on overflow.
+/// Returns the number of elements; `None` on overflow. Of a tensor without elements, the product of
+/// the other dimensions must not overflow either: many operators multiply only some of them.
 pub fn elements(dims: &[usize]) -> Option<usize> {
-    dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))
+    let product = dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim.max(1)))?;
+    Some(if dims.contains(&0) { 0 } else { product })
 }
 
 /// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
@@ -182,6 +184,13 @@ mod tests {
         assert_eq!(unsqueezed(&plain, &[1, 4], &[1, 2]), Ok(vec![1, 1, 1, 4]));
         assert_eq!(unsqueezed(&plain, &[1, 4], &[-1, 2]), Ok(vec![1, 4, 1, 1]));
         assert!(unsqueezed(&plain, &[1, 4], &[1, 1]).is_err());
+    }
+
+    #[test]
+    fn elements_do_not_overflow() {
+        assert_eq!((elements(&[]), elements(&[2, 0, 3])), (Some(1), Some(0)));
+        // Whatever the order.
+        assert_eq!((elements(&[0, usize::MAX, 2]), elements(&[usize::MAX, 2, 0])), (None, None));
     }
 
     #[test]

@@ -148,8 +148,8 @@ impl<'a> Run<'a> {
         let outputs = operands.compute_all()?;
         let element = output_type(node, |position| operands.element(position))?;
         // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
-        let is_computed =
-            node.op_type != "Shape" && node.input.iter().any(|input| self.computed.contains(input));
+        let is_computed = !matches!(node.op_type.as_str(), "Shape" | "Size")
+            && node.input.iter().any(|input| self.computed.contains(input));
         for (index, (name, output)) in node.output.iter().zip(outputs).enumerate() {
             if name.is_empty() {
                 continue;

@@ -1,15 +1,16 @@
 //! Conversion of operators that simpler ones express.
 
+use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_onnx_file::einsum::Equation;
 
 use super::expansion::{Expansion, float, int, ints};
 use super::linear::first;
-use super::node::output;
+use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::reduce::{reduced_dims, row_shape};
 use super::windows::check_batch;
-use super::{OnnxError, Reader, Value, dims, unsupported};
+use super::{ElementType, OnnxError, Reader, Value, dims, unsupported};
 
 /// Maximum number of elements of a product. Each pair of them is rounded.
 const MAX_FACTORS: usize = 256;
@@ -198,9 +199,11 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Converts sums of all elements up to each one: a product with a triangle of ones.
+    /// Converts sums of all elements up to each one: a product with a triangle of ones. Those of
+    /// integers are sums of channels, which nothing rounds: they can be positions that choose rows.
     pub(super) fn running_sums(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let dims = self.tensor(node, 0)?.dims;
+        let input = self.tensor(node, 0)?;
+        let dims = &input.dims;
         let axis = match self.integers(node, 1)?.as_deref() {
             Some(&[axis]) => dims::axis(node, axis, dims.len())?,
             _ => return Err(unsupported(node, "the axis is not one constant integer".to_owned())),
@@ -212,6 +215,9 @@ impl Reader {
             let is_before = if is_reverse { term > sum } else { term < sum };
             is_before || (term == sum && !excludes)
         };
+        if self.element(node, 0) == ElementType::Integer {
+            return self.exact_running_sums(node, input, axis, counts);
+        }
         let weights = (0..length).flat_map(|term| (0..length).map(move |sum| (term, sum)));
         let weights = weights.map(|(term, sum)| f32::from(u8::from(counts(term, sum)))).collect();
         let last = dims.len() - 1;
@@ -233,6 +239,37 @@ impl Reader {
             expansion.node_as(name, "Transpose", &[&sums], back);
         }
         expansion.finish()
+    }
+
+    /// Converts running sums along an axis to sums of channels: a channel has one term of each sum,
+    /// or 0 if it does not count.
+    fn exact_running_sums(
+        &mut self,
+        node: &NodeProto,
+        input: Operand,
+        axis: usize,
+        counts: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), OnnxError> {
+        let rows = self.rows(node, &input, &[axis])?;
+        let (count, width) = (rows.count, rows.width);
+        Self::check_elements(node, &[width, count, width])?;
+        let zero = input.shape.elements() as u32;
+        let mut terms = Vec::with_capacity(width * count * width);
+        for term in 0..width {
+            for row in rows.positions().chunks(width) {
+                let position = row.get(term).copied().unwrap_or(zero);
+                terms.extend((0..width).map(|sum| if counts(term, sum) { position } else { zero }));
+            }
+        }
+        let shape = row_shape(node, width, count * width)?;
+        let terms = self.push_moved(node, vec![input.index], terms, 0.0, shape)?;
+        let sums = self.push_node(FloatNode {
+            inputs: vec![terms],
+            shape: Shape { channels: 1, ..shape },
+            operation: FloatOperation::ChannelSum { shift: 0 },
+        })?;
+        let sums = self.restored(node, sums, &rows, &input.dims)?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(sums, input.dims))
     }
 
     /// Converts an Einsum of one tensor to a sum, and of two to products of matrices: the labels of

@@ -1,4 +1,6 @@
-//! Conversion of Resize and Upsample by the nearest element: a move.
+//! Conversion of Resize and Upsample by the nearest element: a move. Extents and coordinates are
+//! computed in single precision, like those of the standard's shape inference and of runtimes: a
+//! quotient that is rounded to an integer there must not be just below it here.
 
 use std::borrow::Cow;
 
@@ -88,7 +90,7 @@ impl Reader {
         &self,
         node: &NodeProto,
         of_input: &[usize],
-    ) -> Result<Vec<(usize, f64)>, OnnxError> {
+    ) -> Result<Vec<(usize, f32)>, OnnxError> {
         let rank = of_input.len();
         let is_upsample = node.op_type == "Upsample";
         // Before version 11, the scales come second, and before version 9, they are an attribute.
@@ -112,20 +114,17 @@ impl Reader {
                 "the scales or sizes are missing, or not those of all axes".to_owned(),
             ));
         }
-        let mut factors: Vec<(usize, f64)> = of_input.iter().map(|&extent| (extent, 1.0)).collect();
+        let mut factors: Vec<(usize, f32)> = of_input.iter().map(|&extent| (extent, 1.0)).collect();
         for (index, &axis) in axes.iter().enumerate() {
             let (Some(slot), Some(&extent)) = (factors.get_mut(axis), of_input.get(axis)) else {
                 continue;
             };
-            let extent = extent as f64;
-            let given = sizes.as_ref().and_then(|sizes| sizes.get(index)).map(|&size| size as f64);
-            let scale = scales
-                .as_ref()
-                .and_then(|scales| scales.get(index))
-                .copied()
-                .map_or(1.0, f64::from);
-            let (size, factor) =
-                given.map_or(((extent * scale).floor(), scale), |size| (size, size / extent));
+            let given = sizes.as_ref().and_then(|sizes| sizes.get(index));
+            let scale = scales.as_ref().and_then(|scales| scales.get(index)).copied();
+            let (size, factor) = match (given, scale.unwrap_or(1.0)) {
+                (Some(&size), _) => (size as f64, size as f32 / extent as f32),
+                (None, scale) => (f64::from((extent as f32 * scale).floor()), scale),
+            };
             if !(1.0..=MAX_ELEMENTS as f64).contains(&size) || (is_old && factor < 1.0) {
                 return Err(unsupported(
                     node,
@@ -143,13 +142,13 @@ impl Reader {
 impl Coordinates {
     /// Returns the coordinate in the input, which has this extent, of a place in the output, whose
     /// size is `factor` times as large.
-    fn original(self, place: usize, extent: usize, size: usize, factor: f64) -> f64 {
-        let (at, last) = (place as f64, extent as f64 - 1.0);
+    fn original(self, place: usize, extent: usize, size: usize, factor: f32) -> f32 {
+        let (at, last) = (place as f32, extent as f32 - 1.0);
         match self {
             // The axis remains.
             _ if (factor - 1.0).abs() <= 0.0 => at,
             Self::Asymmetric => at / factor,
-            Self::AlignCorners if size > 1 => at * last / (size as f64 - 1.0),
+            Self::AlignCorners if size > 1 => at * last / (size as f32 - 1.0),
             Self::PytorchHalfPixel if size > 1 => (at + 0.5) / factor - 0.5,
             Self::AlignCorners | Self::PytorchHalfPixel => 0.0,
             Self::HalfPixel => (at + 0.5) / factor - 0.5,
@@ -159,7 +158,9 @@ impl Coordinates {
 
 impl Nearest {
     /// Returns the element that is nearest to a coordinate.
-    fn round(self, coordinate: f64, extent: usize) -> usize {
+    fn round(self, coordinate: f32, extent: usize) -> usize {
+        // Exact, unlike a sum with 0.5 in single precision.
+        let coordinate = f64::from(coordinate);
         let nearest = match self {
             Self::Floor => coordinate.floor(),
             Self::Ceil => coordinate.ceil(),

@@ -93,6 +93,9 @@ impl Operands<'_> {
     /// Converts numbers to integers of 8 bits, or back. A scale or zero point for each position
     /// along an axis is repeated.
     pub(super) fn quantised(&self) -> Result<Tensor, OnnxError> {
+        if self.node.int("block_size", 0) != 0 {
+            return Err(self.refuse("block_size is unsupported"));
+        }
         let input = self.get(0)?;
         let along_axis = |position: usize| {
             let Some(mut part) = self.optional(position).map(Cow::into_owned) else {

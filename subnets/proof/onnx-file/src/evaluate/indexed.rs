@@ -108,9 +108,7 @@ impl Operands<'_> {
     pub(super) fn gathered_elements(&self) -> Result<Tensor, OnnxError> {
         let (input, indices) = (self.get(0)?, self.get(1)?);
         let axis = self.axis(0, &input.dims)?;
-        if indices.dims.len() != input.dims.len() {
-            return Err(self.refuse("the ranks differ"));
-        }
+        self.check_covered(&input.dims, &indices.dims, axis)?;
         Ok(built(indices.dims.clone(), |place| {
             let mut source = place.to_vec();
             // A computed index that does not exist has no value.
@@ -120,6 +118,31 @@ impl Operands<'_> {
             }
             input.at(&source)
         }))
+    }
+
+    /// Refuses indices that do not have a position in the data along all other axes.
+    fn check_covered(
+        &self,
+        of_data: &[usize],
+        of_indices: &[usize],
+        axis: usize,
+    ) -> Result<(), OnnxError> {
+        let mut extents = of_data.iter().zip(of_indices).enumerate();
+        if of_data.len() == of_indices.len()
+            && extents.all(|(along, (extent, indices))| along == axis || indices <= extent)
+        {
+            Ok(())
+        } else {
+            Err(self.refuse("the indices do not fit"))
+        }
+    }
+
+    fn check_reduction(&self) -> Result<(), OnnxError> {
+        if self.node.text("reduction").unwrap_or(b"none") == b"none" {
+            Ok(())
+        } else {
+            Err(self.refuse("a reduction is unsupported"))
+        }
     }
 
     /// Splits the dimensions of a GatherND or ScatterND: those before the last one of the indices,
@@ -166,10 +189,12 @@ impl Operands<'_> {
     }
 
     pub(super) fn scattered_elements(&self) -> Result<Tensor, OnnxError> {
+        self.check_reduction()?;
         let (mut output, indices, updates) =
             (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
         let axis = self.axis(0, &output.dims)?;
-        if indices.dims != updates.dims || indices.dims.len() != output.dims.len() {
+        self.check_covered(&output.dims, &indices.dims, axis)?;
+        if indices.dims != updates.dims {
             return Err(self.refuse("the operands do not fit each other"));
         }
         for (mut place, &update) in places(&updates.dims).zip(&updates.values) {
@@ -184,6 +209,7 @@ impl Operands<'_> {
     }
 
     pub(super) fn scattered_slices(&self) -> Result<Tensor, OnnxError> {
+        self.check_reduction()?;
         let (mut output, indices, updates) =
             (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
         let (outer, width) = self.tuples(&indices, output.dims.len())?;
@@ -225,7 +251,8 @@ impl Operands<'_> {
         }))
     }
 
-    /// Repeats the nearest elements until an image has another size.
+    /// Repeats the nearest elements until an image has another size. Extents and coordinates are in
+    /// single precision, like the scales: 0.7 times 10 elements are 7, and not 6.999.
     pub(super) fn resized(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
         let rank = input.dims.len();
@@ -247,13 +274,15 @@ impl Operands<'_> {
             .map(|axes| axes.iter().map(|&axis| existing_axis(axis, &input.dims)).collect());
         let axes: Option<Vec<usize>> = axes.unwrap_or_else(|| Some((0..rank).collect()));
         let axes = axes.ok_or_else(|| self.refuse("an axis does not exist"))?;
-        let (mut dims, mut factors) = (input.dims.clone(), vec![1.0; rank]);
+        let (mut dims, mut factors) = (input.dims.clone(), vec![1.0_f32; rank]);
         for (index, &axis) in axes.iter().enumerate() {
-            let extent = input.dims[axis] as f64;
+            let extent = input.dims[axis] as f32;
             let (size, factor) =
                 match (sizes.as_ref().and_then(|sizes| sizes.get(index)), scales.get(index)) {
-                    (Some(&size), _) => (size, size / extent),
-                    (None, Some(&scale)) => ((extent * scale).floor(), scale),
+                    (Some(&size), _) => (size, size as f32 / extent),
+                    (None, Some(&scale)) => {
+                        (f64::from((extent * scale as f32).floor()), scale as f32)
+                    }
                     (None, None) => return Err(self.refuse("scales and sizes are missing")),
                 };
             dims[axis] = size.clamp(0.0, MAX_ELEMENTS as f64) as usize;
@@ -278,22 +307,22 @@ impl Operands<'_> {
             let mut source = Vec::with_capacity(rank);
             for (axis, &at) in place.iter().enumerate() {
                 let (extent, size, factor, at) =
-                    (input.dims[axis] as f64, dims[axis] as f64, factors[axis], at as f64);
-                let original = match mode.as_str() {
+                    (input.dims[axis] as f32, dims[axis] as f32, factors[axis], at as f32);
+                let original = f64::from(match mode.as_str() {
                     _ if (factor - 1.0).abs() <= 0.0 => at,
                     "asymmetric" => at / factor,
                     "align_corners" if size > 1.0 => at * (extent - 1.0) / (size - 1.0),
                     "align_corners" => 0.0,
                     "pytorch_half_pixel" if size <= 1.0 => 0.0,
                     _ => (at + 0.5) / factor - 0.5,
-                };
+                });
                 let nearest = match rounding.as_str() {
                     "floor" => original.floor(),
                     "ceil" => original.ceil(),
                     "round_prefer_ceil" => (original + 0.5).floor(),
                     _ => (original - 0.5).ceil(),
                 };
-                source.push(nearest.clamp(0.0, extent - 1.0) as usize);
+                source.push(nearest.clamp(0.0, f64::from(extent) - 1.0) as usize);
             }
             input.at(&source)
         }))
@@ -301,25 +330,25 @@ impl Operands<'_> {
 
     /// Adds the elements along an axis one by one.
     pub(super) fn cumulated(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
-        let axis = existing_axis(self.number(1)? as i64, &input.dims);
+        let mut tensor = self.get(0)?.into_owned();
+        let axis = existing_axis(self.number(1)? as i64, &tensor.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         let (is_reverse, excludes) =
             (self.node.int("reverse", 0) != 0, self.node.int("exclusive", 0) != 0);
-        Ok(built(input.dims.clone(), |place| {
-            let at = place[axis];
-            let terms = (0..input.dims[axis]).filter(|&other| {
-                let is_before = if is_reverse { other > at } else { other < at };
-                is_before || (other == at && !excludes)
-            });
-            let mut source = place.to_vec();
-            terms
-                .map(|term| {
-                    source[axis] = term;
-                    input.at(&source)
-                })
-                .sum()
-        }))
+        let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
+        for block in tensor.values.chunks_mut((width * inner).max(1)) {
+            for column in 0..inner {
+                let mut sum = 0.0;
+                for step in 0..width {
+                    let at = if is_reverse { width - 1 - step } else { step };
+                    let value = &mut block[at * inner + column];
+                    let next = sum + *value;
+                    *value = if excludes { sum } else { next };
+                    sum = next;
+                }
+            }
+        }
+        Ok(tensor)
     }
 
     /// Moves blocks of channels to rows and columns, or back.
@@ -333,7 +362,16 @@ impl Operands<'_> {
             return Err(self.refuse("the size of the blocks is malformed"));
         }
         let area = size.saturating_mul(size);
-        if self.node.op_type == "SpaceToDepth" {
+        let is_to_depth = self.node.op_type == "SpaceToDepth";
+        let fits = if is_to_depth {
+            height.is_multiple_of(size) && width.is_multiple_of(size)
+        } else {
+            channels.is_multiple_of(area)
+        };
+        if !fits {
+            return Err(self.refuse("the blocks do not fit"));
+        }
+        if is_to_depth {
             let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
             self.check_size(&dims)?;
             return Ok(built(dims, |place| {
@@ -349,8 +387,12 @@ impl Operands<'_> {
         let dims =
             vec![batch, channels / area, height.saturating_mul(size), width.saturating_mul(size)];
         self.check_size(&dims)?;
-        let (of_block, is_by_column) =
-            (channels / area, self.node.text("mode") == Some(&b"CRD"[..]));
+        let is_by_column = match self.node.text("mode").unwrap_or(b"DCR") {
+            b"DCR" => false,
+            b"CRD" => true,
+            _ => return Err(self.refuse("mode is neither DCR nor CRD")),
+        };
+        let of_block = channels / area;
         Ok(built(dims, |place| {
             let block = place[2] % size * size + place[3] % size;
             let channel =

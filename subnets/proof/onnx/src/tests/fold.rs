@@ -75,6 +75,7 @@ fn masks_are_computed_when_the_model_is_read() {
 #[test]
 fn constants_do_not_count_as_computed_values() {
     let nodes = vec![
+        node("Size", &["x"], "count", &[]),
         node("Slice", &["x", "starts", "ends"], "s", &[]),
         node("Mul", &["huge", "huge"], "product", &[]),
         node("Min", &["s", "product"], "y", &[]),
@@ -125,6 +126,39 @@ fn constants_without_a_value_are_refused() {
         read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))),
         Err(OnnxError::Constant("y".to_owned()))
     );
+}
+
+/// What computed tensors are refused for, constants are refused for, too.
+#[test]
+fn constants_of_unsupported_forms_are_refused() {
+    let scatter = |operator: &str| {
+        let scatter = node(operator, &["square", "place", "update"], "c", &[]);
+        with_text(scatter, "reduction", "add")
+    };
+    let blocks = |operator: &str| with_int(node(operator, &["image"], "c", &[]), "blocksize", 2);
+    let dequantised = node("DequantizeLinear", &["bytes", "scales"], "c", &[]);
+    for (constant, expected) in [
+        (scatter("ScatterElements"), "a reduction is unsupported"),
+        (scatter("ScatterND"), "a reduction is unsupported"),
+        (node("GatherElements", &["square", "wide"], "c", &[]), "the indices do not fit"),
+        (node("ScatterElements", &["square", "wide", "image"], "c", &[]), "the indices do not fit"),
+        (blocks("SpaceToDepth"), "the blocks do not fit"),
+        (blocks("DepthToSpace"), "the blocks do not fit"),
+        (with_int(dequantised, "block_size", 2), "block_size is unsupported"),
+    ] {
+        let weights = vec![
+            floats("square", &[2, 2], &[1.0; 4]),
+            TensorProto { dims: vec![1, 1], ..integers("place", &[0]) },
+            floats("update", &[1, 1], &[2.0]),
+            TensorProto { dims: vec![1, 3], ..integers("wide", &[0; 3]) },
+            floats("image", &[1, 1, 3, 2], &[1.0; 6]),
+            TensorProto { dims: vec![2, 4], ..integers("bytes", &[3; 8]) },
+            floats("scales", &[2, 2], &[0.5, 1.0, 2.0, 4.0]),
+        ];
+        let nodes = vec![constant, node("Mul", &["x", "c"], "y", &[])];
+        let error = read(&model(small(&[1, 1], nodes, weights))).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
 }
 
 /// Double precision would round them, or a conversion cut them off.

@@ -160,6 +160,29 @@ fn moves_have_the_values_of_the_standard() {
             vec![integers("s", &[1, 1, 6, 1])],
             vec![-0.75, -0.75, -0.625, -0.625, -0.5, -0.5],
         ),
+        // In single precision, 10 times 0.7 is 7, and 1 divided by a third is 3.
+        (
+            17,
+            &[10],
+            vec![with_text(
+                with_text(node("Resize", &["x", "", "s"], "y", &[]), "nearest_mode", "floor"),
+                "coordinate_transformation_mode",
+                "asymmetric",
+            )],
+            vec![floats("s", &[1], &[0.7])],
+            vec![-0.75, 0.125, -0.625, -0.5, 0.375, 0.5, -0.25],
+        ),
+        (
+            17,
+            &[6],
+            vec![with_text(
+                with_text(node("Resize", &["x", "", "s"], "y", &[]), "nearest_mode", "floor"),
+                "coordinate_transformation_mode",
+                "asymmetric",
+            )],
+            vec![floats("s", &[1], &[1.0 / 3.0])],
+            vec![-0.75, 0.25],
+        ),
         (
             9,
             &[1, 1, 2, 2],
@@ -570,6 +593,30 @@ fn computed_indices_choose_and_replace_elements() {
                 floats("v", &[2], &[0.0, 1.0]),
             ],
             vec![0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
+        ),
+        // Positions are sums of a mask.
+        (
+            &[2, 3],
+            vec![0, 1, 1, 1, 0, 1],
+            vec![node("CumSum", &["x", "axis"], "s", &[]), node("Gather", &["e", "s"], "y", &[])],
+            vec![
+                TensorProto { dims: vec![], ..integers("axis", &[-1]) },
+                floats("e", &[4], &[-1.0, 0.5, 3.0, 2.0]),
+            ],
+            vec![-1.0, 0.5, 3.0, 0.5, 0.5, 3.0],
+        ),
+        (
+            &[3, 2],
+            vec![0, 1, 1, 1, 1, 0],
+            vec![
+                with_int(node("CumSum", &["x", "axis"], "s", &[]), "exclusive", 1),
+                node("Gather", &["e", "s"], "y", &[]),
+            ],
+            vec![
+                TensorProto { dims: vec![], ..integers("axis", &[0]) },
+                floats("e", &[4], &[-1.0, 0.5, 3.0, 2.0]),
+            ],
+            vec![-1.0, -1.0, -1.0, 0.5, 0.5, 3.0],
         ),
         // A tensor is its own index.
         (

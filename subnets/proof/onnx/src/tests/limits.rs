@@ -155,6 +155,22 @@ fn long_constants_are_folded() {
     );
 }
 
+/// A sum of all earlier elements for each one would take 2^43 steps.
+#[test]
+fn running_sums_of_long_constants_are_folded() {
+    let nodes = vec![
+        node("CumSum", &["ones", "axis"], "sums", &[]),
+        node("Gather", &["sums", "last"], "sum", &[]),
+        node("Mul", &["x", "sum"], "y", &[]),
+    ];
+    let weights = vec![
+        floats("ones", &[1 << 22], &vec![1.0; 1 << 22]),
+        TensorProto { dims: vec![], ..integers("axis", &[0]) },
+        integers("last", &[-1]),
+    ];
+    assert_eq!(outputs(small(&[1, 1], nodes, weights), &[0.5]), [2_097_152.0]);
+}
+
 /// Ranks of a long axis are no weights of the file, which would justify more memory.
 #[test]
 fn long_axes_have_a_limit() {
