@@ -131,11 +131,18 @@ impl Process {
         }
         if running.main.is_finished() {
             let ended = running.local.block_on(&running.runtime, &mut running.main);
-            record::note(&format!("{} exits: {ended:?}", self.name));
+            let ended = self.without_root(&format!("{ended:?}"));
+            record::note(&format!("{} exits: {ended}", self.name));
             self.kill(until + RESTART);
             return true;
         }
         false
+    }
+
+    /// Removes the simulation's directory, whose name is random, from the paths in a text.
+    fn without_root(&self, text: &str) -> String {
+        let root = self.root.parent().unwrap_or(&self.root);
+        text.replace(&*root.to_string_lossy(), "")
     }
 
     fn begin(&mut self, now: Duration) {
