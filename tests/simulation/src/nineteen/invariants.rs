@@ -10,12 +10,10 @@ use taonet_primitives::Hotkey;
 use super::books::{Outcome, Purchase, Span};
 use super::miners::Behaviour;
 use super::{CONTROL, GATEWAYS, MINERS, NAMES, PERIOD, behaviours, config, database, miner_key};
-use crate::invariants::{
-    check_submissions, check_weight_ledger, epoch_at, fail_all, recovered_epochs, runtime,
-};
+use crate::invariants::{check_submissions, check_weight_ledger, epoch_at, fail_all, runtime};
 use crate::process::EPOCH;
 use crate::record::fail;
-use crate::schedule::{Fault, Kind};
+use crate::schedule::{EPOCH_TIME, Fault, Kind};
 use crate::world::World;
 
 /// More than any answer costs.
@@ -38,7 +36,8 @@ pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
     crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
     check_submissions(world, quiet_from);
     let purchases = world.books.purchases();
-    fail_all(missing_sales(&purchases, recovered_epochs(world, quiet_from)));
+    let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_at(world.now);
+    fail_all(missing_sales(&purchases, recovered));
     let Ok(runtime) = runtime() else { return fail("no runtime") };
     let checked = runtime.block_on(async {
         if let Some(control) = world.processes.get(CONTROL) {
