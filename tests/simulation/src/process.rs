@@ -55,6 +55,8 @@ pub(crate) struct Process {
     random: AtomicU64,
     /// Number of changes of files in all lives.
     pub(crate) changes: u64,
+    /// When the earlier lives ended.
+    pub(crate) ends: Vec<Duration>,
 }
 
 struct Running {
@@ -89,6 +91,7 @@ impl Process {
             port: None,
             random: AtomicU64::new(seed),
             changes: 0,
+            ends: Vec::new(),
         }
     }
 
@@ -217,6 +220,7 @@ impl Process {
         self.disk = disk::leave();
         self.port = None;
         self.life += 1;
+        self.ends.push(record::now());
         self.start_at = again;
     }
 
