@@ -73,17 +73,22 @@ pub(crate) fn epoch_at(time: Duration) -> u64 {
     epoch_of((time.as_secs() / BLOCK_TIME.as_secs()) as u32)
 }
 
-/// Returns the epochs in which everything works again: from one epoch after the last fault on, up
-/// to the last complete one.
-pub(crate) fn recovered_epochs(world: &World, quiet_from: Duration) -> std::ops::Range<u64> {
-    epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_of(world.chain.head().number.get())
+/// Returns the chain's epochs in which everything works again: from one epoch after the last fault
+/// on, up to the last complete one. `head` is the height of the newest block, at the time `now`.
+fn recovered_epochs(head: u32, now: Duration, quiet_from: Duration) -> std::ops::Range<u64> {
+    // Counted back from the newest block: each fork has made all later blocks late.
+    let recovered = now.saturating_sub(quiet_from + EPOCH_TIME);
+    let blocks = (recovered.as_secs() / BLOCK_TIME.as_secs()) as u32;
+    epoch_of(head.saturating_sub(blocks)) + 1..epoch_of(head)
 }
 
 /// Checks the submissions of weights on the chain.
 pub(crate) fn check_submissions(world: &World, quiet_from: Duration) {
     let submissions = submissions(world);
     fail_all(repeated_submissions(&submissions));
-    fail_all(missing_submissions(&submissions, recovered_epochs(world, quiet_from)));
+    let head = world.chain.head().number.get();
+    let recovered = recovered_epochs(head, world.now, quiet_from);
+    fail_all(missing_submissions(&submissions, recovered));
 }
 
 /// Successful submissions on the chain by epoch.
@@ -277,6 +282,21 @@ mod tests {
         assert_eq!(missing_submissions(&submissions, 3..4), [""; 0]);
         let missing = missing_submissions(&submissions, 2..5);
         assert_eq!(missing.len(), 2, "{missing:?}");
+    }
+
+    #[test]
+    fn epoch_after_recovery_is_checked_after_forks() {
+        let seconds = Duration::from_secs;
+        for quiet in [0, 7, 359, 360, 371, 719] {
+            let now = seconds(quiet) + EPOCH_TIME * 3;
+            for reverted in [0, 3, 12] {
+                let head = (now.as_secs() / BLOCK_TIME.as_secs()) as u32 - reverted;
+                let recovered = recovered_epochs(head, now, seconds(quiet));
+                assert_eq!(recovered.clone().count(), 1, "{quiet} {reverted} {recovered:?}");
+            }
+        }
+        // Without forks, epochs begin at multiples of their length.
+        assert_eq!(recovered_epochs(98, seconds(1_180), seconds(100)), 2..3);
     }
 
     #[test]

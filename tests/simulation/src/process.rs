@@ -55,6 +55,8 @@ pub(crate) struct Process {
     random: AtomicU64,
     /// Number of changes of files in all lives.
     pub(crate) changes: u64,
+    /// When the earlier lives ended.
+    pub(crate) ends: Vec<Duration>,
 }
 
 struct Running {
@@ -89,6 +91,7 @@ impl Process {
             port: None,
             random: AtomicU64::new(seed),
             changes: 0,
+            ends: Vec::new(),
         }
     }
 
@@ -131,11 +134,18 @@ impl Process {
         }
         if running.main.is_finished() {
             let ended = running.local.block_on(&running.runtime, &mut running.main);
-            record::note(&format!("{} exits: {ended:?}", self.name));
+            let ended = self.without_root(&format!("{ended:?}"));
+            record::note(&format!("{} exits: {ended}", self.name));
             self.kill(until + RESTART);
             return true;
         }
         false
+    }
+
+    /// Removes the simulation's directory, whose name is random, from the paths in a text.
+    fn without_root(&self, text: &str) -> String {
+        let root = self.root.parent().unwrap_or(&self.root);
+        text.replace(&*root.to_string_lossy(), "")
     }
 
     fn begin(&mut self, now: Duration) {
@@ -210,6 +220,7 @@ impl Process {
         self.disk = disk::leave();
         self.port = None;
         self.life += 1;
+        self.ends.push(record::now());
         self.start_at = again;
     }
 

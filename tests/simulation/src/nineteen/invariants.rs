@@ -10,12 +10,10 @@ use taonet_primitives::Hotkey;
 use super::books::{Outcome, Purchase, Span};
 use super::miners::Behaviour;
 use super::{CONTROL, GATEWAYS, MINERS, NAMES, PERIOD, behaviours, config, database, miner_key};
-use crate::invariants::{
-    check_submissions, check_weight_ledger, epoch_at, fail_all, recovered_epochs, runtime,
-};
+use crate::invariants::{check_submissions, check_weight_ledger, epoch_at, fail_all, runtime};
 use crate::process::EPOCH;
 use crate::record::fail;
-use crate::schedule::{Fault, Kind};
+use crate::schedule::{EPOCH_TIME, Fault, Kind};
 use crate::world::World;
 
 /// More than any answer costs.
@@ -38,7 +36,8 @@ pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
     crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
     check_submissions(world, quiet_from);
     let purchases = world.books.purchases();
-    fail_all(missing_sales(&purchases, recovered_epochs(world, quiet_from)));
+    let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_at(world.now);
+    fail_all(missing_sales(&purchases, recovered));
     let Ok(runtime) = runtime() else { return fail("no runtime") };
     let checked = runtime.block_on(async {
         if let Some(control) = world.processes.get(CONTROL) {
@@ -47,7 +46,7 @@ pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
         let store = Store::open_shared(&database(&world.root)).await?;
         check_periods(world, &store).await?;
         check_miners(world, &store).await?;
-        let doubts = doubts(faults, &world.books.rewinds());
+        let doubts = doubts(faults, &world.books.rewinds(), &ends(world));
         check_credits(&store, &purchases, &doubts).await
     });
     if let Err(error) = checked {
@@ -166,17 +165,25 @@ impl Doubt {
     }
 }
 
+/// Returns when which processes ended.
+fn ends(world: &World) -> Vec<(usize, Duration)> {
+    let processes = world.processes.iter().enumerate();
+    processes.flat_map(|(index, process)| process.ends.iter().map(move |at| (index, *at))).collect()
+}
+
 /// Returns when charges may be lost: those since the backup with which the database was replaced;
-/// those of a gateway whose disk fails, because answers do not wait for their charges for more than
-/// five seconds; and those of all gateways while the clocks of two differ by so much that one takes
-/// the other for dead.
-fn doubts(faults: &[Fault], rewinds: &[Span]) -> Vec<Doubt> {
+/// those of a gateway whose disk fails and that ends later, because answers do not wait for their
+/// charges for more than five seconds, and only this gateway repeats them; and those of all
+/// gateways while the clocks of two differ by so much that one takes the other for dead.
+fn doubts(faults: &[Fault], rewinds: &[Span], ends: &[(usize, Duration)]) -> Vec<Doubt> {
     let mut doubts: Vec<Doubt> =
         rewinds.iter().map(|span| Doubt { gateway: None, span: *span }).collect();
     for fault in faults {
         let (from, until) = (fault.at.saturating_sub(SETTLING), fault.at + fault.length);
         match fault.kind {
-            Kind::Disk(process, _) => {
+            Kind::Disk(process, _)
+                if ends.iter().any(|(ended, at)| *ended == process && *at >= from) =>
+            {
                 let span = Span { from, until: until + SETTLING };
                 doubts.push(Doubt { gateway: Some(process), span });
             }
@@ -339,21 +346,33 @@ mod tests {
     #[test]
     fn charge_may_be_lost_only_while_it_is_in_doubt() {
         let fault = |at, kind| Fault { at: seconds(at), length: seconds(10), kind };
-        let (disk, clock) = (DiskFault::Full, 86_400);
-        for (name, faults, rewinds, may_be_lost) in [
-            ("no fault", vec![], vec![], false),
-            ("full disk", vec![fault(110, Kind::Disk(QUERY_A, disk))], vec![], true),
-            ("earlier", vec![fault(70, Kind::Disk(QUERY_A, disk))], vec![], false),
-            ("of the other one", vec![fault(110, Kind::Disk(QUERY_B, disk))], vec![], false),
-            ("wrong clock", vec![fault(110, Kind::Clock(QUERY_B, clock))], vec![], true),
-            ("wrong clock before", vec![fault(20, Kind::Clock(QUERY_B, -clock))], vec![], true),
-            ("slightly wrong clock", vec![fault(110, Kind::Clock(QUERY_A, 60))], vec![], false),
-            ("clock of the control", vec![fault(110, Kind::Clock(CONTROL, clock))], vec![], false),
-            ("killed", vec![fault(110, Kind::Kill(QUERY_A, 3))], vec![], false),
-            ("restored", vec![], vec![Span { from: seconds(90), until: seconds(300) }], true),
-            ("backed up", vec![], vec![Span { from: seconds(180), until: seconds(300) }], false),
+        let full = |at, process| fault(at, Kind::Disk(process, DiskFault::Full));
+        let wrong = |at, process, shift| fault(at, Kind::Clock(process, shift));
+        let forgotten = |from| vec![Span { from: seconds(from), until: seconds(300) }];
+        let clock = 86_400;
+        let killed = |process, at| vec![(process, seconds(at))];
+        for (name, faults, ends, rewinds, may_be_lost) in [
+            ("no fault", vec![], vec![], vec![], false),
+            ("full disk", vec![full(110, QUERY_A)], killed(QUERY_A, 130), vec![], true),
+            ("not killed", vec![full(110, QUERY_A)], vec![], vec![], false),
+            ("killed before", vec![full(110, QUERY_A)], killed(QUERY_A, 90), vec![], false),
+            ("earlier", vec![full(70, QUERY_A)], killed(QUERY_A, 130), vec![], false),
+            ("of the other one", vec![full(110, QUERY_B)], killed(QUERY_B, 130), vec![], false),
+            ("wrong clock", vec![wrong(110, QUERY_B, clock)], vec![], vec![], true),
+            ("wrong clock before", vec![wrong(20, QUERY_B, -clock)], vec![], vec![], true),
+            ("slightly wrong clock", vec![wrong(110, QUERY_A, 60)], vec![], vec![], false),
+            ("clock of the control", vec![wrong(110, CONTROL, clock)], vec![], vec![], false),
+            (
+                "killed",
+                vec![fault(110, Kind::Kill(QUERY_A, 3))],
+                killed(QUERY_A, 112),
+                vec![],
+                false,
+            ),
+            ("restored", vec![], vec![], forgotten(90), true),
+            ("backed up", vec![], vec![], forgotten(180), false),
         ] {
-            let found = wrong_charges(&[complete("a", 7)], &[], &doubts(&faults, &rewinds));
+            let found = wrong_charges(&[complete("a", 7)], &[], &doubts(&faults, &rewinds, &ends));
             assert_eq!(found.is_empty(), may_be_lost, "{name}: {found:?}");
         }
     }
