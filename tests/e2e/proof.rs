@@ -284,9 +284,10 @@ fn bad_models_inputs_and_circuits_are_refused() {
     // Sparse: the file takes no space on disk, and reading it would take 10 GB of memory.
     std::fs::File::create(&input).unwrap().set_len(10 << 30).unwrap();
     let (circuit_path, input_path, output) = (text(&circuit), text(&input), text(&elsewhere));
+    let model = repository("models/diabetes-regression/model.onnx");
     for arguments in [
         &["compile", input_path, "--sample", text(&sample), "-o", output][..],
-        &["compile", input_path, "--sample", input_path, "-o", output],
+        &["compile", text(&model), "--sample", input_path, "-o", output],
         &["compile", "--lm", input_path, "-o", output],
         &["prove", circuit_path, "--input", input_path, "--miner", BOB, "-o", output],
         &["verify", input_path],

@@ -25,11 +25,6 @@ impl DatabaseArgs {
     /// `directory`.
     pub(crate) async fn open(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
         if let Some(url) = self.url()? {
-            if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-                let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for \
-                               SQLite in --state, omit --database and DATABASE_URL";
-                return Err(Classified::error(Failure::Usage, message.to_owned()));
-            }
             return Ok(Store::connect(&url).await?);
         }
         Ok(Store::open(directory.context(NO_STATE)?).await?)
@@ -78,6 +73,17 @@ impl DatabaseArgs {
     pub(crate) fn url(&self) -> anyhow::Result<Option<String>> {
         let set =
             settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
-        Ok(self.database.clone().or(set))
+        let url = self.database.clone().or(set);
+        if url.as_ref().is_some_and(|url| !is_postgres_url(url)) {
+            let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for SQLite in \
+                           --state, omit --database and DATABASE_URL";
+            return Err(Classified::error(Failure::Usage, message));
+        }
+        Ok(url)
     }
+}
+
+/// Returns whether a text is the URL of a PostgreSQL database.
+pub(crate) fn is_postgres_url(text: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
 }

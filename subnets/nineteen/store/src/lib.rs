@@ -37,8 +37,8 @@
 //! ([`Store::record_transfers`]), each once. Callers pass times, in milliseconds since the Unix
 //! epoch. The secret of an API key is never stored. Only the owner can read the SQLite file, which
 //! contains the miners' session keys. The formulas of scores and prices are in
-//! `taonet-nineteen-core`. [`ReferenceDatabase`] reads the database of the reference's validator, and
-//! [`Store::import`] continues its API keys, rewards and period scores.
+//! `taonet-nineteen-core`. [`ReferenceDatabase`] reads the database of the reference's validator,
+//! and [`Store::import`] continues its API keys, rewards and period scores.
 //!
 //! With the feature `testing`, processes of a simulation can share a SQLite file.
 //!

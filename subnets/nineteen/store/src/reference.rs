@@ -9,9 +9,9 @@
 //! contenders_history  closed periods with their contenders and scores
 //! ```
 //!
-//! Nothing is imported twice: keys are recognised by their hashes, rewards by their IDs, and periods
-//! by the time at which they closed. A row with an invalid value is left out, and the report names
-//! its column. `schema::NOT_IMPORTED` has the other tables, with the reasons.
+//! Nothing is imported twice: keys are recognised by their hashes, rewards by their IDs, and
+//! periods by the time at which they closed. A row with an invalid value is left out, and the
+//! report names its column. `schema::NOT_IMPORTED` has the other tables, with the reasons.
 
 mod import;
 mod rows;
@@ -217,7 +217,7 @@ impl ReferenceDatabase {
     /// # Errors
     /// [`ReferenceError`] when the database fails.
     pub async fn has_tables(&self) -> Result<bool, ReferenceError> {
-        let mut transaction = self.0.begin().await.map_err(ReferenceError::Open)?;
+        let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::Open)?;
         let tables = schema::tables(&mut transaction).await?;
         Ok(schema::IMPORTED.iter().all(|table| tables.contains(table.name)))
     }
@@ -228,7 +228,7 @@ impl ReferenceDatabase {
     /// # Errors
     /// [`ReferenceError`] when the database fails, or lacks a table or a column.
     pub async fn read(&self, terms: &ReadTerms) -> Result<ReferenceRecords, ReferenceError> {
-        let mut transaction = self.0.begin().await.map_err(ReferenceError::Open)?;
+        let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::Open)?;
         rows::read(&mut transaction, terms).await
     }
 

@@ -282,7 +282,7 @@ fn other_lengths(values: &[i64]) -> [Vec<i64>; 3] {
     [values[..values.len() - 1].to_vec(), [values, &[0]].concat(), Vec::new()]
 }
 
-/// Flips `flips` bits of a proof, one at a time, or all of a shorter proof, and a quarter as many
+/// Flips `flips` bits of a proof, one at a time, or all of a shorter proof, and a third as many
 /// bits of the verification key and of the public values. Checks that every change is rejected.
 pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
@@ -290,7 +290,7 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     for (bit, flipped) in flipped_bits(&proof, flips, &mut generator) {
         assert!(bench.verifier.verify(&statement, &flipped).is_err(), "bit {bit} of the proof");
     }
-    for (bit, key) in flipped_bits(&bench.keys.verification, flips / 4, &mut generator) {
+    for (bit, key) in flipped_bits(&bench.keys.verification, flips / 3, &mut generator) {
         let Ok(other) = backend.verifier(&key) else { continue };
         // Even a verifier that trusts the changed key must reject the proof.
         let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
@@ -299,7 +299,7 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
             assert!(other.verify(statement, &proof).is_err(), "bit {bit} of the key");
         }
     }
-    for _ in 0..flips / 4 {
+    for _ in 0..flips / 3 {
         let mut other = statement.clone();
         let position = generator.random_range(0..other.inputs.len() + other.outputs.len());
         let bit = generator.random_range(0..63);

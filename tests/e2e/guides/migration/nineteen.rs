@@ -1,5 +1,6 @@
 //! The chapter on Nineteen: the rehearsal, the ten commands and the way back, with a database of
-//! the reference's schema. Docker is replaced by a script, which answers like the reference's stack.
+//! the reference's schema. Docker is replaced by a script, which answers like the reference's
+//! stack.
 
 use std::process::Output;
 use std::time::{Duration, Instant};

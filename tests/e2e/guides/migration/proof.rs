@@ -1,5 +1,5 @@
-//! The chapter on subnet 2: the preflight, the start and the way back, beside files of the reference
-//! that stay as they are. PM2 is replaced by a script.
+//! The chapter on subnet 2: the preflight, the start and the way back, beside files of the
+//! reference that stay as they are. PM2 is replaced by a script.
 
 use std::fs;
 

@@ -8,8 +8,8 @@ use taonet_cli_base::settings;
 use url::Url;
 use zeroize::Zeroizing;
 
-/// Beginnings of the URLs of PostgreSQL databases.
-const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+use super::super::database::is_postgres_url;
+
 /// Host and port of the database in the reference's containers.
 const HOST: &str = "postgresql";
 const PORT: u16 = 5432;
@@ -18,7 +18,7 @@ const HOST_PARAMETERS: [&str; 3] = ["host", "hostaddr", "port"];
 
 /// Returns the URL of the database that `from` names, at another host if `host` is given.
 pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
-    let mut url = if SCHEMES.iter().any(|scheme| from.starts_with(scheme)) {
+    let mut url = if is_postgres_url(from) {
         // The error must not have the text, which can contain a password.
         Url::parse(from)
             .map_err(|_| malformed("--from", "postgres://USER:PASSWORD@HOST/DATABASE"))?
@@ -26,7 +26,7 @@ pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<St
         of_variables(&settings::read_file(Path::new(from))?, from)?
     };
     if let Some(host) = host {
-        place(&mut url, host).ok_or_else(|| malformed("--from-host", "HOST or HOST:PORT"))?;
+        set_address(&mut url, host).ok_or_else(|| malformed("--from-host", "HOST or HOST:PORT"))?;
     }
     Ok(Zeroizing::new(url.into()))
 }
@@ -58,7 +58,7 @@ fn of_variables(variables: &BTreeMap<String, String>, file: &str) -> anyhow::Res
     let password = url.set_password(Some(escaped(required("POSTGRES_PASSWORD")?).as_str()));
     password.map_err(|()| invalid("POSTGRES_PASSWORD"))?;
     url.set_path(escaped(required("POSTGRES_DB")?).as_str());
-    place(&mut url, host).ok_or_else(|| invalid("POSTGRES_HOST"))?;
+    set_address(&mut url, host).ok_or_else(|| invalid("POSTGRES_HOST"))?;
     let port = match variable("POSTGRES_PORT") {
         Some(port) => port.parse::<u16>().map_err(|_| invalid("POSTGRES_PORT"))?,
         None => PORT,
@@ -73,7 +73,7 @@ fn escaped(text: &str) -> Zeroizing<String> {
 }
 
 /// Sets host and port of a URL; returns `None` if they are malformed.
-fn place(url: &mut Url, place: &str) -> Option<()> {
+fn set_address(url: &mut Url, address: &str) -> Option<()> {
     let others: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(name, _)| !HOST_PARAMETERS.contains(&&**name))
@@ -83,14 +83,14 @@ fn place(url: &mut Url, place: &str) -> Option<()> {
     if !others.is_empty() {
         url.query_pairs_mut().extend_pairs(others);
     }
-    if place.starts_with('/') {
-        url.query_pairs_mut().append_pair("host", place);
+    if address.starts_with('/') {
+        url.query_pairs_mut().append_pair("host", address);
         return Some(());
     }
     // An IPv6 address is in brackets.
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !place.ends_with(']') => (host, Some(port.parse::<u16>().ok()?)),
-        _ => (place, url.port()),
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !address.ends_with(']') => (host, Some(port.parse::<u16>().ok()?)),
+        _ => (address, url.port()),
     };
     url.set_host(Some(host)).ok()?;
     url.set_port(port).ok()

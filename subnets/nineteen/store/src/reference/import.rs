@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use taonet_database::{On, Row, Transaction, statement};
+use taonet_database::{Transaction, statement};
 use taonet_nineteen_core::period::PeriodProfile;
 
 use super::rows::{ContenderRecord, DUPLICATE, KeyRecord, PeriodRecord};
@@ -61,9 +61,10 @@ impl ReferenceRecords {
 }
 
 impl Store {
-    /// Stores the rows that the database does not have, in one transaction. Each key gets `credits`,
-    /// or else those of its balance; keys of an earlier import keep their credits and limits. The
-    /// caller must hold the lock of the process that runs the periods ([`Self::lock_control`]).
+    /// Stores the rows that the database does not have, in one transaction. Each key gets
+    /// `credits`, or else those of its balance; keys of an earlier import keep their credits and
+    /// limits. The caller must hold the lock of the process that runs the periods
+    /// ([`Self::lock_control`]).
     ///
     /// # Errors
     /// [`StoreError::TooManyCredits`] when more than [`MAX_CREDITS`] would exist in total; another
@@ -74,12 +75,7 @@ impl Store {
         credits: Option<i64>,
     ) -> Result<ImportReport, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let existing = Existing {
-            hashes: hashes(&mut transaction).await?,
-            jobs: jobs(&mut transaction).await?,
-            periods: periods(&mut transaction).await?,
-            issued: issued(&mut transaction).await?,
-        };
+        let existing = Existing::read(&mut transaction).await?;
         let Plan { keys, rewards, periods, report } = plan(records, &existing, credits)?;
         for (key, credits) in keys {
             insert_key(&mut transaction, key, credits, records.now_ms).await?;
@@ -103,41 +99,35 @@ impl Store {
         records: &ReferenceRecords,
         credits: Option<i64>,
     ) -> Result<ImportReport, StoreError> {
-        let existing = Existing {
-            hashes: hashes(&self.database).await?,
-            jobs: jobs(&self.database).await?,
-            periods: periods(&self.database).await?,
-            issued: issued(&self.database).await?,
-        };
+        let mut transaction = self.database.begin_reading().await?;
+        let existing = Existing::read(&mut transaction).await?;
         Ok(plan(records, &existing, credits)?.report)
     }
 }
 
-async fn hashes(on: impl Into<On<'_>>) -> Result<HashSet<String>, StoreError> {
-    let hashes = statement("SELECT hash FROM api_key").values::<String>(on).await?;
-    Ok(hashes.into_iter().collect())
-}
-
-async fn jobs(on: impl Into<On<'_>>) -> Result<HashSet<String>, StoreError> {
-    let jobs = statement("SELECT job_id FROM reward").values::<String>(on).await?;
-    Ok(jobs.into_iter().collect())
-}
-
-async fn periods(on: impl Into<On<'_>>) -> Result<Vec<ExistingPeriod>, StoreError> {
-    let rows = statement("SELECT id, started_ms, closed_ms FROM period").rows(on).await?;
-    let period = |row: &Row| {
-        Ok(ExistingPeriod {
-            id: row.get("id")?,
-            started_ms: row.get("started_ms")?,
-            closed_ms: row.get("closed_ms")?,
+impl Existing {
+    async fn read(transaction: &mut Transaction) -> Result<Self, StoreError> {
+        let hashes = statement("SELECT hash FROM api_key");
+        let hashes = hashes.values::<String>(&mut *transaction).await?;
+        let jobs = statement("SELECT job_id FROM reward");
+        let jobs = jobs.values::<String>(&mut *transaction).await?;
+        let periods = statement("SELECT id, started_ms, closed_ms FROM period");
+        let periods = periods.rows(&mut *transaction).await?;
+        let periods = periods.iter().map(|row| {
+            Ok(ExistingPeriod {
+                id: row.get("id")?,
+                started_ms: row.get("started_ms")?,
+                closed_ms: row.get("closed_ms")?,
+            })
+        });
+        let issued = statement("SELECT balance FROM account WHERE name = 'issued'");
+        Ok(Self {
+            hashes: hashes.into_iter().collect(),
+            jobs: jobs.into_iter().collect(),
+            periods: periods.collect::<Result<_, StoreError>>()?,
+            issued: issued.value(transaction).await?.unwrap_or(0),
         })
-    };
-    rows.iter().map(period).collect()
-}
-
-async fn issued(on: impl Into<On<'_>>) -> Result<i64, StoreError> {
-    let issued = statement("SELECT balance FROM account WHERE name = 'issued'");
-    Ok(issued.value(on).await?.unwrap_or(0))
+    }
 }
 
 /// Returns the rows that are not in the database yet, and the report.

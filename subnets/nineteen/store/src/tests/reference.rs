@@ -321,8 +321,8 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
     assert_eq!(ages, [60, 120, 9_000]);
 }
 
-/// Columns: number, miner, subnet, capacity, volume, requests, rate-limited, failed, score; then the
-/// beginning and the end of the period, in seconds before the import.
+/// Columns: number, miner, subnet, capacity, volume, requests, rate-limited, failed, score; then
+/// the beginning and the end of the period, in seconds before the import.
 const HISTORY: &str = r"
     INSERT INTO contenders_history (id, contender_id, node_hotkey, node_id, netuid, task, validator_hotkey, raw_capacity,
                                     capacity, capacity_to_score, consumed_capacity, total_requests_made, requests_429,
