@@ -30,7 +30,9 @@
 //! # Numbers
 //!
 //! Weights are quantised at load time as CTranslate2 does for `compute_type="int8"`: one scale per
-//! output channel; activations are quantised per row at run time. Integer products come from
+//! output channel; activations are quantised per row at run time. Files are read tensor by tensor
+//! and not memory-mapped: weights are packed for the processor anyway, mapping needs `unsafe`, and
+//! a mapped file that is truncated kills the process. Integer products come from
 //! `taonet-amx`, `taonet-avx512`, or `rten-gemm` with AVX2 or NEON, depending on the CPU; all give
 //! the same integers. Attention, normalisation and convolutions run in f32, whose last digits
 //! depend on the CPU's instruction set. With AMX, attention and convolutions multiply f32 values in
