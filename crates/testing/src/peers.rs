@@ -50,8 +50,8 @@ pub fn suite_directory(name: &str, variable: &str, folder: &str) -> Option<PathB
         return Some(directory);
     }
     print_skipped(&format!(
-        "SKIPPED: tests with {name}: {} does not have it. Run ./test with access to its repository, or set {variable} to \
-         a checkout",
+        "SKIPPED: tests with {name}: {} does not have it. Run ./test with access to its repository, or \
+         set {variable} to a checkout",
         directory.display()
     ));
     None
