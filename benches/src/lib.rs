@@ -5,8 +5,8 @@
 //! - `benches/SUBJECT/compare` measures our code and another implementation, the peer, one after
 //!   the other on the same machine, and prints the ratio. Absolute figures also depend on the
 //!   machine and on its load.
-//! - The scripts `benches/startup` and `benches/dashboard` measure whole commands of the release
-//!   build.
+//! - The scripts `benches/startup`, `benches/prompt` and `benches/dashboard` measure whole commands
+//!   of the release build.
 //! - This library has the code that the programs share: [`rate`], [`peak_memory`], and [`Echo`], a
 //!   miner in the same process as the runner under test.
 //!

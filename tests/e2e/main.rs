@@ -46,6 +46,7 @@ mod settings;
 mod shortening;
 mod speech;
 mod subnet_new;
+mod subnet_template;
 mod support;
 mod test_miner;
 mod text_contest;

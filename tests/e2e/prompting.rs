@@ -285,9 +285,9 @@ fn tokens_of_a_model_are_streamed() {
     // A busy machine is slower at times: the fastest run counts.
     let fastest = (0..5).map(|_| first_token(&chain, address)).min().unwrap();
     println!("first token {fastest:?} after the start of the program");
-    // A debug build is many times slower.
+    // A debug build can be many times slower.
     if !cfg!(debug_assertions) {
-        assert!(fastest < Duration::from_secs(1), "first token after {fastest:?}");
+        assert!(fastest < Duration::from_millis(300), "first token after {fastest:?}");
     }
 }
 

@@ -193,20 +193,29 @@ fn passed_checks_exit_with_0_and_list_skipped_ones() {
     assert!(stderr.ends_with("== skipped\n  SKIPPED: NATS !!!\nall checks passed\n"), "{stderr}");
 }
 
-/// `./test --all` runs files of the tools' own suites, which only their repositories have.
+/// `./test` runs files of the tools' own suites, and the neurons of the subnet template, which only
+/// their repositories have. Columns: mode of scripts/suites · what is skipped · repository
 #[test]
 fn own_suites_are_skipped_loudly_where_repositories_are_unreachable() {
     let folder = tempfile::tempdir().unwrap();
     program(folder.path(), "git", "exit 128");
     let (path, suites) = (folder.path().display(), repository("scripts/suites"));
-    let (code, stderr) = run_checks(&format!(
-        "export PATH='{path}':\"$PATH\" TAONET_PEERS_DIR='{path}/peers'; check '{}' fast",
-        suites.display()
-    ));
-    let url = "https://github.com/opentensor/bittensor";
-    let skipped = format!("SKIPPED: tests of the SDK's and btcli's own suites: cannot reach {url}");
-    assert_eq!(code, Some(0));
-    assert!(stderr.ends_with(&format!("== skipped\n  {skipped}\nall checks passed\n")), "{stderr}");
+    for (mode, tests, source) in [
+        ("fast", "of the SDK's and btcli's own suites", "bittensor"),
+        ("template", "with the neurons of the subnet template", "bittensor-subnet-template"),
+    ] {
+        let (code, stderr) = run_checks(&format!(
+            "export PATH='{path}':\"$PATH\" TAONET_PEERS_DIR='{path}/peers'; check '{}' {mode}",
+            suites.display()
+        ));
+        let url = format!("https://github.com/opentensor/{source}");
+        let skipped = format!("SKIPPED: tests {tests}: cannot reach {url}");
+        assert_eq!(code, Some(0));
+        assert!(
+            stderr.ends_with(&format!("== skipped\n  {skipped}\nall checks passed\n")),
+            "{stderr}"
+        );
+    }
 }
 
 /// A packaged program is stripped, with its line tables in a separate file.

@@ -1,6 +1,9 @@
 //! `tao subnets new` through the binary: the generated package resolves outside the repository and,
 //! in `./test --all`, passes its own test.
 
+#[cfg(unix)]
+mod python;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Helpers of the tests of several crates.
 //!
 //! - [`skip`] reports that a test is skipped: loudly, and as a failure in CI.
-//! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed.
+//! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed;
+//!   [`suite_directory`] a part of a repository that `scripts/suites` has fetched.
 //! - [`ask`] passes a JSON document to a program, such as a script that runs in a peer, and returns
 //!   its answer.
 //! - [`CapturedLog`] holds what the current thread logs.
@@ -36,13 +37,18 @@ mod peers;
 use std::io::Write as _;
 
 pub use captured_log::CapturedLog;
-pub use peers::{ask, peer_directory};
+pub use peers::{ask, peer_directory, suite_directory};
 
 /// Prints why a test is skipped to standard error; with `CI` set, panics. `./test` lists messages
 /// that begin with `SKIPPED` or `NOT TESTED`.
 pub fn skip(message: &str) {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     assert!(!is_ci, "{message}");
+    print_skipped(message);
+}
+
+/// Prints why a test is skipped to standard error, as [`skip`] does; never panics.
+fn print_skipped(message: &str) {
     // Bypasses the test harness, which captures the output of passing tests.
     let _ = writeln!(std::io::stderr(), "{message}");
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::skip;
+use crate::{print_skipped, skip};
 
 /// Returns the directory of a peer by its name in tests/peers: a Python environment, or a directory
 /// of Node.js packages. If it is not installed, the test is skipped with a message, or fails if
@@ -24,6 +24,35 @@ pub fn peer_directory(name: &str) -> Option<PathBuf> {
          does so",
         directory.display(),
         list.display()
+    ));
+    None
+}
+
+/// Returns the directory of a repository, of which `scripts/suites` has fetched a part, by its name
+/// under `suites` in the directory of the peers; or a checkout that the environment variable names.
+/// If it does not have `folder`, the test is skipped with a message, in CI too: CI without access
+/// to the repository is not a fault.
+///
+/// # Panics
+/// When the variable names a directory without `folder`.
+pub fn suite_directory(name: &str, variable: &str, folder: &str) -> Option<PathBuf> {
+    if let Some(checkout) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
+        let checkout = PathBuf::from(checkout);
+        assert!(
+            checkout.join(folder).is_dir(),
+            "{variable}: no {folder} in {}",
+            checkout.display()
+        );
+        return Some(checkout);
+    }
+    let directory = peers().join("suites").join(name);
+    if directory.join(folder).is_dir() {
+        return Some(directory);
+    }
+    print_skipped(&format!(
+        "SKIPPED: tests with {name}: {} does not have it. Run ./test with access to its repository, or \
+         set {variable} to a checkout",
+        directory.display()
     ));
     None
 }

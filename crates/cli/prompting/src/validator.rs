@@ -27,8 +27,8 @@ use super::judge::JudgeArgs;
 /// Run a validator: ask questions, reward completions, set weights
 #[derive(Debug, Args)]
 pub struct ValidatorArgs {
-    /// Questions: a .jsonl, .txt or .md file, a directory of such files, or the URL of a file on a
-    /// hub of datasets or at an IPFS gateway
+    /// Questions: a .jsonl, .parquet, .txt or .md file, a directory of such files, or the URL of a
+    /// file on a hub of datasets or at an IPFS gateway
     #[arg(long, value_name = "PATH|URL")]
     questions: String,
     /// SHA-256 of the file at the URL in --questions [default: that of the CID in the URL]

@@ -1,12 +1,16 @@
 //! Datasets: the source of a validator's questions.
 
+mod rows;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
+use parquet::errors::ParquetError;
 use serde::Deserialize;
 use taonet_prompting_core::Draws;
 
 use crate::lines::{LinesError, parse_lines, read_text};
+use rows::read_rows;
 
 /// The questions of the demonstration, with their answers.
 pub(crate) const BUILT_IN: &str = include_str!("questions.jsonl");
@@ -31,19 +35,29 @@ pub enum DatasetError {
     /// A file of the dataset cannot be used.
     #[error(transparent)]
     File(#[from] LinesError),
-    /// The file is a Parquet file.
+    /// A Parquet file is malformed, or its compression is unsupported.
     #[error(
-        "{path} is a Parquet file, which is not supported; hint: convert it to JSON lines with the field `question` or \
-         `text`"
+        "cannot read {path} as a Parquet file; hint: it must be uncompressed or compressed with Snappy, otherwise \
+         convert it to JSON lines"
     )]
     Parquet {
         /// Path of the file.
         path: PathBuf,
+        /// Why the file cannot be read.
+        source: ParquetError,
+    },
+    /// The values of a column of a Parquet file are not text.
+    #[error("the column `{column}` of {path} has values other than text")]
+    NotText {
+        /// Path of the file.
+        path: PathBuf,
+        /// Name of the column.
+        column: String,
     },
     /// The dataset has no questions and no passages.
     #[error(
-        "{path} has no questions; hint: use .jsonl files with the field `question` or `text`, or .txt and .md files with \
-         paragraphs of at least {} characters",
+        "{path} has no questions; hint: use .jsonl or .parquet files with `question` or `text`, or .txt and .md files \
+         with paragraphs of at least {} characters",
         MIN_PASSAGE
     )]
     Empty {
@@ -78,19 +92,21 @@ struct Line {
 }
 
 impl Dataset {
-    /// Reads a file, or all files of a directory with the suffixes `.jsonl`, `.txt` and `.md`, in
-    /// the order of their names. Lines of a JSONL file are questions (`question` or `prompt`) or
-    /// passages (`text`); the passages of a text are its paragraphs.
+    /// Reads a file, or all files of a directory with the suffixes `.jsonl`, `.parquet`, `.txt` and
+    /// `.md`, in the order of their names. Lines of a JSONL file and rows of a Parquet file are
+    /// questions (`question` or `prompt`) or passages (`text`); the passages of a text are its
+    /// paragraphs.
     ///
     /// # Errors
-    /// [`DatasetError`], which names the file and the line.
+    /// [`DatasetError`], which names the file, and the line or the column.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
         let mut items = Vec::new();
         for file in
             files(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })?
         {
             if has_suffix(&file, &["parquet"]) {
-                return Err(DatasetError::Parquet { path: file });
+                items.extend(read_rows(&file)?);
+                continue;
             }
             let text = read_text(&file)?;
             if has_suffix(&file, &["jsonl"]) {
@@ -143,7 +159,7 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
     let mut files = entries.collect::<io::Result<Vec<_>>>()?;
-    files.retain(|file| file.is_file() && has_suffix(file, &["jsonl", "txt", "md"]));
+    files.retain(|file| file.is_file() && has_suffix(file, &["jsonl", "parquet", "txt", "md"]));
     files.sort_unstable();
     Ok(files)
 }
@@ -234,9 +250,6 @@ mod tests {
             }
         }
         assert!(matches!(Dataset::open(Path::new("/no/such/file")), Err(DatasetError::File(_))));
-        let files = directory(&[("a.parquet", b"PAR1")]);
-        let error = Dataset::open(&files.path().join("a.parquet")).unwrap_err();
-        assert!(matches!(error, DatasetError::Parquet { .. }), "{error}");
         let files = directory(&[("a.jsonl", b"\"Who?\"")]);
         let error = Dataset::open(files.path()).unwrap_err();
         assert!(with_causes(&error).contains("expected a JSON object"), "{}", with_causes(&error));

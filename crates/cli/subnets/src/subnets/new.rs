@@ -34,6 +34,17 @@ const EXAMPLE: [(&str, &str); 9] = example![
     "summing-subnet@.service",
     "tests/three_epochs.rs",
 ];
+/// The miner of the example in Python.
+const PYTHON: [(&str, &str); 8] = example![
+    "python/.gitignore",
+    "python/README.md",
+    "python/pyproject.toml",
+    "python/summing_subnet_miner/__init__.py",
+    "python/summing_subnet_miner/__main__.py",
+    "python/summing_subnet_miner/miner.py",
+    "python/summing_subnet_miner/protocol.py",
+    "python/tests/test_miner.py",
+];
 const MANIFEST: &str = include_str!("new/manifest.toml");
 
 /// Write a subnet of your own: protocol, miner, validator, and a test on an embedded chain
@@ -48,6 +59,9 @@ pub struct NewArgs {
     /// Commit or tag of the git repository [default: its newest commit]
     #[arg(long, value_name = "COMMIT|TAG")]
     rev: Option<String>,
+    /// Also write the miner as a Python package for the Bittensor SDK 10, in the directory `python`
+    #[arg(long)]
+    python: bool,
 }
 
 /// A name for a package, a program, and a Rust crate with `_` in place of `-`.
@@ -205,7 +219,7 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
     let source = args.taonet.checked(args.rev.as_deref())?;
     let here = Path::new(".").canonicalize().context("cannot resolve the current directory")?;
     source.check_outside(&here)?;
-    let files = files(name, &source)?;
+    let files = files(name, &source, args.python)?;
     create(&here, name, &files)?;
     if context.json {
         let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
@@ -248,8 +262,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Returns the files of a package by their paths.
-fn files(name: &str, source: &Source) -> anyhow::Result<Vec<(String, String)>> {
+/// Returns the files of a package by their paths, with the miner in Python if `has_python`.
+fn files(name: &str, source: &Source, has_python: bool) -> anyhow::Result<Vec<(String, String)>> {
     // The source is inserted after the names: its path or URL can contain those of the example.
     let mut files = vec![("Cargo.toml".to_owned(), manifest(&named(MANIFEST, name), source)?)];
     if let Source::Checkout(path) = source {
@@ -260,15 +274,18 @@ fn files(name: &str, source: &Source) -> anyhow::Result<Vec<(String, String)>> {
             fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
         files.push(("Cargo.lock".to_owned(), text));
     }
-    files.extend(EXAMPLE.iter().map(|(path, text)| (named(path, name), named(text, name))));
+    let python = PYTHON.iter().filter(|_| has_python);
+    let example = EXAMPLE.iter().chain(python);
+    files.extend(example.map(|(path, text)| (named(path, name), named(text, name))));
     Ok(files)
 }
 
-/// Replaces the names of the example's package, crate and program.
+/// Replaces the names of the example's package, crate, program and Python module.
 fn named(text: &str, name: &str) -> String {
-    // In two steps, since the new name can contain the old one.
+    // In two steps each, since the new name can contain the old one.
     let text = text.replace(PACKAGE, "\0").replace(PROGRAM, "\0").replace('\0', name);
-    text.replace(&PACKAGE.replace('-', "_"), &name.replace('-', "_"))
+    let [package, program, module] = [PACKAGE, PROGRAM, name].map(|name| name.replace('-', "_"));
+    text.replace(&package, "\0").replace(&program, "\0").replace('\0', &module)
 }
 
 /// Fills in a manifest with taonet's crates from a source: `@DIRECTORY` stands for the source of a
@@ -330,7 +347,7 @@ mod tests {
 
     #[test]
     fn example_is_the_output() {
-        let files = files(PROGRAM, &git()).unwrap();
+        let files = files(PROGRAM, &git(), true).unwrap();
         for (path, text) in files.iter().filter(|(path, _)| path != "Cargo.toml") {
             let example = fs::read_to_string(example().join(path)).unwrap();
             // The example's package has another name than its program.
@@ -393,7 +410,7 @@ mod tests {
             named("taonet-summing-subnet summing-subnet", "my-summing-subnet"),
             "my-summing-subnet my-summing-subnet"
         );
-        for (path, text) in files("my-subnet", &git()).unwrap() {
+        for (path, text) in files("my-subnet", &git(), true).unwrap() {
             assert!(!path.contains(PROGRAM) && !text.contains(PROGRAM), "{path}: {text}");
             assert!(!text.contains("summing_subnet"), "{path}: {text}");
             if path == "src/main.rs" {
@@ -445,7 +462,7 @@ mod tests {
     fn sources_with_the_name_of_the_example_keep_it() {
         let source: Source =
             "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
-        let (path, manifest) = &files("demo", &source).unwrap()[0];
+        let (path, manifest) = &files("demo", &source, false).unwrap()[0];
         assert_eq!(path, "Cargo.toml");
         let kit = "\ntaonet-kit = { git = \"https://git.example/taonet-summing-subnet/summing-subnet\" }\n";
         assert!(manifest.contains("\nname = \"demo\"\n") && manifest.contains(kit), "{manifest}");
@@ -455,7 +472,8 @@ mod tests {
     fn package_of_a_checkout_has_its_versions() {
         let checkout = Source::Checkout(root());
         let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
-        assert!(files("demo", &checkout).unwrap().contains(&("Cargo.lock".to_owned(), lock)));
+        let files = files("demo", &checkout, false).unwrap();
+        assert!(files.contains(&("Cargo.lock".to_owned(), lock)));
     }
 
     #[test]
