@@ -547,7 +547,7 @@ impl Global {
         if self.wide {
             table::show_all();
         }
-        Context { json: self.json }
+        Context::new(self.json)
     }
 }
 
