@@ -35,7 +35,7 @@ enum Tao {
 /// A development chain with a block every 50 ms.
 struct TestChain {
     node: NodeHandle,
-    /// The commands have runtimes of their own.
+    /// Runs the node; the commands have runtimes of their own.
     _runtime: Runtime,
 }
 
