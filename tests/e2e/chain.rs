@@ -15,7 +15,6 @@ mod neurons;
 mod opencl;
 mod overview;
 mod owners;
-mod queries;
 mod refusals;
 mod subnets;
 mod suites;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use taonet_babelbit_dashboard::losses;
+use taonet_babelbit_core::scoring::losses;
 use taonet_dashboard::{duration, number, percent};
 use taonet_wallet::Keypair;
 

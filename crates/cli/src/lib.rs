@@ -22,17 +22,21 @@
 //! 1 refused or failed, 2 wrong usage, 3 network, 4 authentication, 5 call rejected by the chain, 6
 //! call without a final outcome.
 //!
+//! The features `dashboard`, `demo`, `localnet`, `nineteen` and `proof`, all on by default, have the
+//! commands of `taonet-cli-dashboard`, `taonet-cli-demo`, `taonet-cli-localnet`,
+//! `taonet-cli-nineteen` and `taonet-cli-proof`; without one, its commands are errors that name it.
+//! The tests need all of them.
+//!
 //! A new command is a module in the crate of its subject, a variant of its enum, and a section in
 //! `help.md`; a daemon also gets a row in `tests/e2e/half_open/daemons.rs`. No other crate depends
 //! on this one, and code that other crates could use belongs in a library.
 //!
 //! Uses `taonet-babelbit-config`, `taonet-chain`, `taonet-cli-axon`, `taonet-cli-babelbit`,
-//! `taonet-cli-base`, `taonet-cli-chain`, `taonet-cli-dashboard`, `taonet-cli-demo`,
-//! `taonet-cli-localnet`, `taonet-cli-models`, `taonet-cli-nineteen`, `taonet-cli-prompting`,
-//! `taonet-cli-proof`, `taonet-cli-subnets`, `taonet-cli-wallet`, `taonet-doctor`, `taonet-neuron`,
-//! `taonet-primitives`, `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-speech`,
-//! `taonet-telemetry`, `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by the end-to-end
-//! tests only, which run its binaries.
+//! `taonet-cli-base`, `taonet-cli-chain`, `taonet-cli-models`, `taonet-cli-prompting`,
+//! `taonet-cli-subnets`, `taonet-cli-wallet`, `taonet-doctor`, `taonet-neuron`, `taonet-primitives`,
+//! `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-speech`, `taonet-telemetry`,
+//! `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by the end-to-end tests only, which run
+//! its binaries.
 
 mod commands;
 mod completion;
@@ -50,13 +54,19 @@ use taonet_cli_babelbit as babelbit;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::{exit, table, updates};
 use taonet_cli_chain::{any_call, batch, block, chain_query, events, tx, watch};
+#[cfg(feature = "dashboard")]
 use taonet_cli_dashboard as dashboard;
+#[cfg(feature = "dashboard")]
 use taonet_cli_dashboard::top;
+#[cfg(feature = "demo")]
 use taonet_cli_demo as demo;
+#[cfg(feature = "localnet")]
 use taonet_cli_localnet as localnet;
 use taonet_cli_models::{models, speech};
+#[cfg(feature = "nineteen")]
 use taonet_cli_nineteen as nineteen;
 use taonet_cli_prompting as prompting;
+#[cfg(feature = "proof")]
 use taonet_cli_proof as proof;
 use taonet_cli_subnets::{
     commitment, metagraph, register, serve_axon, subnets, sudo, weights, yuma,
@@ -121,9 +131,12 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum TaoCommand {
     /// Run a complete contest on this machine
+    #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
+    #[cfg(feature = "dashboard")]
     Dashboard(dashboard::DashboardArgs),
     Doctor(doctor::DoctorArgs),
+    #[cfg(feature = "dashboard")]
     Top(top::TopArgs),
     /// Transcribe and synthesise speech, compare sentences, resample recordings
     #[command(subcommand)]
@@ -135,6 +148,7 @@ enum TaoCommand {
     #[command(subcommand)]
     Babelbit(babelbit::Command),
     /// Nineteen, subnet 19: the inference market
+    #[cfg(feature = "nineteen")]
     #[command(subcommand)]
     Nineteen(nineteen::Command),
     /// Text prompting: miners complete conversations, validators reward them
@@ -142,6 +156,7 @@ enum TaoCommand {
     Prompting(prompting::Command),
     Prompt(Box<prompting::PromptArgs>),
     /// Prove and verify that a model produced an output
+    #[cfg(feature = "proof")]
     #[command(subcommand)]
     Proof(proof::Command),
     /// Compute one epoch of Yuma consensus from a file
@@ -149,6 +164,7 @@ enum TaoCommand {
     /// Create, recover, list and encrypt keys; sign and verify messages
     #[command(subcommand)]
     Wallet(wallet::Command),
+    #[cfg(feature = "localnet")]
     Localnet(localnet::LocalnetArgs),
     /// List, create and start subnets; show hyperparameters
     #[command(subcommand, visible_alias = "subnet")]
@@ -277,6 +293,23 @@ const OTHER_NAMES: [(&[&str], &[&str]); 30] = [
 /// same.
 const DEFAULT_SUBCOMMANDS: [(&str, &str); 2] = [("stake", "add"), ("weights", "show")];
 
+/// A command that only some builds have: its words, the Cargo feature, and whether this program was
+/// built with it.
+type OptionalCommand = (&'static [&'static str], &'static str, bool);
+
+/// The optional commands; of a command and its subcommand, the former is first.
+const OPTIONAL_COMMANDS: [OptionalCommand; 9] = [
+    (&["dashboard"], "dashboard", cfg!(feature = "dashboard")),
+    (&["top"], "dashboard", cfg!(feature = "dashboard")),
+    (&["demo"], "demo", cfg!(feature = "demo")),
+    (&["localnet"], "localnet", cfg!(feature = "localnet")),
+    (&["nineteen"], "nineteen", cfg!(feature = "nineteen")),
+    (&["nineteen", "demo"], "localnet", cfg!(feature = "localnet")),
+    (&["prompting", "demo"], "localnet", cfg!(feature = "localnet")),
+    (&["proof"], "proof", cfg!(feature = "proof")),
+    (&["proof", "demo"], "localnet", cfg!(feature = "localnet")),
+];
+
 const NO_SENATE: &str = "the chain has no senate and no proposals any more\nhint: calls of root need the sudo key: see `tao \
                          sudo set` and `tao call --sudo`";
 
@@ -298,6 +331,15 @@ const VALUED: [&str; 2] = ["--log-format", "--log-level"];
 fn removed(arguments: &[OsString]) -> Option<&'static str> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
     REMOVED.iter().find(|(other, _)| is_named(arguments, start, other)).map(|(_, reason)| *reason)
+}
+
+/// Returns the feature that the command needs and that this program was built without.
+fn missing_feature(arguments: &[OsString], commands: &[OptionalCommand]) -> Option<&'static str> {
+    let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
+    commands
+        .iter()
+        .find(|(words, _, is_built)| !is_built && is_named(arguments, start, words))
+        .map(|(_, feature, _)| *feature)
 }
 
 /// Returns whether the arguments from `start` on begin with these words.
@@ -365,25 +407,43 @@ fn with_command<const N: usize>(command: [&str; N], arguments: Vec<OsString>) ->
 }
 
 fn run_tao(arguments: Vec<OsString>) -> ExitCode {
+    if let Some(feature) = missing_feature(&arguments, &OPTIONAL_COMMANDS) {
+        let problem = format!(
+            "the command needs the feature {feature}, without which this program was built\nhint: \
+             install a release, or use `cargo build --release --features {feature}`"
+        );
+        let error = exit::Classified::error(exit::Failure::Usage, problem);
+        return exit::report(Err(error), wants_json(&arguments));
+    }
     let Tao { global, command } = match parse(arguments) {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    let context = global.start(matches!(command, TaoCommand::Top(_)));
+    #[cfg(feature = "dashboard")]
+    let is_full_screen = matches!(command, TaoCommand::Top(_));
+    #[cfg(not(feature = "dashboard"))]
+    let is_full_screen = false;
+    let context = global.start(is_full_screen);
     let result = match command {
+        #[cfg(feature = "demo")]
         TaoCommand::Demo(args) => demo::run(&args, &context),
+        #[cfg(feature = "dashboard")]
         TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
         TaoCommand::Doctor(args) => doctor::run(&args, &context),
+        #[cfg(feature = "dashboard")]
         TaoCommand::Top(args) => top::run(&args, &context),
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
+        #[cfg(feature = "nineteen")]
         TaoCommand::Nineteen(command) => nineteen::run(&command, &context),
         TaoCommand::Prompting(command) => prompting::run(&command, &context),
         TaoCommand::Prompt(args) => prompting::ask(&args, &context),
+        #[cfg(feature = "proof")]
         TaoCommand::Proof(command) => proof::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
+        #[cfg(feature = "localnet")]
         TaoCommand::Localnet(args) => localnet::run(&args, &context),
         TaoCommand::Subnets(command) => subnets::run(&command, &context),
         TaoCommand::Metagraph(args) => metagraph::run(&args, &context),
@@ -487,7 +547,7 @@ impl Global {
         if self.wide {
             table::show_all();
         }
-        Context { json: self.json }
+        Context::new(self.json)
     }
 }
 

@@ -242,6 +242,27 @@ fn removed_commands_give_reason() {
 }
 
 #[test]
+fn command_of_missing_feature_names_feature() {
+    let arguments =
+        |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    for (words, feature, is_built) in OPTIONAL_COMMANDS {
+        let given = [&["tao", "--json"][..], words, &["--help"]].concat();
+        let shown = Tao::try_parse_from(&given).unwrap_err();
+        assert_eq!(shown.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}: {shown}");
+        assert!(is_built, "the tests need the feature {feature}");
+        let given = arguments(&given);
+        assert_eq!(missing_feature(&given, &OPTIONAL_COMMANDS), None, "{words:?}");
+        let without = [(words, feature, false)];
+        assert_eq!(missing_feature(&given, &without), Some(feature), "{words:?}");
+        let other = arguments(&["tao", "wallet", "list"]);
+        assert_eq!(missing_feature(&other, &without), None, "{words:?}");
+    }
+    // A link runs a command of a feature.
+    let linked = with_command(["tao", "proof", "miner"], arguments(&["sn2-miner", "--loopback"]));
+    assert_eq!(missing_feature(&linked, &[(&["proof"], "proof", false)]), Some("proof"));
+}
+
+#[test]
 fn global_options_precede_other_names_and_default_subcommands() {
     let arguments =
         |words: &str| -> Vec<OsString> { words.split(' ').map(OsString::from).collect() };

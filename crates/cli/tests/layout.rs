@@ -377,6 +377,24 @@ fn riddles_are_recognised() {
     }
 }
 
+/// A program without the features of the command line must not compile their crates, else its build
+/// and its image are not smaller.
+#[test]
+fn program_without_features_has_no_crates_of_features() {
+    const FEATURES: [&str; 4] = ["dashboard", "localnet", "nineteen", "proof"];
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--offline", "--package=taonet-cli", "--edges=normal", "--prefix=none"]);
+    let output = cargo.arg("--no-default-features").current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let own = tree.lines().filter_map(|line| line.strip_prefix("taonet-")?.split(' ').next());
+    let own: BTreeSet<&str> = own.collect();
+    assert!(own.contains("cli-babelbit"), "{own:?}");
+    let has_feature = |name: &&&str| name.split('-').any(|word| FEATURES.contains(&word));
+    let extra: Vec<_> = own.iter().filter(has_feature).collect();
+    assert!(extra.is_empty(), "a crate of no feature uses {extra:?}");
+}
+
 /// Returns whether the documentation in a file has a block of code that is a test.
 fn has_doc_test(text: &str) -> bool {
     let lines = text.lines().map(str::trim_start);

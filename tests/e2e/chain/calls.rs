@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{ALICE, AS_ALICE, BOB, Chain, failure};
-use crate::support::{document, refusal, stderr};
+use crate::support::{document, refusal};
 
 const TRANSFER: &str = "Balances.transfer_keep_alive";
 
@@ -89,69 +89,6 @@ fn dry_run_reports_failing_call() {
         assert!(error.contains(expected), "{error}");
     }
     assert_eq!(chain.free(BOB), bob);
-}
-
-#[test]
-fn call_output_shows_decoded_arguments() {
-    let chain = Chain::start();
-    let text = |arguments: &[&str]| {
-        let output = chain.tao(arguments, &["--key-uri", "//Alice"]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let dry = text(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run"]);
-    assert!(dry.contains(BOB) && dry.contains("simulated successfully, fee"), "{dry}");
-    assert!(
-        dry.contains(&format!("call: {TRANSFER}")) && dry.contains("Balances.Transfer"),
-        "{dry}"
-    );
-    let bytes = chain.ask(&[
-        "call",
-        TRANSFER,
-        "dest=//Bob",
-        "value=1tao",
-        "--dry-run",
-        "--key-uri",
-        "//Alice",
-    ]);
-    let bytes = bytes["decoded_call"]["data"].as_str().unwrap().to_owned();
-    let read = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
-    let shown = read(&["tx", "inspect", &bytes]);
-    assert!(
-        shown.contains("Balances.transfer_keep_alive") && shown.contains("1000000000"),
-        "{shown}"
-    );
-    assert!(read(&["tx", "list"]).contains("Timestamp.set"));
-    let calls = read(&["call", "Balances"]);
-    assert!(
-        calls.contains("Balances.transfer_all") && !calls.contains("SubtensorModule"),
-        "{calls}"
-    );
-    let all = chain.ask(&["call"]);
-    assert!(all["calls"].as_array().unwrap().len() > 200);
-}
-
-#[test]
-fn mistakes_in_a_call_are_named() {
-    let chain = Chain::start();
-    for (arguments, code, words) in [
-        (&["call", "Balance.transfer_all"][..], 1, "no pallet Balance with calls"),
-        (&["call", "Balances.transfer_some"], 1, "list the calls with `tao call Balances`"),
-        (&["call", TRANSFER, "value=1"], 1, "missing field dest"),
-        (&["call", TRANSFER, "dest=//Bob", "value=1", "tip=1"], 1, "unknown name tip"),
-        (&["call", TRANSFER, "dest=//Bob", "value=much"], 1, "value: found"),
-        (&["call", TRANSFER, "dest=//Bob", "dest=//Bob"], 2, "duplicate argument dest"),
-        (&["call", TRANSFER, "dest=//Bob", "--args", "{}"], 2, "cannot be used with"),
-        (&["call", TRANSFER, "--args", "[]"], 2, "expected a JSON object"),
-        (&["call", "Balances", "--dry-run"], 2, "expected PALLET.NAME"),
-        (&["call", TRANSFER, "--announce"], 2, "--proxy-for"),
-        (&["tx", "inspect", "0xff00ff"], 1, "not an extrinsic"),
-        (&["tx", "inspect", "0xf"], 2, "hexadecimal digits"),
-    ] {
-        let further: &[&str] = if arguments[0] == "call" { &["--key-uri", "//Alice"] } else { &[] };
-        let error = refusal(&chain.tao(arguments, further), code);
-        assert!(error.contains(words), "{arguments:?}: {error}");
-    }
 }
 
 #[test]

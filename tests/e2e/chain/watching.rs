@@ -1,24 +1,7 @@
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{BOB, Chain};
+use super::Chain;
 use crate::support::{document, stderr};
-
-#[test]
-fn blocks_and_their_events_are_shown() {
-    let chain = Chain::start();
-    let sent = chain.alice(&["transfer", BOB, "1", "--yes"]);
-    let number = sent["block"]["number"].to_string();
-    let block = chain.ask(&["block", &number]);
-    assert_eq!((&block["block"], &block["is_final"]), (&sent["block"], &json!(true)));
-    let by_hash = chain.ask(&["block", sent["block"]["hash"].as_str().unwrap()]);
-    assert_eq!(by_hash["block"], sent["block"]);
-    let transfers = ["events", "--block", &number, "--pallet", "Balances", "--name", "Transfer"];
-    let events = chain.ask(&transfers);
-    let events = events["events"].as_array().unwrap();
-    assert_eq!((events.len(), &events[0]["fields"]["to"]), (1, &json!(BOB)));
-    let text = String::from_utf8(chain.tao(&transfers, &[]).stdout).unwrap();
-    assert!(text.contains("Balances.Transfer"), "{text}");
-}
 
 #[test]
 fn watching_leaves_no_block_out() {

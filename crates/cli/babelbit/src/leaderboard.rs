@@ -1,6 +1,6 @@
 //! The leaderboard: scores of miners and the reasons for lost points.
 
-use taonet_babelbit_dashboard::losses;
+use taonet_babelbit_core::scoring::losses;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{decimals, table, wrapped};

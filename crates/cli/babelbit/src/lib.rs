@@ -23,14 +23,14 @@
 //!
 //! Uses `taonet-babelbit-arena`, `taonet-babelbit-audit`, `taonet-babelbit-challenges`,
 //! `taonet-babelbit-chutes`, `taonet-babelbit-config`, `taonet-babelbit-core`,
-//! `taonet-babelbit-dashboard`, `taonet-babelbit-engine`, `taonet-babelbit-miner`,
-//! `taonet-babelbit-runner`, `taonet-babelbit-scorer`, `taonet-babelbit-scoring-api`,
-//! `taonet-babelbit-text-miner`, `taonet-babelbit-text-runner`, `taonet-babelbit-validator`,
-//! `taonet-babelbit-workers`, `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`,
-//! `taonet-doctor`, `taonet-http`, `taonet-ledger`, `taonet-lm`, `taonet-objects`,
-//! `taonet-primitives`, `taonet-service`, `taonet-settings`, `taonet-speech`, `taonet-timelock`,
-//! `taonet-validator`, `taonet-wallet`, `taonet-whisper` and `taonet-wire`. Used by `taonet-cli`,
-//! `taonet-cli-dashboard` and `taonet-cli-demo`.
+//! `taonet-babelbit-engine`, `taonet-babelbit-miner`, `taonet-babelbit-runner`,
+//! `taonet-babelbit-scorer`, `taonet-babelbit-scoring-api`, `taonet-babelbit-text-miner`,
+//! `taonet-babelbit-text-runner`, `taonet-babelbit-validator`, `taonet-babelbit-workers`,
+//! `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`, `taonet-doctor`, `taonet-http`,
+//! `taonet-ledger`, `taonet-lm`, `taonet-objects`, `taonet-primitives`, `taonet-service`,
+//! `taonet-settings`, `taonet-speech`, `taonet-timelock`, `taonet-validator`, `taonet-wallet`,
+//! `taonet-whisper` and `taonet-wire`. Used by `taonet-cli`, `taonet-cli-dashboard` and
+//! `taonet-cli-demo`.
 
 #![allow(
     clippy::missing_errors_doc,

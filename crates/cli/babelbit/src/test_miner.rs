@@ -15,8 +15,8 @@ use taonet_babelbit_audit::conformance::{
 };
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
+use taonet_babelbit_core::scoring::losses;
 use taonet_babelbit_core::text_api::PREDICT_PATH;
-use taonet_babelbit_dashboard::losses;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::chain::SigningHotkeyArgs;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,13 +14,32 @@ use crate::printable::printable_json;
 /// result of a longer transcription is lost in any case.
 const BLOCKING_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Context of every command: output format and async runtime.
+type Writer = Box<dyn Write + Send>;
+
+/// Context of every command: output format, writers and async runtime.
 pub struct Context {
     /// Whether to print one JSON document instead of text.
     pub json: bool,
+    /// Behind mutexes, since tasks of a command print, too.
+    output: Mutex<Writer>,
+    notices: Mutex<Writer>,
 }
 
 impl Context {
+    /// Creates the context of a process, which writes to its standard output and standard error.
+    pub fn new(json: bool) -> Self {
+        Self::with_writers(json, io::stdout(), io::stderr())
+    }
+
+    /// Creates a context that writes to other places than standard output and standard error.
+    pub fn with_writers(
+        json: bool,
+        output: impl Write + Send + 'static,
+        notices: impl Write + Send + 'static,
+    ) -> Self {
+        Self { json, output: Mutex::new(Box::new(output)), notices: Mutex::new(Box::new(notices)) }
+    }
+
     /// Prints `document` as JSON on standard output.
     pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(document).context("cannot serialise the result")?;
@@ -28,7 +48,8 @@ impl Context {
 
     /// Prints text on standard output. A closed pipe is not an error.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        match writeln!(io::stdout().lock(), "{text}") {
+        let written = writeln!(locked(&self.output), "{text}");
+        match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.context("cannot write to standard output"),
         }
@@ -36,7 +57,7 @@ impl Context {
 
     /// Prints a notice on standard error.
     pub fn say(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(locked(&self.notices), "{text}");
     }
 
     /// Runs a future to completion. Blocking tasks that are still running then get 5 s to finish.
@@ -52,9 +73,45 @@ impl Context {
     }
 }
 
+fn locked(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Captured;
+
+    #[test]
+    fn text_goes_to_writers() {
+        let (output, notices) = (Captured::default(), Captured::default());
+        let context = Context::with_writers(true, output.clone(), notices.clone());
+        context.print_json(&serde_json::json!({ "block": 1 })).unwrap();
+        context.print("text").unwrap();
+        context.say("a notice");
+        assert_eq!(output.text(), "{\n  \"block\": 1\n}\ntext\n");
+        assert_eq!(notices.text(), "a notice\n");
+    }
+
+    /// A reader that ended, such as `head`.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn closed_pipe_is_not_an_error() {
+        let context = Context::with_writers(false, Closed, Closed);
+        context.print("text").unwrap();
+        context.say("a notice");
+    }
 
     #[test]
     fn abandoned_blocking_tasks_do_not_delay_the_exit() {
@@ -69,7 +126,7 @@ mod tests {
             Ok(())
         };
         let began = std::time::Instant::now();
-        Context { json: false }.block_on(work).unwrap();
+        Context::new(false).block_on(work).unwrap();
         assert!(began.elapsed() < Duration::from_mins(1));
         drop(never);
     }

@@ -1,6 +1,6 @@
 //! Errors of commands: their failure classes, exit codes and report.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -136,21 +136,22 @@ impl Report {
         Self { messages, raw, hints, exit_code: exit_code_of(error) }
     }
 
-    /// Prints the messages, then each hint on a line of its own.
-    fn print(&self) {
+    /// Writes the messages, then each hint on a line of its own.
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         let label = console::style("error:").for_stderr().red().bold();
         for (depth, message) in self.messages.iter().enumerate() {
             let message = printable_lines(message);
             if depth == 0 {
-                eprintln!("{label} {message}");
+                writeln!(output, "{label} {message}")?;
             } else {
-                eprintln!("  caused by: {message}");
+                writeln!(output, "  caused by: {message}")?;
             }
         }
         let label = console::style("hint:").for_stderr().cyan().bold();
         for hint in &self.hints {
-            eprintln!("{label} {}", printable_lines(hint));
+            writeln!(output, "{label} {}", printable_lines(hint))?;
         }
+        Ok(())
     }
 
     /// Returns one line of JSON, so that the last line of standard error is the error, whatever was
@@ -163,16 +164,18 @@ impl Report {
     }
 }
 
-/// Prints an error with its hints, and returns the exit code.
+/// Prints an error with its hints on standard error, and returns the exit code.
 pub fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    write_report(&mut io::stderr().lock(), result, json).into()
+}
+
+/// Writes an error with its hints, and returns the exit code.
+pub fn write_report(output: &mut dyn Write, result: anyhow::Result<()>, json: bool) -> u8 {
+    let Err(error) = result else { return 0 };
     let report = Report::new(&error);
-    if json {
-        eprintln!("{}", report.json());
-    } else {
-        report.print();
-    }
-    report.exit_code.into()
+    // If the error cannot be written, the exit code is all that is left.
+    let _ = if json { writeln!(output, "{}", report.json()) } else { report.write(output) };
+    report.exit_code
 }
 
 /// Splits a message at its hint. Messages that are also log lines have it on the same line.

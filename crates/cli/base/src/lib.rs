@@ -20,6 +20,9 @@
 //! - [`input`] reads documents from files or standard input, [`duration`] has arguments in seconds,
 //!   and [`progress`] draws bars.
 //!
+//! A context writes to standard output and standard error, or to other writers: with the feature
+//! `testing`, tests run a command in their own process, and read its output and its error.
+//!
 //! A command's crate begins with its arguments (clap's derive) and a function `run` that gets them
 //! with the context. What two groups of commands need belongs here, and code that other programs
 //! could use in a library instead. The crate knows no subnet, except in the names of columns.
@@ -31,7 +34,6 @@
 //! `taonet-cli-localnet`, `taonet-cli-models`, `taonet-cli-nineteen`, `taonet-cli-prompting`,
 //! `taonet-cli-proof`, `taonet-cli-subnets` and `taonet-cli-wallet`.
 
-#![allow(clippy::print_stderr, reason = "the report of an error goes to standard error")]
 #![allow(
     clippy::missing_errors_doc,
     reason = "errors are messages for the user, with an exit code"
@@ -58,4 +60,6 @@ pub mod settings;
 pub mod subnet_names;
 pub mod table;
 pub mod tables;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod updates;

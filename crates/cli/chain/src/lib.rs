@@ -39,3 +39,6 @@ pub mod chain_query;
 pub mod events;
 pub mod tx;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

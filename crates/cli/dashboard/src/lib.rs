@@ -24,11 +24,13 @@
 //! Charts, layout and live updates are in `taonet-dashboard`, and what a subnet shows in the crate
 //! of that subnet's section: a new subnet adds its section and one argument here.
 //!
+//! The features `nineteen` and `proof` have the pages of `taonet-nineteen-dashboard` and
+//! `taonet-proof-dashboard`, with their arguments.
+//!
 //! Uses `taonet-babelbit-config`, `taonet-babelbit-dashboard`, `taonet-babelbit-runner`,
 //! `taonet-babelbit-scoring-api`, `taonet-chain`, `taonet-cli-babelbit`, `taonet-cli-base`,
-//! `taonet-dashboard`, `taonet-nineteen-dashboard`, `taonet-primitives`,
-//! `taonet-prompting-dashboard`, `taonet-proof-dashboard`, `taonet-service`, `taonet-speech` and
-//! `taonet-wallet`. Used by `taonet-cli` and `taonet-cli-demo`.
+//! `taonet-dashboard`, `taonet-primitives`, `taonet-prompting-dashboard`, `taonet-service`,
+//! `taonet-speech` and `taonet-wallet`. Used by `taonet-cli` and `taonet-cli-demo`.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -61,9 +63,11 @@ use taonet_dashboard::{
     Access, BasePath, ChainSection, Changes, Dashboard, LogSection, Section, ServiceAddress,
     ServicesSection, WeightsSection, now_unix,
 };
+#[cfg(feature = "nineteen")]
 use taonet_nineteen_dashboard::NineteenSection;
 use taonet_primitives::NetUid;
 use taonet_prompting_dashboard::PromptingSection;
+#[cfg(feature = "proof")]
 use taonet_proof_dashboard::ProofSection;
 use taonet_service::Shutdown;
 use taonet_speech::{CtcRecognizer, Recognizer};
@@ -75,13 +79,25 @@ const WEIGHTS: &str = "weights";
 /// Maximum number of miners in a file for visitors.
 const MAX_MINERS: usize = 256;
 
+/// Arguments with sources that need no directory of a run.
+const OTHER_SOURCES: &[&str] = &[
+    "chain",
+    #[cfg(feature = "nineteen")]
+    "nineteen",
+    #[cfg(feature = "nineteen")]
+    "nineteen_gateway",
+    #[cfg(feature = "proof")]
+    "proof",
+    "prompting",
+];
+
 /// Sources of the pages
 #[derive(Debug, Args)]
 pub(crate) struct PageSourceArgs {
     /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen, --nineteen-gateway, --proof
     /// or --prompting
     #[arg(long, value_name = "DIR")]
-    #[arg(required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof", "prompting"])]
+    #[arg(required_unless_present_any = OTHER_SOURCES)]
     state: Option<PathBuf>,
     /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
@@ -96,16 +112,20 @@ pub(crate) struct PageSourceArgs {
     services: Vec<ServiceAddress>,
     /// Validator of Nineteen to show as well: the --state of `tao nineteen validator`, with its
     /// SQLite database
+    #[cfg(feature = "nineteen")]
     #[arg(long, value_name = "DIR")]
     nineteen: Option<PathBuf>,
     /// Gateway of Nineteen to show as well: the address of `tao nineteen validator` or `tao
     /// nineteen entry`, such as http://127.0.0.1:8091
+    #[cfg(feature = "nineteen")]
     #[arg(long, value_name = "URL")]
     nineteen_gateway: Option<Url>,
     /// Validator of proofs to show as well: the --state of `tao proof validator`
+    #[cfg(feature = "proof")]
     #[arg(long, value_name = "DIR")]
     proof: Option<PathBuf>,
     /// Directory with the circuits of this validator, for their names and sizes
+    #[cfg(feature = "proof")]
     #[arg(long, value_name = "DIR", requires = "proof")]
     proof_circuits: Option<PathBuf>,
     /// Validator of text prompting to show as well: the --state of `tao prompting validator`
@@ -136,7 +156,11 @@ impl PageSourceArgs {
         };
         let services =
             (!self.services.is_empty()).then(|| ServicesSection::new(self.services.clone()));
-        self.open_subnets(services.as_ref(), &mut sections, &changes, shutdown);
+        #[cfg(feature = "nineteen")]
+        self.open_nineteen(&mut sections, &changes, shutdown);
+        #[cfg(feature = "proof")]
+        self.open_proof(services.as_ref(), &mut sections, &changes, shutdown);
+        self.open_prompting(&mut sections, &changes, shutdown);
         let chain = network.is_some().then(|| ChainSection::new(self.netuid));
         if let Some(directory) =
             self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?))
@@ -156,11 +180,10 @@ impl PageSourceArgs {
         Ok(Sources { babelbit, sections, changes })
     }
 
-    /// Adds the pages of Nineteen, proofs and text prompting, and follows them as tasks of the
-    /// daemon.
-    fn open_subnets(
+    /// Adds the pages of Nineteen, and follows them as a task of the daemon.
+    #[cfg(feature = "nineteen")]
+    fn open_nineteen(
         &self,
-        services: Option<&Arc<ServicesSection>>,
         sections: &mut Vec<Arc<dyn Section>>,
         changes: &Changes,
         shutdown: &Shutdown,
@@ -171,12 +194,32 @@ impl PageSourceArgs {
             sections.push(Arc::clone(&nineteen) as _);
             follow_market(nineteen, changes.clone(), shutdown);
         }
+    }
+
+    /// Adds the pages of proofs, and follows them as a task of the daemon.
+    #[cfg(feature = "proof")]
+    fn open_proof(
+        &self,
+        services: Option<&Arc<ServicesSection>>,
+        sections: &mut Vec<Arc<dyn Section>>,
+        changes: &Changes,
+        shutdown: &Shutdown,
+    ) {
         if let Some(state) = &self.proof {
             let proof =
                 ProofSection::new(state.clone(), self.proof_circuits.clone(), services.cloned());
             sections.push(Arc::clone(&proof) as _);
             follow_proofs(proof, changes.clone(), shutdown);
         }
+    }
+
+    /// Adds the page of text prompting, and follows it as a task of the daemon.
+    fn open_prompting(
+        &self,
+        sections: &mut Vec<Arc<dyn Section>>,
+        changes: &Changes,
+        shutdown: &Shutdown,
+    ) {
         if let Some(state) = &self.prompting {
             let prompting = PromptingSection::new(state.clone());
             sections.push(Arc::clone(&prompting) as _);
@@ -393,12 +436,14 @@ fn follow_text(text: Arc<TextSection>, changes: Changes, shutdown: &Shutdown) {
 }
 
 /// Follows Nineteen's database and gateway as a task of the daemon.
+#[cfg(feature = "nineteen")]
 fn follow_market(nineteen: Arc<NineteenSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("market", async move { nineteen.follow(&changes, &stop).await });
 }
 
 /// Follows the scores of a validator of proofs as a task of the daemon.
+#[cfg(feature = "proof")]
 fn follow_proofs(proof: Arc<ProofSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("proofs", async move { proof.follow(&changes, &stop).await });

@@ -6,9 +6,8 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::{Challenge, Source};
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_core::scoring::Gate;
+use taonet_babelbit_core::scoring::{Gate, losses};
 use taonet_babelbit_core::weights::ArenaShare;
-use taonet_babelbit_dashboard::{losses, reason};
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_cli_babelbit::leaderboard::{late_by, name_of};
 use taonet_cli_base::table::{Cell, Rows, decimals, judged, plain, table, wrapped};
@@ -271,7 +270,7 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
             continue;
         };
         let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
-        let gates: Vec<_> = said.failed_gates.iter().map(|gate| reason(*gate)).collect();
+        let gates: Vec<_> = said.failed_gates.iter().map(|gate| gate.reason()).collect();
         let verdict =
             if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
         let text = Cell::from(heard.unwrap_or("–"));

@@ -22,13 +22,14 @@
 //! No command reads a variable of another subnet, except for the directory of models. The database
 //! is SQLite in the state directory, or PostgreSQL.
 //!
-//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-localnet`, `taonet-cli-models`,
-//! `taonet-doctor`, `taonet-http`, `taonet-kit`, `taonet-lm`, `taonet-neuron`,
-//! `taonet-nineteen-checker`, `taonet-nineteen-control`, `taonet-nineteen-core`,
-//! `taonet-nineteen-entry`, `taonet-nineteen-images`, `taonet-nineteen-miner`,
-//! `taonet-nineteen-query`, `taonet-nineteen-store`, `taonet-nineteen-transport`,
-//! `taonet-primitives`, `taonet-service`, `taonet-validator`, `taonet-wallet` and `taonet-wire`.
-//! Used by `taonet-cli`.
+//! The feature `localnet` has `tao nineteen demo`, whose chain is that of `taonet-cli-localnet`.
+//!
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`, `taonet-doctor`, `taonet-http`,
+//! `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-nineteen-checker`,
+//! `taonet-nineteen-control`, `taonet-nineteen-core`, `taonet-nineteen-entry`,
+//! `taonet-nineteen-images`, `taonet-nineteen-miner`, `taonet-nineteen-query`,
+//! `taonet-nineteen-store`, `taonet-nineteen-transport`, `taonet-primitives`, `taonet-service`,
+//! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -37,6 +38,7 @@
 
 mod collect;
 mod database;
+#[cfg(feature = "localnet")]
 mod demo;
 mod entry;
 mod explain;
@@ -68,6 +70,7 @@ use taonet_cli_base::input;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Collect(Box<collect::CollectArgs>),
+    #[cfg(feature = "localnet")]
     Demo(demo::DemoArgs),
     Entry(entry::EntryArgs),
     Explain(explain::ExplainArgs),
@@ -86,6 +89,7 @@ pub enum Command {
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Collect(args) => collect::run(args, context),
+        #[cfg(feature = "localnet")]
         Command::Demo(args) => demo::run(args, context),
         Command::Entry(args) => entry::run(args, context),
         Command::Explain(args) => explain::run(args, context),

@@ -100,7 +100,14 @@ impl Operation {
             "drafts",
             async move { drafts.keep_ready(&described, &references, &stop).await },
         );
-        RunningOperation { store, market, querier, controller, scorer }
+        RunningOperation {
+            store,
+            market,
+            querier,
+            controller,
+            #[cfg(feature = "localnet")]
+            scorer,
+        }
     }
 }
 
@@ -160,6 +167,8 @@ pub(crate) struct RunningOperation {
     pub(crate) market: MarketFile,
     pub(crate) querier: Querier,
     pub(crate) controller: Arc<Controller>,
+    /// With which the demonstration checks all answers before a round ends.
+    #[cfg(feature = "localnet")]
     pub(crate) scorer: Arc<Scorer>,
 }
 

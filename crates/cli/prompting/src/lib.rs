@@ -22,10 +22,12 @@
 //!
 //! Completions of the demonstration come from a table, so that it needs no model.
 //!
-//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-localnet`, `taonet-cli-models`,
-//! `taonet-doctor`, `taonet-http`, `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-primitives`,
-//! `taonet-prompting-core`, `taonet-prompting-neurons`, `taonet-service`, `taonet-speech` and
-//! `taonet-wallet`. Used by `taonet-cli`.
+//! The feature `localnet` has `tao prompting demo`, whose chain is that of `taonet-cli-localnet`.
+//!
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`, `taonet-doctor`, `taonet-http`,
+//! `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-primitives`, `taonet-prompting-core`,
+//! `taonet-prompting-neurons`, `taonet-service`, `taonet-speech` and `taonet-wallet`. Used by
+//! `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -33,6 +35,7 @@
 )]
 
 mod ask;
+#[cfg(feature = "localnet")]
 mod demo;
 mod explain;
 mod judge;
@@ -54,6 +57,7 @@ pub use ask::PromptArgs;
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "localnet")]
     Demo(demo::DemoArgs),
     Explain(explain::ExplainArgs),
     Miner(Box<miner::MinerArgs>),
@@ -86,6 +90,7 @@ pub fn ask(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
 /// Runs a command of `tao prompting`.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        #[cfg(feature = "localnet")]
         Command::Demo(args) => demo::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::Miner(args) => miner::run(args, context),

@@ -19,11 +19,13 @@
 //! A bundle is verified without any other file. `--prover` selects a program that proves in place
 //! of this one.
 //!
-//! Uses `taonet-cli-base`, `taonet-cli-localnet`, `taonet-doctor`, `taonet-http`, `taonet-kit`,
-//! `taonet-neuron`, `taonet-objects`, `taonet-primitives`, `taonet-proof-api`,
-//! `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-core`, `taonet-proof-lm`,
-//! `taonet-proof-miner`, `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`,
-//! `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
+//! The feature `localnet` has `tao proof demo`, whose chain is that of `taonet-cli-localnet`.
+//!
+//! Uses `taonet-cli-base`, `taonet-doctor`, `taonet-http`, `taonet-kit`, `taonet-neuron`,
+//! `taonet-objects`, `taonet-primitives`, `taonet-proof-api`, `taonet-proof-backends`,
+//! `taonet-proof-circuits`, `taonet-proof-core`, `taonet-proof-lm`, `taonet-proof-miner`,
+//! `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`, `taonet-update`,
+//! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -32,6 +34,7 @@
 
 mod api;
 mod circuit;
+#[cfg(feature = "localnet")]
 mod demo;
 mod export;
 mod external;
@@ -57,6 +60,7 @@ use store::CatalogueArgs;
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "localnet")]
     Demo(demo::DemoArgs),
     Compile(Box<circuit::CompileArgs>),
     Setup(circuit::SetupArgs),
@@ -73,6 +77,7 @@ pub enum Command {
 /// Runs a command of `tao proof`.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        #[cfg(feature = "localnet")]
         Command::Demo(args) => demo::run(args, context),
         Command::Compile(args) => circuit::compile(args, context),
         Command::Setup(args) => circuit::setup(args, context),

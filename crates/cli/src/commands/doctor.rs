@@ -24,7 +24,9 @@ use taonet_doctor::{
     Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory,
     clock_against_ntp, coldkey, disks, host, model, secret_file, version,
 };
-use taonet_primitives::{Hotkey, NetUid, counted};
+#[cfg(feature = "proof")]
+use taonet_primitives::counted;
+use taonet_primitives::{Hotkey, NetUid};
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
 use taonet_update::ReleaseSource;
 use taonet_wallet::StoredKey;
@@ -500,21 +502,32 @@ fn verify_options(
             "set another BB_MODELS_DIR",
         )),
     }
-    findings.extend(circuits.map(|directory| {
-        let subject = format!("circuits: {}", directory.display());
-        match taonet_cli_proof::verify_circuits(directory) {
-            Ok(count) => Finding::ok(
-                Check::Models,
-                subject,
-                format!("{} verified", counted(count, "circuit")),
-            ),
-            Err(error) => {
-                let remedy = "remove the circuit, and compile or fetch it again";
-                Finding::error(Check::Models, subject, error.as_ref(), remedy)
-            }
-        }
-    }));
+    findings.extend(
+        circuits.map(|directory| {
+            verify_circuits(directory, format!("circuits: {}", directory.display()))
+        }),
+    );
     findings
+}
+
+/// Checks the circuits in a directory.
+#[cfg(feature = "proof")]
+fn verify_circuits(directory: &Path, subject: String) -> Finding {
+    match taonet_cli_proof::verify_circuits(directory) {
+        Ok(count) => {
+            Finding::ok(Check::Models, subject, format!("{} verified", counted(count, "circuit")))
+        }
+        Err(error) => {
+            let remedy = "remove the circuit, and compile or fetch it again";
+            Finding::error(Check::Models, subject, error.as_ref(), remedy)
+        }
+    }
+}
+
+/// Skips the circuits in a directory, which this program cannot read.
+#[cfg(not(feature = "proof"))]
+fn verify_circuits(_: &Path, subject: String) -> Finding {
+    Finding::skipped(Check::Models, subject, "this program was built without the feature proof")
 }
 
 /// Checks the ports of the daemons.

@@ -39,15 +39,14 @@
 //! [`BabelbitSection::follow_scores`] adds the scores of all validators, from the scoring API, to
 //! the pages of challenges.
 //!
-//! The pages and the command line's tables show the same reasons for lost points: [`losses`],
-//! [`reason`]. Apart from "Try it", the crate contacts no miner, and it computes no scores: it
-//! shows those of the runner and of the scoring API.
+//! The pages show the same reasons for lost points as the command line's tables. Apart from "Try
+//! it", the crate contacts no miner, and it computes no scores: it shows those of the runner and of
+//! the scoring API.
 //!
 //! Uses `taonet-dashboard` (layout, charts), `taonet-babelbit-runner` (its ledger, its connections
 //! to miners), `taonet-babelbit-scoring-api` (its client), `taonet-babelbit-scorer`,
 //! `taonet-babelbit-core`, `taonet-speech` (captions), `taonet-http` (bounded bodies),
-//! `taonet-service` and `taonet-primitives`. Used by `tao dashboard`, `tao top`, `tao demo` and the
-//! leaderboards of the command line.
+//! `taonet-service` and `taonet-primitives`. Used by `tao dashboard`, `tao top` and `tao demo`.
 //!
 //! [`Ledger::read`]: taonet_babelbit_runner::Ledger::read
 
@@ -66,4 +65,3 @@ mod verdict;
 pub use section::BabelbitSection;
 pub use text::TextSection;
 pub use try_it::{TrySample, TrySection, TrySettings};
-pub use verdict::{losses, reason};

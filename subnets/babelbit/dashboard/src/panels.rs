@@ -1,12 +1,12 @@
 //! The overview in a terminal.
 
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring::losses;
 use taonet_babelbit_runner::{ChallengeState, RoundEnd};
 use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number};
 
 use crate::index::{CONTESTS, Index, Standing};
 use crate::section::BabelbitSection;
-use crate::verdict::losses;
 
 /// Maximum number of challenges in a history.
 const HISTORY: usize = 16;

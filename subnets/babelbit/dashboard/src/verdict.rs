@@ -1,36 +1,8 @@
 //! Explanation of scores: the rule behind each number, and the deciding gate.
 
-use std::collections::BTreeMap;
-
 use taonet_babelbit_core::scoring::{Gate, ScoreOptions, SpeechRate};
 use taonet_babelbit_runner::StoredScore;
 use taonet_dashboard::{duration, number};
-
-/// Returns a short text for the gate that an utterance failed, such as `too late`.
-pub const fn reason(gate: Gate) -> &'static str {
-    match gate {
-        Gate::PredictionError => "invalid response",
-        Gate::NoAudio => "no audio",
-        Gate::TooLate => "too late",
-        Gate::NoSpeech => "no speech recognised",
-        Gate::Language => "wrong language",
-        Gate::Accuracy => "low accuracy",
-        Gate::Rate => "wrong speaking rate",
-        _ => "could not be scored",
-    }
-}
-
-/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, low
-/// accuracy in 1`.
-pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
-    let mut failed: Vec<_> = failed.iter().collect();
-    failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let texts = failed.iter().enumerate().map(|(position, (gate, count))| {
-        let of = if position == 0 { format!(" of {utterances}") } else { String::new() };
-        format!("{} in {count}{of}", reason(**gate))
-    });
-    texts.collect::<Vec<_>>().join(", ")
-}
 
 /// Effect of a component on the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,9 +83,9 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
         _ => result.score_error.clone().unwrap_or_default(),
     };
     Some(if detail.is_empty() {
-        reason(gate).to_owned()
+        gate.reason().to_owned()
     } else {
-        format!("{}: {detail}", reason(gate))
+        format!("{}: {detail}", gate.reason())
     })
 }
 
@@ -192,16 +164,4 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
         mark: Mark::of(Some(result.score > 0.0)),
     });
     components
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn losses_are_sorted_by_frequency() {
-        let failed = [(Gate::Accuracy, 1), (Gate::TooLate, 4)].into();
-        assert_eq!(losses(&failed, 5), "too late in 4 of 5, low accuracy in 1");
-        assert_eq!(losses(&BTreeMap::new(), 5), "");
-    }
 }

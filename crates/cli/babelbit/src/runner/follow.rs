@@ -140,7 +140,7 @@ pub(super) fn round_printer(context: &Context) -> RoundObserver {
         return Arc::new(|_| {});
     }
     Arc::new(|report| {
-        let context = Context { json: true };
+        let context = Context::new(true);
         let line = serde_json::to_string(report).map_err(anyhow::Error::from);
         if let Err(error) = line.and_then(|line| context.print(&line)) {
             tracing::error!("cannot write the round's report: {error:#}");

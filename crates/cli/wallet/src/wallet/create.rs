@@ -259,8 +259,7 @@ mod tests {
         for (name, error, stays) in [("first", partly, true), ("second", failed(), false)] {
             let file = folder.path().join(name);
             let output = Destination::File(&file);
-            let key =
-                new.create("coldkey", |_| Err(error), false, &output, &Context { json: true });
+            let key = new.create("coldkey", |_| Err(error), false, &output, &Context::new(true));
             assert_eq!(file.exists(), stays, "{name}");
             let said = format!("{:#}", key.unwrap_err());
             for part in ["/w/coldkey", "/w/.backups/coldkey.1", file.to_str().unwrap()] {

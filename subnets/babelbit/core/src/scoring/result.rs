@@ -47,6 +47,20 @@ impl Gate {
             Self::Rate => "rate",
         }
     }
+
+    /// Returns the reason that tables and pages show for a failed gate, such as `too late`.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::PredictionError => "invalid response",
+            Self::NoAudio => "no audio",
+            Self::TooLate => "too late",
+            Self::NoSpeech => "no speech recognised",
+            Self::ScoringError => "could not be scored",
+            Self::Language => "wrong language",
+            Self::Accuracy => "low accuracy",
+            Self::Rate => "wrong speaking rate",
+        }
+    }
 }
 
 impl std::fmt::Display for Gate {

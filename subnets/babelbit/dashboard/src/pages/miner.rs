@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::scoring::losses;
 use taonet_babelbit_runner::ResultDigest;
 use taonet_dashboard::draw::{Column, columns, histogram};
 use taonet_dashboard::{Page, View, duration, live, number, shown};
@@ -12,7 +13,6 @@ use taonet_primitives::Hotkey;
 use super::parts::{challenge_link, contest, reply_path, score, state, tabs, time};
 use crate::index::{Challenge, Index};
 use crate::section::BabelbitSection;
-use crate::verdict::{losses, reason};
 
 /// Maximum number of challenges in the history.
 const HISTORY: usize = 60;
@@ -160,7 +160,7 @@ fn failures(parts: &[Part<'_>]) -> Markup {
         let texts = match (&result.error, &result.score) {
             (Some(error), _) => vec![shown(error)],
             (None, Some(score)) => {
-                score.failed_gates.iter().map(|gate| reason(*gate).to_owned()).collect()
+                score.failed_gates.iter().map(|gate| gate.reason().to_owned()).collect()
             }
             (None, None) => Vec::new(),
         };

@@ -2,12 +2,12 @@
 
 use axum::response::Response;
 use maud::html;
+use taonet_babelbit_core::scoring::losses;
 use taonet_dashboard::{Paging, Sort, View, duration, live, number};
 
 use super::parts::{contest, history, score, tabs, warning};
 use crate::index::Standing;
 use crate::section::BabelbitSection;
-use crate::verdict::losses;
 
 /// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 50;

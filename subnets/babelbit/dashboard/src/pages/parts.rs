@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::scoring::losses;
 use taonet_babelbit_runner::ChallengeState;
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{View, ago, duration, now_unix, number, problem, timestamp};
@@ -9,7 +10,6 @@ use taonet_primitives::counted;
 
 use crate::index::{CONTESTS, Challenge, Index, Standing};
 use crate::section::BabelbitSection;
-use crate::verdict::losses;
 
 /// Returns the contest selected in the query, else the first contest with challenges.
 pub(super) fn contest(view: &View, index: &Index) -> ChallengeType {

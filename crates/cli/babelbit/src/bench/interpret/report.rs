@@ -11,7 +11,6 @@ use taonet_babelbit_core::field_metrics::{
 };
 use taonet_babelbit_core::rounding::round6;
 use taonet_babelbit_core::scoring::Gate;
-use taonet_babelbit_dashboard::reason;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{decimals, table, wrapped};
 use taonet_cli_base::tables::INTERPRET_BENCHMARK;
@@ -202,7 +201,7 @@ impl Report {
         let mut rows = table(&INTERPRET_BENCHMARK);
         for item in &self.items {
             let reasons =
-                item.failed_gates.iter().map(|gate| reason(*gate)).collect::<Vec<_>>().join(", ");
+                item.failed_gates.iter().map(|gate| gate.reason()).collect::<Vec<_>>().join(", ");
             let UtteranceMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms } = item.metrics;
             let figures =
                 Row { score: item.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };

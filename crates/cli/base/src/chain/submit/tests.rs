@@ -28,7 +28,7 @@ fn plan() -> Plan {
 }
 
 async fn outcome_of(chain: &MockChain, args: &SubmitArgs) -> anyhow::Result<()> {
-    args.submit(chain, &alice(), plan(), &Context { json: true }).await
+    args.submit(chain, &alice(), plan(), &Context::new(true)).await
 }
 
 #[tokio::test]
@@ -142,8 +142,7 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
         assert_eq!(exit_code(&result), code, "{result:?}");
     }
     for args in [&dry, &QUIET] {
-        let result =
-            args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await;
+        let result = args.confirm_and_submit(&chain, &alice(), plan(), &Context::new(true)).await;
         let text = result.unwrap_err().to_string();
         assert!(
             text.contains("the call would fail: P.SubtokenDisabled")
@@ -259,7 +258,7 @@ fn a_command_ends_with_the_state_that_it_waits_for() {
 async fn yes_skips_the_confirmation() {
     let chain = MockChain::default();
     let args = SubmitArgs { yes: true, ..QUIET };
-    args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await.unwrap();
+    args.confirm_and_submit(&chain, &alice(), plan(), &Context::new(true)).await.unwrap();
     assert_eq!(chain.included().len(), 1);
 }
 
@@ -271,7 +270,7 @@ async fn outcome_document_has_same_keys_for_every_outcome() {
     chain.script(scripts.clone());
     let (mut keys, mut names) = (Vec::new(), Vec::new());
     for _ in scripts {
-        let sent = send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true })
+        let sent = send(&chain, &alice(), &plan().call, Follow::default(), &Context::new(true))
             .await
             .unwrap();
         let document = report::document(&sent.extrinsic, &sent.outcome, Until::Included);
