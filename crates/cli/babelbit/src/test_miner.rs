@@ -188,7 +188,7 @@ fn with_speech(
             target_language: &language,
             speakers: NonZeroUsize::MIN,
         };
-        let playing = player.play(challenges, |played| {
+        let playing = player.play_all(challenges, |played| {
             context.say(&format!(
                 "{}: {}",
                 printable(&played.title),
