@@ -17,7 +17,7 @@ const NAMES: [&str; 12] = [
     "bitshift",
     "boolean",
     "gather_elements",
-    "lightgbm",
+    "hummingbird_decision_tree",
     "log",
     "rnn",
     "rounding_ops",
