@@ -188,7 +188,7 @@ fn with_speech(
             target_language: &language,
             speakers: NonZeroUsize::MIN,
         };
-        let playing = player.play_all(challenges, |played| {
+        let playing = player.play_challenges(challenges, |played| {
             context.say(&format!(
                 "{}: {}",
                 printable(&played.title),

@@ -213,7 +213,7 @@ impl Bench {
             target_language: language,
             speakers: args.speakers,
         };
-        let result = player.play_all(challenges, |_| bar.inc(1)).await;
+        let result = player.play_challenges(challenges, |_| bar.inc(1)).await;
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {

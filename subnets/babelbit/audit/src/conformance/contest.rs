@@ -84,7 +84,7 @@ impl ChallengePlayer<'_> {
     ///
     /// # Errors
     /// [`ContestError`] when a challenge cannot be synthesised or played.
-    pub async fn play_all(
+    pub async fn play_challenges(
         self,
         challenges: Vec<Challenge>,
         mut observe: impl FnMut(&Played),
