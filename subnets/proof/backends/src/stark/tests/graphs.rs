@@ -301,9 +301,16 @@ proptest! {
     }
 }
 
-/// Each kind of node follows a product with weights: its network is not refused.
+/// Each kind of node follows a product with weights. Some seeds have a network that is refused, such
+/// as a division by an interval that contains 0.
 fn of_each_kind() -> Vec<Network> {
-    (0..NODES).map(|kind| network_of(kind as u64, &[0, kind]).unwrap()).collect()
+    (0..NODES)
+        .map(|kind| {
+            (0..100)
+                .find_map(|seed| network_of(seed, &[0, kind]))
+                .unwrap_or_else(|| panic!("kind {kind} is always refused"))
+        })
+        .collect()
 }
 
 #[test]
