@@ -55,6 +55,8 @@ mod topups;
 mod validator;
 mod weights;
 
+pub use miner::PAINTER;
+
 use std::path::Path;
 
 use anyhow::Context as _;
