@@ -55,8 +55,6 @@ mod topups;
 mod validator;
 mod weights;
 
-pub use miner::PAINTER;
-
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -64,6 +62,8 @@ use clap::Subcommand;
 use serde_json::Value;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
+
+pub use miner::PAINTER;
 
 /// The commands of `tao nineteen`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
