@@ -26,6 +26,7 @@ use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 
 use super::external::ExternalArgs;
+use super::table;
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
@@ -45,6 +46,10 @@ pub struct ProveArgs {
     /// Nonce of the request, 64 hexadecimal digits [default: random]
     #[arg(long, value_name = "HEX")]
     nonce: Option<Digest>,
+    /// Fail if the proof may reveal the values between inputs and outputs, as those of stark do
+    /// unless the model was compiled with --hide
+    #[arg(long)]
+    hide: bool,
     /// Output file for the bundle
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -66,10 +71,15 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let (proven, saturated) = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
+<<<<<<< HEAD
             let inputs = TextBundle::inputs(&directory, prompt)?;
             let (proof, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
             let bundle = TextBundle::new(&directory, prompt, proof)?;
             (ProofBundle::Text(Box::new(bundle)), saturated)
+=======
+            args.check_hidden(&directory)?;
+            ProofBundle::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
+>>>>>>> h-hide
         }
         (None, input) => {
             let inputs =
@@ -99,6 +109,7 @@ fn prove_model(
 ) -> anyhow::Result<Proven<ModelBundle>> {
     if args.circuit.join(slices::FILE).is_file() {
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
+<<<<<<< HEAD
         let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
         return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
     }
@@ -117,6 +128,31 @@ fn prove_whole(
 ) -> anyhow::Result<Proven<Bundle>> {
     let saturated = saturated::check(&[directory], inputs, args.strict, context)?;
     Ok((Bundle::prove(directory, inputs, nonce, args.miner)?, saturated))
+=======
+        for directory in catalogue.circuits() {
+            args.check_hidden(directory)?;
+        }
+        return Ok(ModelBundle::Sliced(Box::new(prove_slices(
+            &catalogue, inputs, nonce, args.miner,
+        )?)));
+    }
+    let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
+    args.check_hidden(&directory)?;
+    Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
+>>>>>>> h-hide
+}
+
+impl ProveArgs {
+    /// Rejects a circuit whose proofs may reveal what they should hide.
+    fn check_hidden(&self, directory: &CircuitDirectory) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.hide || directory.hides_values()? == Some(true),
+            "a proof of {} may reveal the values between inputs and outputs; hint: compile the \
+             model again with --hide",
+            directory.path().display()
+        );
+        Ok(())
+    }
 }
 
 /// Reads the integers of an input file.
@@ -349,6 +385,9 @@ fn show(
     }
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
     rows.add_row(["proof", &counted(proof_bytes(bundle), "byte")]);
+    if let Some(hides) = hides_values(bundle)? {
+        rows.add_row(["hidden", table::hidden(hides, proofs.len())]);
+    }
     if let Some(text) = text {
         // A row of its own: an answer can end with any text.
         let end = match text.finish {
@@ -384,6 +423,7 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
         "outputs": last.outputs,
         "real_outputs": last.real_outputs(),
         "proof_bytes": proof_bytes(bundle),
+        "zero_knowledge": hides_values(bundle)?,
     });
     if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
         let slices = sliced
@@ -403,6 +443,14 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
 /// Returns the size of all proofs, in bytes.
 fn proof_bytes(bundle: &ModelBundle) -> usize {
     bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum()
+}
+
+/// Returns whether all proofs hide the values between their inputs and outputs; `None` if that
+/// depends on an external program.
+fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
+    let proofs = bundle.proofs().iter().map(Bundle::hides_values);
+    let proofs: Option<Vec<bool>> = proofs.collect::<Result<_, _>>()?;
+    Ok(proofs.map(|proofs| proofs.into_iter().all(|hides| hides)))
 }
 
 /// Number of inputs and outputs that are printed.
