@@ -71,15 +71,11 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let (proven, saturated) = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
-<<<<<<< HEAD
+            args.check_hidden(&directory)?;
             let inputs = TextBundle::inputs(&directory, prompt)?;
             let (proof, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
             let bundle = TextBundle::new(&directory, prompt, proof)?;
             (ProofBundle::Text(Box::new(bundle)), saturated)
-=======
-            args.check_hidden(&directory)?;
-            ProofBundle::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
->>>>>>> h-hide
         }
         (None, input) => {
             let inputs =
@@ -109,11 +105,14 @@ fn prove_model(
 ) -> anyhow::Result<Proven<ModelBundle>> {
     if args.circuit.join(slices::FILE).is_file() {
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
-<<<<<<< HEAD
+        for directory in catalogue.circuits() {
+            args.check_hidden(directory)?;
+        }
         let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
         return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
     }
     let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
+    args.check_hidden(&directory)?;
     let (bundle, saturated) = prove_whole(args, &directory, inputs, nonce, context)?;
     Ok((ModelBundle::Whole(Box::new(bundle)), saturated))
 }
@@ -128,18 +127,6 @@ fn prove_whole(
 ) -> anyhow::Result<Proven<Bundle>> {
     let saturated = saturated::check(&[directory], inputs, args.strict, context)?;
     Ok((Bundle::prove(directory, inputs, nonce, args.miner)?, saturated))
-=======
-        for directory in catalogue.circuits() {
-            args.check_hidden(directory)?;
-        }
-        return Ok(ModelBundle::Sliced(Box::new(prove_slices(
-            &catalogue, inputs, nonce, args.miner,
-        )?)));
-    }
-    let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
-    args.check_hidden(&directory)?;
-    Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
->>>>>>> h-hide
 }
 
 impl ProveArgs {

@@ -1,17 +1,3 @@
-<<<<<<< HEAD
-mod choices;
-mod constraints;
-mod elements;
-mod forgeries;
-mod formats;
-mod graphs;
-mod nodes;
-mod polynomials;
-mod random;
-mod steps;
-
-=======
->>>>>>> h-hide
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
 use rand::Rng as _;
@@ -50,11 +36,16 @@ macro_rules! test_with_both_schemes {
 }
 
 mod choices;
+mod constraints;
 mod elements;
 mod forgeries;
 mod formats;
+mod graphs;
 mod hidden;
+mod nodes;
 mod polynomials;
+mod random;
+mod steps;
 
 #[test]
 fn proofs_verify_for_their_statement_only() {

@@ -20,19 +20,13 @@ fn elements_are_proven_for_their_statement_only() {
     check_binding(&Bench::new(&Stark, &elements(1, true)));
 }
 
-<<<<<<< HEAD
 #[test]
 fn flipped_bit_of_elements_is_rejected() {
     check_flips(&Stark, &Bench::new(&Stark, &elements(1, true)), FLIPS);
 }
 
-#[test]
-fn changed_column_of_elements_is_rejected() {
-    check_columns(&Forger::new(&elements(2, true)));
-=======
 fn changed_column_of_elements_is_rejected<S: Scheme>() {
     check_columns(&Forger::<S>::new(&elements(2, true)));
->>>>>>> h-hide
 }
 
 #[test]
