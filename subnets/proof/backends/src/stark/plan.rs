@@ -298,7 +298,11 @@ impl Layout {
         let maxima = self.maxima.len().div_ceil(MAX_LANES);
         let rows =
             self.products.rows().max(activations).max(maxima).max(self.multiplications.len());
-        let rows = rows.max(self.polynomials.rows());
+        self.check_rows(rows.max(self.polynomials.rows()))
+    }
+
+    /// Rejects a table with more rows than the method permits.
+    fn check_rows(&self, rows: usize) -> Result<(), BackendError> {
         let limit = self.method.max_rows();
         if rows > limit {
             return Err(BackendError::Size {
@@ -439,6 +443,7 @@ impl Layout {
             self.read(place.address);
             public.push([i64::from(place.address), place.bias, 1]);
         }
+        self.check_rows(public.len())?;
         // Padding reads the zero at address 0.
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;

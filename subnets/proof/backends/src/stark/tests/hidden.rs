@@ -7,7 +7,7 @@ use taonet_proof_core::network::Matrices;
 
 use super::super::config::{Challenge, HIDING};
 use super::*;
-use crate::testing::elements;
+use crate::testing::{elements, moved, small};
 
 fn matrices() -> Network {
     let sizes = Matrices { count: 2, rows: 3, inner: 4, columns: 5 };
@@ -57,6 +57,17 @@ fn keys_of_hidden_proofs_are_derived_from_the_network() {
     }
     let other = StarkHiding.setup(&testing::network(2).lower().unwrap()).unwrap();
     assert!(Stark.check_key(&circuit, &other.verification).is_err());
+}
+
+/// Columns of hidden proofs have half as many rows as others, those of public values included. The
+/// field has no codewords for more.
+#[test]
+fn public_values_beyond_the_rows_of_a_table_are_rejected() {
+    let mut network = small(1, vec![moved(&[0], &[0], 0)]);
+    network.input.shape = Shape::new(2, 1 << 10, 1 << 10).unwrap();
+    let circuit = network.lower().unwrap();
+    let rejected = StarkHiding.estimate(&circuit);
+    assert!(matches!(rejected, Err(BackendError::Size { .. })), "{rejected:?}");
 }
 
 #[test]
