@@ -279,6 +279,11 @@ fn hidden_values_are_an_option_of_the_circuit() {
     document(&prove(&hidden, &["--hide"]));
     let error = refusal(&prove(&plain, &["--hide"]), 1);
     assert!(error.contains("may reveal the values") && error.contains("--hide"), "{error}");
+    let sliced = folder.path().join("sliced");
+    document(&proof(&[&compile[..], &[text(&sliced), "--hide", "--slices", "2"]].concat()));
+    let error = refusal(&prove(&sliced, &["--hide"]), 1);
+    assert!(error.contains("has the values between its slices"), "{error}");
+    assert_eq!(document(&prove(&sliced, &[]))["zero_knowledge"], true);
     let other = folder.path().join("other");
     let groth16 = [&compile[..], &[text(&other), "--hide", "--backend", "groth16"]].concat();
     let error = refusal(&proof(&groth16), 1);

@@ -46,8 +46,8 @@ pub struct ProveArgs {
     /// Nonce of the request, 64 hexadecimal digits [default: random]
     #[arg(long, value_name = "HEX")]
     nonce: Option<Digest>,
-    /// Fail if the proof may reveal the values between inputs and outputs, as those of stark do
-    /// unless the model was compiled with --hide
+    /// Fail if the proof may reveal the values between inputs and outputs, as those of sliced
+    /// models do, and those of stark unless the model was compiled with --hide
     #[arg(long)]
     hide: bool,
     /// Output file for the bundle
@@ -104,10 +104,12 @@ fn prove_model(
     context: &Context,
 ) -> anyhow::Result<Proven<ModelBundle>> {
     if args.circuit.join(slices::FILE).is_file() {
+        anyhow::ensure!(
+            !args.hide,
+            "the proof of a sliced model has the values between its slices; hint: compile the \
+             model without --slices, or omit --hide"
+        );
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
-        for directory in catalogue.circuits() {
-            args.check_hidden(directory)?;
-        }
         let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
         return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
     }
