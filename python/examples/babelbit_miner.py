@@ -32,7 +32,8 @@ def verify(headers, body):
     if body_hash not in ("", hashlib.sha256(compact).hexdigest()):
         raise PermissionError("the body is not the signed one")
     now, signed_at = time.time_ns(), int(nonce)
-    oldest = now - 1e9 * (4 + min(float(headers.get("timeout") or 0), 60))
+    # NaN counts as 60 s: min() returns its first argument unless the second one is less.
+    oldest = now - 1e9 * (4 + min(60, float(headers.get("timeout") or 0)))
     with LOCK:  # An earlier process may have accepted what was signed before the start.
         if not max(STARTED, oldest) <= signed_at <= now + 3e9 or (caller, signed_at) in SEEN:
             raise PermissionError("too old, too new, or sent twice")
@@ -60,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):  # /v1/predict
         try:
-            body = self.rfile.read(min(int(self.headers["content-length"]), 1 << 20))
+            body = self.rfile.read(max(0, min(int(self.headers["content-length"]), 1 << 20)))
             self.respond(200, answer(verify(self.headers, body), json.loads(body)))
         except PermissionError as refusal:
             self.respond(401, {"error": str(refusal)})
