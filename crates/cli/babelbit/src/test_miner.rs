@@ -95,21 +95,14 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         hotkey: args.miner_hotkey,
         validator: args.key.unlock_selected()?.map_or_else(temporary_key, Ok)?,
     };
+    let mut observe = observer(context);
     let (rules, contest) = if is_text {
-        let rules = context.block_on(async {
-            Ok(check_text(&target, &config.play, &mut |event: Event<'_>| {
-                context.say(&line(event));
-            })
-            .await?)
-        })?;
+        let rules = context
+            .block_on(async { Ok(check_text(&target, &config.play, &mut observe).await?) })?;
         (rules, None)
     } else if args.rules_only {
-        let rules = context.block_on(async {
-            Ok(check(&target, &tone()?, &config.play, &mut |event: Event<'_>| {
-                context.say(&line(event));
-            })
-            .await?)
-        })?;
+        let rules = context
+            .block_on(async { Ok(check(&target, &tone()?, &config.play, &mut observe).await?) })?;
         (rules, None)
     } else {
         let (rules, contest) = with_speech(args, &target, config, context)?;
@@ -128,6 +121,11 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         failed.join(", ")
     );
     Ok(())
+}
+
+/// Returns an observer that prints intermediate results as notices.
+fn observer(context: &Context) -> impl FnMut(Event<'_>) + Send {
+    move |event: Event<'_>| context.say(&line(event))
 }
 
 /// Formats an intermediate result.
@@ -175,10 +173,7 @@ fn with_speech(
     context.block_on(async {
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
         context.say("checking the rules");
-        let rules = check(target, &source, &config.play, &mut |event: Event<'_>| {
-            context.say(&line(event));
-        })
-        .await?;
+        let rules = check(target, &source, &config.play, &mut observer(context)).await?;
         context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
         let player = ChallengePlayer {
             target,
