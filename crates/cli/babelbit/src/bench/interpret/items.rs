@@ -31,8 +31,8 @@ pub(super) struct Item {
     pub(super) source: Option<String>,
     /// Duration of the recording in seconds.
     pub(super) source_sec: f64,
-    /// Challenge with the recording as its only utterance: the reply is scored before the next
-    /// recording is played, so that scoring does not slow the miner down.
+    /// Challenge with the recording as its only utterance: replies are scored while no recording is
+    /// played, so that scoring does not slow the miner down.
     pub(super) challenge: Challenge,
 }
 
@@ -67,17 +67,16 @@ impl Item {
 
     /// Returns the same recording at another position; `count` is the number of the repetition.
     fn repeated(&self, index: usize, count: usize) -> Self {
-        let Challenge { title, language, target_language, utterances, .. } = self.challenge.clone();
-        let uid = format!("bench-{}", index + 1);
-        let utterances = utterances
-            .into_iter()
-            .map(|utterance| Utterance { id: format!("{uid}:0"), ..utterance });
-        let utterances = utterances.collect();
+        let mut challenge = self.challenge.clone();
+        challenge.uid = format!("bench-{}", index + 1);
+        for utterance in &mut challenge.utterances {
+            utterance.id = format!("{}:0", challenge.uid);
+        }
         Self {
             name: format!("{} ({count})", self.name),
             source: self.source.clone(),
             source_sec: self.source_sec,
-            challenge: Challenge { uid, title, language, target_language, utterances },
+            challenge,
         }
     }
 }
