@@ -8,11 +8,11 @@
 //! scores them. Both measure response times.
 
 mod contest;
+mod deferred;
 mod fault;
 mod probe;
 mod rules;
 mod timing;
-mod together;
 
 use std::time::Duration;
 

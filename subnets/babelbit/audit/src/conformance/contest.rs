@@ -15,8 +15,8 @@ use taonet_wire::{
 };
 use tokio::time::Instant;
 
+use super::deferred::{DeferredScorer, PlayCounter};
 use super::timing::{Stopwatch, Timings};
-use super::together::{DeferredScorer, Stage};
 use super::{Phase, Target};
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge};
 use taonet_babelbit_core::records::MinerKey;
@@ -95,11 +95,11 @@ impl ChallengePlayer<'_> {
         let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
         let miner = Miner { key, name: None, connection: Arc::clone(&connection) as _ };
         let play = settings.play.clone();
-        let stage = Arc::new(Stage::default());
+        let counter = Arc::new(PlayCounter::default());
         let scorer: Arc<dyn ReplyScorer> = if speakers == NonZeroUsize::MIN {
             scorer
         } else {
-            Arc::new(DeferredScorer::new(scorer, Arc::clone(&stage)))
+            Arc::new(DeferredScorer::new(scorer, Arc::clone(&counter)))
         };
         let runner = Runner::open(settings, target_language, scorer).await?;
         let (mut all, mut challenges) = (Vec::new(), challenges.into_iter().peekable());
@@ -110,11 +110,11 @@ impl ChallengePlayer<'_> {
                 let synthesizer = Arc::clone(&synthesizer);
                 let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
                 // Before the first challenge of the group is played.
-                group.push((title, prefetched(&built), stage.enter()));
+                group.push((title, prefetched(&built), counter.start()));
             }
-            let plays = group.into_iter().map(|(title, challenge, playing)| {
+            let plays = group.into_iter().map(|(title, challenge, observer)| {
                 let played =
-                    runner.play(challenge, std::slice::from_ref(&miner), Arc::new(playing));
+                    runner.play(challenge, std::slice::from_ref(&miner), Arc::new(observer));
                 played.map_ok(|report| (title, report))
             });
             for (title, report) in try_join_all(plays).await? {

@@ -1,5 +1,5 @@
-//! Challenges that are played at the same time, and scored when none is playing: scoring would take
-//! processor time from a miner on the same machine.
+//! Scoring of challenges that are played at the same time, deferred until none is playing: scoring
+//! would take processor time from a miner on the same machine.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,17 +10,17 @@ use taonet_babelbit_scorer::{AudioHash, Candidate, ScoringConditions, Transcript
 
 /// The number of challenges that are playing.
 #[derive(Default)]
-pub(super) struct Stage {
+pub(super) struct PlayCounter {
     playing: Mutex<usize>,
     idle: Condvar,
 }
 
-impl Stage {
+impl PlayCounter {
     /// Counts a challenge of one utterance until its reply has ended, or until the value is
     /// dropped.
-    pub(super) fn enter(self: &Arc<Self>) -> Playing {
+    pub(super) fn start(self: &Arc<Self>) -> PlayObserver {
         *self.playing() += 1;
-        Playing(Mutex::new(Some(Entry(Arc::clone(self)))))
+        PlayObserver(Mutex::new(Some(CountedPlay(Arc::clone(self)))))
     }
 
     /// Blocks until no challenge is playing.
@@ -35,20 +35,20 @@ impl Stage {
     }
 }
 
-/// A counted challenge.
-struct Entry(Arc<Stage>);
+/// A challenge in the count, which its drop reduces.
+struct CountedPlay(Arc<PlayCounter>);
 
-impl Drop for Entry {
+impl Drop for CountedPlay {
     fn drop(&mut self) {
         *self.0.playing() -= 1;
         self.0.idle.notify_all();
     }
 }
 
-/// A challenge that is playing, as the observer of its run.
-pub(super) struct Playing(Mutex<Option<Entry>>);
+/// Observer of a run that counts its challenge as playing until the reply has ended.
+pub(super) struct PlayObserver(Mutex<Option<CountedPlay>>);
 
-impl RunObserver for Playing {
+impl RunObserver for PlayObserver {
     fn observe(&self, event: RunEvent) {
         if matches!(event, RunEvent::Played { .. } | RunEvent::Failed { .. }) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -59,12 +59,12 @@ impl RunObserver for Playing {
 /// A scorer that works only while no challenge is playing.
 pub(super) struct DeferredScorer {
     scorer: Arc<dyn ReplyScorer>,
-    stage: Arc<Stage>,
+    counter: Arc<PlayCounter>,
 }
 
 impl DeferredScorer {
-    pub(super) const fn new(scorer: Arc<dyn ReplyScorer>, stage: Arc<Stage>) -> Self {
-        Self { scorer, stage }
+    pub(super) const fn new(scorer: Arc<dyn ReplyScorer>, counter: Arc<PlayCounter>) -> Self {
+        Self { scorer, counter }
     }
 }
 
@@ -77,7 +77,7 @@ impl ReplyScorer for DeferredScorer {
         reference: Result<&Reference, &BatchFailure>,
         candidates: &[Candidate],
     ) -> Vec<ScoreResult> {
-        self.stage.wait_until_idle();
+        self.counter.wait_until_idle();
         self.scorer.score(reference, candidates)
     }
 
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn scoring_waits_for_the_last_reply() {
-        let stage = Arc::new(Stage::default());
-        let [first, second, third] = std::array::from_fn(|_| stage.enter());
-        let waiting = Arc::clone(&stage);
+        let counter = Arc::new(PlayCounter::default());
+        let [first, second, third] = std::array::from_fn(|_| counter.start());
+        let waiting = Arc::clone(&counter);
         let scorer = std::thread::spawn(move || waiting.wait_until_idle());
         let played = |reply_sec| RunEvent::Played { miner: Uid(0), utterance_index: 0, reply_sec };
         first.observe(played(1.0));
@@ -116,6 +116,6 @@ mod tests {
         // A cancelled challenge is not awaited.
         drop(third);
         scorer.join().unwrap();
-        assert_eq!(*stage.playing(), 0);
+        assert_eq!(*counter.playing(), 0);
     }
 }
