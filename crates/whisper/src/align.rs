@@ -9,6 +9,7 @@ use crate::encoder::Buffers;
 use crate::kernel::{log_sum_exp, median, softmax};
 use crate::mel::WINDOW_FRAMES;
 use crate::model::Model;
+use crate::options::refuse;
 use crate::words::{POSITIONS_PER_SECOND, TimedWord, round_to_hundredths, time_words};
 
 mod path;
@@ -43,7 +44,6 @@ impl Model {
         language: &str,
         words: &[&str],
     ) -> Result<Vec<Word>, TranscribeError> {
-        let refuse = |option, reason| Err(TranscribeError::Option { option, reason });
         let special = self.vocabulary.special();
         let mut start = vec![special.start_of_transcript];
         if self.is_multilingual() {

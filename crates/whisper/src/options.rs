@@ -92,7 +92,8 @@ impl Default for Options {
     }
 }
 
-fn refuse(option: &'static str, reason: &'static str) -> Result<(), TranscribeError> {
+/// Rejects the value of an option.
+pub(crate) fn refuse<T>(option: &'static str, reason: &'static str) -> Result<T, TranscribeError> {
     Err(TranscribeError::Option { option, reason })
 }
 
