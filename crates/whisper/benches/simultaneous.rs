@@ -6,14 +6,18 @@
 //! `benches/interpret/compare` runs it beside SimulStreaming.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
+#[path = "support/measure.rs"]
+mod measure;
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use measure::{cpu_seconds, peak_megabytes, read_wav};
 use serde::{Deserialize, Serialize};
-use taonet_speech::{LocalAgreement, SimultaneousRecognizer, Wav, resample_for_recognition};
+use taonet_speech::{LocalAgreement, SimultaneousRecognizer};
 use taonet_whisper::{
     AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, Transcriber,
 };
@@ -85,7 +89,7 @@ fn run(request: &Request) -> Result<Report> {
     let mut recognizers: HashMap<_, Arc<dyn SimultaneousRecognizer>> = HashMap::new();
     for recording in &request.recordings {
         let key = (recording.language.as_str(), recording.task);
-        let samples = read(&recording.audio)?;
+        let samples = read_wav(&recording.audio)?;
         let recognizer = if let Some(recognizer) = recognizers.get(&key) {
             Arc::clone(recognizer)
         } else {
@@ -131,11 +135,6 @@ fn start(
     })
 }
 
-fn read(path: &Path) -> Result<Vec<f32>> {
-    let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(resample_for_recognition(&Wav::decode(&file)?.pcm))
-}
-
 /// Plays a recording; returns its words after a space, and the seconds of speech heard by then.
 fn play(
     recognizer: &dyn SimultaneousRecognizer,
@@ -151,20 +150,4 @@ fn play(
         words.extend(new.into_iter().map(|word| (format!(" {}", word.text), heard)));
     }
     Ok(words)
-}
-
-/// Returns the processor time of all threads in seconds; 0 if the system does not report it.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-    // utime and stime, in hundredths of a second.
-    fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-/// Returns the peak resident memory of the process in megabytes; 0 if the system does not report
-/// it.
-fn peak_megabytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) >> 10
 }

@@ -7,17 +7,20 @@
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::indexing_slicing, reason = "slices of matrices whose sizes are set here")]
 
+#[path = "support/measure.rs"]
+mod measure;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use measure::{cpu_seconds, peak_megabytes, read_wav};
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
 use rten_tensor::NdTensorView;
 use serde::{Deserialize, Serialize};
 use taonet_amx::{Amx, FloatMatrix, FloatRows};
 use taonet_avx512::{FixedMatrix, FixedRows, Vnni};
-use taonet_speech::{Wav, resample_for_recognition};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
 /// The allocator of the released programs.
@@ -41,7 +44,7 @@ const DURATION: Duration = Duration::from_secs(2);
 struct Request {
     recordings: usize,
     seconds: usize,
-    /// WAV files to transcribe in place of made-up recordings.
+    /// WAV files to transcribe in place of synthetic recordings.
     audio: Vec<PathBuf>,
     threads: usize,
     /// Number of windows per worker; 0 for the engine's default.
@@ -126,7 +129,7 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     let audio: Vec<Vec<f32>> = if request.audio.is_empty() {
         (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect()
     } else {
-        request.audio.iter().map(|path| read(path)).collect::<Result<_>>()?
+        request.audio.iter().map(|path| read_wav(path)).collect::<Result<_>>()?
     };
     (report.encode_seconds, report.encode_cpu_seconds) = encode(&model, &audio, request.encodings)?;
     if request.encodings > 0 {
@@ -166,12 +169,6 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     }
     report.peak_megabytes = peak_megabytes();
     Ok(report)
-}
-
-/// Reads a WAV file as samples at 16 kHz.
-fn read(path: &Path) -> Result<Vec<f32>> {
-    let file = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(resample_for_recognition(&Wav::decode(&file)?.pcm))
 }
 
 /// Returns the shortest wall-clock and processor times for encoding one window on one thread; 0
@@ -401,22 +398,4 @@ fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
             (0.18 * (std::f64::consts::TAU * phase).sin() + 0.35 * noise) as f32
         })
         .collect()
-}
-
-/// Returns the processor time of all threads in seconds; 0 if the system does not report it.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> =
-        text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    // utime and stime, in hundredths of a second.
-    fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
-        / 100.0
-}
-
-/// Returns the peak resident memory of the process in megabytes; 0 if the system does not report
-/// it.
-fn peak_megabytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) >> 10
 }
