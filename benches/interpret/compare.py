@@ -6,11 +6,9 @@ with the words spoken. Each program is a process of its own, so that its peak me
 in the times."""
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,13 +16,14 @@ import wave
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+from child_process import last_line
+
 CHALLENGES = ROOT / "subnets/babelbit/challenges"
 RATE = 16_000
 # Samples of a step: those of our policies.
 STEP = RATE * 4 // 5
 FILLERS = {"um", "uh", "er", "erm"}
-# Seconds after which a program has failed: several times what the slowest one takes on two cores.
-LIMIT = 2 * 3600
 OURS, OUR_AGREEMENT = "ours, AlignAtt", "ours, local agreement"
 SIMULSTREAMING, WHISPER_STREAMING, WHOLE = "SimulStreaming", "whisper_streaming", "faster-whisper, whole"
 PROGRAMS = (SIMULSTREAMING, WHISPER_STREAMING, WHOLE, OURS, OUR_AGREEMENT)
@@ -86,20 +85,6 @@ def recordings(options, folder):
     if len(tasks) > 1 or (options.neural and tasks != {"transcribe"}):
         sys.exit("error: English challenges are measured on their own, and the neural voice speaks English only")
     return found
-
-
-def last_line(command, request):
-    """Runs a program with a request; returns the JSON document that it prints last."""
-    # A process group of its own: what the program has started must not run beside the next one.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
-        try:
-            output = process.communicate(json.dumps(request).encode(), timeout=LIMIT)[0]
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode != 0 or not output:
-        raise subprocess.CalledProcessError(process.returncode, command[0])
-    return json.loads(output.splitlines()[-1])
 
 
 def run(program, options, found):

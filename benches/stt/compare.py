@@ -15,14 +15,12 @@ Random weights fill each window to the maximum number of tokens and end it with 
 the same number of windows and tokens. A ratio is reported as missed if they do not."""
 
 import argparse
-import contextlib
 import hashlib
 import io
 import json
 import os
 import pathlib
 import resource
-import signal
 import statistics
 import subprocess
 import sys
@@ -32,6 +30,9 @@ import wave
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+from child_process import last_line
+
 OURS = json.loads(os.environ["OURS"]) if "OURS" in os.environ else [
     "cargo", "bench", "--locked", "--quiet", "-p", "taonet-whisper", "--bench", "stt", "--"]
 OUR_CHALLENGE = json.loads(os.environ["OUR_CHALLENGE"]) if "OUR_CHALLENGE" in os.environ else [
@@ -46,8 +47,6 @@ PAIRS = {"encoder": ("encoder", "our encoder"), "sequential": ("sequential", "ou
 WINDOW = 30
 # Lengths of the replies of the part `replies`, in seconds.
 REPLIES = range(3, 21)
-# Seconds after which a run has failed: several times what the longest one takes on two cores.
-LIMIT = 2 * 3600
 PEAK_WANTED = 1500
 # The programs whose peak memory has this goal.
 PEAKS = ("ours", "our windows")
@@ -265,23 +264,6 @@ def build(options):
         if replaced not in os.environ and any(part in parts for part in options.parts):
             command = ["cargo", "bench", "--locked", "--no-run", "-p", package, "--bench", bench]
             subprocess.run(command, check=True, stdout=sys.stderr)
-
-
-def last_line(command):
-    """Runs a program; returns the JSON document that it prints last."""
-    # A process group of its own: what the program has started must not run beside the next one.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-        try:
-            output = process.communicate(timeout=LIMIT)[0]
-        except subprocess.TimeoutExpired as error:
-            error.cmd = command[0]
-            raise
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode != 0 or not output:
-        raise subprocess.CalledProcessError(process.returncode, command[0])
-    return json.loads(output.splitlines()[-1])
 
 
 def theirs(kind, options):

@@ -1,0 +1,30 @@
+"""Runs a program of a comparison in a process of its own. Used by benches/interpret and benches/stt."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+
+# Seconds after which a program has failed: several times what the slowest one takes on two cores.
+LIMIT = 2 * 3600
+
+
+def last_line(command, request=None):
+    """Runs a program, with a request as JSON on its standard input if there is one; returns the JSON document that it
+    prints last."""
+    is_requested = request is not None
+    # A process group of its own: what the program has started must not run beside the next one.
+    with subprocess.Popen(command, stdin=subprocess.PIPE if is_requested else None, stdout=subprocess.PIPE,
+                          start_new_session=True) as process:
+        try:
+            output = process.communicate(json.dumps(request).encode() if is_requested else None, timeout=LIMIT)[0]
+        except subprocess.TimeoutExpired as error:
+            error.cmd = command[0]
+            raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0 or not output:
+        raise subprocess.CalledProcessError(process.returncode, command[0])
+    return json.loads(output.splitlines()[-1])
