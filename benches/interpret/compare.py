@@ -69,27 +69,29 @@ def speak(text, voice, path, neural):
     return len(samples) / RATE
 
 
-def recordings(options, folder):
-    """The recordings with their languages, tasks and references. All have the same task."""
-    found = []
+def record(options, folder):
+    """Records the utterances; returns the recordings with their languages, tasks and references. All have the same
+    task."""
+    recordings = []
     for name in options.challenges:
         document = challenge(name)
         language = document["language"].split("-")[0]
         task = "transcribe" if language == "en" else "translate"
         for utterance in document["utterances"][:options.utterances]:
-            source, path = utterance["source"], os.path.join(folder, f"{len(found)}.wav")
+            source, path = utterance["source"], os.path.join(folder, f"{len(recordings)}.wav")
             seconds = speak(source["text"], source["voice"], path, options.neural)
             reference = source["text"] if task == "transcribe" else utterance["target"]["text"]
-            found.append({"audio": path, "language": language, "seconds": seconds, "task": task, "reference": reference})
-    tasks = {recording["task"] for recording in found}
+            recordings.append(
+                {"audio": path, "language": language, "seconds": seconds, "task": task, "reference": reference})
+    tasks = {recording["task"] for recording in recordings}
     if len(tasks) > 1 or (options.neural and tasks != {"transcribe"}):
         sys.exit("error: English challenges are measured on their own, and the neural voice speaks English only")
-    return found
+    return recordings
 
 
-def run(program, options, found):
-    request = {"model": os.environ["MODEL"], "threads": options.threads,
-               "recordings": [{key: recording[key] for key in ("audio", "language", "task")} for recording in found]}
+def run(program, options, recordings):
+    played = [{key: recording[key] for key in ("audio", "language", "task")} for recording in recordings]
+    request = {"model": os.environ["MODEL"], "threads": options.threads, "recordings": played}
     if program in (OURS, OUR_AGREEMENT):
         policy = "alignatt" if program == OURS else "local-agreement"
         command = ["cargo", "bench", "--locked", "--quiet", "-p", "taonet-whisper", "--bench", "simultaneous"]
@@ -149,16 +151,16 @@ def word_errors(texts, references):
     return 100 * errors / count
 
 
-def figures(found, result):
+def figures(recordings, result):
     """The texts of a program, and its figures except for chrF."""
     texts, lags = [], []
-    for recording, pieces in zip(found, result["recordings"]):
+    for recording, pieces in zip(recordings, result["recordings"]):
         spoken, delays = words(pieces)
         texts.append(" ".join(spoken))
         lags.append(lagging(delays, 1000 * recording["seconds"], len(recording["reference"].split())))
-    seconds, lags = sum(recording["seconds"] for recording in found), [lag for lag in lags if lag is not None]
-    is_english = found[0]["task"] == "transcribe"
-    errors = word_errors(texts, [recording["reference"] for recording in found]) if is_english else None
+    seconds, lags = sum(recording["seconds"] for recording in recordings), [lag for lag in lags if lag is not None]
+    is_english = recordings[0]["task"] == "transcribe"
+    errors = word_errors(texts, [recording["reference"] for recording in recordings]) if is_english else None
     return texts, {
         "word_errors_percent": errors,
         "laal_seconds": sum(lags) / len(lags) / 1000 if lags else None, "cpu_per_second": result["cpu_seconds"] / seconds,
@@ -192,23 +194,23 @@ def missed(programs):
 
 
 def measure(options, folder):
-    found = recordings(options, folder)
+    recordings = record(options, folder)
     programs, texts = {}, {}
     for program in PROGRAMS:
         try:
-            texts[program], programs[program] = figures(found, run(program, options, found))
+            texts[program], programs[program] = figures(recordings, run(program, options, recordings))
         except (subprocess.SubprocessError, ValueError, KeyError) as error:
             print(f"{program} failed: {error}", file=sys.stderr)
             continue
         print(f"{program}: {programs[program]['wall_per_second']:.2f} s for each second of speech", file=sys.stderr)
-    request = {"references": [recording["reference"] for recording in found], "texts": list(texts.values())}
+    request = {"references": [recording["reference"] for recording in recordings], "texts": list(texts.values())}
     scores = last_line([os.environ["METRICS_PYTHON"], "-c", SCORE], request) if texts else []
     for program, score in zip(texts, scores):
         programs[program]["chrf"] = score
     return {
         "challenges": options.challenges, "voice": "neural" if options.neural else "espeak-ng",
-        "recordings": len(found), "threads": options.threads,
-        "seconds": sum(recording["seconds"] for recording in found), "programs": programs, "texts": texts,
+        "recordings": len(recordings), "threads": options.threads,
+        "seconds": sum(recording["seconds"] for recording in recordings), "programs": programs, "texts": texts,
         "references": request["references"], "missed": missed(programs)}
 
 

@@ -68,8 +68,9 @@ def simulstreaming(request):
                 audio_min_len=0.0, segment_length=request["step"] / RATE, beams=1, task=task, decoder_type="greedy",
                 never_fire=False, init_prompt=None, static_init_prompt=None, max_context_tokens=None, logdir=None)
         online = simulstreaming_whisper.SimulWhisperOnline(loaded[language])
-        return [(found.get("text", ""), heard) for found, heard in play(online, samples, request["step"])]
+        return [(output.get("text", ""), heard) for output, heard in play(online, samples, request["step"])]
 
+    # Keeps the checkpoint, which each further language loads.
     interpret.folder = folder
     return interpret
 
@@ -94,7 +95,7 @@ def whisper_streaming(request):
         if task == "translate":
             recognizer.set_translate_task()
         online = whisper_online.OnlineASRProcessor(recognizer)
-        return [(found[2], heard) for found, heard in play(online, samples, request["step"])]
+        return [(output[2], heard) for output, heard in play(online, samples, request["step"])]
 
     return interpret
 
