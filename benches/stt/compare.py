@@ -491,7 +491,8 @@ def main():
             shape = ["--size", options.size, "--max-new-tokens", str(options.tokens)]
             subprocess.run([sys.executable, maker, options.model, *shape], check=True)
         options.lengths = os.path.join(work, "lengths.json")
-        pathlib.Path(options.lengths).write_text(json.dumps(make_replies_of_lengths(work)))
+        if "replies" in options.parts:
+            pathlib.Path(options.lengths).write_text(json.dumps(make_replies_of_lengths(work)))
         options.replies = os.path.join(work, "replies.json")
         pathlib.Path(options.replies).write_text(json.dumps(make_replies(work, options)))
         report = summary(options, measure(options))
