@@ -30,28 +30,33 @@ pub struct AlignArgs {
 pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
     let speech = args.voice.load_speech(args.words_per_minute, models.clone())?;
-    let timer = if args.voice.is_neural() {
-        Timer::Whisper(engines::demo_weights(models, ", to time the words", context)?)
+    let aligner = if args.voice.is_neural() {
+        Aligner::Whisper(engines::demo_weights(models, ", to time the words", context)?)
     } else {
-        Timer::Embedded(Box::new(CtcRecognizer::embedded()?))
+        Aligner::Embedded(Box::new(CtcRecognizer::embedded()?))
     };
     for file in &args.files {
-        let words = align(file, &speech, &timer).with_context(|| file.display().to_string())?;
+        let words = align(file, &speech, &aligner).with_context(|| file.display().to_string())?;
         context.say(&format!("{}: {} aligned", file.display(), counted(words, "word")));
     }
     Ok(())
 }
 
-/// What finds the times of known words.
-enum Timer {
+/// A recogniser that finds the times of known words in their speech.
+enum Aligner {
     /// The test double that is built into the program. It understands espeak-ng only: in the speech
     /// of a neural voice, it would find plausible but wrong times, without an error.
     Embedded(Box<CtcRecognizer>),
     Whisper(Arc<Model>),
 }
 
-impl Timer {
-    fn time(&self, samples: &[f32], language: &str, words: &[&str]) -> anyhow::Result<Vec<Word>> {
+impl Aligner {
+    fn time_words(
+        &self,
+        samples: &[f32],
+        language: &str,
+        words: &[&str],
+    ) -> anyhow::Result<Vec<Word>> {
         Ok(match self {
             Self::Embedded(recognizer) => recognizer.time_words(samples, words)?,
             Self::Whisper(model) => model.time_words(samples, language, words)?,
@@ -59,7 +64,7 @@ impl Timer {
     }
 }
 
-fn align(file: &Path, speech: &Speech, timer: &Timer) -> anyhow::Result<usize> {
+fn align(file: &Path, speech: &Speech, aligner: &Aligner) -> anyhow::Result<usize> {
     let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
     let language = challenge.get("target_language").and_then(Value::as_str).unwrap_or("en");
     // Whisper's languages have no region.
@@ -76,8 +81,8 @@ fn align(file: &Path, speech: &Speech, timer: &Timer) -> anyhow::Result<usize> {
             bail!("utterances[{index}].target.text is not a string");
         };
         let samples = resample_for_recognition(&speech.synthesizer.speak(text, &speech.voice)?);
-        let words = timer
-            .time(&samples, &language, &text.split_whitespace().collect::<Vec<_>>())
+        let words = aligner
+            .time_words(&samples, &language, &text.split_whitespace().collect::<Vec<_>>())
             .with_context(|| format!("utterances[{index}].target.text"))?;
         count += words.len();
         target.insert("words".to_owned(), json!(words));
