@@ -181,8 +181,8 @@ fn settled(words: &[Word], duration: f64) -> (usize, f64) {
 /// Returns the position in `text` after its first `count` words.
 fn end_of(text: &str, words: &[Word], count: usize) -> usize {
     words.iter().take(count).fold(0, |end, word| {
-        let rest = text.get(end..).unwrap_or_default();
-        rest.find(&word.text).map_or(end, |start| end + start + word.text.len())
+        let following = text.get(end..).unwrap_or_default();
+        following.find(&word.text).map_or(end, |start| end + start + word.text.len())
     })
 }
 

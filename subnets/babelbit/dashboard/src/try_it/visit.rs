@@ -124,9 +124,10 @@ impl Visit {
     /// Returns the sound so far, without this many samples of source and reply.
     pub(super) fn sound_after(&self, source: usize, reply: usize) -> Sound {
         let sound = lock(&self.sound);
-        let after =
-            |samples: &[f32], start: usize| samples.get(start..).unwrap_or_default().to_vec();
-        Sound { source: after(&sound.source, source), reply: after(&sound.reply, reply) }
+        Sound {
+            source: sound.source.get(source..).unwrap_or_default().to_vec(),
+            reply: sound.reply.get(reply..).unwrap_or_default().to_vec(),
+        }
     }
 
     /// Returns the timing of the reply so far.
