@@ -65,6 +65,17 @@ pub(crate) const ROUTES: [Route; 5] = [
     (None, MINER_3),
 ];
 
+/// Parts that faults can affect. Faults of the miners' services add to the miners' constant
+/// behaviour.
+pub(crate) const TARGETS: Targets = Targets {
+    processes: DATABASE,
+    with_files: &CLIENTS,
+    with_backups: &[CONTROL, DATABASE],
+    services: &MINERS,
+    links: ROUTES.len(),
+    faulty_epochs: 1,
+};
+
 /// Name of the market's only task.
 const TASK: &str = "chat-a";
 /// Length of a period, in seconds.
@@ -76,18 +87,6 @@ const OUTPUT_PRICE: u32 = 2_000;
 const MOST_RUNNING: usize = 64;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
-
-/// Returns what faults can affect. The miners' own faults are beside those that they always have.
-pub(crate) fn targets() -> Targets {
-    Targets {
-        processes: DATABASE,
-        with_files: CLIENTS.to_vec(),
-        with_backups: vec![CONTROL, DATABASE],
-        services: MINERS.to_vec(),
-        links: ROUTES.len(),
-        faulty_epochs: 1,
-    }
-}
 
 /// Returns the directory of the shared database.
 pub(crate) fn database(root: &Path) -> PathBuf {

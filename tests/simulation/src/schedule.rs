@@ -58,11 +58,11 @@ pub(crate) enum Kind {
 pub(crate) struct Targets {
     pub(crate) processes: usize,
     /// Processes with files.
-    pub(crate) with_files: Vec<usize>,
+    pub(crate) with_files: &'static [usize],
     /// Processes, and databases, that recover from an older backup.
-    pub(crate) with_backups: Vec<usize>,
+    pub(crate) with_backups: &'static [usize],
     /// Processes that are services of others.
-    pub(crate) services: Vec<usize>,
+    pub(crate) services: &'static [usize],
     pub(crate) links: usize,
     /// Number of epochs in which faults begin.
     pub(crate) faulty_epochs: u32,
@@ -89,8 +89,8 @@ fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
 fn kind(random: &mut StdRng, targets: &Targets) -> Kind {
     let process = random.random_range(0..targets.processes);
     let mut choose = |from: &[usize]| *from.choose(random).unwrap_or(&0);
-    let (with_files, with_backup) = (choose(&targets.with_files), choose(&targets.with_backups));
-    let service = choose(&targets.services);
+    let (with_files, with_backup) = (choose(targets.with_files), choose(targets.with_backups));
+    let service = choose(targets.services);
     match random.random_range(0..24) {
         0..=2 => Kind::Kill(with_files, random.random_range(1..60)),
         3 => Kind::Kill(process, 0),

@@ -72,11 +72,11 @@ impl Subnet {
         self.routes().iter().map(route).collect()
     }
 
-    /// Returns what faults can affect.
-    pub(crate) fn targets(self) -> Targets {
+    /// Returns the parts that faults can affect.
+    pub(crate) const fn targets(self) -> &'static Targets {
         match self {
-            Self::Babelbit => babelbit::targets(),
-            Self::Nineteen => nineteen::targets(),
+            Self::Babelbit => &babelbit::TARGETS,
+            Self::Nineteen => &nineteen::TARGETS,
         }
     }
 
@@ -156,9 +156,9 @@ impl World {
         let links = links.collect::<std::io::Result<Vec<_>>>()?;
         let chain = SimulatedChain::new(&subnet.neurons(&links), commit_reveal);
         let (node, books) = (Node::new(chain.clone()), Books::default());
-        let services = subnet.targets().services.into_iter();
+        let services = subnet.targets().services.iter();
         let services: BTreeMap<_, _> =
-            services.map(|index| (index, ServiceFaults::default())).collect();
+            services.map(|index| (*index, ServiceFaults::default())).collect();
         let parts = Parts {
             seed,
             root,
@@ -320,7 +320,7 @@ impl World {
 
     /// Copies the directories of the processes and databases that recover from a backup.
     fn back_up(&mut self) {
-        for index in self.subnet.targets().with_backups {
+        for &index in self.subnet.targets().with_backups {
             let number = self.backups.get(&index).map_or(0, Vec::len);
             let path = self.backup(index, number);
             let copied = match self.processes.get(index) {
