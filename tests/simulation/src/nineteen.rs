@@ -31,7 +31,7 @@ use crate::process::Process;
 use crate::record;
 use crate::schedule::Targets;
 use crate::services::validator_key;
-use crate::world::{Parts, Route};
+use crate::world::{Parts, Route, Subnet};
 
 use books::Books;
 use miners::Behaviour;
@@ -177,7 +177,7 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
         Box::pin(buyers::buyers(gateways.clone(), books.clone()))
     }));
     for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(parts.seed)) {
-        let name = NAMES.get(process).copied().unwrap_or("?");
+        let name = Subnet::Nineteen.name(process);
         let faults = parts.faults_of(process);
         processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |life| {
             Box::pin(miners::miner(life, uid, behaviour, faults.clone()))

@@ -11,6 +11,7 @@ use crate::chain::{BLOCK_TIME, TEMPO};
 use crate::disk::DiskFault;
 use crate::endpoint::NodeFault;
 use crate::service_fault::ServiceFault;
+use crate::world::Subnet;
 
 /// Maximum number of faults.
 const MAX_FAULTS: usize = 10;
@@ -139,22 +140,23 @@ pub(crate) fn end(faults: &[Fault]) -> Duration {
 }
 
 impl Fault {
-    /// Describes the fault with the names of processes, databases and links.
-    pub(crate) fn describe(&self, names: &[&str], links: &[String]) -> String {
-        let process = |index: &usize| names.get(*index).copied().unwrap_or("?");
-        let what = match &self.kind {
-            Kind::Kill(index, 0) => format!("kill {}", process(index)),
+    /// Describes the fault with the subnet's names of processes, databases and links.
+    pub(crate) fn describe(&self, subnet: Subnet) -> String {
+        let what = match self.kind {
+            Kind::Kill(index, 0) => format!("kill {}", subnet.name(index)),
             Kind::Kill(index, change) => {
-                format!("kill {} in change {change} of its files", process(index))
+                format!("kill {} in change {change} of its files", subnet.name(index))
             }
-            Kind::Pause(index) => format!("pause {}", process(index)),
-            Kind::Cut(index) => format!("cut {}", links.get(*index).map_or("?", String::as_str)),
+            Kind::Pause(index) => format!("pause {}", subnet.name(index)),
+            Kind::Cut(index) => format!("cut {}", subnet.link(index)),
             Kind::Clock(index, seconds) => {
-                format!("set the clock of {} by {seconds:+} s", process(index))
+                format!("set the clock of {} by {seconds:+} s", subnet.name(index))
             }
-            Kind::Disk(index, DiskFault::Full) => format!("fill the disk of {}", process(index)),
+            Kind::Disk(index, DiskFault::Full) => {
+                format!("fill the disk of {}", subnet.name(index))
+            }
             Kind::Disk(index, DiskFault::Failing(rate)) => {
-                format!("fail 1/{rate} of the writes of {}", process(index))
+                format!("fail 1/{rate} of the writes of {}", subnet.name(index))
             }
             Kind::Node(fault) => format!("chain node: {fault:?}"),
             Kind::Fork(blocks, true) => {
@@ -162,8 +164,8 @@ impl Fault {
             }
             Kind::Fork(blocks, false) => format!("revert {blocks} blocks"),
             Kind::LosePool => "lose the transaction pool".to_owned(),
-            Kind::Restore(index) => format!("restore an older backup of {}", process(index)),
-            Kind::Service(index, fault) => format!("{}: {fault:?}", process(index)),
+            Kind::Restore(index) => format!("restore an older backup of {}", subnet.name(index)),
+            Kind::Service(index, fault) => format!("{}: {fault:?}", subnet.name(index)),
         };
         format!("{self}: {what}")
     }

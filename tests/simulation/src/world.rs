@@ -48,12 +48,13 @@ impl Subnet {
         if seed % NINETEEN == NINETEEN - 2 { Self::Nineteen } else { Self::Babelbit }
     }
 
-    /// Returns the names of the processes, then those of the databases that they share.
-    pub(crate) const fn names(self) -> &'static [&'static str] {
-        match self {
+    /// Returns the name of a process, or of a database that processes share.
+    pub(crate) fn name(self, index: usize) -> &'static str {
+        let names: &[&str] = match self {
             Self::Babelbit => &babelbit::NAMES,
             Self::Nineteen => &nineteen::NAMES,
-        }
+        };
+        names.get(index).copied().unwrap_or("?")
     }
 
     const fn routes(self) -> &'static [Route] {
@@ -63,13 +64,11 @@ impl Subnet {
         }
     }
 
-    /// Returns the names of the links.
-    pub(crate) fn links(self) -> Vec<String> {
-        let name = |index: usize| self.names().get(index).copied().unwrap_or("?");
-        let route = |(client, server): &Route| {
-            format!("{} to {}", client.map_or("all", name), name(*server))
-        };
-        self.routes().iter().map(route).collect()
+    /// Returns the name of a link: its client and its server.
+    pub(crate) fn link(self, index: usize) -> String {
+        let Some((client, server)) = self.routes().get(index) else { return "?".to_owned() };
+        let client = client.map_or("all", |client| self.name(client));
+        format!("{client} to {}", self.name(*server))
     }
 
     /// Returns the parts that faults can affect.
@@ -253,7 +252,7 @@ impl World {
     }
 
     fn begin(&mut self, fault: &Fault) {
-        record::note(&fault.describe(self.subnet.names(), &self.subnet.links()));
+        record::note(&fault.describe(self.subnet));
         let until = fault.at + fault.length;
         match fault.kind {
             Kind::Kill(index, change) => {

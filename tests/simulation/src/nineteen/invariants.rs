@@ -9,12 +9,12 @@ use taonet_primitives::Hotkey;
 
 use super::books::{Outcome, Purchase, Span};
 use super::miners::Behaviour;
-use super::{CONTROL, GATEWAYS, MINERS, NAMES, PERIOD, behaviours, config, database, miner_key};
+use super::{CONTROL, GATEWAYS, MINERS, PERIOD, behaviours, config, database, miner_key};
 use crate::invariants::{check_submissions, check_weight_ledger, epoch_at, fail_all, runtime};
 use crate::process::EPOCH;
 use crate::record::fail;
 use crate::schedule::{EPOCH_TIME, Fault, Kind};
-use crate::world::World;
+use crate::world::{Subnet, World};
 
 /// More than any answer costs.
 const MAX_PRICE: i64 = 100;
@@ -64,7 +64,7 @@ fn missing_sales(purchases: &[Purchase], epochs: impl IntoIterator<Item = u64>) 
                 purchase.gateway == gateway && epoch_at(purchase.began) == epoch && is_complete
             });
             if !is_sold {
-                let name = NAMES.get(gateway).copied().unwrap_or("?");
+                let name = Subnet::Nineteen.name(gateway);
                 violations.push(format!("{name} has sold nothing in epoch {epoch}"));
             }
         }
