@@ -207,10 +207,7 @@ impl World {
             }
             self.tick();
         }
-        match self.subnet {
-            Subnet::Babelbit => invariants::check(self, faults, quiet_from),
-            Subnet::Nineteen => nineteen::invariants::check(self, faults, quiet_from),
-        }
+        invariants::check(self, faults, quiet_from);
     }
 
     /// Whether the outbox still has submissions, which the runner repeats within an hour at most.
