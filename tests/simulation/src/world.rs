@@ -113,7 +113,7 @@ impl Parts<'_> {
         split_mix(self.random)
     }
 
-    /// Returns the faults of a service of others.
+    /// Returns the injected faults of a service that others operate.
     pub(crate) fn faults_of(&self, process: usize) -> ServiceFaults {
         self.services.get(&process).cloned().unwrap_or_default()
     }
@@ -125,7 +125,7 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) chain: SimulatedChain,
     pub(crate) processes: Vec<Process>,
-    /// What the buyers of Nineteen know, and what its periods were.
+    /// Purchases and results of periods of Nineteen; empty for Babelbit.
     pub(crate) books: Books,
     pub(crate) now: Duration,
     pub(crate) root: PathBuf,

@@ -161,7 +161,7 @@ impl Doubt {
     }
 }
 
-/// Returns when which processes ended.
+/// Returns each end of a process: its index and the time.
 fn ends(world: &World) -> Vec<(usize, Duration)> {
     let processes = world.processes.iter().enumerate();
     processes.flat_map(|(index, process)| process.ends.iter().map(move |at| (index, *at))).collect()
