@@ -11,7 +11,10 @@ use tempfile::TempDir;
 
 use super::first_block;
 use crate::peers::Peer;
-use crate::support::{Daemon, are_installed, bb_path, document, free_address, shell, stderr, tao};
+use crate::support::{
+    Daemon, are_installed, document, free_address, program_directories, search_path, shell, stderr,
+    tao,
+};
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough, with the installation of OpenAI's client.
@@ -80,11 +83,8 @@ impl Walkthrough {
 
     /// Puts programs of a directory before those of the system.
     pub(super) fn add_programs(&mut self, directory: &Path) {
-        let own = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()];
-        let own = own.map(|program| program.parent().unwrap().to_owned());
-        let others = std::env::var_os("PATH").unwrap_or_default();
-        let all = [directory.to_owned()].into_iter().chain(own);
-        let path = std::env::join_paths(all.chain(std::env::split_paths(&others))).unwrap();
+        let directories = [directory.to_owned()].into_iter().chain(program_directories());
+        let path = search_path(directories);
         self.variables.insert("PATH".to_owned(), path.into_string().unwrap());
     }
 
