@@ -114,8 +114,19 @@ impl Walkthrough {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Starts the service of a line, sets the line's variables, or runs it.
+    pub(super) fn follow(&mut self, line: &str, is_service: bool) {
+        if is_service {
+            self.serve(line, &[]);
+        } else if line.starts_with("export ") {
+            self.export(line);
+        } else {
+            self.run(line);
+        }
+    }
+
     /// Sets the variables of an `export`, some of which are the output of a command.
-    pub(super) fn export(&mut self, line: &str) {
+    fn export(&mut self, line: &str) {
         let environment = self.run(&format!("{line} && env"));
         let names = line.split_whitespace().filter_map(|word| Some(word.split_once('=')?.0));
         let names =
@@ -194,9 +205,7 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
         match line.trim() {
             // `scripts/peers` has installed it for the tests.
             "pip install openai" => {}
-            line if comment.trim() == "a service" => walkthrough.serve(line, &[]),
-            line if line.starts_with("export ") => walkthrough.export(line),
-            line => drop(walkthrough.run(line)),
+            line => walkthrough.follow(line, comment.trim() == "a service"),
         }
     }
     assert_eq!(walkthrough.services.len(), 3);
