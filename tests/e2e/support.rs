@@ -6,7 +6,7 @@ mod run_files;
 mod terminal;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
@@ -51,15 +51,19 @@ pub(crate) fn bb_path() -> &'static Path {
 /// Returns a shell command with `tao` and `bb` on the path.
 pub(crate) fn shell(line: &str) -> Command {
     let mut shell = program("sh");
-    let programs = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()]
-        .map(|path| path.parent().unwrap().to_owned());
-    let others = std::env::var_os("PATH").unwrap_or_default();
-    shell.args(["-c", line]);
-    shell.env(
-        "PATH",
-        std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&others))).unwrap(),
-    );
+    shell.args(["-c", line]).env("PATH", search_path(program_directories()));
     shell
+}
+
+/// Returns the directories of `tao` and `bb`.
+pub(crate) fn program_directories() -> [PathBuf; 2] {
+    [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()].map(|path| path.parent().unwrap().to_owned())
+}
+
+/// Returns a PATH with these directories before those of the environment.
+pub(crate) fn search_path(first: impl IntoIterator<Item = PathBuf>) -> OsString {
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(first.into_iter().chain(std::env::split_paths(&others))).unwrap()
 }
 
 /// Like [`bb`], on the network `local`.

@@ -163,6 +163,8 @@ fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
 pub struct Database {
     pool: Pool,
     limits: Limits,
+    /// Whether other processes can share the database: the case for PostgreSQL, and for SQLite
+    /// files of simulations.
     is_shared: bool,
 }
 
@@ -173,6 +175,11 @@ enum Pool {
 }
 
 impl Database {
+    fn new(pool: Pool, limits: Limits) -> Self {
+        let is_shared = matches!(pool, Pool::Postgres(_));
+        Self { pool, limits, is_shared }
+    }
+
     /// Opens a SQLite file (WAL mode, full sync, enforced foreign keys); creates it if missing, and
     /// migrates its schema.
     ///
@@ -211,7 +218,7 @@ impl Database {
             connections.push(pool.acquire().await?);
         }
         drop(connections);
-        Ok(Self { pool: Pool::Sqlite(pool), limits, is_shared: false })
+        Ok(Self::new(Pool::Sqlite(pool), limits))
     }
 
     /// Opens a SQLite file read-only, even while other processes write to it. The file is neither
@@ -229,7 +236,7 @@ impl Database {
             SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
         let pool =
             sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
-        let database = Self { pool: Pool::Sqlite(pool), limits, is_shared: false };
+        let database = Self::new(Pool::Sqlite(pool), limits);
         database.check_schema(migrations).await?;
         Ok(database)
     }
@@ -265,7 +272,7 @@ impl Database {
             // An idle transaction of a vanished client would lock its rows forever.
             ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
         ]));
-        Ok(Self { pool: Pool::Postgres(pool), limits, is_shared: true })
+        Ok(Self::new(Pool::Postgres(pool), limits))
     }
 
     /// Connects to a PostgreSQL database read-only, for example to that of another program: the
@@ -282,7 +289,7 @@ impl Database {
         ]);
         let options = options.options([("statement_timeout", limits.statement.as_millis())]);
         let pool = connect(&options, limits.wait).await?;
-        Ok(Self { pool: Pool::Postgres(pool), limits, is_shared: true })
+        Ok(Self::new(Pool::Postgres(pool), limits))
     }
 
     /// Checks that the schema is that of `migrations`, without changing it.

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::{CHUTES_KEY, Cloud, NAME, REVISION, SLUG, no_key_in, with_accounts};
 use crate::peers::Peer;
-use crate::support::{bb, document, free_address, program, repository, stderr, tao};
+use crate::support::{bb, document, free_address, program, repository, search_path, stderr, tao};
 
 const FINGERPRINT: &str = "fingerprint-of-alice";
 pub(super) const BUILD_LOG: &str = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1\"}\n\n\
@@ -133,12 +133,8 @@ impl Program {
     /// Prepares a command: `chutes` and `pip` are the peer's, and `docker` is a script that records
     /// its arguments.
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let others = std::env::var_os("PATH").unwrap_or_default();
         let first = [repository("tests/e2e/peers/bin"), self.peer.programs()];
-        command.env(
-            "PATH",
-            std::env::join_paths(first.into_iter().chain(std::env::split_paths(&others))).unwrap(),
-        );
+        command.env("PATH", search_path(first));
         // `chutes build --local` leaves its Dockerfile in the directory for temporary files.
         command.env("HOME", &self.home).env("TMPDIR", &self.home);
         // Wide enough for the rows of tables.

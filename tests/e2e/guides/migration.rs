@@ -5,6 +5,7 @@ mod nineteen;
 mod proof;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{BOB, Walkthrough, first_block};
-use crate::support::{bb, repository, stderr, tao};
+use crate::support::{bb, repository, search_path, stderr, tao};
 
 const GUIDE: &str = "docs/migrate.md";
 /// The challenge of the reference's files.
@@ -73,10 +74,8 @@ impl Programs {
     }
 
     /// Returns a PATH with these programs before those of the system.
-    fn path(&self) -> std::ffi::OsString {
-        let others = std::env::var_os("PATH").unwrap_or_default();
-        let all = [self.directory.clone()].into_iter().chain(std::env::split_paths(&others));
-        std::env::join_paths(all).unwrap()
+    fn path(&self) -> OsString {
+        search_path([self.directory.clone()])
     }
 
     /// Returns the calls so far: working directory, program, arguments.

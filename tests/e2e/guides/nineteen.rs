@@ -11,7 +11,10 @@ use tempfile::TempDir;
 
 use super::first_block;
 use crate::peers::Peer;
-use crate::support::{Daemon, are_installed, bb_path, document, free_address, shell, stderr, tao};
+use crate::support::{
+    Daemon, are_installed, document, free_address, program_directories, search_path, shell, stderr,
+    tao,
+};
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough, with the installation of OpenAI's client.
@@ -80,11 +83,8 @@ impl Walkthrough {
 
     /// Puts programs of a directory before those of the system.
     pub(super) fn add_programs(&mut self, directory: &Path) {
-        let own = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()];
-        let own = own.map(|program| program.parent().unwrap().to_owned());
-        let others = std::env::var_os("PATH").unwrap_or_default();
-        let all = [directory.to_owned()].into_iter().chain(own);
-        let path = std::env::join_paths(all.chain(std::env::split_paths(&others))).unwrap();
+        let directories = [directory.to_owned()].into_iter().chain(program_directories());
+        let path = search_path(directories);
         self.variables.insert("PATH".to_owned(), path.into_string().unwrap());
     }
 
@@ -114,8 +114,19 @@ impl Walkthrough {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Starts the service of a line, sets the line's variables, or runs it.
+    pub(super) fn follow(&mut self, line: &str, is_service: bool) {
+        if is_service {
+            self.serve(line, &[]);
+        } else if line.starts_with("export ") {
+            self.export(line);
+        } else {
+            self.run(line);
+        }
+    }
+
     /// Sets the variables of an `export`, some of which are the output of a command.
-    pub(super) fn export(&mut self, line: &str) {
+    fn export(&mut self, line: &str) {
         let environment = self.run(&format!("{line} && env"));
         let names = line.split_whitespace().filter_map(|word| Some(word.split_once('=')?.0));
         let names =
@@ -194,9 +205,7 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
         match line.trim() {
             // `scripts/peers` has installed it for the tests.
             "pip install openai" => {}
-            line if comment.trim() == "a service" => walkthrough.serve(line, &[]),
-            line if line.starts_with("export ") => walkthrough.export(line),
-            line => drop(walkthrough.run(line)),
+            line => walkthrough.follow(line, comment.trim() == "a service"),
         }
     }
     assert_eq!(walkthrough.services.len(), 3);

@@ -28,17 +28,15 @@ pub(crate) const ROUTES: [Route; 8] = [
     (Some(RUNNER), SCORING),
 ];
 
-/// Returns what faults can affect.
-pub(crate) fn targets() -> Targets {
-    Targets {
-        processes: NAMES.len(),
-        with_files: vec![SCORING, GATEWAY, SIGNER, VALIDATOR, RUNNER],
-        with_backups: vec![SCORING, GATEWAY, SIGNER, VALIDATOR, RUNNER],
-        services: vec![ENGINE, SCORING],
-        links: ROUTES.len(),
-        faulty_epochs: 2,
-    }
-}
+/// Parts that faults can affect.
+pub(crate) const TARGETS: Targets = Targets {
+    processes: NAMES.len(),
+    with_files: &[SCORING, GATEWAY, SIGNER, VALIDATOR, RUNNER],
+    with_backups: &[SCORING, GATEWAY, SIGNER, VALIDATOR, RUNNER],
+    services: &[ENGINE, SCORING],
+    links: ROUTES.len(),
+    faulty_epochs: 2,
+};
 
 /// Creates the processes.
 pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {

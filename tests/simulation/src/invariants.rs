@@ -14,10 +14,11 @@ use taonet_primitives::{BlockNumber, ExtrinsicHash};
 
 use crate::babelbit::{GATEWAY, RUNNER, SCORING};
 use crate::chain::{BLOCK_TIME, epoch_of};
+use crate::nineteen;
 use crate::record::fail;
 use crate::schedule::{EPOCH_TIME, Fault, Kind};
 use crate::services::{MINERS, UTTERANCES, scoring_database};
-use crate::world::World;
+use crate::world::{Subnet, World};
 
 /// Name of the call that reveals a hash commit; all others submit weights.
 const REVEAL: &str = "reveal_mechanism_weights";
@@ -26,21 +27,28 @@ const UNDISTURBED: usize = 2;
 /// Tolerance of scores, which files round.
 const TOLERANCE: f64 = 1e-6;
 
-/// Checks a world of Babelbit after its last tick. There were no faults since `quiet_from`.
+/// Checks a world after its last tick. There were no faults since `quiet_from`.
 pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
     // The checks have no simulated time.
     crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
     check_submissions(world, quiet_from);
     let Ok(runtime) = runtime() else { return fail("no runtime") };
     let checked = runtime.block_on(async {
-        if let Some(gateway) = world.processes.get(GATEWAY) {
-            check_weight_ledger(world, &gateway.directory()).await?;
+        match world.subnet {
+            Subnet::Babelbit => check_babelbit(world, faults).await,
+            Subnet::Nineteen => nineteen::invariants::check(world, faults, quiet_from).await,
         }
-        check_scores(world, faults).await
     });
     if let Err(error) = checked {
         fail(&format!("cannot check the files: {error:#}"));
     }
+}
+
+async fn check_babelbit(world: &World, faults: &[Fault]) -> anyhow::Result<()> {
+    if let Some(gateway) = world.processes.get(GATEWAY) {
+        check_weight_ledger(world, &gateway.directory()).await?;
+    }
+    check_scores(world, faults).await
 }
 
 /// Records violations.
@@ -51,7 +59,7 @@ pub(crate) fn fail_all(violations: Vec<String>) {
 }
 
 /// Returns a runtime outside of simulated processes.
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(crate::turns::run_others)
@@ -83,7 +91,7 @@ fn recovered_epochs(head: u32, now: Duration, quiet_from: Duration) -> std::ops:
 }
 
 /// Checks the submissions of weights on the chain.
-pub(crate) fn check_submissions(world: &World, quiet_from: Duration) {
+fn check_submissions(world: &World, quiet_from: Duration) {
     let submissions = submissions(world);
     fail_all(repeated_submissions(&submissions));
     let head = world.chain.head().number.get();

@@ -198,7 +198,7 @@ impl Run {
     /// Returns the number of faults of the seed, and the descriptions of those to simulate.
     fn faults(&self) -> Vec<(usize, schedule::Fault)> {
         let targets = world::Subnet::of_seed(self.seed).targets();
-        let all = schedule::faults(self.seed, &targets).into_iter().enumerate();
+        let all = schedule::faults(self.seed, targets).into_iter().enumerate();
         all.filter(|(index, _)| self.only.as_ref().is_none_or(|only| only.contains(index)))
             .collect()
     }

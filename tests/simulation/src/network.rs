@@ -15,7 +15,7 @@ use crate::record;
 
 /// The length of a tick: the shortest delay of the network.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
-/// Number of delays from which that of each byte is drawn: none, or one or two ticks.
+/// Number of possible delays of received bytes: 0, 1 or 2 ticks, chosen at random.
 const DELAYS: u64 = 3;
 /// Number of bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -31,7 +31,7 @@ pub(crate) struct Link {
     pipes: Vec<Pipe>,
     /// Until when no byte passes.
     pub(crate) cut_until: Duration,
-    /// Number of delays from which that of each byte is drawn.
+    /// Number of possible delays of received bytes, from 0 ticks on.
     delays: u64,
     random: AtomicU64,
     /// Number of bytes that have passed.

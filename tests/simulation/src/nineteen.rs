@@ -31,7 +31,7 @@ use crate::process::Process;
 use crate::record;
 use crate::schedule::Targets;
 use crate::services::validator_key;
-use crate::world::{Parts, Route};
+use crate::world::{Parts, Route, Subnet};
 
 use books::Books;
 use miners::Behaviour;
@@ -65,6 +65,17 @@ pub(crate) const ROUTES: [Route; 5] = [
     (None, MINER_3),
 ];
 
+/// Parts that faults can affect. Faults of the miners' services add to the miners' constant
+/// behaviour.
+pub(crate) const TARGETS: Targets = Targets {
+    processes: DATABASE,
+    with_files: &CLIENTS,
+    with_backups: &[CONTROL, DATABASE],
+    services: &MINERS,
+    links: ROUTES.len(),
+    faulty_epochs: 1,
+};
+
 /// Name of the market's only task.
 const TASK: &str = "chat-a";
 /// Length of a period, in seconds.
@@ -76,18 +87,6 @@ const OUTPUT_PRICE: u32 = 2_000;
 const MOST_RUNNING: usize = 64;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
-
-/// Returns what faults can affect. The miners' own faults are beside those that they always have.
-pub(crate) fn targets() -> Targets {
-    Targets {
-        processes: DATABASE,
-        with_files: CLIENTS.to_vec(),
-        with_backups: vec![CONTROL, DATABASE],
-        services: MINERS.to_vec(),
-        links: ROUTES.len(),
-        faulty_epochs: 1,
-    }
-}
 
 /// Returns the directory of the shared database.
 pub(crate) fn database(root: &Path) -> PathBuf {
@@ -178,7 +177,7 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
         Box::pin(buyers::buyers(gateways.clone(), books.clone()))
     }));
     for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(parts.seed)) {
-        let name = NAMES.get(process).copied().unwrap_or("?");
+        let name = Subnet::Nineteen.name(process);
         let faults = parts.faults_of(process);
         processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |life| {
             Box::pin(miners::miner(life, uid, behaviour, faults.clone()))

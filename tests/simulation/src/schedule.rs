@@ -11,6 +11,7 @@ use crate::chain::{BLOCK_TIME, TEMPO};
 use crate::disk::DiskFault;
 use crate::endpoint::NodeFault;
 use crate::service_fault::ServiceFault;
+use crate::world::Subnet;
 
 /// Maximum number of faults.
 const MAX_FAULTS: usize = 10;
@@ -58,11 +59,11 @@ pub(crate) enum Kind {
 pub(crate) struct Targets {
     pub(crate) processes: usize,
     /// Processes with files.
-    pub(crate) with_files: Vec<usize>,
+    pub(crate) with_files: &'static [usize],
     /// Processes, and databases, that recover from an older backup.
-    pub(crate) with_backups: Vec<usize>,
+    pub(crate) with_backups: &'static [usize],
     /// Processes that are services of others.
-    pub(crate) services: Vec<usize>,
+    pub(crate) services: &'static [usize],
     pub(crate) links: usize,
     /// Number of epochs in which faults begin.
     pub(crate) faulty_epochs: u32,
@@ -89,8 +90,8 @@ fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
 fn kind(random: &mut StdRng, targets: &Targets) -> Kind {
     let process = random.random_range(0..targets.processes);
     let mut choose = |from: &[usize]| *from.choose(random).unwrap_or(&0);
-    let (with_files, with_backup) = (choose(&targets.with_files), choose(&targets.with_backups));
-    let service = choose(&targets.services);
+    let (with_files, with_backup) = (choose(targets.with_files), choose(targets.with_backups));
+    let service = choose(targets.services);
     match random.random_range(0..24) {
         0..=2 => Kind::Kill(with_files, random.random_range(1..60)),
         3 => Kind::Kill(process, 0),
@@ -139,22 +140,23 @@ pub(crate) fn end(faults: &[Fault]) -> Duration {
 }
 
 impl Fault {
-    /// Describes the fault with the names of processes, databases and links.
-    pub(crate) fn describe(&self, names: &[&str], links: &[String]) -> String {
-        let process = |index: &usize| names.get(*index).copied().unwrap_or("?");
-        let what = match &self.kind {
-            Kind::Kill(index, 0) => format!("kill {}", process(index)),
+    /// Describes the fault with the subnet's names of processes, databases and links.
+    pub(crate) fn describe(&self, subnet: Subnet) -> String {
+        let what = match self.kind {
+            Kind::Kill(index, 0) => format!("kill {}", subnet.name(index)),
             Kind::Kill(index, change) => {
-                format!("kill {} in change {change} of its files", process(index))
+                format!("kill {} in change {change} of its files", subnet.name(index))
             }
-            Kind::Pause(index) => format!("pause {}", process(index)),
-            Kind::Cut(index) => format!("cut {}", links.get(*index).map_or("?", String::as_str)),
+            Kind::Pause(index) => format!("pause {}", subnet.name(index)),
+            Kind::Cut(index) => format!("cut {}", subnet.link(index)),
             Kind::Clock(index, seconds) => {
-                format!("set the clock of {} by {seconds:+} s", process(index))
+                format!("set the clock of {} by {seconds:+} s", subnet.name(index))
             }
-            Kind::Disk(index, DiskFault::Full) => format!("fill the disk of {}", process(index)),
+            Kind::Disk(index, DiskFault::Full) => {
+                format!("fill the disk of {}", subnet.name(index))
+            }
             Kind::Disk(index, DiskFault::Failing(rate)) => {
-                format!("fail 1/{rate} of the writes of {}", process(index))
+                format!("fail 1/{rate} of the writes of {}", subnet.name(index))
             }
             Kind::Node(fault) => format!("chain node: {fault:?}"),
             Kind::Fork(blocks, true) => {
@@ -162,8 +164,8 @@ impl Fault {
             }
             Kind::Fork(blocks, false) => format!("revert {blocks} blocks"),
             Kind::LosePool => "lose the transaction pool".to_owned(),
-            Kind::Restore(index) => format!("restore an older backup of {}", process(index)),
-            Kind::Service(index, fault) => format!("{}: {fault:?}", process(index)),
+            Kind::Restore(index) => format!("restore an older backup of {}", subnet.name(index)),
+            Kind::Service(index, fault) => format!("{}: {fault:?}", subnet.name(index)),
         };
         format!("{self}: {what}")
     }

@@ -19,8 +19,7 @@ pub(crate) fn shortest(run: &Run) -> String {
         format!("  shortest schedule (scripts/simulate {} --only={}):\n", run.seed, list.join(","));
     let subnet = Subnet::of_seed(run.seed);
     for (number, fault) in shortest.faults() {
-        let description = fault.describe(subnet.names(), &subnet.links());
-        let _ = writeln!(text, "  {number:>3} at {description}");
+        let _ = writeln!(text, "  {number:>3} at {}", fault.describe(subnet));
     }
     text
 }

@@ -48,12 +48,13 @@ impl Subnet {
         if seed % NINETEEN == NINETEEN - 2 { Self::Nineteen } else { Self::Babelbit }
     }
 
-    /// Returns the names of the processes, then those of the databases that they share.
-    pub(crate) const fn names(self) -> &'static [&'static str] {
-        match self {
+    /// Returns the name of a process, or of a database that processes share.
+    pub(crate) fn name(self, index: usize) -> &'static str {
+        let names: &[&str] = match self {
             Self::Babelbit => &babelbit::NAMES,
             Self::Nineteen => &nineteen::NAMES,
-        }
+        };
+        names.get(index).copied().unwrap_or("?")
     }
 
     const fn routes(self) -> &'static [Route] {
@@ -63,20 +64,18 @@ impl Subnet {
         }
     }
 
-    /// Returns the names of the links.
-    pub(crate) fn links(self) -> Vec<String> {
-        let name = |index: usize| self.names().get(index).copied().unwrap_or("?");
-        let route = |(client, server): &Route| {
-            format!("{} to {}", client.map_or("all", name), name(*server))
-        };
-        self.routes().iter().map(route).collect()
+    /// Returns the name of a link: its client and its server.
+    pub(crate) fn link(self, index: usize) -> String {
+        let Some((client, server)) = self.routes().get(index) else { return "?".to_owned() };
+        let client = client.map_or("all", |client| self.name(client));
+        format!("{client} to {}", self.name(*server))
     }
 
-    /// Returns what faults can affect.
-    pub(crate) fn targets(self) -> Targets {
+    /// Returns the parts that faults can affect.
+    pub(crate) const fn targets(self) -> &'static Targets {
         match self {
-            Self::Babelbit => babelbit::targets(),
-            Self::Nineteen => nineteen::targets(),
+            Self::Babelbit => &babelbit::TARGETS,
+            Self::Nineteen => &nineteen::TARGETS,
         }
     }
 
@@ -114,7 +113,7 @@ impl Parts<'_> {
         split_mix(self.random)
     }
 
-    /// Returns the faults of a service of others.
+    /// Returns the injected faults of a service that others operate.
     pub(crate) fn faults_of(&self, process: usize) -> ServiceFaults {
         self.services.get(&process).cloned().unwrap_or_default()
     }
@@ -126,7 +125,7 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) chain: SimulatedChain,
     pub(crate) processes: Vec<Process>,
-    /// What the buyers of Nineteen know, and what its periods were.
+    /// Purchases and results of periods of Nineteen; empty for Babelbit.
     pub(crate) books: Books,
     pub(crate) now: Duration,
     pub(crate) root: PathBuf,
@@ -156,9 +155,9 @@ impl World {
         let links = links.collect::<std::io::Result<Vec<_>>>()?;
         let chain = SimulatedChain::new(&subnet.neurons(&links), commit_reveal);
         let (node, books) = (Node::new(chain.clone()), Books::default());
-        let services = subnet.targets().services.into_iter();
+        let services = subnet.targets().services.iter();
         let services: BTreeMap<_, _> =
-            services.map(|index| (index, ServiceFaults::default())).collect();
+            services.map(|index| (*index, ServiceFaults::default())).collect();
         let parts = Parts {
             seed,
             root,
@@ -208,10 +207,7 @@ impl World {
             }
             self.tick();
         }
-        match self.subnet {
-            Subnet::Babelbit => invariants::check(self, faults, quiet_from),
-            Subnet::Nineteen => nineteen::invariants::check(self, faults, quiet_from),
-        }
+        invariants::check(self, faults, quiet_from);
     }
 
     /// Whether the outbox still has submissions, which the runner repeats within an hour at most.
@@ -253,7 +249,7 @@ impl World {
     }
 
     fn begin(&mut self, fault: &Fault) {
-        record::note(&fault.describe(self.subnet.names(), &self.subnet.links()));
+        record::note(&fault.describe(self.subnet));
         let until = fault.at + fault.length;
         match fault.kind {
             Kind::Kill(index, change) => {
@@ -320,7 +316,7 @@ impl World {
 
     /// Copies the directories of the processes and databases that recover from a backup.
     fn back_up(&mut self) {
-        for index in self.subnet.targets().with_backups {
+        for &index in self.subnet.targets().with_backups {
             let number = self.backups.get(&index).map_or(0, Vec::len);
             let path = self.backup(index, number);
             let copied = match self.processes.get(index) {

@@ -22,7 +22,8 @@
 //! No command reads a variable of another subnet, except for the directory of models. The database
 //! is SQLite in the state directory, or PostgreSQL.
 //!
-//! The feature `localnet` has `tao nineteen demo`, whose chain is that of `taonet-cli-localnet`.
+//! The feature `localnet` adds `tao nineteen demo`, which starts a chain with
+//! `taonet-cli-localnet`.
 //!
 //! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`, `taonet-doctor`, `taonet-http`,
 //! `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-nineteen-checker`,

@@ -167,7 +167,7 @@ pub(crate) struct RunningOperation {
     pub(crate) market: MarketFile,
     pub(crate) querier: Querier,
     pub(crate) controller: Arc<Controller>,
-    /// With which the demonstration checks all answers before a round ends.
+    /// Checker of answers, with which the demonstration checks all of them before a round ends.
     #[cfg(feature = "localnet")]
     pub(crate) scorer: Arc<Scorer>,
 }

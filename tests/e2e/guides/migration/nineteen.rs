@@ -85,11 +85,7 @@ fn rehearse(walkthrough: &mut Walkthrough) -> String {
     let mut lines = commands("Rehearse Nineteen");
     let (purchase, _) = lines.pop().unwrap();
     for (line, is_service) in lines {
-        match line.as_str() {
-            line if is_service => walkthrough.serve(line, &[]),
-            line if line.starts_with("export ") => walkthrough.export(line),
-            line => drop(walkthrough.run(line)),
-        }
+        walkthrough.follow(&line, is_service);
     }
     walkthrough.wait_for_market();
     buy(walkthrough, &purchase);
@@ -119,12 +115,8 @@ fn nineteen_guide_continues_keys_and_scores_of_the_reference() {
     assert!((5..=10).contains(&lines.len()), "{lines:#?}");
     let exports = lines.iter().rposition(|(line, _)| line.starts_with("export ")).unwrap();
     let (preparation, migration) = lines.split_at(exports + 1);
-    for (line, _) in preparation {
-        if line.starts_with("export ") {
-            walkthrough.export(line);
-        } else {
-            walkthrough.run(line);
-        }
+    for (line, is_service) in preparation {
+        walkthrough.follow(line, *is_service);
     }
     let purchase = rehearse(&mut walkthrough);
     for (line, is_service) in migration {

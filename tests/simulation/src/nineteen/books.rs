@@ -1,5 +1,5 @@
-//! What is known about Nineteen's market beside its database: what buyers got for their money, and
-//! how each period ended when that was first seen.
+//! Records of Nineteen's market outside of its database: the purchases from the buyers' point of
+//! view, the first observed result of each closed period, and the restorations of the database.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,15 +50,15 @@ pub(crate) struct Purchase {
     pub(crate) receipt: Receipt,
 }
 
-/// A time in which something happened.
+/// A time interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) from: Duration,
     pub(crate) until: Duration,
 }
 
-/// Purchases, ends of periods, and the times that a restored database has forgotten. Clones share
-/// them.
+/// Purchases, results of periods, and the intervals lost by restorations of the database. Clones
+/// share them.
 #[derive(Clone, Default)]
 pub(crate) struct Books(Arc<Mutex<State>>);
 
@@ -66,6 +66,7 @@ pub(crate) struct Books(Arc<Mutex<State>>);
 struct State {
     purchases: Vec<Purchase>,
     periods: Periods,
+    /// Intervals from the time of a backup until the database was restored from it.
     rewinds: Vec<Span>,
 }
 
@@ -97,7 +98,8 @@ impl Books {
         self.state().periods.observe(history)
     }
 
-    /// Forgets the ends of periods, because a backup of the time `to` has replaced the database.
+    /// Forgets the results of periods, because at `now`, the database was restored from a backup of
+    /// the time `to`.
     pub(crate) fn rewind(&self, to: Duration, now: Duration) {
         let mut state = self.state();
         state.periods = Periods::default();
@@ -108,7 +110,8 @@ impl Books {
         self.state().purchases.clone()
     }
 
-    /// Returns the times that restored databases have forgotten.
+    /// Returns the interval of each restoration of the database: from the time of the backup until
+    /// the restoration. The database has lost what was written then.
     pub(crate) fn rewinds(&self) -> Vec<Span> {
         self.state().rewinds.clone()
     }

@@ -9,12 +9,12 @@ use taonet_primitives::Hotkey;
 
 use super::books::{Outcome, Purchase, Span};
 use super::miners::Behaviour;
-use super::{CONTROL, GATEWAYS, MINERS, NAMES, PERIOD, behaviours, config, database, miner_key};
-use crate::invariants::{check_submissions, check_weight_ledger, epoch_at, fail_all, runtime};
+use super::{CONTROL, GATEWAYS, MINERS, PERIOD, behaviours, config, database, miner_key};
+use crate::invariants::{check_weight_ledger, epoch_at, fail_all};
 use crate::process::EPOCH;
 use crate::record::fail;
 use crate::schedule::{EPOCH_TIME, Fault, Kind};
-use crate::world::World;
+use crate::world::{Subnet, World};
 
 /// More than any answer costs.
 const MAX_PRICE: i64 = 100;
@@ -30,28 +30,24 @@ const OPENING: Duration = Duration::from_mins(1);
 /// Tolerance of qualities and weights.
 const TOLERANCE: f64 = 1e-9;
 
-/// Checks a world after its last tick. There were no faults since `quiet_from`.
-pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
-    // The checks have no simulated time.
-    crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
-    check_submissions(world, quiet_from);
+/// Checks the sales, the weight ledger and the database after a world's last tick. There were no
+/// faults since `quiet_from`.
+pub(crate) async fn check(
+    world: &World,
+    faults: &[Fault],
+    quiet_from: Duration,
+) -> anyhow::Result<()> {
     let purchases = world.books.purchases();
     let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_at(world.now);
     fail_all(missing_sales(&purchases, recovered));
-    let Ok(runtime) = runtime() else { return fail("no runtime") };
-    let checked = runtime.block_on(async {
-        if let Some(control) = world.processes.get(CONTROL) {
-            check_weight_ledger(world, &control.directory().join("weights")).await?;
-        }
-        let store = Store::open_shared(&database(&world.root)).await?;
-        check_periods(world, &store).await?;
-        check_miners(world, &store).await?;
-        let doubts = doubts(faults, &world.books.rewinds(), &ends(world));
-        check_credits(&store, &purchases, &doubts).await
-    });
-    if let Err(error) = checked {
-        fail(&format!("cannot check the database: {error:#}"));
+    if let Some(control) = world.processes.get(CONTROL) {
+        check_weight_ledger(world, &control.directory().join("weights")).await?;
     }
+    let store = Store::open_shared(&database(&world.root)).await?;
+    check_periods(world, &store).await?;
+    check_miners(world, &store).await?;
+    let doubts = doubts(faults, &world.books.rewinds(), &ends(world));
+    check_credits(&store, &purchases, &doubts).await
 }
 
 /// In each of these epochs, each gateway has sold an answer.
@@ -64,7 +60,7 @@ fn missing_sales(purchases: &[Purchase], epochs: impl IntoIterator<Item = u64>) 
                 purchase.gateway == gateway && epoch_at(purchase.began) == epoch && is_complete
             });
             if !is_sold {
-                let name = NAMES.get(gateway).copied().unwrap_or("?");
+                let name = Subnet::Nineteen.name(gateway);
                 violations.push(format!("{name} has sold nothing in epoch {epoch}"));
             }
         }
@@ -165,7 +161,7 @@ impl Doubt {
     }
 }
 
-/// Returns when which processes ended.
+/// Returns each end of a process: its index and the time.
 fn ends(world: &World) -> Vec<(usize, Duration)> {
     let processes = world.processes.iter().enumerate();
     processes.flat_map(|(index, process)| process.ends.iter().map(move |at| (index, *at))).collect()

@@ -23,7 +23,7 @@ pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<St
         Url::parse(from)
             .map_err(|_| malformed("--from", "postgres://USER:PASSWORD@HOST/DATABASE"))?
     } else {
-        of_variables(&settings::read_file(Path::new(from))?, from)?
+        Variables { file: from, values: settings::read_file(Path::new(from))? }.url()?
     };
     if let Some(host) = host {
         set_address(&mut url, host).ok_or_else(|| malformed("--from-host", "HOST or HOST:PORT"))?;
@@ -35,36 +35,54 @@ fn malformed(option: &str, expected: &str) -> anyhow::Error {
     Classified::error(Failure::Usage, format!("malformed {option}, expected {expected}"))
 }
 
-/// Returns the URL for the variables of the reference's file.
-fn of_variables(variables: &BTreeMap<String, String>, file: &str) -> anyhow::Result<Url> {
-    let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty());
-    let required = |name: &str| {
-        variable(name).ok_or_else(|| {
+/// Variables of the reference's file.
+struct Variables<'a> {
+    file: &'a str,
+    values: BTreeMap<String, String>,
+}
+
+impl Variables<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &str) -> anyhow::Result<&str> {
+        self.get(name).ok_or_else(|| {
+            let file = self.file;
             let message = format!(
                 "{file} does not set {name}\nhint: --from is the reference's .vali.env, or \
                  postgres://USER:PASSWORD@HOST/DATABASE"
             );
             Classified::error(Failure::Usage, message)
         })
-    };
-    let is_local = variable("LOCALHOST").is_some_and(|value| value == "true");
-    let host =
-        if is_local { "localhost" } else { variable("POSTGRES_HOST").map_or(HOST, String::as_str) };
-    let invalid =
-        |name: &str| Classified::error(Failure::Usage, format!("{file}: {name} is invalid"));
-    let mut url = Url::parse("postgres://host/").map_err(|_| invalid("POSTGRES_HOST"))?;
-    let user = url.set_username(escaped(required("POSTGRES_USER")?).as_str());
-    user.map_err(|()| invalid("POSTGRES_USER"))?;
-    let password = url.set_password(Some(escaped(required("POSTGRES_PASSWORD")?).as_str()));
-    password.map_err(|()| invalid("POSTGRES_PASSWORD"))?;
-    url.set_path(escaped(required("POSTGRES_DB")?).as_str());
-    set_address(&mut url, host).ok_or_else(|| invalid("POSTGRES_HOST"))?;
-    let port = match variable("POSTGRES_PORT") {
-        Some(port) => port.parse::<u16>().map_err(|_| invalid("POSTGRES_PORT"))?,
-        None => PORT,
-    };
-    url.set_port(Some(port)).map_err(|()| invalid("POSTGRES_PORT"))?;
-    Ok(url)
+    }
+
+    fn invalid(&self, name: &str) -> anyhow::Error {
+        Classified::error(Failure::Usage, format!("{}: {name} is invalid", self.file))
+    }
+
+    /// Returns the URL of the database.
+    fn url(&self) -> anyhow::Result<Url> {
+        let host = if self.get("LOCALHOST") == Some("true") {
+            "localhost"
+        } else {
+            self.get("POSTGRES_HOST").unwrap_or(HOST)
+        };
+        let mut url = Url::parse("postgres://host/").map_err(|_| self.invalid("POSTGRES_HOST"))?;
+        let user = url.set_username(escaped(self.required("POSTGRES_USER")?).as_str());
+        user.map_err(|()| self.invalid("POSTGRES_USER"))?;
+        let password =
+            url.set_password(Some(escaped(self.required("POSTGRES_PASSWORD")?).as_str()));
+        password.map_err(|()| self.invalid("POSTGRES_PASSWORD"))?;
+        url.set_path(escaped(self.required("POSTGRES_DB")?).as_str());
+        set_address(&mut url, host).ok_or_else(|| self.invalid("POSTGRES_HOST"))?;
+        let port = match self.get("POSTGRES_PORT") {
+            Some(port) => port.parse::<u16>().map_err(|_| self.invalid("POSTGRES_PORT"))?,
+            None => PORT,
+        };
+        url.set_port(Some(port)).map_err(|()| self.invalid("POSTGRES_PORT"))?;
+        Ok(url)
+    }
 }
 
 /// Escapes percent signs, which the setters of URLs take for escapes.

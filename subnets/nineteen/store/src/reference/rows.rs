@@ -183,46 +183,59 @@ pub(super) async fn read(
     })
 }
 
-const SELECT_KEYS: &str = "
-    SELECT key::text AS key, name::text AS name, balance::float8 AS balance,
-           rate_limit_per_minute::bigint AS rate_limit_per_minute,
-           CASE WHEN isfinite(created_at) THEN (EXTRACT(EPOCH FROM created_at) * 1000)::bigint END AS created_at
-    FROM api_keys ORDER BY api_keys.created_at, api_keys.key";
+/// SQL for a time in milliseconds since the Unix epoch. A time without a time zone is one in UTC,
+/// whatever the session's time zone is. Infinite times become NULL.
+macro_rules! unix_ms {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN isfinite(",
+            $column,
+            ") THEN (EXTRACT(EPOCH FROM ",
+            $column,
+            ") * 1000)::bigint END"
+        )
+    };
+}
 
-/// A time without a time zone is one in UTC, whatever the session's time zone is. Infinite times
-/// become NULL.
-const SELECT_REWARDS: &str = "
-    SELECT * FROM (
+const SELECT_KEYS: &str = concat!(
+    "SELECT key::text AS key, name::text AS name, balance::float8 AS balance,
+            rate_limit_per_minute::bigint AS rate_limit_per_minute, ",
+    unix_ms!("created_at"),
+    " AS created_at
+     FROM api_keys ORDER BY api_keys.created_at, api_keys.key"
+);
+
+const SELECT_REWARDS: &str = concat!(
+    "SELECT * FROM (
         SELECT id::text AS id, task::text AS task, node_id::bigint AS node_id, quality_score::float8 AS quality_score,
                node_hotkey::text AS node_hotkey, synthetic_query::int::bigint AS synthetic_query,
-               response_time::float8 AS response_time, volume::float8 AS volume, metric::float8 AS metric,
-               CASE WHEN isfinite(created_at) THEN (EXTRACT(EPOCH FROM created_at) * 1000)::bigint END AS created_at
+               response_time::float8 AS response_time, volume::float8 AS volume, metric::float8 AS metric, ",
+    unix_ms!("created_at"),
+    " AS created_at
         FROM reward_data
-    ) AS reward WHERE created_at IS NULL OR created_at >= $1 ORDER BY created_at, id";
+     ) AS reward WHERE created_at IS NULL OR created_at >= $1 ORDER BY created_at, id"
+);
 
-const COUNT_OLD_REWARDS: &str = "
-    SELECT COUNT(*) FROM (
-        SELECT CASE WHEN isfinite(created_at) THEN (EXTRACT(EPOCH FROM created_at) * 1000)::bigint END AS created_at
-        FROM reward_data
-    ) AS reward WHERE created_at < $1";
+const COUNT_OLD_REWARDS: &str =
+    concat!("SELECT COUNT(*) FROM reward_data WHERE ", unix_ms!("created_at"), " < $1");
 
-const SELECT_CONTENDERS: &str = "
-    SELECT * FROM (
+const SELECT_CONTENDERS: &str = concat!(
+    "SELECT * FROM (
         SELECT id::text AS id, node_hotkey::text AS node_hotkey, node_id::bigint AS node_id, netuid::bigint AS netuid,
                task::text AS task, raw_capacity::float8 AS raw_capacity, capacity::float8 AS capacity,
                capacity_to_score::float8 AS capacity_to_score, consumed_capacity::float8 AS consumed_capacity,
                total_requests_made::float8 AS total_requests_made, requests_429::float8 AS requests_429,
-               requests_500::float8 AS requests_500, period_score::float8 AS period_score,
-               CASE WHEN isfinite(created_at) THEN (EXTRACT(EPOCH FROM created_at) * 1000)::bigint END AS created_at,
-               CASE WHEN isfinite(expired_at) THEN (EXTRACT(EPOCH FROM expired_at) * 1000)::bigint END AS expired_at
+               requests_500::float8 AS requests_500, period_score::float8 AS period_score, ",
+    unix_ms!("created_at"),
+    " AS created_at, ",
+    unix_ms!("expired_at"),
+    " AS expired_at
         FROM contenders_history
-    ) AS contender WHERE expired_at IS NULL OR expired_at >= $1 ORDER BY expired_at, id";
+     ) AS contender WHERE expired_at IS NULL OR expired_at >= $1 ORDER BY expired_at, id"
+);
 
-const COUNT_OLD_CONTENDERS: &str = "
-    SELECT COUNT(*) FROM (
-        SELECT CASE WHEN isfinite(expired_at) THEN (EXTRACT(EPOCH FROM expired_at) * 1000)::bigint END AS expired_at
-        FROM contenders_history
-    ) AS contender WHERE expired_at < $1";
+const COUNT_OLD_CONTENDERS: &str =
+    concat!("SELECT COUNT(*) FROM contenders_history WHERE ", unix_ms!("expired_at"), " < $1");
 
 const SELECT_NODES: &str = "SELECT hotkey::text AS hotkey FROM nodes WHERE netuid = $1";
 
@@ -435,13 +448,12 @@ fn periods(mut contenders: Vec<ContenderRecord>, left_out: &mut Remarks) -> Vec<
     // Offers of the last period, with the times at which they began.
     let mut offers: HashMap<(TaskName, Hotkey), i64> = HashMap::new();
     for contender in contenders {
-        let offer = (contender.task.clone(), contender.hotkey);
-        let began = (offer, contender.started_ms);
+        let (offer, began_ms) = ((contender.task.clone(), contender.hotkey), contender.started_ms);
         let period = periods
             .last_mut()
             .filter(|period| contender.closed_ms.saturating_sub(period.first_ms) <= CLOSING_MS);
-        match (period, offers.get(&began.0).copied()) {
-            (Some(_), Some(started_ms)) if started_ms == began.1 => {
+        match (period, offers.get(&offer).copied()) {
+            (Some(_), Some(earlier_ms)) if earlier_ms == began_ms => {
                 left_out.add(CONTENDERS_HISTORY, "node_hotkey", DUPLICATE, &contender.id);
                 continue;
             }
@@ -452,7 +464,7 @@ fn periods(mut contenders: Vec<ContenderRecord>, left_out: &mut Remarks) -> Vec<
                 periods.push(PeriodRecord::of(contender));
             }
         }
-        offers.insert(began.0, began.1);
+        offers.insert(offer, began_ms);
     }
     periods
 }
