@@ -14,7 +14,8 @@ pub fn finite(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec<f32>, 
     }
 }
 
-/// Returns the sizes of an attribute, which must be this many; all are the default without it.
+/// Returns the sizes of an attribute, of which there must be `count`; without the attribute, each
+/// is the default.
 pub fn sizes(
     node: &NodeProto,
     name: &str,

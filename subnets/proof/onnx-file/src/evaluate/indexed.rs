@@ -4,7 +4,7 @@
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::elements::{built, existing_axis, places};
-use super::reduced::replace_lines;
+use super::reduced::change_lines;
 use super::{Operands, Tensor};
 use crate::OnnxError;
 
@@ -337,7 +337,7 @@ impl Operands<'_> {
         let (is_reverse, excludes) =
             (self.node.int("reverse", 0) != 0, self.node.int("exclusive", 0) != 0);
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
-        replace_lines(&mut tensor.values, width, inner, |line| {
+        change_lines(&mut tensor.values, width, inner, |line| {
             if is_reverse {
                 line.reverse();
             }

@@ -79,7 +79,7 @@ impl Operands<'_> {
         let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let width = tensor.dims[axis..].iter().product::<usize>() / inner.max(1);
-        replace_lines(&mut tensor.values, width, inner, |line| {
+        change_lines(&mut tensor.values, width, inner, |line| {
             let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let first = line.iter().position(|value| *value >= largest);
             for (index, value) in line.iter_mut().enumerate() {
@@ -95,7 +95,7 @@ impl Operands<'_> {
         let axis = self.axis(-1, &tensor.dims)?;
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
         let operator = if self.node.int("p", 2) == 1 { "ReduceL1" } else { "ReduceL2" };
-        replace_lines(&mut tensor.values, width, inner, |line| {
+        change_lines(&mut tensor.values, width, inner, |line| {
             let norm = reduced_value(operator, line);
             if norm > 0.0 {
                 line.iter_mut().for_each(|value| *value /= norm);
@@ -147,7 +147,7 @@ impl Operands<'_> {
             return Ok(tensor);
         }
         let width = tensor.values.len() / (outer * inner).max(1);
-        replace_lines(&mut tensor.values, width, inner, |line| {
+        change_lines(&mut tensor.values, width, inner, |line| {
             let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = line.iter().map(|argument| (argument - largest).exp()).sum();
             for value in line {
@@ -196,9 +196,9 @@ impl Operands<'_> {
     }
 }
 
-/// Changes the elements along an axis of `width` elements, which are `inner` elements apart: all
-/// those that differ in their position along this axis only are passed together.
-pub(super) fn replace_lines(
+/// Changes all lines of elements along an axis. A line has `width` elements, which are `inner`
+/// elements apart.
+pub(super) fn change_lines(
     values: &mut [f64],
     width: usize,
     inner: usize,
