@@ -1,3 +1,4 @@
+mod compositions;
 mod fold;
 mod indices;
 mod inputs;
