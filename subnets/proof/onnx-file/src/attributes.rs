@@ -1,4 +1,6 @@
-//! Checks of attributes that several operators of `ai.onnx.ml` have.
+//! Checks of attributes that several operators have.
+
+use taonet_proof_core::MAX_ELEMENTS;
 
 use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
@@ -10,6 +12,21 @@ pub fn finite(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec<f32>, 
     } else {
         Err(unsupported(node, format!("attribute '{name}' has numbers that are not finite")))
     }
+}
+
+/// Returns the sizes of an attribute, of which there must be `count`; without the attribute, each
+/// is the default.
+pub fn sizes(
+    node: &NodeProto,
+    name: &str,
+    count: usize,
+    default: usize,
+) -> Result<Vec<usize>, OnnxError> {
+    let Some(given) = node.ints(name) else { return Ok(vec![default; count]) };
+    let sizes =
+        given.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size <= MAX_ELEMENTS));
+    let sizes = sizes.collect::<Option<Vec<usize>>>().filter(|sizes| sizes.len() == count);
+    sizes.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
 }
 
 /// Refuses all transforms of the sums.

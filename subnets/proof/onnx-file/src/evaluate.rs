@@ -290,20 +290,16 @@ impl Operands<'_> {
                 let axes = axes.ok_or_else(|| self.refuse("the axes are missing"))?;
                 self.reshaped(|dims| dims::unsqueezed(node, dims, &axes))
             }
-            "Add" => self.sum(self.get(0)?.as_ref(), self.get(1)?.as_ref()),
-            "Sub" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a - b),
-            "Mul" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a * b),
+            "Add" => self.pairwise(|a, b| a + b),
+            "Sub" => self.pairwise(|a, b| a - b),
+            "Mul" => self.pairwise(|a, b| a * b),
             "Div" if self.element(0) == ElementType::Integer => {
-                self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| (a / b).trunc())
+                self.pairwise(|a, b| (a / b).trunc())
             }
-            "Div" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a / b),
-            "Mod" if node.int("fmod", 0) == 0 => {
-                self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| {
-                    a - b * (a / b).floor()
-                })
-            }
-            "Mod" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a % b),
-            "Pow" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), f64::powf),
+            "Div" => self.pairwise(|a, b| a / b),
+            "Mod" if node.int("fmod", 0) == 0 => self.pairwise(|a, b| a - b * (a / b).floor()),
+            "Mod" => self.pairwise(|a, b| a % b),
+            "Pow" => self.pairwise(f64::powf),
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Xor" => {
                 self.compared()
             }
@@ -415,6 +411,11 @@ impl Operands<'_> {
     ) -> Result<Tensor, OnnxError> {
         let Tensor { dims, values } = self.get(0)?.into_owned();
         Ok(Tensor { dims: change(&dims)?, values })
+    }
+
+    /// Combines the elements of the first two operands.
+    fn pairwise(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
+        self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), operation)
     }
 
     /// Adds two tensors.

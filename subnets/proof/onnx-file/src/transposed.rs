@@ -1,7 +1,6 @@
 //! Attributes of transposed convolutions.
 
-use taonet_proof_core::MAX_ELEMENTS;
-
+use super::attributes::sizes;
 use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
 
@@ -22,14 +21,6 @@ pub struct Transposed {
 impl Transposed {
     /// Reads the sizes of a node with these weights.
     pub fn parse(node: &NodeProto, kernel: [usize; 2]) -> Result<Self, OnnxError> {
-        let list = |name: &str, default: &[i64]| {
-            let values = node.ints(name).unwrap_or(default);
-            let values: Option<Vec<usize>> =
-                values.iter().map(|&size| usize::try_from(size).ok()).collect();
-            let in_range = |values: &Vec<usize>| values.iter().all(|&size| size <= MAX_ELEMENTS);
-            let values = values.filter(|values| values.len() == default.len() && in_range(values));
-            values.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
-        };
         let pair = |values: Vec<usize>| <[usize; 2]>::try_from(values).unwrap_or_default();
         if !matches!(node.text("auto_pad").unwrap_or(b"NOTSET"), b"NOTSET" | b"") {
             return Err(unsupported(
@@ -37,14 +28,14 @@ impl Transposed {
                 "auto_pad is unsupported; hint: export explicit pads".to_owned(),
             ));
         }
-        if list("dilations", &[1, 1])? != [1, 1] {
+        if sizes(node, "dilations", 2, 1)? != [1, 1] {
             return Err(unsupported(node, "dilations are unsupported".to_owned()));
         }
-        let declared =
-            node.ints("kernel_shape").is_none() || pair(list("kernel_shape", &[0, 0])?) == kernel;
+        let declared = node.ints("kernel_shape").is_none()
+            || pair(sizes(node, "kernel_shape", 2, 0)?) == kernel;
         let (stride, added) =
-            (pair(list("strides", &[1, 1])?), pair(list("output_padding", &[0, 0])?));
-        let padding = <[usize; 4]>::try_from(list("pads", &[0; 4])?).unwrap_or_default();
+            (pair(sizes(node, "strides", 2, 1)?), pair(sizes(node, "output_padding", 2, 0)?));
+        let padding = <[usize; 4]>::try_from(sizes(node, "pads", 4, 0)?).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or_default();
         let fits = |(added, stride): (&usize, &usize)| added < stride;
         if !declared || groups == 0 || kernel.contains(&0) || !added.iter().zip(&stride).all(fits) {

@@ -1,7 +1,6 @@
 //! Attributes of windows that slide over the axes after batch and channels: convolutions and pools.
 
-use taonet_proof_core::MAX_ELEMENTS;
-
+use super::attributes::sizes;
 use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
 
@@ -29,18 +28,11 @@ impl Sliding {
     /// Reads the window of a node with this kernel, over axes with these extents.
     pub fn parse(node: &NodeProto, kernel: &[usize], extents: &[usize]) -> Result<Self, OnnxError> {
         let rank = extents.len();
-        let list = |name: &str, length: usize, default: usize| {
-            let Some(given) = node.ints(name) else { return Ok(vec![default; length]) };
-            let sizes = given
-                .iter()
-                .map(|&size| usize::try_from(size).ok().filter(|&size| size <= MAX_ELEMENTS));
-            let sizes = sizes.collect::<Option<Vec<usize>>>().filter(|sizes| sizes.len() == length);
-            sizes.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
-        };
-        if node.ints("kernel_shape").is_some() && list("kernel_shape", rank, 1)? != kernel {
+        if node.ints("kernel_shape").is_some() && sizes(node, "kernel_shape", rank, 1)? != kernel {
             return Err(unsupported(node, "kernel_shape does not match the weights".to_owned()));
         }
-        let (stride, dilation) = (list("strides", rank, 1)?, list("dilations", rank, 1)?);
+        let (stride, dilation) =
+            (sizes(node, "strides", rank, 1)?, sizes(node, "dilations", rank, 1)?);
         if kernel.len() != rank
             || [kernel, &stride, &dilation].iter().any(|sizes| sizes.contains(&0))
         {
@@ -49,9 +41,8 @@ impl Sliding {
                 "kernel, strides or dilations are 0, or not those of all axes".to_owned(),
             ));
         }
-        let mut pads = list("pads", 2 * rank, 0)?;
-        let spans: Vec<usize> =
-            kernel.iter().zip(&dilation).map(|(&size, &step)| (size - 1) * step + 1).collect();
+        let mut pads = sizes(node, "pads", 2 * rank, 0)?;
+        let spans = spans(kernel, &dilation);
         let automatic = node.text("auto_pad").unwrap_or(b"NOTSET");
         if !matches!(automatic, b"NOTSET" | b"") && pads.iter().any(|&pad| pad != 0) {
             let mode = String::from_utf8_lossy(automatic);
@@ -106,13 +97,18 @@ impl Sliding {
     /// Returns the number of elements from the first to the last position of the kernel along each
     /// axis.
     pub fn spans(&self) -> Vec<usize> {
-        self.kernel.iter().zip(&self.dilation).map(|(&size, &step)| (size - 1) * step + 1).collect()
+        spans(&self.kernel, &self.dilation)
     }
 
     /// Returns whether the kernel's positions are neighbours along all axes.
     pub fn is_dense(&self) -> bool {
         self.dilation.iter().all(|&step| step == 1)
     }
+}
+
+/// Returns the number of elements from the first to the last position of a kernel along each axis.
+fn spans(kernel: &[usize], dilation: &[usize]) -> Vec<usize> {
+    kernel.iter().zip(dilation).map(|(&size, &step)| (size - 1) * step + 1).collect()
 }
 
 #[cfg(test)]

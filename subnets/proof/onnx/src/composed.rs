@@ -4,7 +4,7 @@ use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_onnx_file::einsum::Equation;
 
-use super::expansion::{Expansion, float, int, ints};
+use super::expansion::{Expansion, float, int, permutation};
 use super::linear::first;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
@@ -222,12 +222,8 @@ impl Reader {
         let weights = weights.map(|(term, sum)| f32::from(u8::from(counts(term, sum)))).collect();
         let last = dims.len() - 1;
         // The axis becomes the last one, and then its former place.
-        let order = |axes: Vec<usize>| {
-            let axes: Vec<i64> = axes.into_iter().map(|axis| axis.cast_signed() as i64).collect();
-            vec![ints("perm", &axes)]
-        };
-        let to = order((0..axis).chain(axis + 1..=last).chain([axis]).collect());
-        let back = order((0..axis).chain([last]).chain(axis..last).collect());
+        let to = permutation((0..axis).chain(axis + 1..=last).chain([axis]));
+        let back = permutation((0..axis).chain([last]).chain(axis..last));
         let (input, name) = (first(node)?, output(node)?);
         let mut expansion = Expansion::new(self, node);
         let triangle = expansion.floats(&[length, length], weights)?;
@@ -333,8 +329,7 @@ impl Expansion<'_> {
             return input.to_owned();
         }
         let axes = order.iter().filter_map(|label| labels.iter().position(|other| other == label));
-        let axes: Vec<i64> = axes.map(|axis| axis.cast_signed() as i64).collect();
-        self.node_with("Transpose", &[input], vec![ints("perm", &axes)])
+        self.node_with("Transpose", &[input], permutation(axes))
     }
 
     /// Appends the product of two tensors, summed over the labels that the output does not have;

@@ -188,7 +188,13 @@ pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.to_owned(), i: value, kind, ..AttributeProto::default() }
 }
 
-pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+/// Returns the attributes of a Transpose to this order of the axes.
+pub(super) fn permutation(order: impl IntoIterator<Item = usize>) -> Vec<AttributeProto> {
+    let order: Vec<i64> = order.into_iter().map(|axis| axis.cast_signed() as i64).collect();
+    vec![ints("perm", &order)]
+}
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let kind = AttributeKind::Ints as i32;
     AttributeProto {
         name: name.to_owned(),

@@ -14,9 +14,6 @@ use super::reduce::row_shape;
 use super::tensor::Constant;
 use super::{ElementType, OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
-/// Indices, and their dimensions.
-type ConstantIndices = (Vec<i64>, Vec<usize>);
-
 impl Reader {
     pub(super) fn gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if self.weights(node, 0).is_ok() {
@@ -25,7 +22,7 @@ impl Reader {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let Some((indices, of_indices)) = self.constant_indices(node)? else {
+        let Some(indices) = self.constant_indices(node)? else {
             return self.gather_computed(node, &input, axis, extent);
         };
         let mut positions: Vec<Vec<Option<usize>>> =
@@ -40,7 +37,7 @@ impl Reader {
         let moved = dims::selected(&input.dims, &positions);
         // The axis is replaced by the dimensions of the indices.
         let mut dims = input.dims;
-        dims.splice(axis..=axis, of_indices);
+        dims.splice(axis..=axis, self.dims_of(node, 1)?);
         self.moved(node, vec![input.index], moved, 0.0, dims)
     }
 
@@ -80,7 +77,7 @@ impl Reader {
         check_covered(node, &of_data, &of_indices, axis)?;
         let extent = of_data.get(axis).copied().unwrap_or_default();
         let source = |place: &[usize], index: usize| position(&of_data, place, Some((axis, index)));
-        if let Some((indices, _)) = self.constant_indices(node)? {
+        if let Some(indices) = self.constant_indices(node)? {
             let sources = places(&of_indices).zip(indices);
             let sources = sources.map(|(place, index)| {
                 dims::index(node, index, extent).map(|index| source(&place, index))
@@ -126,7 +123,7 @@ impl Reader {
         // Position of the first element of a slice, given its tuple and its position among those of
         // its batch.
         let start = |tuple: usize, at: usize| (tuple / (tuples / batches) * area + at) * slice;
-        if let Some((indices, _)) = self.constant_indices(node)? {
+        if let Some(indices) = self.constant_indices(node)? {
             let mut sources = Vec::with_capacity(tuples * slice);
             for (tuple, indices) in indices.chunks(width).enumerate() {
                 let first = start(tuple, slice_of(node, indices, named)?);
@@ -183,16 +180,13 @@ impl Reader {
         self.moved(node, vec![chosen], moved, 0.0, dims)
     }
 
-    /// Returns the constant indices of a node, and their dimensions; `None` if they are computed.
-    pub(super) fn constant_indices(
-        &self,
-        node: &NodeProto,
-    ) -> Result<Option<ConstantIndices>, OnnxError> {
+    /// Returns the constant indices of a node; `None` if they are computed.
+    pub(super) fn constant_indices(&self, node: &NodeProto) -> Result<Option<Vec<i64>>, OnnxError> {
         let Some(constant) = self.weights(node, 1).ok().flatten() else { return Ok(None) };
-        let indices = constant.integers();
-        let indices =
-            indices.ok_or_else(|| unsupported(node, "the indices are not integers".to_owned()))?;
-        Ok(Some((indices.to_vec(), constant.dims.clone())))
+        match constant.integers() {
+            Some(indices) => Ok(Some(indices.to_vec())),
+            None => Err(unsupported(node, "the indices are not integers".to_owned())),
+        }
     }
 
     /// Returns the computed integers at an input position.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use taonet_proof_core::float::Lookup;
 
 use super::dims;
-use super::expansion::{Expansion, ints};
+use super::expansion::{Expansion, permutation};
 use super::node::output;
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, unsupported};
@@ -56,20 +56,17 @@ impl Reader {
         of_index: usize,
     ) -> Result<(), OnnxError> {
         let [table, index] = &node.input[..] else { return Err(OnnxError::Empty) };
-        let order = |axes: &mut dyn Iterator<Item = usize>| {
-            ints("perm", &axes.map(|axis| axis.cast_signed() as i64).collect::<Vec<i64>>())
-        };
-        let first = order(&mut [axis].into_iter().chain(0..axis).chain(axis + 1..rank));
+        let first = permutation([axis].into_iter().chain(0..axis).chain(axis + 1..rank));
         // The axes of the index come first.
-        let back = order(
-            &mut (of_index..of_index + axis)
+        let back = permutation(
+            (of_index..of_index + axis)
                 .chain(0..of_index)
                 .chain(of_index + axis..of_index + rank - 1),
         );
         let mut expansion = Expansion::new(self, node);
-        let table = expansion.node_with("Transpose", &[table], vec![first]);
+        let table = expansion.node_with("Transpose", &[table], first);
         let rows = expansion.node("Gather", &[&table, index]);
-        expansion.node_as(output(node)?, "Transpose", &[&rows], vec![back]);
+        expansion.node_as(output(node)?, "Transpose", &[&rows], back);
         expansion.finish()
     }
 }

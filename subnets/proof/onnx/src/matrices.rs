@@ -5,7 +5,7 @@ use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{Shape, Window};
 
-use super::expansion::{Expansion, ints};
+use super::expansion::{Expansion, permutation};
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::reduce::row_shape;
@@ -48,7 +48,7 @@ impl Reader {
         let mut expansion = Expansion::new(self, node);
         let [left, right] = [(left, turns_a), (right, turns_b)].map(|(name, turns)| {
             if turns {
-                expansion.node_with("Transpose", &[name], vec![ints("perm", &[1, 0])])
+                expansion.node_with("Transpose", &[name], permutation([1, 0]))
             } else {
                 name.clone()
             }
@@ -115,11 +115,11 @@ impl Reader {
         b: &[usize],
     ) -> Result<(), OnnxError> {
         let turned = |rank: usize| {
-            let mut order: Vec<i64> = (0..rank.cast_signed() as i64).collect();
+            let mut order: Vec<usize> = (0..rank).collect();
             if let [.., rows, columns] = &mut order[..] {
                 std::mem::swap(rows, columns);
             }
-            vec![ints("perm", &order)]
+            permutation(order)
         };
         let [left, right] = &node.input[..] else { return Err(OnnxError::Empty) };
         let mut expansion = Expansion::new(self, node);

@@ -4,7 +4,7 @@ use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::{MAX_ELEMENTS, Shape};
 
 use super::dims::{self, Span};
-use super::expansion::{Expansion, ints};
+use super::expansion::{Expansion, permutation};
 use super::linear::first;
 use super::node::output;
 use super::proto::NodeProto;
@@ -258,7 +258,7 @@ impl Reader {
         };
         let mut expansion = Expansion::new(self, node);
         let blocks = expansion.reshape(first(node)?, &split)?;
-        let moved = expansion.node_with("Transpose", &[&blocks], vec![ints("perm", &order)]);
+        let moved = expansion.node_with("Transpose", &[&blocks], permutation(order));
         expansion.reshape_as(output(node)?, &moved, &joined)?;
         expansion.finish()
     }

@@ -23,7 +23,7 @@ impl Reader {
         }
         let extent = of_data.get(axis).copied().unwrap_or_default();
         let elements = of_data.iter().product::<usize>();
-        if let Some((indices, _)) = self.constant_indices(node)? {
+        if let Some(indices) = self.constant_indices(node)? {
             let mut targets = Vec::with_capacity(indices.len());
             for (place, index) in places(&of_indices).zip(indices) {
                 let index = dims::index(node, index, extent)?;
@@ -81,7 +81,7 @@ impl Reader {
         }
         let [tuples, area, slice] =
             [outer, named, inner].map(|part| part.iter().product::<usize>());
-        if let Some((indices, _)) = self.constant_indices(node)? {
+        if let Some(indices) = self.constant_indices(node)? {
             Self::check_elements(node, &[tuples, slice])?;
             let mut targets = Vec::with_capacity(tuples * slice);
             for indices in indices.chunks(width) {

@@ -1,4 +1,6 @@
+mod compositions;
 mod fold;
+mod functions;
 mod indices;
 mod inputs;
 mod limits;

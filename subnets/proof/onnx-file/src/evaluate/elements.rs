@@ -27,7 +27,7 @@ impl Operands<'_> {
             "Xor" => |a: f64, b: f64| (a - b).abs(),
             _ => |a: f64, b: f64| f64::from(a <= b),
         };
-        self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), condition)
+        self.pairwise(condition)
     }
 
     /// Chooses between the elements of two operands.
@@ -81,14 +81,7 @@ impl Operands<'_> {
                 Box::new(move |x| if x < 0.0 { alpha * x } else { x })
             }
             "PRelu" => {
-                let slope = self.get(1)?;
-                return self
-                    .combined(
-                        self.get(0)?.as_ref(),
-                        &slope,
-                        |x, slope| if x < 0.0 { slope * x } else { x },
-                    )
-                    .map(Some);
+                return self.pairwise(|x, slope| if x < 0.0 { slope * x } else { x }).map(Some);
             }
             "Selu" => {
                 let (alpha, gamma) =
@@ -315,16 +308,18 @@ impl Operands<'_> {
 impl Tensor {
     /// Returns the element at these positions along the axes.
     pub(super) fn at(&self, place: &[usize]) -> f64 {
-        let index =
-            place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
-        self.values.get(index).copied().unwrap_or(f64::NAN)
+        self.values.get(self.index(place)).copied().unwrap_or(f64::NAN)
     }
 
     /// Returns the element at these positions along the axes, which must exist.
     pub(super) fn at_mut(&mut self, place: &[usize]) -> &mut f64 {
-        let index =
-            place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
+        let index = self.index(place);
         &mut self.values[index]
+    }
+
+    /// Returns the index of the element at these positions along the axes.
+    fn index(&self, place: &[usize]) -> usize {
+        place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at)
     }
 }
 

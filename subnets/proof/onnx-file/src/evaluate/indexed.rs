@@ -4,6 +4,7 @@
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::elements::{built, existing_axis, places};
+use super::reduced::change_lines;
 use super::{Operands, Tensor};
 use crate::OnnxError;
 
@@ -336,18 +337,20 @@ impl Operands<'_> {
         let (is_reverse, excludes) =
             (self.node.int("reverse", 0) != 0, self.node.int("exclusive", 0) != 0);
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
-        for block in tensor.values.chunks_mut((width * inner).max(1)) {
-            for column in 0..inner {
-                let mut sum = 0.0;
-                for step in 0..width {
-                    let at = if is_reverse { width - 1 - step } else { step };
-                    let value = &mut block[at * inner + column];
-                    let next = sum + *value;
-                    *value = if excludes { sum } else { next };
-                    sum = next;
-                }
+        change_lines(&mut tensor.values, width, inner, |line| {
+            if is_reverse {
+                line.reverse();
             }
-        }
+            let mut sum = 0.0;
+            for value in &mut *line {
+                let next = sum + *value;
+                *value = if excludes { sum } else { next };
+                sum = next;
+            }
+            if is_reverse {
+                line.reverse();
+            }
+        });
         Ok(tensor)
     }
 

@@ -79,16 +79,13 @@ impl Operands<'_> {
         let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let width = tensor.dims[axis..].iter().product::<usize>() / inner.max(1);
-        for block in tensor.values.chunks_mut((width * inner).max(1)) {
-            for column in 0..inner {
-                let values: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
-                let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let first = values.iter().position(|value| *value >= largest);
-                for (index, value) in block.iter_mut().skip(column).step_by(inner).enumerate() {
-                    *value = f64::from(Some(index) == first);
-                }
+        change_lines(&mut tensor.values, width, inner, |line| {
+            let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let first = line.iter().position(|value| *value >= largest);
+            for (index, value) in line.iter_mut().enumerate() {
+                *value = f64::from(Some(index) == first);
             }
-        }
+        });
         Ok(tensor)
     }
 
@@ -98,15 +95,12 @@ impl Operands<'_> {
         let axis = self.axis(-1, &tensor.dims)?;
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
         let operator = if self.node.int("p", 2) == 1 { "ReduceL1" } else { "ReduceL2" };
-        for block in tensor.values.chunks_mut((width * inner).max(1)) {
-            for column in 0..inner {
-                let values: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
-                let norm = reduced_value(operator, &values);
-                if norm > 0.0 {
-                    block.iter_mut().skip(column).step_by(inner).for_each(|value| *value /= norm);
-                }
+        change_lines(&mut tensor.values, width, inner, |line| {
+            let norm = reduced_value(operator, line);
+            if norm > 0.0 {
+                line.iter_mut().for_each(|value| *value /= norm);
             }
-        }
+        });
         Ok(tensor)
     }
 
@@ -153,20 +147,14 @@ impl Operands<'_> {
             return Ok(tensor);
         }
         let width = tensor.values.len() / (outer * inner).max(1);
-        for block in tensor.values.chunks_mut((width * inner).max(1)) {
-            for column in 0..inner {
-                let arguments: Vec<f64> =
-                    block.iter().skip(column).step_by(inner).copied().collect();
-                let largest = arguments.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = arguments.iter().map(|argument| (argument - largest).exp()).sum();
-                for (value, argument) in block.iter_mut().skip(column).step_by(inner).zip(arguments)
-                {
-                    let logarithm = argument - largest - sum.ln();
-                    *value =
-                        if self.node.op_type == "Softmax" { logarithm.exp() } else { logarithm };
-                }
+        change_lines(&mut tensor.values, width, inner, |line| {
+            let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = line.iter().map(|argument| (argument - largest).exp()).sum();
+            for value in line {
+                let logarithm = *value - largest - sum.ln();
+                *value = if self.node.op_type == "Softmax" { logarithm.exp() } else { logarithm };
             }
-        }
+        });
         Ok(tensor)
     }
 
@@ -204,6 +192,25 @@ impl Operands<'_> {
         match part(2) {
             Some(shift) => self.sum(&scaled, &shift),
             None => Ok(scaled),
+        }
+    }
+}
+
+/// Changes all lines of elements along an axis. A line has `width` elements, which are `inner`
+/// elements apart.
+pub(super) fn change_lines(
+    values: &mut [f64],
+    width: usize,
+    inner: usize,
+    change: impl Fn(&mut [f64]),
+) {
+    for block in values.chunks_mut((width * inner).max(1)) {
+        for column in 0..inner {
+            let mut line: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
+            change(&mut line);
+            for (value, changed) in block.iter_mut().skip(column).step_by(inner).zip(line) {
+                *value = changed;
+            }
         }
     }
 }

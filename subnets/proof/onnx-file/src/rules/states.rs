@@ -249,21 +249,17 @@ pub fn table() -> String {
                 .iter()
                 .find(|(limited, _)| *limited == name)
                 .map_or("", |(_, limits)| *limits);
-            let state = if limits == "constants only" { "folded" } else { "supported" };
+            let is_folded =
+                limits == "constants only" || matches!(name, "Constant" | "Shape" | "Size");
+            let state = if is_folded { "folded" } else { "supported" };
             (name, state, limits)
         });
         let refused = refused.iter().map(|&(name, remedy)| (name, "refused", remedy));
         let mut of_domain: Vec<_> = supported.chain(refused).collect();
-        if domain.is_empty() {
-            of_domain.push(("Constant", "folded", ""));
-            of_domain.push(("Shape", "folded", ""));
-            of_domain.push(("Size", "folded", ""));
-        } else {
+        if !domain.is_empty() {
             of_domain.push(("ZipMap", "supported", "at the end, where it is omitted"));
         }
         of_domain.sort_unstable();
-        // What is computed when the model is read comes before its rule.
-        of_domain.dedup_by_key(|(name, ..)| *name);
         rows.extend(
             of_domain
                 .into_iter()

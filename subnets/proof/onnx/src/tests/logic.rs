@@ -3,6 +3,7 @@
 use taonet_proof_core::network::Operation;
 use taonet_proof_core::quantise::quantise;
 
+use super::matrices::check;
 use super::operators::{options, quantised, read_small};
 use super::*;
 
@@ -232,4 +233,21 @@ fn powers_of_integers_are_integers() {
     let base = TensorProto { dims: vec![], ..integers("two", &[2]) };
     let error = read(&model(small(&[1, 3], nodes, vec![base]))).unwrap_err().to_string();
     assert!(error.contains("a power of integers that is no integer"), "{error}");
+}
+
+/// Each element has its own limit. Expected values are those of onnxruntime 1.32.
+#[test]
+fn comparisons_with_lists_have_the_values_of_the_standard() {
+    let limits = [-0.75, 0.5, 0.0, 0.125];
+    for (operator, operands, limits, expected) in [
+        ("Less", ["x", "w"], limits, [0.0, 1.0, 1.0, 0.0]),
+        ("Less", ["w", "x"], limits, [0.0, 0.0, 0.0, 1.0]),
+        ("LessOrEqual", ["x", "w"], limits, [1.0, 1.0, 1.0, 0.0]),
+        ("Greater", ["x", "w"], limits, [0.0, 0.0, 0.0, 1.0]),
+        ("GreaterOrEqual", ["x", "w"], limits, [1.0, 0.0, 0.0, 1.0]),
+        ("Equal", ["x", "w"], [-3.125, 0.125, 0.0, 0.5], [0.0, 1.0, 0.0, 0.0]),
+    ] {
+        let nodes = [node(operator, &operands, "c", &[]), cast("c", "y", DataType::Float)];
+        check(17, &[4], &nodes, &[floats("w", &[4], &limits)], &expected, 0.05);
+    }
 }

@@ -4,6 +4,7 @@ use taonet_proof_core::Range;
 use taonet_proof_core::network::Operation;
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 
+use super::matrices::{check, check_values};
 use super::operators::{options, quantised, read_small};
 use super::*;
 
@@ -56,6 +57,27 @@ fn reductions_have_the_values_of_the_standard() {
         outputs(small(&[1, 2, 3], nodes, weights), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
         [156.0]
     );
+}
+
+/// Before version 18, the axes are an attribute. Expected values are those of onnxruntime 1.32.
+#[test]
+fn reductions_of_functions_have_the_values_of_the_standard() {
+    for (operator, of_rows, of_columns) in [
+        ("ReduceL1", [1.5, 1.125], [1.75, 1.75, 1.75]),
+        ("ReduceL2", [0.984_251, 0.673_146], [0.984_251, 0.951_972, 0.984_251]),
+        ("ReduceLogSumExp", [0.761_169, 1.207_63], [1.371_568, 1.496_568, 1.621_568]),
+        ("ReduceSumSquare", [0.968_75, 0.453_125], [0.968_75, 0.906_25, 0.968_75]),
+        ("ReduceProd", [0.058_594, -0.046_875], [0.017_578, 0.024_414, 0.017_578]),
+    ] {
+        let with_attribute = node(operator, &["x"], "y", &[("axes", &[1])]);
+        check(17, &[2, 3], &[with_attribute], &[], &of_rows, 0.05);
+        let with_input = with_int(node(operator, &["x", "a"], "y", &[]), "keepdims", 0);
+        let axes = integers("a", &[0, -1]);
+        check(18, &[2, 3, 2], &[with_input], &[axes], &of_columns, 0.05);
+    }
+    // The integer sum could be 0, which has no logarithm.
+    let nodes = vec![node("Exp", &["x"], "e", &[]), node("ReduceLogSum", &["e"], "y", &[])];
+    check_values(18, &small(&[2, 3], nodes, vec![]), &spread(6), &[1.702_259]);
 }
 
 #[test]

@@ -5,6 +5,16 @@ use super::matrices::check;
 use super::reductions::spread;
 use super::*;
 
+/// Scale, shift, mean and variance of a batch norm.
+fn norm_of_two_channels() -> Vec<TensorProto> {
+    vec![
+        floats("s", &[2], &[2.0, -1.0]),
+        floats("b", &[2], &[0.5, 0.25]),
+        floats("m", &[2], &[0.5, -0.5]),
+        floats("v", &[2], &[4.0, 1.0]),
+    ]
+}
+
 /// Windows over one to three axes, with padding, strides and dilations.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -216,12 +226,7 @@ fn windows_have_the_values_of_the_standard() {
             17,
             &[1, 2, 3],
             vec![node("BatchNormalization", &["x", "s", "b", "m", "v"], "y", &[])],
-            vec![
-                floats("s", &[2], &[2.0, -1.0]),
-                floats("b", &[2], &[0.5, 0.25]),
-                floats("m", &[2], &[0.5, -0.5]),
-                floats("v", &[2], &[4.0, 1.0]),
-            ],
+            norm_of_two_channels(),
             vec![-0.749_999, 0.125, -0.624_999, -0.499_996, 0.25, -0.624_996],
         ),
         // Of two batches, each has both channels.
@@ -229,12 +234,7 @@ fn windows_have_the_values_of_the_standard() {
             17,
             &[2, 2, 2],
             vec![node("BatchNormalization", &["x", "s", "b", "m", "v"], "y", &[])],
-            vec![
-                floats("s", &[2], &[2.0, -1.0]),
-                floats("b", &[2], &[0.5, 0.25]),
-                floats("m", &[2], &[0.5, -0.5]),
-                floats("v", &[2], &[4.0, 1.0]),
-            ],
+            norm_of_two_channels(),
             vec![
                 -0.749_999, 0.125, 0.374_999, -0.499_996, -0.499_999, 0.375, 0.125_001, -0.749_995,
             ],
