@@ -15,7 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::circuit::{Cell, Circuit, Execution, MatrixProduct, Product, Stage, StageKind, Table};
+use crate::circuit::{Cell, Circuit, Execution, Stage, StageKind, Table};
 use crate::{Clamp, Range, Rescale};
 
 /// Name of the file with a [`LayerDescription`] of each layer, in a circuit's directory.
@@ -80,22 +80,13 @@ pub fn saturations(
                     })
                     .count()
             }
-            kind => rescale_of(kind).map_or(0, |rescale| beyond(rescale, sums, limits)),
+            kind => kind.rescale().map_or(0, |rescale| beyond(rescale, sums, limits)),
         };
         let node = description.map(|layer| &layer.node).filter(|node| !node.is_empty());
         let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
         (values > 0).then_some(Saturation { layer, tensor, values, of: stage.count })
     };
     stages.filter_map(saturation).collect()
-}
-
-fn rescale_of(kind: &StageKind) -> Option<Rescale> {
-    match kind {
-        StageKind::Linear(linear) => linear.rescale,
-        StageKind::Product(Product { rescale, .. })
-        | StageKind::MatrixProduct(MatrixProduct { rescale, .. }) => *rescale,
-        StageKind::Max(_) | StageKind::Table(_) => None,
-    }
 }
 
 /// Returns the number of sums beyond the significant limits of their activations.
