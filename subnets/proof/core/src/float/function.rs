@@ -214,10 +214,7 @@ impl Function {
         let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
         match self {
             Self::Constant(value) => value.fract().abs() <= 0.0,
-            Self::Unary(
-                Unary::Ceil | Unary::Floor | Unary::RoundEven | Unary::Sign | Unary::Truncate,
-                _,
-            ) => true,
+            Self::Unary(operation, _) if operation.is_step() => true,
             Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => {
                 function.is_integer()
             }
@@ -226,14 +223,8 @@ impl Function {
             }
             Self::Variable | Self::Unary(..) => false,
             Self::Binary(operation, a, b) => {
-                let keeps = matches!(
-                    operation,
-                    Binary::Add
-                        | Binary::Modulo
-                        | Binary::Multiply
-                        | Binary::Remainder
-                        | Binary::Subtract
-                );
+                let keeps = operation.is_remainder()
+                    || matches!(operation, Binary::Add | Binary::Multiply | Binary::Subtract);
                 operation.is_comparison() || (keeps && a.is_integer() && b.is_integer())
             }
             Self::Select(_, a, b) => a.is_integer() && b.is_integer(),
@@ -246,15 +237,8 @@ impl Function {
     pub(crate) fn is_discontinuous(&self) -> bool {
         self.has(|part| match part {
             Self::Lookup(..) => true,
-            Self::Unary(operation, _) => {
-                matches!(
-                    operation,
-                    Unary::Ceil | Unary::Floor | Unary::RoundEven | Unary::Sign | Unary::Truncate
-                )
-            }
-            Self::Binary(operation, ..) => {
-                operation.is_comparison() || matches!(operation, Binary::Modulo | Binary::Remainder)
-            }
+            Self::Unary(operation, _) => operation.is_step(),
+            Self::Binary(operation, ..) => operation.is_comparison() || operation.is_remainder(),
             _ => false,
         })
     }
@@ -324,6 +308,12 @@ impl Function {
 // The functions of `libm` have the same values on every platform, unlike those of the standard
 // library: wherever a model is compiled, it has the same tables.
 impl Unary {
+    /// Returns whether the operation is a step function: its values are integers, between which it
+    /// jumps.
+    fn is_step(self) -> bool {
+        matches!(self, Self::Ceil | Self::Floor | Self::RoundEven | Self::Sign | Self::Truncate)
+    }
+
     fn apply(self, x: f64) -> f64 {
         match self {
             // Maxima and minima would return their other operand.
@@ -415,6 +405,11 @@ impl Binary {
             self,
             Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual
         )
+    }
+
+    /// Returns whether the operation is the remainder of a division.
+    fn is_remainder(self) -> bool {
+        matches!(self, Self::Modulo | Self::Remainder)
     }
 }
 
