@@ -227,6 +227,12 @@ impl Bench {
     }
 }
 
+/// Returns the outputs of a network's circuit for inputs.
+pub(crate) fn outputs(network: &Network, inputs: &[i64]) -> Vec<i64> {
+    let circuit = network.lower().unwrap();
+    circuit.execute(inputs).unwrap().outputs(&circuit)
+}
+
 /// Checks that a proof verifies for its own statement and for no other: each field, each input and
 /// each output is changed alone.
 pub(crate) fn check_binding(bench: &Bench) {
