@@ -27,10 +27,10 @@ const MAX_NAME: usize = 100;
 /// Maximum number of intervals of a table whose values saturate. Further ones are joined with the
 /// last one.
 const MAX_INTERVALS: usize = 64;
-/// Minimum number of arguments that are next to a limit.
+/// Minimum number of a table's arguments next to each limit whose values are compared.
 const MIN_NEXT: usize = 8;
 
-/// What is known of a layer besides its integers. No proof depends on it.
+/// Description of a layer for messages about saturation. No proof depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerDescription {
