@@ -22,6 +22,7 @@ use taonet_testing::skip;
 pub(crate) use checkpoint::write_checkpoint;
 pub(crate) use miner_client::MinerClient;
 pub(crate) use run_files::RunFiles;
+pub(crate) use taonet_testing::is_exhaustive;
 pub(crate) use terminal::Terminal;
 
 /// Returns a `tao` command with a clean environment.
@@ -352,11 +353,6 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Whether `./test --all` runs, and so tests that otherwise try a sample try everything.
-pub(crate) fn is_exhaustive() -> bool {
-    std::env::var_os("TAONET_TEST_ALL").is_some()
 }
 
 /// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 12

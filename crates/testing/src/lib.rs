@@ -5,6 +5,7 @@
 //!   [`suite_directory`] a part of a repository that `scripts/suites` has fetched.
 //! - [`ask`] passes a JSON document to a program, such as a script that runs in a peer, and returns
 //!   its answer.
+//! - [`is_exhaustive`] returns whether tests try everything in place of a sample.
 //! - [`CapturedLog`] holds what the current thread logs.
 //!
 //! ```no_run
@@ -22,7 +23,8 @@
 //! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`,
 //! `taonet-voice`, `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`,
 //! `taonet-nineteen-miner`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
-//! `taonet-proof-backends` and `taonet-proof-circuits`, and by the end-to-end tests.
+//! `taonet-proof-backends`, `taonet-proof-circuits` and `taonet-proof-lm`, and by the end-to-end
+//! tests.
 
 #![allow(
     clippy::panic,
@@ -38,6 +40,11 @@ use std::io::Write as _;
 
 pub use captured_log::CapturedLog;
 pub use peers::{ask, peer_directory, suite_directory};
+
+/// Returns whether `./test --all` runs, in which tests that otherwise try a sample try everything.
+pub fn is_exhaustive() -> bool {
+    std::env::var_os("TAONET_TEST_ALL").is_some()
+}
 
 /// Prints why a test is skipped to standard error; with `CI` set, panics. `./test` lists messages
 /// that begin with `SKIPPED` or `NOT TESTED`.

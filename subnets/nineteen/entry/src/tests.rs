@@ -122,11 +122,6 @@ async fn charge_is_retried_until_the_database_recovers() {
     assert!(store.is_balanced().await.unwrap());
 }
 
-/// Whether `./test --all` runs, and so tests that otherwise try a sample try everything.
-fn is_exhaustive() -> bool {
-    std::env::var_os("TAONET_TEST_ALL").is_some()
-}
-
 async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();

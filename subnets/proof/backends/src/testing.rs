@@ -19,8 +19,8 @@ pub(crate) use elements::{elements, matrices, moved, product, small, table};
 pub(crate) use layers::{LayerKind, extremes, outermost, rescaled_layers};
 pub(crate) use random::{KINDS, kind, random_network};
 
-/// Number of bits of each kind of proof that tests flip.
-pub(crate) const FLIPS: usize = 1000;
+/// Number of bits of a proof that [`check_flips`] flips.
+const FLIPS: usize = 1000;
 
 pub(crate) fn generator(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
@@ -227,6 +227,12 @@ impl Bench {
     }
 }
 
+/// Returns the outputs of a network's circuit for inputs.
+pub(crate) fn outputs(network: &Network, inputs: &[i64]) -> Vec<i64> {
+    let circuit = network.lower().unwrap();
+    circuit.execute(inputs).unwrap().outputs(&circuit)
+}
+
 /// Checks that a proof verifies for its own statement and for no other: each field, each input and
 /// each output is changed alone.
 pub(crate) fn check_binding(bench: &Bench) {
@@ -282,15 +288,15 @@ fn other_lengths(values: &[i64]) -> [Vec<i64>; 3] {
     [values[..values.len() - 1].to_vec(), [values, &[0]].concat(), Vec::new()]
 }
 
-/// Flips `flips` bits of a proof, one at a time, or all of a shorter proof, and a third as many
+/// Flips [`FLIPS`] bits of a proof, one at a time, or all of a shorter proof, and a third as many
 /// bits of the verification key and of the public values. Checks that every change is rejected.
-pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
+pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
     let mut generator = generator(3);
-    for (bit, flipped) in flipped_bits(&proof, flips, &mut generator) {
+    for (bit, flipped) in flipped_bits(&proof, FLIPS, &mut generator) {
         assert!(bench.verifier.verify(&statement, &flipped).is_err(), "bit {bit} of the proof");
     }
-    for (bit, key) in flipped_bits(&bench.keys.verification, flips / 3, &mut generator) {
+    for (bit, key) in flipped_bits(&bench.keys.verification, FLIPS / 3, &mut generator) {
         let Ok(other) = backend.verifier(&key) else { continue };
         // Even a verifier that trusts the changed key must reject the proof.
         let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
@@ -299,7 +305,7 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
             assert!(other.verify(statement, &proof).is_err(), "bit {bit} of the key");
         }
     }
-    for _ in 0..flips / 3 {
+    for _ in 0..FLIPS / 3 {
         let mut other = statement.clone();
         let position = generator.random_range(0..other.inputs.len() + other.outputs.len());
         let bit = generator.random_range(0..63);

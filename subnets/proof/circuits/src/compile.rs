@@ -119,7 +119,7 @@ impl ParsedModel {
     /// Compiles the model like [`compile`]. Returns the lowered network, too.
     ///
     /// # Errors
-    /// As [`compile`], for a file that was read.
+    /// As [`compile`], except those of reading the file.
     pub fn compile(
         &self,
         sample: &Sample,
@@ -140,7 +140,7 @@ impl ParsedModel {
     /// Compiles the model like [`compile_slices`].
     ///
     /// # Errors
-    /// As [`compile_slices`], for a file that was read.
+    /// As [`compile_slices`], except those of reading the file.
     pub fn compile_slices(
         &self,
         sample: &Sample,
@@ -177,7 +177,8 @@ impl ParsedModel {
         Ok(CompiledSlices { model, slices })
     }
 
-    /// Returns the network after quantisation, its layers' descriptions and quantisation's error.
+    /// Returns the network after quantisation, the descriptions of its layers, and the quantisation
+    /// error.
     fn quantise(
         &self,
         sample: &Sample,

@@ -265,20 +265,22 @@ pub fn read_user_file(path: &Path) -> Result<Vec<u8>, CircuitError> {
 /// Reads a file up to a maximum size. A file whose length exceeds it is not read at all.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     let fail = |source| failed(path, source);
-    let check = |length: u64| {
-        if length > limit {
-            Err(CircuitError::TooLarge { path: path.to_owned(), limit })
-        } else {
-            Ok(())
-        }
-    };
     let file = fs::File::open(path).map_err(fail)?;
-    check(file.metadata().map_err(fail)?.len())?;
+    check_length(path, file.metadata().map_err(fail)?.len(), limit)?;
     // Pipes and devices have no length, and a file can grow while it is read.
     let mut contents = Vec::new();
     file.take(limit + 1).read_to_end(&mut contents).map_err(fail)?;
-    check(contents.len() as u64)?;
+    check_length(path, contents.len() as u64, limit)?;
     Ok(contents)
+}
+
+/// Compares the length of a file with a maximum.
+fn check_length(path: &Path, length: u64, limit: u64) -> Result<(), CircuitError> {
+    if length > limit {
+        Err(CircuitError::TooLarge { path: path.to_owned(), limit })
+    } else {
+        Ok(())
+    }
 }
 
 /// Writes a circuit to a temporary directory, which then replaces the old one.

@@ -34,6 +34,7 @@ use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
 use taonet_proof_core::{Digest, Range};
 use taonet_proof_onnx as onnx;
+use taonet_testing::is_exhaustive;
 
 /// A model and the dimensions of its input.
 struct TestModel {
@@ -310,7 +311,7 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
 #[test]
 fn every_function_is_proven() {
     for model in functions() {
-        if std::env::var_os("TAONET_TEST_ALL").is_some() {
+        if is_exhaustive() {
             check_proofs(&model, "stark");
         } else {
             check_proofs_of(&model, "stark", &model.sample().inputs[..1]);

@@ -162,6 +162,19 @@ pub struct MatrixProduct {
     pub sums: Range,
 }
 
+impl StageKind {
+    /// Returns the conversion of the stage's sums to activations; `None` if they are written
+    /// unchanged, or the stage has no sums.
+    pub fn rescale(&self) -> Option<Rescale> {
+        match self {
+            Self::Linear(Linear { rescale, .. })
+            | Self::Product(Product { rescale, .. })
+            | Self::MatrixProduct(MatrixProduct { rescale, .. }) => *rescale,
+            Self::Max(_) | Self::Table(_) => None,
+        }
+    }
+}
+
 impl MatrixProduct {
     /// Returns the cells whose products add up to an output, in pairs.
     pub fn pairs(&self, output: usize) -> impl Iterator<Item = [Cell; 2]> {

@@ -38,8 +38,8 @@ pub struct FloatNetwork {
     pub outputs: Vec<TensorPart>,
     /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
-    /// The node of the model that each node computes, such as `Conv 'conv1'`; those without a name
-    /// are missing at the end.
+    /// The node of the model that each node computes, such as `Conv 'conv1'`. The list can be
+    /// shorter than that of the nodes, of which the last ones then have no name.
     pub names: Vec<String>,
 }
 
@@ -209,7 +209,7 @@ impl FloatNetwork {
     }
 }
 
-/// Keeps the items that are marked.
+/// Keeps the items at the positions where `is_kept` is true.
 fn retain<T>(items: &mut Vec<T>, is_kept: &[bool]) {
     let mut is_kept = is_kept.iter().copied();
     items.retain(|_| is_kept.next().unwrap_or_default());

@@ -31,6 +31,12 @@ impl Range {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
+    /// Returns the smallest interval that contains the interval and 0, as which padding reads.
+    #[must_use]
+    pub fn with_zero(&self) -> Self {
+        self.union(&Self::only(0))
+    }
+
     /// Returns the interval of all sums of one value from each interval; `None` on overflow.
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self {

@@ -15,7 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::circuit::{Cell, Circuit, Execution, MatrixProduct, Product, Stage, StageKind, Table};
+use crate::circuit::{Cell, Circuit, Execution, StageKind, Table};
 use crate::{Clamp, Range, Rescale};
 
 /// Name of the file with a [`LayerDescription`] of each layer, in a circuit's directory.
@@ -27,10 +27,10 @@ const MAX_NAME: usize = 100;
 /// Maximum number of intervals of a table whose values saturate. Further ones are joined with the
 /// last one.
 const MAX_INTERVALS: usize = 64;
-/// Minimum number of arguments that are next to a limit.
+/// Minimum number of a table's arguments next to each limit whose values are compared.
 const MIN_NEXT: usize = 8;
 
-/// What is known of a layer besides its integers. No proof depends on it.
+/// Description of a layer for messages about saturation. No proof depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerDescription {
@@ -63,39 +63,36 @@ pub fn saturations(
     layers: &[LayerDescription],
 ) -> Vec<Saturation> {
     let limits = significant_limits(circuit);
-    let stages = circuit.stages.iter().zip(&execution.sums).enumerate();
-    let saturation = |(layer, (stage, sums)): (usize, (&Stage, &Vec<i64>))| {
+    let mut saturations = Vec::new();
+    for (layer, (stage, sums)) in circuit.stages.iter().zip(&execution.sums).enumerate() {
         let limits = &limits[stage.first as usize..][..stage.count];
         let description = layers.get(layer);
         let values = match &stage.kind {
-            StageKind::Table(table) => {
-                let saturated =
-                    description.map(|layer| layer.saturated.as_slice()).unwrap_or_default();
-                let is_saturated =
-                    |argument| saturated.iter().any(|range| range.contains(argument));
-                let cells = table.cells.iter().zip(limits);
-                cells
-                    .filter(|(cell, limits)| {
-                        **limits != [false; 2] && is_saturated(execution.cells[**cell as usize])
-                    })
-                    .count()
-            }
-            kind => rescale_of(kind).map_or(0, |rescale| beyond(rescale, sums, limits)),
+            StageKind::Table(table) => description.map_or(0, |description| {
+                saturated_lookups(table, &execution.cells, &description.saturated, limits)
+            }),
+            kind => kind.rescale().map_or(0, |rescale| beyond(rescale, sums, limits)),
         };
-        let node = description.map(|layer| &layer.node).filter(|node| !node.is_empty());
-        let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
-        (values > 0).then_some(Saturation { layer, tensor, values, of: stage.count })
-    };
-    stages.filter_map(saturation).collect()
+        if values > 0 {
+            let node = description.map(|layer| &layer.node).filter(|node| !node.is_empty());
+            let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
+            saturations.push(Saturation { layer, tensor, values, of: stage.count });
+        }
+    }
+    saturations
 }
 
-fn rescale_of(kind: &StageKind) -> Option<Rescale> {
-    match kind {
-        StageKind::Linear(linear) => linear.rescale,
-        StageKind::Product(Product { rescale, .. })
-        | StageKind::MatrixProduct(MatrixProduct { rescale, .. }) => *rescale,
-        StageKind::Max(_) | StageKind::Table(_) => None,
-    }
+/// Returns the number of significant lookups of a table whose arguments are in intervals of
+/// saturated values.
+fn saturated_lookups(
+    table: &Table,
+    cells: &[i64],
+    saturated: &[Range],
+    limits: &[[bool; 2]],
+) -> usize {
+    let lookups = table.cells.iter().zip(limits).filter(|(_, limits)| **limits != [false; 2]);
+    let arguments = lookups.map(|(&cell, _)| cells[cell as usize]);
+    arguments.filter(|&argument| saturated.iter().any(|range| range.contains(argument))).count()
 }
 
 /// Returns the number of sums beyond the significant limits of their activations.

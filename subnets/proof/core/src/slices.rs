@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::bytes_without_bom;
 use thiserror::Error;
 
+use crate::Digest;
 use crate::circuit::StageKind;
 use crate::metadata::TensorDescription;
 use crate::network::{Input, Network, NetworkError, Operation};
-use crate::{Digest, Range};
 
 /// The file name of a sliced model's description in its directory.
 pub const FILE: &str = "sliced_model.json";
@@ -181,7 +181,7 @@ impl Network {
                 let (layer, stage) = (self.layers.get(before)?, circuit.stages.get(before)?);
                 Some(Input {
                     shape: *shapes.get(start)?,
-                    range: with_zero(stage.range),
+                    range: stage.range.with_zero(),
                     scale: layer.scale,
                 })
             });
@@ -222,11 +222,6 @@ fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
         best = next.collect();
     }
     best.pop().flatten().map(|(_, cuts)| cuts).unwrap_or_default()
-}
-
-/// Extends an input's range to contain 0, because padding reads as zero.
-fn with_zero(range: Range) -> Range {
-    range.union(&Range::only(0))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_lm::{LmError, LmOptions, TextBundle, compile};
+use taonet_testing::is_exhaustive;
 
 /// Directories and GGUF files of `vectors/lm`: two layers of 32 values, and 320 tokens.
 const MODELS: [&str; 2] = ["llama", "llama-q8_0.gguf"];
@@ -32,10 +33,6 @@ const FURTHER: [&str; 7] = [
     "gpt2-q8_0.gguf",
 ];
 const PROMPT: &str = "Hello";
-
-fn is_exhaustive() -> bool {
-    std::env::var_os("TAONET_TEST_ALL").is_some()
-}
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path)

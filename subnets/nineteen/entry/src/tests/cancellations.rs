@@ -16,12 +16,12 @@ use taonet_http::ServeLimits;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_store::KeyTerms;
+use taonet_testing::is_exhaustive;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::is_exhaustive;
 use super::market::{Shop, TASK, shop_of, word};
 use super::sockets::{LONG, RawResponse, Served, request};
 

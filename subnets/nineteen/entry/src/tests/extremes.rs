@@ -13,10 +13,10 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_http::ServeLimits;
 use taonet_nineteen_core::task::Endpoint;
+use taonet_testing::is_exhaustive;
 use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt as _;
 
-use super::is_exhaustive;
 use super::market::{Shop, TASK, document, shop_before_backend};
 use super::sockets::{RawResponse, Served, request};
 

@@ -12,10 +12,10 @@ use http_body_util::BodyExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
+use taonet_testing::is_exhaustive;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use super::is_exhaustive;
 use super::market::Shop;
 use super::peers::{recorded_requests, shop};
 use mutator::Mutation;

@@ -8,7 +8,7 @@ use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::generator;
 
-/// Number of kinds of layers.
+/// Number of kinds of operations that [`kind`] distinguishes.
 pub(crate) const KINDS: usize = 8;
 /// Maximum number of elements of a tensor.
 const MAX_ELEMENTS: usize = 48;
@@ -246,7 +246,7 @@ fn width(range: Range) -> u64 {
     range.high.abs_diff(range.low)
 }
 
-/// Returns the number of an operation's kind, below [`KINDS`].
+/// Returns the kind of an operation as a number below [`KINDS`].
 pub(crate) fn kind(operation: &Operation) -> usize {
     match operation {
         Operation::Dense { .. } => 0,

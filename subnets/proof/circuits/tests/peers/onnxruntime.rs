@@ -16,6 +16,8 @@ pub(crate) fn python() -> Option<PathBuf> {
 /// Returns the outputs of a model for each input.
 pub(crate) fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run_onnx.py");
-    let question = json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs });
-    serde_json::from_value(ask(Command::new(python).arg(script), &question)).unwrap()
+    let questions = json!([{ "model": BASE64_STANDARD.encode(model), "inputs": inputs }]);
+    let answers = ask(Command::new(python).arg(script), &questions);
+    let [outputs]: [Vec<Vec<f64>>; 1] = serde_json::from_value(answers).unwrap();
+    outputs
 }

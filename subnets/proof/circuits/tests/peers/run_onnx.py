@@ -1,7 +1,7 @@
 """Runs ONNX files of 64-bit integers or floats with onnxruntime.
 
-Standard input: {"model": base64, "inputs": [[…], …]}, or a list of such questions. Standard output: the outputs of each
-input, for each question.
+Standard input: a list of questions {"model": base64, "inputs": [[…], …]}. Standard output: the outputs of each input,
+for each question.
 """
 
 import base64
@@ -24,6 +24,4 @@ def answer(question):
     return [session.run(None, {described.name: values})[0].ravel().tolist() for values in inputs]
 
 
-question = json.load(sys.stdin)
-answers = [answer(each) for each in question] if isinstance(question, list) else answer(question)
-print(json.dumps(answers))
+print(json.dumps([answer(question) for question in json.load(sys.stdin)]))

@@ -73,11 +73,7 @@ impl Network {
         let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
             // Padding reads as zero.
-            tensors: vec![Placed {
-                cells: Cells::From(0),
-                shape,
-                range: range.union(&Range::only(0)),
-            }],
+            tensors: vec![Placed { cells: Cells::From(0), shape, range: range.with_zero() }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
         };
@@ -321,7 +317,7 @@ fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
         let quotients = rescale.quotients(&sums);
         Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
     });
-    range.union(&Range::only(0))
+    range.with_zero()
 }
 
 /// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs

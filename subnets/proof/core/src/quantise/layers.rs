@@ -71,7 +71,7 @@ impl<'a> Quantiser<'a> {
         let (scale, range) = (options.input_scale, options.input_range);
         let is_exact = network.input_type != ElementType::Float;
         let tensors =
-            vec![Tensor { index: 0, scale, range: with_zero(range), values: range, is_exact }];
+            vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = integers::deciding_tensors(network);
         Self {
@@ -429,16 +429,11 @@ impl<'a> Quantiser<'a> {
         Tensor {
             index: self.layers.len() as u32,
             scale,
-            range: with_zero(range),
+            range: range.with_zero(),
             values: range,
             is_exact: false,
         }
     }
-}
-
-/// Extends an interval to contain 0: padding reads as zero.
-fn with_zero(range: Range) -> Range {
-    range.union(&Range::only(0))
 }
 
 /// Returns the number of bits before the point of a value.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::network::{FORMAT, Layer};
-use crate::{Clamp, Rescale, Shape};
+use crate::{Clamp, Range, Rescale, Shape};
 
 /// Returns a chain of dense layers with these widths; every `residual`th layer's output is added to
 /// its input.

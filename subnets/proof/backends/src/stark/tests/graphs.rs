@@ -12,10 +12,10 @@ use super::constraints::broken;
 use super::random::{assert_equals_onnxruntime, tries};
 use super::*;
 
-/// Number of kinds of nodes.
+/// Number of kinds of nodes that [`Drawing::step`] can append.
 const NODES: usize = 17;
-/// The position of a maximum that chooses a row of a table: its interval includes the number of
-/// rows, for which there is none.
+/// Kind of an `ArgMax` whose result selects rows of a table. Quantisation always refuses it: the
+/// interval of the positions includes the number of rows, and no row has this index.
 const REFUSED: usize = 14;
 /// Maximum number of kinds in a graph.
 const STEPS: usize = 4;
@@ -304,23 +304,19 @@ proptest! {
     }
 }
 
-/// Each kind of node follows a product with weights. Some seeds have a network that is refused, such
-/// as a division by an interval that contains 0.
-fn of_each_kind() -> Vec<Network> {
-    (0..NODES)
-        .filter(|kind| *kind != REFUSED)
-        .map(|kind| {
-            (0..100)
-                .find_map(|seed| network_of(seed, &[0, kind]))
-                .unwrap_or_else(|| panic!("kind {kind} is always refused"))
-        })
-        .collect()
+/// Returns a network for each kind of node but the refused one, after a product with weights. Some
+/// seeds have a network that is refused, such as a division by an interval that contains 0.
+fn network_of_each_kind() -> impl Iterator<Item = (usize, Network)> {
+    (0..NODES).filter(|kind| *kind != REFUSED).map(|kind| {
+        let network = (0..100).find_map(|seed| network_of(seed, &[0, kind]));
+        (kind, network.unwrap_or_else(|| panic!("kind {kind} is always refused")))
+    })
 }
 
 #[test]
 fn graph_of_each_kind_of_node_is_proven() {
-    for (kind, network) in of_each_kind().iter().enumerate() {
-        let bench = Bench::new(&Stark, network);
+    for (kind, network) in network_of_each_kind() {
+        let bench = Bench::new(&Stark, &network);
         let (mut statement, proof) = bench.prove(&inputs_of(&bench.circuit)[0]);
         assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "kind {kind}");
         statement.outputs[0] += 1;
@@ -330,7 +326,7 @@ fn graph_of_each_kind_of_node_is_proven() {
 
 #[test]
 fn graphs_of_all_kinds_equal_those_of_onnxruntime() {
-    let circuits = of_each_kind().into_iter().map(|network| {
+    let circuits = network_of_each_kind().map(|(_, network)| {
         let circuit = network.lower().unwrap();
         let inputs = inputs_of(&circuit);
         (circuit, inputs)

@@ -77,8 +77,7 @@ fn reciprocal(sum: i64) -> i64 {
 fn softmax_with_another_sum_or_reciprocal_is_rejected() {
     let inputs = [64, 0, 100];
     let honest = softmax(halved, [1; 3], reciprocal);
-    let circuit = honest.lower().unwrap();
-    assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), [60, 15, 120]);
+    assert_eq!(testing::outputs(&honest, &inputs), [60, 15, 120]);
     let doubled = softmax(halved, [1; 3], |sum| 2 * reciprocal(sum));
     check_false_steps(&honest, &inputs, &doubled, &[119, 29, 239]);
     let without_a_term = softmax(halved, [1, 0, 1], reciprocal);
@@ -108,8 +107,7 @@ fn inverse_root(square: i64) -> i64 {
 fn norm_with_another_sum_or_root_is_rejected() {
     let inputs = [30, 60, 200];
     let honest = norm([1; 3], inverse_root);
-    let circuit = honest.lower().unwrap();
-    assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), [18, 37, 122]);
+    assert_eq!(testing::outputs(&honest, &inputs), [18, 37, 122]);
     check_false_steps(&honest, &inputs, &norm([1, 1, 0], inverse_root), &[34, 68, 228]);
     let of_a_quarter = norm([1; 3], |square| inverse_root(square / 4));
     check_false_steps(&honest, &inputs, &of_a_quarter, &[30, 60, 200]);
@@ -136,9 +134,8 @@ fn tree(at_most: [i64; 3], above: [i64; 3]) -> Network {
 fn another_leaf_of_a_tree_is_rejected() {
     let limits = [100, 50, 150];
     let honest = tree(limits, limits);
-    let circuit = honest.lower().unwrap();
     for (inputs, leaf) in [([80, 50], 10), ([100, 51], 20), ([101, 150], 30), ([255, 151], 40)] {
-        assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), [leaf], "{inputs:?}");
+        assert_eq!(testing::outputs(&honest, &inputs), [leaf], "{inputs:?}");
     }
     let other_limit = [60, 50, 150];
     check_false_steps(&honest, &[80, 60], &tree(other_limit, other_limit), &[30]);
@@ -168,9 +165,8 @@ fn position(equals: fn(i64) -> bool, ranks: [i32; 3]) -> Network {
 #[test]
 fn another_position_of_the_maximum_is_rejected() {
     let honest = position(|distance| distance == 0, [3, 2, 1]);
-    let circuit = honest.lower().unwrap();
     for (inputs, position) in [([200, 50, 200], 0), ([50, 200, 200], 1), ([1, 2, 3], 2)] {
-        assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), [position], "{inputs:?}");
+        assert_eq!(testing::outputs(&honest, &inputs), [position], "{inputs:?}");
     }
     let inputs = [200, 50, 200];
     let of_a_smaller_one = position(|distance| distance > 0, [3, 2, 1]);
@@ -195,8 +191,7 @@ fn embedding_of_another_token_is_rejected() {
     let first = |token: i64| token * 7 % 251;
     let second = |token: i64| token * 13 % 241 - 100;
     let honest = embedding([first, second]);
-    let circuit = honest.lower().unwrap();
-    assert_eq!(circuit.execute(&[5, 9]).unwrap().outputs(&circuit), [35, -35, 63, 17]);
+    assert_eq!(testing::outputs(&honest, &[5, 9]), [35, -35, 63, 17]);
     let next = embedding([|token| (token + 1) * 7 % 251, |token| (token + 1) * 13 % 241 - 100]);
     check_false_steps(&honest, &[5, 9], &next, &[42, -22, 70, 30]);
     // One dimension only.
@@ -229,8 +224,7 @@ fn activation(sum: i64) -> i64 {
 fn another_state_of_a_recurrent_cell_is_rejected() {
     let inputs = [100, 40, 20];
     let honest = recurrent(activation, 5);
-    let circuit = honest.lower().unwrap();
-    assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), [20]);
+    assert_eq!(testing::outputs(&honest, &inputs), [20]);
     let of_the_first_step = recurrent(activation, 2);
     check_false_steps(&honest, &inputs, &of_the_first_step, &[24]);
     let of_another_activation = recurrent(|sum| sum / 3, 5);
@@ -248,8 +242,7 @@ fn another_rounding_of_a_quantised_number_is_rejected() {
     let quantised = |value: fn(i64) -> i64| small(3, vec![table_of(0, BYTES, value)]);
     let inputs = [25, 35, 250];
     let honest = quantised(|number| rounded(number).min(20));
-    let circuit = honest.lower().unwrap();
-    assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), [2, 4, 20]);
+    assert_eq!(testing::outputs(&honest, &inputs), [2, 4, 20]);
     for (other, outputs) in [
         (quantised(|number| ((number + 5) / 10).min(20)), [3, 4, 20]),
         (quantised(|number| (number / 10).min(20)), [2, 3, 20]),

@@ -92,7 +92,7 @@ fn proofs_with_polynomials_verify_for_their_statement_only() {
 
 #[test]
 fn no_flipped_bit_is_accepted_with_polynomials() {
-    check_flips(&Polynomials, &Bench::new(&Polynomials, &testing::network(1)), FLIPS);
+    check_flips(&Polynomials, &Bench::new(&Polynomials, &testing::network(1)));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn product_of_matrices_is_bound_to_its_statement() {
         &testing::matrices(sizes, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })),
     );
     check_binding(&bench);
-    check_flips(&Stark, &bench, FLIPS);
+    check_flips(&Stark, &bench);
 }
 
 /// Sums of products of computed matrices at both ends, within 2 % of half the field; larger ones

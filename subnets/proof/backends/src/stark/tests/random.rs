@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use taonet_proof_core::circuit::Circuit;
-use taonet_testing::{ask, peer_directory};
+use taonet_testing::{ask, is_exhaustive, peer_directory};
 
 use super::constraints::broken;
 use super::*;
@@ -28,7 +28,7 @@ fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
 
 /// Returns how many networks are tried in place of `usual` ones.
 pub(super) fn tries(usual: u64) -> u64 {
-    if std::env::var_os("TAONET_TEST_ALL").is_some() { 20 * usual } else { usual }
+    if is_exhaustive() { 20 * usual } else { usual }
 }
 
 proptest! {

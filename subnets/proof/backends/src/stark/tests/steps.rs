@@ -2,7 +2,7 @@
 //! tables, weights or moves: every later value, sum and count agrees with it.
 
 use p3_field::Field as _;
-use taonet_proof_core::circuit::{Linear, MatrixProduct, Product, Stage};
+use taonet_proof_core::circuit::{Linear, Product, Stage};
 
 use super::*;
 
@@ -227,18 +227,9 @@ fn sum_of(stage: &Stage, output: usize, cells: &[i64]) -> i64 {
     }
 }
 
-fn rescale_of(stage: &Stage) -> Option<Rescale> {
-    match &stage.kind {
-        StageKind::Linear(Linear { rescale, .. })
-        | StageKind::Product(Product { rescale, .. })
-        | StageKind::MatrixProduct(MatrixProduct { rescale, .. }) => *rescale,
-        StageKind::Table(_) | StageKind::Max(_) => None,
-    }
-}
-
 /// Returns quotient, remainder and divisor of a sum.
 fn split(stage: &Stage, sum: i64) -> [i64; 3] {
-    rescale_of(stage).map_or([sum, 0, 1], |rescale| {
+    stage.kind.rescale().map_or([sum, 0, 1], |rescale| {
         let (quotient, remainder) = rescale.split(sum);
         [quotient, remainder, 1 << rescale.shift]
     })
@@ -248,7 +239,7 @@ fn split(stage: &Stage, sum: i64) -> [i64; 3] {
 fn value_of(stage: &Stage, quotient: i64) -> Option<i64> {
     match &stage.kind {
         StageKind::Table(table) => table.value(quotient),
-        _ => Some(rescale_of(stage).map_or(quotient, |rescale| rescale.clamp.apply(quotient))),
+        _ => Some(stage.kind.rescale().map_or(quotient, |rescale| rescale.clamp.apply(quotient))),
     }
 }
 

@@ -100,10 +100,7 @@ pub(super) fn moved(
         return Err(NetworkError::Overflow(index));
     }
     let constants = Range::only(if is_padded { constant } else { 0 });
-    let range = inputs
-        .iter()
-        .fold(constants, |range, input| range.union(&input.range))
-        .union(&Range::only(0));
+    let range = inputs.iter().fold(constants, |range, input| range.union(&input.range)).with_zero();
     let (kernels, jobs, bias) = if is_padded {
         let job = Job { kernel: 0, taps: Vec::new(), outputs: vec![0] };
         (vec![Kernel { slots: 0, weights: Vec::new() }], vec![job], vec![constant])

@@ -264,7 +264,7 @@ impl Quantiser<'_> {
         let constant = constant as i64;
         let range =
             scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
-        let elements = inputs_of(self.network, index);
+        let elements = input_elements(self.network, index);
         let is_padded = indices.iter().any(|&position| position as usize >= elements);
         let possible = scaled
             .iter()
@@ -333,7 +333,7 @@ impl Quantiser<'_> {
 }
 
 /// Returns the number of elements of all inputs of a node.
-fn inputs_of(network: &FloatNetwork, index: usize) -> usize {
+fn input_elements(network: &FloatNetwork, index: usize) -> usize {
     let inputs = network.nodes.get(index).map_or(&[][..], |node| &node.inputs);
     inputs.iter().filter_map(|&tensor| network.shape(tensor)).map(|shape| shape.elements()).sum()
 }
