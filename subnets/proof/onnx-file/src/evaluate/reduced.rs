@@ -98,7 +98,9 @@ impl Operands<'_> {
         change_lines(&mut tensor.values, width, inner, |line| {
             let norm = reduced_value(operator, line);
             if norm > 0.0 {
-                line.iter_mut().for_each(|value| *value /= norm);
+                for value in line.iter_mut() {
+                    *value /= norm;
+                }
             }
         });
         Ok(tensor)
