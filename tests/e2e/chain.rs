@@ -30,7 +30,7 @@ use crate::support::{Daemon, bb, document, tao};
 
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
-/// The started subnet of the genesis block, with an epoch every ten blocks.
+/// Netuid of Babelbit, the only subnet that the genesis block has started. Its tempo is ten blocks.
 pub(crate) const BABELBIT: &str = "59";
 /// Signs as //Alice, who has most of the TAO and the sudo key.
 pub(crate) const AS_ALICE: [&str; 3] = ["--key-uri", "//Alice", "--json"];

@@ -12,7 +12,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
              validators with --allow",
             args.listen
         );
-        return Err(Classified::error(Failure::Usage, message));
+        return Err(Classified::usage(message));
     }
     if !args.registered && !args.listen.ip().is_loopback() {
         let message = format!(
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
              the arena under any uid",
             args.listen
         );
-        return Err(Classified::error(Failure::Usage, message));
+        return Err(Classified::usage(message));
     }
     let keypair = Arc::new(args.key.load(None)?);
     let state = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));

@@ -156,7 +156,7 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
     repository(&text).map_err(|_| {
         let message =
             format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
-        Classified::error(Failure::Usage, message)
+        Classified::usage(message)
     })
 }
 
@@ -168,10 +168,9 @@ fn name(config: &Config, revision: &str) -> anyhow::Result<String> {
 /// Requires a setting.
 fn given<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str> {
     if value.trim().is_empty() {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!("{variable} is not set\nhint: set it to your account's name"),
-        ));
+        return Err(Classified::usage(format!(
+            "{variable} is not set\nhint: set it to your account's name"
+        )));
     }
     Ok(value)
 }

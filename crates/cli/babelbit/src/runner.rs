@@ -24,7 +24,7 @@ use taonet_babelbit_workers::{LoadRecognizer, Workers};
 use taonet_chain::{Chain, Client};
 use taonet_cli_base::chain::set_network;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::run_log;
 use taonet_cli_models::engines;
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     if args.contest == Contest::Text {
         if args.no_gates {
             let message = "--no-gates is for the speech contest\nhint: omit it, or --contest text";
-            return Err(Classified::error(Failure::Usage, message));
+            return Err(Classified::usage(message));
         }
         return text::run(args, context);
     }
@@ -142,7 +142,7 @@ fn check_metrics(args: &RunnerArgs) -> anyhow::Result<()> {
         }
         _ => return Ok(()),
     };
-    Err(Classified::error(Failure::Usage, message))
+    Err(Classified::usage(message))
 }
 
 fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {

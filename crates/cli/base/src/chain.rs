@@ -136,7 +136,7 @@ pub fn parse_network(text: &str) -> anyhow::Result<Network> {
 
 /// Like [`parse_network`], with an error that names the variable in place of `--network`.
 fn parse_named(name: &str, text: &str) -> anyhow::Result<Network> {
-    text.parse().map_err(|error| Classified::error(Failure::Usage, format!("{name}: {error}")))
+    text.parse().map_err(|error| Classified::usage(format!("{name}: {error}")))
 }
 
 /// Parses a block number, hash or tag.

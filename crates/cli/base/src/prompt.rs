@@ -8,16 +8,15 @@ use anyhow::{Context as _, bail};
 use console::Term;
 use zeroize::Zeroizing;
 
-use crate::exit::{Classified, Failure};
+use crate::exit::Classified;
 
 /// Prompts for a secret without echo. Without a terminal, returns an error that contains `hint`.
 pub fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!("no terminal for the password prompt\nhint: {hint}"),
-        ));
+        return Err(Classified::usage(format!(
+            "no terminal for the password prompt\nhint: {hint}"
+        )));
     }
     terminal.write_str(&format!("{question}: ")).context("cannot write the prompt")?;
     let answer = hidden::read();
@@ -39,10 +38,9 @@ pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     }
     let terminal = Term::stderr();
     if !terminal.is_term() || !io::stdin().is_terminal() {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!("confirmation required: {question}\nhint: pass --yes"),
-        ));
+        return Err(Classified::usage(format!(
+            "confirmation required: {question}\nhint: pass --yes"
+        )));
     }
     terminal.write_str(&format!("{question} [y/N] ")).context("cannot write the prompt")?;
     let mut answer = String::new();

@@ -14,7 +14,7 @@ use super::*;
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
-/// The started subnet of the genesis block, with an epoch every ten blocks.
+/// Netuid of Babelbit, the only subnet that the genesis block has started. Its tempo is ten blocks.
 const BABELBIT: &str = "59";
 const TRANSFER: &str = "Balances.transfer_keep_alive";
 /// Signs as //Alice, who has most of the TAO.

@@ -23,7 +23,7 @@ use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{demonstrate, serve_here};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::table::{decimals, table};
 use taonet_cli_base::tables::TEXT_STANDINGS;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, OnChain, VALIDATOR};
@@ -45,8 +45,7 @@ const CONTEXT_WORDS: usize = 3;
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.stt.is_some() {
-        return Err(Classified::error(
-            Failure::Usage,
+        return Err(Classified::usage(
             "--stt is for the speech contest\nhint: omit --stt or --contest text",
         ));
     }
@@ -79,10 +78,9 @@ fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
             .with_context(|| format!("--challenge {file}"))?
         {
             ChallengeFile::Text(challenge) => Ok(challenge),
-            ChallengeFile::Speech(_) => Err(Classified::error(
-                Failure::Usage,
-                format!("--challenge {file}: not a text challenge"),
-            )),
+            ChallengeFile::Speech(_) => {
+                Err(Classified::usage(format!("--challenge {file}: not a text challenge")))
+            }
         },
     }
 }

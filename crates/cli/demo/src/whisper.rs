@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use taonet_babelbit_challenges::Challenge;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_models::engines;
 use taonet_speech::Recognizer as _;
 use taonet_whisper::{Model, SpeechTask, Transcriber};
@@ -70,10 +70,7 @@ impl<'a> WhisperBase<'a> {
             challenge.title
         );
         if self.choice == Some(Visitors::Tiny) {
-            return Err(Classified::error(
-                Failure::Usage,
-                format!("{reason}\nhint: omit --stt tiny"),
-            ));
+            return Err(Classified::usage(format!("{reason}\nhint: omit --stt tiny")));
         }
         self.context.say(&reason);
         let whisper = self

@@ -228,9 +228,8 @@ impl StartArgs {
         let mut endowed = self.endow.clone();
         if let Some(text) = std::env::var(ENDOWED).ok().filter(|text| !text.is_empty()) {
             let account = text.parse();
-            endowed.push(account.map_err(|error| {
-                Classified::error(Failure::Usage, format!("{ENDOWED}: {error}"))
-            })?);
+            endowed
+                .push(account.map_err(|error| Classified::usage(format!("{ENDOWED}: {error}")))?);
         }
         Ok(endowed)
     }

@@ -61,26 +61,20 @@ pub fn network_name(config: &Config) -> anyhow::Result<&str> {
     let default = if config.operator.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if is_directory(name) && !config.operator.network.is_local() {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
+        return Err(Classified::usage(format!(
+            "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
                  those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={PRODUCTION}; `tao models pull \
                  {PRODUCTION} --from {name}` installs it from a directory",
-                config.netuid, config.operator.network
-            ),
-        ));
+            config.netuid, config.operator.network
+        )));
     }
     if name == EMBEDDED && !config.operator.network.is_local() {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "the recogniser {EMBEDDED} is for local networks only, and subnet {} is on {}: it understands \
+        return Err(Classified::usage(format!(
+            "the recogniser {EMBEDDED} is for local networks only, and subnet {} is on {}: it understands \
                  synthesised English speech only, and its scores differ from those of other validators\nhint: set \
                  BT_NETWORK=local, or another BB_AUDIO_SCORING_STT_MODEL",
-                config.netuid, config.operator.network
-            ),
-        ));
+            config.netuid, config.operator.network
+        )));
     }
     Ok(name)
 }
@@ -219,13 +213,10 @@ pub fn hearing_whisper(
 ) -> anyhow::Result<Arc<Transcriber>> {
     let name = config.recognizer.as_deref().unwrap_or(PRODUCTION);
     if name == EMBEDDED {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
+        return Err(Classified::usage(format!(
+            "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
                  {PRODUCTION} or to the path of a model directory"
-            ),
-        ));
+        )));
     }
     let (name, model) = whisper(name, config)?;
     let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
@@ -240,7 +231,7 @@ pub fn hearing_whisper(
             }
             _ => return transcriber_error(error),
         };
-        Classified::error(Failure::Usage, message)
+        Classified::usage(message)
     })
 }
 
@@ -321,7 +312,7 @@ fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)
 }
 
 fn usage(error: &dyn std::error::Error) -> anyhow::Error {
-    Classified::error(Failure::Usage, with_causes(error))
+    Classified::usage(with_causes(error))
 }
 
 /// Returns the name of the recogniser in a directory. The prefix distinguishes it from the
@@ -403,13 +394,10 @@ pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::
             .verify(spec)
             .map(|directory| directory.join(file.name))
             .map_err(|error| usage(&error)),
-        None => Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "{} is no language model\nhint: use {}, for example",
-                spec.name, SMOLLM2_135M_INSTRUCT.name
-            ),
-        )),
+        None => Err(Classified::usage(format!(
+            "{} is no language model\nhint: use {}, for example",
+            spec.name, SMOLLM2_135M_INSTRUCT.name
+        ))),
     })
 }
 

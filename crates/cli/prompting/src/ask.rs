@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure, Quoting};
+use taonet_cli_base::exit::{Classified, Quoting};
 use taonet_cli_base::input;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable::{self, printable_lines};
@@ -170,7 +170,7 @@ impl PromptArgs {
                 let message = format!(
                     "{path} belongs to another embedding model\nhint: set --embedder as for the validator"
                 );
-                return Err(Classified::error(Failure::Usage, message));
+                return Err(Classified::usage(message));
             }
             gate => gate?,
         };
@@ -179,7 +179,7 @@ impl PromptArgs {
                 "no trained gate in {}\nhint: omit --state to ask random miners",
                 directory.display()
             );
-            return Err(Classified::error(Failure::Usage, message));
+            return Err(Classified::usage(message));
         }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
         let question = self.texts.last().map(String::as_str).unwrap_or_default();
@@ -195,8 +195,7 @@ impl PromptArgs {
 
 /// Parses a miner of the file.
 fn listed(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
-    let refuse =
-        |reason: String| Classified::error(Failure::Usage, format!("miner `{line}`: {reason}"));
+    let refuse = |reason: String| Classified::usage(format!("miner `{line}`: {reason}"));
     let (hotkey, address) =
         line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
     let hotkey = hotkey.parse::<Hotkey>().map_err(|error| refuse(error.to_string()))?;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{decimals, wrapped};
 use taonet_kit::{Explanation, RecordedReward, RecordedStep};
@@ -100,7 +100,7 @@ fn missing_step(explanation: &Explanation, number: u64, newest: Option<u64>) -> 
     };
     let text =
         format!("step {number} has no recorded reward of {}\nhint: {hint}", explanation.hotkey);
-    Classified::error(Failure::Usage, text)
+    Classified::usage(text)
 }
 
 impl Report {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_models::chat_model;
 use taonet_cli_models::engines;
 use taonet_cli_models::settings;
@@ -97,7 +97,7 @@ impl JudgeArgs {
         } else {
             return Ok(weights);
         };
-        Err(Classified::error(Failure::Usage, message))
+        Err(Classified::usage(message))
     }
 
     /// Whether weights of the reward models are given.

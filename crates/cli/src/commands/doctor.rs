@@ -15,7 +15,7 @@ use taonet_babelbit_config::Config;
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::state_directory;
-use taonet_cli_base::exit::{Classified, Failure, is_missing_key};
+use taonet_cli_base::exit::{Classified, is_missing_key};
 use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
 use taonet_cli_base::settings;
 use taonet_cli_base::updates::{VERSION, updater};
@@ -111,7 +111,7 @@ impl DoctorArgs {
         } else {
             return Ok(());
         };
-        Err(Classified::error(Failure::Usage, problem))
+        Err(Classified::usage(problem))
     }
 }
 
@@ -168,7 +168,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     if subnet.babelbit.is_some() && (args.model.is_some() || args.circuits.is_some()) {
         let message = "--model and --circuits are options of daemons of other subnets than Babelbit\nhint: pass \
                        --netuid; the models of Babelbit's daemons are settings";
-        return Err(Classified::error(Failure::Usage, message));
+        return Err(Classified::usage(message));
     }
     let roles: &[Role] = match (args.role.as_slice(), &subnet.babelbit) {
         ([], _) if machine.container.is_some() => &[],

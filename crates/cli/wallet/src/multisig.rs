@@ -11,7 +11,7 @@ use taonet_cli_base::chain::{
     failed, hex_text,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::ANNOUNCEMENTS;
 use taonet_cli_chain::any_call::{self, Target};
@@ -112,14 +112,14 @@ impl GroupArgs {
                 self.threshold,
                 signatories.len()
             );
-            return Err(Classified::error(Failure::Usage, text));
+            return Err(Classified::usage(text));
         }
         if signatories.len() > MAX_SIGNATORIES {
             let text = format!(
                 "{} signatories are too many (at most {MAX_SIGNATORIES})",
                 signatories.len()
             );
-            return Err(Classified::error(Failure::Usage, text));
+            return Err(Classified::usage(text));
         }
         Ok(Group { signatories, threshold: self.threshold })
     }
@@ -228,8 +228,7 @@ async fn waiting(chain: &Client, account: AccountId, hash: &str) -> anyhow::Resu
 fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let group = args.group.group()?;
     let Target::Call { pallet, name } = &args.call else {
-        return Err(Classified::error(
-            Failure::Usage,
+        return Err(Classified::usage(
             "expected PALLET.NAME, such as Balances.transfer_keep_alive",
         ));
     };

@@ -11,7 +11,7 @@ use axum::http::HeaderName;
 use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::input;
 use taonet_wire::{ReturnCode, SynapseClass};
 
@@ -115,7 +115,7 @@ impl Requests {
             Kind::Summing => {
                 let digits = size.unwrap_or(DEFAULT_DIGITS);
                 if digits > MAX_DIGITS {
-                    return Err(usage(format!(
+                    return Err(Classified::usage(format!(
                         "--size {digits}: numbers have at most {MAX_DIGITS} digits"
                     )));
                 }
@@ -131,7 +131,7 @@ impl Requests {
                 Ok(Self { class, source: Source::Prompt { words: size.unwrap_or(DEFAULT_WORDS) } })
             }
             Kind::File(_) if size.is_some() => {
-                Err(usage("--size has no effect on the requests of a file".to_owned()))
+                Err(Classified::usage("--size has no effect on the requests of a file".to_owned()))
             }
             Kind::File(path) => Self::read(path),
         }
@@ -268,11 +268,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn invalid(path: &Path, problem: &str) -> anyhow::Error {
-    usage(format!("{}: {problem}", path.display()))
-}
-
-fn usage(message: String) -> anyhow::Error {
-    Classified::error(Failure::Usage, message)
+    Classified::usage(format!("{}: {problem}", path.display()))
 }
 
 #[cfg(test)]

@@ -58,13 +58,15 @@ impl TargetArgs {
                 self.published(*hotkey, netuid, network).await?
             }
             (Target::Hotkey(_), ..) => {
-                return Err(usage("a hotkey requires --netuid, to look up its address"));
+                return Err(Classified::usage(
+                    "a hotkey requires --netuid, to look up its address",
+                ));
             }
             (Target::Address(address), Some(hotkey), _) => {
                 peer(hotkey, address, &AddressPolicy::private())?
             }
             (Target::Address(_), None, _) => {
-                return Err(usage(
+                return Err(Classified::usage(
                     "an address requires --hotkey, the receiver that the requests are signed for",
                 ));
             }
@@ -72,7 +74,7 @@ impl TargetArgs {
         if !self.yes
             && let Some(address) = public_address(&peer).await?
         {
-            return Err(usage(&format!(
+            return Err(Classified::usage(&format!(
                 "{address} is a public address, and a load test can disturb its operator\nhint: pass --yes if the \
                  miner is yours"
             )));
@@ -124,15 +126,15 @@ fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result
         } else {
             ""
         };
-        usage(&format!("{error}{hint}"))
+        Classified::usage(&format!("{error}{hint}"))
     })?;
     if address.url().scheme() != "http" || address.url().path() != "/" {
-        return Err(usage(&format!(
+        return Err(Classified::usage(&format!(
             "{}: expected http://HOST:PORT, without a path",
             address.url()
         )));
     }
-    address.peer(hotkey).map_err(|error| usage(&error.to_string()))
+    address.peer(hotkey).map_err(|error| Classified::usage(&error.to_string()))
 }
 
 /// Returns the first public address of the peer's host, if it has one.
@@ -145,10 +147,6 @@ async fn public_address(peer: &Peer) -> anyhow::Result<Option<IpAddr>> {
         .with_context(|| format!("cannot resolve {}", peer.host()))
         .map_err(|error| Classified::error(Failure::Network, format!("{error:#}")))?;
     Ok(found.into_iter().map(|address| address.ip()).find(|address| is_public(*address)))
-}
-
-fn usage(message: &str) -> anyhow::Error {
-    Classified::error(Failure::Usage, message)
 }
 
 #[cfg(test)]

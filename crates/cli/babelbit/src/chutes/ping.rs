@@ -64,7 +64,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 (Some(slug), client)
             }
             (None, None) => {
-                return Err(Classified::error(Failure::Usage, "--revision or --local is required"));
+                return Err(Classified::usage("--revision or --local is required"));
             }
         };
         let began = Instant::now();

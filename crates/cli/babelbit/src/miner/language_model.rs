@@ -67,8 +67,8 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
 /// is a model on the hub.
 fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
-    let origin = origin(text)
-        .map_err(|error| Classified::error(Failure::Usage, format!("MINER_MODEL_ID: {error}")))?;
+    let origin =
+        origin(text).map_err(|error| Classified::usage(format!("MINER_MODEL_ID: {error}")))?;
     Ok(match origin {
         ModelOrigin::Local(path) if !path.exists() => {
             text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub)
@@ -133,12 +133,12 @@ impl LanguageModelArgs {
         if self.has_limits() {
             let message =
                 "--lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
-            return Err(Classified::error(Failure::Usage, message));
+            return Err(Classified::usage(message));
         }
         if self.has_option() && !is_interpreter(profile) {
             let message =
                 "--lm needs an interpreting profile\nhint: use --profile interpreter or patient";
-            return Err(Classified::error(Failure::Usage, message));
+            return Err(Classified::usage(message));
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl LanguageModelArgs {
     pub(super) fn check_text(&self, is_used: bool) -> anyhow::Result<()> {
         if self.has_limits() && !is_used {
             let message = "--lm-sessions and --lm-memory need a language model in this process\nhint: add --lm";
-            return Err(Classified::error(Failure::Usage, message));
+            return Err(Classified::usage(message));
         }
         Ok(())
     }
@@ -172,13 +172,12 @@ impl LanguageModelArgs {
             (false, true) => Some(Bits::Four),
             (true, true) => {
                 let message = "MINER_LOAD_IN_8BIT and MINER_LOAD_IN_4BIT exclude each other\nhint: unset one of them";
-                return Err(Classified::error(Failure::Usage, message));
+                return Err(Classified::usage(message));
             }
         };
         let device = settings.device.as_deref().map_or(Ok(Compute::Cpu), str::parse);
-        let device = device.map_err(|expected| {
-            Classified::error(Failure::Usage, format!("MINER_DEVICE: expected {expected}"))
-        })?;
+        let device = device
+            .map_err(|expected| Classified::usage(format!("MINER_DEVICE: expected {expected}")))?;
         let (name, path) = located(&origin, config, context).await?;
         let began = Instant::now();
         let model = CausalModel::open(&path, LoadOptions { device, bits })
@@ -216,9 +215,8 @@ impl LanguageModelArgs {
     ) -> anyhow::Result<Option<Arc<Shortener>>> {
         let origin = match (&self.lm, &config.phrase_model) {
             (Some(origin), _) => origin.clone(),
-            (None, Some(text)) => origin(text).map_err(|expected| {
-                Classified::error(Failure::Usage, format!("BB_MINER_LM: {expected}"))
-            })?,
+            (None, Some(text)) => origin(text)
+                .map_err(|expected| Classified::usage(format!("BB_MINER_LM: {expected}")))?,
             (None, None) => return Ok(None),
         };
         let (name, path) = located(&origin, config, context).await?;

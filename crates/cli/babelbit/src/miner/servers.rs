@@ -103,12 +103,8 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
     sensible.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
-fn usage(message: &str) -> anyhow::Error {
-    Classified::error(Failure::Usage, message)
-}
-
 fn no_model() -> anyhow::Error {
-    usage(
+    Classified::usage(
         "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train writes \
          a model",
     )
@@ -121,7 +117,7 @@ impl ServerArgs {
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
         let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
         if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
-            return Err(usage(&format!(
+            return Err(Classified::usage(&format!(
                 "{option} is for speech miners\nhint: omit it, or --contest text; --backend-url is the server of a text \
                  miner"
             )));
@@ -130,7 +126,7 @@ impl ServerArgs {
             return Err(no_model());
         }
         if self.server_timeout.is_some() && !has_timeout && !self.has_backend() {
-            return Err(usage(
+            return Err(Classified::usage(
                 "--server-timeout has no effect on an n-gram model\nhint: omit it, or add --lm or --backend-url",
             ));
         }
@@ -146,25 +142,27 @@ impl ServerArgs {
         has_lm: bool,
     ) -> anyhow::Result<()> {
         if self.backend_url.is_some() {
-            return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
+            return Err(Classified::usage(
+                "--backend-url is for text miners\nhint: add --contest text",
+            ));
         }
         let has_timeout = self.server_timeout.is_some() || self.frame_timeout.is_some();
         if has_timeout && !has_lm && self.remote_stage_option().is_none() {
-            return Err(usage(
+            return Err(Classified::usage(
                 "--server-timeout and --frame-timeout limit calls to inference servers and --lm\nhint: omit them, or add \
                  --stt-url, --llm-url, --tts-url or --lm",
             ));
         }
         if let Some(message) = self.longer_than_a_frame(voice, has_lm) {
-            return Err(usage(&message));
+            return Err(Classified::usage(&message));
         }
         if let Some(message) =
             self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some())
         {
-            return Err(usage(&message));
+            return Err(Classified::usage(&message));
         }
         match self.stage_option(MinerTask::Transcribe) {
-            Some(option) if !is_interpreter(profile) => Err(usage(&format!(
+            Some(option) if !is_interpreter(profile) => Err(Classified::usage(&format!(
                 "{option} needs an interpreting profile\nhint: use --profile interpreter or patient"
             ))),
             _ => Ok(()),
@@ -277,7 +275,7 @@ impl ServerArgs {
     ) -> anyhow::Result<Arc<dyn Profile>> {
         if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some())
         {
-            return Err(usage(&message));
+            return Err(Classified::usage(&message));
         }
         let interpreter = if let Some(option) = self.simultaneous.whisper_option(config.miner_task)
         {

@@ -247,7 +247,7 @@ pub fn not_development(network: &Network) -> anyhow::Error {
         "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
          a wallet's key, or select a development chain with --network or BT_NETWORK"
     );
-    Classified::error(Failure::Usage, text)
+    Classified::usage(text)
 }
 
 fn is_on_this_machine(network: &Network) -> bool {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 
 /// Name of the example's package, and of its program.
 const PACKAGE: &str = "taonet-summing-subnet";
@@ -184,13 +184,10 @@ impl Source {
     /// Checks that a directory is outside the checkout: the package is a repository of its own.
     fn check_outside(&self, directory: &Path) -> anyhow::Result<()> {
         match self {
-            Self::Checkout(path) if directory.starts_with(path) => Err(Classified::error(
-                Failure::Usage,
-                format!(
-                    "{} is in taonet's checkout\nhint: run the command in a directory outside it",
-                    directory.display()
-                ),
-            )),
+            Self::Checkout(path) if directory.starts_with(path) => Err(Classified::usage(format!(
+                "{} is in taonet's checkout\nhint: run the command in a directory outside it",
+                directory.display()
+            ))),
             Self::Checkout(_) | Self::Git { .. } => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use taonet_cli_base::chain::{
     stored_blocks,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::place::HotkeyArgs;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::RELATIVES;
@@ -264,7 +264,7 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let now = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
         let Some(new) = args.take else {
             if args.tx.submit.is_dry_run() {
-                return Err(Classified::error(Failure::Usage, "--dry-run requires the new take"));
+                return Err(Classified::usage("--dry-run requires the new take"));
             }
             return if context.json {
                 context

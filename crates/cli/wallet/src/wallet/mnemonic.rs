@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::Classified;
 use taonet_cli_base::secret_file;
 use taonet_wallet::{Mnemonic, WordCount};
 use zeroize::Zeroizing;
@@ -40,10 +40,7 @@ impl<'a> Destination<'a> {
         } else {
             return Ok(Self::Terminal);
         };
-        Err(Classified::error(
-            Failure::Usage,
-            format!("{refusal}\nhint: write it to a new file with {option}"),
-        ))
+        Err(Classified::usage(format!("{refusal}\nhint: write it to a new file with {option}")))
     }
 
     /// Writes the mnemonic file, before the key is written; `undo` removes it.

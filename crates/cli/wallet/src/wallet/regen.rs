@@ -170,10 +170,7 @@ impl SourceArgs {
 
     fn import(&self, file: &Path) -> anyhow::Result<Keyfile> {
         if self.write.crypto_type != CryptoType::Sr25519 {
-            return Err(Classified::error(
-                Failure::Usage,
-                "Polkadot-JS exports hold sr25519 keys only",
-            ));
+            return Err(Classified::usage("Polkadot-JS exports hold sr25519 keys only"));
         }
         let name = file.display();
         let export = PolkadotJs::parse(secret_file::read(file)?.as_bytes())

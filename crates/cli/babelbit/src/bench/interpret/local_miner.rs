@@ -141,7 +141,7 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
         let message = format!(
             "the benchmark is for speech miners, not for a {service}\nhint: omit --contest"
         );
-        return Err(Classified::error(Failure::Usage, message));
+        return Err(Classified::usage(message));
     }
     Ok(url)
 }
