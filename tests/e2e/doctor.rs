@@ -240,6 +240,9 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
         report(&command.args(["--listen", &used, "--model", "no/such/model"]).output().unwrap());
     assert_finding(&broken, "ports", "fault", "in use by another program");
     assert_finding(&broken, "models", "fault", "does not exist");
+    let mut command = doctor_of(&["nineteen-miner"], folder.path(), &unreachable);
+    let painter = report(&command.args(["--model", "painter"]).output().unwrap());
+    assert_finding(&painter, "models", "skipped", "draws images without a model");
     let free = free_address();
     let mut command = doctor_of(&["proof-validator"], folder.path(), &unreachable);
     let empty = report(&command.args(["--listen", &free, "--circuits", "."]).output().unwrap());
@@ -251,7 +254,17 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
     assert_finding(&prompting, "models", "warning", "not installed: downloaded at the first start");
     let none: &[&str] = &[];
     for (roles, options, expected) in [
-        (&["miner", "proof-miner"][..], none, "cannot be checked together"),
+        (&["miner", "proof-miner"][..], none, "of Babelbit and of proofs cannot be checked"),
+        (
+            &["nineteen-entry", "nineteen-miner", "proof-miner"],
+            none,
+            "of Nineteen and of proofs cannot be checked together",
+        ),
+        (
+            &["prompting-miner", "nineteen-miner"],
+            &["--netuid", "1"],
+            "of text prompting and of Nineteen cannot be checked together",
+        ),
         (&["miner"], &["--listen", free.as_str()], "addresses of Babelbit's daemons are settings"),
         (&["miner"], &["--model", "x"], "are options of daemons of other subnets"),
         (&["prompting-miner"], none, "pass --netuid"),

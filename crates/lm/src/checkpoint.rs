@@ -186,13 +186,16 @@ pub(crate) struct Checkpoint<N> {
 }
 
 /// Loads a model of the Llama family from a directory to the CPU.
-pub(crate) fn load_llama(directory: &Path) -> Result<Checkpoint<Llama>, LoadError> {
+pub(crate) fn load_llama(
+    directory: &Path,
+    bits: Option<Bits>,
+) -> Result<Checkpoint<Llama>, LoadError> {
     let path = directory.join("config.json");
     let model_type = json::<KindFile>(&path)?.model_type;
     let Some(kind) = kind_of_directory(&model_type) else {
         return Err(LoadError::Foreign { path, what: format!("model_type {model_type:?}") });
     };
-    llama_of(kind, directory, &path, Device::Cpu, None)
+    llama_of(kind, directory, &path, Device::Cpu, bits)
 }
 
 /// Loads a model of any supported architecture from a directory.
@@ -260,6 +263,8 @@ pub(crate) enum Conversion {
     /// Matrices of floats remain floats. Quantised matrices in formats other than Q8_0 and Q4_0,
     /// whose products are slow, get 8 bits.
     SlowBlocks,
+    /// All matrices get this width, also those that are quantised in the file.
+    All(Bits),
 }
 
 /// Loads a model from a GGUF file.

@@ -39,11 +39,12 @@
 //! and the validator's checker run the same model.
 //!
 //! [`LanguageModel`] and [`Engine`] run on the CPU, with weights of 32-bit floats, or of 8 or 4
-//! bits from a GGUF file. Calls of the models block; [`Engine`] has its own thread. With the cargo
-//! features `cuda` and `metal`, a [`CausalModel`] runs on a GPU. A prompt that exceeds the model's
-//! context is an error ([`ModelError::TooLong`]), never truncated; an answer ends when it has
-//! filled the context. The crate does not train or download models. The server has no
-//! authentication: it is meant for loopback addresses.
+//! bits from a GGUF file or by rounding ([`LanguageModel::open_rounded`]). Calls of the models
+//! block; [`Engine`] has its own thread. With the cargo features `cuda` and `metal`, a
+//! [`CausalModel`] runs on a GPU. A prompt that exceeds the model's context is an error
+//! ([`ModelError::TooLong`]), never truncated; an answer ends when it has filled the context. The
+//! crate does not train or download models. The server has no authentication: it is meant for
+//! loopback addresses.
 //!
 //! Uses `taonet-primitives` only. Used by `taonet-babelbit-miner`, `taonet-babelbit-text-miner`,
 //! `taonet-nineteen-checker`, `taonet-prompting-neurons`, `taonet-proof-lm`, `tao nineteen` and

@@ -36,7 +36,8 @@ pub enum Bits {
 }
 
 impl Bits {
-    const fn format(self) -> GgmlDType {
+    /// Format of the blocks.
+    pub(crate) const fn format(self) -> GgmlDType {
         match self {
             Self::Eight => GgmlDType::Q8_0,
             Self::Four => GgmlDType::Q4_0,

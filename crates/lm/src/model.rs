@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::generate::{likeliest, log_softmax};
+use crate::linear::Bits;
 use crate::network::Network;
 use crate::template::{ChatTemplate, Turn};
 use crate::{
@@ -108,18 +109,36 @@ impl LanguageModel {
     /// [`LoadError`], which names the file, field or tensor that is missing, malformed or
     /// unsupported.
     pub fn open(name: impl Into<String>, path: &Path) -> Result<Self, LoadError> {
-        if path.is_file() {
-            return Self::open_gguf(name.into(), path);
-        }
-        let Checkpoint { network: llama, begin, ends } = checkpoint::load_llama(path)?;
-        let vocabulary = Vocabulary::open(path, llama.config().vocabulary, begin, ends)?;
-        let template = ChatTemplate::open(path)?;
-        Ok(Self { name: name.into(), llama, vocabulary, template })
+        Self::load(name.into(), path, None)
     }
 
-    fn open_gguf(name: String, path: &Path) -> Result<Self, LoadError> {
+    /// Like [`open`](Self::open), with all matrices rounded to this width, also those that are
+    /// quantised in a GGUF file. Rows whose length is not a multiple of 32 remain floats.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    pub fn open_rounded(
+        name: impl Into<String>,
+        path: &Path,
+        bits: Bits,
+    ) -> Result<Self, LoadError> {
+        Self::load(name.into(), path, Some(bits))
+    }
+
+    fn load(name: String, path: &Path, bits: Option<Bits>) -> Result<Self, LoadError> {
+        if path.is_file() {
+            let conversion = bits.map_or(Conversion::SlowBlocks, Conversion::All);
+            return Self::load_gguf(name, path, conversion);
+        }
+        let Checkpoint { network: llama, begin, ends } = checkpoint::load_llama(path, bits)?;
+        let vocabulary = Vocabulary::open(path, llama.config().vocabulary, begin, ends)?;
+        let template = ChatTemplate::open(path)?;
+        Ok(Self { name, llama, vocabulary, template })
+    }
+
+    fn load_gguf(name: String, path: &Path, conversion: Conversion) -> Result<Self, LoadError> {
         let GgufCheckpoint { checkpoint, tokenizer, template, .. } =
-            checkpoint::load_gguf(path, Device::Cpu, Conversion::SlowBlocks)?;
+            checkpoint::load_gguf(path, Device::Cpu, conversion)?;
         let Checkpoint { network, begin, ends } = checkpoint;
         let llama = match network {
             Network::Llama(llama) => llama,

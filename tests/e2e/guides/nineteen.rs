@@ -210,6 +210,11 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
     }
     assert_eq!(walkthrough.services.len(), 3);
     walkthrough.wait_for_market();
+    // Other validators can count the vote of this one, whose file has one task.
+    let url = format!("{}/v1/vote", walkthrough.gateway());
+    let vote = async { reqwest::get(url).await.unwrap().json::<Value>().await.unwrap() };
+    let vote = tokio::runtime::Runtime::new().unwrap().block_on(vote);
+    assert_eq!(vote["weights"], json!({"chat-smollm2-135m-instruct": 1_000_000}), "{vote}");
     let answer = walkthrough.run(last);
     assert!(answer.contains("Rome"), "{answer}");
     // The answer was sold.

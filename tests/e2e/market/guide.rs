@@ -157,6 +157,25 @@ fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: 
     );
 }
 
+/// Returns the line of a validator that counts votes, with unreachable gateways.
+fn without_reachable_peers(voting: &str) -> String {
+    let [one, two] = [free_address(), free_address()].map(|address| format!("http://{address}"));
+    let line = voting.replace("https://one.example", &one).replace("https://two.example", &two);
+    assert!(!line.contains(".example"), "{voting}");
+    line
+}
+
+/// Stops a validator after it has published its vote.
+fn assert_votes(network: &Network, validator: Daemon) {
+    let url = format!("{}/v1/vote", validator.url());
+    let vote = async { reqwest::get(url).await.unwrap().json::<Value>().await.unwrap() };
+    let vote = network.runtime.block_on(vote);
+    let sum: u64 =
+        vote["weights"].as_object().unwrap().values().map(|units| units.as_u64().unwrap()).sum();
+    assert!(sum.abs_diff(1_000_000) < 100, "{vote}");
+    assert!(validator.terminate().success());
+}
+
 #[test]
 fn every_command_of_the_guide_runs() {
     let Some(network) = Network::start(3, 0) else { return };
@@ -217,14 +236,14 @@ fn every_command_of_the_guide_runs() {
         &network_url,
     ];
     let validators = guide.take("tao nineteen validator");
-    assert_eq!(validators.len(), 2);
+    let [alone, voting, shared] = validators.as_slice() else { panic!("{validators:?}") };
     let start = |line: &str, settings: &[(&str, &str)]| {
         let mut validator = command(&network, line, &[("http://127.0.0.1:8001/v1", &checker)]);
         Daemon::start(
             validator.args(on_the_network).args(["--state", "DIR"]).envs(settings.iter().copied()),
         )
     };
-    let validator = start(&validators[0], &[]);
+    let validator = start(alone, &[]);
     let [grant, usage] = ["grant", "usage"].map(|verb| {
         let mut lines = guide.take(&format!("tao nineteen keys {verb}"));
         lines.pop().unwrap()
@@ -254,11 +273,12 @@ fn every_command_of_the_guide_runs() {
     let [one_miner, export] = explain.as_slice() else { panic!("{explain:?}") };
     explain_weights(&network, one_miner, export, &of_the_period);
     assert!(validator.terminate().success());
+    assert_votes(&network, start(&without_reachable_peers(voting), &[]));
 
     // The same on PostgreSQL, with an entry and a query worker.
     let (database, queue) = (network.postgres.url(), network.nats.url());
     let settings = [("DATABASE_URL", database.as_str()), ("NATS_URL", queue.as_str())];
-    let _validator = start(&validators[1], &settings);
+    let _validator = start(shared, &settings);
     for line in guide.take("tao nineteen keys list") {
         let listed =
             command(&network, &format!("{line} --json"), &[]).envs(settings).output().unwrap();

@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+<<<<<<< HEAD
 use taonet_cli_base::exit::Classified;
 use taonet_lm::LanguageModel;
+=======
+use taonet_cli_base::exit::{Classified, Failure};
+use taonet_lm::{Bits, LanguageModel};
+>>>>>>> h-wnine
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, SMOLLM2_135M_INSTRUCT};
 
 use crate::engines;
@@ -16,6 +21,11 @@ pub const CHAT_MODEL: &ModelSpec = &SMOLLM2_135M_INSTRUCT;
 /// `name` is its name in requests.
 pub fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
     Ok(LanguageModel::open(name, &located(source)?)?)
+}
+
+/// Like [`load`], with the weights rounded to this width.
+pub fn load_rounded(name: &str, source: &Path, bits: Bits) -> anyhow::Result<LanguageModel> {
+    Ok(LanguageModel::open_rounded(name, &located(source)?, bits)?)
 }
 
 /// Returns the name of a model, without its directory and the suffix of its file.

@@ -45,7 +45,7 @@ const IMAGE_MODEL: &str = "painter-text-to-image";
 /// Epoch length in blocks.
 const TEMPO: u32 = 360;
 
-/// Run a market on this machine: a chain, five miners, and a validator that tests and scores them
+/// Run a market on this machine: a chain, miners, and a validator that tests and scores them
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Exit after one round of periods

@@ -30,8 +30,8 @@ use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy, StandingTable};
 use url::Url;
 
-/// Value of `--model` for the painter.
-const PAINTER: &str = "painter";
+/// Value of `--model` for the painter, which draws images without a model.
+pub const PAINTER: &str = "painter";
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::routing::get;
+use axum::{Json, Router};
 use clap::{Args, ValueEnum};
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
@@ -18,7 +20,7 @@ use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
-use taonet_nineteen_control::{ControlSettings, Nineteen, References, VotesFeed};
+use taonet_nineteen_control::{ControlSettings, Nineteen, PeerVotes, References, Voter, VotesFeed};
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::{ControlLock, StoreError};
@@ -71,6 +73,11 @@ pub struct ValidatorArgs {
     /// [default: no votes]
     #[arg(long, value_name = "URL")]
     votes_url: Option<Url>,
+    /// Base URL of another validator's gateway, whose vote on the weights of tasks counts by its
+    /// stake, like that of the own task file; may be repeated. URL/v1/vote returns the signed vote
+    /// [default: no votes]
+    #[arg(long, value_name = "URL", conflicts_with = "votes_url")]
+    vote_peer: Vec<Url>,
     /// State directory [default: one per subnet and hotkey in the user's state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -193,6 +200,16 @@ fn hold_lock(lock: ControlLock, shutdown: &Shutdown) -> Arc<OnceLock<StoreError>
     lost
 }
 
+/// Returns the route of the validator's own vote on the weights of tasks, which other validators
+/// count.
+fn vote_route(voter: Voter) -> Router {
+    let vote = move || {
+        let ballot = voter.ballot();
+        async move { Json(ballot) }
+    };
+    Router::new().route("/v1/vote", get(vote))
+}
+
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
@@ -232,6 +249,13 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let subnet =
             Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);
+        let voter =
+            Voter::new(keypair.clone(), args.netuid, operation.market.clone(), system_clock());
+        if !args.vote_peer.is_empty() {
+            let votes = PeerVotes::new(&args.vote_peer, voter.clone(), Arc::clone(&chain) as _)?;
+            let stop = shutdown.clone();
+            shutdown.spawn("votes", async move { votes.run(&stop).await });
+        }
         let readiness = Readiness::starting();
         let validator =
             Validator::open(subnet, keypair, chain, &directory, STATE_FILE, settings, &shutdown)
@@ -259,9 +283,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
         shutdown.spawn("books", async move { books.keep_books(&stop).await });
-        daemon
-            .serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context)
-            .await?;
+        let router = gateway.router().merge(vote_route(voter));
+        daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await?;
         match Arc::into_inner(lost).and_then(OnceLock::into_inner) {
             Some(error) => Err(error.into()),
             None => Ok(()),

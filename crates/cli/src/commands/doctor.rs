@@ -101,9 +101,17 @@ impl DoctorArgs {
     /// Refuses daemons that cannot be checked together, and options without effect.
     fn check(&self) -> anyhow::Result<()> {
         let has_babelbit = self.role.iter().any(|role| role.is_of_babelbit());
-        let problem = if has_babelbit && !self.allows_babelbit() {
-            "daemons of Babelbit and of another subnet cannot be checked together\nhint: run the command for each subnet"
-        } else if self.listen.is_some() && (has_babelbit || self.role.len() != 1) {
+        if let Some((first, others)) = self.role.split_first()
+            && let Some(other) = others.iter().find(|role| role.subnet() != first.subnet())
+        {
+            let problem = format!(
+                "daemons of {} and of {} cannot be checked together\nhint: run the command for each subnet",
+                first.subnet(),
+                other.subnet()
+            );
+            return Err(Classified::error(Failure::Usage, problem));
+        }
+        let problem = if self.listen.is_some() && (has_babelbit || self.role.len() != 1) {
             "--listen is the address of one daemon of Nineteen, of proofs or of text prompting\nhint: select it with \
              --role; the addresses of Babelbit's daemons are settings"
         } else if !self.allows_babelbit() && self.selected_netuid().is_none() {
@@ -366,10 +374,9 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
     }
     if subnet.babelbit.is_none() {
         let (model, circuits) = (args.model.clone(), args.circuits.clone());
-        let has_embedder = roles.contains(&Role::PromptingValidator);
-        let verified = spawn_blocking(move || {
-            verify_options(model.as_deref(), circuits.as_deref(), has_embedder)
-        });
+        let roles = roles.to_vec();
+        let verified =
+            spawn_blocking(move || verify_options(model.as_deref(), circuits.as_deref(), &roles));
         return match verified.await {
             Ok(findings) if findings.is_empty() => skip_models(
                 "pass the daemon's language model with --model, or its circuits with --circuits",
@@ -474,11 +481,22 @@ fn verify_language_model(
 /// Checks the models and circuits with which daemons of other subnets are started, and the embedder
 /// of a validator of text prompting.
 fn verify_options(
-    language_model: Option<&Path>,
+    model_option: Option<&Path>,
     circuits: Option<&Path>,
-    has_embedder: bool,
+    roles: &[Role],
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let (is_miner, painter) =
+        (roles.contains(&Role::NineteenMiner), Path::new(taonet_cli_nineteen::PAINTER));
+    let is_painter = |source: &Path| is_miner && source == painter && !source.exists();
+    if model_option.is_some_and(is_painter) {
+        findings.push(Finding::skipped(
+            Check::Models,
+            taonet_cli_nineteen::PAINTER,
+            "draws images without a model",
+        ));
+    }
+    let language_model = model_option.filter(|source| !is_painter(source));
     match chat_model::store() {
         Ok(store) => {
             let remedy = "pass another --model, which `tao models list` shows";
@@ -486,7 +504,7 @@ fn verify_options(
                 language_model
                     .map(|source| verify_language_model("language model", source, &store, remedy)),
             );
-            if has_embedder {
+            if roles.contains(&Role::PromptingValidator) {
                 findings.push(model(
                     "embedder",
                     ALL_MINILM_L6_V2.name,

@@ -25,6 +25,7 @@ impl Conversion {
         match self {
             Self::Floats(bits) => bits,
             Self::SlowBlocks => None,
+            Self::All(bits) => Some(bits),
         }
     }
 }
@@ -121,6 +122,8 @@ impl Tensors {
             let is_slow = !matches!(tensor.dtype(), GgmlDType::Q8_0 | GgmlDType::Q4_0);
             let bits = match self.conversion {
                 Conversion::SlowBlocks if has_blocks && is_slow => Some(Bits::Eight),
+                // Blocks of the format would only be rounded again.
+                Conversion::All(bits) if tensor.dtype() != bits.format() => Some(bits),
                 _ if has_blocks => return Ok(tensor.try_into()?),
                 conversion => conversion.of_floats(),
             };

@@ -11,8 +11,9 @@
 //! - [`Scorer`] checks stored answers against the validator's own models ([`References`]);
 //! - [`Nineteen`] implements the subnet for `taonet-validator`, which submits the weights;
 //!   [`market_report`] returns them with every intermediate value;
-//! - [`MarketFile`] is the configuration file, reloaded at each period; [`VotesFeed`] replaces its
-//!   task weights with those that the validators vote for;
+//! - [`MarketFile`] is the configuration file, reloaded at each period. [`PeerVotes`] replaces its
+//!   task weights with those that validators vote for ([`Ballot`]), weighted by their stakes;
+//!   [`VotesFeed`] with those of a central service;
 //! - [`TopUpWatcher`] credits the TAO that buyers transfer, from finalized blocks;
 //! - [`synthetic`] generates test requests, with texts that the checking model writes
 //!   ([`synthetic::Drafts`]).
@@ -55,7 +56,7 @@
 //! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`,
 //! `taonet-nineteen-transport` and `taonet-nineteen-core`, `taonet-neuron` (miners of the
 //! metagraph), `taonet-validator` (trait `Subnet`), `taonet-chain`, `taonet-http`, `taonet-wire`,
-//! `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and `tao nineteen`.
+//! `taonet-wallet`, `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -79,7 +80,7 @@ pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{ScoreError, Scorer};
 pub use topups::{FinalizedBlocks, TopUpError, TopUpWatcher};
-pub use votes::{VotesError, VotesFeed};
+pub use votes::{Ballot, BallotError, PeerVotes, Voter, VotesError, VotesFeed};
 
 #[cfg(test)]
 mod tests;

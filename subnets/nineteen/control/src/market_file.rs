@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::config::{ConfigError, Votes};
+use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_primitives::without_bom;
 
 use crate::References;
@@ -116,6 +116,14 @@ impl MarketFile {
     /// [`Self::reload`], that is at the start of a period. An empty vote changes nothing.
     pub fn vote(&self, votes: impl IntoIterator<Item = (String, f64)>) {
         self.state().votes.update(votes);
+    }
+
+    /// Returns the weight of each task in the last valid file, without votes: 0 for tasks that the
+    /// file disables.
+    pub(crate) fn own_weights(&self) -> Vec<(TaskName, f64)> {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let weight = |task: &Task| if task.enabled { task.weight } else { 0.0 };
+        state.file.tasks.iter().map(|task| (task.task.clone(), weight(task))).collect()
     }
 
     /// Replaces the configuration.

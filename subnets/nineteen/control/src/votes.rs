@@ -1,12 +1,18 @@
 //! Task weights that the subnet's validators vote for.
 
+mod ballot;
+mod peers;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
+use taonet_chain::ChainError;
 use taonet_http::{JsonCallError, JsonClient, fields};
 use taonet_service::Shutdown;
 use url::Url;
 
+pub use self::ballot::{Ballot, BallotError, Voter};
+pub use self::peers::PeerVotes;
 use crate::MarketFile;
 
 /// Path of the votes below the service's URL.
@@ -28,6 +34,12 @@ pub enum VotesError {
     /// The service did not respond, or its response is not a map from tasks to numbers.
     #[error("the votes cannot be fetched")]
     Call(#[from] JsonCallError),
+    /// The vote of a validator is invalid.
+    #[error("the vote is invalid")]
+    Ballot(#[from] BallotError),
+    /// The stakes of the validators cannot be read from the chain.
+    #[error("the stakes of the validators cannot be read")]
+    Stakes(#[from] ChainError),
 }
 
 /// Client that updates a market's task weights from the validators' votes.

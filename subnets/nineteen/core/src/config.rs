@@ -14,7 +14,7 @@ use crate::task::{CheckingFunction, Endpoint, Generator, ServerKind, Task, TaskN
 
 mod votes;
 
-pub use votes::Votes;
+pub use votes::{VOTE_UNITS, Votes, stake_weighted};
 
 /// Length of the reference's scoring period, in seconds, relative to which the number of synthetic
 /// requests scales.

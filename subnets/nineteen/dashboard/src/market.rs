@@ -28,6 +28,8 @@ pub(crate) struct Market {
     pub(crate) newest_closed: Option<PeriodId>,
     /// What each API key spent on each of the last days, newest day first.
     pub(crate) spend: Vec<KeySpend>,
+    /// The part of `spend` that is not read each time.
+    pub(crate) older_spend: Arc<OlderSpend>,
     /// Tasks as the gateway reports them; `None` if it is not a source, or cannot be read.
     pub(crate) gateway: Option<Vec<TaskState>>,
     /// Why the latest read of the database failed, if it did. The data is then that of the last
@@ -35,6 +37,16 @@ pub(crate) struct Market {
     pub(crate) database_problem: Option<String>,
     /// Why the latest read of the gateway failed, if it did.
     pub(crate) gateway_problem: Option<String>,
+}
+
+/// What each API key spent on days that are over: a request counts on the day on which it began,
+/// and is charged within an hour.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct OlderSpend {
+    /// The first day after these, in UTC.
+    pub(crate) end: String,
+    /// Spend by day and key, newest day first.
+    pub(crate) rows: Vec<KeySpend>,
 }
 
 /// Closed periods of the last day.

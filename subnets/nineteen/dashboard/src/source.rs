@@ -13,7 +13,7 @@ use taonet_primitives::with_causes;
 use taonet_service::{Shutdown, unix_time};
 use url::Url;
 
-use crate::market::{Market, Past};
+use crate::market::{Market, OlderSpend, Past};
 use crate::tasks::{StatusDocument, TaskState};
 
 /// Interval between two reads.
@@ -85,7 +85,8 @@ impl Source {
     }
 }
 
-/// Reads the newest period, and past periods if one has been closed since the last read.
+/// Reads the newest period, and past periods if one has been closed since the last read. The spend
+/// of the days before yesterday is only read then, and when a day ends.
 async fn read_database(
     directory: &Path,
     market: &mut Market,
@@ -104,6 +105,12 @@ async fn read_database(
             Some(_) => period.id,
             None => PeriodId(period.id.0.saturating_sub(1)),
         });
+        let yesterday = day(now_ms.saturating_sub(DAY_MS));
+        if newest_closed != market.newest_closed || market.older_spend.end != yesterday {
+            let first = day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS));
+            let rows = store.spend_between(&first, &yesterday, MAX_SPEND).await?;
+            market.older_spend = Arc::new(OlderSpend { end: yesterday.clone(), rows });
+        }
         if newest_closed != market.newest_closed {
             let past = match newest_closed {
                 Some(newest) => read_past(&store, newest, since_ms).await?,
@@ -119,9 +126,11 @@ async fn read_database(
         for tasks in qualities.values_mut() {
             tasks.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
-        market.spend = store
-            .spend_since(&day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS)), MAX_SPEND)
-            .await?;
+        let tomorrow = day(now_ms.saturating_add(DAY_MS));
+        let mut spend = store.spend_between(&yesterday, &tomorrow, MAX_SPEND).await?;
+        spend.extend(market.older_spend.rows.iter().cloned());
+        spend.truncate(MAX_SPEND as usize);
+        market.spend = spend;
         (market.period, market.contenders, market.qualities) = (period, contenders, qualities);
         Ok::<_, StoreError>(())
     }

@@ -258,20 +258,28 @@ impl Store {
         rows.iter().map(used).collect()
     }
 
-    /// Returns the usage by day and key since a day in UTC (such as `2026-11-21`), at most `limit`
-    /// rows: newest day first, and on each day the highest charge first.
+    /// Returns the usage by day and key from the day `first` in UTC (such as `2026-11-21`) until
+    /// before the day `end`, at most `limit` rows: newest day first, and on each day the highest
+    /// charge first.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn spend_since(&self, day: &str, limit: u32) -> Result<Vec<KeySpend>, StoreError> {
+    pub async fn spend_between(
+        &self,
+        first: &str,
+        end: &str,
+        limit: u32,
+    ) -> Result<Vec<KeySpend>, StoreError> {
         let rows = statement(
             "SELECT api_key.name AS name, usage_day.day AS day, CAST(SUM(usage_day.requests) AS BIGINT) AS requests,
                     CAST(SUM(usage_day.charged) AS BIGINT) AS spent
              FROM usage_day JOIN api_key ON api_key.id = usage_day.key_id
-             WHERE usage_day.day >= $1 GROUP BY usage_day.day, usage_day.key_id, api_key.name
-             ORDER BY usage_day.day DESC, spent DESC, usage_day.key_id LIMIT $2",
+             WHERE usage_day.day >= $1 AND usage_day.day < $2
+             GROUP BY usage_day.day, usage_day.key_id, api_key.name
+             ORDER BY usage_day.day DESC, spent DESC, usage_day.key_id LIMIT $3",
         )
-        .bind(day)
+        .bind(first)
+        .bind(end)
         .bind(i64::from(limit))
         .rows(&self.database)
         .await?;

@@ -116,7 +116,7 @@ const MIGRATIONS: [Sql; 7] = [
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no
 /// `BIGINT`.
-const LATER_POSTGRES: [Sql; 10] = [
+const LATER_POSTGRES: [Sql; 11] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
@@ -127,9 +127,10 @@ const LATER_POSTGRES: [Sql; 10] = [
     (16, "key_log", include_str!("../migrations/0016_key_log_postgres.sql")),
     (17, "teams", include_str!("../migrations/0017_teams_postgres.sql")),
     (18, "deleted_teams", include_str!("../migrations/0018_deleted_teams_postgres.sql")),
+    (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 10] = [
+const LATER_SQLITE: [Sql; 11] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -140,6 +141,7 @@ const LATER_SQLITE: [Sql; 10] = [
     (16, "key_log", include_str!("../migrations/0016_key_log_sqlite.sql")),
     (17, "teams", include_str!("../migrations/0017_teams_sqlite.sql")),
     (18, "deleted_teams", include_str!("../migrations/0018_deleted_teams_sqlite.sql")),
+    (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> =
     LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_models::chat_model::{self, CHAT_MODEL};
-use taonet_lm::LanguageModel;
+use taonet_lm::{Bits, LanguageModel};
 use taonet_nineteen_core::MarketConfig;
 
 /// Value of `--model` for the small model with random weights.
@@ -18,6 +18,8 @@ pub(super) struct Goods {
     pub(super) model: Arc<LanguageModel>,
     /// A cheaper model, with fewer layers and other weights, which the cheating miner serves.
     pub(super) cheaper: Arc<LanguageModel>,
+    /// A trained model with its weights rounded to 4 bits, which the quantised miner serves.
+    pub(super) quantised: Option<Arc<LanguageModel>>,
     pub(super) market: MarketConfig,
     /// Whether the market has image tasks, for which a painter draws.
     pub(super) has_images: bool,
@@ -53,18 +55,29 @@ impl Goods {
             );
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
             let market = tasks(include_str!("tasks.toml"), has_images)?;
-            return Ok(Self { model, cheaper, market, has_images, is_trained: false, note });
+            let quantised = None;
+            return Ok(Self {
+                model,
+                cheaper,
+                quantised,
+                market,
+                has_images,
+                is_trained: false,
+                note,
+            });
         };
         let name = chat_model::name_of(trained);
         context.say(&format!(
             "the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"
         ));
         let note = format!(
-            "The chain runs in memory; the miners serve {name}, the cheating one a random model.{painted}"
+            "The chain runs in memory; the miners serve {name}, the quantised one with weights of 4 bits, the cheating \
+             one a random model.{painted}"
         );
         let model = Arc::new(chat_model::load("demo", trained)?);
+        let quantised = Some(Arc::new(chat_model::load_rounded("demo", trained, Bits::Four)?));
         let market = tasks(include_str!("trained.toml"), has_images)?;
-        Ok(Self { model, cheaper, market, has_images, is_trained: true, note })
+        Ok(Self { model, cheaper, quantised, market, has_images, is_trained: true, note })
     }
 
     /// Returns the response timeout of a miner, on a machine that also runs all models.
@@ -85,7 +98,96 @@ fn tasks(file: &str, has_images: bool) -> anyhow::Result<MarketConfig> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+    use taonet_lm::{Message, Sampling};
+    use taonet_nineteen_checker::{LocalReference, check_text};
+    use taonet_nineteen_core::scoring::ScoringProfile;
+    use taonet_nineteen_core::task::Endpoint;
+
     use super::*;
+
+    /// Questions to the models, each of which is asked several times with other seeds.
+    const QUESTIONS: [&str; 4] = [
+        "What is the capital city of Italy?",
+        "Tell me about trains.",
+        "How do I make tea?",
+        "Why is the sea salty?",
+    ];
+    /// Number of answers to each question.
+    const SEEDS: u64 = 4;
+    /// Maximum number of tokens of an answer.
+    const LONGEST: usize = 24;
+
+    /// Returns the answer of a miner that serves a model, in the chunks of its stream.
+    fn answer(served: &LanguageModel, question: &str, seed: u64) -> Vec<Value> {
+        let prompt = served.chat_prompt(&[Message::new("user", question)], false).unwrap();
+        let sampling = Sampling {
+            temperature: 0.7,
+            top_k: 5,
+            seed,
+            max_tokens: LONGEST,
+            ..Sampling::default()
+        };
+        let chunk = |step: taonet_lm::Step| {
+            let text = served.vocabulary().text(step.token);
+            json!({"choices": [{"delta": {"content": text}, "logprobs": {"content": [{"logprob": step.logprob}]}}]})
+        };
+        served.generate(prompt, sampling).map(|step| chunk(step.unwrap())).collect()
+    }
+
+    /// Returns the mean quality of the answers of a miner that serves one model, checked with
+    /// another one.
+    async fn mean_quality(reference: &LocalReference, served: &LanguageModel) -> f64 {
+        let mut sum = 0.0;
+        for question in QUESTIONS {
+            for seed in 1..=SEEDS {
+                let payload = json!({
+                    "messages": [{"role": "user", "content": question}],
+                    "temperature": 0.7,
+                    "top_k": 5,
+                    "max_tokens": LONGEST,
+                    "seed": seed,
+                });
+                let chunks = answer(served, question, seed);
+                let checked = check_text(
+                    reference,
+                    Endpoint::Chat,
+                    payload.as_object().unwrap(),
+                    &chunks,
+                    ScoringProfile::Reference,
+                    |count| count / 2,
+                );
+                sum += checked.await.unwrap().quality.unwrap();
+            }
+        }
+        sum / (QUESTIONS.len() as f64 * SEEDS as f64)
+    }
+
+    /// The same weights pass the check, the same model with its weights rounded to 4 bits loses
+    /// quality, and another model has none.
+    #[tokio::test]
+    async fn checks_detect_rounded_weights_and_other_models() {
+        let Some(trained) = chat_model::installed_chat_model().unwrap() else {
+            let name = CHAT_MODEL.name;
+            taonet_testing::skip(&format!(
+                "NOT TESTED: {name} is not installed. Run scripts/models {name}, or ./test, which does so"
+            ));
+            return;
+        };
+        let model = Arc::new(chat_model::load("demo", &trained).unwrap());
+        let quantised = chat_model::load_rounded("demo", &trained, Bits::Four).unwrap();
+        let other = LanguageModel::random("demo", 2, 7).unwrap();
+        let reference = LocalReference::new(Arc::clone(&model));
+        let own = mean_quality(&reference, &model).await;
+        // A token that was the miner's fifth likeliest and is the checker's sixth costs its answer
+        // 0.3, which is 0.019 of the mean.
+        assert!(own >= 0.97, "{own}");
+        // Measured with an implementation of its own: 0.62, with a standard deviation of 0.09.
+        let rounded = mean_quality(&reference, &quantised).await;
+        assert!(rounded < 0.85, "{rounded}");
+        let foreign = mean_quality(&reference, &other).await;
+        assert!(foreign < 0.01, "{foreign}");
+    }
 
     #[test]
     fn both_markets_have_the_same_tasks() {

@@ -42,6 +42,9 @@ pub(super) enum Behaviour {
     Slow,
     Limiting,
     Failing,
+    /// Serves the model with its weights rounded to 4 bits.
+    Quantised,
+    /// Serves another model.
     Cheating,
     /// Serves images.
     Painting,
@@ -50,7 +53,8 @@ pub(super) enum Behaviour {
 }
 
 impl Behaviour {
-    const TEXT: [Self; 5] = [Self::Good, Self::Slow, Self::Limiting, Self::Failing, Self::Cheating];
+    const TEXT: [Self; 6] =
+        [Self::Good, Self::Slow, Self::Limiting, Self::Failing, Self::Quantised, Self::Cheating];
     const IMAGE: [Self; 2] = [Self::Painting, Self::Reusing];
 
     pub(super) const fn name(self) -> &'static str {
@@ -59,6 +63,7 @@ impl Behaviour {
             Self::Slow => "slow",
             Self::Limiting => "limiting",
             Self::Failing => "failing",
+            Self::Quantised => "quantised",
             Self::Cheating => "cheating",
             Self::Painting => "painting",
             Self::Reusing => "reusing",
@@ -73,7 +78,7 @@ impl Behaviour {
         Duration::from_millis(match self {
             Self::Cheating if is_trained => 3_000,
             Self::Good | Self::Cheating | Self::Painting | Self::Reusing => 0,
-            Self::Limiting | Self::Failing => 150,
+            Self::Limiting | Self::Failing | Self::Quantised => 150,
             Self::Slow => 500,
         })
     }
@@ -84,7 +89,7 @@ impl Behaviour {
             Self::Painting | Self::Reusing => 0,
             Self::Cheating => 2,
             Self::Good => 4,
-            Self::Limiting | Self::Failing => 10,
+            Self::Limiting | Self::Failing | Self::Quantised => 10,
             Self::Slow => 30,
         })
     }
@@ -105,7 +110,14 @@ pub(super) async fn start(
 ) -> anyhow::Result<Vec<DemoMiner>> {
     let mut miners = Vec::new();
     for behaviour in Behaviour::TEXT {
-        let model = if behaviour == Behaviour::Cheating { &goods.cheaper } else { &goods.model };
+        let model = match behaviour {
+            Behaviour::Cheating => &goods.cheaper,
+            Behaviour::Quantised => match &goods.quantised {
+                Some(quantised) => quantised,
+                None => continue,
+            },
+            _ => &goods.model,
+        };
         let settings = EngineSettings {
             streams: CONCURRENCY,
             pace: behaviour.pace(),

@@ -63,6 +63,21 @@ impl Role {
         Self::BABELBIT.contains(&self)
     }
 
+    /// Returns the name of the daemon's subnet in messages.
+    pub(super) const fn subnet(self) -> &'static str {
+        match self {
+            Self::Gateway | Self::Signer | Self::Validator | Self::Runner | Self::Miner => {
+                "Babelbit"
+            }
+            Self::NineteenValidator
+            | Self::NineteenEntry
+            | Self::NineteenQuery
+            | Self::NineteenMiner => "Nineteen",
+            Self::ProofValidator | Self::ProofMiner => "proofs",
+            Self::PromptingValidator | Self::PromptingMiner => "text prompting",
+        }
+    }
+
     /// Returns whether the daemon signs with a hotkey.
     pub(super) fn has_hotkey(self) -> bool {
         self != Self::NineteenEntry

@@ -160,7 +160,7 @@ fn default_ports_are_those_of_the_commands() {
 fn models_and_circuits_of_options_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let status = |model: Option<&Path>, circuits: Option<&Path>| -> Vec<Status> {
-        verify_options(model, circuits, false).iter().map(|finding| finding.status).collect()
+        verify_options(model, circuits, &[]).iter().map(|finding| finding.status).collect()
     };
     assert_eq!(status(None, None), []);
     assert_eq!(status(Some(folder.path()), None), [Status::Skipped]);
@@ -168,4 +168,9 @@ fn models_and_circuits_of_options_are_checked() {
         status(Some(Path::new("no/such/model")), Some(folder.path())),
         [Status::Fault, Status::Fault]
     );
+    // A miner of images can draw without a model; other daemons cannot.
+    let painter = Some(Path::new("painter"));
+    assert_eq!(status(painter, None), [Status::Fault]);
+    let drawn = verify_options(painter, None, &[Role::NineteenMiner]);
+    assert_eq!(drawn.iter().map(|finding| finding.status).collect::<Vec<_>>(), [Status::Skipped]);
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::causal::{CausalModel, LoadOptions};
 use crate::checkpoint::Conversion;
 use crate::checkpoint::tensors::{Source, Tensors};
-use crate::linear::Weight;
+use crate::linear::{Bits, Weight};
 use crate::vocabulary::Vocabulary;
 
 /// A value of the metadata to write.
@@ -89,6 +89,12 @@ fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
     Gguf::open(&path).unwrap()
 }
 
+/// Returns the largest difference between weights and their expected values.
+fn difference(weight: &Weight, expected: &Tensor) -> f32 {
+    let difference = (weight.dense() - expected).unwrap().abs().unwrap().flatten_all().unwrap();
+    difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
+}
+
 /// Formats whose products are slow become 8 bits where a model asks for it; the other formats stay
 /// as they are.
 #[test]
@@ -112,15 +118,38 @@ fn slow_formats_are_converted_to_8_bits() {
         } else {
             floats.clone()
         };
-        let difference = |weight: &Weight, expected: &Tensor| {
-            let difference =
-                (weight.dense() - expected).unwrap().abs().unwrap().flatten_all().unwrap();
-            difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
-        };
         let found = load(Conversion::SlowBlocks);
         assert!(found.is_quantized() && difference(&found, &expected) < 1e-6, "{format:?}");
         assert!(difference(&found, &floats) < 0.01, "{format:?}");
         assert!(difference(&load(Conversion::Floats(None)), &floats) < 1e-6, "{format:?}");
+    }
+}
+
+/// With a width for all matrices, blocks of other formats are converted to it, and those of its
+/// format stay as they are.
+#[test]
+fn all_formats_are_converted_on_request() {
+    let numbers: Vec<f32> = (0..128).map(|index| (index as f32 * 0.37).sin()).collect();
+    let matrix = Tensor::from_vec(numbers, (2, 64), &Device::Cpu).unwrap();
+    for (format, number) in
+        [(GgmlDType::F32, 0), (GgmlDType::Q4_0, 2), (GgmlDType::Q4_1, 3), (GgmlDType::Q8_0, 8)]
+    {
+        let blocks = QTensor::quantize(&matrix, format).unwrap();
+        let floats = blocks.dequantize(&Device::Cpu).unwrap();
+        for bits in [Bits::Eight, Bits::Four] {
+            let source = Source::Gguf(open_matrix(&blocks, number));
+            let conversion = Conversion::All(bits);
+            let mut tensors = Tensors { source, device: Device::Cpu, conversion };
+            let found = tensors.matrix("w", [2, 64]).unwrap();
+            let expected = if bits.format() == format {
+                floats.clone()
+            } else {
+                let rounded = QTensor::quantize(&floats, bits.format()).unwrap();
+                rounded.dequantize(&Device::Cpu).unwrap()
+            };
+            assert!(found.is_quantized(), "{format:?} {bits:?}");
+            assert!(difference(&found, &expected) < 1e-6, "{format:?} {bits:?}");
+        }
     }
 }
 

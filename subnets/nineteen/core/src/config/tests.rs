@@ -168,6 +168,25 @@ fn votes_count_and_failed_votes_do_not() {
     assert!(is_weighted(0.15 / 1.04, weights(&votes)), "votes that disable every task are ignored");
 }
 
+/// The scale of a vote has no effect, only its stake.
+#[test]
+fn votes_are_weighted_by_stake() {
+    let vote = |weights: &[(&str, u32)]| -> BTreeMap<TaskName, u32> {
+        weights.iter().map(|(task, units)| (task.parse().unwrap(), *units)).collect()
+    };
+    let (one, other) = (vote(&[("a", 1), ("b", 3)]), vote(&[("b", 500_000), ("c", 500_000)]));
+    let (empty, zero) = (vote(&[]), vote(&[("a", 0)]));
+    let weights =
+        stake_weighted([(300, &one), (100, &other), (900, &empty), (900, &zero), (0, &other)]);
+    // 0.75 · (1/4, 3/4, 0) + 0.25 · (0, 1/2, 1/2)
+    let expected = [("a", 0.1875), ("b", 0.6875), ("c", 0.125)];
+    assert_eq!(weights.len(), expected.len());
+    for (task, weight) in expected {
+        assert!((weights[task] - weight).abs() < 1e-12, "{task}: {weights:?}");
+    }
+    assert!(stake_weighted([(0, &one), (900, &zero)]).is_empty());
+}
+
 #[test]
 fn aliases_name_tasks_of_the_file() {
     let with = |aliases: &str| {

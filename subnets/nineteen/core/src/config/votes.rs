@@ -1,6 +1,10 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::MarketConfig;
+use crate::task::TaskName;
+
+/// Units that a validator's vote divides among the tasks: weights are exact, in millionths.
+pub const VOTE_UNITS: u32 = 1_000_000;
 
 /// Task weights from the validators' last valid vote.
 ///
@@ -19,6 +23,31 @@ impl Votes {
             self.0 = vote;
         }
     }
+}
+
+/// Returns the mean of validators' votes, weighted by their stakes: each validator divides its stake
+/// among the tasks in proportion to the units of its vote. The weights sum to 1; there are none
+/// without a vote that has both stake and units.
+pub fn stake_weighted<'a>(
+    votes: impl IntoIterator<Item = (u64, &'a BTreeMap<TaskName, u32>)>,
+) -> BTreeMap<String, f64> {
+    let (mut weights, mut total) = (BTreeMap::<String, f64>::new(), 0.0);
+    for (stake, vote) in votes {
+        let sum: u64 = vote.values().map(|units| u64::from(*units)).sum();
+        if stake == 0 || sum == 0 {
+            continue;
+        }
+        let stake = stake as f64;
+        total += stake;
+        for (task, units) in vote {
+            let share = stake * f64::from(*units) / sum as f64;
+            *weights.entry(task.as_str().to_owned()).or_default() += share;
+        }
+    }
+    for weight in weights.values_mut() {
+        *weight /= total;
+    }
+    weights
 }
 
 impl MarketConfig {

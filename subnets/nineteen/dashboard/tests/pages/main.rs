@@ -136,11 +136,12 @@ async fn spend_is_shown_by_name_and_day_without_the_key() {
     trade(directory.path(), Duration::from_mins(1)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     assert!(page(&router, "/nineteen").await.1.contains("No API key has been charged"));
-    let (key, day) = spend(directory.path(), "<b>shop</b>").await;
+    let (key, [today, older]) = spend(directory.path(), "<b>shop</b>").await;
     let (_, router) = site(Some(directory.path()), None).await;
     let (_, market) = page(&router, "/nineteen").await;
     // Day, requests, charged.
-    assert_eq!(cells(&market, "spend", "&lt;b&gt;shop&lt;/b&gt;"), [&*day, "2", "2\u{202f}500"]);
+    assert_eq!(cells(&market, "spend", "&lt;b&gt;shop&lt;/b&gt;"), [&*today, "2", "2\u{202f}500"]);
+    assert!(market.contains(&older), "{market}");
     assert!(!market.contains(&key) && !market.contains("sk-tao-"), "{market}");
 }
 

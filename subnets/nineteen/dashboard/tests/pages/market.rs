@@ -99,15 +99,22 @@ pub(crate) async fn trade(directory: &Path, age: Duration) {
     store.close().await;
 }
 
-/// Charges a new API key for two requests of different tasks; returns the key's ID and the day.
-pub(crate) async fn spend(directory: &Path, name: &str) -> (String, String) {
+/// Charges a new API key for two requests of different tasks today, and for one three days ago;
+/// returns the key's ID and both days.
+pub(crate) async fn spend(directory: &Path, name: &str) -> (String, [String; 2]) {
     let store = Store::open(directory).await.unwrap();
     let now_ms = ago_ms(Duration::ZERO);
-    let day: String = timestamp(now_ms / 1_000).chars().take(10).collect();
+    let day = |days: u64| -> String {
+        let time_ms = ago_ms(Duration::from_hours(24 * days));
+        timestamp(time_ms / 1_000).chars().take(10).collect()
+    };
+    let (today, older) = (day(0), day(3));
     let key = store.create_key(&KeyTerms::new(name, 60), &[7; 40], now_ms).await.unwrap().id;
     store.grant(&key, 10_000, "test", now_ms).await.unwrap();
-    for (request, model) in [("first", TASK), ("second", "chat-b")] {
-        store.hold(&key, request, 2_000, &day, now_ms).await.unwrap().unwrap();
+    for (request, model, day) in
+        [("first", TASK, &today), ("second", "chat-b", &today), ("third", TASK, &older)]
+    {
+        store.hold(&key, request, 2_000, day, now_ms).await.unwrap().unwrap();
         let usage = Usage {
             model: model.to_owned(),
             day: day.clone(),
@@ -118,7 +125,7 @@ pub(crate) async fn spend(directory: &Path, name: &str) -> (String, String) {
         assert_eq!(store.charge(request, &usage, now_ms).await.unwrap(), Some(1_250));
     }
     store.close().await;
-    (key, day)
+    (key, [today, older])
 }
 
 fn sample(period: PeriodId) -> Sample {

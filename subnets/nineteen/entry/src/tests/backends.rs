@@ -62,11 +62,14 @@ const STREAMS: &[(&str, Outcome<'_>)] = &[
     ("content_filter", Complete("one", "content_filter", 1)),
     ("text_with_finish", Complete("one two three", "stop", 3)),
     ("text_with_length", Complete("one two three", "length", 3)),
-    // Usage, in any chunk.
+    // Usage, in any chunk and of any size: only what the gateway counts is charged.
     ("usage_without_choices", Complete("one two", "stop", 2)),
     ("usage_with_text", Complete("one two three", "stop", 4)),
     ("usage_in_every_chunk", Complete("one two three", "stop", 3)),
     ("usage_null", Complete("one two three", "stop", 3)),
+    ("usage_of_a_billion", Complete("one two three", "stop", 3)),
+    ("usage_below_zero", Complete("one two three", "stop", 3)),
+    ("usage_as_text", Complete("one two three", "stop", 3)),
     // No tokens.
     ("no_tokens", Complete("", "stop", 0)),
     ("no_tokens_one_chunk", Complete("", "stop", 0)),

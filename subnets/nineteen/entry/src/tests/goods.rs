@@ -56,7 +56,10 @@ async fn embeddings_are_charged_by_the_request() {
         let texts = payload["input"].as_array().unwrap().len();
         let data: Vec<_> =
             (0..texts).map(|index| json!({"index": index, "embedding": [0.5, index]})).collect();
-        Json(json!({ "data": data }))
+        // What the miner claims is not charged.
+        Json(
+            json!({"data": data, "usage": {"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}}),
+        )
     });
     let shop = embeddings(handler).await;
     let body = json!({"model": "embed", "input": ["12345678", "1234"], "dimensions": 2});

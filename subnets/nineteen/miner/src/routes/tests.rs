@@ -88,6 +88,28 @@ async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
     assert_eq!(seen, json!({"model": "org/A", "stream": true, "logprobs": true, "top_k": 5}));
 }
 
+/// The backend's names of models may have any characters, also those that separate the parts of
+/// `--task`.
+#[tokio::test]
+async fn names_of_the_backends_models_reach_it_unchanged() {
+    for name in [
+        "unsloth/Meta-Llama-3.1-8B-Instruct",
+        "hf.co/org/model:Q4_K_M",
+        "\u{6a21}\u{578b}/\u{1f98a} na\u{ef}ve",
+        "a=b@60000=c",
+        "../%2e%2e/\"quoted\"",
+    ] {
+        let backend = chats(move |Json(payload): Json<Value>| async move {
+            assert_eq!(payload["model"], name);
+            let chunk = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {}}]});
+            format!("data: {chunk}\n\ndata: [DONE]\n\n")
+        });
+        let served = vec![format!("chat-a@60000={name}").parse().unwrap()];
+        let miner = miner_before(backend, MinerConfig { served, ..config() }).await;
+        assert_eq!(chat(&miner).await.status(), StatusCode::OK, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn unstreamed_answers_are_passed_on_unchanged() {
     let backend = chats(|| async { Json(json!({"choices": [{"message": {"content": "whole"}}]})) });

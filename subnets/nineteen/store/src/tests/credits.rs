@@ -101,7 +101,7 @@ pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
 
 pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
     let store = home.open().await;
-    assert!(store.spend_since("", 9).await.unwrap().is_empty());
+    assert!(store.spend_between("", "9999", 9).await.unwrap().is_empty());
     let mut requests = 0;
     for (name, seed, charges) in [
         ("shop", 1, &[("2026-11-20", "a", 3), ("2026-11-21", "a", 2), ("2026-11-21", "b", 4)][..]),
@@ -126,9 +126,16 @@ pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
         charged,
     };
     let all = [spend("2026-11-21", 1, 7), spend("2026-11-21", 2, 6), spend("2026-11-20", 1, 3)];
-    assert_eq!(store.spend_since("2026-11-20", 9).await.unwrap(), all);
-    assert_eq!(store.spend_since("2026-11-21", 9).await.unwrap(), all[..2]);
-    assert_eq!(store.spend_since("2026-11-20", 1).await.unwrap(), all[..1]);
+    for (first, end, limit, expected) in [
+        ("2026-11-20", "2026-11-22", 9, &all[..]),
+        ("2026-11-21", "2026-11-22", 9, &all[..2]),
+        ("2026-11-20", "2026-11-22", 1, &all[..1]),
+        ("2026-11-20", "2026-11-21", 9, &all[2..]),
+        ("2026-11-20", "2026-11-20", 9, &[]),
+    ] {
+        let found = store.spend_between(first, end, limit).await.unwrap();
+        assert_eq!(found, expected, "{first} to {end}");
+    }
 }
 
 pub(super) async fn monthly_budget_is_renewed_each_month(home: Home) {

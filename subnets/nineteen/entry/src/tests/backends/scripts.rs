@@ -156,8 +156,19 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             with_usage(&json!({"content": " three"}), "stop".into(), None, usage),
             DONE.to_owned(),
         ]),
-        "usage_in_every_chunk" | "usage_null" => {
-            let usage = if name == "usage_null" { Value::Null } else { usage };
+        "usage_in_every_chunk"
+        | "usage_null"
+        | "usage_of_a_billion"
+        | "usage_below_zero"
+        | "usage_as_text" => {
+            let of = |tokens: Value| json!({"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens});
+            let usage = match name {
+                "usage_null" => Value::Null,
+                "usage_of_a_billion" => of(json!(1_000_000_000)),
+                "usage_below_zero" => of(json!(-5)),
+                "usage_as_text" => json!("much"),
+                _ => usage,
+            };
             let word = |text: &str| {
                 with_usage(
                     &json!({ "content": text }),

@@ -1,0 +1,119 @@
+//! The votes of other validators, which their gateways publish.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use taonet_chain::Chain;
+use taonet_http::{JsonClient, fields};
+use taonet_neuron::Neurons;
+use taonet_nineteen_core::config::stake_weighted;
+use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
+use url::Url;
+
+use super::{Ballot, EVERY, LARGEST, Voter, VotesError, WITHIN};
+
+/// Path of a validator's vote below the URL of its gateway.
+const PATH: &str = "v1/vote";
+
+/// Client that updates a market's task weights from the votes of several validators, weighted by
+/// their stakes on the chain.
+///
+/// Each validator signs its vote, so that a gateway cannot invent those of others. The validator's
+/// own vote counts, too. Votes of hotkeys without a validator permit do not count. While a gateway
+/// fails, the last vote of its validator remains in effect, for up to a day.
+pub struct PeerVotes {
+    /// Gateways of the other validators.
+    peers: Vec<(Url, JsonClient)>,
+    voter: Voter,
+    chain: Arc<dyn Chain>,
+    /// The newest valid vote of each validator.
+    ballots: HashMap<Hotkey, Ballot>,
+}
+
+impl PeerVotes {
+    /// Creates a client of the gateways at these base URLs: the votes are those of `URL/v1/vote`.
+    ///
+    /// # Errors
+    /// [`VotesError::Setup`] when TLS cannot be initialised.
+    pub fn new(peers: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
+        let client = |url: &Url| {
+            let client = JsonClient::new(url, None, LARGEST)
+                .map_err(|error| VotesError::Setup(error.into()))?;
+            Ok((url.clone(), client))
+        };
+        let peers = peers.iter().map(client).collect::<Result<_, VotesError>>()?;
+        Ok(Self { peers, voter, chain, ballots: HashMap::new() })
+    }
+
+    /// Fetches the votes once, and updates the market's weights; returns the number of votes that
+    /// count.
+    ///
+    /// # Errors
+    /// [`VotesError::Stakes`] when the chain fails; the last weights remain.
+    pub async fn fetch(&mut self) -> Result<usize, VotesError> {
+        let (netuid, now) = (self.voter.netuid(), self.voter.now());
+        let fetches =
+            self.peers.iter().map(|(url, client)| async move { (url, fetch(client).await) });
+        for (url, fetched) in join_all(fetches).await {
+            let checked = fetched.and_then(|ballot| {
+                ballot.check(netuid, now)?;
+                Ok(ballot)
+            });
+            match checked {
+                Ok(ballot) => keep(&mut self.ballots, ballot),
+                // The URL may contain a password.
+                Err(error) => tracing::warn!(
+                    peer = url.host_str().unwrap_or_default(),
+                    error = &error as &dyn std::error::Error,
+                    "vote of a validator not fetched; its last one remains"
+                ),
+            }
+        }
+        keep(&mut self.ballots, self.voter.ballot());
+        self.ballots.retain(|_, ballot| ballot.is_current(now));
+        let standings = Neurons::read(&*self.chain, netuid).await?.standings();
+        let counted = self.ballots.values().filter_map(|ballot| {
+            let standing = standings.get(&ballot.hotkey())?;
+            let counts = standing.validator_permit && standing.stake > 0;
+            counts.then_some((standing.stake, ballot.weights()))
+        });
+        let counted: Vec<_> = counted.collect();
+        let count = counted.len();
+        self.voter.market().vote(stake_weighted(counted));
+        Ok(count)
+    }
+
+    /// Fetches the votes immediately and then every ten minutes, until shutdown. Logs failures.
+    pub async fn run(mut self, shutdown: &Shutdown) {
+        loop {
+            match self.fetch().await {
+                Ok(votes) => tracing::debug!(votes, "votes fetched"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "votes not counted; the last weights remain"
+                ),
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+}
+
+async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
+    Ok(fields(client.get(PATH, &[], WITHIN).await?)?)
+}
+
+/// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.
+fn keep(ballots: &mut HashMap<Hotkey, Ballot>, ballot: Ballot) {
+    let known = ballots.get(&ballot.hotkey());
+    if known.is_none_or(|known| known.created() <= ballot.created()) {
+        ballots.insert(ballot.hotkey(), ballot);
+    }
+}
+
+#[cfg(test)]
+mod tests;
