@@ -260,9 +260,11 @@ impl Reader {
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         let is_largest = Function::Variable.with(Binary::Equal, Function::Constant(0.0));
         let is_largest = self.push_mapped(distance, is_largest)?;
+        // The smallest rank is 0, like that of what is not largest, since an element always is: the
+        // interval of the positions is then that of the elements, whose row a table may have.
         let takes_last = node.int("select_last_index", 0) != 0;
         let ranks =
-            (0..length).map(|index| if takes_last { index + 1 } else { length - index }).collect();
+            (0..length).map(|index| if takes_last { index } else { length - 1 - index }).collect();
         let columns = row_shape(node, width, count)?;
         let inputs = vec![self.push_moved(
             node,
@@ -281,7 +283,7 @@ impl Reader {
             shape,
         )?;
         let inputs = vec![self.row_maxima(node, ranked, &rows)?];
-        let (factor, offset) = if takes_last { (1, -1) } else { (-1, length) };
+        let (factor, offset) = if takes_last { (1, 0) } else { (-1, length - 1) };
         let operation = FloatOperation::ChannelAffine {
             factors: vec![factor; count],
             offsets: vec![offset; count],

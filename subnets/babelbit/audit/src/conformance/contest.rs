@@ -84,7 +84,11 @@ impl ChallengePlayer<'_> {
     ///
     /// # Errors
     /// [`ContestError`] when a challenge cannot be synthesised or played.
+<<<<<<< HEAD
     pub async fn play_challenges(
+=======
+    pub async fn play_all(
+>>>>>>> h-lgbm
         self,
         challenges: Vec<Challenge>,
         mut observe: impl FnMut(&Played),

@@ -2,6 +2,7 @@ mod conditions;
 mod elements;
 mod integers;
 
+use self::integers::IntegerLayer;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
@@ -140,10 +141,20 @@ impl<'a> Quantiser<'a> {
         let Some(&first) = inputs.first() else { return Ok(()) };
         match &node.operation {
             FloatOperation::Dense { weights, bias } => {
+                if let Some(integers) = self.exact_layer(target, first, weights, bias) {
+                    let IntegerLayer { weights, bias, range } = integers;
+                    return self.exact(&inputs, Operation::Dense { weights, bias }, range, target);
+                }
                 let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
                 self.linear(&inputs, Operation::Dense { weights, bias }, scale, target)
             }
             FloatOperation::Convolution { window, groups, weights, bias } => {
+                if let Some(integers) = self.exact_layer(target, first, weights, bias) {
+                    let IntegerLayer { weights, bias, range } = integers;
+                    let operation =
+                        Operation::Convolution { window: *window, groups: *groups, weights, bias };
+                    return self.exact(&inputs, operation, range, target);
+                }
                 let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
                 let operation =
                     Operation::Convolution { window: *window, groups: *groups, weights, bias };

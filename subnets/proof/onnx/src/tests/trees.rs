@@ -197,6 +197,58 @@ fn computed_integers_are_compared_exactly() {
     }
 }
 
+/// Converters write trees as layers, too: conditions plus constants are the rows of leaves, or sums
+/// of conditions name the leaf whose path holds.
+#[test]
+fn trees_of_layers_choose_the_rows_of_their_leaves() {
+    let by_index = vec![
+        node("Greater", &["limits", "x"], "is_below", &[]),
+        node("Not", &["is_below"], "condition", &[]),
+        cast("condition", "side", DataType::Int64),
+        node("Add", &["side", "first"], "row", &[]),
+        node("Gather", &["leaves", "row"], "y", &[]),
+    ];
+    let position = with_int(node("ArgMax", &["reached"], "row", &[]), "axis", 1);
+    let by_product = vec![
+        node("Less", &["limits", "x"], "condition", &[]),
+        cast("condition", "holds", DataType::Float),
+        node("MatMul", &["holds", "paths"], "sums", &[]),
+        node("Equal", &["sums", "lengths"], "is_reached", &[]),
+        cast("is_reached", "reached", DataType::Float),
+        with_int(position, "keepdims", 0),
+        node("Gather", &["leaves_of_paths", "row"], "y", &[]),
+    ];
+    let rows: Vec<Vec<i64>> = (-4..=4).flat_map(|a| [-3, 0, 2].map(|b| vec![a, b, -a])).collect();
+    let input_range = Range { low: -4, high: 4 };
+    let options = QuantiseOptions { input_range, input_scale: 2, ..QuantiseOptions::default() };
+    for nodes in [by_index, by_product] {
+        let weights = vec![
+            floats("limits", &[1, 3], &[-0.375, 0.125, 0.625]),
+            integers("first", &[0, 2, 4]),
+            floats("leaves", &[6, 1], &[1.0, -2.0, 3.0, -4.0, 5.0, -6.0]),
+            floats("paths", &[3, 2], &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0]),
+            floats("lengths", &[2], &[2.0, 1.0]),
+            // A position of 2 would have no row.
+            floats("leaves_of_paths", &[2, 1], &[1.0, -2.0]),
+        ];
+        let model = Model::decode(&model(small(&[1, 3], nodes, weights))).unwrap();
+        let float = model.network().unwrap();
+        let network = quantise(&float, &options, &rows).unwrap();
+        compare(&model, &float, &network, &options, &rows).unwrap();
+        let (circuit, unit) = (network.lower().unwrap(), f64::from(-network.output_scale()).exp2());
+        for row in &rows {
+            let input: Vec<f32> = row.iter().map(|&value| value as f32 / 4.0).collect();
+            let expected = model.evaluate(&input).unwrap().outputs;
+            let outputs = circuit.execute(row).unwrap().outputs(&circuit);
+            assert_eq!(outputs.len(), expected.len());
+            for (&output, expected) in outputs.iter().zip(&expected) {
+                let output = output as f64 * unit;
+                assert!((output - expected).abs() < 0.01, "{row:?}: {output} {expected}");
+            }
+        }
+    }
+}
+
 /// The sum of a softmax over another axis than the last one of a row is not 1.
 #[test]
 fn normalizer_after_softmax_of_several_rows_divides() {

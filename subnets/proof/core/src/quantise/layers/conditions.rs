@@ -39,6 +39,7 @@ impl Quantiser<'_> {
         let operation = Operation::Convolution { window, groups: limits.len(), weights, bias };
         let rescale = Rescale { shift: 0, clamp: Clamp::Unsigned(1) };
         self.push(&[input], operation, Some(rescale), 0, Range { low: 0, high: 1 });
+        self.mark_exact(true);
     }
 
     /// Appends the product of two tensors if one of them is a condition: the product is the other

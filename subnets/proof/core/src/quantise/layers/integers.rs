@@ -6,6 +6,14 @@ use crate::Range;
 use crate::float::{FloatNetwork, FloatOperation, Function};
 use crate::network::{MAX_TABLE, Operation};
 
+/// Weights and biases of a layer that are integers as they are.
+pub(super) struct IntegerLayer {
+    pub(super) weights: Vec<i32>,
+    pub(super) bias: Vec<i64>,
+    /// Interval of the sums.
+    pub(super) range: Range,
+}
+
 impl Quantiser<'_> {
     /// Records whether the last tensor has integers that nothing rounds or saturates.
     pub(super) fn mark_exact(&mut self, is_exact: bool) {
@@ -49,6 +57,33 @@ impl Quantiser<'_> {
         range.filter(|&range| fits_table(range))
     }
 
+    /// Returns a layer without rounded weights, of integers that must not be rounded; `None` if its
+    /// sums may be, or have more values than a table.
+    pub(super) fn exact_layer(
+        &self,
+        target: Target,
+        input: Tensor,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Option<IntegerLayer> {
+        let decides = input.is_exact && self.is_deciding(target.node + 1);
+        if target.positive || !decides || !is_of_integers(weights, bias) {
+            return None;
+        }
+        let weights: Vec<i32> = weights.iter().map(|&weight| weight as i32).collect();
+        let bias: Vec<i64> = bias.iter().map(|&bias| bias as i64).collect();
+        let width = weights.len().checked_div(bias.len())?.max(1);
+        let mut range: Option<Range> = None;
+        for (row, &bias) in weights.chunks(width).zip(&bias) {
+            let of_row = row.iter().try_fold(Range::only(bias), |sum, &weight| {
+                sum.plus(&input.range.times(weight.into())?)
+            })?;
+            range = Some(range.map_or(of_row, |range| range.union(&of_row)));
+        }
+        let range = range.filter(|&range| fits_table(range))?;
+        Some(IntegerLayer { weights, bias, range })
+    }
+
     /// Returns whether the values of a table are integers that must not be rounded.
     pub(super) fn has_exact_values(
         &self,
@@ -77,6 +112,12 @@ pub(super) fn fits_table(range: Range) -> bool {
     range.high.abs_diff(range.low) < MAX_TABLE as u64
 }
 
+/// Returns whether a layer with these weights and biases turns integers into integers.
+fn is_of_integers(weights: &[f32], bias: &[f32]) -> bool {
+    let mut values = weights.iter().chain(bias);
+    values.all(|value| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f32)
+}
+
 /// Returns whether a function that is not continuous reads each tensor of a network, directly or
 /// after operations that keep integers.
 pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
@@ -95,6 +136,10 @@ pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
             | FloatOperation::Multiply
             | FloatOperation::Negate
             | FloatOperation::Subtract => is_deciding.get(index + 1) == Some(&true),
+            FloatOperation::Dense { weights, bias }
+            | FloatOperation::Convolution { weights, bias, .. } => {
+                is_deciding.get(index + 1) == Some(&true) && is_of_integers(weights, bias)
+            }
             _ => false,
         };
         for input in node.inputs.iter().filter(|_| decides) {
