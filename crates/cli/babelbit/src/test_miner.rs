@@ -182,11 +182,7 @@ fn with_speech(
             target_language: &language,
             speakers: NonZeroUsize::MIN,
         };
-<<<<<<< HEAD
         let playing = player.play_challenges(challenges, |played| {
-=======
-        let playing = player.play_all(challenges, |played| {
->>>>>>> h-lgbm
             context.say(&format!(
                 "{}: {}",
                 printable(&played.title),

@@ -2,13 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
 use taonet_cli_base::exit::Classified;
-use taonet_lm::LanguageModel;
-=======
-use taonet_cli_base::exit::{Classified, Failure};
 use taonet_lm::{Bits, LanguageModel};
->>>>>>> h-wnine
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, SMOLLM2_135M_INSTRUCT};
 
 use crate::engines;

@@ -212,11 +212,7 @@ impl Bench {
             target_language: language,
             speakers: args.speakers,
         };
-<<<<<<< HEAD
         let result = player.play_challenges(challenges, |_| bar.inc(1)).await;
-=======
-        let result = player.play_all(challenges, |_| bar.inc(1)).await;
->>>>>>> h-lgbm
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {

@@ -84,11 +84,7 @@ impl ChallengePlayer<'_> {
     ///
     /// # Errors
     /// [`ContestError`] when a challenge cannot be synthesised or played.
-<<<<<<< HEAD
     pub async fn play_challenges(
-=======
-    pub async fn play_all(
->>>>>>> h-lgbm
         self,
         challenges: Vec<Challenge>,
         mut observe: impl FnMut(&Played),
