@@ -251,6 +251,45 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     refusal(&proof(&["verify", text(&bundle)]), 1);
 }
 
+/// The same model with and without `--hide`: `prove --hide` refuses the circuit without it.
+#[test]
+fn hidden_values_are_an_option_of_the_circuit() {
+    let folder = TempDir::new().unwrap();
+    let model = repository("models/diabetes-regression");
+    let (onnx, sample) = (model.join("model.onnx"), model.join("sample.json"));
+    let compile = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256", "-o"];
+    let [plain, hidden] = ["plain", "hidden"].map(|name| folder.path().join(name));
+    document(&proof(&[&compile[..], &[text(&plain)]].concat()));
+    document(&proof(&[&compile[..], &[text(&hidden), "--hide"]].concat()));
+    let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
+    std::fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
+    let prove = |circuit: &Path, options: &[&str]| {
+        let request = ["prove", text(circuit), "--input", text(&input), "--miner", BOB];
+        proof(&[&request[..], &["-o", text(&bundle)], options].concat())
+    };
+    for (circuit, hides) in [(&plain, false), (&hidden, true)] {
+        assert_eq!(document(&proof(&["inspect", text(circuit)]))["zero_knowledge"], hides);
+        let proven = document(&prove(circuit, &[]));
+        assert_eq!(proven["zero_knowledge"], hides);
+        assert_eq!(document(&proof(&["verify", text(&bundle)])), without_saturation(proven));
+    }
+    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("the values between inputs and outputs"), "{shown}");
+    document(&prove(&hidden, &["--hide"]));
+    let error = refusal(&prove(&plain, &["--hide"]), 1);
+    assert!(error.contains("may reveal the values") && error.contains("--hide"), "{error}");
+    let sliced = folder.path().join("sliced");
+    document(&proof(&[&compile[..], &[text(&sliced), "--hide", "--slices", "2"]].concat()));
+    let error = refusal(&prove(&sliced, &["--hide"]), 1);
+    assert!(error.contains("has the values between its slices"), "{error}");
+    assert_eq!(document(&prove(&sliced, &[]))["zero_knowledge"], true);
+    let other = folder.path().join("other");
+    let groth16 = [&compile[..], &[text(&other), "--hide", "--backend", "groth16"]].concat();
+    let error = refusal(&proof(&groth16), 1);
+    assert!(error.contains("--hide requires --backend stark"), "{error}");
+}
+
 /// Bundles of released formats, which other versions created.
 #[test]
 fn bundles_of_other_versions_verify() {

@@ -64,6 +64,10 @@ pub struct CompileArgs {
     /// verify proofs of many inputs
     #[arg(long)]
     hash_inputs: bool,
+    /// Make proofs of stark hide the values between inputs and outputs; they take longer and are
+    /// verified with the same commands
+    #[arg(long)]
+    hide: bool,
     /// Bits per activation, without the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     scale: u8,
@@ -144,6 +148,13 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
             "--hash-inputs requires --backend groth16"
         );
         backends = backends.with_hashed_inputs();
+    }
+    if args.hide {
+        anyhow::ensure!(
+            matches!(args.backend, BackendName::Stark),
+            "--hide requires --backend stark; proofs of groth16 hide the same values without it"
+        );
+        backends = backends.with_hidden_values();
     }
     let options = CompileOptions {
         name: args.name.clone().unwrap_or_else(|| default_name(path)),

@@ -26,6 +26,7 @@ use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 
 use super::external::ExternalArgs;
+use super::table;
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
@@ -45,6 +46,10 @@ pub struct ProveArgs {
     /// Nonce of the request, 64 hexadecimal digits [default: random]
     #[arg(long, value_name = "HEX")]
     nonce: Option<Digest>,
+    /// Fail if the proof may reveal the values between inputs and outputs, as those of sliced
+    /// models do, and those of stark unless the model was compiled with --hide
+    #[arg(long)]
+    hide: bool,
     /// Output file for the bundle
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -66,6 +71,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let (proven, saturated) = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
+            args.check_hidden(&directory)?;
             let inputs = TextBundle::inputs(&directory, prompt)?;
             let (proof, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
             let bundle = TextBundle::new(&directory, prompt, proof)?;
@@ -98,11 +104,17 @@ fn prove_model(
     context: &Context,
 ) -> anyhow::Result<Proven<ModelBundle>> {
     if args.circuit.join(slices::FILE).is_file() {
+        anyhow::ensure!(
+            !args.hide,
+            "the proof of a sliced model has the values between its slices; hint: compile the \
+             model without --slices, or omit --hide"
+        );
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
         let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
         return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
     }
     let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
+    args.check_hidden(&directory)?;
     let (bundle, saturated) = prove_whole(args, &directory, inputs, nonce, context)?;
     Ok((ModelBundle::Whole(Box::new(bundle)), saturated))
 }
@@ -117,6 +129,19 @@ fn prove_whole(
 ) -> anyhow::Result<Proven<Bundle>> {
     let saturated = saturated::check(&[directory], inputs, args.strict, context)?;
     Ok((Bundle::prove(directory, inputs, nonce, args.miner)?, saturated))
+}
+
+impl ProveArgs {
+    /// Rejects a circuit whose proofs may reveal what they should hide.
+    fn check_hidden(&self, directory: &CircuitDirectory) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.hide || directory.hides_values()? == Some(true),
+            "a proof of {} may reveal the values between inputs and outputs; hint: compile the \
+             model again with --hide",
+            directory.path().display()
+        );
+        Ok(())
+    }
 }
 
 /// Reads the integers of an input file.
@@ -349,6 +374,9 @@ fn show(
     }
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
     rows.add_row(["proof", &counted(proof_bytes(bundle), "byte")]);
+    if let Some(hides) = hides_values(bundle)? {
+        rows.add_row(["hidden", table::hidden(hides, proofs.len())]);
+    }
     if let Some(text) = text {
         // A row of its own: an answer can end with any text.
         let end = match text.finish {
@@ -384,6 +412,7 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
         "outputs": last.outputs,
         "real_outputs": last.real_outputs(),
         "proof_bytes": proof_bytes(bundle),
+        "zero_knowledge": hides_values(bundle)?,
     });
     if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
         let slices = sliced
@@ -403,6 +432,14 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
 /// Returns the size of all proofs, in bytes.
 fn proof_bytes(bundle: &ModelBundle) -> usize {
     bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum()
+}
+
+/// Returns whether all proofs hide the values between their inputs and outputs; `None` if that
+/// depends on an external program.
+fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
+    let proofs = bundle.proofs().iter().map(Bundle::hides_values);
+    let proofs: Option<Vec<bool>> = proofs.collect::<Result<_, _>>()?;
+    Ok(proofs.map(|proofs| proofs.into_iter().all(|hides| hides)))
 }
 
 /// Number of inputs and outputs that are printed.

@@ -17,13 +17,19 @@ use super::validator::tally_document;
 /// Prints the properties of a circuit.
 pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
     let metadata = directory.metadata();
+    let hides_values = directory.hides_values()?;
     if context.json {
-        return context.print_json(&json!({ "id": directory.id(), "metadata": metadata }));
+        return context.print_json(&json!({
+            "id": directory.id(), "metadata": metadata, "zero_knowledge": hides_values,
+        }));
     }
     let mut rows = facts();
     rows.add_row(["circuit", &directory.id().to_string()]);
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
+    if let Some(hides) = hides_values {
+        rows.add_row(["hidden", hidden(hides, 1)]);
+    }
     rows.add_row(["input", &tensor(&metadata.input)]);
     for part in &metadata.inputs {
         rows.add_row(["input from", &tensor_part(part)]);
@@ -45,6 +51,16 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
         files.add_row([name.clone(), digest.to_string()]);
     }
     context.print(&format!("{rows}\n\n{files}"))
+}
+
+/// Describes which values proofs hide, given whether all proofs of a model hide those between their
+/// inputs and outputs. The boundaries between slices are public.
+pub(crate) const fn hidden(hides: bool, slices: usize) -> &'static str {
+    match (hides, slices) {
+        (false, _) => "nothing: a proof may reveal the values between inputs and outputs",
+        (true, 1) => "the values between inputs and outputs",
+        (true, _) => "the values within the slices",
+    }
 }
 
 /// Prints the properties of the sliced models in a directory.

@@ -3,7 +3,7 @@
 //! | Backend | Setup | Proof | Use it when |
 //! |---|---|---|---|
 //! | [`groth16`] | per circuit, trusted | 128 bytes, zero-knowledge | proofs must be small and the circuit is stable |
-//! | [`stark`] | none | about 210 to 400 kB | the model changes often or is too large for one Groth16 circuit |
+//! | [`stark`] | none | about 210 to 400 kB, zero-knowledge as an option | the model changes often or is too large for one Groth16 circuit |
 //! | [`external`] | the program's own | the program's own | an operator has another proof system |
 //!
 //! A [`Backend`] creates [`Keys`] for a circuit. A [`Prover`] runs the core's executor and proves
@@ -35,8 +35,8 @@
 //! - **Limits**: a built-in backend refuses a circuit whose sums could leave its field
 //!   ([`BackendError::Magnitude`]), because its proofs would hold modulo the field only.
 //! - **Security** is stated by [`Capabilities`]: about 100 bits for both built-in backends, for
-//!   `stark` under a common conjecture on FRI. A STARK proof is not zero-knowledge: it may reveal
-//!   intermediate values.
+//!   `stark` under a common conjecture on FRI. A STARK proof may reveal intermediate values, unless
+//!   its key is one of [`stark::StarkHiding`].
 //!
 //! Proving is CPU-bound and blocks; callers run it on a separate thread. The crate reads no files
 //! and stores no keys, which `taonet-proof-circuits` does.
@@ -118,6 +118,15 @@ pub trait Backend: Send + Sync {
 
     /// Returns the backend's capabilities.
     fn capabilities(&self) -> Capabilities;
+
+    /// Returns the capabilities of proofs for a verification key, which can differ from those for
+    /// the backend's new keys.
+    ///
+    /// # Errors
+    /// When the key is malformed.
+    fn capabilities_of(&self, _verification_key: &[u8]) -> Result<Capabilities, BackendError> {
+        Ok(self.capabilities())
+    }
 
     /// Estimates the cost of a circuit.
     ///

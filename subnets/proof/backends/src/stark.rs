@@ -1,6 +1,7 @@
 //! A transparent backend on Plonky3: no setup, no secrets, and at least 100 bits of security for
 //! the largest circuit under the conjecture that no attack on FRI is better than the known ones (59
-//! bits are proven). Not zero-knowledge: a proof may reveal intermediate values.
+//! bits are proven). A proof for a key of [`Stark`] may reveal intermediate values, one for a key of
+//! [`StarkHiding`] says nothing about them.
 //!
 //! Weights are fixed columns, and the commitment to these columns is the verification key;
 //! [`Backend::check_key`] computes the key again from the network and compares. Each row of the
@@ -37,10 +38,29 @@
 //! other crates at 0.8, and all lookups would have to be proven again over multilinear polynomials.
 //! It pays where products dominate; in convolutional networks, lookups do. It is not implemented and
 //! has not been measured: all that is known of it here is from reading.
+//!
+//! # Hidden values
+//!
+//! A proof discloses values of the polynomials that the columns are: at two points outside of the
+//! rows, and at each query. If it hides the columns, each polynomial has as many random values as
+//! values of its column, and at least twice as many as a proof discloses. So what is disclosed is
+//! random, whatever the column is. The quotients of the constraints and the combination of all
+//! columns in FRI are masked in the same way, as in [Haböck and Al Kindi, section 4.2], by Plonky3's
+//! hiding commitments. Three things are ours: rows are salted, except those of fixed columns, whose
+//! commitment follows from the network; the coefficients that are committed first are hidden like
+//! all others; and the sums of the lookups, which a proof has in the clear, are masked.
+//! Inputs, outputs, the network and the numbers of rows, which follow from it, are public. A
+//! simulator that knows only these can choose everything else that a proof discloses, at a
+//! statistical distance of about 2^-60: what it cannot choose are challenges that lie in a smaller
+//! field.
+//!
+//! [Haböck and Al Kindi, section 4.2]: https://eprint.iacr.org/2024/1037
 
 mod air;
 mod config;
+mod hiding;
 mod keys;
+mod masks;
 mod plan;
 mod projection;
 mod trace;
@@ -51,6 +71,7 @@ use std::sync::Arc;
 use p3_batch_stark::{StarkInstance, prove_batch, verify_batch};
 use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::dense::RowMajorMatrix;
+use p3_uni_stark::StarkGenericConfig as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::circuit::Circuit;
@@ -62,9 +83,10 @@ use crate::{
 };
 use air::{Kind, PUBLIC_LIMBS, Table};
 use config::{
-    Common, Config, Data, Early, POLYNOMIALS, Parameters, Prepared, Proof, Root, SECURITY_BITS,
-    TILES, Val,
+    Common, Config, Data, Early, Hiding, Parameters, Plain, Prepared, Proof, Root, SECURITY_BITS,
+    Scheme, Val,
 };
+pub use hiding::StarkHiding;
 use keys::VerificationKeyFile;
 use plan::Plan;
 use projection::Powers;
@@ -92,60 +114,87 @@ impl Backend for Stark {
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
-        let plan = Plan::new(circuit)?;
-        Ok(Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() })
+        Ok(estimate_of(&Plan::new(circuit)?))
     }
 
     /// Creates the verification key; the proving key is empty, since the prover derives everything
     /// from the network.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, &Plan::new(circuit)?)
+        keys_of(circuit, Plan::new(circuit)?)
+    }
+
+    fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {
+        Ok(Capabilities { zero_knowledge: hides(verification_key)?, ..self.capabilities() })
     }
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
-        recompute(circuit, verification_key).map(drop)
+        if hides(verification_key)? {
+            recompute::<Hiding>(circuit, verification_key).map(drop)
+        } else {
+            recompute::<Plain>(circuit, verification_key).map(drop)
+        }
     }
 
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
-        let system = recompute(&circuit, &keys.verification)?;
-        Ok(Box::new(StarkProver { circuit, system, key_digest: Digest::of(&keys.verification) }))
+        if hides(&keys.verification)? {
+            Ok(Box::new(StarkProver::<Hiding>::new(circuit, &keys.verification)?))
+        } else {
+            Ok(Box::new(StarkProver::<Plain>::new(circuit, &keys.verification)?))
+        }
     }
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
-        let file = VerificationKeyFile::from_bytes(verification_key)?;
-        let parameters = VerificationKeyFile::parameters_of(verification_key)?;
-        let config = parameters.config();
-        let common = file.common(&config)?;
-        Ok(Box::new(StarkVerifier {
-            tables: file.tables(),
-            file,
-            parameters,
-            config,
-            common,
-            digest: Digest::of(verification_key),
-        }))
+        if hides(verification_key)? {
+            Ok(Box::new(StarkVerifier::<Hiding>::new(verification_key)?))
+        } else {
+            Ok(Box::new(StarkVerifier::<Plain>::new(verification_key)?))
+        }
     }
 }
 
 /// The proof system of one circuit.
-struct System {
+struct System<S: Scheme> {
     parameters: &'static Parameters,
     plan: Plan,
-    config: Config,
-    prepared: Prepared,
+    /// The plan's tables as they are proven: with the fixed columns of masks if proofs have any.
+    tables: Vec<Table>,
+    config: Config<S>,
+    prepared: Prepared<S>,
+}
+
+impl<S: Scheme> System<S> {
+    fn new(plan: Plan) -> Result<Self, BackendError> {
+        let parameters = plan.method.parameters();
+        let config = parameters.config()?;
+        let tables =
+            if parameters.hides { masks::with_counts(&plan.tables) } else { plan.tables.clone() };
+        let prepared = prepare(&config, &tables, &plan.log_rows)?;
+        Ok(Self { parameters, plan, tables, config, prepared })
+    }
+
+    /// Returns the verification key.
+    fn key(&self, circuit: &Circuit) -> Result<Vec<u8>, BackendError> {
+        VerificationKeyFile::new(circuit, &self.plan, self.parameters, &self.prepared)?.to_bytes()
+    }
+}
+
+fn estimate_of(plan: &Plan) -> Estimate {
+    Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() }
 }
 
 /// Creates the keys of a circuit with this layout.
-fn keys_of(circuit: &Circuit, plan: &Plan) -> Result<Keys, BackendError> {
-    let parameters = parameters_for(plan);
-    let prepared = prepare(&parameters.config(), plan)?;
-    let file = VerificationKeyFile::new(circuit, plan, parameters, &prepared)?;
-    Ok(Keys { proving: Vec::new(), verification: file.to_bytes()? })
+fn keys_of(circuit: &Circuit, plan: Plan) -> Result<Keys, BackendError> {
+    let verification = if plan.method.hides {
+        System::<Hiding>::new(plan)?.key(circuit)?
+    } else {
+        System::<Plain>::new(plan)?.key(circuit)?
+    };
+    Ok(Keys { proving: Vec::new(), verification })
 }
 
-/// Returns the parameters of a new key.
-fn parameters_for(plan: &Plan) -> &'static Parameters {
-    if plan.method.polynomials { &POLYNOMIALS } else { &TILES }
+/// Returns whether proofs for a verification key hide the values between inputs and outputs.
+fn hides(verification_key: &[u8]) -> Result<bool, BackendError> {
+    Ok(VerificationKeyFile::parameters_of(verification_key)?.hides)
 }
 
 fn malformed(reason: &str) -> VerifyError {
@@ -157,8 +206,7 @@ const KEY_OF_OTHER_NETWORK: &str = "the verification key does not match the netw
                                     model's owner, or compile the model again";
 
 /// Computes a circuit's verification key again, and compares it with an existing one.
-fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
-    let parameters = VerificationKeyFile::parameters_of(key)?;
+fn recompute<S: Scheme>(circuit: &Circuit, key: &[u8]) -> Result<System<S>, BackendError> {
     let file = VerificationKeyFile::from_bytes(key)?;
     // Other versions may choose another method for new keys. With the method of the key, all of
     // them lay out a circuit in the same way.
@@ -167,17 +215,21 @@ fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
     if plan.method != file.method() || !file.has_rows_of(&plan) {
         return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
     }
-    let config = parameters.config();
-    let prepared = prepare(&config, &plan)?;
-    if VerificationKeyFile::new(circuit, &plan, parameters, &prepared)?.to_bytes()? != key {
+    let system = System::<S>::new(plan)?;
+    if system.key(circuit)? != key {
         return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
     }
-    Ok(System { parameters, plan, config, prepared })
+    Ok(system)
 }
 
 /// Commits to the fixed columns.
-fn prepare(config: &Config, plan: &Plan) -> Result<Prepared, BackendError> {
-    let mut prepared = Prepared::from_airs_and_degrees(config, &plan.tables, &plan.log_rows)
+fn prepare<S: Scheme>(
+    config: &Config<S>,
+    tables: &[Table],
+    log_rows: &[usize],
+) -> Result<Prepared<S>, BackendError> {
+    let log_rows: Vec<usize> = log_rows.iter().map(|log| log + config.is_zk()).collect();
+    let mut prepared = Prepared::from_airs_and_degrees(config, tables, &log_rows)
         .map_err(|error| BackendError::Internal(format!("{error:?}")))?;
     // To the proof system, the columns that are committed early are fixed columns, too.
     let fixed = prepared
@@ -185,7 +237,7 @@ fn prepare(config: &Config, plan: &Plan) -> Result<Prepared, BackendError> {
         .preprocessed
         .iter_mut()
         .flat_map(|fixed| fixed.instances.iter_mut().flatten());
-    for (table, columns) in plan.tables.iter().zip(fixed) {
+    for (table, columns) in tables.iter().zip(fixed) {
         columns.width += table.kind.early_width();
     }
     Ok(prepared)
@@ -225,20 +277,21 @@ fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
 
 /// A proof of a circuit with products of polynomials.
 #[derive(Serialize, Deserialize)]
-struct StagedProof {
+#[serde(bound = "")]
+struct StagedProof<S: Scheme> {
     /// Commitment to the coefficients, from which the challenges follow.
     coefficients: Root,
-    proof: Proof,
+    proof: Proof<S>,
 }
 
 /// Prover of one circuit.
-struct StarkProver {
+struct StarkProver<S: Scheme> {
     circuit: Arc<Circuit>,
-    system: System,
+    system: System<S>,
     key_digest: Digest,
 }
 
-impl Prover for StarkProver {
+impl<S: Scheme> Prover for StarkProver<S> {
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
         if binding.verification_key != self.key_digest {
             return Err(BackendError::OtherKey {
@@ -258,7 +311,12 @@ impl Prover for StarkProver {
     }
 }
 
-impl StarkProver {
+impl<S: Scheme> StarkProver<S> {
+    fn new(circuit: Arc<Circuit>, verification_key: &[u8]) -> Result<Self, BackendError> {
+        let system = recompute::<S>(&circuit, verification_key)?;
+        Ok(Self { circuit, system, key_digest: Digest::of(verification_key) })
+    }
+
     /// Runs the circuit. Returns its outputs and the value columns of all tables.
     fn trace(&self, inputs: &[i64]) -> Result<(Vec<i64>, Traces), BackendError> {
         let execution = self.circuit.execute(inputs)?;
@@ -273,27 +331,44 @@ impl StarkProver {
         outputs: &[i64],
         binding: &Digest,
     ) -> Result<Vec<u8>, BackendError> {
-        let System { plan, config, .. } = &self.system;
+        let System { plan, tables, config, .. } = &self.system;
         let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
-        let tables = with_public(&plan.tables, &trace::public_column(inputs, outputs, rows));
+        let tables = with_public(tables, &trace::public_column(inputs, outputs, rows));
         let publics = public_values(&tables, binding, outputs);
         let encoded = if traces.coefficients.is_empty() {
             let columns: Vec<_> = traces.tables.iter().collect();
-            postcard::to_allocvec(&self.prove_tables(config, &tables, &columns, &publics)?)
+            // A copy has random generators of its own: see `StagedPcs::get_quotient_ldes`.
+            let config = config.clone();
+            postcard::to_allocvec(&self.prove_tables(&config, &tables, &columns, &publics)?)
         } else {
             postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
         };
         encoded.map_err(|error| BackendError::Internal(error.to_string()))
     }
 
+    /// Proves all tables, with masks if the proof hides their columns.
     fn prove_tables(
         &self,
-        config: &Config,
+        config: &Config<S>,
         tables: &[Table],
         columns: &[&RowMajorMatrix<Val>],
         publics: &[Vec<Val>],
-    ) -> Result<Proof, BackendError> {
-        let instances = StarkInstance::<Config, Table>::new_multiple(tables, columns, publics);
+    ) -> Result<Proof<S>, BackendError> {
+        if !self.system.parameters.hides {
+            return self.prove_columns(config, tables, columns, publics);
+        }
+        let masked = masks::mask(columns)?;
+        self.prove_columns(config, tables, &masked.iter().collect::<Vec<_>>(), publics)
+    }
+
+    fn prove_columns(
+        &self,
+        config: &Config<S>,
+        tables: &[Table],
+        columns: &[&RowMajorMatrix<Val>],
+        publics: &[Vec<Val>],
+    ) -> Result<Proof<S>, BackendError> {
+        let instances = StarkInstance::<Config<S>, Table>::new_multiple(tables, columns, publics);
         prove_batch(config, &instances, &self.system.prepared)
             .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
@@ -303,7 +378,7 @@ impl StarkProver {
         tables: Vec<Table>,
         traces: &Traces,
         publics: &[Vec<Val>],
-    ) -> Result<StagedProof, BackendError> {
+    ) -> Result<StagedProof<S>, BackendError> {
         let (coefficients, data) = self.commit(&traces.coefficients)?;
         let stage =
             self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
@@ -312,8 +387,11 @@ impl StarkProver {
     }
 
     /// Commits to the coefficients of all polynomials.
-    fn commit(&self, coefficients: &[RowMajorMatrix<Val>]) -> Result<(Root, Data), BackendError> {
-        config::commit(&self.system.config, coefficients)
+    fn commit(
+        &self,
+        coefficients: &[RowMajorMatrix<Val>],
+    ) -> Result<(Root, Data<S>), BackendError> {
+        config::commit(&self.system.config.clone(), coefficients)
             .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
 
@@ -323,13 +401,13 @@ impl StarkProver {
         &self,
         mut tables: Vec<Table>,
         coefficients: &[RowMajorMatrix<Val>],
-        (root, data): (Root, Data),
+        (root, data): (Root, Data<S>),
         publics: &[Vec<Val>],
-    ) -> Result<SecondStage, BackendError> {
+    ) -> Result<SecondStage<S>, BackendError> {
         let System { parameters, plan, config, .. } = &self.system;
         let first = polynomials_index(&tables)
             .ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
-        let early = early_columns(&tables, root, Some(Arc::new(data)));
+        let early: Early<S> = early_columns(&tables, root, Some(Arc::new(data)));
         let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
         let (challenges, config) = parameters.second_stage(config, early, &publics.concat());
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
@@ -349,10 +427,10 @@ impl StarkProver {
     /// Proves all tables, given the value columns of those that do not depend on the challenges.
     fn prove_second_stage(
         &self,
-        stage: &SecondStage,
+        stage: &SecondStage<S>,
         first: &[RowMajorMatrix<Val>],
         publics: &[Vec<Val>],
-    ) -> Result<Proof, BackendError> {
+    ) -> Result<Proof<S>, BackendError> {
         let count = stage.tables.len() - stage.values.len();
         let columns: Vec<_> = first.iter().take(count).chain(&stage.values).collect();
         self.prove_tables(&stage.config, &stage.tables, &columns, publics)
@@ -360,8 +438,8 @@ impl StarkProver {
 }
 
 /// What a proof needs after the challenges are drawn.
-struct SecondStage {
-    config: Config,
+struct SecondStage<S: Scheme> {
+    config: Config<S>,
     tables: Vec<Table>,
     /// Value columns of the last tables, which depend on the challenges.
     values: Vec<RowMajorMatrix<Val>>,
@@ -374,23 +452,38 @@ fn polynomials_index(tables: &[Table]) -> Option<usize> {
 }
 
 /// Returns the columns that are committed before the challenges.
-fn early_columns(tables: &[Table], root: Root, data: Option<Arc<Data>>) -> Early {
+fn early_columns<S: Scheme>(tables: &[Table], root: Root, data: Option<Arc<Data<S>>>) -> Early<S> {
     let tables = tables.iter().enumerate().filter(|(_, table)| table.kind.early_width() > 0);
-    let tables = tables.map(|(index, table)| (index, table.kind.fixed_width()));
+    let tables = tables.map(|(index, table)| (index, table.fixed_width()));
     Early { tables: tables.collect(), root, data }
 }
 
 /// Verifies proofs of one circuit.
-struct StarkVerifier {
+struct StarkVerifier<S: Scheme> {
     file: VerificationKeyFile,
     tables: Vec<Table>,
     parameters: &'static Parameters,
-    config: Config,
-    common: Common,
+    config: Config<S>,
+    common: Common<S>,
     digest: Digest,
 }
 
-impl StarkVerifier {
+impl<S: Scheme> StarkVerifier<S> {
+    fn new(verification_key: &[u8]) -> Result<Self, BackendError> {
+        let file = VerificationKeyFile::from_bytes(verification_key)?;
+        let parameters = VerificationKeyFile::parameters_of(verification_key)?;
+        let config = parameters.config()?;
+        let common = file.common(&config)?;
+        Ok(Self {
+            tables: file.tables(),
+            file,
+            parameters,
+            config,
+            common,
+            digest: Digest::of(verification_key),
+        })
+    }
+
     fn check(&self, statement: &Statement) -> Result<(), VerifyError> {
         if statement.binding.verification_key != self.digest {
             return Err(VerifyError::OtherKey);
@@ -429,12 +522,12 @@ impl StarkVerifier {
     }
 }
 
-impl StarkVerifier {
+impl<S: Scheme> StarkVerifier<S> {
     fn verify_tables(
         &self,
-        config: &Config,
+        config: &Config<S>,
         tables: &[Table],
-        proof: &Proof,
+        proof: &Proof<S>,
         publics: &[Vec<Val>],
     ) -> Result<(), VerifyError> {
         // The library checks the shape of the proof. Should it miss a case and panic, the proof is
@@ -450,7 +543,7 @@ impl StarkVerifier {
     }
 }
 
-impl Verifier for StarkVerifier {
+impl<S: Scheme> Verifier for StarkVerifier<S> {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
         self.check(statement)?;
         let column =
@@ -464,8 +557,8 @@ impl Verifier for StarkVerifier {
         let Some(first) = polynomials_index(&tables) else {
             return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
         };
-        let StagedProof { coefficients, proof } = Self::read(proof)?;
-        let early = early_columns(&tables, coefficients, None);
+        let StagedProof::<S> { coefficients, proof } = Self::read(proof)?;
+        let early: Early<S> = early_columns(&tables, coefficients, None);
         let (challenges, config) =
             self.parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(self.file.powers(challenges));

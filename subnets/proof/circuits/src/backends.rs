@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use taonet_proof_backends::external::{External, ID};
 use taonet_proof_backends::groth16::{self, Groth16HashedInputs};
+use taonet_proof_backends::stark::{self, StarkHiding};
 use taonet_proof_backends::{Backend, backend};
 use taonet_proof_core::Digest;
 
@@ -17,6 +18,8 @@ pub struct Backends {
     by_circuit: BTreeMap<Digest, External>,
     /// Whether new keys of `groth16` have the digest of the inputs in place of the inputs.
     hash_inputs: bool,
+    /// Whether proofs for new keys of `stark` hide the values between inputs and outputs.
+    hide: bool,
     /// Keys that earlier processes compared with their networks.
     stored_checks: Option<StoredChecks>,
 }
@@ -44,6 +47,13 @@ impl Backends {
         self
     }
 
+    /// Makes proofs for new keys of `stark` hide the values between inputs and outputs.
+    #[must_use]
+    pub fn with_hidden_values(mut self) -> Self {
+        self.hide = true;
+        self
+    }
+
     /// Compares the key of a circuit with its network only if neither this process did so nor an
     /// earlier one, whose checks are stored. By default, checks of earlier processes do not count.
     #[must_use]
@@ -64,6 +74,9 @@ impl Backends {
     pub fn get(&self, id: &str) -> Result<Box<dyn Backend>, CircuitError> {
         if self.hash_inputs && id == groth16::ID {
             return Ok(Box::new(Groth16HashedInputs));
+        }
+        if self.hide && id == stark::ID {
+            return Ok(Box::new(StarkHiding));
         }
         if id != ID {
             return backend(id).ok_or_else(|| CircuitError::Backend(id.to_owned()));

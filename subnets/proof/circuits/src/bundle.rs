@@ -120,6 +120,15 @@ impl Bundle {
         self.outputs.iter().map(|&output| output as f64 * scale).collect()
     }
 
+    /// Returns whether the proof hides the values between inputs and outputs; `None` for backends
+    /// that are not built in.
+    ///
+    /// # Errors
+    /// When the verification key is malformed.
+    pub fn hides_values(&self) -> Result<Option<bool>, CircuitError> {
+        check::hides_values(&self.circuit.backend, &self.decoded_key()?)
+    }
+
     /// Returns whether the bundle lacks the network from which its verification key should follow,
     /// as those of version 1 do. Then [`Self::verify`] cannot tell whether the key is that of the
     /// circuit's network.
@@ -150,9 +159,9 @@ impl Bundle {
 
     /// Decodes the bundle and checks everything except the proof.
     pub(crate) fn claim(&self, backends: &Backends) -> Result<Claim, CircuitError> {
-        let decode = |text: &str, what| hex::decode(text).map_err(|_| CircuitError::Bundle(what));
-        let key = decode(&self.verification_key, "verification key is not hexadecimal")?;
-        let proof = decode(&self.proof, "proof is not hexadecimal")?;
+        let key = self.decoded_key()?;
+        let proof = hex::decode(&self.proof)
+            .map_err(|_| CircuitError::Bundle("proof is not hexadecimal"))?;
         let verification_key = Digest::of(&key);
         if verification_key != self.circuit.verification_key()? {
             return Err(CircuitError::Bundle("verification key does not match the circuit"));
@@ -177,6 +186,11 @@ pub(crate) struct Claim {
 }
 
 impl Bundle {
+    fn decoded_key(&self) -> Result<Vec<u8>, CircuitError> {
+        hex::decode(&self.verification_key)
+            .map_err(|_| CircuitError::Bundle("verification key is not hexadecimal"))
+    }
+
     /// Checks number and range of inputs and outputs against the metadata.
     fn check_values(&self) -> Result<(), CircuitError> {
         let values = [

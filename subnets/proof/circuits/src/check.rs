@@ -51,6 +51,13 @@ pub(crate) fn check_key(
     }
 }
 
+/// Returns whether proofs for a verification key hide the values between inputs and outputs; `None`
+/// for backends that are not built in.
+pub(crate) fn hides_values(id: &str, key: &[u8]) -> Result<Option<bool>, CircuitError> {
+    let capabilities = backend(id).map(|backend| backend.capabilities_of(key)).transpose()?;
+    Ok(capabilities.map(|capabilities| capabilities.zero_knowledge))
+}
+
 /// Remembers that every file of the circuit with this identity was checked: the network, the
 /// verification key and, for a trusted setup, the transcript.
 pub(crate) fn remember(id: &Digest, backends: &Backends) {

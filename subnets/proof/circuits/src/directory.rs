@@ -158,6 +158,15 @@ impl CircuitDirectory {
         Ok(Keys { proving, verification: self.file(VERIFICATION_KEY)? })
     }
 
+    /// Returns whether proofs of the circuit hide the values between inputs and outputs; `None` for
+    /// backends that are not built in.
+    ///
+    /// # Errors
+    /// When the verification key is missing, too large, modified or malformed.
+    pub fn hides_values(&self) -> Result<Option<bool>, CircuitError> {
+        check::hides_values(&self.metadata.backend, &self.file(VERIFICATION_KEY)?)
+    }
+
     /// Reads the transcript of contributions to the keys; `None` for a backend without a trusted
     /// setup.
     ///

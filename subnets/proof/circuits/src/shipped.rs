@@ -76,7 +76,20 @@ impl ShippedModel {
     /// # Errors
     /// When the backend is unknown.
     pub fn compile(self, backend: &str) -> Result<Compiled, CircuitError> {
-        compile(self.onnx(), &self.sample()?, &self.options(backend))
+        self.compile_with(backend, &Backends::default())
+    }
+
+    /// Compiles the model for one of the given backends.
+    ///
+    /// # Errors
+    /// When the backend is unknown.
+    pub fn compile_with(
+        self,
+        backend: &str,
+        backends: &Backends,
+    ) -> Result<Compiled, CircuitError> {
+        let options = CompileOptions { backends: backends.clone(), ..self.options(backend) };
+        compile(self.onnx(), &self.sample()?, &options)
     }
 
     /// Compiles the model, split into `count` slices.

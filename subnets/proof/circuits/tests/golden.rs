@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
-    Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle,
+    Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle,
 };
 use taonet_proof_core::Digest;
 
 /// Names of the bundles: the kind, the format of the verification key and, since version 2, that of
 /// the bundle.
-const BUNDLES: [&str; 5] = [
+const BUNDLES: [&str; 6] = [
     "groth16-1.json",
     "sliced-groth16-1.json",
     "stark-3-bundle-2.json",
     "stark-3.json",
     "stark-4-bundle-2.json",
+    "stark-5-bundle-2.json",
 ];
 
 /// Returns the model of a bundle. Keys of format 4 are those of models with convolutions.
@@ -89,8 +90,14 @@ fn create_missing_bundles() {
             ))
         } else {
             let (backend, _) = name.split_once('-').unwrap();
-            let circuit =
-                CircuitDirectory::create(&circuit, &model.compile(backend).unwrap()).unwrap();
+            // Keys of format 5 are those of proofs that hide values.
+            let backends = if name.starts_with("stark-5") {
+                Backends::default().with_hidden_values()
+            } else {
+                Backends::default()
+            };
+            let compiled = model.compile_with(backend, &backends).unwrap();
+            let circuit = CircuitDirectory::create(&circuit, &compiled).unwrap();
             ModelBundle::Whole(Box::new(Bundle::prove(&circuit, inputs, nonce, miner).unwrap()))
         };
         std::fs::write(path, serde_json::to_vec(&bundle).unwrap()).unwrap();

@@ -12,7 +12,7 @@ mod onnxruntime;
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
-    Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute,
+    Backends, Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute,
     verify_contributions,
 };
 use taonet_proof_core::Digest;
@@ -22,6 +22,8 @@ use taonet_proof_onnx as onnx;
 
 /// Maximum size of the proof of a shipped model, in bytes.
 const LARGEST_PROOF: usize = 400_000;
+/// Maximum size of a proof by `stark` that hides values, in bytes.
+const LARGEST_HIDDEN_PROOF: usize = 800_000;
 
 fn compiled(model: ShippedModel, backend: &str) -> Compiled {
     model.compile(backend).unwrap()
@@ -61,18 +63,20 @@ fn quantisation_loses_little_accuracy() {
 }
 
 fn prove_and_verify(model: ShippedModel, backend: &str) {
-    let (name, compiled) = (model.name(), compiled(model, backend));
+    let bundle = check_proof(model, &compiled(model, backend), LARGEST_PROOF);
+    assert_eq!(bundle.hides_values().unwrap(), Some(backend == "groth16"));
+}
+
+fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bundle {
+    let (name, backend) = (model.name(), &compiled.metadata.backend);
     let place = tempfile::tempdir().unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let directory = CircuitDirectory::create(&place.path().join("circuit"), compiled).unwrap();
     let inputs = &sample(model).inputs[0];
     let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
+    assert_eq!(bundle.hides_values().unwrap(), directory.hides_values().unwrap());
     let execution = directory.circuit().execute(inputs).unwrap();
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
-    assert!(
-        bundle.proof.len() / 2 < LARGEST_PROOF,
-        "{name} {backend}: {} bytes",
-        bundle.proof.len() / 2
-    );
+    assert!(bundle.proof.len() / 2 < largest, "{name} {backend}: {} bytes", bundle.proof.len() / 2);
     // Verify without the directory, like another process.
     drop(place);
     let text = serde_json::to_vec(&bundle).unwrap();
@@ -95,6 +99,7 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
         change(&mut other);
         assert!(other.verify().is_err(), "{name} {backend}");
     }
+    bundle
 }
 
 #[test]
@@ -113,6 +118,20 @@ fn the_lenet_is_proven_with_groth16() {
 fn models_are_proven_with_stark() {
     for model in ShippedModel::ALL {
         prove_and_verify(model, "stark");
+    }
+}
+
+#[test]
+fn models_are_proven_with_hidden_values() {
+    let hiding = Backends::default().with_hidden_values();
+    for model in ShippedModel::ALL {
+        let compiled = model.compile_with("stark", &hiding).unwrap();
+        let bundle = check_proof(model, &compiled, LARGEST_HIDDEN_PROOF);
+        assert_eq!(bundle.hides_values().unwrap(), Some(true));
+        // The same network, and another circuit.
+        let plain = model.compile("stark").unwrap();
+        assert_eq!(compiled.files[NETWORK], plain.files[NETWORK]);
+        assert_ne!(compiled.metadata.id().unwrap(), plain.metadata.id().unwrap());
     }
 }
 

@@ -4,7 +4,7 @@
 //! each read removes it once, and the sum over all tables is zero. Addresses and read counts are
 //! fixed columns, so each address has exactly one value. Functions (rescaling, range checks, the
 //! positive part, element-wise functions) are looked up in a table of `(function, argument,
-//! value)`.
+//! value)`. Tables whose columns a proof hides also exchange [masks](super::masks).
 
 mod polynomials;
 
@@ -21,6 +21,7 @@ use super::projection::{COEFFICIENTS, Powers, WEIGHTS};
 
 const MEMORY: &str = "memory";
 const FUNCTION: &str = "function";
+const MASK: &str = "mask";
 
 /// The function that maps 0 to 0.
 pub(super) const ZERO: u32 = 0;
@@ -63,6 +64,11 @@ pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION;
 pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS + 3;
 /// Number of columns of a value in the extension field.
 pub(super) const EXTENSION: usize = 4;
+/// Value columns of a mask, before all others: as many as the challenges have dimensions, so that
+/// every combination of them by a challenge is as random as a challenge.
+pub(super) const MASK_WIDTH: usize = EXTENSION;
+/// Fixed columns of a mask, before all others: how often the row sends it.
+pub(super) const MASK_FIXED: usize = 1;
 
 /// Numbers of values read and of sums computed in one row of the products table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +123,8 @@ pub(super) enum Kind {
 pub(super) struct Table {
     pub(super) kind: Kind,
     pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
+    /// Whether the table has the columns of a mask.
+    pub(super) is_masked: bool,
     /// The public column of [`Kind::Public`].
     pub(super) public: Vec<Vec<Val>>,
     /// Powers of the challenges, for the products of polynomials. Without them, no columns satisfy
@@ -126,7 +134,17 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) const fn new(kind: Kind, fixed: Option<Arc<RowMajorMatrix<Val>>>) -> Self {
-        Self { kind, fixed, public: Vec::new(), powers: None }
+        Self { kind, fixed, is_masked: false, public: Vec::new(), powers: None }
+    }
+
+    /// Returns the number of fixed columns, without the early ones.
+    pub(super) fn fixed_width(&self) -> usize {
+        self.kind.fixed_width() + if self.is_masked { MASK_FIXED } else { 0 }
+    }
+
+    /// Returns the number of value columns of the mask.
+    fn mask_width(&self) -> usize {
+        if self.is_masked { MASK_WIDTH } else { 0 }
     }
 }
 
@@ -169,7 +187,7 @@ impl Kind {
 
 impl BaseAir<Val> for Table {
     fn width(&self) -> usize {
-        self.kind.width()
+        self.mask_width() + self.kind.width()
     }
 
     fn preprocessed_trace(&self) -> Option<RowMajorMatrix<Val>> {
@@ -177,7 +195,7 @@ impl BaseAir<Val> for Table {
     }
 
     fn preprocessed_width(&self) -> usize {
-        self.kind.fixed_width() + self.kind.early_width()
+        self.fixed_width() + self.kind.early_width()
     }
 
     fn preprocessed_next_row_columns(&self) -> Vec<usize> {
@@ -185,13 +203,12 @@ impl BaseAir<Val> for Table {
     }
 
     fn main_next_row_columns(&self) -> Vec<usize> {
-        match self.kind {
-            Kind::Products(tile) => (tile.inputs..tile.inputs + tile.outputs).collect(),
-            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
-                (0..self.kind.width()).collect()
-            }
-            _ => Vec::new(),
-        }
+        let columns = match self.kind {
+            Kind::Products(tile) => tile.inputs..tile.inputs + tile.outputs,
+            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => 0..self.kind.width(),
+            _ => 0..0,
+        };
+        columns.map(|column| self.mask_width() + column).collect()
     }
 
     fn num_periodic_columns(&self) -> usize {
@@ -228,10 +245,18 @@ impl Table {
     {
         let main = builder.main();
         let fixed = builder.preprocessed().clone();
-        let (local, fixed) = (main.current_slice(), fixed.current_slice());
+        let mut rows = (main.current_slice(), main.next_slice(), fixed.current_slice());
+        if self.is_masked {
+            let (mask, local) = rows.0.split_at_checked(MASK_WIDTH)?;
+            let (_, next) = rows.1.split_at_checked(MASK_WIDTH)?;
+            let (&count, fixed) = rows.2.split_first()?;
+            builder.push_interaction(MASK, mask.iter().copied(), Count::bounded(count.into(), 1));
+            rows = (local, next, fixed);
+        }
+        let (local, next, fixed) = rows;
         match self.kind {
             Kind::Public => public(builder, local, fixed),
-            Kind::Products(tile) => products(builder, tile, local, main.next_slice(), fixed),
+            Kind::Products(tile) => products(builder, tile, local, next, fixed),
             Kind::Activations => {
                 let local: &[[AB::Var; 3]; ACTIVATION_LANES] = split_lanes(local)?;
                 let fixed: &[[AB::Var; ACTIVATION_FIXED]; ACTIVATION_LANES] = split_lanes(fixed)?;
@@ -260,7 +285,7 @@ impl Table {
             }
             Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
                 let powers = self.powers.as_deref()?;
-                let rows = polynomials::Rows { local, next: main.next_slice(), fixed, powers };
+                let rows = polynomials::Rows { local, next, fixed, powers };
                 match self.kind {
                     Kind::Polynomials => polynomials::polynomials(builder, rows),
                     Kind::Operands => polynomials::operands(builder, rows),

@@ -1,7 +1,11 @@
 //! Parameters of the proof system.
 
+mod salted;
+mod scheme;
 mod staged;
 
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::SeedableRng as _;
 use p3_batch_stark::{BatchProof, CommonData, ProverData};
 use p3_blake3::Blake3;
 use p3_challenger::{
@@ -17,8 +21,9 @@ use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixView};
 use p3_merkle_tree::MerkleTreeMmcs;
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
 use p3_uni_stark::{StarkConfig, StarkGenericConfig as _};
+pub(super) use scheme::{Data, Hiding, Plain, Root, Scheme};
+pub(super) use staged::Early;
 use staged::StagedPcs;
-pub(super) use staged::{Data, Early, Root};
 
 /// The base field: integers modulo 2^31 - 2^24 + 1.
 pub(super) type Val = KoalaBear;
@@ -29,14 +34,14 @@ type ValMmcs = MerkleTreeMmcs<Val, u8, SerializingHasher<Blake3>, Compress, 2, 3
 type ChallengeMmcs = ExtensionMmcs<Val, Challenge, ValMmcs>;
 type Challenger = SerializingChallenger32<Val, HashChallenger<u8, Blake3, 32>>;
 type FriPcs = TwoAdicFriPcs<Val, Radix2DitParallel<Val>, ValMmcs, ChallengeMmcs>;
-pub(super) type Config = StarkConfig<StagedPcs, Challenge, Challenger>;
-pub(super) type Proof = BatchProof<Config>;
-pub(super) type Common = CommonData<Config>;
-pub(super) type Prepared = ProverData<Config>;
+pub(super) type Config<S> = StarkConfig<StagedPcs<S>, Challenge, Challenger>;
+pub(super) type Proof<S> = BatchProof<Config<S>>;
+pub(super) type Common<S> = CommonData<Config<S>>;
+pub(super) type Prepared<S> = ProverData<Config<S>>;
 
-/// Base-two logarithm of the minimum number of rows of a table.
+/// Base-two logarithm of the minimum number of rows of a table, unless proofs hide its columns.
 pub(super) const MIN_LOG_ROWS: usize = 4;
-/// Base-two logarithm of the maximum number of rows of a table.
+/// Base-two logarithm of the maximum number of rows of a table, unless proofs hide its columns.
 pub(super) const MAX_LOG_ROWS: usize = 22;
 /// Maximum number of inputs and of outputs of a tile.
 pub(super) const MAX_TILE_SIDE: usize = 16;
@@ -51,6 +56,10 @@ pub(super) struct Parameters {
     pub(super) format: u32,
     /// Domain separator of the transcript.
     domain: &'static [u8],
+    /// Whether proofs hide the value columns: their scheme is [`Hiding`], not [`Plain`].
+    pub(super) hides: bool,
+    /// Base-two logarithms of the minimum and the maximum number of rows of a table.
+    pub(super) log_rows: [usize; 2],
     /// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its
     /// message. The smallest factor makes proving fastest; it permits constraints up to degree 3
     /// and needs the most queries.
@@ -84,12 +93,14 @@ struct Grinding {
 
 /// Parameters of every released key format, oldest first. A row never changes, so that old proofs
 /// still verify.
-static RELEASED: [Parameters; 2] = [TILES, POLYNOMIALS];
+static RELEASED: [Parameters; 3] = [TILES, POLYNOMIALS, HIDING];
 
 /// Parameters of keys of circuits that multiply in tiles only.
 pub(super) const TILES: Parameters = Parameters {
     format: 3,
     domain: b"taonet proof of inference, stark, 3",
+    hides: false,
+    log_rows: [MIN_LOG_ROWS, MAX_LOG_ROWS],
     log_blowup: 1,
     log_final_length: MIN_LOG_ROWS - 1,
     log_arity: 3,
@@ -106,8 +117,28 @@ pub(super) const POLYNOMIALS: Parameters = Parameters {
     ..TILES
 };
 
+/// Parameters of keys of circuits whose proofs hide the values between inputs and outputs. A column
+/// of `n` rows is committed with `n` random values, as a polynomial of degree `2n - 1`:
+///
+/// - A proof discloses a value of each column for each query, and four for each of two points. The
+///   random values must be twice as many, so a table has at least 2^7 rows.
+/// - Quotients of constraints up to degree 4 fit into codewords with a blowup factor of 4. With it,
+///   half as many queries are as secure.
+/// - The field has subgroups of up to 2^24 elements, so a table has at most 2^21 rows.
+/// - More openings and longer codewords need more work before their challenges.
+pub(super) const HIDING: Parameters = Parameters {
+    format: 5,
+    domain: b"taonet proof of inference, stark, 5",
+    hides: true,
+    log_rows: [7, MAX_LOG_ROWS - 1],
+    log_blowup: 2,
+    queries: 44,
+    grinding: Grinding { lookups: 9, point: 3, openings: 13, folding: 5, queries: 16 },
+    ..TILES
+};
+
 /// The newest format of a key.
-pub(super) const NEWEST: u32 = POLYNOMIALS.format;
+pub(super) const NEWEST: u32 = HIDING.format;
 
 impl Parameters {
     /// Returns the parameters of a key format; `None` for an unknown format.
@@ -116,15 +147,16 @@ impl Parameters {
     }
 
     /// Creates the proof system.
-    pub(super) fn config(&self) -> Config {
+    ///
+    /// # Errors
+    /// When the operating system provides no random bytes for a scheme that needs them.
+    pub(super) fn config<S: Scheme>(&self) -> Result<Config<S>, getrandom::Error> {
         let challenger = Challenger::new(HashChallenger::new(self.domain.to_vec(), Blake3));
-        self.with(
-            StagedPcs::new(FriPcs::new(Radix2DitParallel::default(), mmcs(), self.fri())),
-            challenger,
-        )
+        let (values, fixed) = S::create(self)?;
+        Ok(self.with(StagedPcs::new(values, fixed), challenger))
     }
 
-    fn with(&self, pcs: StagedPcs, challenger: Challenger) -> Config {
+    fn with<S: Scheme>(&self, pcs: StagedPcs<S>, challenger: Challenger) -> Config<S> {
         StarkConfig::new(pcs, challenger)
             .with_lookup_proof_of_work_bits(self.grinding.lookups)
             .with_ood_proof_of_work_bits(self.grinding.point)
@@ -133,12 +165,12 @@ impl Parameters {
     /// Absorbs public values and the commitment to the early columns, and draws the challenges that
     /// may depend on them. Returns the challenges, and the proof system for the rest of the proof:
     /// its transcript goes on from here.
-    pub(super) fn second_stage(
+    pub(super) fn second_stage<S: Scheme>(
         &self,
-        config: &Config,
-        early: Early,
+        config: &Config<S>,
+        early: Early<S>,
         publics: &[Val],
-    ) -> ([Challenge; 2], Config) {
+    ) -> ([Challenge; 2], Config<S>) {
         let mut challenger = config.initialise_challenger();
         challenger.observe_slice(publics);
         challenger.observe(early.root.clone());
@@ -146,7 +178,7 @@ impl Parameters {
         (challenges, self.with(config.pcs().with_early(early), challenger))
     }
 
-    fn fri(&self) -> FriParameters<ChallengeMmcs> {
+    fn fri<M>(&self, mmcs: M) -> FriParameters<M> {
         FriParameters {
             log_blowup: self.log_blowup,
             log_final_poly_len: self.log_final_length,
@@ -155,20 +187,32 @@ impl Parameters {
             batch_proof_of_work_bits: self.grinding.openings,
             commit_proof_of_work_bits: self.grinding.folding,
             query_proof_of_work_bits: self.grinding.queries,
-            mmcs: ChallengeMmcs::new(mmcs()),
+            mmcs,
         }
     }
 }
 
 /// Commits to columns of several tables.
-pub(super) fn commit(
-    config: &Config,
+pub(super) fn commit<S: Scheme>(
+    config: &Config<S>,
     columns: &[RowMajorMatrix<Val>],
-) -> Result<(Root, Data), staged::ProverError> {
+) -> Result<(Root, Data<S>), S::Failure> {
     let pcs = config.pcs();
-    let domain = |height| Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height);
+    let domain = |height: usize| {
+        Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height << config.is_zk())
+    };
     let columns = columns.iter().map(|columns| (domain(columns.height()), columns.clone()));
     Pcs::<Challenge, Challenger>::commit(pcs, columns)
+}
+
+/// Returns a random generator seeded by the operating system.
+///
+/// # Errors
+/// When the operating system provides no random bytes.
+pub(super) fn generator() -> Result<ChaCha20Rng, getrandom::Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(ChaCha20Rng::from_seed(seed))
 }
 
 /// Returns the columns of both matrices side by side.

@@ -1,19 +1,21 @@
 //! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about
 //! 60 bytes and is a function of the network. Circuits without products of polynomials have keys of
-//! format 3, the others of format 4.
+//! format 3, the others of format 4. Keys whose proofs hide the values between inputs and outputs
+//! have format 5.
 
 use std::sync::Arc;
 
+use p3_air::BaseAir as _;
 use p3_batch_stark::common::{GlobalPreprocessed, PreprocessedInstanceMeta};
-use p3_batch_stark::config::Commitment;
+use p3_uni_stark::StarkGenericConfig as _;
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
 use super::config::{
-    Challenge, Common, Config, MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, NEWEST, POLYNOMIALS,
-    Parameters, Prepared,
+    Challenge, Common, Config, HIDING, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters, Prepared,
+    Root, Scheme,
 };
 use super::plan::{MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
@@ -33,21 +35,21 @@ pub(super) struct VerificationKeyFile {
     /// Number of inputs and of outputs of a tile.
     tile: [u32; 2],
     /// Base-two logarithm of each table's rows. In format 3, the list ends with the last table that
-    /// the circuit has; in format 4, tables that it does not have are 0.
+    /// the circuit has; since format 4, tables that it does not have are 0.
     log_rows: Vec<usize>,
-    commitment: Commitment<Config>,
-    /// Gaps between the taps of kernels: in format 4, after the fields above.
+    commitment: Root,
+    /// Gaps between the taps of kernels: since format 4, after the fields above.
     #[serde(skip)]
     gaps: Vec<u32>,
 }
 
 impl VerificationKeyFile {
     /// Creates the key of a circuit, whose fixed columns are prepared with these parameters.
-    pub(super) fn new(
+    pub(super) fn new<S: Scheme>(
         circuit: &Circuit,
         plan: &Plan,
         parameters: &Parameters,
-        prepared: &Prepared,
+        prepared: &Prepared<S>,
     ) -> Result<Self, BackendError> {
         let fixed = prepared.common.preprocessed.as_ref();
         let fixed = fixed.ok_or_else(|| BackendError::Internal("no fixed columns".to_owned()))?;
@@ -68,7 +70,7 @@ impl VerificationKeyFile {
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
         let mut bytes = postcard::to_allocvec(self).map_err(|error| refuse(&error.to_string()))?;
-        if self.has_polynomials() {
+        if self.lists_all_tables() {
             bytes.extend(
                 postcard::to_allocvec(&self.gaps).map_err(|error| refuse(&error.to_string()))?,
             );
@@ -84,7 +86,7 @@ impl VerificationKeyFile {
         Self::parameters_of(bytes)?;
         let (mut file, mut trailing): (Self, &[u8]) =
             postcard::take_from_bytes(bytes).map_err(|error| refuse(&error.to_string()))?;
-        if file.has_polynomials() {
+        if file.lists_all_tables() {
             (file.gaps, trailing) =
                 postcard::take_from_bytes(trailing).map_err(|error| refuse(&error.to_string()))?;
         }
@@ -99,32 +101,39 @@ impl VerificationKeyFile {
     pub(super) fn parameters_of(bytes: &[u8]) -> Result<&'static Parameters, BackendError> {
         let (format, _) =
             postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error.to_string()))?;
-        Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST })
+        parameters_of(format)
     }
 
     fn check(&self) -> Result<(), BackendError> {
         let elements = |count: u32| (1..=MAX_ELEMENTS).contains(&(count as usize));
         let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
-        let has_table = |log: &usize| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(log);
+        let parameters = parameters_of(self.format)?;
+        let [min, max] = parameters.log_rows;
+        let has_table = |log: &usize| (min..=max).contains(log);
         let (rows, tables) = match &self.log_rows[..] {
             [first @ .., maxima, products, polynomials, kernels, operands]
-                if self.has_polynomials() =>
+                if self.lists_all_tables() =>
             {
                 let optional =
                     [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
-                let has_all = first.iter().chain([polynomials, kernels]).all(has_table);
+                // Those of products of polynomials, which format 4 always has.
+                let has_both = [polynomials, kernels].into_iter().all(has_table);
+                let has_none = parameters.hides
+                    && self.gaps.is_empty()
+                    && [polynomials, kernels, operands].into_iter().all(|log| *log == 0);
+                let has_all = first.iter().all(has_table) && (has_both || has_none);
                 (optional && has_all, first.len() == 4)
             }
             rows => (
                 rows.iter().all(has_table),
-                !self.has_polynomials() && (4..=6).contains(&rows.len()),
+                !self.lists_all_tables() && (4..=6).contains(&rows.len()),
             ),
         };
         let gaps =
             self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
         let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
         let public = self.log_rows.first().is_some_and(|&log| {
-            log <= MAX_LOG_ROWS && (self.inputs as usize + self.outputs as usize) < 1 << log
+            log <= max && (self.inputs as usize + self.outputs as usize) < 1 << log
         });
         let fits = elements(self.inputs)
             && elements(self.outputs)
@@ -137,14 +146,20 @@ impl VerificationKeyFile {
         }
     }
 
-    fn has_polynomials(&self) -> bool {
+    /// Returns whether the list of rows has all tables, and is followed by the gaps.
+    fn lists_all_tables(&self) -> bool {
         self.format >= POLYNOMIALS.format
     }
 
-    /// Returns how the circuit multiplies.
+    fn hides(&self) -> bool {
+        self.format == HIDING.format
+    }
+
+    /// Returns how the circuit multiplies, and whether proofs hide its values.
     pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        Method { tile: Tile { inputs, outputs }, polynomials: self.has_polynomials() }
+        let polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
+        Method { tile: Tile { inputs, outputs }, polynomials, hides: self.hides() }
     }
 
     /// Returns whether the tables have these numbers of rows.
@@ -165,23 +180,28 @@ impl VerificationKeyFile {
     /// Returns the tables without their columns, which a verifier does not have, and without the
     /// powers of challenges.
     pub(super) fn tables(&self) -> Vec<Table> {
-        let kinds = kinds(self.method().tile, self.gaps.len()).into_iter().zip(&self.log_rows);
-        kinds.filter(|&(_, &log)| log > 0).map(|(kind, _)| Table::new(kind, None)).collect()
+        let [inputs, outputs] = self.tile.map(|side| side as usize);
+        let kinds = kinds(Tile { inputs, outputs }, self.gaps.len());
+        let kinds = kinds.into_iter().zip(&self.log_rows).filter(|&(_, &log)| log > 0);
+        let tables =
+            kinds.map(|(kind, _)| Table { is_masked: self.hides(), ..Table::new(kind, None) });
+        tables.collect()
     }
 
     /// Returns the common data that the proof system's verifier needs.
-    pub(super) fn common(&self, config: &Config) -> Result<Common, BackendError> {
+    pub(super) fn common<S: Scheme>(&self, config: &Config<S>) -> Result<Common<S>, BackendError> {
         let mut tables = self.tables();
         let powers = Arc::new(Powers::placeholder(&self.gaps));
         for table in &mut tables {
             table.powers = Some(Arc::clone(&powers));
         }
-        let log_rows: Vec<usize> = self.log_rows.iter().copied().filter(|&log| log > 0).collect();
+        let log_rows = self.log_rows.iter().filter(|&&log| log > 0);
+        let log_rows: Vec<usize> = log_rows.map(|log| log + config.is_zk()).collect();
         let prepared = Prepared::from_airs_and_degrees(config, &tables, &log_rows);
         let mut common =
             prepared.map_err(|error| BackendError::Internal(format!("{error:?}")))?.common;
         let instances = tables.iter().zip(&log_rows).enumerate().map(|(index, (table, &log))| {
-            let width = table.kind.fixed_width() + table.kind.early_width();
+            let width = table.preprocessed_width();
             Some(PreprocessedInstanceMeta { matrix_index: index, width, degree_bits: log })
         });
         common.preprocessed = Some(GlobalPreprocessed {
@@ -211,13 +231,18 @@ pub(super) fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
 
 /// Returns the numbers of rows of a plan's tables, as a key has them.
 fn log_rows(plan: &Plan) -> Vec<usize> {
-    if !plan.method.polynomials {
+    if !plan.method.polynomials && !plan.method.hides {
         return plan.log_rows.clone();
     }
     let kinds = kinds(plan.method.tile, plan.polynomials.gaps.len()).into_iter();
     let tables = kinds
         .map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
     tables.map(|table| table.map_or(0, |(_, &log)| log)).collect()
+}
+
+/// Returns the parameters of a format.
+fn parameters_of(format: u32) -> Result<&'static Parameters, BackendError> {
+    Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST })
 }
 
 fn refuse(reason: &str) -> BackendError {

@@ -19,7 +19,7 @@ use super::air::{
     ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table,
     Tile, ZERO,
 };
-use super::config::{MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Val};
+use super::config::{HIDING, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES, Val};
 use super::projection::Powers;
 use crate::BackendError;
 use equations::saving;
@@ -31,8 +31,6 @@ use products::Products;
 
 /// Maximum magnitude of a sum: both signs are below half of the field.
 pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
-/// Maximum number of rows of a table.
-const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
 /// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
@@ -47,6 +45,9 @@ const WORTHWHILE: usize = 1 << 14;
 /// copy for the commitment, and two elements of its codeword. The layout takes less, and is dropped
 /// before.
 const COLUMN_BYTES: u64 = 16;
+/// The same for a key whose proofs hide the value columns: a field element, two copies, of which
+/// one has twice the rows, and eight elements of its codeword.
+const HIDING_COLUMN_BYTES: u64 = 48;
 
 /// Location of a cell's value in memory.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +57,14 @@ pub(super) struct Place {
     pub(super) bias: i64,
 }
 
-/// How a circuit multiplies.
+/// How a circuit multiplies, and whether proofs hide its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Method {
     pub(super) tile: Tile,
     /// Whether stages are products of polynomials where that is cheaper than tiles.
     pub(super) polynomials: bool,
+    /// Whether proofs hide the value columns.
+    pub(super) hides: bool,
 }
 
 /// Tables with their fixed columns, and the layout that the prover needs to fill the value columns.
@@ -89,9 +92,8 @@ struct Layout {
     places: Vec<Place>,
     /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
+    method: Method,
     products: Products,
-    /// Whether stages may be products of polynomials.
-    has_polynomials: bool,
     polynomials: Polynomials,
     /// Fixed columns of activations, with the address in place of the read count.
     activations: Vec<[i64; ACTIVATION_FIXED]>,
@@ -112,6 +114,11 @@ impl Plan {
     /// Lays out a circuit for a new key.
     pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
         Self::with_method(circuit, Method::new(circuit))
+    }
+
+    /// Lays out a circuit for a new key whose proofs hide the value columns.
+    pub(super) fn hiding(circuit: &Circuit) -> Result<Self, BackendError> {
+        Self::with_method(circuit, Method { hides: true, ..Method::new(circuit) })
     }
 
     /// Lays out a circuit with the method of an existing key. The rest of the layout follows from
@@ -167,7 +174,30 @@ impl Method {
         } else {
             large
         };
-        Self { tile, polynomials }
+        Self { tile, polynomials, hides: false }
+    }
+
+    /// Returns the parameters of a new key.
+    pub(super) fn parameters(self) -> &'static Parameters {
+        if self.hides {
+            &HIDING
+        } else if self.polynomials {
+            &POLYNOMIALS
+        } else {
+            &TILES
+        }
+    }
+
+    /// Returns the minimum number of rows of a table.
+    fn min_rows(self) -> usize {
+        let [log, _] = self.parameters().log_rows;
+        1 << log
+    }
+
+    /// Returns the maximum number of rows of a table.
+    fn max_rows(self) -> usize {
+        let [_, log] = self.parameters().log_rows;
+        1 << log
     }
 }
 
@@ -214,9 +244,9 @@ impl Layout {
             reads: vec![0; circuit.inputs + 1],
             places,
             inner,
+            method,
             products: Products::new(method.tile),
-            has_polynomials: method.polynomials,
-            polynomials: Polynomials::default(),
+            polynomials: Polynomials::new(method.min_rows()),
             activations: Vec::new(),
             sources: Vec::new(),
             stages: 0,
@@ -232,7 +262,8 @@ impl Layout {
     /// are not counted: its number of entries has a limit of its own.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
         self.values += values as u64;
-        Ok(self.memory.spend(COLUMN_BYTES * values as u64)?)
+        let bytes = if self.method.hides { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
+        Ok(self.memory.spend(bytes * values as u64)?)
     }
 
     fn allocate(&mut self) -> u32 {
@@ -267,19 +298,25 @@ impl Layout {
         let maxima = self.maxima.len().div_ceil(MAX_LANES);
         let rows =
             self.products.rows().max(activations).max(maxima).max(self.multiplications.len());
-        let rows = rows.max(self.polynomials.rows());
-        if rows > MAX_ROWS {
+        self.check_rows(rows.max(self.polynomials.rows()))
+    }
+
+    /// Rejects a table with more rows than the method permits.
+    fn check_rows(&self, rows: usize) -> Result<(), BackendError> {
+        let limit = self.method.max_rows();
+        if rows > limit {
             return Err(BackendError::Size {
                 what: "rows of a table",
                 actual: rows as u64,
-                limit: MAX_ROWS as u64,
+                limit: limit as u64,
             });
         }
         Ok(())
     }
 
     fn linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
-        let sums = if self.has_polynomials { self.polynomial_sums(stage, linear)? } else { None };
+        let sums =
+            if self.method.polynomials { self.polynomial_sums(stage, linear)? } else { None };
         let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
@@ -393,6 +430,7 @@ impl Layout {
     fn finish(mut self, circuit: &Circuit, method: Method) -> Result<Plan, BackendError> {
         let (tile, polynomials) = (method.tile, !self.polynomials.is_empty());
         let method = Method { polynomials, ..method };
+        let rows = |needed: usize| rows(needed, method.min_rows());
         let mut public: Vec<[i64; 3]> = (0..=circuit.inputs as u32)
             .map(i64::from)
             .map(|address| [address, 0, address])
@@ -405,6 +443,7 @@ impl Layout {
             self.read(place.address);
             public.push([i64::from(place.address), place.bias, 1]);
         }
+        self.check_rows(public.len())?;
         // Padding reads the zero at address 0.
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
@@ -440,7 +479,7 @@ impl Layout {
         let lanes_of_products =
             filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
         public.resize(public_rows, [0; 3]);
-        let functions = self.functions.finish();
+        let functions = self.functions.finish(method.min_rows());
         let products = self.products.finish(&self.reads, product_rows);
         let mut tables = vec![
             table(Kind::Public, flat(&public)),
@@ -504,9 +543,9 @@ fn filled<const N: usize>(
     lanes
 }
 
-/// Returns the number of rows of a table: a power of two.
-fn rows(needed: usize) -> usize {
-    needed.next_power_of_two().max(1 << MIN_LOG_ROWS)
+/// Returns the number of rows of a table: a power of two, and at least the given minimum.
+fn rows(needed: usize, min: usize) -> usize {
+    needed.next_power_of_two().max(min)
 }
 
 fn log_height(matrix: &RowMajorMatrix<Val>) -> usize {

@@ -1,14 +1,3 @@
-mod choices;
-mod constraints;
-mod elements;
-mod forgeries;
-mod formats;
-mod graphs;
-mod nodes;
-mod polynomials;
-mod random;
-mod steps;
-
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
 use rand::Rng as _;
@@ -18,10 +7,45 @@ use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
-use super::config::NEWEST;
+use super::config::{NEWEST, TILES};
 use super::plan::Method;
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
+
+/// Defines tests of functions that forge proofs with either scheme.
+macro_rules! test_with_both_schemes {
+    ($($name:ident),+ $(,)?) => {
+        mod plain {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name::<crate::stark::config::Plain>();
+                }
+            )+
+        }
+
+        mod hiding {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name::<crate::stark::config::Hiding>();
+                }
+            )+
+        }
+    };
+}
+
+mod choices;
+mod constraints;
+mod elements;
+mod forgeries;
+mod formats;
+mod graphs;
+mod hidden;
+mod nodes;
+mod polynomials;
+mod random;
+mod steps;
 
 #[test]
 fn proofs_verify_for_their_statement_only() {
@@ -159,29 +183,37 @@ fn rescales_at_the_limit_have_one_quotient_and_remainder() {
 }
 
 /// An honest execution, whose trace can be changed before it is proven.
-struct Forger {
-    prover: StarkProver,
+struct Forger<S: Scheme> {
+    prover: StarkProver<S>,
     key: Vec<u8>,
     execution: Execution,
     traces: Traces,
     statement: Statement,
 }
 
-impl Forger {
+/// Returns whether proofs with a scheme hide the value columns.
+fn is_hiding<S: Scheme>() -> bool {
+    let config: Config<S> = TILES.config().unwrap();
+    config.is_zk() == 1
+}
+
+/// Returns the layout of a new key with the scheme.
+fn plan_of<S: Scheme>(circuit: &Circuit) -> Plan {
+    let plan = if is_hiding::<S>() { Plan::hiding(circuit) } else { Plan::new(circuit) };
+    plan.unwrap()
+}
+
+impl<S: Scheme> Forger<S> {
     fn new(network: &Network) -> Self {
         let circuit = Arc::new(network.lower().unwrap());
-        let plan = Plan::new(&circuit).unwrap();
+        let plan = plan_of::<S>(&circuit);
         Self::with_plan(network, circuit, plan)
     }
 
     fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
-        let parameters = parameters_for(&plan);
-        let config = parameters.config();
-        let prepared = prepare(&config, &plan).unwrap();
-        let key = VerificationKeyFile::new(&circuit, &plan, parameters, &prepared)
-            .unwrap()
-            .to_bytes()
-            .unwrap();
+        assert_eq!(plan.method.hides, is_hiding::<S>());
+        let system = System::<S>::new(plan).unwrap();
+        let key = system.key(&circuit).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
             miner: Hotkey::from_bytes([1; 32]),
@@ -190,9 +222,8 @@ impl Forger {
         };
         let inputs = testing::inputs(&circuit, 1);
         let execution = circuit.execute(&inputs).unwrap();
-        let traces = trace::fill(&plan, &circuit, &execution).unwrap();
+        let traces = trace::fill(&system.plan, &circuit, &execution).unwrap();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
-        let system = System { parameters, plan, config, prepared };
         let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }
     }
@@ -237,12 +268,11 @@ impl Forger {
 
 /// Values, sums, quotients, remainders, activations, maxima, counts: a change to any column yields
 /// a proof that the verifier rejects.
-#[test]
-fn every_changed_column_is_refused() {
-    check_columns(&Forger::new(&testing::network(5)));
+fn every_changed_column_is_refused<S: Scheme>() {
+    check_columns(&Forger::<S>::new(&testing::network(5)));
 }
 
-fn check_columns(forger: &Forger) {
+fn check_columns<S: Scheme>(forger: &Forger<S>) {
     assert_eq!(forger.forge(|_| ()), Ok(()), "an unchanged trace is proven");
     let mut generator = testing::generator(6);
     // The columns of tables that depend on the challenges are missing here.
@@ -269,12 +299,13 @@ fn check_columns(forger: &Forger) {
 /// A division with a remainder beyond the divisor is rejected even if everything else agrees: sum,
 /// activation, and the counts of all lookups. The sums are negative, so that the activation of both
 /// quotients is 0.
-#[test]
-fn remainders_out_of_range_are_refused() {
-    check_remainders(&Forger::new(&testing::network(5)));
+fn remainders_out_of_range_are_refused<S: Scheme>() {
+    check_remainders(&Forger::<S>::new(&testing::network(5)));
 }
 
-fn check_remainders(forger: &Forger) {
+test_with_both_schemes!(every_changed_column_is_refused, remainders_out_of_range_are_refused);
+
+fn check_remainders<S: Scheme>(forger: &Forger<S>) {
     let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
@@ -331,8 +362,8 @@ fn tile_is_read_from_the_key() {
     let current = Plan::new(&circuit).unwrap().method.tile;
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
-        let method = Method { tile, polynomials: false };
-        let keys = keys_of(&circuit, &Plan::with_method(&circuit, method).unwrap()).unwrap();
+        let method = Method { tile, polynomials: false, hides: false };
+        let keys = keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
             miner: Hotkey::from_bytes([1; 32]),

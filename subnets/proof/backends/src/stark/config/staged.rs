@@ -13,125 +13,132 @@ use p3_commit::{
     PeriodicLdeTable, PointOpening, UnivariateStarkPcs,
 };
 use p3_fri::verifier::FriError;
-use p3_matrix::bitrev::BitReversibleMatrix as _;
 use p3_matrix::dense::RowMajorMatrix;
 
-use super::{Challenge, Challenger, FriPcs, Val, concatenate_columns};
+use super::scheme::{Data, Domain, Error, Evaluations, OpeningProof, Root, Scheme};
+use super::{Challenge, Challenger, Val};
 
-type Domain = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Domain;
-/// Commitment to columns.
-pub(in super::super) type Root = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Commitment;
-/// Committed columns.
-pub(in super::super) type Data = <FriPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
-type OpeningProof = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Proof;
-type Error = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Error;
-/// Why columns could not be committed.
-pub(super) type ProverError = <FriPcs as CommitmentScheme<Challenge, Challenger>>::ProverError;
-type Evaluations<'a> =
-    <FriPcs as UnivariateStarkPcs<Challenge, Challenger>>::EvaluationsOnDomain<'a>;
-type Committed = Result<(Root, Data), ProverError>;
+type Committed<S> = Result<(Root, Data<S>), <S as Scheme>::Failure>;
 type Matrix = RowMajorMatrix<Val>;
 type Claims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
 
 /// Columns that are committed before all others.
 #[derive(Clone)]
-pub(in super::super) struct Early {
+pub(in super::super) struct Early<S: Scheme> {
     /// The tables that they belong to, by index, with the number of the table's fixed columns.
     pub(in super::super) tables: Vec<(usize, usize)>,
     pub(in super::super) root: Root,
     /// The columns; a verifier does not have them.
-    pub(in super::super) data: Option<Arc<Data>>,
+    pub(in super::super) data: Option<Arc<Data<S>>>,
 }
 
 /// The commitment scheme. Without early columns, it is that of the proof system.
 #[derive(Clone)]
-pub(in super::super) struct StagedPcs {
-    inner: FriPcs,
-    early: Option<Early>,
+pub(in super::super) struct StagedPcs<S: Scheme> {
+    inner: S::Pcs,
+    /// The scheme of the fixed columns; `None` if they have no scheme of their own.
+    fixed: Option<Arc<S::Pcs>>,
+    early: Option<Early<S>>,
 }
 
-impl StagedPcs {
-    pub(super) const fn new(inner: FriPcs) -> Self {
-        Self { inner, early: None }
+impl<S: Scheme> StagedPcs<S> {
+    pub(super) fn new(inner: S::Pcs, fixed: Option<S::Pcs>) -> Self {
+        Self { inner, fixed: fixed.map(Arc::new), early: None }
     }
 
-    pub(super) fn with_early(&self, early: Early) -> Self {
-        Self { inner: self.inner.clone(), early: Some(early) }
+    pub(super) fn with_early(&self, early: Early<S>) -> Self {
+        Self { early: Some(early), ..self.clone() }
     }
 }
 
-impl CommitmentScheme<Challenge, Challenger> for StagedPcs {
+impl<S: Scheme> CommitmentScheme<Challenge, Challenger> for StagedPcs<S> {
     type Domain = Domain;
     type Commitment = Root;
-    type ProverData = Data;
-    type Proof = OpeningProof;
+    type ProverData = Data<S>;
+    type Proof = OpeningProof<S>;
     type Error = Error;
-    type ProverError = ProverError;
+    type ProverError = S::Failure;
 
     fn natural_domain_for_degree(&self, degree: usize) -> Domain {
-        <FriPcs as CommitmentScheme<Challenge, Challenger>>::natural_domain_for_degree(
-            &self.inner,
-            degree,
-        )
+        CommitmentScheme::<Challenge, Challenger>::natural_domain_for_degree(&self.inner, degree)
     }
 
-    fn commit(&self, evaluations: impl IntoIterator<Item = (Domain, Matrix)>) -> Committed {
-        <FriPcs as CommitmentScheme<Challenge, Challenger>>::commit(&self.inner, evaluations)
+    fn commit(&self, evaluations: impl IntoIterator<Item = (Domain, Matrix)>) -> Committed<S> {
+        CommitmentScheme::<Challenge, Challenger>::commit(&self.inner, evaluations)
     }
 
     fn open(
         &self,
-        requests: Vec<OpeningRequest<'_, Data, Challenge>>,
+        requests: Vec<OpeningRequest<'_, Data<S>, Challenge>>,
         challenger: &mut Challenger,
-    ) -> Result<(OpenedValues<Challenge>, OpeningProof), ProverError> {
+    ) -> Result<(OpenedValues<Challenge>, OpeningProof<S>), S::Failure> {
         self.inner.open(requests, challenger)
     }
 
     fn verify(
         &self,
         claims: Claims,
-        proof: &OpeningProof,
+        proof: &OpeningProof<S>,
         challenger: &mut Challenger,
     ) -> Result<(), Error> {
         self.inner.verify(claims, proof, challenger)
     }
 }
 
-impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
-    type EvaluationsOnDomain<'a> = Evaluations<'a>;
+impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
+    type EvaluationsOnDomain<'a> = Evaluations<'a, S>;
 
-    const ZK: bool = false;
+    const ZK: bool = <S::Pcs as UnivariateStarkPcs<Challenge, Challenger>>::ZK;
 
     fn log_max_trace_height(&self) -> usize {
-        <FriPcs as UnivariateStarkPcs<Challenge, Challenger>>::log_max_trace_height(&self.inner)
+        UnivariateStarkPcs::<Challenge, Challenger>::log_max_trace_height(&self.inner)
     }
 
     fn log_min_trace_height(&self) -> usize {
-        <FriPcs as UnivariateStarkPcs<Challenge, Challenger>>::log_min_trace_height(&self.inner)
+        UnivariateStarkPcs::<Challenge, Challenger>::log_min_trace_height(&self.inner)
+    }
+
+    fn commit_preprocessing(
+        &self,
+        evaluations: impl IntoIterator<Item = (Domain, Matrix)>,
+    ) -> Committed<S> {
+        let scheme = self.fixed.as_deref().unwrap_or(&self.inner);
+        UnivariateStarkPcs::<Challenge, Challenger>::commit_preprocessing(scheme, evaluations)
     }
 
     fn get_quotient_ldes(
         &self,
         evaluations: impl IntoIterator<Item = (Domain, Matrix)>,
         chunks: usize,
-    ) -> Result<Vec<Matrix>, ProverError> {
-        UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(
-            &self.inner,
-            evaluations,
-            chunks,
-        )
+    ) -> Result<Vec<Matrix>, S::Failure> {
+        // The proof system calls this for several tables at once. The hiding scheme locks its random
+        // generator, and computes on all threads until it unlocks it: a thread that waits for the
+        // others could take the call for the next table, and wait for its own lock. A copy has a
+        // lock of its own.
+        let scheme = self.inner.clone();
+        UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(&scheme, evaluations, chunks)
     }
 
-    fn commit_ldes(&self, ldes: Vec<Matrix>) -> Committed {
+    fn commit_ldes(&self, ldes: Vec<Matrix>) -> Committed<S> {
         UnivariateStarkPcs::<Challenge, Challenger>::commit_ldes(&self.inner, ldes)
+    }
+
+    fn get_opt_randomization_poly_commitment(
+        &self,
+        domains: impl IntoIterator<Item = Domain>,
+    ) -> Result<Option<(Root, Data<S>)>, S::Failure> {
+        UnivariateStarkPcs::<Challenge, Challenger>::get_opt_randomization_poly_commitment(
+            &self.inner,
+            domains,
+        )
     }
 
     fn get_evaluations_on_domain<'a>(
         &self,
-        data: &'a Data,
+        data: &'a Data<S>,
         index: usize,
         domain: Domain,
-    ) -> Evaluations<'a> {
+    ) -> Evaluations<'a, S> {
         UnivariateStarkPcs::<Challenge, Challenger>::get_evaluations_on_domain(
             &self.inner,
             data,
@@ -143,28 +150,32 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
     /// The proof system calls this for fixed columns only.
     fn get_evaluations_on_domain_no_random<'a>(
         &self,
-        data: &'a Data,
+        data: &'a Data<S>,
         index: usize,
         domain: Domain,
-    ) -> Evaluations<'a> {
-        let fixed = self.get_evaluations_on_domain(data, index, domain);
+    ) -> Evaluations<'a, S> {
+        let fixed =
+            UnivariateStarkPcs::<Challenge, Challenger>::get_evaluations_on_domain_no_random(
+                &self.inner,
+                data,
+                index,
+                domain,
+            );
         let Some(early) = &self.early else { return fixed };
         let position = early.tables.iter().position(|&(table, _)| table == index);
         let (Some(position), Some(data)) = (position, early.data.as_deref()) else { return fixed };
-        let early = self.get_evaluations_on_domain(data, position, domain).bit_reverse_rows();
-        let fixed = fixed.bit_reverse_rows();
-        concatenate_columns(fixed.as_view(), early.as_view()).as_cow().bit_reverse_rows()
+        S::join(fixed, self.get_evaluations_on_domain(data, position, domain))
     }
 
     fn open_with_preprocessing(
         &self,
-        requests: Vec<OpeningRequest<'_, Data, Challenge>>,
+        requests: Vec<OpeningRequest<'_, Data<S>, Challenge>>,
         challenger: &mut Challenger,
         fixed: Option<usize>,
-    ) -> Result<(OpenedValues<Challenge>, OpeningProof), ProverError> {
-        let mut requests: Vec<OpeningRequest<'_, Data, Challenge>> = requests;
+    ) -> Result<(OpenedValues<Challenge>, OpeningProof<S>), S::Failure> {
+        let mut requests: Vec<OpeningRequest<'_, Data<S>, Challenge>> = requests;
         let (Some(early), Some(fixed)) = (&self.early, fixed) else {
-            return self.open(requests, challenger);
+            return self.inner.open_with_preprocessing(requests, challenger, fixed);
         };
         if let (Some(data), Some(request)) = (&early.data, requests.get(fixed)) {
             let points = early
@@ -174,7 +185,8 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
                 .collect();
             requests.push(OpeningRequest { prover_data: data, points });
         }
-        let (mut opened, proof) = self.open(requests, challenger)?;
+        let (mut opened, proof) =
+            self.inner.open_with_preprocessing(requests, challenger, Some(fixed))?;
         let values = opened.pop().unwrap_or_default();
         for (&(table, _), values) in early.tables.iter().zip(values) {
             let table = opened.get_mut(fixed).and_then(|matrices| matrices.get_mut(table));
@@ -188,11 +200,13 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
     fn verify_with_preprocessing(
         &self,
         mut claims: Claims,
-        proof: &OpeningProof,
+        proof: &OpeningProof<S>,
         challenger: &mut Challenger,
         fixed: Option<usize>,
     ) -> Result<(), Error> {
-        let Some(early) = &self.early else { return self.verify(claims, proof, challenger) };
+        let Some(early) = &self.early else {
+            return self.inner.verify_with_preprocessing(claims, proof, challenger, fixed);
+        };
         let got = claims.len();
         let Some(claim) = fixed.and_then(|fixed| claims.get_mut(fixed)) else {
             return Err(FriError::InputProofBatchCountMismatch { expected: got + 1, got });
@@ -216,7 +230,7 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
             matrices.push(MatrixOpening { domain: table.domain, points });
         }
         claims.push(CommitmentOpening { commitment: early.root.clone(), matrices });
-        self.verify(claims, proof, challenger)
+        self.inner.verify_with_preprocessing(claims, proof, challenger, fixed)
     }
 
     fn build_periodic_lde_table(

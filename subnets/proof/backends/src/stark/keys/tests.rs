@@ -2,8 +2,8 @@
 
 use taonet_proof_core::network::{Matrices, Network};
 
-use super::super::Stark;
-use super::super::config::TILES;
+use super::super::config::{HIDING, MAX_LOG_ROWS, MIN_LOG_ROWS, TILES};
+use super::super::{Stark, StarkHiding};
 use super::*;
 use crate::{Backend as _, testing};
 
@@ -52,4 +52,40 @@ fn key_of_another_format_is_rejected() {
         key[0] = other.format as u8;
         assert!(VerificationKeyFile::from_bytes(&key).is_err(), "{}", other.format);
     }
+}
+
+#[test]
+fn malformed_keys_of_hidden_proofs_are_rejected() {
+    let key =
+        |network: &Network| StarkHiding.setup(&network.lower().unwrap()).unwrap().verification;
+    let (with_polynomials, without) = (key(&matrices()), key(&testing::network(1)));
+    let is_valid = |key: &[u8], change: Change| {
+        let mut file = VerificationKeyFile::from_bytes(key).unwrap();
+        change(&mut file);
+        VerificationKeyFile::from_bytes(&file.to_bytes().unwrap()).is_ok()
+    };
+    let [min, max] = HIDING.log_rows;
+    assert_eq!((min, max), (7, 21));
+    for key in [&with_polynomials, &without] {
+        assert!(is_valid(key, |_| ()));
+        assert!(is_valid(key, |file| file.log_rows[1] = 21));
+        let changes: [(&str, Change); 4] = [
+            ("a table of 64 rows", |file| file.log_rows[1] = 6),
+            ("a table of 2^22 rows", |file| file.log_rows[1] = 22),
+            ("8 tables", |file| file.log_rows.truncate(8)),
+            ("no products in tiles", |file| file.log_rows[1] = 0),
+        ];
+        for (what, change) in changes {
+            assert!(!is_valid(key, change), "{what}");
+        }
+    }
+    let changes: [(&str, Change); 3] = [
+        ("polynomials without kernels", |file| file.log_rows[6] = 7),
+        ("operands without polynomials", |file| file.log_rows[8] = 7),
+        ("gaps without polynomials", |file| file.gaps = vec![1]),
+    ];
+    for (what, change) in changes {
+        assert!(!is_valid(&without, change), "{what}");
+    }
+    assert!(!is_valid(&with_polynomials, |file| file.log_rows[6] = 0));
 }

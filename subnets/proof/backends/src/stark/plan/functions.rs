@@ -149,7 +149,8 @@ impl Functions {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> FunctionTable {
+    /// Returns the table with at least the given number of rows.
+    pub(super) fn finish(self, min_rows: usize) -> FunctionTable {
         let mut functions: Vec<(u32, Function, Range)> = self
             .known
             .into_iter()
@@ -170,7 +171,7 @@ impl Functions {
             table.entries.extend(entries);
         }
         // Padding rows repeat the entry of `ZERO`; their lookup count is 0.
-        let rows = super::rows(table.entries.len());
+        let rows = super::rows(table.entries.len(), min_rows);
         table.entries.resize(rows, [0; 3]);
         table
     }

@@ -102,6 +102,8 @@ struct OperandRow {
 /// Tables of polynomials and kernels under construction.
 #[derive(Default)]
 pub(super) struct Polynomials {
+    /// Minimum number of rows of a table.
+    min_rows: usize,
     rows: Vec<Row>,
     kernels: Vec<KernelRow>,
     operands: Vec<OperandRow>,
@@ -110,6 +112,10 @@ pub(super) struct Polynomials {
 }
 
 impl Polynomials {
+    pub(super) fn new(min_rows: usize) -> Self {
+        Self { min_rows, ..Self::default() }
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.rows.len().max(self.kernels.len()).max(self.operands.len())
     }
@@ -131,7 +137,8 @@ impl Polynomials {
     }
 
     fn heights(&self) -> [usize; 3] {
-        [self.rows.len(), self.kernels.len(), self.operands.len()].map(super::rows)
+        [self.rows.len(), self.kernels.len(), self.operands.len()]
+            .map(|needed| super::rows(needed, self.min_rows))
     }
 
     /// Appends the rows of a polynomial, given its coefficients by power.
@@ -345,7 +352,7 @@ impl Layout {
         stage: &Stage,
         product: &MatrixProduct,
     ) -> Result<Vec<u32>, BackendError> {
-        if !self.has_polynomials {
+        if !self.method.polynomials {
             return Err(BackendError::OtherCircuit("the key's format has no products of matrices"));
         }
         let [rows, operands] = matrix_rows(product);

@@ -4,6 +4,12 @@ use super::steps::check_false_steps;
 use super::*;
 use crate::testing::{moved, product, small, table};
 
+test_with_both_schemes!(
+    another_largest_element_is_rejected,
+    branch_of_another_condition_is_rejected,
+    another_product_with_a_condition_is_rejected,
+);
+
 pub(super) fn dense(input: u32, weights: &[i32], rows: usize) -> Layer {
     let operation = Operation::Dense { weights: weights.to_vec(), bias: vec![0; rows] };
     Layer { inputs: vec![input], operation, rescale: None, scale: 0 }
@@ -48,8 +54,7 @@ fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, chosen: fn(i64) -> b
 }
 
 /// The cheat compares falsely, chooses another rank, or adds up equal elements.
-#[test]
-fn another_largest_element_is_rejected() {
+fn another_largest_element_is_rejected<S: Scheme>() {
     let honest =
         largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 0);
     for (inputs, outputs) in
@@ -63,9 +68,9 @@ fn another_largest_element_is_rejected() {
         largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 1);
     let all_equal =
         largest(|difference| difference > 0, |difference| difference < 0, |rank| rank == 0);
-    check_false_steps(&honest, &[50, 200, 100], &reversed, &[50, 0]);
-    check_false_steps(&honest, &[50, 200, 100], &second, &[100, 2]);
-    check_false_steps(&honest, &[200, 200, 100], &all_equal, &[400, 1]);
+    check_false_steps::<S>(&honest, &[50, 200, 100], &reversed, &[50, 0]);
+    check_false_steps::<S>(&honest, &[50, 200, 100], &second, &[100, 2]);
+    check_false_steps::<S>(&honest, &[200, 200, 100], &all_equal, &[400, 1]);
 }
 
 /// Creates a network like that of Where: if the first input is above 100, its output is the second
@@ -83,23 +88,21 @@ fn gates() -> [Layer; 2] {
     [product(4, 2, None), product(5, 3, None)]
 }
 
-#[test]
-fn branch_of_another_condition_is_rejected() {
+fn branch_of_another_condition_is_rejected<S: Scheme>() {
     let honest = choice(|input| input > 100, |input| input <= 100, gates());
     let opposite = choice(|input| input <= 100, |input| input > 100, gates());
     let both = choice(|_| true, |_| true, gates());
     let neither = choice(|_| false, |_| false, gates());
-    check_false_steps(&honest, &[200, 50, 70], &opposite, &[70]);
-    check_false_steps(&honest, &[200, 50, 70], &both, &[120]);
-    check_false_steps(&honest, &[100, 50, 70], &opposite, &[50]);
-    check_false_steps(&honest, &[100, 50, 70], &neither, &[0]);
+    check_false_steps::<S>(&honest, &[200, 50, 70], &opposite, &[70]);
+    check_false_steps::<S>(&honest, &[200, 50, 70], &both, &[120]);
+    check_false_steps::<S>(&honest, &[100, 50, 70], &opposite, &[50]);
+    check_false_steps::<S>(&honest, &[100, 50, 70], &neither, &[0]);
 }
 
 /// Both conditions are right, but the product with the true one is 0, and that with the false one
 /// is its branch.
-#[test]
-fn another_product_with_a_condition_is_rejected() {
-    let mut forger = Forger::new(&choice(|input| input > 100, |input| input <= 100, gates()));
+fn another_product_with_a_condition_is_rejected<S: Scheme>() {
+    let mut forger = Forger::<S>::new(&choice(|input| input > 100, |input| input <= 100, gates()));
     forger.change_inputs(&[200, 50, 70]);
     assert_eq!(forger.statement.outputs, [50]);
     assert_eq!(forger.forge_outputs(vec![50], |_| ()), Ok(()), "an unchanged trace is proven");

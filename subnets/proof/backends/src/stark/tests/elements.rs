@@ -3,6 +3,18 @@
 use super::*;
 use crate::testing::{elements, moved, product, small, table};
 
+test_with_both_schemes!(
+    changed_column_of_elements_is_rejected,
+    value_of_another_row_is_rejected,
+    argument_outside_of_the_table_is_rejected,
+    false_product_is_rejected,
+    false_order_of_elements_is_rejected,
+    false_maximum_is_rejected,
+    false_result_of_a_comparison_is_rejected,
+    row_of_another_sum_is_rejected,
+    false_branch_of_a_choice_is_rejected,
+);
+
 #[test]
 fn elements_are_proven_for_their_statement_only() {
     check_binding(&Bench::new(&Stark, &elements(1, true)));
@@ -13,9 +25,8 @@ fn flipped_bit_of_elements_is_rejected() {
     check_flips(&Stark, &Bench::new(&Stark, &elements(1, true)));
 }
 
-#[test]
-fn changed_column_of_elements_is_rejected() {
-    check_columns(&Forger::new(&elements(2, true)));
+fn changed_column_of_elements_is_rejected<S: Scheme>() {
+    check_columns(&Forger::<S>::new(&elements(2, true)));
 }
 
 #[test]
@@ -84,10 +95,9 @@ fn equal_tables_are_stored_once() {
 }
 
 /// The value of another argument is rejected as an output, whatever else is changed with it.
-#[test]
-fn value_of_another_row_is_rejected() {
+fn value_of_another_row_is_rejected<S: Scheme>() {
     let values = |argument: i32| argument * 7 % 50;
-    let forger = Forger::new(&small(3, vec![table(0, 0, (0..256).map(values))]));
+    let forger = Forger::<S>::new(&small(3, vec![table(0, 0, (0..256).map(values))]));
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = forger.prover.system.plan.tables[activations].fixed.as_deref().unwrap();
     let function = fixed.values[3].as_canonical_u32();
@@ -138,8 +148,7 @@ fn value_of_another_row_is_rejected() {
 
 /// A value beyond the clamp before a table has no entry in the table, and the clamp cannot yield it
 /// either.
-#[test]
-fn argument_outside_of_the_table_is_rejected() {
+fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
     let clamped = Layer {
         inputs: vec![0],
         operation: Operation::Sum { factors: vec![1] },
@@ -147,7 +156,7 @@ fn argument_outside_of_the_table_is_rejected() {
         scale: 0,
     };
     let values = (0..16).map(|argument| 100 - argument);
-    let forger = Forger::new(&small(2, vec![clamped, table(1, 0, values)]));
+    let forger = Forger::<S>::new(&small(2, vec![clamped, table(1, 0, values)]));
     let System { plan, .. } = &forger.prover.system;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     // The lanes of both clamps, then those of both lookups.
@@ -175,9 +184,8 @@ fn argument_outside_of_the_table_is_rejected() {
     assert_eq!(forger.forge(|_| ()), Ok(()));
 }
 
-#[test]
-fn false_product_is_rejected() {
-    let mut forger = Forger::new(&small(3, vec![product(0, 0, None)]));
+fn false_product_is_rejected<S: Scheme>() {
+    let mut forger = Forger::<S>::new(&small(3, vec![product(0, 0, None)]));
     forger.change_inputs(&[100, 3, 7]);
     let products = forger.table(Kind::Multiplications);
     let square = forger.statement.outputs[0];
@@ -199,9 +207,8 @@ fn false_product_is_rejected() {
 
 /// Elements at other positions, and another constant, are rejected as outputs: a move has no values
 /// of its own.
-#[test]
-fn false_order_of_elements_is_rejected() {
-    let mut forger = Forger::new(&small(3, vec![moved(&[0], &[2, 0, 1, 3], -9)]));
+fn false_order_of_elements_is_rejected<S: Scheme>() {
+    let mut forger = Forger::<S>::new(&small(3, vec![moved(&[0], &[2, 0, 1, 3], -9)]));
     forger.change_inputs(&[10, 20, 30]);
     assert_eq!(forger.forge_outputs(vec![30, 10, 20, -9], |_| ()), Ok(()));
     for outputs in [[10, 20, 30, -9], [30, 20, 10, -9], [30, 10, 20, 0], [30, 10, 10, -9]] {
@@ -216,15 +223,14 @@ fn false_order_of_elements_is_rejected() {
 /// A maximum that is not the largest operand, and one that no operand has, are rejected, whatever
 /// is changed with it: a softmax with a smaller maximum would have other ratios, and its powers are
 /// in the table.
-#[test]
-fn false_maximum_is_rejected() {
+fn false_maximum_is_rejected<S: Scheme>() {
     let layer =
         |input: u32, operation| Layer { inputs: vec![input], operation, rescale: None, scale: 0 };
     let rows =
         Operation::Move { shape: Shape::new(1, 2, 1).unwrap(), indices: vec![0, 1], constant: 0 };
     let window = Window { kernel: [2, 1], stride: [1; 2], padding: [0; 4] };
     let mut forger =
-        Forger::new(&small(2, vec![layer(0, rows), layer(1, Operation::MaxPool { window })]));
+        Forger::<S>::new(&small(2, vec![layer(0, rows), layer(1, Operation::MaxPool { window })]));
     forger.change_inputs(&[200, 100]);
     assert_eq!(forger.statement.outputs, [200]);
     let (maxima, functions) = (forger.table(Kind::Maxima), forger.table(Kind::Functions));
@@ -258,8 +264,7 @@ fn false_maximum_is_rejected() {
 /// A comparison of two tensors is a table of their difference, which saturates. Another condition
 /// is rejected, whichever step is false: the quotient, the remainder, the saturation, the argument
 /// of the table or its value.
-#[test]
-fn false_result_of_a_comparison_is_rejected() {
+fn false_result_of_a_comparison_is_rejected<S: Scheme>() {
     let difference = Layer {
         inputs: vec![0, 1],
         operation: Operation::Sum { factors: vec![1, -1] },
@@ -267,7 +272,8 @@ fn false_result_of_a_comparison_is_rejected() {
         scale: 0,
     };
     let is_larger = table(2, -16, (-16..16).map(|difference| i32::from(difference > 0)));
-    let mut forger = Forger::new(&small(2, vec![moved(&[0], &[1, 0], 0), difference, is_larger]));
+    let mut forger =
+        Forger::<S>::new(&small(2, vec![moved(&[0], &[1, 0], 0), difference, is_larger]));
     forger.change_inputs(&[100, 200]);
     assert_eq!(forger.statement.outputs, [0, 1]);
     let System { plan, .. } = &forger.prover.system;
@@ -314,8 +320,7 @@ fn false_result_of_a_comparison_is_rejected() {
 
 /// Sums of integers choose rows of a table without a rescale. The smallest and the largest row are
 /// proven, and the value of another row is rejected.
-#[test]
-fn row_of_another_sum_is_rejected() {
+fn row_of_another_sum_is_rejected<S: Scheme>() {
     let operation = Operation::Sum { factors: vec![1, 1] };
     let sum = Layer { inputs: vec![0, 1], operation, rescale: None, scale: 0 };
     let value = |row: i32| row * 7 % 521;
@@ -327,7 +332,7 @@ fn row_of_another_sum_is_rejected() {
         assert_eq!(statement.outputs, [i64::from(value(row)); 2], "{inputs:?}");
         assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
     }
-    let mut forger = Forger::new(&network);
+    let mut forger = Forger::<S>::new(&network);
     forger.change_inputs(&[200, 100]);
     let System { plan, .. } = &forger.prover.system;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
@@ -358,8 +363,7 @@ fn row_of_another_sum_is_rejected() {
 
 /// A comparison with a constant, as in a tree, is a difference that saturates to one bit. Another
 /// condition is rejected, whichever step is false: the quotient, the remainder or the saturation.
-#[test]
-fn false_branch_of_a_choice_is_rejected() {
+fn false_branch_of_a_choice_is_rejected<S: Scheme>() {
     let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
     let compare = Layer {
         inputs: vec![0],
@@ -379,7 +383,7 @@ fn false_branch_of_a_choice_is_rejected() {
     {
         assert_eq!(testing::outputs(&network, &inputs), conditions, "{inputs:?}");
     }
-    let mut forger = Forger::new(&network);
+    let mut forger = Forger::<S>::new(&network);
     forger.change_inputs(&[150, 50]);
     assert_eq!(forger.statement.outputs, [0, 0]);
     let System { plan, .. } = &forger.prover.system;

@@ -9,7 +9,20 @@ use super::super::projection::COEFFICIENTS;
 use super::polynomials::{forger, small};
 use super::*;
 
-impl Forger {
+test_with_both_schemes!(
+    every_changed_column_of_polynomials_is_refused,
+    wrong_products_of_matrices_are_refused,
+    false_products_are_refused,
+    other_kernels_of_operands_are_refused,
+    coefficients_chosen_after_the_challenges_are_refused,
+    operands_chosen_after_the_challenges_are_refused,
+    every_changed_column_beside_polynomials_is_refused,
+    remainders_of_polynomial_sums_out_of_range_are_refused,
+    tables_without_challenges_are_refused,
+    products_at_other_challenges_are_refused,
+);
+
+impl<S: Scheme> Forger<S> {
     /// Proves outputs with changed coefficients, and values at the challenges that are changed or
     /// for other challenges.
     fn forge_staged(
@@ -54,7 +67,7 @@ impl Forger {
         let mut coefficients = self.traces.coefficients.clone();
         let (tables, traces, publics) = self.public_parts(outputs);
         let (root, _) = self.prover.commit(&coefficients).unwrap();
-        let early = early_columns(&tables, root.clone(), None);
+        let early: Early<S> = early_columns(&tables, root.clone(), None);
         let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
         choose(challenges, &mut coefficients);
         let (_, data) = self.prover.commit(&coefficients).unwrap();
@@ -77,7 +90,7 @@ impl Forger {
         let mut traces = self.traces.tables.clone();
         let public = &mut traces[self.table(Kind::Public)].values;
         *public = trace::public_column(inputs, outputs, public.len());
-        let tables = with_public(&self.prover.system.plan.tables, public);
+        let tables = with_public(&self.prover.system.tables, public);
         let publics = public_values(&tables, &binding.digest(inputs), outputs);
         (tables, traces, publics)
     }
@@ -86,7 +99,7 @@ impl Forger {
         &self,
         outputs: &[i64],
         coefficients: Root,
-        proof: Proof,
+        proof: Proof<S>,
     ) -> Result<(), VerifyError> {
         let proof = postcard::to_allocvec(&StagedProof { coefficients, proof }).unwrap();
         let statement = Statement { outputs: outputs.to_vec(), ..self.statement.clone() };
@@ -106,19 +119,18 @@ impl Forger {
         });
         positions.next().unwrap()
     }
+}
 
-    /// Returns the value of a column in the extension field, and its columns.
-    fn value(trace: &mut [Val]) -> (Challenge, &mut [Val]) {
-        let columns = &mut trace[..EXTENSION];
-        (Challenge::from_basis_coefficients_fn(|index| columns[index]), columns)
-    }
+/// Returns the value of a column in the extension field, and its columns.
+fn value_of(trace: &mut [Val]) -> (Challenge, &mut [Val]) {
+    let columns = &mut trace[..EXTENSION];
+    (Challenge::from_basis_coefficients_fn(|index| columns[index]), columns)
 }
 
 /// Coefficients of inputs, outputs, and of neither, and the values at the challenges: a change of
 /// any column is rejected, although the values follow from the changed coefficients.
-#[test]
-fn every_changed_column_of_polynomials_is_refused() {
-    let forger = forger(&testing::network(5));
+fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
+    let forger = forger::<S>(&testing::network(5));
     let honest = forger.statement.outputs.clone();
     assert_eq!(
         forger.forge_staged(&honest, |_| (), None, |_| ()),
@@ -157,12 +169,11 @@ fn every_changed_column_of_polynomials_is_refused() {
 
 /// A false product of matrices: with an honest balance, with another second matrix, and with
 /// another value of it.
-#[test]
-fn wrong_products_of_matrices_are_refused() {
+fn wrong_products_of_matrices_are_refused<S: Scheme>() {
     let sizes = Matrices { count: 1, rows: 3, inner: 2, columns: 4 };
     let network = testing::matrices(sizes, None);
     let circuit = Arc::new(network.lower().unwrap());
-    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let forger = Forger::<S>::with_plan(&network, Arc::clone(&circuit), plan_of::<S>(&circuit));
     let honest = forger.statement.outputs.clone();
     assert_eq!(
         forger.forge_staged(&honest, |_| (), None, |_| ()),
@@ -197,9 +208,8 @@ fn wrong_products_of_matrices_are_refused() {
 
 /// A false output with everything else consistent: memory, public values, and the polynomial's
 /// value at the challenges. Only the balance shows it, and the prover may choose its columns.
-#[test]
-fn false_products_are_refused() {
-    let forger = forger(&small());
+fn false_products_are_refused<S: Scheme>() {
+    let forger = forger::<S>(&small());
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
     outputs[7] += 1;
@@ -244,10 +254,10 @@ fn use_other_kernel(
     report: Option<(usize, usize, usize)>,
 ) {
     let polynomials = &mut traces[0].values;
-    let (missing, _) = Forger::value(&mut polynomials[end * POLYNOMIAL_WIDTH + 2 * EXTENSION..]);
+    let (missing, _) = value_of(&mut polynomials[end * POLYNOMIAL_WIDTH + 2 * EXTENSION..]);
     let last = &mut polynomials[(end - 1) * POLYNOMIAL_WIDTH..][..POLYNOMIAL_WIDTH];
-    let (balance, _) = Forger::value(&mut last[2 * EXTENSION..]);
-    let (factor, columns) = Forger::value(&mut last[EXTENSION..]);
+    let (balance, _) = value_of(&mut last[2 * EXTENSION..]);
+    let (factor, columns) = value_of(&mut last[EXTENSION..]);
     let after = (balance - missing) * factor.inverse();
     let other = balance * after.inverse();
     columns.copy_from_slice(other.as_basis_coefficients_slice());
@@ -256,7 +266,7 @@ fn use_other_kernel(
     }
     let Some((table, width, first)) = report else { return };
     let reported = traces[table].values.chunks_mut(width).find_map(|row| {
-        let (value, columns) = Forger::value(&mut row[first..]);
+        let (value, columns) = value_of(&mut row[first..]);
         (value == factor).then_some(columns)
     });
     reported.unwrap().copy_from_slice(other.as_basis_coefficients_slice());
@@ -264,11 +274,10 @@ fn use_other_kernel(
 
 /// A false product of computed matrices whose balance becomes zero with another value of a row of
 /// the second matrix: the polynomials table uses it, and the operands table reports it or does not.
-#[test]
-fn other_kernels_of_operands_are_refused() {
+fn other_kernels_of_operands_are_refused<S: Scheme>() {
     let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
     let circuit = Arc::new(network.lower().unwrap());
-    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let forger = Forger::<S>::with_plan(&network, Arc::clone(&circuit), plan_of::<S>(&circuit));
     let position = forger.coefficient(5);
     let mut outputs = forger.statement.outputs.clone();
     outputs[5] += 1;
@@ -289,9 +298,8 @@ fn other_kernels_of_operands_are_refused() {
 /// A false output, hidden by coefficients that no cell has: they are chosen with knowledge of the
 /// challenges, so that the output's polynomial has the value of the true one. Only the commitment,
 /// which came before, shows the change.
-#[test]
-fn coefficients_chosen_after_the_challenges_are_refused() {
-    let forger = forger(&small());
+fn coefficients_chosen_after_the_challenges_are_refused<S: Scheme>() {
+    let forger = forger::<S>(&small());
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
     outputs[7] += 1;
@@ -329,11 +337,10 @@ fn coefficients_chosen_after_the_challenges_are_refused() {
 }
 
 /// Rows of the operands table without a kernel are free, yet not after the commitment.
-#[test]
-fn operands_chosen_after_the_challenges_are_refused() {
+fn operands_chosen_after_the_challenges_are_refused<S: Scheme>() {
     let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
     let circuit = Arc::new(network.lower().unwrap());
-    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let forger = Forger::<S>::with_plan(&network, Arc::clone(&circuit), plan_of::<S>(&circuit));
     let honest = forger.statement.outputs.clone();
     let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
         coefficients[1].values[COEFFICIENTS * 9] += Val::ONE;
@@ -370,15 +377,13 @@ fn combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val; EXTEN
 }
 
 /// The tables beside those of polynomials, whose columns do not depend on the challenges.
-#[test]
-fn every_changed_column_beside_polynomials_is_refused() {
-    check_columns(&forger(&testing::network(5)));
+fn every_changed_column_beside_polynomials_is_refused<S: Scheme>() {
+    check_columns(&forger::<S>(&testing::network(5)));
 }
 
 /// Rescales of sums that are products of polynomials, too.
-#[test]
-fn remainders_of_polynomial_sums_out_of_range_are_refused() {
-    let forger = forger(&testing::network(5));
+fn remainders_of_polynomial_sums_out_of_range_are_refused<S: Scheme>() {
+    let forger = forger::<S>(&testing::network(5));
     // The first stage: a convolution from two channels to three.
     let product = &forger.prover.system.plan.polynomials.products[0];
     assert_eq!((product.inputs.len(), product.outputs.len()), (2, 3));
@@ -387,14 +392,11 @@ fn remainders_of_polynomial_sums_out_of_range_are_refused() {
 
 /// Without the powers of the challenges, no columns satisfy the constraints: an honest proof is
 /// rejected, too.
-#[test]
-fn tables_without_challenges_are_refused() {
-    let forger = forger(&small());
+fn tables_without_challenges_are_refused<S: Scheme>() {
+    let forger = forger::<S>(&small());
     let outputs = &forger.statement.outputs;
-    let (tables, traces, publics) = forger.public_parts(outputs);
+    let (proven, traces, publics) = forger.public_parts(outputs);
     let coefficients = &forger.traces.coefficients;
-    let committed = forger.prover.commit(coefficients).unwrap();
-    let mut stage = forger.prover.second_stage(tables, coefficients, committed, &publics).unwrap();
     let file = VerificationKeyFile::from_bytes(&forger.key).unwrap();
     let system = &forger.prover.system;
     let common = file.common(&system.config).unwrap();
@@ -402,13 +404,17 @@ fn tables_without_challenges_are_refused() {
         tables: file.tables(),
         file,
         parameters: system.parameters,
-        config: system.parameters.config(),
+        config: system.parameters.config().unwrap(),
         common,
         digest: Digest::of(&forger.key),
     };
     let first = forger.table(Kind::Polynomials);
     let public = &traces[forger.table(Kind::Public)].values;
     for has_powers in [true, false] {
+        // Hidden columns are opened once only.
+        let committed = forger.prover.commit(coefficients).unwrap();
+        let mut stage =
+            forger.prover.second_stage(proven.clone(), coefficients, committed, &publics).unwrap();
         let mut tables = with_public(&verifier.tables, public);
         for (table, proven) in tables.iter_mut().zip(&mut stage.tables).skip(first) {
             if !has_powers {
@@ -424,9 +430,8 @@ fn tables_without_challenges_are_refused() {
 
 /// False outputs whose polynomial equals the true one at a point that the prover chose: the
 /// verifier evaluates it at another point, which depends on the outputs.
-#[test]
-fn products_at_other_challenges_are_refused() {
-    let forger = forger(&small());
+fn products_at_other_challenges_are_refused<S: Scheme>() {
+    let forger = forger::<S>(&small());
     let (first, second) = (forger.coefficient(6), forger.coefficient(7));
     // Neighbours in a row: the second has the lower power.
     assert_eq!(second, first + 1);

@@ -2,6 +2,7 @@
 
 use taonet_proof_core::network::Matrices;
 
+use super::super::config::POLYNOMIALS;
 use super::*;
 use crate::testing::{moved, small, table};
 
@@ -57,11 +58,12 @@ fn attention() -> Network {
 
 /// The method of these networks' keys when format 4 was released. New keys of the same networks
 /// have another tile, which is part of the key.
-const RELEASED: Method = Method { tile: Tile { inputs: 8, outputs: 8 }, polynomials: true };
+const RELEASED: Method =
+    Method { tile: Tile { inputs: 8, outputs: 8 }, polynomials: true, hides: false };
 
 fn key_with(network: &Network, method: Method) -> Vec<u8> {
     let circuit = network.lower().unwrap();
-    keys_of(&circuit, &Plan::with_method(&circuit, method).unwrap()).unwrap().verification
+    keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap().verification
 }
 
 /// Every choice of the layout is part of the format: which stages are products of polynomials, the

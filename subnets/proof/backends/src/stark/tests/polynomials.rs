@@ -5,11 +5,13 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::network::Matrices;
 
 use super::super::air::POLYNOMIAL_FIXED;
+use super::super::config::POLYNOMIALS;
 use super::super::projection::COEFFICIENTS;
 use super::*;
 use crate::{Capabilities, Estimate};
 
-const METHOD: Method = Method { tile: Tile { inputs: 1, outputs: 1 }, polynomials: true };
+const METHOD: Method =
+    Method { tile: Tile { inputs: 1, outputs: 1 }, polynomials: true, hides: false };
 
 /// The backend with products of polynomials for every convolution and sum.
 struct Polynomials;
@@ -28,7 +30,7 @@ impl Backend for Polynomials {
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, &Plan::with_method(circuit, METHOD)?)
+        keys_of(circuit, Plan::with_method(circuit, METHOD)?)
     }
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
@@ -44,9 +46,10 @@ impl Backend for Polynomials {
     }
 }
 
-pub(super) fn forger(network: &Network) -> Forger {
+pub(super) fn forger<S: Scheme>(network: &Network) -> Forger<S> {
     let circuit = Arc::new(network.lower().unwrap());
-    let plan = Plan::with_method(&circuit, METHOD).unwrap();
+    let method = Method { hides: is_hiding::<S>(), ..METHOD };
+    let plan = Plan::with_method(&circuit, method).unwrap();
     assert!(plan.method.polynomials);
     Forger::with_plan(network, circuit, plan)
 }
@@ -84,7 +87,7 @@ pub(super) fn small() -> Network {
 fn proofs_with_polynomials_verify_for_their_statement_only() {
     let network = testing::network(1);
     let bench = Bench::new(&Polynomials, &network);
-    assert_eq!(u32::from(bench.keys.verification[0]), NEWEST);
+    assert_eq!(u32::from(bench.keys.verification[0]), POLYNOMIALS.format);
     Stark.check_key(&bench.circuit, &bench.keys.verification).unwrap();
     check_binding(&bench);
     check_binding(&Bench::new(&Polynomials, &testing::wide_padding()));
@@ -231,7 +234,7 @@ fn convolutions_of_a_part_of_their_input_are_proven() {
         let shape = Shape::new(channels, 32, 32).unwrap();
         let input = Input { shape, range: Range { low: 0, high: 255 }, scale: 0 };
         let bench = Bench::new(&Stark, &Network { format: FORMAT, input, layers });
-        assert_eq!(u32::from(bench.keys.verification[0]), NEWEST);
+        assert_eq!(u32::from(bench.keys.verification[0]), POLYNOMIALS.format);
         let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
         assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
         let mut other = statement;

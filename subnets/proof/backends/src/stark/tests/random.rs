@@ -18,7 +18,8 @@ use crate::testing::{KINDS, kind, random_network};
 /// Maximum number of layers.
 const LAYERS: usize = 8;
 /// Products of polynomials wherever they are possible.
-const POLYNOMIALS_ONLY: Method = Method { tile: Tile { inputs: 1, outputs: 1 }, polynomials: true };
+const POLYNOMIALS_ONLY: Method =
+    Method { tile: Tile { inputs: 1, outputs: 1 }, polynomials: true, hides: false };
 
 /// Returns random inputs, and those at both ends of their interval.
 fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
@@ -74,8 +75,17 @@ fn random_networks_have_layers_of_every_kind() {
 
 #[test]
 fn random_networks_are_proven() {
+    check_random_networks(&Stark);
+}
+
+#[test]
+fn random_networks_are_proven_with_hidden_values() {
+    check_random_networks(&StarkHiding);
+}
+
+fn check_random_networks(backend: &dyn Backend) {
     for seed in 0..tries(6) {
-        let bench = Bench::new(&Stark, &random_network(seed, LAYERS, true));
+        let bench = Bench::new(backend, &random_network(seed, LAYERS, true));
         for inputs in inputs_of(&bench.circuit, seed) {
             let (mut statement, proof) = bench.prove(&inputs);
             assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "seed {seed}");

@@ -55,13 +55,13 @@ const DISGUISES: [(Disguise, bool); 7] = [
 
 /// Checks that the outputs of a network with other tables, weights or moves are rejected, however
 /// its false steps are disguised.
-pub(super) fn check_false_steps(
+pub(super) fn check_false_steps<S: Scheme>(
     network: &Network,
     inputs: &[i64],
     other: &Network,
     expected: &[i64],
 ) {
-    let mut forger = Forger::new(network);
+    let mut forger = Forger::<S>::new(network);
     forger.change_inputs(inputs);
     assert_eq!(
         forger.forge_outputs(forger.statement.outputs.clone(), |_| ()),
@@ -81,7 +81,7 @@ pub(super) fn check_false_steps(
     }
 }
 
-impl Forger {
+impl<S: Scheme> Forger<S> {
     /// Executes another circuit, which differs from the prover's in tables, weights or moves, in
     /// place of the honest trace. Returns its outputs.
     pub(super) fn execute_other(&mut self, circuit: &Circuit, execution: &Execution) -> Vec<i64> {

@@ -1,0 +1,65 @@
+//! Masks of the lookups' sums.
+//!
+//! A proof has a sum for each table, in the clear: that of the fractions of all its lookups, at
+//! challenges that everybody knows. It depends on the table's columns, so it is not hidden by a
+//! commitment that hides these. Therefore each table but the first one sends a random message once,
+//! and the first one, that of the public values, receives all of them. A message of four random
+//! field elements is a random element of the challenges' field, and so is the inverse of its
+//! difference from the challenge, which the message adds to the sum of its table and subtracts from
+//! that of the first one. All sums together are then random numbers whose sum is zero, whatever the
+//! columns are.
+//!
+//! Soundness does not depend on the masks. Their messages have a bus of their own, whose challenge
+//! differs from those of the other buses, and the number of times that a row sends its message is a
+//! fixed column. So a false lookup is as unlikely to pass as without them.
+
+use std::sync::Arc;
+
+use p3_field::PrimeCharacteristicRing as _;
+use p3_matrix::Matrix as _;
+use p3_matrix::dense::RowMajorMatrix;
+
+use super::air::{MASK_FIXED, MASK_WIDTH, Table};
+use super::config::{Val, concatenate_columns, generator};
+
+/// Returns the tables with the fixed column of the masks: the first rows of the first table receive
+/// the messages that the first row of each other table sends.
+pub(super) fn with_counts(tables: &[Table]) -> Vec<Table> {
+    let others = tables.len().saturating_sub(1);
+    let masked = tables.iter().enumerate().map(|(index, table)| {
+        let (rows, count) = if index == 0 { (others, Val::NEG_ONE) } else { (1, Val::ONE) };
+        let with_counts = |fixed: &Arc<RowMajorMatrix<Val>>| {
+            let mut counts = Val::zero_vec(fixed.height());
+            for value in counts.iter_mut().take(rows) {
+                *value = count;
+            }
+            let counts = RowMajorMatrix::new(counts, MASK_FIXED);
+            Arc::new(concatenate_columns(counts.as_view(), fixed.as_view()))
+        };
+        let fixed = table.fixed.as_ref().map(with_counts);
+        Table { fixed, is_masked: true, ..table.clone() }
+    });
+    masked.collect()
+}
+
+/// Returns the value columns of all tables with new masks.
+///
+/// # Errors
+/// When the operating system provides no random bytes.
+pub(super) fn mask(
+    tables: &[&RowMajorMatrix<Val>],
+) -> Result<Vec<RowMajorMatrix<Val>>, getrandom::Error> {
+    let others = tables.len().saturating_sub(1);
+    let messages = RowMajorMatrix::<Val>::rand(&mut generator()?, others, MASK_WIDTH);
+    let sent = messages.values.chunks(MASK_WIDTH);
+    let of_tables = std::iter::once(messages.values.as_slice()).chain(sent);
+    let masked = tables.iter().zip(of_tables).map(|(columns, messages)| {
+        let mut masks = Val::zero_vec(columns.height() * MASK_WIDTH);
+        for (value, &message) in masks.iter_mut().zip(messages) {
+            *value = message;
+        }
+        let masks = RowMajorMatrix::new(masks, MASK_WIDTH);
+        concatenate_columns(masks.as_view(), columns.as_view())
+    });
+    Ok(masked.collect())
+}
