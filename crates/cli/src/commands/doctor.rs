@@ -109,7 +109,7 @@ impl DoctorArgs {
                 first.subnet(),
                 other.subnet()
             );
-            return Err(Classified::error(Failure::Usage, problem));
+            return Err(Classified::usage(problem));
         }
         let problem = if self.listen.is_some() && (has_babelbit || self.role.len() != 1) {
             "--listen is the address of one daemon of Nineteen, of proofs or of text prompting\nhint: select it with \
