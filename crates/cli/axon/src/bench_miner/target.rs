@@ -134,7 +134,7 @@ fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result
             address.url()
         )));
     }
-    address.peer(hotkey).map_err(|error| Classified::usage(&error.to_string()))
+    address.peer(hotkey).map_err(|error| Classified::usage(error.to_string()))
 }
 
 /// Returns the first public address of the peer's host, if it has one.
