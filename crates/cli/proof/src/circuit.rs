@@ -10,8 +10,8 @@ use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, contribute, read_user_file,
-    verify_contributions,
+    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, ReadOptions, contribute,
+    read_user_file, verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
@@ -37,7 +37,9 @@ pub struct CompileArgs {
     #[arg(
         long,
         value_name = "PATH",
-        conflicts_with_all = ["model", "input_low", "input_high", "input_scale", "dimensions", "slices"]
+        conflicts_with_all = [
+            "model", "input_low", "input_high", "input_scale", "dimensions", "model_outputs", "slices"
+        ]
     )]
     lm: Option<PathBuf>,
     /// Number of tokens of a prompt with its answer, for a language model
@@ -88,6 +90,10 @@ pub struct CompileArgs {
     /// A first dimension without an extent is 1
     #[arg(long = "dimension", value_name = "NAME=N", value_parser = dimension)]
     dimensions: Vec<(String, usize)>,
+    /// Name of an output of the model to compute; can be repeated [default: all outputs but the
+    /// label of a classifier beside its scores]
+    #[arg(long = "model-output", value_name = "NAME")]
+    model_outputs: Vec<String>,
     /// Name of the contributor, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
@@ -178,7 +184,11 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         (Some(lm), _) => compile_lm(args, lm, &options)?,
         (None, sample) => {
             let file = read_user_file(path)?;
-            let model = ParsedModel::read_with(&file, &extents(&args.dimensions)?)?;
+            let read = ReadOptions {
+                dimensions: extents(&args.dimensions)?,
+                outputs: args.model_outputs.clone(),
+            };
+            let model = ParsedModel::read_with(&file, &read)?;
             let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
             if args.slices > 1 {
                 model

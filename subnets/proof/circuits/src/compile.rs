@@ -14,7 +14,7 @@ use taonet_proof_core::quantise::{
 };
 use taonet_proof_core::saturation::{self, LayerDescription};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
-use taonet_proof_onnx::{Model, compare};
+use taonet_proof_onnx::{Model, ReadOptions, compare};
 
 use crate::{Backends, CircuitDirectory, CircuitError};
 
@@ -95,18 +95,16 @@ impl ParsedModel {
     /// # Errors
     /// When the file is malformed, too large or unsupported.
     pub fn read(file: &[u8]) -> Result<Self, CircuitError> {
-        Self::read_with(file, &BTreeMap::new())
+        Self::read_with(file, &ReadOptions::default())
     }
 
-    /// Reads an ONNX file whose symbolic dimensions have these extents.
+    /// Reads an ONNX file with options.
     ///
     /// # Errors
-    /// When the file is malformed, too large or unsupported, or an input has no such dimension.
-    pub fn read_with(
-        file: &[u8],
-        dimensions: &BTreeMap<String, usize>,
-    ) -> Result<Self, CircuitError> {
-        let model = Model::decode_with(file, dimensions)?;
+    /// When the file is malformed, too large or unsupported, or does not have what the options
+    /// name.
+    pub fn read_with(file: &[u8], options: &ReadOptions) -> Result<Self, CircuitError> {
+        let model = Model::decode_with(file, options)?;
         let float = model.network()?;
         Ok(Self { model, float })
     }
