@@ -76,6 +76,11 @@ pub struct CompileArgs {
     /// Bits per weight, including the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     weight_bits: u8,
+    /// Largest difference of an output from that of the model, for every row of the sample:
+    /// activations have more bits than --scale, at most 16, where the sample needs them [default:
+    /// no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = max_error)]
+    max_error: Option<f64>,
     /// Smallest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 0, allow_hyphen_values = true)]
     input_low: i64,
@@ -131,6 +136,14 @@ fn dimension(text: &str) -> Result<(String, usize), &'static str> {
     }
 }
 
+/// Parses the largest permitted difference of an output.
+fn max_error(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("expected a positive number, such as 0.01"),
+    }
+}
+
 /// Returns the extents of symbolic dimensions by their names.
 fn extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut extents = BTreeMap::new();
@@ -172,6 +185,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
             input_range,
             input_scale: args.input_scale,
         },
+        max_error: args.max_error,
         contributor: args.contributor.clone(),
     };
     let is_external = matches!(args.backend, BackendName::External);
@@ -342,6 +356,14 @@ fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn maximum_error_is_a_positive_number() {
+        assert_eq!(max_error("0.25"), Ok(0.25));
+        for text in ["", "0", "-1", "nan", "inf", "x"] {
+            assert!(max_error(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn dimension_has_a_name_and_an_extent() {

@@ -10,7 +10,7 @@ use taonet_proof_core::metadata::{
 };
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{
-    QuantisationReport, QuantiseOptions, Sample, quantise_described,
+    QuantisationReport, QuantiseOptions, Sample, quantise_described, quantise_within,
 };
 use taonet_proof_core::saturation::{self, LayerDescription};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
@@ -29,6 +29,9 @@ pub struct CompileOptions {
     pub backends: Backends,
     /// Quantisation options: bit widths and input range.
     pub quantise: QuantiseOptions,
+    /// Largest permitted difference between an output of the model and of the circuit, for every
+    /// row of the sample. Without one, all activations have the usual bits.
+    pub max_error: Option<f64>,
     /// Name of the first contributor in the transcript of a trusted setup.
     pub contributor: String,
 }
@@ -184,10 +187,23 @@ impl ParsedModel {
     ) -> Result<(Network, Vec<LayerDescription>, QuantisationReport), CircuitError> {
         let Self { model, float } = self;
         let (calibration, test) = sample.split();
-        let (network, layers) = quantise_described(float, &options.quantise, &calibration)?;
+        let ((network, layers), precision) = match options.max_error {
+            Some(max_error) => {
+                let (network, layers, precision) = quantise_within(
+                    float,
+                    &options.quantise,
+                    &calibration,
+                    &sample.inputs,
+                    max_error,
+                )?;
+                ((network, layers), Some(precision))
+            }
+            None => (quantise_described(float, &options.quantise, &calibration)?, None),
+        };
         compare(model, float, &network, &options.quantise, &sample.inputs)?;
         let mut report = QuantisationReport::measure(float, &network, &options.quantise, &test)?;
         report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
+        report.precision = precision;
         Ok((network, layers, report))
     }
 }

@@ -121,7 +121,7 @@ fn is_of_integers(weights: &[f32], bias: &[f32]) -> bool {
 
 /// Returns whether a function that is not continuous reads each tensor of a network, directly or
 /// after operations that keep integers.
-pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
+pub(in crate::quantise) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
     let mut is_deciding = vec![false; network.nodes.len() + 1];
     // All readers of a tensor come later.
     for (index, node) in network.nodes.iter().enumerate().rev() {
