@@ -247,8 +247,8 @@ fn embedding_of_another_token_is_rejected<S: Scheme>() {
     check_false_steps::<S>(&honest, &[5, 9], &mixed, &[42, -35, 70, 17]);
 }
 
-/// Creates a Gather with a computed index, the first number: the sum of the three others, each times
-/// whether it is chosen.
+/// Creates a Gather with a computed index, the first number: the sum of the three others, each
+/// times whether it is chosen.
 fn gathered(is_chosen: [fn(i64) -> bool; 3]) -> Network {
     let [first, second, third] = is_chosen;
     let layers = vec![
