@@ -126,7 +126,7 @@ pub enum QuantiseError {
     #[error(
         "an output differs from that of the model by {error}, more than the maximum error of {max_error}, with up to \
          {MAX_BITS} bits per activation, of which those of {node} lose most; hint: use more bits per weight, a finer \
-         input, or a larger maximum"
+         input, a larger maximum, or a sample whose values do not grow from row to row"
     )]
     Imprecise {
         /// The smallest largest error of an output.

@@ -16,8 +16,8 @@ use crate::saturation::LayerDescription;
 
 /// Number of rows of the sample on which the losses are measured.
 const ROWS: usize = 4;
-/// Maximum number of times that the largest loss is halved: more than the bits between a loss of a
-/// millionth of the largest one and nothing.
+/// Maximum number of times that the largest loss is halved. Losses that are smaller still have no
+/// effect.
 const MAX_HALVINGS: u32 = 40;
 /// Bits of a sum, without the sign, that the field of `stark` holds with its bias.
 const SUM_BITS: f64 = 29.0;
@@ -72,7 +72,7 @@ pub fn quantise_within(
     });
     let expected = outputs.collect::<Result<Vec<Vec<f32>>, _>>()?;
     let losses = Losses::measure(network, options, &magnitudes, sample)?;
-    let (mut before, mut smallest) = (None, f64::INFINITY);
+    let (mut before, mut smallest): (Option<Vec<u8>>, f64) = (None, f64::INFINITY);
     for halvings in 0..=MAX_HALVINGS {
         let further = losses.further_bits(halvings);
         if before.as_ref() == Some(&further) {
