@@ -465,7 +465,7 @@ pub(super) fn integer_bits(magnitude: f32) -> i32 {
 
 impl FloatOperation {
     /// Returns whether the operation has sums to rescale, into which a ReLU can be merged.
-    fn has_sums(&self) -> bool {
+    pub(super) fn has_sums(&self) -> bool {
         !matches!(
             self,
             Self::MaxPool(_)

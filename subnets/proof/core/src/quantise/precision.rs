@@ -118,6 +118,7 @@ struct Losses {
     usual: Vec<u8>,
     /// Maximum number of further bits of each tensor.
     most: Vec<u8>,
+    is_rounded: Vec<bool>,
 }
 
 impl Losses {
@@ -136,7 +137,7 @@ impl Losses {
         let most = bits.iter().zip(provable).map(|((bits, _), most)| most.saturating_sub(*bits));
         let most = most.collect();
         let mut of_tensors = vec![0.0_f64; magnitudes.len()];
-        let is_deciding = deciding_tensors(network);
+        let (is_deciding, is_rounded) = (deciding_tensors(network), rounded_tensors(network));
         for row in sample.iter().take(ROWS) {
             let mut tensors = network.run(&options.dequantise_inputs(network, row))?;
             let outputs = tensors.last().cloned().unwrap_or_default();
@@ -144,7 +145,7 @@ impl Losses {
                 let Some(values) = tensors.get(tensor) else { continue };
                 let is_exact = is_deciding.get(tensor) == Some(&true)
                     && values.iter().all(|value| value.fract().abs() <= 0.0);
-                if is_exact || !is_rounded(network, tensor) {
+                if is_exact || is_rounded.get(tensor) != Some(&true) {
                     continue;
                 }
                 let of_integers = magnitudes.get(tensor).copied().map_or(0, integer_bits);
@@ -159,7 +160,7 @@ impl Losses {
                 }
             }
         }
-        Ok(Self { of_tensors, usual, most })
+        Ok(Self { of_tensors, usual, most, is_rounded })
     }
 
     /// Returns the further bits of each tensor with which no loss exceeds the largest one, divided
@@ -186,9 +187,9 @@ impl Losses {
     }
 
     fn precision(&self, network: &FloatNetwork, further: &[u8], max_error: f64) -> Precision {
-        let bits = self.usual.iter().zip(further).enumerate().skip(1);
-        let bits = bits.filter(|(tensor, _)| is_rounded(network, *tensor));
-        let bits: Vec<u8> = bits.map(|(_, (usual, further))| usual + further).collect();
+        let bits = self.usual.iter().zip(further).zip(&self.is_rounded);
+        let bits = bits.filter(|(_, is_rounded)| **is_rounded);
+        let bits: Vec<u8> = bits.map(|((usual, further), _)| usual + further).collect();
         let [fewest, most] =
             [bits.iter().min(), bits.iter().max()].map(|bits| bits.copied().unwrap_or_default());
         Precision {
@@ -199,28 +200,31 @@ impl Losses {
     }
 }
 
-/// Returns whether the values of a tensor are activations that are rounded to their bits: not those
-/// of moves and maxima, nor the sums that are the output.
-fn is_rounded(network: &FloatNetwork, tensor: usize) -> bool {
-    let last = network.nodes.last();
-    let is_moved = |node: &FloatNode| {
-        matches!(node.operation, FloatOperation::Move { .. }) && node.inputs == [tensor]
-    };
-    let is_output = tensor == network.nodes.len()
-        || (tensor + 1 == network.nodes.len() && last.is_some_and(is_moved));
-    let producer = tensor.checked_sub(1).and_then(|node| network.nodes.get(node));
-    let rounds = |node: &FloatNode| {
-        !matches!(
-            node.operation,
+/// Returns whether the values of each tensor are activations that are rounded to their bits: not
+/// those of moves and maxima, nor sums that a ReLU becomes part of, or that are the output.
+fn rounded_tensors(network: &FloatNetwork) -> Vec<bool> {
+    let (readers, last) = (network.readers(), network.nodes.len());
+    let is_rounded = |tensor: usize| {
+        let producer = tensor.checked_sub(1).and_then(|node| network.nodes.get(node));
+        let Some(FloatNode { operation, .. }) = producer else { return false };
+        let reads_only = |node: &&FloatNode| node.inputs == [tensor];
+        let next = network.nodes.get(tensor).filter(reads_only).map(|node| &node.operation);
+        let is_moved = tensor + 1 == last && matches!(next, Some(FloatOperation::Move { .. }));
+        let is_merged = operation.has_sums()
+            && readers.get(tensor) == Some(&1)
+            && matches!(next, Some(FloatOperation::Relu));
+        let is_exact = matches!(
+            operation,
             FloatOperation::ChannelAffine { .. }
                 | FloatOperation::Compare { .. }
                 | FloatOperation::MaxPool(_)
                 | FloatOperation::Move { .. }
                 | FloatOperation::Negate
                 | FloatOperation::Part { .. }
-        )
+        );
+        tensor != last && !is_moved && !is_merged && !is_exact
     };
-    !is_output && producer.is_some_and(rounds)
+    (0..=last).map(is_rounded).collect()
 }
 
 /// Returns the maximum number of bits of each tensor with which the sums and products of its
