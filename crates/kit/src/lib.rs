@@ -104,8 +104,8 @@
 //! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron`
 //! (the neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`,
 //! `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
-//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting`, and by `tao
-//! nineteen` and `tao proof` for the callers of their miners.
+//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting` and `tao subnets`, and
+//! by `tao nineteen` and `tao proof` for the callers of their miners.
 
 mod measures;
 mod miner;
