@@ -48,7 +48,7 @@ use clap::{Args, Subcommand};
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::keys::KeyArgs;
-use taonet_cli_subnets::scores::{StateCommand, run_state};
+use taonet_cli_subnets::scores::state;
 use taonet_primitives::NetUid;
 
 pub use ask::PromptArgs;
@@ -63,7 +63,7 @@ pub enum Command {
     Miner(Box<miner::MinerArgs>),
     /// Export and import the scores of a validator
     #[command(subcommand)]
-    State(StateCommand),
+    State(state::Command),
     Validator(Box<validator::ValidatorArgs>),
 }
 
@@ -94,7 +94,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::Miner(args) => miner::run(args, context),
-        Command::State(command) => run_state(command, "taonet.prompting-state/1", context),
+        Command::State(command) => state::run(command, "taonet.prompting-state/1", context),
         Command::Validator(args) => validator::run(args, context),
     }
 }

@@ -2,7 +2,7 @@
 //! scores have the same form in every subnet; the commands of a subnet add what its validator logs.
 
 mod report;
-mod state;
+pub mod state;
 
 pub use report::{MinerName, ReportedStep, ScoreReport};
-pub use state::{Command as StateCommand, FileArgs, StateArgs, run as run_state};
+pub use state::StateArgs;

@@ -12,7 +12,7 @@ mod read;
 use clap::Subcommand;
 use taonet_cli_base::context::Context;
 
-use crate::scores::{StateCommand, run_state};
+use crate::scores::state;
 
 /// The commands of `tao subnets`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
@@ -42,7 +42,7 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Export and import the scores of a validator
     #[command(subcommand)]
-    State(StateCommand),
+    State(state::Command),
     /// Show the identity of a subnet
     GetIdentity(read::SubnetArgs),
     /// Publish the identity of a subnet (owner only)
@@ -69,7 +69,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Check(args) => check::run(args, context),
         Command::New(args) => new::run(args, context),
         Command::Explain(args) => explain::run(args, context),
-        Command::State(command) => run_state(command, "taonet.subnets-state/1", context),
+        Command::State(command) => state::run(command, "taonet.subnets-state/1", context),
         Command::GetIdentity(args) => identity::get(args, context),
         Command::SetIdentity(args) => identity::set(args, context),
         Command::SetSymbol(args) => own::set_symbol(args, context),

@@ -1,3 +1,5 @@
+//! Export and import of scores, and the arguments that select the state of a validator.
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
