@@ -184,7 +184,7 @@ mod tests {
         let shutdown = Shutdown::new();
         assert!(shutdown.sleep(Duration::from_millis(1)).await);
         let sleeping = shutdown.clone();
-        let sleep = tokio::spawn(async move { sleeping.sleep(Duration::from_secs(86_400)).await });
+        let sleep = tokio::spawn(async move { sleeping.sleep(Duration::from_hours(24)).await });
         tokio::task::yield_now().await;
         shutdown.request();
         assert!(!sleep.await.unwrap());
