@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid};
@@ -13,6 +14,9 @@ use taonet_wire::{
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
+
+/// Maximum length of the reason that is read from the body of a refusal, in characters.
+const MAX_REASON: usize = 500;
 
 /// Limits on the requests of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub enum ReplyError {
     Status {
         /// The HTTP status code.
         status: StatusCode,
-        /// The axon's status message, empty if it states none.
+        /// The miner's reason, empty if it states none.
         message: String,
     },
     /// The response is not a message of the requested kind.
@@ -193,9 +197,28 @@ pub(crate) fn call(
     })
 }
 
-/// Returns the error of a response with a status other than 200.
-pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> ReplyError {
-    let message = AxonStatus::of(headers).map(|status| status.message).unwrap_or_default();
+/// The body of a refusal: of the scheme `btauth/1`, or of a [`taonet_wire::SynapseError`].
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(alias = "detail")]
+    message: String,
+}
+
+impl Refusal {
+    /// Returns the reason for logs, in which control characters could begin further lines.
+    fn text(self) -> String {
+        let printable = self.message.chars().filter(|character| !character.is_control());
+        printable.take(MAX_REASON).collect()
+    }
+}
+
+/// Returns the error of a response with a status other than 200. An axon of the SDK states the
+/// reason in the headers, any other server in the body.
+pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ReplyError {
+    let message = match AxonStatus::of(headers) {
+        Some(status) => status.message,
+        None => serde_json::from_slice::<Refusal>(body).map(Refusal::text).unwrap_or_default(),
+    };
     ReplyError::Status { status, message }
 }
 
@@ -207,7 +230,7 @@ fn parse<P: Protocol>(
 ) -> Result<P, ReplyError> {
     let answer = answer?;
     if answer.status != StatusCode::OK {
-        return Err(refusal(answer.status, &answer.headers));
+        return Err(refusal(answer.status, &answer.headers, &answer.body));
     }
     let response: P = serde_json::from_slice(&answer.body).map_err(ReplyError::Malformed)?;
     // Values are compared in the form of this type: a peer may write the same number or text

@@ -67,7 +67,7 @@ pub async fn query_stream<P: Protocol>(
     let peer = miner.peer().map_err(ReplyError::from)?;
     let answer = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
     if answer.status != StatusCode::OK {
-        return Err(refusal(answer.status, &answer.headers).into());
+        return Err(refusal(answer.status, &answer.headers, &[]).into());
     }
     Ok(TextReply { answer, begun: Vec::new() })
 }

@@ -74,6 +74,16 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
+    /// Sleeps for `duration`, and returns `true`; returns `false` at once when a shutdown is
+    /// requested.
+    pub async fn sleep(&self, duration: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.requested() => false,
+            () = tokio::time::sleep(duration) => true,
+        }
+    }
+
     /// Returns the lifecycle's cancellation token; cancelling it requests a shutdown.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
@@ -167,6 +177,18 @@ mod tests {
         shutdown.request();
         assert_eq!(shutdown.finished().await, Ok(()));
         assert!(ended.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn sleep_ends_early_at_shutdown() {
+        let shutdown = Shutdown::new();
+        assert!(shutdown.sleep(Duration::from_millis(1)).await);
+        let sleeping = shutdown.clone();
+        let sleep = tokio::spawn(async move { sleeping.sleep(Duration::from_hours(24)).await });
+        tokio::task::yield_now().await;
+        shutdown.request();
+        assert!(!sleep.await.unwrap());
+        assert!(!shutdown.sleep(Duration::ZERO).await, "after the request");
     }
 
     #[tokio::test]

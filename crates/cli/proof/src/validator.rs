@@ -367,9 +367,8 @@ async fn follow_metagraph(
             }
             Err(error) => tracing::warn!(%error, "cannot read the metagraph"),
         }
-        tokio::select! {
-            () = stop.requested() => return,
-            () = tokio::time::sleep(every) => {}
+        if !stop.sleep(every).await {
+            return;
         }
     }
 }

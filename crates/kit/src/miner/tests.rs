@@ -195,13 +195,16 @@ async fn btauth_covers_the_whole_request() {
         assert_eq!(miner.send(headers, body).await, expected, "{body}");
     }
     let (miners, request) = ([miner.entry.clone()], SumRequest::ONE_AND_TWO);
-    for (caller, sum) in [("//validator", Some(3)), ("//stranger", None)] {
+    let response = async |caller: &str| {
         let signer = scheme.signer(key(caller), SumRequest::class());
         let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
-        let replies = query(&client, &miners, &request, QueryLimits::default()).await.unwrap();
-        let response = replies[0].response.as_ref().ok();
-        assert_eq!(response.and_then(|response| response.sum), sum, "{caller}: {replies:?}");
-    }
+        let mut replies = query(&client, &miners, &request, QueryLimits::default()).await.unwrap();
+        replies.remove(0).response.map_err(|error| error.to_string())
+    };
+    assert_eq!(response("//validator").await.unwrap().sum, Some(3));
+    let error = response("//stranger").await.unwrap_err();
+    assert!(error.starts_with("status 403 Forbidden: "), "{error}");
+    assert!(error.contains(&key("//stranger").hotkey().to_string()), "{error}");
 }
 
 #[tokio::test]

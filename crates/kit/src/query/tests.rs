@@ -68,6 +68,29 @@ async fn replies_of_hostile_miners_are_errors() {
     assert_eq!(error, "the response is for another request: its field `b` differs");
 }
 
+/// Columns: header with a reason · body · reason
+#[test]
+fn reason_of_a_refusal_is_that_of_the_headers_or_of_the_body() {
+    let long = format!(r#"{{"message": "{}"}}"#, "x".repeat(1_000));
+    for (header, body, expected) in [
+        (Some("too busy"), r#"{"message": "other"}"#, "too busy"),
+        (None, r#"{"message": "too busy"}"#, "too busy"),
+        (None, r#"{"error": "Refused", "detail": "too busy"}"#, "too busy"),
+        (None, r#"{"message": "one\nline\u001b[1m"}"#, "oneline[1m"),
+        (None, long.as_str(), "x".repeat(MAX_REASON).as_str()),
+        (None, r#"{"message": 7}"#, ""),
+        (None, "busy", ""),
+    ] {
+        let mut headers = HeaderMap::new();
+        if let Some(reason) = header {
+            headers.insert("bt_header_axon_status_code", "503".parse().unwrap());
+            headers.insert("bt_header_axon_status_message", reason.parse().unwrap());
+        }
+        let error = refusal(StatusCode::SERVICE_UNAVAILABLE, &headers, body.as_bytes());
+        assert_eq!(error.to_string(), format!("status 503 Service Unavailable: {expected}"));
+    }
+}
+
 /// Answers each request of a connection with the right response, which is sent twice.
 async fn answer_twice(mut stream: TcpStream) {
     let mut received: Vec<u8> = Vec::new();

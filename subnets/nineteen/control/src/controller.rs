@@ -152,9 +152,8 @@ impl Controller {
                     self.settings.pause
                 }
             };
-            tokio::select! {
-                () = shutdown.requested() => break,
-                () = tokio::time::sleep(pause) => {}
+            if !shutdown.sleep(pause).await {
+                break;
             }
         }
         if let Err(error) = self.recorder.flush().await {

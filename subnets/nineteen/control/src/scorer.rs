@@ -61,12 +61,8 @@ impl Scorer {
                     pause(failures)
                 }
             };
-            if shutdown.is_requested() {
+            if !shutdown.sleep(delay).await {
                 return;
-            }
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(delay) => {}
             }
         }
     }

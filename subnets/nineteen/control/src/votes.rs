@@ -83,9 +83,8 @@ impl VotesFeed {
                     "votes not fetched; the last ones remain"
                 );
             }
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(EVERY) => {}
+            if !shutdown.sleep(EVERY).await {
+                return;
             }
         }
     }

@@ -49,11 +49,7 @@ impl Gateway {
     }
 
     async fn check_books(&self, shutdown: &Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return self.0.store.close_leases().await,
-                () = tokio::time::sleep(INTERVAL) => {}
-            }
+        while shutdown.sleep(INTERVAL).await {
             if let Err(error) = self.release_abandoned().await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -67,6 +63,7 @@ impl Gateway {
                 );
             }
         }
+        self.0.store.close_leases().await;
     }
 
     /// Releases the abandoned requests. This process's running requests are not, because a bill is

@@ -211,9 +211,8 @@ impl Recorder {
                     "failed to read the open period"
                 );
             }
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(FLUSH) => {}
+            if !shutdown.sleep(FLUSH).await {
+                return;
             }
         }
     }

@@ -160,9 +160,8 @@ impl Relay {
                     tracing::warn!(relay = %relay.url, %error, "the connection to the relay failed");
                 }
             }
-            tokio::select! {
-                () = stop.requested() => return,
-                () = tokio::time::sleep(BACKOFF.jittered(failures, rand::random())) => {}
+            if !stop.sleep(BACKOFF.jittered(failures, rand::random())).await {
+                return;
             }
             failures = failures.saturating_add(1);
         }

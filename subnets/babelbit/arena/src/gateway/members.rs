@@ -53,9 +53,8 @@ impl Members {
                     TRY_AGAIN
                 }
             };
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(pause) => {}
+            if !shutdown.sleep(pause).await {
+                return;
             }
         }
     }

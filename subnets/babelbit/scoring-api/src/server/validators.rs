@@ -88,9 +88,8 @@ impl Validators {
                     PAUSE
                 }
             };
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(pause) => {}
+            if !shutdown.sleep(pause).await {
+                return;
             }
         }
     }

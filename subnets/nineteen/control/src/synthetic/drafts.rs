@@ -91,11 +91,8 @@ impl Drafts {
                     }
                 }
             }
-            if is_idle {
-                tokio::select! {
-                    () = shutdown.requested() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
+            if is_idle && !shutdown.sleep(PAUSE).await {
+                return;
             }
         }
     }

@@ -95,9 +95,8 @@ impl PeerVotes {
                     "votes not counted; the last weights remain"
                 ),
             }
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(EVERY) => {}
+            if !shutdown.sleep(EVERY).await {
+                return;
             }
         }
     }
