@@ -81,9 +81,6 @@ const FOR_CLIENTS: &str = "
 
 Clients can decode these items, but the localnet never emits the events, returns the errors or reads the storage. A test
 compares this list with the source code.
-
-| Pallet | Items | Reason |
-|---|---|---|
 ";
 
 const SUITES: &str = "
@@ -193,13 +190,13 @@ pub(crate) fn document(rows: &[Row]) -> String {
     let extensions = cell(rows, "Extrinsic", |item| item.kind == Kind::Extension);
     page += &format!("{extensions} transaction extensions are supported.\n");
     page += METHODS;
-    page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
-    page += &differences(rows);
+    page += "\n## Intentional differences\n";
+    page += &table_of_reasons(differences(rows));
     page += WITHOUT_EFFECT;
     page += FOR_CLIENTS;
-    page.extend(UNUSED.iter().map(listed));
-    page += "\n## Unsupported items\n\n| Pallet or API | Items | Reason |\n|---|---|---|\n";
-    page.extend(ABSENCES.iter().map(listed));
+    page += &table_of_reasons(UNUSED.iter().map(listed));
+    page += "\n## Unsupported items\n";
+    page += &table_of_reasons(ABSENCES.iter().map(listed));
     page += SUITES;
     page
 }
@@ -257,30 +254,46 @@ fn names(rows: &[&&Row]) -> String {
     if names.is_empty() { "–".to_owned() } else { names.join(", ") }
 }
 
-/// Renders the table of differences, with one row for each place and reason.
-fn differences(rows: &[Row]) -> String {
-    let mut lines: Vec<(String, &str, Vec<&str>)> = Vec::new();
+/// Returns the differences with their reasons, one entry for each place and reason.
+fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
+    let mut entries: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {
         let Status::Different(reason) = row.status else { continue };
         let place = format!("{} {}", row.item.place, row.item.kind);
-        match lines.iter_mut().find(|line| line.0 == place && line.1 == reason) {
-            Some(line) => line.2.push(&row.item.name),
-            None => lines.push((place, reason, vec![&row.item.name])),
+        match entries.iter_mut().find(|entry| entry.0 == place && entry.1 == reason) {
+            Some(entry) => entry.2.push(&row.item.name),
+            None => entries.push((place, reason, vec![&row.item.name])),
         }
     }
-    lines
-        .iter()
-        .map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", ")))
+    let entries = entries.into_iter();
+    entries
+        .map(|(place, reason, names)| (format!("{place}: {}", names.join(", ")), reason))
         .collect()
 }
 
-/// Renders a row of items with a reason.
-fn listed(absence: &Absence) -> String {
+/// Returns the items of an absence with their reason.
+fn listed(absence: &Absence) -> (String, &'static str) {
     let places = absence.places.join(", ");
     match absence.items {
-        Absent::All => format!("| {places} | all | {} |\n", absence.reason),
+        Absent::All => (places, absence.reason),
         Absent::Items(kind, names) => {
-            format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason)
+            (format!("{places} {kind}: {}", names.join(", ")), absence.reason)
         }
     }
+}
+
+/// Renders a table of items and reasons, with one row for each reason.
+fn table_of_reasons(entries: impl IntoIterator<Item = (String, &'static str)>) -> String {
+    let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
+    for (items, reason) in entries {
+        match rows.iter_mut().find(|row| row.0 == reason) {
+            Some(row) => row.1.push(items),
+            None => rows.push((reason, vec![items])),
+        }
+    }
+    let mut table = "\n| Items | Reason |\n|---|---|\n".to_owned();
+    for (reason, items) in rows {
+        table += &format!("| {} | {reason} |\n", items.join("; "));
+    }
+    table
 }
