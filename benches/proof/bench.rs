@@ -111,6 +111,7 @@ fn facts_lm() -> Task {
         backend: "stark".to_owned(),
         backends: Backends::default(),
         quantise: QuantiseOptions::default(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     };
     let lm = LmOptions { tokens: 64, sample: Some(FACTS_LM_TEXTS) };

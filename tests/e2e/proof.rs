@@ -5,6 +5,7 @@ mod examples;
 mod export;
 mod keys;
 mod kills;
+mod precision;
 mod saturation;
 mod users;
 

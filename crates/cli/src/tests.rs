@@ -24,6 +24,7 @@ fn example(word: String) -> String {
         "HEX" => "ab".repeat(64),
         "CIRCUIT" | "HASH" => "ab".repeat(32),
         "ADDRESS" | "HOTKEY" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
+        "NETUID" => "59".to_owned(),
         _ => word,
     }
 }
@@ -51,10 +52,8 @@ pub(crate) fn parses(path: &Path, line: &str) -> bool {
 #[test]
 fn every_command_in_the_documents_exists() {
     let mut checked = 0;
-    for path in
-        [vec![root().join("README.md"), root().join("CONTRIBUTING.md")], files("docs", "md")]
-            .concat()
-    {
+    let of_root = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for path in [of_root, files("docs", "md"), files("examples/summing-subnet", "md")].concat() {
         let text = std::fs::read_to_string(&path).unwrap();
         let blocks = text.split("```").skip(1).step_by(2);
         let lines = blocks.flat_map(str::lines).map(|line| line.trim_start_matches("$ ").trim());

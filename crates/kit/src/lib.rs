@@ -96,22 +96,24 @@
 //!   the chain: the minimum number of weights and the maximum weight. If the subnet hides weights,
 //!   they are committed and revealed.
 //!
-//! Requests are signed by the dendrite scheme only, which Python miners and validators of a subnet
-//! use; version 11 of the SDK, with `btauth/1`, has no axon. The crate has no signer and no gateway
-//! in other processes, and no commands: a subnet is a program of its own. A [`Validator`] reads no
-//! streams: it rewards complete responses.
+//! By default, requests are signed by the dendrite scheme, which Python miners and validators of a
+//! subnet use. [`RequestScheme::Btauth`] signs whole requests instead; the SDK 11, which has this
+//! scheme, has no axon. The crate has no signer and no gateway in other processes, and no commands:
+//! a subnet is a program of its own. A [`Validator`] reads no streams: it rewards complete
+//! responses.
 //!
 //! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron`
 //! (the neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`,
 //! `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by
-//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting`, and by `tao
-//! nineteen` and `tao proof` for the callers of their miners.
+//! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting` and `tao subnets`, and
+//! by `tao nineteen` and `tao proof` for the callers of their miners.
 
 mod measures;
 mod miner;
 mod protocol;
 mod query;
 mod request_hash;
+mod request_scheme;
 mod scores;
 mod stream;
 #[cfg(test)]
@@ -123,6 +125,7 @@ pub use miner::{ChainSync, Miner, MinerError, MinerSettings};
 pub use protocol::Protocol;
 pub use query::{QueryError, QueryLimits, Reply, ReplyError, query};
 pub use request_hash::{RequestHash, RequestHashError};
+pub use request_scheme::RequestScheme;
 pub use scores::{
     Averaging, CompletedStep, Explanation, ExportError, RecordedReward, RecordedStep, Scores,
     ScoresError, ScoresExport, StepResults,

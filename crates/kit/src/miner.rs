@@ -22,13 +22,14 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError, SignedLayer,
-    StandingTable, Synapse, SynapseError, event_stream,
+    BtauthScheme, Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError,
+    SignedLayer, StandingTable, Synapse, SynapseError, event_stream,
 };
 use tokio::net::TcpListener;
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
+use crate::request_scheme::RequestScheme;
 use crate::validator::BoxError;
 
 pub use chain_sync::ChainSync;
@@ -49,6 +50,8 @@ pub struct MinerSettings {
     /// Rate limit of each caller, and the bounded queue, in which callers with more stake are
     /// served first.
     pub load: Load,
+    /// The scheme that signs the requests of the subnet.
+    pub scheme: RequestScheme,
     /// Limits on the size and time of requests and responses.
     pub limits: Limits,
     /// Log of accepted requests, with which replays are refused after a restart, too. Each miner
@@ -80,6 +83,7 @@ impl MinerSettings {
                 rate: Some(Rate { per_second: 10, burst: 100 }),
                 concurrency: Some(queue),
             },
+            scheme: RequestScheme::default(),
             limits: Limits::default(),
             replay_log: None,
             refresh: Duration::from_mins(5),
@@ -116,7 +120,8 @@ pub enum MinerError {
 pub struct Miner {
     keypair: Keypair,
     settings: MinerSettings,
-    scheme: DendriteScheme,
+    /// The dendrite scheme with the classes of all kinds of requests.
+    dendrite: DendriteScheme,
     routes: Router,
     readiness: Readiness,
 }
@@ -128,7 +133,7 @@ impl Miner {
         Self {
             keypair,
             settings,
-            scheme: DendriteScheme::new(),
+            dendrite: DendriteScheme::new(),
             routes,
             readiness: Readiness::starting(),
         }
@@ -162,7 +167,7 @@ impl Miner {
                 respond::<P, F, Fut>(kind.clone(), forward.clone(), caller, synapse)
             }),
         );
-        Self { scheme: self.scheme.class(class), routes, ..self }
+        Self { dendrite: self.dendrite.class(class), routes, ..self }
     }
 
     /// Adds a kind of request whose response is a text in parts, such as the tokens of a language
@@ -189,7 +194,7 @@ impl Miner {
                 respond_in_parts::<P, F, Fut, S>(kind.clone(), forward.clone(), caller, synapse)
             }),
         );
-        Self { scheme: self.scheme.class(class), routes, ..self }
+        Self { dendrite: self.dendrite.class(class), routes, ..self }
     }
 
     /// Serves requests on `listener` until shutdown, then completes those in flight within
@@ -228,8 +233,12 @@ impl Miner {
 
     /// Builds the routes behind the checks of signature, admission, replay and load.
     fn router(self, standings: Arc<StandingTable>) -> Result<Router, ReplayLogError> {
-        let Self { keypair, settings, scheme, routes, .. } = self;
-        let layer = SignedLayer::builder(keypair.hotkey(), scheme)
+        let Self { keypair, settings, dendrite, routes, .. } = self;
+        let layer = match settings.scheme {
+            RequestScheme::Dendrite => SignedLayer::builder(keypair.hotkey(), dendrite),
+            RequestScheme::Btauth => SignedLayer::builder(keypair.hotkey(), BtauthScheme::new()),
+        };
+        let layer = layer
             .limits(settings.limits)
             .policy(settings.policy.with_standings(standings))
             .load(settings.load);
@@ -240,8 +249,8 @@ impl Miner {
         let counted = from_fn(|route: Option<MatchedPath>, request: Request, next: Next| {
             count(measures::REQUESTS, route, request, next)
         });
-        // The scheme itself refuses unknown names; requests reach it only through a route, here the
-        // fallback.
+        // The dendrite scheme itself refuses unknown names; requests reach it only through a route,
+        // here the fallback.
         let routes =
             routes.fallback(|| async { StatusCode::NOT_FOUND }).layer(signed).layer(counted);
         Ok(match settings.service {

@@ -16,10 +16,11 @@ use taonet_primitives::{NetUid, Uid};
 use taonet_service::{BLOCK_TIME, Shutdown, sleeper, system_clock};
 use taonet_validator::{EpochError, EpochReport, LocalWeights, OpenError, StateFile};
 use taonet_wallet::Keypair;
-use taonet_wire::{CallError, ClientConfig, DendriteScheme, SignedClient, Signer};
+use taonet_wire::{CallError, ClientConfig, SignedClient};
 
 use crate::protocol::Protocol;
 use crate::query::{QueryLimits, Reply};
+use crate::request_scheme::RequestScheme;
 use crate::scores::{Scores, ScoresError};
 use steps::Steps;
 use weights::AverageWeights;
@@ -95,6 +96,8 @@ impl Select {
 pub struct ValidatorSettings {
     /// Which miners a step queries.
     pub select: Select,
+    /// The scheme that signs the requests of the subnet.
+    pub scheme: RequestScheme,
     /// Limits on the requests of a step.
     pub query: QueryLimits,
     /// Time between the starts of two steps, also across restarts.
@@ -124,6 +127,7 @@ impl ValidatorSettings {
     pub fn new(netuid: NetUid) -> Self {
         Self {
             select: Select::All,
+            scheme: RequestScheme::default(),
             query: QueryLimits::default(),
             interval: Duration::from_mins(1),
             challenge_timeout: Duration::from_mins(5),
@@ -277,7 +281,7 @@ fn client<P: Protocol>(
     keypair: Keypair,
     settings: &ValidatorSettings,
 ) -> Result<SignedClient, CallError> {
-    let signer = Signer::new(keypair, "0.0.0.0", DendriteScheme::new().class(P::class()));
+    let signer = settings.scheme.signer(keypair, P::class());
     let config = ClientConfig {
         max_response_bytes: settings.query.max_response_bytes,
         ..ClientConfig::default()

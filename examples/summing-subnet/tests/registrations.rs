@@ -1,5 +1,5 @@
-//! Registrations on an embedded chain: a full subnet, a uid that is replaced between a step and the
-//! weights, and a subnet without miners.
+//! The validator on an embedded chain: a full subnet, a uid that is replaced between a step and the
+//! weights, a subnet without miners, and one that hides weights.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail like the tests themselves")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use taonet_chain::{At, Chain, Detail, calls};
 use taonet_kit::{AddressPolicy, MinerSettings, QueryLimits, Scores, Validator, ValidatorSettings};
 use taonet_neuron::Neurons;
@@ -126,6 +127,24 @@ async fn subnet_without_miners_burns_all_weight() {
     let report = validator.set_weights().await.unwrap();
     assert!(report.outcome.is_success(), "{report:?}");
     assert_eq!(chain.weights().await, [(Uid(0), u16::MAX)]);
+    shutdown.request();
+    shutdown.finished().await.unwrap();
+    chain.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_of_a_subnet_that_hides_them_are_committed() {
+    let chain = LocalChain::start(1).await;
+    let call = "sudo_set_commit_reveal_weights_enabled";
+    chain.sudo("AdminUtils", call, json!({ "netuid": NETUID, "enabled": true })).await;
+    let (directory, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
+    start(&chain, &chain.miners[0], &shutdown).await;
+    let mut validator = open(&chain, directory.path(), &shutdown).await;
+    let uid = chain.uid(&chain.miners[0]).await;
+    assert_eq!(validator.step().await.unwrap().rewards, [(uid, 1.0)]);
+    let report = validator.set_weights().await.unwrap();
+    assert!(report.outcome.is_success(), "{report:?}");
+    assert!(chain.weights().await.is_empty(), "hidden until the round of their reveal");
     shutdown.request();
     shutdown.finished().await.unwrap();
     chain.node.stop().await;

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use taonet_kit::Scores;
 use taonet_primitives::NetUid;
 use taonet_testing::skip;
 
 use super::machine::Process;
 use super::{Walkthrough, first_block};
-use crate::support::{free_address, program};
+use crate::outputs::check_keys;
+use crate::support::{document, free_address, program, refusal, tao};
 
 const GUIDE: &str = "docs/write-a-subnet.md";
 /// Subnet of the guide.
@@ -84,6 +85,46 @@ pub(super) fn scores(state: &Path) -> BTreeMap<String, f64> {
     scores.into_iter().map(|(hotkey, score)| (hotkey.to_string(), score)).collect()
 }
 
+/// Runs the lines about the scores of the running validator, and checks their documents.
+fn explain_and_move_scores(walkthrough: &Walkthrough, hotkey: &str) {
+    let commands = ["subnets explain", "subnets state export", "subnets state import"];
+    let lines = lines_of(&first_block(GUIDE, "Explain and move scores"));
+    assert_eq!(lines.len(), commands.len(), "{lines:#?}");
+    let mut documents = Vec::new();
+    for (line, command) in lines.iter().zip(commands) {
+        let line = line.replace("HOTKEY", hotkey);
+        assert!(line.starts_with(&format!("tao {command} ")), "{line}");
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        documents.push((command, walkthrough.ask(&words)));
+    }
+    check_keys(&documents);
+    let [(_, explained), (_, exported), (_, imported)] = documents.as_slice() else {
+        panic!("{documents:#?}")
+    };
+    let newest = &explained["steps"][0];
+    assert_eq!((&explained["consistent"], &newest["reward"]), (&json!(true), &json!(1.0)));
+    assert!(exported["steps"].as_u64() >= newest["step"].as_u64(), "{exported} {explained}");
+    assert_eq!(exported, imported);
+
+    let [uid, step] = ["uid", "step"].map(|key| newest[key].to_string());
+    let explain = |words: &[&str]| {
+        let mut command = tao();
+        command.args(["subnets", "explain", "--json", "--netuid", "59"]).args(words);
+        walkthrough.prepare(&mut command).output().unwrap()
+    };
+    let restored = document(&explain(&[&uid, "--step", &step, "--state", "restored"]));
+    assert_eq!(restored["hotkey"], hotkey, "{restored}");
+    assert_eq!((&restored["consistent"], &restored["steps"][1]), (&json!(true), &Value::Null));
+    for (words, code, text) in [
+        (&["1000", "--state", "restored"][..], 1, "no recorded step has rewarded uid 1000"),
+        (&[hotkey, "--state", "nowhere"], 1, "hint: is --state that of the validator?"),
+        (&[&uid, "--state", "restored", "--step", "99999"], 2, "step 99999 has no recorded reward"),
+    ] {
+        let error = refusal(&explain(words), code);
+        assert!(error.contains(text), "{words:?}: {error}");
+    }
+}
+
 #[test]
 fn guide_for_a_subnet_of_ones_own_works() {
     let example = Path::new(env!("CARGO_BIN_EXE_tao")).with_file_name("summing-subnet");
@@ -110,6 +151,7 @@ fn guide_for_a_subnet_of_ones_own_works() {
     // A tenth for each step.
     validator.wait_until(|_| scores(&walkthrough.path("state")).get(&hotkey) > Some(&0.09));
     walkthrough.run(shown);
+    explain_and_move_scores(&walkthrough, &hotkey);
 
     // While the miner runs.
     for line in lines_of(&first_block(GUIDE, "Write your own")) {

@@ -9,7 +9,7 @@ use crate::support::repository;
 
 /// Several inputs and outputs, windows, functions, indices that are inputs, trees and recurrent
 /// cells; and one without inputs, which is refused.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "1d_conv",
     "1l_identity",
     "1l_upsample",
@@ -18,6 +18,7 @@ const NAMES: [&str; 12] = [
     "boolean",
     "gather_elements",
     "hummingbird_decision_tree",
+    "lightgbm",
     "log",
     "rnn",
     "rounding_ops",
@@ -33,5 +34,5 @@ fn examples_are_proven_and_equal_onnxruntime() {
     let output = command.output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(table.ends_with("11 proven, 1 refused, 0 failed\n"), "{table}");
+    assert!(table.ends_with("12 proven, 1 refused, 0 failed\n"), "{table}");
 }

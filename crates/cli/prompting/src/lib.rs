@@ -4,8 +4,8 @@
 //!   completions.
 //! - `validator` asks miners one question a step, rewards their completions, keeps scores and
 //!   submits them as weights; `judge` loads the models that reward completions.
-//! - `explain` shows how the score of a miner came about, from the record of the validator, and
-//!   `state` exports and imports the scores with this record.
+//! - `explain` shows how the score of a miner came about, from the record of the validator and its
+//!   log of completions; `state` exports and imports the scores with their record.
 //! - `demo` runs a chain, a validator and five miners of different quality on this machine.
 //! - `ask` is `tao prompt`: it sends a question to miners, rewards the completions, and prints the
 //!   best one.
@@ -24,10 +24,10 @@
 //!
 //! The feature `localnet` has `tao prompting demo`, whose chain is that of `taonet-cli-localnet`.
 //!
-//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`, `taonet-doctor`, `taonet-http`,
-//! `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-primitives`, `taonet-prompting-core`,
-//! `taonet-prompting-neurons`, `taonet-service`, `taonet-speech` and `taonet-wallet`. Used by
-//! `taonet-cli`.
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-models`, `taonet-cli-subnets`,
+//! `taonet-doctor`, `taonet-http`, `taonet-kit`, `taonet-lm`, `taonet-neuron`, `taonet-primitives`,
+//! `taonet-prompting-core`, `taonet-prompting-neurons`, `taonet-service`, `taonet-speech` and
+//! `taonet-wallet`. Used by `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -40,7 +40,6 @@ mod demo;
 mod explain;
 mod judge;
 mod miner;
-mod state;
 mod validator;
 
 use std::net::SocketAddr;
@@ -49,6 +48,7 @@ use clap::{Args, Subcommand};
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::keys::KeyArgs;
+use taonet_cli_subnets::scores::state;
 use taonet_primitives::NetUid;
 
 pub use ask::PromptArgs;
@@ -94,7 +94,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::Miner(args) => miner::run(args, context),
-        Command::State(command) => state::run(command, context),
+        Command::State(command) => state::run(command, "taonet.prompting-state/1", context),
         Command::Validator(args) => validator::run(args, context),
     }
 }

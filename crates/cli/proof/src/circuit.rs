@@ -10,8 +10,8 @@ use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, contribute, read_user_file,
-    verify_contributions,
+    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, ReadOptions, contribute,
+    read_user_file, verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
@@ -37,7 +37,9 @@ pub struct CompileArgs {
     #[arg(
         long,
         value_name = "PATH",
-        conflicts_with_all = ["model", "input_low", "input_high", "input_scale", "dimensions", "slices"]
+        conflicts_with_all = [
+            "model", "input_low", "input_high", "input_scale", "dimensions", "model_outputs", "slices"
+        ]
     )]
     lm: Option<PathBuf>,
     /// Number of tokens of a prompt with its answer, for a language model
@@ -74,6 +76,11 @@ pub struct CompileArgs {
     /// Bits per weight, including the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     weight_bits: u8,
+    /// Largest difference of an output from that of the model, for every row of the sample:
+    /// activations have more bits than --scale, at most 16, where the sample needs them [default:
+    /// no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = max_error)]
+    max_error: Option<f64>,
     /// Smallest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 0, allow_hyphen_values = true)]
     input_low: i64,
@@ -88,6 +95,10 @@ pub struct CompileArgs {
     /// A first dimension without an extent is 1
     #[arg(long = "dimension", value_name = "NAME=N", value_parser = dimension)]
     dimensions: Vec<(String, usize)>,
+    /// Name of an output of the model to compute; can be repeated [default: all outputs but the
+    /// label of a classifier beside its scores]
+    #[arg(long = "model-output", value_name = "NAME")]
+    model_outputs: Vec<String>,
     /// Name of the contributor, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
@@ -122,6 +133,14 @@ fn dimension(text: &str) -> Result<(String, usize), &'static str> {
     match extent.parse() {
         Ok(extent) if extent > 0 => Ok((name.to_owned(), extent)),
         _ => Err(expected),
+    }
+}
+
+/// Parses the largest permitted difference of an output.
+fn max_error(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("expected a positive number, such as 0.01"),
     }
 }
 
@@ -166,6 +185,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
             input_range,
             input_scale: args.input_scale,
         },
+        max_error: args.max_error,
         contributor: args.contributor.clone(),
     };
     let is_external = matches!(args.backend, BackendName::External);
@@ -178,7 +198,11 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         (Some(lm), _) => compile_lm(args, lm, &options)?,
         (None, sample) => {
             let file = read_user_file(path)?;
-            let model = ParsedModel::read_with(&file, &extents(&args.dimensions)?)?;
+            let read = ReadOptions {
+                dimensions: extents(&args.dimensions)?,
+                outputs: args.model_outputs.clone(),
+            };
+            let model = ParsedModel::read_with(&file, &read)?;
             let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
             if args.slices > 1 {
                 model
@@ -332,6 +356,14 @@ fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn maximum_error_is_a_positive_number() {
+        assert_eq!(max_error("0.25"), Ok(0.25));
+        for text in ["", "0", "-1", "nan", "inf", "x"] {
+            assert!(max_error(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn dimension_has_a_name_and_an_extent() {

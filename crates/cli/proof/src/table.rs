@@ -115,6 +115,16 @@ fn quantisation(report: &QuantisationReport) -> String {
         report.mean_error,
         report.largest_error
     )];
+    if let Some(precision) = &report.precision {
+        let [fewest, most] = precision.bits;
+        let worst = precision.worst.as_ref();
+        let worst = worst.map(|worst| format!("; {} loses most: {:.5}", worst.node, worst.error));
+        lines.push(format!(
+            "{fewest} to {most} bits per activation, for errors of at most {}{}",
+            precision.max_error,
+            worst.unwrap_or_default()
+        ));
+    }
     if let Some(agreement) = report.agreement {
         lines.push(format!(
             "{:.1} % of the samples have the same largest output",

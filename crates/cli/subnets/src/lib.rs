@@ -5,6 +5,8 @@
 //!
 //! - [`subnets`] lists, creates, starts and checks subnets, shows prices and hyperparameters, and
 //!   writes the files of a new subnet's program (`tao subnets new`, from the example of the kit).
+//! - [`scores`] explains, exports and imports the scores of a validator on the kit, for `tao
+//!   subnets` and for the commands of such a subnet.
 //! - [`metagraph`] shows the neurons of a subnet, or what changed between two blocks.
 //! - [`register`] registers a hotkey, with TAO or with proof of work; the feature `opencl` also
 //!   searches on OpenCL devices. [`serve_axon`] publishes a neuron's endpoint, and [`commitment`]
@@ -20,9 +22,9 @@
 //! The commands keep no state, except for the names of subnets that `tao subnets list` saw last:
 //! completions show them.
 //!
-//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-wallet`, `taonet-consensus`,
+//! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-wallet`, `taonet-consensus`, `taonet-kit`,
 //! `taonet-ledger`, `taonet-pow`, `taonet-primitives`, `taonet-service` and `taonet-timelock`. Used
-//! by `taonet-cli`.
+//! by `taonet-cli-prompting` and `taonet-cli`.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -32,6 +34,7 @@
 pub mod commitment;
 pub mod metagraph;
 pub mod register;
+pub mod scores;
 pub mod serve_axon;
 pub mod subnets;
 pub mod sudo;

@@ -1,6 +1,7 @@
 //! The `tao subnets` commands.
 
 mod check;
+mod explain;
 mod identity;
 mod market;
 mod mechanisms;
@@ -10,6 +11,8 @@ mod read;
 
 use clap::Subcommand;
 use taonet_cli_base::context::Context;
+
+use crate::scores::state;
 
 /// The commands of `tao subnets`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
@@ -36,6 +39,10 @@ pub enum Command {
     Start(own::StartArgs),
     Check(check::CheckArgs),
     New(new::NewArgs),
+    Explain(explain::ExplainArgs),
+    /// Export and import the scores of a validator
+    #[command(subcommand)]
+    State(state::Command),
     /// Show the identity of a subnet
     GetIdentity(read::SubnetArgs),
     /// Publish the identity of a subnet (owner only)
@@ -61,6 +68,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Start(args) => own::start(args, context),
         Command::Check(args) => check::run(args, context),
         Command::New(args) => new::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
+        Command::State(command) => state::run(command, "taonet.subnets-state/1", context),
         Command::GetIdentity(args) => identity::get(args, context),
         Command::SetIdentity(args) => identity::set(args, context),
         Command::SetSymbol(args) => own::set_symbol(args, context),

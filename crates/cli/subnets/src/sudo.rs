@@ -151,7 +151,7 @@ fn arguments(
         return Err(Classified::usage(text));
     }
     for (name, text) in names.iter().zip(values) {
-        let value = argument(text).map_err(|error| Classified::usage(error));
+        let value = argument(text).map_err(Classified::usage);
         arguments.insert(name.clone(), value.with_context(|| format!("invalid value for {name}"))?);
     }
     Ok(arguments)

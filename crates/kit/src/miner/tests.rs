@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use taonet_chain::Metagraph;
 use taonet_chain::testing::metagraph;
 use taonet_neuron::MinerEntry;
-use taonet_wire::{Call, CallError, Retry, SignedClient, Standing};
+use taonet_wire::{Call, CallError, ClientConfig, Retry, SignedClient, Standing};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::query::QueryLimits;
+use crate::query::{QueryLimits, query};
 use crate::stream::query_stream;
 use crate::testing::{NETUID, SumRequest, chain, client, entry, key, neuron};
 
@@ -172,6 +172,35 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
         (signed(), BODY, 200),
     ] {
         assert_eq!(miner.send(headers, body).await, expected, "{body}");
+    }
+}
+
+/// Columns: headers · body · status
+#[tokio::test]
+async fn btauth_covers_the_whole_request() {
+    let scheme = RequestScheme::Btauth;
+    let miner = Served::adding(MinerSettings { scheme, ..settings() }).await;
+    let signer = scheme.signer(key("//validator"), SumRequest::class());
+    let peer = miner.entry.peer().unwrap();
+    let headers =
+        signer.headers(&peer, &Method::POST, "/Sum", "Sum", DEADLINE, BODY.as_bytes()).unwrap();
+    for (headers, body, expected) in [
+        // The dendrite scheme does not sign `sum`, which is not in the hash of the class.
+        (headers.clone(), r#"{"a": 1, "b": 2, "sum": 4}"#, 401),
+        (headers.clone(), BODY, 200),
+        (headers, BODY, 401),
+        // Signed by the dendrite scheme.
+        (signed(), BODY, 401),
+    ] {
+        assert_eq!(miner.send(headers, body).await, expected, "{body}");
+    }
+    let (miners, request) = ([miner.entry.clone()], SumRequest::ONE_AND_TWO);
+    for (caller, sum) in [("//validator", Some(3)), ("//stranger", None)] {
+        let signer = scheme.signer(key(caller), SumRequest::class());
+        let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
+        let replies = query(&client, &miners, &request, QueryLimits::default()).await.unwrap();
+        let response = replies[0].response.as_ref().ok();
+        assert_eq!(response.and_then(|response| response.sum), sum, "{caller}: {replies:?}");
     }
 }
 

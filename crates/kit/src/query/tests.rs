@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use axum::Router;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use taonet_wire::{ClientConfig, DendriteScheme, Signer, SynapseClass};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 
 use super::*;
@@ -63,6 +66,49 @@ async fn replies_of_hostile_miners_are_errors() {
     assert_eq!(replies[0].response.as_ref().unwrap().sum, Some(3));
     let error = replies[3].response.as_ref().unwrap_err().to_string();
     assert_eq!(error, "the response is for another request: its field `b` differs");
+}
+
+/// Answers each request of a connection with the right response, which is sent twice.
+async fn answer_twice(mut stream: TcpStream) {
+    let mut received: Vec<u8> = Vec::new();
+    while stream.read_buf(&mut received).await.is_ok_and(|count| count > 0) {
+        // A request ends with the brace of its body.
+        if received.last() != Some(&b'}') {
+            continue;
+        }
+        let body = received.iter().rposition(|byte| *byte == b'{').unwrap();
+        let SumRequest { a, b, .. } = serde_json::from_slice(&received[body..]).unwrap();
+        received.clear();
+        let body = json!({ "a": a, "b": b, "sum": a + b }).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        let response = format!("{head}{body}");
+        if stream.write_all(response.repeat(2).as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The second response arrives on a connection whose next request has another right response.
+#[tokio::test]
+async fn second_response_does_not_answer_the_next_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let miners = [entry(0, key("//miner").hotkey(), listener.local_addr().unwrap().port())];
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_twice(stream));
+        }
+    });
+    let client = client(key("//validator"), &[]);
+    for a in 1..10 {
+        let request = SumRequest { a, b: 1, sum: None };
+        let replies = query(&client, &miners, &request, QueryLimits::default()).await.unwrap();
+        match &replies[0].response {
+            Ok(response) => assert_eq!(response.sum, Some(a + 1)),
+            // The stray response was read, or has closed the connection.
+            Err(ReplyError::OtherRequest { .. } | ReplyError::Call(_)) if a > 1 => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 /// A Python peer writes other forms of the same values.

@@ -293,9 +293,7 @@ fn other_lengths(values: &[i64]) -> [Vec<i64>; 3] {
 pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
     let mut generator = generator(3);
-    for (bit, flipped) in flipped_bits(&proof, FLIPS, &mut generator) {
-        assert!(bench.verifier.verify(&statement, &flipped).is_err(), "bit {bit} of the proof");
-    }
+    check_flipped_proof(bench, &statement, &proof, FLIPS, &mut generator);
     for (bit, key) in flipped_bits(&bench.keys.verification, FLIPS / 3, &mut generator) {
         let Ok(other) = backend.verifier(&key) else { continue };
         // Even a verifier that trusts the changed key must reject the proof.
@@ -327,6 +325,19 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench) {
         );
     }
     assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
+}
+
+/// Flips bits of a proof, one at a time, and checks that every change is rejected.
+pub(crate) fn check_flipped_proof(
+    bench: &Bench,
+    statement: &Statement,
+    proof: &[u8],
+    flips: usize,
+    generator: &mut StdRng,
+) {
+    for (bit, flipped) in flipped_bits(proof, flips, generator) {
+        assert!(bench.verifier.verify(statement, &flipped).is_err(), "bit {bit} of the proof");
+    }
 }
 
 /// Returns the positions of up to `most` different bits, each with a copy of the bytes in which

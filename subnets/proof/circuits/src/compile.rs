@@ -10,11 +10,11 @@ use taonet_proof_core::metadata::{
 };
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{
-    QuantisationReport, QuantiseOptions, Sample, quantise_described,
+    QuantisationReport, QuantiseOptions, Sample, quantise_described, quantise_within,
 };
 use taonet_proof_core::saturation::{self, LayerDescription};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
-use taonet_proof_onnx::{Model, compare};
+use taonet_proof_onnx::{Model, ReadOptions, compare};
 
 use crate::{Backends, CircuitDirectory, CircuitError};
 
@@ -29,6 +29,9 @@ pub struct CompileOptions {
     pub backends: Backends,
     /// Quantisation options: bit widths and input range.
     pub quantise: QuantiseOptions,
+    /// Largest permitted difference between an output of the model and of the circuit, for every
+    /// row of the sample. Without one, all activations have the usual bits.
+    pub max_error: Option<f64>,
     /// Name of the first contributor in the transcript of a trusted setup.
     pub contributor: String,
 }
@@ -95,18 +98,16 @@ impl ParsedModel {
     /// # Errors
     /// When the file is malformed, too large or unsupported.
     pub fn read(file: &[u8]) -> Result<Self, CircuitError> {
-        Self::read_with(file, &BTreeMap::new())
+        Self::read_with(file, &ReadOptions::default())
     }
 
-    /// Reads an ONNX file whose symbolic dimensions have these extents.
+    /// Reads an ONNX file with options.
     ///
     /// # Errors
-    /// When the file is malformed, too large or unsupported, or an input has no such dimension.
-    pub fn read_with(
-        file: &[u8],
-        dimensions: &BTreeMap<String, usize>,
-    ) -> Result<Self, CircuitError> {
-        let model = Model::decode_with(file, dimensions)?;
+    /// When the file is malformed, too large or unsupported, or does not have what the options
+    /// name.
+    pub fn read_with(file: &[u8], options: &ReadOptions) -> Result<Self, CircuitError> {
+        let model = Model::decode_with(file, options)?;
         let float = model.network()?;
         Ok(Self { model, float })
     }
@@ -186,10 +187,23 @@ impl ParsedModel {
     ) -> Result<(Network, Vec<LayerDescription>, QuantisationReport), CircuitError> {
         let Self { model, float } = self;
         let (calibration, test) = sample.split();
-        let (network, layers) = quantise_described(float, &options.quantise, &calibration)?;
+        let ((network, layers), precision) = match options.max_error {
+            Some(max_error) => {
+                let (network, layers, precision) = quantise_within(
+                    float,
+                    &options.quantise,
+                    &calibration,
+                    &sample.inputs,
+                    max_error,
+                )?;
+                ((network, layers), Some(precision))
+            }
+            None => (quantise_described(float, &options.quantise, &calibration)?, None),
+        };
         compare(model, float, &network, &options.quantise, &sample.inputs)?;
         let mut report = QuantisationReport::measure(float, &network, &options.quantise, &test)?;
         report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
+        report.precision = precision;
         Ok((network, layers, report))
     }
 }

@@ -82,3 +82,4 @@ pub use error::CircuitError;
 pub use evm::{solidity_call, solidity_contract};
 pub use shipped::ShippedModel;
 pub use sliced::{ModelBundle, SlicedBundle, read_bundle};
+pub use taonet_proof_onnx::ReadOptions;

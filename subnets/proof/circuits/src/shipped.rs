@@ -110,6 +110,7 @@ impl ShippedModel {
             backend: backend.to_owned(),
             backends: Backends::default(),
             quantise: self.quantise_options(),
+            max_error: None,
             contributor: "anonymous".to_owned(),
         }
     }

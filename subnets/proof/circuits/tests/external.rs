@@ -37,6 +37,7 @@ fn options(model: ShippedModel, backends: &Backends) -> CompileOptions {
         backend: "external".to_owned(),
         backends: backends.clone(),
         quantise: model.quantise_options(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     }
 }

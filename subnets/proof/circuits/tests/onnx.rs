@@ -13,7 +13,7 @@ use taonet_proof_circuits::{
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
-use taonet_proof_onnx::{CompareError, Model, OnnxError, compare};
+use taonet_proof_onnx::{Attribute, CompareError, GraphWriter, Model, OnnxError, compare};
 
 fn place(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(name)
@@ -25,6 +25,7 @@ fn compile_files(model: &str, sample: &str) -> Result<Compiled, CircuitError> {
         backend: "stark".to_owned(),
         backends: Backends::default(),
         quantise: QuantiseOptions::default(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     };
     let sample: Sample = serde_json::from_slice(&std::fs::read(place(sample)).unwrap()).unwrap();
@@ -105,6 +106,50 @@ fn half_precision_exports_are_compiled() {
             }
         }
     }
+}
+
+/// Creates a graph of a sigmoid between two products with weights that are not rounded.
+fn sigmoid() -> Vec<u8> {
+    let mut graph = GraphWriter::new("x", &[1, 4]);
+    let weights = |graph: &mut GraphWriter, factor: f32| {
+        graph.floats(&[4, 4], (0..16_u8).map(|index| (f32::from(index * 7 % 5) - 2.0) * factor))
+    };
+    let [first, second] = [0.5, 4.0].map(|factor| weights(&mut graph, factor));
+    let unit = graph.floats(&[], [1.0 / 256.0]);
+    let floats = graph.node("Cast", &["x"], &[Attribute::Int("to", 1)]);
+    let scaled = graph.node("Mul", &[&floats, &unit], &[]);
+    let sums = graph.node("MatMul", &[&scaled, &first], &[]);
+    let activations = graph.node("Sigmoid", &[&sums], &[]);
+    graph.node("MatMul", &[&activations, &second], &[]);
+    graph.finish("y", &[1, 4], false, 17)
+}
+
+/// The bits follow from the whole sample, so the error on the test rows holds the maximum, too.
+#[test]
+fn compiled_network_holds_the_maximum_error() {
+    let row = |row: i64| (0..4).map(|index| (index * 71 + row * row * 37 + 11) % 256).collect();
+    let sample = Sample { inputs: (0..16).map(row).collect(), ..Sample::default() };
+    let report = |max_error| {
+        let options = CompileOptions {
+            name: "sigmoid".to_owned(),
+            backend: "stark".to_owned(),
+            backends: Backends::default(),
+            quantise: QuantiseOptions::default(),
+            max_error,
+            contributor: "anonymous".to_owned(),
+        };
+        let compiled = compile(&sigmoid(), &sample, &options)?;
+        Ok::<_, CircuitError>(compiled.metadata.quantisation.unwrap())
+    };
+    let usual = report(None).unwrap();
+    assert!(usual.precision.is_none() && usual.largest_error > 0.0, "{usual:?}");
+    let max_error = usual.largest_error / 8.0;
+    let within = report(Some(max_error)).unwrap();
+    assert!(within.largest_error <= max_error, "{within:?}");
+    let precision = within.precision.unwrap();
+    assert!(precision.bits[1] > 8 && precision.worst.is_some(), "{precision:?}");
+    let refused = report(Some(1e-12)).unwrap_err().to_string();
+    assert!(refused.contains("more than the maximum error of"), "{refused}");
 }
 
 /// A network that the quantiser or reader would get wrong is refused with the largest difference.

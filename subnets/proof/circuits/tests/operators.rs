@@ -82,7 +82,7 @@ impl TestModel {
         compile(
             &self.file,
             &self.sample(),
-            &CompileOptions { name, backend, backends, quantise, contributor },
+            &CompileOptions { name, backend, backends, quantise, max_error: None, contributor },
         )
     }
 }

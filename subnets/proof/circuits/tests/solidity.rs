@@ -122,6 +122,7 @@ fn circuit(folder: &TempDir, model: ShippedModel, backends: Backends) -> Circuit
         backend: "groth16".to_owned(),
         backends,
         quantise: model.quantise_options(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     };
     let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();

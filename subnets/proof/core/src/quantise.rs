@@ -5,13 +5,16 @@
 //! any fixed-point network, and never wrap.
 
 mod layers;
+mod precision;
 mod report;
 
+pub use precision::{NodeError, Precision, quantise_within};
 pub use report::{QuantisationReport, Sample};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::layers::MAX_BITS;
 use crate::float::{ElementType, FloatError, FloatNetwork, FloatOperation};
 use crate::network::{Network, NetworkError};
 use crate::saturation::LayerDescription;
@@ -116,6 +119,23 @@ pub enum QuantiseError {
         /// Index of the node.
         node: usize,
     },
+    /// The maximum error of an output is not a positive number.
+    #[error("unsupported maximum error {0}, expected a positive number")]
+    MaxError(f64),
+    /// The error of an output exceeds its maximum with as many bits as activations can have.
+    #[error(
+        "an output differs from that of the model by {error}, more than the maximum error of {max_error}, with up to \
+         {MAX_BITS} bits per activation, of which those of {node} lose most; hint: use more bits per weight, a finer \
+         input, a larger maximum, or a sample whose values do not grow from row to row"
+    )]
+    Imprecise {
+        /// The smallest largest error of an output.
+        error: f64,
+        /// The maximum error.
+        max_error: f64,
+        /// The node of the model whose rounding changes the outputs most.
+        node: String,
+    },
     /// The integer network is invalid.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -143,6 +163,17 @@ pub fn quantise_described(
     options: &QuantiseOptions,
     sample: &[Vec<i64>],
 ) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
+    let magnitudes = checked_magnitudes(network, options, sample)?;
+    layers::Quantiser::new(network, options, &magnitudes).run()
+}
+
+/// Checks the options for a network, and returns the largest magnitude of every tensor over the
+/// sample.
+fn checked_magnitudes(
+    network: &FloatNetwork,
+    options: &QuantiseOptions,
+    sample: &[Vec<i64>],
+) -> Result<Vec<f32>, QuantiseError> {
     options.check()?;
     if network.input_type != ElementType::Float && options.input_scale != 0 {
         return Err(QuantiseError::IntegerInput(options.input_scale));
@@ -154,8 +185,7 @@ pub fn quantise_described(
     if sample.is_empty() {
         return Err(QuantiseError::NoSample);
     }
-    let magnitudes = magnitudes(network, options, sample)?;
-    layers::Quantiser::new(network, options, &magnitudes).run()
+    magnitudes(network, options, sample)
 }
 
 impl QuantiseOptions {

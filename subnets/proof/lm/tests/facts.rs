@@ -22,6 +22,7 @@ fn options() -> CompileOptions {
         backend: "stark".to_owned(),
         backends: Backends::default(),
         quantise: QuantiseOptions::default(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     }
 }

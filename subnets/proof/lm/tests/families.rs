@@ -44,6 +44,7 @@ fn options(name: &str) -> CompileOptions {
         backend: "stark".to_owned(),
         backends: Backends::default(),
         quantise: QuantiseOptions::default(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     }
 }

@@ -90,6 +90,14 @@ pub enum OnnxError {
         /// Names of all symbolic dimensions, separated by commas.
         known: String,
     },
+    /// The model has no output with this name.
+    #[error("the model has no output '{name}'; hint: its outputs are {known}")]
+    UnknownOutput {
+        /// The unknown name.
+        name: String,
+        /// Names of all outputs, separated by commas.
+        known: String,
+    },
     /// The number of values differs from that of the inputs' elements.
     #[error("{actual} input values, expected {expected}")]
     Inputs {

@@ -85,6 +85,16 @@ pub const MASKED: f32 = -9_999.0;
 /// Integers of QuantizeLinear without a zero point.
 pub const UNSIGNED: [i64; 2] = [0, 255];
 
+/// Options for reading a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Extents of symbolic dimensions of the inputs, by name.
+    pub dimensions: BTreeMap<String, usize>,
+    /// Names of the outputs to compute; empty for all but the labels of classifiers, which the
+    /// scores determine.
+    pub outputs: Vec<String>,
+}
+
 /// An input of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelInput {
@@ -128,18 +138,15 @@ impl ModelFile {
     /// # Errors
     /// When the file is malformed or too large, or an input has no fixed dimensions.
     pub fn decode(bytes: &[u8]) -> Result<Self, OnnxError> {
-        Self::decode_with(bytes, &BTreeMap::new())
+        Self::decode_with(bytes, &ReadOptions::default())
     }
 
-    /// Decodes an ONNX model file whose symbolic dimensions have these extents.
+    /// Decodes an ONNX model file with options.
     ///
     /// # Errors
-    /// When the file is malformed or too large, an input has a dimension without an extent, or no
-    /// input has a dimension with one of these names.
-    pub fn decode_with(
-        bytes: &[u8],
-        dimensions: &BTreeMap<String, usize>,
-    ) -> Result<Self, OnnxError> {
+    /// When the file is malformed or too large, an input has a dimension without an extent, or the
+    /// model has no symbolic dimension or output with a name that the options have.
+    pub fn decode_with(bytes: &[u8], options: &ReadOptions) -> Result<Self, OnnxError> {
         if bytes.len() > MAX_BYTES {
             return Err(OnnxError::TooLong(bytes.len()));
         }
@@ -172,17 +179,20 @@ impl ModelFile {
         }
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
-        check_names(dimensions, &inputs)?;
+        check_names(&options.dimensions, &inputs)?;
         let inputs = inputs
             .iter()
-            .map(|input| model_input(input, dimensions))
+            .map(|input| model_input(input, &options.dimensions))
             .collect::<Result<Vec<_>, _>>()?;
         let refuse = || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
         if inputs.is_empty() {
             return Err(refuse());
         }
-        let outputs::Chosen { outputs, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
-        // Nodes that compute labels only can have operators that are unsupported.
+        let outputs::Chosen { outputs, notes } = outputs::choose(&graph, &options.outputs)?;
+        if outputs.is_empty() {
+            return Err(refuse());
+        }
+        // Nodes that compute omitted outputs only can have operators that are unsupported.
         let nodes =
             if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &outputs) };
         Ok(Self { nodes, constants, inputs, outputs, bytes, opset, notes })

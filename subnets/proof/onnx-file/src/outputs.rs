@@ -1,13 +1,15 @@
 //! The outputs of a model, and the softmax before a single one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::proto::{DataType, GraphProto, NodeProto, ValueInfoProto};
-use super::rules::MACHINE_LEARNING;
-use super::{ElementType, ModelFile, element_type};
+use super::rules::{MACHINE_LEARNING, is_classifier};
+use super::{ElementType, ModelFile, OnnxError, element_type};
 
 /// Type of the elements of a tensor of texts.
 const TEXT: i32 = 8;
+/// Operators whose output has the elements of their first input.
+const SAME_ELEMENTS: [&str; 6] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
 
 /// The outputs of a graph that are computed.
 pub(super) struct Chosen {
@@ -16,40 +18,151 @@ pub(super) struct Chosen {
     pub(super) notes: Vec<String>,
 }
 
-/// Returns the outputs of a graph. Classifiers have two, their labels and their scores, of which
-/// the scores determine the labels. `None` if there are none.
-pub(super) fn choose(graph: &GraphProto) -> Option<Chosen> {
-    let mut notes = Vec::new();
-    let scores: Vec<&ValueInfoProto> =
-        graph.output.iter().filter(|output| !is_label(output)).collect();
-    let mut outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-    if let ([_, _, ..], [single]) = (&graph.output[..], &scores[..]) {
-        notes.push("the label is omitted: outputs are the scores of all classes".to_owned());
-        outputs = vec![single.name.clone()];
+/// Returns the outputs of a graph that have these names, in the order of the graph. Without names,
+/// returns all outputs but the labels of classifiers, which the scores determine.
+///
+/// # Errors
+/// When no output has one of the names.
+pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, OnnxError> {
+    let known: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(OnnxError::UnknownOutput { name: name.clone(), known: known.join(", ") });
     }
-    if let [single] = &outputs[..] {
-        let map =
-            graph.node.iter().find(|node| node.output.first() == Some(single) && is_map(node));
-        if let Some(map) = map {
+    let tensors = Tensors::new(graph);
+    let is_named = |name: &str| names.iter().any(|other| other == name);
+    let omitted: Vec<bool> = graph
+        .output
+        .iter()
+        .map(|output| match names {
+            [] => tensors.is_label(output),
+            _ => !is_named(&output.name),
+        })
+        .collect();
+    // Texts without scores are an output like others, which the compiler refuses.
+    let has_others = omitted.contains(&false);
+    let (mut outputs, mut notes) = (Vec::new(), Vec::new());
+    for (&name, is_omitted) in known.iter().zip(omitted) {
+        if is_omitted && has_others {
+            notes.push(match names {
+                [] => format!("the label '{name}' is omitted: the scores determine it"),
+                _ => format!("the output '{name}' is omitted"),
+            });
+            continue;
+        }
+        let map = tensors.producers.get(name).filter(|node| is_learned(node, &["ZipMap"]));
+        let scores = map.and_then(|map| map.input.first());
+        if scores.is_some() {
             notes.push(
                 "the map of labels is omitted: outputs are in the order of its labels".to_owned(),
             );
-            outputs = vec![map.input.first()?.clone()];
+        }
+        let output = scores.cloned().unwrap_or_else(|| name.to_owned());
+        // The scores can be an output besides their map.
+        if !outputs.contains(&output) {
+            outputs.push(output);
         }
     }
-    (!outputs.is_empty()).then_some(Chosen { outputs, notes })
+    Ok(Chosen { outputs, notes })
+}
+
+/// The tensors of a graph.
+struct Tensors<'a> {
+    /// The node that computes each tensor.
+    producers: HashMap<&'a str, &'a NodeProto>,
+    /// Names that a node reads, or that are outputs.
+    read: HashSet<&'a str>,
+    /// Outputs that are neither integers nor texts, and the tensors whose largest element is at the
+    /// same position as theirs.
+    scores: HashSet<&'a str>,
+}
+
+impl<'a> Tensors<'a> {
+    fn new(graph: &'a GraphProto) -> Self {
+        let outputs =
+            |node: &'a NodeProto| node.output.iter().map(move |output| (output.as_str(), node));
+        let producers = graph.node.iter().flat_map(outputs).collect();
+        let of_nodes = graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        let of_graph = graph.output.iter().map(|output| &output.name);
+        let read = of_nodes.chain(of_graph).map(String::as_str).collect();
+        let mut tensors = Self { producers, read, scores: HashSet::new() };
+        for output in graph.output.iter().filter(|output| !is_discrete(output)) {
+            let before = tensors.before(&output.name, keeps_ranking);
+            tensors.scores.extend(before);
+        }
+        tensors
+    }
+
+    /// Returns a tensor with those before it, as far as `passed` returns the tensor whose elements
+    /// a node passes on.
+    fn before(
+        &self,
+        name: &'a str,
+        passed: fn(&'a NodeProto) -> Option<&'a String>,
+    ) -> Vec<&'a str> {
+        let mut names = vec![name];
+        let mut last = name;
+        // At most as many steps as there are tensors, should the nodes form a cycle.
+        for _ in 0..self.producers.len() {
+            let Some(input) = self.producers.get(last).copied().and_then(passed) else { break };
+            last = input;
+            names.push(last);
+        }
+        names
+    }
+
+    /// Returns whether an output is the label of a classifier: texts, or integers that name the
+    /// class with the largest score while the scores are an output, too.
+    fn is_label(&self, output: &'a ValueInfoProto) -> bool {
+        if output.element() == Some(TEXT) {
+            return true;
+        }
+        let before = self.before(&output.name, keeps_class);
+        let position = before.last().copied().unwrap_or_default();
+        let Some(node) = self.producers.get(position) else { return false };
+        let names_class = if is_classifier(node) {
+            let [label, scores, ..] = &node.output[..] else { return false };
+            label == position && self.read.contains(scores.as_str())
+        } else {
+            let values = node.input.first().filter(|_| is_standard(node, &["ArgMax"]));
+            values.is_some_and(|values| self.scores.contains(values.as_str()))
+        };
+        is_discrete(output) && names_class
+    }
+}
+
+/// Returns the tensor whose largest element is at the same position as that of a node's output.
+fn keeps_ranking(node: &NodeProto) -> Option<&String> {
+    let keeps = is_standard(node, &SAME_ELEMENTS)
+        || is_standard(node, &["LogSoftmax", "Softmax"])
+        || is_learned(node, &["Normalizer", "ZipMap"]);
+    node.input.first().filter(|_| keeps)
+}
+
+/// Returns the tensor of the classes that a node passes on, under other names.
+fn keeps_class(node: &NodeProto) -> Option<&String> {
+    if is_learned(node, &["ArrayFeatureExtractor"]) {
+        // Chooses names of classes by their positions.
+        return node.input.get(1);
+    }
+    let keeps = is_standard(node, &SAME_ELEMENTS) || is_learned(node, &["LabelEncoder"]);
+    node.input.first().filter(|_| keeps)
 }
 
 /// Returns whether an output has integers or texts.
-fn is_label(output: &ValueInfoProto) -> bool {
+fn is_discrete(output: &ValueInfoProto) -> bool {
     output.element().is_some_and(|element| {
         element == TEXT
             || matches!(DataType::try_from(element), Ok(DataType::Int32 | DataType::Int64))
     })
 }
 
-fn is_map(node: &NodeProto) -> bool {
-    node.op_type == "ZipMap" && node.domain == MACHINE_LEARNING
+fn is_standard(node: &NodeProto, operators: &[&str]) -> bool {
+    (node.domain.is_empty() || node.domain == "ai.onnx")
+        && operators.contains(&node.op_type.as_str())
+}
+
+fn is_learned(node: &NodeProto, operators: &[&str]) -> bool {
+    node.domain == MACHINE_LEARNING && operators.contains(&node.op_type.as_str())
 }
 
 /// Returns the nodes on which the outputs depend. In the order of the standard, readers come later.

@@ -63,7 +63,7 @@ mod top;
 mod transposed;
 mod windows;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
@@ -82,6 +82,7 @@ pub use compare::{CompareError, compare};
 pub use export::export;
 pub use taonet_proof_onnx_file::{
     Attribute, Evaluation, GraphWriter, MAX_BYTES, MAX_NODES, MAX_PARAMETERS, OPSETS, OnnxError,
+    ReadOptions,
 };
 
 /// Maximum number of elements that all nodes together move.
@@ -166,16 +167,13 @@ impl Model {
         Ok(Self { file: ModelFile::decode(bytes)? })
     }
 
-    /// Decodes an ONNX model file whose symbolic dimensions have these extents.
+    /// Decodes an ONNX model file with options.
     ///
     /// # Errors
-    /// When the file is malformed or too large, an input has a dimension without an extent, or no
-    /// input has a dimension with one of these names.
-    pub fn decode_with(
-        bytes: &[u8],
-        dimensions: &BTreeMap<String, usize>,
-    ) -> Result<Self, OnnxError> {
-        Ok(Self { file: ModelFile::decode_with(bytes, dimensions)? })
+    /// When the file is malformed or too large, an input has a dimension without an extent, or the
+    /// model has no symbolic dimension or output with a name that the options have.
+    pub fn decode_with(bytes: &[u8], options: &ReadOptions) -> Result<Self, OnnxError> {
+        Ok(Self { file: ModelFile::decode_with(bytes, options)? })
     }
 
     /// Evaluates the model as the standard defines its operators. The inputs' elements follow each

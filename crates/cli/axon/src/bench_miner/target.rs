@@ -74,7 +74,7 @@ impl TargetArgs {
         if !self.yes
             && let Some(address) = public_address(&peer).await?
         {
-            return Err(Classified::usage(&format!(
+            return Err(Classified::usage(format!(
                 "{address} is a public address, and a load test can disturb its operator\nhint: pass --yes if the \
                  miner is yours"
             )));
@@ -126,15 +126,15 @@ fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result
         } else {
             ""
         };
-        Classified::usage(&format!("{error}{hint}"))
+        Classified::usage(format!("{error}{hint}"))
     })?;
     if address.url().scheme() != "http" || address.url().path() != "/" {
-        return Err(Classified::usage(&format!(
+        return Err(Classified::usage(format!(
             "{}: expected http://HOST:PORT, without a path",
             address.url()
         )));
     }
-    address.peer(hotkey).map_err(|error| Classified::usage(&error.to_string()))
+    address.peer(hotkey).map_err(|error| Classified::usage(error.to_string()))
 }
 
 /// Returns the first public address of the peer's host, if it has one.

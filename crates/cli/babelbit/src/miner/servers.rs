@@ -117,7 +117,7 @@ impl ServerArgs {
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
         let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
         if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
-            return Err(Classified::usage(&format!(
+            return Err(Classified::usage(format!(
                 "{option} is for speech miners\nhint: omit it, or --contest text; --backend-url is the server of a text \
                  miner"
             )));
@@ -162,7 +162,7 @@ impl ServerArgs {
             return Err(Classified::usage(&message));
         }
         match self.stage_option(MinerTask::Transcribe) {
-            Some(option) if !is_interpreter(profile) => Err(Classified::usage(&format!(
+            Some(option) if !is_interpreter(profile) => Err(Classified::usage(format!(
                 "{option} needs an interpreting profile\nhint: use --profile interpreter or patient"
             ))),
             _ => Ok(()),

@@ -354,6 +354,7 @@ fn compile_language_model() -> anyhow::Result<Compiled> {
         backend: "stark".to_owned(),
         backends: Backends::default(),
         quantise: QuantiseOptions::default(),
+        max_error: None,
         contributor: "anonymous".to_owned(),
     };
     let lm = LmOptions { tokens: TOKENS, sample: Some(FACTS_LM_TEXTS) };

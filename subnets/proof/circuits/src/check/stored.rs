@@ -37,7 +37,7 @@ use taonet_proof_core::Digest;
 
 /// Version of the rules by which a key follows from a network: the SHA-256 of the `stark` keys in
 /// `vectors/proof`, which has one of each format. A test compares it.
-const RULES: &str = "7f857d247a272db984595af5c43265ba0c2450be7e6ee0ad30e096ce3ce0f59b";
+const RULES: &str = "37237bfe53b6e2b518b98d62ad0da8326eb84d6839ecb2bbafd60788ad501886";
 /// Number of hexadecimal digits of a circuit's identity.
 const ID_DIGITS: usize = 64;
 /// Number of hexadecimal digits of the version in a file name.

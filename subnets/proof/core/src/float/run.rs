@@ -52,6 +52,31 @@ impl FloatNetwork {
         }
         Ok(tensors)
     }
+
+    /// Returns the network's output if the values of a tensor were others. `tensors` are those of a
+    /// run, and remain as they are.
+    pub(crate) fn output_with(
+        &self,
+        tensors: &mut [Vec<f32>],
+        tensor: usize,
+        values: Vec<f32>,
+    ) -> Vec<f32> {
+        let mut is_changed = vec![false; tensors.len()];
+        is_changed[tensor] = true;
+        let mut replaced = vec![(tensor, std::mem::replace(&mut tensors[tensor], values))];
+        for (index, node) in self.nodes.iter().enumerate().skip(tensor) {
+            if node.inputs.iter().any(|&input| is_changed[input]) {
+                let output = node.run(self, tensors);
+                is_changed[index + 1] = output != tensors[index + 1];
+                replaced.push((index + 1, std::mem::replace(&mut tensors[index + 1], output)));
+            }
+        }
+        let output = tensors.last().cloned().unwrap_or_default();
+        for (tensor, values) in replaced {
+            tensors[tensor] = values;
+        }
+        output
+    }
 }
 
 impl FloatNode {

@@ -2,7 +2,9 @@ mod conditions;
 mod elements;
 mod integers;
 
+pub(super) use self::elements::MAX_BITS;
 use self::integers::IntegerLayer;
+pub(super) use self::integers::deciding_tensors;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
@@ -40,6 +42,8 @@ pub(super) struct Quantiser<'a> {
     network: &'a FloatNetwork,
     options: &'a QuantiseOptions,
     magnitudes: &'a [f32],
+    /// Bits of each float tensor's activations beyond the usual ones.
+    further_bits: Vec<u8>,
     readers: Vec<usize>,
     /// Whether each float tensor has more bits than other activations.
     is_fine: Vec<bool>,
@@ -74,11 +78,12 @@ impl<'a> Quantiser<'a> {
         let tensors =
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
-        let is_deciding = integers::deciding_tensors(network);
+        let is_deciding = deciding_tensors(network);
         Self {
             network,
             options,
             magnitudes,
+            further_bits: vec![0; network.nodes.len() + 1],
             readers,
             is_fine,
             is_deciding,
@@ -87,6 +92,11 @@ impl<'a> Quantiser<'a> {
             descriptions: Vec::new(),
             table_work: 0,
         }
+    }
+
+    /// Gives each float tensor so many bits beyond the usual ones, at most [`MAX_BITS`] in all.
+    pub(super) fn with_further_bits(self, further_bits: Vec<u8>) -> Self {
+        Self { further_bits, ..self }
     }
 
     pub(super) fn run(mut self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
@@ -448,14 +458,14 @@ impl<'a> Quantiser<'a> {
 }
 
 /// Returns the number of bits before the point of a value.
-fn integer_bits(magnitude: f32) -> i32 {
+pub(super) fn integer_bits(magnitude: f32) -> i32 {
     // An infinite value is refused like one that is too large for any scale.
     if magnitude > 0.0 { f64::from(magnitude).log2().floor().min(1000.0) as i32 + 1 } else { 0 }
 }
 
 impl FloatOperation {
     /// Returns whether the operation has sums to rescale, into which a ReLU can be merged.
-    fn has_sums(&self) -> bool {
+    pub(super) fn has_sums(&self) -> bool {
         !matches!(
             self,
             Self::MaxPool(_)

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{QuantiseError, QuantiseOptions, power};
+use super::{Precision, QuantiseError, QuantiseOptions, power};
 use crate::float::FloatNetwork;
 use crate::network::Network;
 
@@ -58,6 +58,9 @@ pub struct QuantisationReport {
     /// Root mean square error of the float network and of the integer network, if targets are
     /// known.
     pub root_mean_square: Option<[f64; 2]>,
+    /// The bits of activations that hold a maximum error; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 impl QuantisationReport {
@@ -144,13 +147,14 @@ impl Tally {
                 .then(|| self.right.map(|right| rounded(right as f64 / self.labelled as f64))),
             root_mean_square: (self.targeted > 0)
                 .then(|| self.squares.map(|sum| rounded((sum / self.targeted as f64).sqrt()))),
+            precision: None,
         })
     }
 }
 
 /// Rounds to nine digits. All parsers agree on numbers with few digits, but not on those with 17,
 /// and the circuit's identity is the hash of the text.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     format!("{number:.8e}").parse().unwrap_or(number)
 }
 

@@ -132,7 +132,8 @@ fn symbolic_dimensions_have_the_given_extents() {
     };
     let decode = |given: &[(&str, usize)]| {
         let dimensions = given.iter().map(|&(name, extent)| (name.to_owned(), extent)).collect();
-        Model::decode_with(&model(graph()), &dimensions).and_then(|model| model.network())
+        let options = ReadOptions { dimensions, ..ReadOptions::default() };
+        Model::decode_with(&model(graph()), &options).and_then(|model| model.network())
     };
     let elements = |given: &[(&str, usize)]| decode(given).unwrap().input.elements();
     assert_eq!(
@@ -144,6 +145,62 @@ fn symbolic_dimensions_have_the_given_extents() {
     assert!(missing.contains("--dimension sequence=N"), "{missing}");
     let unknown = decode(&[("sequence", 4), ("length", 2)]).unwrap_err().to_string();
     assert!(unknown.contains("'length'") && unknown.contains("batch, sequence"), "{unknown}");
+}
+
+/// Integers are an output like others, unless they are the position of the largest score and the
+/// scores are an output, too.
+#[test]
+fn integer_output_is_computed_unless_scores_determine_it() {
+    let graph = |ranked: &str| {
+        let nodes = vec![
+            node("Mul", &["x", "x"], "squares", &[]),
+            node("Flatten", &["squares"], "y", &[]),
+            with_int(node("ArgMax", &[ranked], "position", &[]), "axis", 1),
+        ];
+        let mut graph = small(&[1, 3], nodes, vec![]);
+        graph.output.push(typed("position", &[1, 1], DataType::Int64));
+        graph
+    };
+    let (network, _, error) = quantised(17, graph("x")).unwrap();
+    assert_eq!((network.notes.len(), network.outputs.len()), (0, 2));
+    assert!(error < 0.01, "{error}");
+    for ranked in ["squares", "y"] {
+        let network = read(&model(graph(ranked))).unwrap();
+        assert_eq!(network.notes, ["the label 'position' is omitted: the scores determine it"]);
+        assert_eq!(
+            (network.outputs.len(), network.shape(network.nodes.len())),
+            (0, Shape::vector(3).ok())
+        );
+    }
+}
+
+#[test]
+fn named_outputs_are_computed_in_the_order_of_the_file() {
+    let mut graph = small(
+        &[1, 3],
+        vec![
+            node("Relu", &["x"], "y", &[]),
+            with_int(node("ArgMax", &["y"], "position", &[]), "axis", 1),
+            node("Unknown", &["x"], "unsupported", &[]),
+        ],
+        vec![],
+    );
+    graph.output.push(typed("position", &[1, 1], DataType::Int64));
+    graph.output.push(value("unsupported", &[1, 3]));
+    let named = |names: &[&str]| {
+        let outputs = names.iter().map(|&name| name.to_owned()).collect();
+        let options = ReadOptions { outputs, ..ReadOptions::default() };
+        Model::decode_with(&model(graph.clone()), &options).and_then(|model| model.network())
+    };
+    let both = named(&["position", "y"]).unwrap();
+    let names: Vec<&str> = both.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(names, ["y", "position"]);
+    assert_eq!(both.notes, ["the output 'unsupported' is omitted"]);
+    let one = named(&["position"]).unwrap();
+    assert_eq!((one.notes.len(), one.outputs.len()), (2, 0));
+    assert!(matches!(named(&["unsupported"]), Err(OnnxError::Operator { .. })));
+    let unknown = named(&["y", "z"]).unwrap_err().to_string();
+    assert!(unknown.contains("'z'") && unknown.contains("y, position, unsupported"), "{unknown}");
 }
 
 #[test]

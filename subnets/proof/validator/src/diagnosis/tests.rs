@@ -54,6 +54,7 @@ fn case_with(backends: [&str; 2]) -> Case {
             backend: backend.to_owned(),
             backends: Backends::with_external(program.clone()),
             quantise: model.quantise_options(),
+            max_error: None,
             contributor: "anonymous".to_owned(),
         };
         let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();

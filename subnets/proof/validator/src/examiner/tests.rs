@@ -73,6 +73,7 @@ impl Market {
             backend: "external".to_owned(),
             backends: backends.clone(),
             quantise: model.quantise_options(),
+            max_error: None,
             contributor: "anonymous".to_owned(),
         };
         let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();

@@ -66,11 +66,14 @@ impl<S: Scheme> Forger<S> {
         let System { parameters, config, .. } = &self.prover.system;
         let mut coefficients = self.traces.coefficients.clone();
         let (tables, traces, publics) = self.public_parts(outputs);
-        let (root, _) = self.prover.commit(&coefficients).unwrap();
+        let (root, mut data) = self.prover.commit(&coefficients).unwrap();
         let early: Early<S> = early_columns(&tables, root.clone(), None);
         let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
         choose(challenges, &mut coefficients);
-        let (_, data) = self.prover.commit(&coefficients).unwrap();
+        if coefficients != self.traces.coefficients {
+            // A commitment that hides is another one each time, even to the same coefficients.
+            (_, data) = self.prover.commit(&coefficients).unwrap();
+        }
         let mut stage = self
             .prover
             .second_stage(tables, &coefficients, (root.clone(), data), &publics)

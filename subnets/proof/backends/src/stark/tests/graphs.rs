@@ -11,12 +11,12 @@ use taonet_proof_onnx::{Attribute, GraphWriter};
 use super::constraints::broken;
 use super::random::{assert_equals_onnxruntime, tries};
 use super::*;
+use crate::testing::check_flipped_proof;
 
 /// Number of kinds of nodes that [`Drawing::step`] can append.
-const NODES: usize = 17;
-/// Kind of an `ArgMax` whose result selects rows of a table. Quantisation always refuses it: the
-/// interval of the positions includes the number of rows, and no row has this index.
-const REFUSED: usize = 14;
+const NODES: usize = 21;
+/// Number of bits that are flipped in the proof of each kind: 1000 for all of them.
+const FLIPS: usize = 1000_usize.div_ceil(NODES);
 /// Maximum number of kinds in a graph.
 const STEPS: usize = 4;
 /// Interval of the inputs.
@@ -210,7 +210,86 @@ impl Drawing {
                 let quantised = self.node("QuantizeLinear", &[x, &scale]);
                 (self.node("DequantizeLinear", &[&quantised, &scale]), dims)
             }
-            _ => self.recurrent(x, dims),
+            16 => self.recurrent(x, dims),
+            17 => self.window(x, dims),
+            18 => self.further_function(x, dims),
+            // Of a single column, there is nothing to choose.
+            19 if columns > 1 => {
+                let chosen = self.extent(columns);
+                let count = self.integers(&[chosen.cast_signed() as i64]);
+                let largest = self.generator.random_range(0..=1);
+                let attributes = [Attribute::Int("axis", -1), Attribute::Int("largest", largest)];
+                (self.with("TopK", &[x, &count], &attributes), [rows, chosen])
+            }
+            _ => self.repeated(x, dims),
+        }
+    }
+
+    /// Appends a convolution or pool over the columns, of which each row is a channel.
+    fn window(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
+        let outputs = self.extent(3);
+        let kernel = [Attribute::Ints("kernel_shape", &[2]), Attribute::Ints("pads", &[0, 1])];
+        let [channels, width, filters] =
+            [rows, columns, outputs].map(|extent| extent.cast_signed() as i64);
+        match self.extent(4) {
+            1 => {
+                let weights = self.weights(&[outputs, rows, 2]);
+                (self.with("Conv", &[x, &weights], &kernel), [outputs, columns])
+            }
+            2 => {
+                let weights = self.weights(&[rows, 1, 2]);
+                let attributes = [kernel[0], kernel[1], Attribute::Int("group", channels)];
+                (self.with("Conv", &[x, &weights], &attributes), [rows, columns])
+            }
+            3 => {
+                let weights = self.weights(&[rows, outputs, 1, 2]);
+                let dims = self.integers(&[1, channels, 1, width]);
+                let plane = self.node("Reshape", &[x, &dims]);
+                let wider = self.node("ConvTranspose", &[&plane, &weights]);
+                let dims = self.integers(&[1, filters, width + 1]);
+                (self.node("Reshape", &[&wider, &dims]), [outputs, columns + 1])
+            }
+            _ => {
+                let operator = self.one_of(&["AveragePool", "MaxPool"]);
+                (self.with(operator, &[x], &kernel), [rows, columns])
+            }
+        }
+    }
+
+    /// Appends a function of integers, of positive numbers, or with a constant.
+    fn further_function(&mut self, x: &str, dims: [usize; 2]) -> (String, [usize; 2]) {
+        let result = match self.extent(3) {
+            1 => {
+                let operator = self.one_of(&["Ceil", "Floor", "Round", "Sign"]);
+                self.node(operator, &[x])
+            }
+            2 => {
+                let (magnitude, half) = (self.node("Abs", &[x]), self.number(0.5));
+                let positive = self.node("Add", &[&magnitude, &half]);
+                let operator = self.one_of(&["Log", "Reciprocal", "Sqrt"]);
+                self.node(operator, &[&positive])
+            }
+            _ => {
+                let operator = self.one_of(&["Pow", "Max", "Greater"]);
+                let two = self.number(2.0);
+                let result = self.node(operator, &[x, &two]);
+                match operator {
+                    "Greater" => self.with("Cast", &[&result], &[Attribute::Int("to", 1)]),
+                    _ => result,
+                }
+            }
+        };
+        (result, dims)
+    }
+
+    /// Appends a node that repeats elements, or puts all into one row.
+    fn repeated(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
+        if self.extent(2) == 1 {
+            let repeats = self.integers(&[1, 1, 2]);
+            (self.node("Tile", &[x, &repeats]), [rows, 2 * columns])
+        } else {
+            let dims = self.integers(&[1, 1, -1]);
+            (self.node("Reshape", &[x, &dims]), [1, rows * columns])
         }
     }
 
@@ -304,10 +383,10 @@ proptest! {
     }
 }
 
-/// Returns a network for each kind of node but the refused one, after a product with weights. Some
-/// seeds have a network that is refused, such as a division by an interval that contains 0.
+/// Returns a network for each kind of node, after a product with weights. Some seeds have a network
+/// that is refused, such as a division by an interval that contains 0.
 fn network_of_each_kind() -> impl Iterator<Item = (usize, Network)> {
-    (0..NODES).filter(|kind| *kind != REFUSED).map(|kind| {
+    (0..NODES).map(|kind| {
         let network = (0..100).find_map(|seed| network_of(seed, &[0, kind]));
         (kind, network.unwrap_or_else(|| panic!("kind {kind} is always refused")))
     })
@@ -316,11 +395,17 @@ fn network_of_each_kind() -> impl Iterator<Item = (usize, Network)> {
 #[test]
 fn graph_of_each_kind_of_node_is_proven() {
     for (kind, network) in network_of_each_kind() {
+        println!("kind {kind}");
         let bench = Bench::new(&Stark, &network);
-        let (mut statement, proof) = bench.prove(&inputs_of(&bench.circuit)[0]);
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "kind {kind}");
-        statement.outputs[0] += 1;
-        assert!(bench.verifier.verify(&statement, &proof).is_err(), "kind {kind}");
+        for (index, inputs) in inputs_of(&bench.circuit).iter().enumerate() {
+            let (statement, proof) = bench.prove(inputs);
+            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+            if index == 0 {
+                let mut generator = testing::generator(kind as u64);
+                check_flipped_proof(&bench, &statement, &proof, FLIPS, &mut generator);
+            }
+        }
+        check_binding(&bench);
     }
 }
 

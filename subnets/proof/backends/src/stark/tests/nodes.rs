@@ -1,6 +1,6 @@
-//! False proofs of nodes that consist of several layers: softmaxes, norms, trees, ArgMax,
-//! embeddings, recurrent cells and QuantizeLinear. The networks here are small ones of the same
-//! form.
+//! False proofs of nodes that consist of several layers: softmaxes, norms, means, quotients, trees,
+//! ArgMax, embeddings, computed indices, recurrent cells and QuantizeLinear. The networks here are
+//! small ones of the same form.
 
 use super::choices::{condition, dense, sum};
 use super::steps::check_false_steps;
@@ -10,9 +10,12 @@ use crate::testing::{moved, product, small, table};
 test_with_both_schemes!(
     softmax_with_another_sum_or_reciprocal_is_rejected,
     norm_with_another_sum_or_root_is_rejected,
+    mean_with_another_sum_or_rounding_is_rejected,
+    quotient_of_another_divisor_is_rejected,
     another_leaf_of_a_tree_is_rejected,
     another_position_of_the_maximum_is_rejected,
     embedding_of_another_token_is_rejected,
+    element_of_another_index_is_rejected,
     another_state_of_a_recurrent_cell_is_rejected,
     another_rounding_of_a_quantised_number_is_rejected,
 );
@@ -121,6 +124,46 @@ fn norm_with_another_sum_or_root_is_rejected<S: Scheme>() {
     check_false_steps::<S>(&honest, &inputs, &of_a_quarter, &[30, 60, 200]);
 }
 
+/// Creates the mean of three numbers: a table of their sum with these weights.
+fn mean(weights: [i32; 3], third: fn(i64) -> i64) -> Network {
+    small(3, vec![dense(0, &weights, 1), table_of(1, Range { low: 0, high: 765 }, third)])
+}
+
+fn third(sum: i64) -> i64 {
+    (2 * sum + 3) / 6
+}
+
+fn mean_with_another_sum_or_rounding_is_rejected<S: Scheme>() {
+    let inputs = [30, 60, 200];
+    let honest = mean([1; 3], third);
+    assert_eq!(testing::outputs(&honest, &inputs), [97]);
+    check_false_steps::<S>(&honest, &inputs, &mean([1, 1, 0], third), &[30]);
+    check_false_steps::<S>(&honest, &inputs, &mean([1; 3], |sum| sum / 3), &[96]);
+}
+
+/// Creates the quotient of the first number and another one: a product with its reciprocal.
+fn quotient(divisor: u32, inverse: fn(i64) -> i64) -> Network {
+    let layers = vec![
+        moved(&[0], &[0], 0),
+        moved(&[0], &[divisor], 0),
+        table_of(2, BYTES, inverse),
+        rescaled(product(1, 3, None), 8, 12),
+    ];
+    small(2, layers)
+}
+
+fn inverse(divisor: i64) -> i64 {
+    4096 / (divisor + 1)
+}
+
+fn quotient_of_another_divisor_is_rejected<S: Scheme>() {
+    let inputs = [200, 49];
+    let honest = quotient(1, inverse);
+    assert_eq!(testing::outputs(&honest, &inputs), [63]);
+    check_false_steps::<S>(&honest, &inputs, &quotient(0, inverse), &[16]);
+    check_false_steps::<S>(&honest, &inputs, &quotient(1, |divisor| 2 * inverse(divisor)), &[127]);
+}
+
 /// Creates a tree of two levels: whether the first number is at most the first limit, then whether
 /// the second one is at most the second limit, or else the third. Each comparison and its opposite
 /// have a limit. Its output is the number of the leaf that is reached, from 10 to 40.
@@ -202,6 +245,35 @@ fn embedding_of_another_token_is_rejected<S: Scheme>() {
     // One dimension only.
     let mixed = embedding([|token| (token + 1) * 7 % 251, second]);
     check_false_steps::<S>(&honest, &[5, 9], &mixed, &[42, -35, 70, 17]);
+}
+
+/// Creates a Gather with a computed index, the first number: the sum of the three others, each
+/// times whether it is chosen.
+fn gathered(is_chosen: [fn(i64) -> bool; 3]) -> Network {
+    let [first, second, third] = is_chosen;
+    let layers = vec![
+        moved(&[0], &[0], 0),
+        condition(1, BYTES, first),
+        condition(1, BYTES, second),
+        condition(1, BYTES, third),
+        moved(&[2, 3, 4], &[0, 1, 2], 0),
+        moved(&[0], &[1, 2, 3], 0),
+        product(5, 6, None),
+        dense(7, &[1; 3], 1),
+    ];
+    small(4, layers)
+}
+
+fn element_of_another_index_is_rejected<S: Scheme>() {
+    let inputs = [1, 50, 70, 90];
+    let honest = gathered([|index| index == 0, |index| index == 1, |index| index == 2]);
+    assert_eq!(testing::outputs(&honest, &inputs), [70]);
+    let next = gathered([|index| index == 0, |index| index == 2, |index| index == 1]);
+    check_false_steps::<S>(&honest, &inputs, &next, &[90]);
+    let both = gathered([|index| index <= 1, |index| index == 1, |index| index == 2]);
+    check_false_steps::<S>(&honest, &inputs, &both, &[120]);
+    let none = gathered([|index| index == 0, |index| index == 3, |index| index == 2]);
+    check_false_steps::<S>(&honest, &inputs, &none, &[0]);
 }
 
 /// Creates a recurrent cell of three steps, whose state is a table of the sum of the input and the

@@ -20,19 +20,26 @@ const MAX_FINE_BITS: u8 = 14;
 /// elements.
 const HEADROOM: u8 = 2;
 /// Maximum number of bits of an activation, and of the output of a function.
-const MAX_BITS: u8 = 16;
+pub(in crate::quantise) const MAX_BITS: u8 = 16;
 
 impl Quantiser<'_> {
     /// Returns the number of bits of a tensor's activations, and how many of them the sample does
     /// not need.
-    pub(super) fn bits(&self, tensor: usize) -> (u8, u8) {
-        match self.is_fine.get(tensor) {
+    pub(in crate::quantise) fn bits(&self, tensor: usize) -> (u8, u8) {
+        let (usual, headroom) = match self.is_fine.get(tensor) {
             Some(true) if self.is_total(tensor) || self.is_undivided(tensor) => {
                 (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM)
             }
             Some(true) => (self.fine_bits(), 0),
             _ => (self.options.activation_bits, 0),
-        }
+        };
+        (self.with_further(tensor, usual), headroom)
+    }
+
+    /// Returns a number of bits with the further ones of a tensor.
+    fn with_further(&self, tensor: usize, usual: u8) -> u8 {
+        let further = self.further_bits.get(tensor).copied().unwrap_or_default();
+        usual.saturating_add(further).min(MAX_BITS)
     }
 
     /// Returns whether a tensor is a sum of channels that only functions read.
@@ -210,7 +217,6 @@ impl Quantiser<'_> {
         input: Tensor,
         function: &Function,
     ) -> Result<Tensor, QuantiseError> {
-        let bits = self.fine_bits();
         let tensor = self
             .network
             .nodes
@@ -218,6 +224,7 @@ impl Quantiser<'_> {
             .and_then(|node| node.inputs.first())
             .copied()
             .unwrap_or_default();
+        let bits = self.with_further(tensor, self.fine_bits());
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
         let is_exact =
@@ -251,7 +258,16 @@ impl Quantiser<'_> {
             (scales.clone().min().unwrap_or_default(), scales.max().unwrap_or_default());
         // Coarse tensors are multiplied, up to the bits of the widest activations; finer ones are
         // rounded.
-        let scale = finest.min(coarsest + i32::from(MAX_BITS - self.options.activation_bits));
+        let widest = self
+            .network
+            .nodes
+            .get(index)
+            .into_iter()
+            .flat_map(|node| &node.inputs)
+            .map(|&tensor| self.with_further(tensor, self.options.activation_bits))
+            .max();
+        let room = MAX_BITS - widest.unwrap_or(self.options.activation_bits);
+        let scale = finest.min(coarsest + i32::from(room));
         let scaled = inputs
             .iter()
             .map(|&tensor| self.scaled(index, tensor, scale))

@@ -84,7 +84,8 @@ impl Quantiser<'_> {
         Some(IntegerLayer { weights, bias, range })
     }
 
-    /// Returns whether the values of a table are integers that must not be rounded.
+    /// Returns whether the values of a table are integers that must not be rounded: those that
+    /// decide, and the outputs of the network.
     pub(super) fn has_exact_values(
         &self,
         index: usize,
@@ -93,7 +94,7 @@ impl Quantiser<'_> {
         values: &[f64],
     ) -> bool {
         let fits = |value: &f64| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f64;
-        self.is_deciding(index + 1)
+        (self.is_deciding(index + 1) || self.is_output(index + 1))
             && (input.is_exact || function.is_integer())
             && values.iter().all(fits)
     }
@@ -120,7 +121,7 @@ fn is_of_integers(weights: &[f32], bias: &[f32]) -> bool {
 
 /// Returns whether a function that is not continuous reads each tensor of a network, directly or
 /// after operations that keep integers.
-pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
+pub(in crate::quantise) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
     let mut is_deciding = vec![false; network.nodes.len() + 1];
     // All readers of a tensor come later.
     for (index, node) in network.nodes.iter().enumerate().rev() {

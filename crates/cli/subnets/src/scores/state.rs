@@ -1,4 +1,4 @@
-//! The `tao prompting state` commands, and the arguments that select a validator's state.
+//! Export and import of scores, and the arguments that select the state of a validator.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use taonet_kit::{Scores, ScoresExport};
 use taonet_primitives::{NetUid, counted};
 use taonet_service::{Access, atomic_write_with};
 
-/// The commands of `tao prompting state`.
+/// The commands that export and import scores.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write the scores of a validator and the record of its steps to a file
@@ -31,7 +31,7 @@ pub struct FileArgs {
 
 /// Arguments that select the state of a validator
 #[derive(Debug, Args)]
-pub(crate) struct StateArgs {
+pub struct StateArgs {
     /// State directory of the validator
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
@@ -41,7 +41,8 @@ pub(crate) struct StateArgs {
 }
 
 impl StateArgs {
-    pub(crate) fn directory(&self) -> &Path {
+    /// Returns the state directory.
+    pub fn directory(&self) -> &Path {
         &self.state
     }
 
@@ -51,7 +52,7 @@ impl StateArgs {
     }
 
     /// Opens the scores, which a running validator may be writing.
-    pub(crate) async fn open_read_only(&self) -> anyhow::Result<Scores> {
+    pub(super) async fn open_read_only(&self) -> anyhow::Result<Scores> {
         let path = self.scores();
         anyhow::ensure!(
             path.is_file(),
@@ -63,25 +64,26 @@ impl StateArgs {
     }
 }
 
-/// Runs a command of `tao prompting state`.
-pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
-    match command {
-        Command::Export(args) => write_file(args, context),
-        Command::Import(args) => read_file(args, context),
+/// Exports or imports scores. `schema` is the name and version of the JSON document.
+pub fn run(command: &Command, schema: &str, context: &Context) -> anyhow::Result<()> {
+    let (export, preposition, file) = match command {
+        Command::Export(args) => (write_file(args, context)?, "in", &args.file),
+        Command::Import(args) => (read_file(args, context)?, "from", &args.file),
+    };
+    if context.json {
+        return context.print_json(&document(schema, &export, file));
     }
+    context.print(&format!("{} {preposition} {}", described(&export), file.display()))
 }
 
-fn write_file(args: &FileArgs, context: &Context) -> anyhow::Result<()> {
+fn write_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
     let export =
         context.block_on(async { Ok(args.state.open_read_only().await?.export().await?) })?;
     atomic_write_with(&args.file, Access::Owner, |file| export.write(file))?;
-    if context.json {
-        return context.print_json(&document(&export, &args.file));
-    }
-    context.print(&format!("{} in {}", described(&export), args.file.display()))
+    Ok(export)
 }
 
-fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<()> {
+fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
     let text = input::read_text(&args.file)?;
     let export = ScoresExport::parse(&text)
         .with_context(|| format!("cannot use {}", args.file.display()))?;
@@ -96,10 +98,7 @@ fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot replace the scores in {}", path.display()))
     })?;
-    if context.json {
-        return context.print_json(&document(&export, &args.file));
-    }
-    context.print(&format!("{} from {}", described(&export), args.file.display()))
+    Ok(export)
 }
 
 /// Says what a file has.
@@ -113,9 +112,9 @@ fn described(export: &ScoresExport) -> String {
     format!("{scores} and {steps}{last}")
 }
 
-fn document(export: &ScoresExport, file: &Path) -> Value {
+fn document(schema: &str, export: &ScoresExport, file: &Path) -> Value {
     json!({
-        "schema": "taonet.prompting-state/1",
+        "schema": schema,
         "file": file.display().to_string(),
         "netuid": export.netuid(),
         "scores": export.scores(),

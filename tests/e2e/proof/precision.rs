@@ -1,0 +1,55 @@
+//! The bits of activations for a maximum error, and the outputs of a model that are computed.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{proof, text};
+use crate::support::{document, refusal, repository};
+
+/// Compiles diabetes-regression into a directory of a folder.
+fn compile(folder: &Path, name: &str, further: &[&str]) -> Output {
+    let model = repository("models/diabetes-regression");
+    let (onnx, sample, circuit) =
+        (model.join("model.onnx"), model.join("sample.json"), folder.join(name));
+    let compile = ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
+    let options = ["--input-low", "-256", "--weight-bits", "14"];
+    proof(&[&compile[..], &options, further].concat())
+}
+
+#[test]
+fn maximum_error_holds_and_the_worst_node_is_named() {
+    let folder = TempDir::new().unwrap();
+    let usual = document(&compile(folder.path(), "usual", &[]));
+    let usual = &usual["metadata"]["quantisation"];
+    assert_eq!(usual.get("precision"), None, "{usual}");
+    let most = usual["largest_error"].as_f64().unwrap();
+    let within = compile(folder.path(), "within", &["--max-error", &most.to_string()]);
+    let within = document(&within);
+    let report = &within["metadata"]["quantisation"];
+    assert!(report["largest_error"].as_f64().unwrap() <= most, "{report}");
+    let precision = &report["precision"];
+    assert_eq!(precision["max_error"], json!(most), "{precision}");
+    assert!(precision["bits"][0].as_u64() >= Some(8), "{precision}");
+    let node = precision["worst"]["node"].as_str().unwrap();
+    assert!(node.starts_with("Relu '") || node.starts_with("Gemm '"), "{precision}");
+
+    let refused = refusal(&compile(folder.path(), "refused", &["--max-error", "1e-12"]), 1);
+    assert!(refused.contains("more than the maximum error of"), "{refused}");
+    assert!(refused.contains("use more bits per weight"), "{refused}");
+    assert!(!folder.path().join("refused").exists());
+    let refused = refusal(&compile(folder.path(), "refused", &["--max-error", "0"]), 2);
+    assert!(refused.contains("expected a positive number"), "{refused}");
+}
+
+#[test]
+fn outputs_of_a_model_have_names() {
+    let folder = TempDir::new().unwrap();
+    let named = compile(folder.path(), "named", &["--model-output", "output"]);
+    assert_eq!(document(&named)["metadata"].get("notes"), None);
+    let refused = refusal(&compile(folder.path(), "refused", &["--model-output", "label"]), 1);
+    assert!(refused.contains("the model has no output 'label'"), "{refused}");
+    assert!(refused.contains("its outputs are output"), "{refused}");
+}
