@@ -34,6 +34,21 @@ use_target() {
     release_runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
 }
 
+# Installs the target's standard library of Rust if missing.
+require_rust_target() {
+    [ ! -d "$(rustc --print target-libdir --target "$release_target")" ] || return 0
+    command -v rustup >/dev/null ||
+        die "$(rustc --version) has no standard library for $release_target, and there is no rustup to add it"
+    say "installing: rustup target add $release_target"
+    rustup target add "$release_target" >&2
+}
+
+# Whether this machine runs programs of the target by itself, also with binfmt_misc.
+#   runs_target PROGRAM
+runs_target() {
+    [ ${#release_runner[@]} -eq 0 ] || "$1" --version >/dev/null 2>&1
+}
+
 # Runs a program of the target.
 #   run_target PROGRAM [ARGUMENT...]
 run_target() {

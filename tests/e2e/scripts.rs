@@ -218,6 +218,21 @@ fn own_suites_are_skipped_loudly_where_repositories_are_unreachable() {
     }
 }
 
+#[test]
+fn standard_library_of_a_release_target_is_added_with_rustup() {
+    let script = format!(
+        ". '{}'; release_target=aarch64-unknown-linux-gnu; require_rust_target",
+        repository("scripts/release-target.sh").display()
+    );
+    let command = "rustup target add aarch64-unknown-linux-gnu";
+    let output = run(&script, "1000", &["rustc", "rustup"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output), format!("installing: {command}\n{command}\n"));
+    let output = run(&script, "1000", &["rustc"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).ends_with("there is no rustup to add it\n"), "{}", stderr(&output));
+}
+
 /// A packaged program is stripped, with its line tables in a separate file.
 #[test]
 fn line_tables_go_into_a_file_of_their_own() {

@@ -60,18 +60,23 @@ impl Did {
         })
     }
 
-    /// Table rows, one per operation.
+    /// Table rows, one for each result.
     fn rows(&self) -> String {
         let failures: BTreeMap<_, _> = self.failures().collect();
-        let result = |operation: &str| {
-            failures
+        let mut results: Vec<(String, Vec<&str>)> = Vec::new();
+        for operation in self.operations.keys().map(String::as_str) {
+            let result = failures
                 .get(operation)
-                .map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"))
+                .map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"));
+            match results.iter_mut().find(|(other, _)| *other == result) {
+                Some((_, operations)) => operations.push(operation),
+                None => results.push((result, vec![operation])),
+            }
+        }
+        let row = |(result, operations): &(String, Vec<&str>)| {
+            format!("| {} | {} | {result} |\n", self.tool, operations.join("; "))
         };
-        let row = |operation: &String| {
-            format!("| {} | {operation} | {} |\n", self.tool, result(operation))
-        };
-        self.operations.keys().map(row).collect::<Vec<_>>().concat()
+        results.iter().map(row).collect::<Vec<_>>().concat()
     }
 
     /// Fails for unexpected failures, and for known failures that now succeed.
@@ -94,7 +99,7 @@ pub(super) fn check_table(comment: &str, tools: &[&Did]) {
     const END: &str = "<!-- end -->\n";
     let begin = format!("<!-- {comment} -->\n");
     let rows: String = tools.iter().map(|did| did.rows()).collect();
-    let table = format!("| Tool | Operation | Result |\n|---|---|---|\n{rows}");
+    let table = format!("| Tool | Operations | Result |\n|---|---|---|\n{rows}");
     let path = repository("docs/localnet-tools.md");
     let document = std::fs::read_to_string(&path).unwrap();
     let (head, rest) =

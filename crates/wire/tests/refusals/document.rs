@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::harness::*;
 use crate::options::OptionRow;
 
-/// A row of the document.
+/// A case and its outcome for each scheme.
 pub(crate) struct Row {
     pub(crate) fault: &'static str,
     pub(crate) cells: Vec<Option<Outcome>>,
@@ -51,27 +51,35 @@ requests in transit can change everything that is not signed. btauth/1 signs the
 
 ## What is refused
 
-The first column states how each case differs from a valid request that the server accepts. **accepted** means that the
-scheme does not sign the altered part, or that the server handles the variant safely; a dash means that the case does
-not apply to the scheme.
+The first column states how a case differs from a valid request that the server accepts; cases with the same outcomes
+share a row. **accepted** means that the scheme does not sign the altered part, or that the server handles the variant
+safely; a dash means that the case does not apply to the scheme.
 ";
 
 pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
     let mut text = INTRODUCTION.to_owned();
-    text.push_str("\n| Case |");
+    text.push_str("\n| Cases |");
     for kind in KINDS {
         write!(text, " {} |", kind.title()).unwrap();
     }
     text.push_str("\n|---|---|---|---|---|\n");
+    // Cases with the same outcomes are one row.
+    let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
     for row in rows {
-        write!(text, "| {} |", row.fault).unwrap();
+        let mut cells = String::new();
         for outcome in &row.cells {
             match outcome {
-                None => text.push_str(" – |"),
-                Some(outcome) => write!(text, " {} |", outcome.cell()).unwrap(),
+                None => cells.push_str(" – |"),
+                Some(outcome) => write!(cells, " {} |", outcome.cell()).unwrap(),
             }
         }
-        text.push('\n');
+        match cases.iter_mut().find(|(other, _)| *other == cells) {
+            Some((_, faults)) => faults.push(row.fault),
+            None => cases.push((cells, vec![row.fault])),
+        }
+    }
+    for (cells, faults) in cases {
+        writeln!(text, "| {} |{cells}", faults.join("; ")).unwrap();
     }
     text.push_str(OPTIONS);
     for (option, fault, outcome) in options {

@@ -1,6 +1,8 @@
 //! The state of every operator of the ONNX standard: supported, computed when the model is read, or
 //! refused with a remedy.
 
+use std::cmp::Reverse;
+
 use super::{LEARNED, RULES};
 
 /// Operators that are evaluated when the model is read if all of their operands are constants.
@@ -237,10 +239,10 @@ pub(super) fn remedy(operator: &str) -> Option<&'static str> {
     all.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
 }
 
-/// Returns a table of all operators in Markdown, for the documentation: their states, and their
-/// limits or remedies.
+/// Returns a table of all operators in Markdown, for the documentation: those with the same state,
+/// and the same limits or remedy, are one row.
 pub fn table() -> String {
-    let mut rows = Vec::new();
+    let mut rows: Vec<((&str, &str), Vec<String>)> = Vec::new();
     for (domain, rules, refused) in
         [("", RULES, REFUSED), ("ai.onnx.ml: ", LEARNED, REFUSED_LEARNED)]
     {
@@ -260,14 +262,22 @@ pub fn table() -> String {
             of_domain.push(("ZipMap", "supported", "at the end, where it is omitted"));
         }
         of_domain.sort_unstable();
-        rows.extend(
-            of_domain
-                .into_iter()
-                .map(|(name, state, text)| format!("| {domain}{name} | {state} | {text} |\n")),
-        );
+        for (name, state, text) in of_domain {
+            let name = format!("{domain}{name}");
+            match rows.iter_mut().find(|(result, _)| *result == (state, text)) {
+                Some((_, names)) => names.push(name),
+                None => rows.push(((state, text), vec![name])),
+            }
+        }
     }
+    // Supported operators first.
+    rows.sort_by_key(|((state, _), _)| Reverse(*state));
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|((state, text), names)| format!("| {} | {state} | {text} |\n", names.join(", ")))
+        .collect();
     format!(
-        "| Operator | State | Limits, or what to use in its place |\n|---|---|---|\n{}",
+        "| Operators | State | Limits, or what to use in their place |\n|---|---|---|\n{}",
         rows.concat()
     )
 }

@@ -10,22 +10,13 @@ use crate::tiers::is_tier_1;
 const INTRODUCTION: &str = "\
 # Localnet coverage of the real chain
 
-Of the SDK's own end-to-end suite, 94 of 129 tests pass on the localnet (73 %), of btcli's 30 of 37 (81 %), or of the 34
-that its suite runs (88 %). The goal is 95 % of each, and cannot be reached without differing from the main network: of
-the SDK's 35 other tests, 27 expect a chain or an SDK older than the main network's today, among them 14 that make a
-call which the main network has removed. The other 8 wait for pulses of drand, to which the machine had no access: that
-they pass with it is unverified. Of btcli's 7 other tests, 4 expect an older chain or btcli, and the suite skips 3. A
-chain like the main network can pass at most 102 of the SDK's 129 tests (79 %), if the 8 pass, and at most 32 of btcli's
-34 (94 %): one of the 4 passes on a slow machine, and one fails in btcli itself. [Below](#the-tools-own-test-suites) is
-the reason of each test.
-
 This page is generated from the metadata of both chains: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-localnet-runtime
 --test recorded` updates it, and the same test without the variable checks it. The real chain is node-subtensor with
 spec version 461.
 
 An item is supported if the localnet has it. Except for the intentional differences below, its name, index, order,
 arguments, hashers, defaults, type names and encoding equal those of the real chain. Any other difference fails the
-test.
+test. Of the [tools' own test suites](#the-tools-own-test-suites), 94 of the SDK's 129 tests pass, and 30 of btcli's 37.
 ";
 
 const TIERS: &str = "
@@ -90,9 +81,6 @@ const FOR_CLIENTS: &str = "
 
 Clients can decode these items, but the localnet never emits the events, returns the errors or reads the storage. A test
 compares this list with the source code.
-
-| Pallet | Items | Reason |
-|---|---|---|
 ";
 
 const SUITES: &str = "
@@ -110,10 +98,12 @@ repositories, the only place that has the suites: `./test` installs the tools fr
 the suites, it calls each public method of the SDK, runs each command of btcli, and makes the SDK suite's operations
 that depend on the genesis block, and its calls that the chain must refuse, with the error of each.
 
-Of the SDK's 129 tests, 94 pass; of btcli's 37, 30 pass, 4 fail, and the suite skips 3. The tests ran one by one on a
-busy machine with two cores, and without network access; a command printed an address in place of the services that tell
-a machine its own. 15 of the SDK's and 17 of btcli's passed without `--finality-lag` and were not repeated with it. The
-others fail for these reasons:
+Of the SDK's 129 tests, 94 pass (73 %); of btcli's 37, 30 pass (81 %, or 88 % of those that run), 4 fail, and the suite
+skips 3. The goal is 95 % of each. A chain like the main network can pass at most 102 of the SDK's (79 %), if the 8 pass
+that wait for drand, and at most 32 of the 34 of btcli that run (94 %). The tests ran one by one on a busy machine with
+two cores, and without network access; a command printed an address in place of the services that tell a machine its
+own. 15 of the SDK's and 17 of btcli's passed without `--finality-lag` and were not repeated with it. The others fail
+for these reasons:
 
 | Suite | Tests | Reason |
 |---|---|---|
@@ -200,13 +190,13 @@ pub(crate) fn document(rows: &[Row]) -> String {
     let extensions = cell(rows, "Extrinsic", |item| item.kind == Kind::Extension);
     page += &format!("{extensions} transaction extensions are supported.\n");
     page += METHODS;
-    page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
-    page += &differences(rows);
+    page += "\n## Intentional differences\n";
+    page += &table_of_reasons(differences(rows));
     page += WITHOUT_EFFECT;
     page += FOR_CLIENTS;
-    page.extend(UNUSED.iter().map(listed));
-    page += "\n## Unsupported items\n\n| Pallet or API | Items | Reason |\n|---|---|---|\n";
-    page.extend(ABSENCES.iter().map(listed));
+    page += &table_of_reasons(UNUSED.iter().map(listed));
+    page += "\n## Unsupported items\n";
+    page += &table_of_reasons(ABSENCES.iter().map(listed));
     page += SUITES;
     page
 }
@@ -264,30 +254,46 @@ fn names(rows: &[&&Row]) -> String {
     if names.is_empty() { "–".to_owned() } else { names.join(", ") }
 }
 
-/// Renders the table of differences, with one row for each place and reason.
-fn differences(rows: &[Row]) -> String {
-    let mut lines: Vec<(String, &str, Vec<&str>)> = Vec::new();
+/// Returns the differences with their reasons, one entry for each place and reason.
+fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
+    let mut entries: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {
         let Status::Different(reason) = row.status else { continue };
         let place = format!("{} {}", row.item.place, row.item.kind);
-        match lines.iter_mut().find(|line| line.0 == place && line.1 == reason) {
-            Some(line) => line.2.push(&row.item.name),
-            None => lines.push((place, reason, vec![&row.item.name])),
+        match entries.iter_mut().find(|entry| entry.0 == place && entry.1 == reason) {
+            Some(entry) => entry.2.push(&row.item.name),
+            None => entries.push((place, reason, vec![&row.item.name])),
         }
     }
-    lines
-        .iter()
-        .map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", ")))
+    let entries = entries.into_iter();
+    entries
+        .map(|(place, reason, names)| (format!("{place}: {}", names.join(", ")), reason))
         .collect()
 }
 
-/// Renders a row of items with a reason.
-fn listed(absence: &Absence) -> String {
+/// Returns the items of an absence with their reason.
+fn listed(absence: &Absence) -> (String, &'static str) {
     let places = absence.places.join(", ");
     match absence.items {
-        Absent::All => format!("| {places} | all | {} |\n", absence.reason),
+        Absent::All => (places, absence.reason),
         Absent::Items(kind, names) => {
-            format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason)
+            (format!("{places} {kind}: {}", names.join(", ")), absence.reason)
         }
     }
+}
+
+/// Renders a table of items and reasons, with one row for each reason.
+fn table_of_reasons(entries: impl IntoIterator<Item = (String, &'static str)>) -> String {
+    let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
+    for (items, reason) in entries {
+        match rows.iter_mut().find(|row| row.0 == reason) {
+            Some(row) => row.1.push(items),
+            None => rows.push((reason, vec![items])),
+        }
+    }
+    let mut table = "\n| Items | Reason |\n|---|---|\n".to_owned();
+    for (reason, items) in rows {
+        table += &format!("| {} | {reason} |\n", items.join("; "));
+    }
+    table
 }
