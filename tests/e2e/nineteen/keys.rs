@@ -50,6 +50,10 @@ fn keys_are_managed() {
     let listed = document(&keys(&["list"]));
     assert!(listed[0]["revoked_ms"].is_number() && listed[0]["weight"] == 3, "{listed}");
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
+    let usage = ["nineteen", "keys", "usage", id, "--csv", "--state"];
+    let csv = tao().args(usage).arg(folder.path()).output().unwrap();
+    let header = "day,key,model,requests,input_tokens,output_tokens,credits\n";
+    assert_eq!(String::from_utf8(csv.stdout).unwrap(), header);
     let month = document(&keys(&["invoice", id, "--month", "2020-02"]));
     assert_eq!(
         (&month["lines"], &month["charged"], &month["grants"]),

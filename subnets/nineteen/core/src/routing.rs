@@ -142,13 +142,13 @@ impl Eq for Ranked {}
 /// With the latter, equal requests have the same order while the values are the same, and a change
 /// of the values changes it for few requests (weighted rendezvous hashing).
 pub fn organic_order(
-    prospects: &[Prospect],
+    prospects: impl IntoIterator<Item = Prospect>,
     now: f64,
     mut draw: impl FnMut(usize) -> f64,
 ) -> OrganicOrder {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
     let ranked: Vec<Ranked> = prospects
-        .iter()
+        .into_iter()
         .enumerate()
         .filter(|(_, prospect)| {
             prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now)
@@ -220,7 +220,7 @@ mod tests {
         let mut draw = |_: usize| random.random::<f64>();
         let mut first = [0; 3];
         for _ in 0..10_000 {
-            let mut order = organic_order(&prospects, 0.0, &mut draw);
+            let mut order = organic_order(prospects, 0.0, &mut draw);
             assert_eq!(order.len(), 3);
             first[order.next().unwrap()] += 1;
         }
@@ -238,7 +238,7 @@ mod tests {
         let prospect =
             |capacity_left, health| Prospect { capacity_left, quality: 1.0, health, running: 0 };
         let prospects = [prospect(0.0, healthy), prospect(1.0, broken), prospect(1.0, healthy)];
-        assert_eq!(organic_order(&prospects, 100.0, |_| 0.5).collect::<Vec<_>>(), [2]);
+        assert_eq!(organic_order(prospects, 100.0, |_| 0.5).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
         let prospect =
             Prospect { capacity_left: 1.0, quality: 1.0, health: Health::default(), running: 0 };
         let draws = [0.5, 0.25, 0.75, 0.5, 0.0, 0.75];
-        let mut order = organic_order(&[prospect; 6], 0.0, |place| draws[place]);
+        let mut order = organic_order([prospect; 6], 0.0, |place| draws[place]);
         assert_eq!((order.peek(), order.next(), order.len()), (Some(2), Some(2), 5));
         assert_eq!(order.by_ref().collect::<Vec<_>>(), [5, 0, 3, 1, 4]);
         assert_eq!((order.peek(), order.next()), (None, None));
@@ -263,7 +263,7 @@ mod tests {
                 let prospect =
                     |quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
                 let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
-                organic_order(&prospects, 0.0, |place| draws[place]).peek().unwrap()
+                organic_order(prospects, 0.0, |place| draws[place]).peek().unwrap()
             };
             assert_eq!(first(0.8), first(0.8));
             moved += usize::from(first(0.8) != first(0.7));

@@ -77,6 +77,10 @@ impl Head {
     fn chunk(&self, choices: Value) -> Map<String, Value> {
         let object = if self.form.is_chat() { "chat.completion.chunk" } else { "text_completion" };
         let mut fields = self.fields(object);
+        if self.wants_usage {
+            // As with OpenAI, only the last chunk has it, in place of null.
+            fields.insert("usage".to_owned(), Value::Null);
+        }
         fields.insert("choices".to_owned(), choices);
         fields
     }
@@ -392,6 +396,7 @@ mod tests {
             let first = |index| {
                 chunk(index, ("delta", json!({"role": "assistant", "content": ""})), Value::Null)
             };
+            assert!(first(0).contains("\"usage\":null"), "{}", first(0));
             assert_eq!(events.begin(), if is_chat { vec![first(0), first(1)] } else { Vec::new() });
             let ends = [("stop \"\n\"", 3), ("", 9)].map(|(finish, tokens)| {
                 let finish = Some(finish).filter(|finish| !finish.is_empty()).map(str::to_owned);

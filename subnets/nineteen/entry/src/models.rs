@@ -88,8 +88,8 @@ fn task_document(task: &Task) -> Value {
     })
 }
 
-/// Describes an alias, with the highest price and the shortest context of its tasks; returns `None`
-/// if none of them is enabled and allowed.
+/// Describes an alias, with the highest prices, also of images, and the shortest context of its
+/// tasks; returns `None` if none of them is enabled and allowed.
 fn alias_document(config: &MarketConfig, key: Option<&ApiKey>, alias: &str) -> Option<Value> {
     let tasks: Vec<_> = config.alias(alias)?.filter(|task| is_allowed(key, task)).collect();
     let first = tasks.first()?;
@@ -106,6 +106,7 @@ fn alias_document(config: &MarketConfig, key: Option<&ApiKey>, alias: &str) -> O
         "endpoint": first.endpoint,
         "price": tasks.iter().fold(Price::default(), highest),
         "context_length": tasks.iter().filter_map(|task| task.context_length()).min(),
+        "image_tokens": tasks.iter().filter_map(|task| task.image_tokens).max(),
         "models": tasks.iter().map(|task| &task.task).collect::<Vec<_>>(),
     }))
 }

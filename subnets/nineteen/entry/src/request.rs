@@ -10,7 +10,7 @@ use rand::Rng as _;
 use serde_json::{Map, Value};
 use taonet_http::parse_object;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
-use taonet_nineteen_openapi::EFFORTS;
+use taonet_nineteen_openapi::{EFFORTS, VERBOSITIES};
 
 use crate::GatewayError;
 use crate::answer::ChoiceForm;
@@ -125,14 +125,14 @@ impl TextRequest {
         let form = if fields.functions()? { ChoiceForm::FunctionChat } else { ChoiceForm::Chat };
         fields.tools(&mut further)?;
         fields.template_options(&mut further)?;
-        let is_effort =
-            |value: &Value| value.as_str().is_some_and(|effort| EFFORTS.contains(&effort));
-        fields.pass_on(
-            "reasoning_effort",
-            &mut further,
-            &format!("one of {}", EFFORTS.join(", ")),
-            is_effort,
-        )?;
+        for (name, words) in
+            [("reasoning_effort", EFFORTS.as_slice()), ("verbosity", VERBOSITIES.as_slice())]
+        {
+            let expected = format!("one of {}", words.join(", "));
+            fields.pass_on(name, &mut further, &expected, |value| {
+                value.as_str().is_some_and(|word| words.contains(&word))
+            })?;
+        }
         let is_text = |value: &Value| {
             value.as_array().is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"))
         };

@@ -30,6 +30,8 @@ use std::sync::LazyLock;
 
 /// Values of `reasoning_effort`, and of `reasoning.effort` in `/v1/responses`.
 pub const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+/// Values of `verbosity`, and of `text.verbosity` in `/v1/responses`.
+pub const VERBOSITIES: [&str; 3] = ["low", "medium", "high"];
 /// Values of `reasoning.summary` in `/v1/responses`, and of its former name, `generate_summary`.
 pub const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
 /// Value of `include` in `/v1/responses` for the log-probabilities of the answer's tokens.

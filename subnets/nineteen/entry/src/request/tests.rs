@@ -46,8 +46,8 @@ fn any_integer_is_a_seed() {
 
 #[test]
 fn sampling_parameters_of_servers_are_passed_on() {
-    let options =
-        json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low"});
+    let options = json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low",
+        "verbosity": "high"});
     let map = chat(&options).unwrap().payload.into_map();
     for (name, value) in options.as_object().unwrap() {
         assert_eq!(&map[name], value, "{name}");
@@ -312,6 +312,7 @@ fn unknown_fields_are_refused_by_name() {
         (json!({"metadata": "a"}), "metadata"),
         (json!({"service_tier": "flex"}), "service_tier"),
         (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
+        (json!({"verbosity": "loud"}), "verbosity"),
     ] {
         let error = chat(&further).unwrap_err();
         assert!(

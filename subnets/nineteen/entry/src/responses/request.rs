@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
-use taonet_nineteen_openapi::{EFFORTS, INCLUDED, INCLUDED_LOGPROBS, SUMMARIES};
+use taonet_nineteen_openapi::{EFFORTS, INCLUDED, INCLUDED_LOGPROBS, SUMMARIES, VERBOSITIES};
 
 use super::State;
 use crate::GatewayError;
@@ -92,6 +92,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let images = input(&mut fields, &mut messages)?;
     let mut further = Map::new();
     tools(&mut fields, &mut chat, &mut echo)?;
+    text_options(&mut fields, &mut chat, &mut further, &mut echo)?;
     chat.tools(&mut further)?;
     let reasoning = reasoning(&mut fields, &mut further)?;
     let wants_logprobs = logprobs(&mut fields, &mut further)?;
@@ -375,13 +376,25 @@ fn tools(
         echo.insert("parallel_tool_calls".to_owned(), parallel.clone());
         chat.0.insert("parallel_tool_calls".to_owned(), parallel);
     }
+    Ok(())
+}
+
+/// Converts `text`, the format and the verbosity of the answer's text, to fields of chat
+/// completions. What the response repeats is added to `echo`.
+fn text_options(
+    fields: &mut Fields,
+    chat: &mut Fields,
+    further: &mut Map<String, Value>,
+    echo: &mut Map<String, Value>,
+) -> Result<(), GatewayError> {
     let Some(text) = fields.take("text") else { return Ok(()) };
     let mut options = text.as_object().cloned().unwrap_or_default();
     let format = options.shift_remove("format").unwrap_or_else(|| json!({"type": "text"}));
+    let verbosity = options.shift_remove("verbosity").filter(|verbosity| !verbosity.is_null());
     if !text.is_object() || !options.is_empty() {
         return Err(GatewayError::field(
             "text",
-            "text must be an object with the single field format",
+            "text must be an object with the fields format and verbosity only",
         ));
     }
     let mut schema = format.as_object().cloned().unwrap_or_default();
@@ -396,7 +409,17 @@ fn tools(
             ));
         }
     };
-    echo.insert("text".to_owned(), json!({ "format": format }));
+    let mut repeated = Map::new();
+    repeated.insert("format".to_owned(), format);
+    if let Some(verbosity) = verbosity {
+        if verbosity.as_str().is_none_or(|word| !VERBOSITIES.contains(&word)) {
+            let message = format!("text.verbosity must be one of {}", VERBOSITIES.join(", "));
+            return Err(GatewayError::field("text.verbosity", message));
+        }
+        further.insert("verbosity".to_owned(), verbosity.clone());
+        repeated.insert("verbosity".to_owned(), verbosity);
+    }
+    echo.insert("text".to_owned(), repeated.into());
     chat.0.extend(translated.map(|format| ("response_format".to_owned(), format)));
     Ok(())
 }
@@ -485,6 +508,21 @@ mod tests {
             assert_eq!(payload(&further).get("reasoning_effort"), None);
             let Echo(echo) = read(&further).unwrap().1;
             assert_eq!(echo["reasoning"], json!({"effort": null, "summary": null}));
+        }
+    }
+
+    #[test]
+    fn verbosity_becomes_that_of_chats() {
+        for (text, sent) in [
+            (json!({"verbosity": "low"}), Some("low")),
+            (json!({"format": {"type": "json_object"}, "verbosity": "high"}), Some("high")),
+            (json!({"verbosity": null}), None),
+        ] {
+            let further = json!({ "text": text });
+            assert_eq!(payload(&further).get("verbosity").and_then(Value::as_str), sent, "{text}");
+            let Echo(echo) = read(&further).unwrap().1;
+            assert_eq!(echo["text"].get("verbosity").and_then(Value::as_str), sent, "{text}");
+            assert!(echo["text"]["format"]["type"].is_string(), "{echo:?}");
         }
     }
 
@@ -586,7 +624,8 @@ mod tests {
             (json!({"instructions": 7}), "instructions"),
             (json!({"tools": [{"type": "web_search"}]}), "tools"),
             (json!({"tool_choice": {"type": "file_search"}}), "tool_choice"),
-            (json!({"text": {"verbosity": "low"}}), "text"),
+            (json!({"text": {"tone": "low"}}), "text"),
+            (json!({"text": {"verbosity": "loud"}}), "text.verbosity"),
             (json!({"text": {"format": {"type": "grammar"}}}), "text.format"),
             (json!({"metadata": {"a": 1}}), "metadata"),
             (json!({"max_tool_calls": 2}), "max_tool_calls"),

@@ -41,7 +41,7 @@ fn requests() -> [Value; 5] {
         "tool_choice": "auto", "response_format": {"type": "text"}, "logprobs": true, "top_logprobs": 2, "n": 8,
         "metadata": {"a": "b"}, "logit_bias": {"1": 1}, "top_k": 7, "min_p": 0.5, "reasoning_effort": "low",
         "min_tokens": 2, "stop_token_ids": [7], "bad_words": ["a"], "ignore_eos": false, "truncate_prompt_tokens": 9,
-        "structured_outputs": {"choice": ["a"]}, "chat_template_kwargs": {"thinking": true},
+        "structured_outputs": {"choice": ["a"]}, "chat_template_kwargs": {"thinking": true}, "verbosity": "low",
     });
     let completion = json!({
         "model": "m", "prompt": ["a", "b"], "max_completion_tokens": 9, "stop": "a", "n": 2, "best_of": 3, "echo": true,

@@ -1,5 +1,7 @@
 //! Tests of aliases of models.
 
+use std::num::NonZeroU32;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -86,6 +88,7 @@ async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
     let change = |config: &mut MarketConfig| {
         task(config, LARGE).price = Price { input: 300, output: 200, step: 0 };
         task(config, SMALL).price = Price { input: 100, output: 900, step: 0 };
+        task(config, SMALL).image_tokens = NonZeroU32::new(700);
         let options = &mut task(config, SMALL).orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), 9_000.into());
     };
@@ -107,6 +110,7 @@ async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
     );
     let highest = json!({"input": 300, "output": 900, "step": 0});
     assert_eq!((&alias["price"], &alias["context_length"]), (&highest, &json!(9_000)));
+    assert_eq!(alias["image_tokens"], 700, "one of its tasks reads images");
     let list = get("/v1/models").await;
     assert!(list["data"].as_array().unwrap().contains(&alias), "{list}");
     let image = json!({"model": "fast", "prompt": "a"});

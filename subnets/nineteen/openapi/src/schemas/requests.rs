@@ -9,7 +9,7 @@ use super::{
     one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
     with_conditions,
 };
-use crate::{EFFORTS, INCLUDED, SUMMARIES, TEMPLATE_OVERRIDES, VLLM_FLAGS};
+use crate::{EFFORTS, INCLUDED, SUMMARIES, TEMPLATE_OVERRIDES, VERBOSITIES, VLLM_FLAGS};
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full
 /// groups of four characters, then the rest of the data.
@@ -125,6 +125,7 @@ fn tools() -> Vec<Field> {
         ("parallel_tool_calls", flag()),
         ("response_format", typed()),
         ("reasoning_effort", one_of(&EFFORTS)),
+        ("verbosity", one_of(&VERBOSITIES)),
         ("modalities", lists(one_of(&["text"]))),
     ]
 }
@@ -413,7 +414,8 @@ fn completion(model: Field) -> RefOr<Schema> {
 /// Returns the optional fields of `/v1/responses`.
 fn response_options() -> Vec<Field> {
     let format = object([("type", one_of(&["text", "json_object", "json_schema"]))], []);
-    let text = object([], [("format", format.into())])
+    let verbosity = either([one_of(&VERBOSITIES), null()]);
+    let text = object([], [("format", format.into()), ("verbosity", verbosity)])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     vec![
         ("instructions", string()),

@@ -81,13 +81,13 @@ impl TaskMiners {
         mut random: impl FnMut() -> f64,
     ) -> OrganicOrder<'a> {
         let contenders = self.contenders.as_slice();
-        let prospects: Vec<Prospect> =
-            contenders.iter().map(|contender| contender.live().prospect()).collect();
+        let prospects = || contenders.iter().map(|contender| contender.live().prospect());
         if let Some(prefix) = prefix {
+            let prospects: Vec<Prospect> = prospects().collect();
             let hotkey =
                 |place: usize| contenders.get(place).map(|contender| &contender.offer.hotkey);
             let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
-            let order = organic_order(&prospects, now, draw);
+            let order = organic_order(prospects.iter().copied(), now, draw);
             let mut order =
                 OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
             if let Some(first) = order.peek()
@@ -97,7 +97,7 @@ impl TaskMiners {
                 return order;
             }
         }
-        let order = organic_order(&prospects, now, |_| random());
+        let order = organic_order(prospects(), now, |_| random());
         OrganicOrder { contenders, tried, order, is_of_prefix: false, is_sampled: true }
     }
 

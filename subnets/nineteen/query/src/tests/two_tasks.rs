@@ -1,10 +1,12 @@
 //! Tests of the queue with a miner that serves two tasks.
 
+use taonet_nineteen_core::period::RequestOutcome;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::miners::*;
 use super::*;
+use crate::period_miners::Completion;
 
 const OTHER: &str = "chat-llama-3-1-8b";
 
@@ -53,6 +55,25 @@ async fn tasks_of_a_miner_share_its_slots() {
     until(|| bench.querier.queued(OTHER) == 1).await;
     gate.add_permits(2);
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
+}
+
+/// A miner whose model of one task is broken still serves another one.
+#[tokio::test]
+async fn breaker_of_a_task_does_not_stop_other_tasks_of_the_miner() {
+    let bench = market(vec![(says(chunk("a")), Some(2))], QueueSettings::default()).await;
+    offer_two_tasks(&bench);
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let failed = Completion {
+        outcome: Some(RequestOutcome::Failed),
+        // Later, so that the breaker stays open on a busy machine.
+        now: bench.querier.inner.now() + 60.0,
+        ..Completion::default()
+    };
+    for _ in 0..5 {
+        period_miners.task(TASK).unwrap().contenders()[0].count(&failed);
+    }
+    assert!(!bench.querier.is_served(TASK) && bench.querier.is_served(OTHER));
+    assert_eq!(buy_other(bench.querier.clone(), "a").await, Ok("a"));
 }
 
 /// A key's requests of one task count when a slot of the same miner is free for another task.
