@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use crate::testing::{Line, LineFault, Postgres};
+use crate::testing::{FaultyProxy, Postgres, ProxyFault};
 
 use super::*;
 
@@ -175,7 +175,7 @@ async fn other_urls_are_refused() {
 async fn half_open_connections_are_replaced() {
     let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
     let Some(server) = Postgres::start() else { return };
-    let line = Line::to(&server).await;
+    let line = FaultyProxy::to(&server).await;
     let database =
         Database::postgres_with(&line.url("postgres"), &schema(), options).await.unwrap();
     let count = async || statement("SELECT COUNT(*) FROM thing").number(&database).await;
@@ -190,7 +190,7 @@ async fn half_open_connections_are_replaced() {
             .unwrap();
         transactions.push(transaction);
     }
-    line.set(LineFault::HalfOpen);
+    line.set(ProxyFault::HalfOpen);
     let began = Instant::now();
     assert!(count().await.is_err());
     for transaction in transactions {
@@ -198,7 +198,7 @@ async fn half_open_connections_are_replaced() {
         assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
     }
     assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
-    line.set(LineFault::None);
+    line.set(ProxyFault::None);
     let began = Instant::now();
     while count().await.is_err() {
         assert!(began.elapsed() < Duration::from_mins(1), "the connections are not replaced");

@@ -219,8 +219,10 @@ fn submit(
             error: "SubtensorModule.TxRateLimitExceeded",
             actions: "changes of the hotkey's children on the subnet",
         };
-        let obstacle = limit.obstacle(&chain, last, CHANGE_BLOCKS, head.number).await?;
-        let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about).obstacle(obstacle);
+        let expected_refusal =
+            limit.expected_refusal(&chain, last, CHANGE_BLOCKS, head.number).await?;
+        let call = calls::set_children(hotkey, netuid, children);
+        let mut plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
         plan.found = scheduled;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
