@@ -74,7 +74,7 @@ fn the_classic_formulation_has_its_own_quantities() {
 }
 
 #[test]
-fn a_wrong_document_is_refused_with_the_field() {
+fn invalid_document_is_refused_with_the_field() {
     let mut document = case("bonds_1");
     document["input"]["stake"][2] = Value::from("many");
     let output = yuma(&document, &["--json"]);

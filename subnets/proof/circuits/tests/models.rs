@@ -143,10 +143,10 @@ fn changed_and_missing_files_are_rejected() {
     CircuitDirectory::create(&path, &compiled).unwrap();
     assert!(matches!(CircuitDirectory::create(&path, &compiled), Err(CircuitError::NotEmpty(_))));
     for name in [NETWORK, VERIFICATION_KEY] {
-        let whole = std::fs::read(path.join(name)).unwrap();
-        let mut flipped = whole.clone();
-        flipped[whole.len() / 2] ^= 1;
-        for contents in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+        let original = std::fs::read(path.join(name)).unwrap();
+        let mut flipped = original.clone();
+        flipped[original.len() / 2] ^= 1;
+        for contents in [&flipped[..], &original[..original.len() - 1], &[]] {
             std::fs::write(path.join(name), contents).unwrap();
             let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
             assert!(matches!(opened, Err(CircuitError::Metadata(_))), "{name}");
@@ -154,7 +154,7 @@ fn changed_and_missing_files_are_rejected() {
         std::fs::remove_file(path.join(name)).unwrap();
         let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
         assert!(matches!(opened, Err(CircuitError::File { .. })), "{name}");
-        std::fs::write(path.join(name), whole).unwrap();
+        std::fs::write(path.join(name), original).unwrap();
     }
     CircuitDirectory::open(&path).unwrap().verifier().unwrap();
 }

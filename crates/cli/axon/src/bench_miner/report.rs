@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_bounded() {
+    fn number_of_distinct_reasons_is_limited() {
         let samples = (0..30).map(|call| sample(call, 1, 500, &format!("reason {call}"))).collect();
         let failures = report(samples).failures;
         assert_eq!(failures.len(), MAX_REASONS + 1);
