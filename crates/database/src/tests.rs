@@ -230,22 +230,22 @@ async fn restarted_server_is_used_again() {
 
 #[tokio::test]
 async fn damaged_sqlite_file_is_reported_as_damaged() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("things.sqlite");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("things.sqlite");
     let database = Database::sqlite(&path, &schema()).await.unwrap();
     for id in 0..1_000 {
         let put = statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, TRUE)");
         put.bind(id).bind(vec![7_u8; 100]).execute(&database).await.unwrap();
     }
     database.close().await;
-    let whole = std::fs::read(&path).unwrap();
+    let original = std::fs::read(&path).unwrap();
     let noise = |range: std::ops::Range<usize>| {
-        let mut bytes = whole.clone();
+        let mut bytes = original.clone();
         bytes[range].fill(0xa5);
         bytes
     };
     // Pages of tables, and the header of the file.
-    for damaged in [noise(4_096..whole.len()), noise(0..4_096)] {
+    for damaged in [noise(4_096..original.len()), noise(0..4_096)] {
         std::fs::write(&path, damaged).unwrap();
         let error = match Database::sqlite(&path, &schema()).await {
             Ok(database) => {
@@ -263,8 +263,8 @@ async fn damaged_sqlite_file_is_reported_as_damaged() {
 
 #[tokio::test]
 async fn full_disk_is_reported_as_full() {
-    let place = tempfile::tempdir().unwrap();
-    let database = Database::sqlite(&place.path().join("things.sqlite"), &schema()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(&folder.path().join("things.sqlite"), &schema()).await.unwrap();
     let mut transaction = database.begin().await.unwrap();
     statement("PRAGMA max_page_count = 20").execute(&mut transaction).await.unwrap();
     let fill = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)")

@@ -373,8 +373,8 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
 /// Returns the new account from the event, and what removes it later, as JSON.
 fn created(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Proxy", "PureCreated"));
-    let place = format!("{}-{}", inclusion.block.number, inclusion.index);
-    json!({ "pure": event.map(|event| &event.fields["pure"]), "created": place })
+    let position = format!("{}-{}", inclusion.block.number, inclusion.index);
+    json!({ "pure": event.map(|event| &event.fields["pure"]), "created": position })
 }
 
 fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
