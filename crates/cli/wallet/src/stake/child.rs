@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn invalid_fields_are_named() {
         let parent = child("//Parent:1").hotkey;
         let names = ["//A", "//B", "//C", "//D", "//E", "//F"];
         let six: Vec<String> = names.iter().map(|name| format!("{name}:1")).collect();
