@@ -57,10 +57,10 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
     for utterance in 0..UTTERANCES {
         let truth = truth(dialogue, utterance);
         for step in 0..WORDS {
-            let known = truth.iter().take(step + 1).copied();
+            let revealed = truth.iter().take(step + 1).copied();
             let guessed = (step + 1..WORDS)
                 .map(|index| word(if index % 2 == 0 { miner / 32 } else { miner } + index));
-            let prediction = Some(known.chain(guessed).collect::<Vec<_>>().join(" "));
+            let prediction = Some(revealed.chain(guessed).collect::<Vec<_>>().join(" "));
             events.push(Event {
                 step: Some(json!(step)),
                 prediction,
@@ -80,12 +80,13 @@ fn main() -> anyhow::Result<()> {
     let dialogues = rate(|| {
         let mut absent = MAX_ABSENT_STEPS;
         utterances(&events, &mut absent)
-            .map(|found| score_dialogue(found, None, 1.0, Rules::Reference))
+            .map(|utterances| score_dialogue(utterances, None, 1.0, Rules::Reference))
     });
-    let found = dialogues * UTTERANCES as f64;
+    let utterances_per_second = dialogues * UTTERANCES as f64;
     println!(
-        "without vectors: {found:.0} utterances a second on one core, {:.1} x the floor of {FLOOR}",
-        found / FLOOR
+        "without vectors: {utterances_per_second:.0} utterances a second on one core, {:.1} x the \
+         floor of {FLOOR}",
+        utterances_per_second / FLOOR
     );
 
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(Into::into));
@@ -107,7 +108,10 @@ fn main() -> anyhow::Result<()> {
          {seconds:.1} s (at most {LIMIT} s), peak memory {} MB",
         peak_memory().unwrap_or_default()
     );
-    ensure!(found >= FLOOR, "without vectors: {found:.0} utterances a second, fewer than {FLOOR}");
+    ensure!(
+        utterances_per_second >= FLOOR,
+        "without vectors: {utterances_per_second:.0} utterances a second, fewer than {FLOOR}"
+    );
     ensure!(seconds <= LIMIT, "with vectors: {seconds:.1} s, more than {LIMIT} s");
     Ok(())
 }

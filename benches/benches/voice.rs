@@ -54,11 +54,11 @@ fn main() -> Result<ExitCode> {
 
 /// Returns the shortest time of several runs, and the duration of the speech, both in seconds.
 fn best(voice: &PiperVoice, text: &str) -> Result<(f64, f64)> {
-    let manner = Voice { name: NAME.to_owned(), words_per_minute: 150, pitch: 50 };
+    let settings = Voice { name: NAME.to_owned(), words_per_minute: 150, pitch: 50 };
     let (mut shortest, mut seconds) = (f64::INFINITY, 0.0);
     for _ in 0..ROUNDS {
         let started = Instant::now();
-        let speech = voice.speak(text, &manner)?;
+        let speech = voice.speak(text, &settings)?;
         shortest = shortest.min(started.elapsed().as_secs_f64());
         seconds = speech.duration().get();
     }

@@ -79,8 +79,8 @@ async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Erro
 }
 
 async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
-    let place = tempfile::tempdir()?;
-    let circuits = place.path().join("circuits");
+    let folder = tempfile::tempdir()?;
+    let circuits = folder.path().join("circuits");
     let model = ShippedModel::DigitsMlp;
     CircuitDirectory::create(&circuits.join("mlp"), &model.compile("stark")?)?;
     let catalogue = Catalogue::open(&circuits)?;
@@ -96,7 +96,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         miners.push(ProofMiner { peer, wire: Wire::Http });
     }
     assert_eq!(miners.len(), count, "every miner listens");
-    let book = Arc::new(Book::open(&place.path().join("scores")).await?);
+    let book = Arc::new(Book::open(&folder.path().join("scores")).await?);
     let signer = Signer::new(Keypair::from_uri("//Alice")?, "127.0.0.1", BtauthScheme::new());
     let client = SignedClient::new(
         signer,
@@ -106,7 +106,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         interval: Duration::from_millis(1),
         timeout: TIMEOUT,
         requests: count,
-        bundles: Some(place.path().to_owned()),
+        bundles: Some(folder.path().to_owned()),
         ..ExaminerSettings::default()
     };
     let examiner =

@@ -307,13 +307,13 @@ fn evidence_is_checked_on_another_machine() {
     let bob = Keypair::from_uri("//Bob").unwrap().hotkey().to_string();
     assert!(refusal(&verify(&file, &["--signed-by", &bob]), 1).contains(&format!("not {bob}")));
 
-    let whole = fs::read(&file).unwrap();
+    let original = fs::read(&file).unwrap();
     let text = |needle: &str| {
-        whole.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
+        original.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
     };
     let changed = elsewhere.path().join("changed.tar");
     let with = |place: usize| {
-        let mut bytes = whole.clone();
+        let mut bytes = original.clone();
         bytes[place] ^= 1;
         fs::write(&changed, bytes).unwrap();
         verify(&changed, &[])
@@ -338,7 +338,7 @@ fn evidence_is_checked_on_another_machine() {
         (&json!("audio.sha256"), &json!(0))
     );
     // Truncated.
-    fs::write(&changed, &whole[..whole.len() / 2]).unwrap();
+    fs::write(&changed, &original[..original.len() / 2]).unwrap();
     assert!(refusal(&verify(&changed, &[]), 1).contains("changed.tar cannot be used"));
     fs::write(&changed, "no tar file").unwrap();
     assert!(refusal(&verify(&changed, &[]), 1).contains("changed.tar cannot be used"));

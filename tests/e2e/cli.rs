@@ -215,7 +215,7 @@ fn wrong_values_are_refused_all_at_once() {
 }
 
 #[test]
-fn a_group_without_a_command_shows_its_whole_help() {
+fn group_without_a_command_shows_its_help() {
     for (arguments, line) in [(&["wallet"][..], "Commands:"), (&[], "Run:"), (&[], "Develop:")] {
         let output = tao().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));

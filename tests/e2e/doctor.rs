@@ -102,7 +102,7 @@ fn assert_finding<'a>(report: &'a Value, check: &str, status: &str, seen: &str) 
 }
 
 #[test]
-fn broken_set_up_has_all_faults_in_one_report() {
+fn doctor_reports_all_faults_of_a_broken_setup() {
     let chain = Chain::start();
     chain.wallet();
     let hotkey = chain.path("wallets/default/hotkeys/default");

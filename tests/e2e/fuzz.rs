@@ -45,17 +45,19 @@ fn range(length: usize, random: &mut StdRng) -> std::ops::Range<usize> {
 /// Changes an input as libFuzzer does: bits, bytes, missing and repeated parts, parts of another
 /// input.
 fn change(input: &mut Vec<u8>, other: &[u8], random: &mut StdRng) {
-    let place = random.random_range(0..=input.len());
+    let offset = random.random_range(0..=input.len());
     match random.random_range(0..6) {
-        0 if place < input.len() => input[place] ^= 1 << random.random_range(0..8),
-        1 if place < input.len() => input[place] = EXTREMES[random.random_range(0..EXTREMES.len())],
-        2 => input.truncate(place),
+        0 if offset < input.len() => input[offset] ^= 1 << random.random_range(0..8),
+        1 if offset < input.len() => {
+            input[offset] = EXTREMES[random.random_range(0..EXTREMES.len())]
+        }
+        2 => input.truncate(offset),
         3 => drop(input.drain(range(input.len(), random))),
         4 => {
             let part = input[range(input.len(), random)].to_vec();
-            drop(input.splice(place..place, part));
+            drop(input.splice(offset..offset, part));
         }
-        _ => drop(input.splice(place..place, other[range(other.len(), random)].to_vec())),
+        _ => drop(input.splice(offset..offset, other[range(other.len(), random)].to_vec())),
     }
 }
 

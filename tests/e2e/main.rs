@@ -61,4 +61,3 @@ mod wallet;
 mod wallet_peers;
 mod whisper;
 mod workers;
-mod yuma;

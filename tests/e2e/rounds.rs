@@ -219,7 +219,7 @@ fn rounds_follow_the_chain() {
 
 /// A runner stops on SIGTERM during a round, and the next one resumes.
 #[test]
-fn a_loop_that_is_asked_to_end_goes_on_later() {
+fn stopped_loop_resumes_later() {
     let network = Network::start();
     let engine = network.engine();
     let directory = network.path("asked");

@@ -268,7 +268,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
 }
 
 #[test]
-fn beyond_this_machine_a_token_is_asked_for() {
+fn non_loopback_listeners_require_a_token() {
     let folder = tempfile::tempdir().unwrap();
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
     std::fs::write(&good, "0123456789abcdef0123456789abcdef").unwrap();

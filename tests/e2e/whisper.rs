@@ -140,7 +140,7 @@ fn broken_model_directories_are_refused_before_any_work() {
 }
 
 #[test]
-fn a_round_scored_with_a_model_directory_stands_up_to_an_audit() {
+fn round_scored_with_a_model_directory_passes_the_audit() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     let engine =

@@ -205,7 +205,7 @@ proptest! {
 
 /// The parts of a value are exact, so that a product with a 1 and zeros is the value itself.
 #[test]
-fn a_product_with_the_identity_has_every_bit() {
+fn product_with_the_identity_is_exact() {
     let Some(amx) = amx() else { return };
     let (count, depth) = (40, 70);
     let identity: Vec<f32> =

@@ -174,7 +174,7 @@ mod tests {
     use crate::{Bb, Tao};
 
     #[test]
-    fn options_on_the_line_have_their_value() {
+    fn option_value_is_read_from_the_line() {
         let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
         for (line, value) in [
             ("-- tao metagraph -n local", Some("local")),

@@ -15,14 +15,14 @@ pub(crate) enum Connection {
 /// A borrowed connection: returned to its pool, or closed if the database no longer responds. By
 /// itself, the pool waits without a timeout for each returned connection, so a few half-open
 /// connections would exhaust the pool.
-pub(crate) struct Loan {
+pub(crate) struct PooledConnection {
     /// `None` once the connection was returned or closed.
     connection: Option<Connection>,
     limits: Limits,
     is_in_transaction: bool,
 }
 
-impl Loan {
+impl PooledConnection {
     pub(crate) fn new(connection: Connection, limits: Limits) -> Self {
         Self { connection: Some(connection), limits, is_in_transaction: false }
     }
@@ -33,7 +33,7 @@ impl Loan {
     }
 }
 
-impl Drop for Loan {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
@@ -85,10 +85,13 @@ impl Connection {
 }
 
 /// A transaction. Dropping it without [`Self::commit`] rolls it back.
-pub struct Transaction(Loan);
+pub struct Transaction(PooledConnection);
 
 impl Transaction {
-    pub(crate) async fn begin(mut loan: Loan, begin: SqlStr) -> Result<Self, DatabaseError> {
+    pub(crate) async fn begin(
+        mut loan: PooledConnection,
+        begin: SqlStr,
+    ) -> Result<Self, DatabaseError> {
         // If this future is dropped, the transaction may already have begun.
         loan.is_in_transaction = true;
         let mut transaction = Self(loan);
@@ -128,21 +131,21 @@ impl<'a> From<&'a mut Transaction> for On<'a> {
 }
 
 impl<'a> On<'a> {
-    pub(crate) async fn lend(self) -> Result<Lent<'a>, DatabaseError> {
+    pub(crate) async fn lend(self) -> Result<StatementConnection<'a>, DatabaseError> {
         Ok(match self {
-            Self::Database(database) => Lent::Own(database.lend().await?),
-            Self::Transaction(transaction) => Lent::Transaction(&mut transaction.0),
+            Self::Database(database) => StatementConnection::Own(database.lend().await?),
+            Self::Transaction(transaction) => StatementConnection::Transaction(&mut transaction.0),
         })
     }
 }
 
 /// Connection that runs a statement.
-pub(crate) enum Lent<'a> {
-    Own(Loan),
-    Transaction(&'a mut Loan),
+pub(crate) enum StatementConnection<'a> {
+    Own(PooledConnection),
+    Transaction(&'a mut PooledConnection),
 }
 
-impl Lent<'_> {
+impl StatementConnection<'_> {
     pub(crate) fn connection(&mut self) -> Result<(&mut Connection, Duration), DatabaseError> {
         match self {
             Self::Own(loan) => loan.connection(),

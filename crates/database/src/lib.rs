@@ -73,7 +73,7 @@ pub use row::{Column, Row};
 pub use sqlx::migrate::Migrator;
 pub use statement::{Statement, Value, statement};
 
-use connection::{Connection, Loan, within};
+use connection::{Connection, PooledConnection, within};
 
 /// Number of connections to a SQLite file, which has one writer at a time.
 const SQLITE_CONNECTIONS: u32 = 4;
@@ -354,12 +354,12 @@ impl Database {
         }
     }
 
-    async fn lend(&self) -> Result<Loan, DatabaseError> {
+    async fn lend(&self) -> Result<PooledConnection, DatabaseError> {
         let connection = match &self.pool {
             Pool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
         };
-        Ok(Loan::new(connection, self.limits))
+        Ok(PooledConnection::new(connection, self.limits))
     }
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 mod line;
 mod nats;
 
-pub use line::{Line, LineFault};
+pub use line::{FaultyProxy, ProxyFault};
 pub use nats::Nats;
 
 /// Prints that a test is skipped; panics if `CI` is `true`.

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use crate::testing::{Line, LineFault, Postgres};
+use crate::testing::{FaultyProxy, Postgres, ProxyFault};
 
 use super::*;
 
@@ -175,7 +175,7 @@ async fn other_urls_are_refused() {
 async fn half_open_connections_are_replaced() {
     let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
     let Some(server) = Postgres::start() else { return };
-    let line = Line::to(&server).await;
+    let line = FaultyProxy::to(&server).await;
     let database =
         Database::postgres_with(&line.url("postgres"), &schema(), options).await.unwrap();
     let count = async || statement("SELECT COUNT(*) FROM thing").number(&database).await;
@@ -190,7 +190,7 @@ async fn half_open_connections_are_replaced() {
             .unwrap();
         transactions.push(transaction);
     }
-    line.set(LineFault::HalfOpen);
+    line.set(ProxyFault::HalfOpen);
     let began = Instant::now();
     assert!(count().await.is_err());
     for transaction in transactions {
@@ -198,7 +198,7 @@ async fn half_open_connections_are_replaced() {
         assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
     }
     assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
-    line.set(LineFault::None);
+    line.set(ProxyFault::None);
     let began = Instant::now();
     while count().await.is_err() {
         assert!(began.elapsed() < Duration::from_mins(1), "the connections are not replaced");
@@ -230,22 +230,22 @@ async fn restarted_server_is_used_again() {
 
 #[tokio::test]
 async fn damaged_sqlite_file_is_reported_as_damaged() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("things.sqlite");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("things.sqlite");
     let database = Database::sqlite(&path, &schema()).await.unwrap();
     for id in 0..1_000 {
         let put = statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, TRUE)");
         put.bind(id).bind(vec![7_u8; 100]).execute(&database).await.unwrap();
     }
     database.close().await;
-    let whole = std::fs::read(&path).unwrap();
+    let original = std::fs::read(&path).unwrap();
     let noise = |range: std::ops::Range<usize>| {
-        let mut bytes = whole.clone();
+        let mut bytes = original.clone();
         bytes[range].fill(0xa5);
         bytes
     };
     // Pages of tables, and the header of the file.
-    for damaged in [noise(4_096..whole.len()), noise(0..4_096)] {
+    for damaged in [noise(4_096..original.len()), noise(0..4_096)] {
         std::fs::write(&path, damaged).unwrap();
         let error = match Database::sqlite(&path, &schema()).await {
             Ok(database) => {
@@ -263,8 +263,8 @@ async fn damaged_sqlite_file_is_reported_as_damaged() {
 
 #[tokio::test]
 async fn full_disk_is_reported_as_full() {
-    let place = tempfile::tempdir().unwrap();
-    let database = Database::sqlite(&place.path().join("things.sqlite"), &schema()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(&folder.path().join("things.sqlite"), &schema()).await.unwrap();
     let mut transaction = database.begin().await.unwrap();
     statement("PRAGMA max_page_count = 20").execute(&mut transaction).await.unwrap();
     let fill = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)")

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn keyfile_of_mode_0644_is_fault() {
+    fn keyfile_readable_by_others_is_fault() {
         let directory = tempfile::tempdir().unwrap();
         for (mode, status) in [
             (0o600, Status::Ok),

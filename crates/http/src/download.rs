@@ -28,7 +28,7 @@ use crate::client::fault;
 const BLOCK: usize = 1 << 16;
 
 /// The rest of a file, from an offset.
-pub struct Part<E> {
+pub struct RemainingFile<E> {
     /// Offset of the first byte: the requested one, or 0 if the server ignored it.
     pub from: u64,
     /// Length of the complete file in bytes, if known.
@@ -37,11 +37,14 @@ pub struct Part<E> {
     pub chunks: BoxStream<'static, Result<Bytes, E>>,
 }
 
-impl<E: 'static> Part<E> {
+impl<E: 'static> RemainingFile<E> {
     /// Converts the error type.
-    pub fn map_err<F: 'static>(self, convert: impl Fn(E) -> F + Send + 'static) -> Part<F> {
+    pub fn map_err<F: 'static>(
+        self,
+        convert: impl Fn(E) -> F + Send + 'static,
+    ) -> RemainingFile<F> {
         let chunks = self.chunks.map(move |chunk| chunk.map_err(&convert)).boxed();
-        Part { from: self.from, total: self.total, chunks }
+        RemainingFile { from: self.from, total: self.total, chunks }
     }
 }
 
@@ -54,7 +57,7 @@ pub trait Origin {
     fn open(
         &self,
         from: u64,
-    ) -> impl Future<Output = Result<Part<Self::Error>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<RemainingFile<Self::Error>, Self::Error>> + Send;
 
     /// Returns whether a retry may succeed.
     fn is_retryable(error: &Self::Error) -> bool;
@@ -181,7 +184,7 @@ pub async fn open_at(
     url: Url,
     from: u64,
     stalled: Duration,
-) -> Result<Part<Fault>, Fault> {
+) -> Result<RemainingFile<Fault>, Fault> {
     open_with(client.get(url), from, stalled).await
 }
 
@@ -193,7 +196,7 @@ pub async fn open_with(
     mut request: RequestBuilder,
     from: u64,
     stalled: Duration,
-) -> Result<Part<Fault>, Fault> {
+) -> Result<RemainingFile<Fault>, Fault> {
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));
     }
@@ -210,7 +213,7 @@ pub async fn open_with(
             timeout(stalled, response.chunk()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
         Ok::<_, Fault>(chunk.map(|chunk| (chunk, response)))
     });
-    Ok(Part { from, total, chunks: chunks.boxed() })
+    Ok(RemainingFile { from, total, chunks: chunks.boxed() })
 }
 
 /// Returns whether a partial response begins at the requested offset.

@@ -129,4 +129,4 @@ pub use store::{
     Intent, IntentKey, IntentState, Ledger, LedgerError, LedgerReader, Plan, Record,
     RecordedExtrinsic, Signed,
 };
-pub use submitter::{Clock, Moment, NewWeights, Observer, Step, Submission, Submitter};
+pub use submitter::{Clock, NewWeights, Observer, Step, StepProgress, Submission, Submitter};

@@ -26,7 +26,7 @@ use now::Now;
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A callback for the progress of submissions, called from the submitting task.
-pub type Observer = Arc<dyn Fn(&IntentKey, Step, Moment) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(&IntentKey, Step, StepProgress) + Send + Sync>;
 
 /// The step of an intent that an extrinsic carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Step {
 /// A point in the progress of a [`Step`]. Variants are in chronological order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Moment {
+pub enum StepProgress {
     /// The intent is stored in the ledger.
     Intended,
     /// The call is signed; the bytes are only in memory.
@@ -302,7 +302,7 @@ impl Submitter {
             .ledger
             .intend(&Plan { key, anchor, state_block, form, weights, version_key })
             .await?;
-        self.notify(&intent, Step::Submit, Moment::Intended);
+        self.notify(&intent, Step::Submit, StepProgress::Intended);
         Ok(intent)
     }
 
@@ -363,7 +363,7 @@ impl Submitter {
         turn.lock_owned().await
     }
 
-    fn notify(&self, intent: &Intent, step: Step, moment: Moment) {
+    fn notify(&self, intent: &Intent, step: Step, moment: StepProgress) {
         (self.observer)(&intent.plan.key, step, moment);
     }
 

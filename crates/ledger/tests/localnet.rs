@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Event, Follow, SignOptions, calls};
 use taonet_ledger::{
-    IntentKey, IntentState, Ledger, Moment, NewWeights, Step, SubmitError, Submitter,
+    IntentKey, IntentState, Ledger, NewWeights, Step, StepProgress, SubmitError, Submitter,
 };
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Rao, Uid};
@@ -239,7 +239,7 @@ async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
-    use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
+    use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
     let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
         world.next().await;

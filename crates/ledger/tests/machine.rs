@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use taonet_chain::testing::{MockChain, Script, weight_rules};
 use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusedBecause, WeightRules};
-use taonet_ledger::{IntentKey, IntentState, Ledger, Moment, NewWeights, State, Step, Submitter};
+use taonet_ledger::{
+    IntentKey, IntentState, Ledger, NewWeights, State, Step, StepProgress, Submitter,
+};
 use taonet_primitives::{BlockNumber, ExtrinsicHash, MechId, NetUid, Uid};
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
@@ -23,7 +25,7 @@ enum Event {
     Advance,
     Retry,
     /// Kills the process at this moment of the next event, or after the event.
-    EndAt(Step, Moment),
+    EndAt(Step, StepProgress),
     Answer(Script),
     Blocks(u32),
     /// Reverts some blocks; their extrinsics are included in the next one, or in none.
@@ -34,12 +36,12 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     let moment = prop::sample::select(vec![
-        Moment::Intended,
-        Moment::Signed,
-        Moment::Stored,
-        Moment::Sending,
-        Moment::Answered,
-        Moment::Recorded,
+        StepProgress::Intended,
+        StepProgress::Signed,
+        StepProgress::Stored,
+        StepProgress::Sending,
+        StepProgress::Answered,
+        StepProgress::Recorded,
     ]);
     let step = prop::sample::select(vec![Step::Submit, Step::Reveal]);
     let error = DispatchError::Other("no".into());
@@ -70,7 +72,7 @@ struct Machine {
     rules: WeightRules,
     submitter: Option<Arc<Submitter>>,
     /// The moment at which the observer kills the process.
-    end: Arc<Mutex<Option<(Step, Moment)>>>,
+    end: Arc<Mutex<Option<(Step, StepProgress)>>>,
     last: Option<IntentKey>,
     unreachable: bool,
 }

@@ -78,5 +78,5 @@ pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
 pub use generate::{Finish, Generation, Sampling, Step, greedy_token};
 pub use linear::Bits;
 pub use llama::Llama;
-pub use model::{LanguageModel, Message, Place};
+pub use model::{LanguageModel, Message, PositionProbabilities};
 pub use vocabulary::{TextStream, Vocabulary};

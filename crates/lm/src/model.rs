@@ -33,7 +33,7 @@ impl Message {
 
 /// A model's probabilities at one position of a given answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Place {
+pub struct PositionProbabilities {
     /// Rank of the answer's token among all tokens, by probability; 1 is the likeliest.
     pub rank: u32,
     /// Log-probability of the answer's token.
@@ -266,7 +266,7 @@ impl LanguageModel {
         prompt: &[u32],
         answer: &[u32],
         top: usize,
-    ) -> Result<Vec<Place>, ModelError> {
+    ) -> Result<Vec<PositionProbabilities>, ModelError> {
         let first = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
         let mut tokens = prompt.to_vec();
         // The logits after the last token are not needed.
@@ -277,7 +277,7 @@ impl LanguageModel {
     }
 
     /// Returns the probability of a token at the position of these logits.
-    fn place(&self, mut logits: Vec<f32>, token: u32, top: usize) -> Place {
+    fn place(&self, mut logits: Vec<f32>, token: u32, top: usize) -> PositionProbabilities {
         self.vocabulary.silence(&mut logits);
         let logprobs = log_softmax(&logits);
         let logprob = logprob_of(&logprobs, token);
@@ -285,7 +285,7 @@ impl LanguageModel {
         let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
         let ends = self.vocabulary.ends().iter().map(|end| logprob_of(&logprobs, *end));
         let end_logprob = ends.fold(f64::NEG_INFINITY, f64::max);
-        Place { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
+        PositionProbabilities { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
     }
 }
 

@@ -22,7 +22,9 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
-use crate::{Engine, EngineSettings, LanguageModel, ModelError, Place, SubmitError};
+use crate::{
+    Engine, EngineSettings, LanguageModel, ModelError, PositionProbabilities, SubmitError,
+};
 use request::{Request, RequestError};
 
 #[derive(Clone)]
@@ -102,7 +104,7 @@ async fn judge(
     model: &Arc<LanguageModel>,
     prompt: Vec<u32>,
     top: usize,
-) -> Result<(Vec<u32>, Vec<Place>), ModelError> {
+) -> Result<(Vec<u32>, Vec<PositionProbabilities>), ModelError> {
     let model = Arc::clone(model);
     let judged = tokio::task::spawn_blocking(move || {
         let (first, rest) = prompt.split_at(prompt.len().min(1));

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use reqwest::{Client, StatusCode};
 use taonet_http::Fault;
-use taonet_http::download::{self, DownloadError, Origin, Part, sha256};
+use taonet_http::download::{self, DownloadError, Origin, RemainingFile, sha256};
 
 use crate::{Limits, Release, ReleaseSource, UpdateError};
 
@@ -27,7 +27,7 @@ pub(crate) struct Download<'a> {
 impl Origin for Download<'_> {
     type Error = UpdateError;
 
-    async fn open(&self, from: u64) -> Result<Part<UpdateError>, UpdateError> {
+    async fn open(&self, from: u64) -> Result<RemainingFile<UpdateError>, UpdateError> {
         self.source.open(self.client, &self.release.path, from, self.limits.stalled).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use reqwest::Client;
 use taonet_http::client::join_path;
-use taonet_http::download::{Part, open_at};
+use taonet_http::download::{RemainingFile, open_at};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::timeout;
@@ -71,7 +71,7 @@ impl ReleaseSource {
         path: &str,
         from: u64,
         stalled: Duration,
-    ) -> Result<Part<UpdateError>, UpdateError> {
+    ) -> Result<RemainingFile<UpdateError>, UpdateError> {
         match &self.0 {
             Kind::Http(base) => {
                 let place = self.place(path);
@@ -93,7 +93,7 @@ impl ReleaseSource {
                         Err(source) => Err(UpdateError::Read { path, source }),
                     }
                 });
-                Ok(Part { from, total: Some(total), chunks: chunks.boxed() })
+                Ok(RemainingFile { from, total: Some(total), chunks: chunks.boxed() })
             }
         }
     }

@@ -309,9 +309,9 @@ mod tests {
     fn byte_order_mark_of_vocabulary_is_ignored() {
         for (name, contents) in [("vocabulary.json", r#"["a", "b"]"#), ("vocabulary.txt", "a\nb\n")]
         {
-            let place = tempfile::tempdir().unwrap();
-            std::fs::write(place.path().join(name), format!("\u{feff}{contents}")).unwrap();
-            assert_eq!(vocabulary_file(place.path()).unwrap().unwrap(), ["a", "b"], "{name}");
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(name), format!("\u{feff}{contents}")).unwrap();
+            assert_eq!(vocabulary_file(folder.path()).unwrap().unwrap(), ["a", "b"], "{name}");
         }
     }
 }

@@ -3,8 +3,8 @@
 mod call;
 mod error;
 mod fanout;
+mod response_memory;
 mod return_code;
-mod room;
 mod signer;
 mod transport;
 
@@ -27,8 +27,8 @@ use transport::{Body, Transport};
 pub use call::{Answer, AnswerStream, Call, Retry};
 pub use error::CallError;
 pub use fanout::Reply;
+pub use response_memory::{MemoryReservation, ResponseMemory};
 pub use return_code::ReturnCode;
-pub use room::{Room, Share};
 pub use signer::{Signer, SigningError};
 pub use transport::permitted_addresses;
 
@@ -84,7 +84,7 @@ pub struct SignedClient {
     transport: Transport,
     signer: Signer,
     config: ClientConfig,
-    room: Room,
+    room: ResponseMemory,
 }
 
 impl SignedClient {
@@ -108,7 +108,12 @@ impl SignedClient {
         permitted: fn(IpAddr) -> bool,
     ) -> Result<Self, CallError> {
         let transport = Transport::new(config.idle_per_host, permitted)?;
-        Ok(Self { transport, signer, config, room: Room::new(config.large_answers_bytes) })
+        Ok(Self {
+            transport,
+            signer,
+            config,
+            room: ResponseMemory::new(config.large_answers_bytes),
+        })
     }
 
     /// Returns a client with the same connections whose requests come from another process

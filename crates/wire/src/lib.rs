@@ -70,8 +70,8 @@ mod server;
 pub use babelbit::BabelbitScheme;
 pub use btauth::BtauthScheme;
 pub use client::{
-    Answer, AnswerStream, Call, CallError, ClientConfig, Reply, Retry, ReturnCode, Room, Share,
-    SignedClient, Signer, SigningError, permitted_addresses,
+    Answer, AnswerStream, Call, CallError, ClientConfig, MemoryReservation, Reply, ResponseMemory,
+    Retry, ReturnCode, SignedClient, Signer, SigningError, permitted_addresses,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};

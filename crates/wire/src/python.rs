@@ -51,13 +51,14 @@ pub fn synapse_hash<F: AsRef<str>>(
 pub fn python_text(json: &str) -> Result<String, CompactError> {
     // From here on the text is known to be JSON, so the scan below need not parse its structure.
     serde_json::from_str::<IgnoredAny>(json)?;
-    let mut rest = json.trim_ascii();
-    if rest.starts_with('"') {
-        return Ok(serde_json::from_str(rest)?);
+    let mut remaining = json.trim_ascii();
+    if remaining.starts_with('"') {
+        return Ok(serde_json::from_str(remaining)?);
     }
-    let mut out = String::with_capacity(rest.len());
-    while let Some((token, after)) =
-        rest.split_at_checked(token_length(rest.as_bytes())).filter(|(t, _)| !t.is_empty())
+    let mut out = String::with_capacity(remaining.len());
+    while let Some((token, after)) = remaining
+        .split_at_checked(token_length(remaining.as_bytes()))
+        .filter(|(t, _)| !t.is_empty())
     {
         match token {
             "true" => out.push_str("True"),
@@ -72,7 +73,7 @@ pub fn python_text(json: &str) -> Result<String, CompactError> {
             }
             number => write_number(&mut out, number),
         }
-        rest = after;
+        remaining = after;
     }
     Ok(out)
 }

@@ -174,7 +174,7 @@ fn a_storage_item_is_set_by_name() {
 }
 
 #[test]
-fn a_reset_chain_begins_anew() {
+fn reset_chain_starts_at_genesis() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(ask(folder, &["reset", "--yes"])["removed"], false);

@@ -396,7 +396,7 @@ fn weights_within_the_rate_limit_are_not_sent() {
 }
 
 #[test]
-fn a_take_falls_at_once() {
+fn take_decrease_has_no_rate_limit() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);

@@ -186,7 +186,7 @@ fn proofs_read_in_both_schemes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn steps_of_prompting_read_in_both_schemes_on_a_phone_and_without_scripts() {
+fn prompting_steps_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let answer = |uid: u8| AnswerRecord {

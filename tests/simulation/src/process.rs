@@ -187,10 +187,10 @@ impl Process {
         self.running = Some(Running { runtime, local, main, until: now });
     }
 
-    /// Kills the process now; the supervisor starts it again at the time `again`.
-    pub(crate) fn kill(&mut self, again: Duration) {
+    /// Kills the process now; the supervisor starts it again at the time `restart_at`.
+    pub(crate) fn kill(&mut self, restart_at: Duration) {
         if self.running.is_none() {
-            self.start_at = self.start_at.max(again);
+            self.start_at = self.start_at.max(restart_at);
             return;
         }
         if let Some(mut disk) = self.disk.take() {
@@ -199,11 +199,11 @@ impl Process {
             disk::crash();
             self.disk = disk::leave();
         }
-        self.end(again);
+        self.end(restart_at);
     }
 
     /// Drops everything that the process has in memory.
-    fn end(&mut self, again: Duration) {
+    fn end(&mut self, restart_at: Duration) {
         if let Some(disk) = self.disk.take() {
             self.changes += disk.changes;
             disk::enter(disk);
@@ -221,7 +221,7 @@ impl Process {
         self.port = None;
         self.life += 1;
         self.ends.push(record::now());
-        self.start_at = again;
+        self.start_at = restart_at;
     }
 
     /// Stops the process without an end, as by SIGSTOP.
@@ -251,8 +251,8 @@ impl Process {
     }
 
     /// Kills the process and replaces its directory by a backup.
-    pub(crate) fn restore(&mut self, backup: &Path, again: Duration) -> std::io::Result<()> {
-        self.kill(again);
+    pub(crate) fn restore(&mut self, backup: &Path, restart_at: Duration) -> std::io::Result<()> {
+        self.kill(restart_at);
         let directory = self.directory();
         if directory.exists() {
             std::fs::remove_dir_all(&directory)?;

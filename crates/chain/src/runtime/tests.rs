@@ -421,13 +421,13 @@ proptest! {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
         let _ = runtime.events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);
-        let place = flip % events.len();
-        events[place] = to;
+        let index = flip % events.len();
+        events[index] = to;
         let _ = runtime.events(&events);
         let _ = runtime.extrinsic(0, &[codec::Compact(raw.len() as u32).encode(), raw.clone()].concat(), &[]);
         let mut signed = bytes(&golden["extrinsics"][1]["extrinsic_hex"]);
-        let place = flip % signed.len();
-        signed[place] = to;
+        let index = flip % signed.len();
+        signed[index] = to;
         let _ = runtime.extrinsic(0, &signed, &[]);
         for item in ["Account", "Events", "Number"] {
             let _ = runtime.storage_value_json("System", item, Some(&raw));

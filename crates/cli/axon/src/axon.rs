@@ -17,7 +17,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, DendriteScheme, Signer, SynapseClass};
 
 pub(crate) use ping::quantile;
-pub(crate) use verdict::Verdict;
+pub(crate) use verdict::CallOutcome;
 
 /// The commands of `tao axon`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]

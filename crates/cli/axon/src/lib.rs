@@ -7,8 +7,8 @@
 //!   JSON, CSV and a plot.
 //!
 //! Both sign requests as validators do, by the schemes of `taonet-wire`, and classify responses the
-//! same way: `axon::Verdict` is the outcome of one request. Requests are JSON, so a miner in any
-//! language can be tested, with types that this program does not know.
+//! same way: `axon::CallOutcome` is the outcome of one request. Requests are JSON, so a miner in
+//! any language can be tested, with types that this program does not know.
 //!
 //! `tao axon serve` is a neuron without a task: it verifies signatures as miners do, determines its
 //! external address, and can open the port of a router. Its metrics are in docs/metrics.md.

@@ -2,10 +2,10 @@
 
 mod account;
 mod arguments;
+mod expected_refusal;
 mod identity;
 mod locks;
 mod named_calls;
-mod obstacle;
 mod proxied;
 mod rate_limit;
 mod registration;
@@ -27,10 +27,10 @@ use crate::settings;
 
 pub use account::{Account, ReadColdkeyArgs};
 pub use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
+pub use expected_refusal::ExpectedRefusal;
 pub use identity::{changes, print_identity};
 pub use locks::{StakeLock, convictions, lock_on, locks_of};
 pub use named_calls::NamedCalls;
-pub use obstacle::Obstacle;
 pub use rate_limit::{RateLimit, stored_blocks};
 pub use registration::Registration;
 pub use report::impersonated;

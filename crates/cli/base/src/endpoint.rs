@@ -15,7 +15,9 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
 
-use crate::chain::{Obstacle, Plan, RateLimit, SigningHotkeyArgs, TxArgs, failed, stored_blocks};
+use crate::chain::{
+    ExpectedRefusal, Plan, RateLimit, SigningHotkeyArgs, TxArgs, failed, stored_blocks,
+};
 use crate::context::Context;
 use external::ExternalIpArgs;
 
@@ -86,7 +88,8 @@ pub fn publish(
         }
         let call = calls::serve_axon(netuid, version(), address);
         let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
-        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, &axon, head).await?);
+        let plan = Plan::new(call, what, about)
+            .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
@@ -121,14 +124,14 @@ pub async fn rate_limited(
     netuid: NetUid,
     axon: &Value,
     head: Block,
-) -> anyhow::Result<Option<Obstacle>> {
+) -> anyhow::Result<Option<ExpectedRefusal>> {
     let last = axon["block"].as_u64().unwrap_or_default();
     let blocks = stored_blocks(chain, "ServingRateLimit", &[json!(netuid)], head.into()).await?;
     let limit = RateLimit {
         error: "SubtensorModule.ServingRateLimitExceeded",
         actions: "two changes of a hotkey's endpoint",
     };
-    limit.obstacle(chain, last, blocks, head.number).await
+    limit.expected_refusal(chain, last, blocks, head.number).await
 }
 
 /// Returns whether this is the endpoint that the chain already has.

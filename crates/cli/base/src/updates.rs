@@ -37,7 +37,7 @@ pub struct Running(Option<PendingRestart>);
 
 /// Action at the end of a daemon: exit or restart.
 #[derive(Debug)]
-pub enum End {
+pub enum ExitAction {
     /// The process exits.
     Stop,
     /// The process executes this program with the same arguments.
@@ -73,27 +73,27 @@ pub fn roll_back(reason: &str) {
 
 impl Running {
     /// Returns how the daemon ends after a shutdown with `result`: a pending update restarts it.
-    pub async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<End> {
+    pub async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<ExitAction> {
         let program = match self.0 {
             Some(pending) => pending.program().await,
             None => None,
         };
         match (program, result) {
-            (None, result) => result.map(|()| End::Stop),
-            (Some(program), Ok(())) => Ok(End::Restart(program)),
+            (None, result) => result.map(|()| ExitAction::Stop),
+            (Some(program), Ok(())) => Ok(ExitAction::Restart(program)),
             (Some(program), Err(error)) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
                     "restarting after an incomplete shutdown"
                 );
-                Ok(End::Restart(program))
+                Ok(ExitAction::Restart(program))
             }
         }
     }
 }
 
-impl End {
-    /// Executes the new program if the daemon ends with [`End::Restart`].
+impl ExitAction {
+    /// Executes the new program if the daemon ends with [`ExitAction::Restart`].
     pub fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stop => Ok(()),

@@ -136,16 +136,16 @@ pub async fn build(
 
 /// Returns an error with the command that lists what the chain has, if it does not have the call.
 async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
-    let known = chain.calls().await.map_err(failed)?;
-    if known.iter().any(|call| call.pallet == pallet && call.name == name) {
+    let metadata = chain.calls().await.map_err(failed)?;
+    if metadata.iter().any(|call| call.pallet == pallet && call.name == name) {
         return Ok(());
     }
-    if known.iter().any(|call| call.pallet == pallet) {
+    if metadata.iter().any(|call| call.pallet == pallet) {
         bail!(
             "the chain has no call {pallet}.{name}\nhint: list the calls with `tao call {pallet}`"
         );
     }
-    bail!("{}", no_pallet(pallet, &known));
+    bail!("{}", no_pallet(pallet, &metadata));
 }
 
 fn no_pallet(pallet: &str, known: &[CallInfo]) -> String {
@@ -161,11 +161,11 @@ async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyho
         ));
     }
     let chain = args.tx.connect().await?;
-    let known = chain.calls().await.map_err(failed)?;
+    let metadata = chain.calls().await.map_err(failed)?;
     let shown: Vec<&CallInfo> =
-        known.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
+        metadata.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
     if let Some(pallet) = pallet.filter(|_| shown.is_empty()) {
-        bail!("{}", no_pallet(pallet, &known));
+        bail!("{}", no_pallet(pallet, &metadata));
     }
     if context.json {
         return context.print_json(&json!({ "calls": shown }));

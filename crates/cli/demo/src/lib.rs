@@ -59,7 +59,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::run_log;
 use taonet_cli_dashboard::try_settings;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, NETUID};
-use taonet_cli_localnet::workplace::Workplace;
+use taonet_cli_localnet::output_directory::OutputDirectory;
 use taonet_primitives::Uid;
 use taonet_settings::Network;
 use taonet_speech::Recognizer;
@@ -113,8 +113,8 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let challenges = select(args)?;
     let mut whisper = WhisperBase::new(args.stt, args.models.clone(), context);
     let translator = whisper.translator(&challenges)?;
-    let workplace = Workplace::open(args.keep.clone())?;
-    run_log::record(workplace.path())?;
+    let output_directory = OutputDirectory::open(args.keep.clone())?;
+    run_log::record(output_directory.path())?;
     let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };
     let mut visitors = None;
     if let Some(page) = &page {
@@ -128,19 +128,25 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let (captions, interpreter) =
         visitors.map(|VisitorsWhisper { captions, interpreter }| (captions, interpreter)).unzip();
     let recognizers = Recognizers { translator, visitors: interpreter };
-    let contest =
-        Contest::prepare(args.models.clone(), args.rules, &recognizers, workplace.path(), context)?;
+    let contest = Contest::prepare(
+        args.models.clone(),
+        args.rules,
+        &recognizers,
+        output_directory.path(),
+        context,
+    )?;
     context.block_on(async {
         let page = match page {
             Some(page) => {
                 let captions = captions.map(|whisper| -> Arc<dyn Recognizer> { whisper });
-                let recordings = args.keep.is_some().then(|| workplace.path().join("try-it"));
+                let recordings =
+                    args.keep.is_some().then(|| output_directory.path().join("try-it"));
                 let settings = TrySettings {
                     samples,
                     recordings,
                     ..try_settings(contest.target_language(), captions)?
                 };
-                Some(page.serve(workplace.path(), settings).await?)
+                Some(page.serve(output_directory.path(), settings).await?)
             }
             None => None,
         };

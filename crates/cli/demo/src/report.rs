@@ -31,7 +31,7 @@ pub(crate) struct PlayedChallenge {
 }
 
 /// A miner's results over all challenges.
-struct Standing {
+struct RankedMiner {
     name: String,
     uid: Uid,
     hotkey: Hotkey,
@@ -57,7 +57,7 @@ pub(crate) struct DemoReport {
     rules: Rules,
     arena_share: ArenaShare,
     /// Miners, best first.
-    standings: Vec<Standing>,
+    standings: Vec<RankedMiner>,
 }
 
 impl DemoReport {
@@ -72,8 +72,8 @@ impl DemoReport {
         for miner in played.iter().flat_map(|played| &played.main.miners) {
             by_miner.entry(miner.uid).or_default().push(miner);
         }
-        let mut standings: Vec<Standing> =
-            by_miner.values().filter_map(|reports| Standing::of(reports)).collect();
+        let mut standings: Vec<RankedMiner> =
+            by_miner.values().filter_map(|reports| RankedMiner::of(reports)).collect();
         for standing in &mut standings {
             standing.settle(&played)?;
         }
@@ -105,7 +105,7 @@ impl DemoReport {
             "rules": self.rules,
             "arena_share": self.arena_share.get(),
             "note": self.note(),
-            "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
+            "miners": self.standings.iter().map(RankedMiner::document).collect::<Vec<_>>(),
             "challenges": challenges,
         })
     }
@@ -140,7 +140,7 @@ fn mean(reports: &[&MinerReport], value: fn(&MinerReport) -> Option<f64>) -> Opt
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-impl Standing {
+impl RankedMiner {
     fn of(reports: &[&MinerReport]) -> Option<Self> {
         let first = reports.first()?;
         let mut failed_gates = BTreeMap::new();

@@ -38,7 +38,7 @@ use taonet_wire::Policy;
 use super::epoch::set_weights;
 use super::page::{is_interactive, show_texts};
 use super::services::Services;
-use super::{DemoArgs, Workplace, local_config, miner_key};
+use super::{DemoArgs, OutputDirectory, local_config, miner_key};
 
 /// Maximum context length of the model in words: small, since there are few training texts.
 const CONTEXT_WORDS: usize = 3;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         ));
     }
     let challenge = challenge(args)?;
-    let workplace = Workplace::open(args.keep.clone())?;
+    let output_directory = OutputDirectory::open(args.keep.clone())?;
     let config = local_config(args.rules)?;
     let models = args.models.clone().or_else(|| config.models_dir.clone());
     let demo = TextDemo {
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         ngram: Arc::new(train()?),
         config,
     };
-    let report = context.block_on(demo.play(challenge, workplace.path()))?;
+    let report = context.block_on(demo.play(challenge, output_directory.path()))?;
     if context.json {
         return context.print_json(&report.document());
     }
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.no_page || !is_interactive() {
         return Ok(());
     }
-    context.block_on(show_texts(workplace.path(), context))
+    context.block_on(show_texts(output_directory.path(), context))
 }
 
 /// Loads the challenge of `--challenge`, by default the shipped one.

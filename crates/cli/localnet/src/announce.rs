@@ -9,7 +9,7 @@ use taonet_localnet::NodeHandle;
 use taonet_primitives::Rao;
 
 use super::record::subnets;
-use super::start::Forked;
+use super::start::LoadedFork;
 use super::{clock, rpc};
 
 /// An account with funds in the genesis block.
@@ -27,7 +27,7 @@ pub(crate) struct Announcement<'a> {
     pub(crate) follows: Option<&'a str>,
     pub(crate) directory: Option<&'a Path>,
     /// The recording with which the chain began, if given.
-    pub(crate) forked: Option<&'a Forked>,
+    pub(crate) forked: Option<&'a LoadedFork>,
     pub(crate) accounts: Vec<Account>,
 }
 
@@ -49,7 +49,7 @@ impl Announcement<'_> {
             "block_time": self.node.clock().map(clock::name),
             "follows": self.follows,
             "data": self.directory,
-            "fork": self.forked.map(|Forked { recording, fork }| json!({
+            "fork": self.forked.map(|LoadedFork { recording, fork }| json!({
                 "origin": recording.origin(),
                 "netuids": recording.netuids(),
                 "entries": fork.entries,
@@ -79,7 +79,7 @@ impl Announcement<'_> {
             None => "in memory, discarded on shutdown".to_owned(),
         };
         node.add_row(["state", &state]);
-        if let Some(Forked { recording, .. }) = self.forked {
+        if let Some(LoadedFork { recording, .. }) = self.forked {
             let (origin, subnets) = (recording.origin(), subnets(recording.netuids()));
             node.add_row([
                 "fork",

@@ -12,7 +12,8 @@
 //!
 //! [`demo_chain::DemoChain`] is a chain in memory with short blocks, on which the demonstrations of
 //! all subnets register their miners, submit weights and pay an epoch's emission;
-//! [`workplace::Workplace`] is the directory that a demonstration writes to, kept or temporary.
+//! [`output_directory::OutputDirectory`] is the directory that a demonstration writes to, kept or
+//! temporary.
 //! They are here so that no other crate of commands builds the chain.
 //!
 //! The commands work on development chains only: the methods that they call exist nowhere else.
@@ -39,13 +40,13 @@ mod data_dir;
 pub mod demo_chain;
 mod impersonate;
 mod named;
+pub mod output_directory;
 mod record;
 mod reset;
 mod rpc;
 mod set_storage;
 mod start;
 mod time;
-pub mod workplace;
 
 use std::path::PathBuf;
 

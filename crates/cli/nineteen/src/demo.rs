@@ -16,7 +16,7 @@ use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_here;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, submit_weights};
-use taonet_cli_localnet::workplace::Workplace;
+use taonet_cli_localnet::output_directory::OutputDirectory;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
@@ -72,11 +72,11 @@ pub struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
-    let workplace = Workplace::open(args.keep.clone())?;
+    let output_directory = OutputDirectory::open(args.keep.clone())?;
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-        let play = play(args, workplace.path(), passing.path(), &shutdown, context);
+        let play = play(args, output_directory.path(), passing.path(), &shutdown, context);
         let played = tokio::select! {
             played = play => played,
             // Without --once, an interruption is the only end.

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { books.keep_books(&stop).await });
+        shutdown.spawn("books", async move { books.run_maintenance(&stop).await });
         daemon.serve_until(shutdown, "nineteen entry", gateway.router(), context).await
     })
 }

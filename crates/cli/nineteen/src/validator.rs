@@ -282,7 +282,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { books.keep_books(&stop).await });
+        shutdown.spawn("books", async move { books.run_maintenance(&stop).await });
         let router = gateway.router().merge(vote_route(voter));
         daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await?;
         match Arc::into_inner(lost).and_then(OnceLock::into_inner) {

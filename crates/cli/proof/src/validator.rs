@@ -14,7 +14,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{serve_metrics, state_directory};
 use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_cli_base::preflight;
-use taonet_cli_base::updates::{AutoUpdateArgs, End, on_trial};
+use taonet_cli_base::updates::{AutoUpdateArgs, ExitAction, on_trial};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
@@ -268,7 +268,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         if let Some(requests) = args.requests {
             return tokio::select! {
                 () = examine(&examiner, args.peers(), requests) => {
-                    table::show_tallies(&book, context).map(|()| End::Stop)
+                    table::show_tallies(&book, context).map(|()| ExitAction::Stop)
                 }
                 () = shutdown.requested() => anyhow::bail!("interrupted before all requests were sent"),
             };

@@ -72,10 +72,10 @@ pub(super) fn description(name: &str) -> String {
 /// Returns the variables with effect that begin with a prefix such as `S3_*`, or the name itself.
 fn expanded(name: &str) -> Vec<&str> {
     let Some(prefix) = name.strip_suffix('*') else { return vec![name] };
-    let known = variables()
+    let matching = variables()
         .iter()
         .filter(|variable| variable.apply.is_some() && variable.name.starts_with(prefix));
-    known.map(|variable| variable.name).collect()
+    matching.map(|variable| variable.name).collect()
 }
 
 /// Breaks a text into lines with this indentation, each after a line break.

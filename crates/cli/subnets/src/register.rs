@@ -57,13 +57,14 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
             (calls::register_limit(netuid, hotkey, limit), format!("{price} TAO, at most {limit}"))
         };
-        let obstacle = Registration { netuid, hotkey, limit: args.limit }.obstacle(&chain, price).await?;
+        let registration = Registration { netuid, hotkey, limit: args.limit };
+        let expected_refusal = registration.expected_refusal(&chain, price).await?;
         let key = args.tx.unlock()?;
         let about =
             json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about)
             .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?)
-            .obstacle(obstacle);
+            .expected_refusal(expected_refusal);
         plan.found = registered;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -93,3 +93,6 @@ fn finite(text: &str) -> Result<f64, String> {
         _ => Err("not a finite number".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

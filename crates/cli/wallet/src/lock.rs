@@ -5,8 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client, calls};
 use taonet_cli_base::chain::{
-    Account, ColdkeyArgs, Obstacle, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json,
-    failed, lock_on, locks_of,
+    Account, ColdkeyArgs, ExpectedRefusal, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs,
+    block_json, failed, lock_on, locks_of,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{facts, table};
@@ -198,11 +198,11 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns why a coldkey cannot lock `amount` to a hotkey: its lock is to another hotkey, or its
 /// stake on the subnet does not suffice.
-async fn obstacle(
+async fn expected_refusal(
     chain: &Client,
     coldkey: Coldkey,
     (hotkey, netuid, amount): (Hotkey, NetUid, Alpha),
-) -> anyhow::Result<Option<Obstacle>> {
+) -> anyhow::Result<Option<ExpectedRefusal>> {
     let block = chain.head().await.map_err(failed)?;
     let lock = lock_on(chain, coldkey, netuid, block.into()).await?;
     if let Some(lock) = lock.filter(|lock| lock.hotkey != hotkey) {
@@ -211,7 +211,7 @@ async fn obstacle(
              move`",
             lock.hotkey
         );
-        return Ok(Some(Obstacle { name: "SubtensorModule.LockHotkeyMismatch", text }));
+        return Ok(Some(ExpectedRefusal { name: "SubtensorModule.LockHotkeyMismatch", text }));
     }
     let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
     let on_subnet =
@@ -225,7 +225,7 @@ async fn obstacle(
         "{coldkey} has {staked} alpha on subnet {netuid}, of which {locked} are locked, too few to lock {amount} \
          more\nhint: stake more with `tao stake add`, or lock less"
     );
-    Ok(Some(Obstacle { name: "SubtensorModule.InsufficientStakeForLock", text }))
+    Ok(Some(ExpectedRefusal { name: "SubtensorModule.InsufficientStakeForLock", text }))
 }
 
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
@@ -251,7 +251,7 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         });
         let what = format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
         let plan = Plan::new(call, what, about)
-            .obstacle(obstacle(&chain, coldkey, (hotkey, netuid, amount)).await?);
+            .expected_refusal(expected_refusal(&chain, coldkey, (hotkey, netuid, amount)).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -179,10 +179,10 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let keys = [json!(account)];
-        let found =
+        let pending =
             chain.storage_map(PALLET, "Multisigs", &keys, block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> = found
+            let list: Vec<_> = pending
                 .iter()
                 .map(|(keys, value)| {
                     json!({
@@ -199,12 +199,12 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                 &json!({ "block": block_json(block), "account": account, "calls": list }),
             );
         }
-        if found.is_empty() {
+        if pending.is_empty() {
             context.say(&format!("no call of {account} waits for approvals"));
             return Ok(());
         }
         let mut rows = table(&ANNOUNCEMENTS);
-        for (keys, value) in &found {
+        for (keys, value) in &pending {
             let hash = keys.get(1).and_then(Value::as_str).unwrap_or_default();
             let depositor = value["depositor"].as_str().unwrap_or_default();
             rows.add_row([
@@ -218,7 +218,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Reads a call that waits for approvals; null if there is none.
-async fn waiting(chain: &Client, account: AccountId, hash: &str) -> anyhow::Result<Value> {
+async fn pending_call(chain: &Client, account: AccountId, hash: &str) -> anyhow::Result<Value> {
     chain
         .storage(PALLET, "Multisigs", &[json!(account), json!(hash)], At::Head)
         .await
@@ -241,8 +241,8 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let hash = hex_text(&decoded.hash());
         let key = args.tx.unlock()?;
         let others = group.others(args.tx.submit.coldkey(&key).into())?;
-        let found = waiting(&chain, account, &hash).await?;
-        let approvals = found["approvals"].as_array().map_or(0, Vec::len);
+        let pending = pending_call(&chain, account, &hash).await?;
+        let approvals = pending["approvals"].as_array().map_or(0, Vec::len);
         let nested = nested(pallet, name, arguments);
         // The chain charges the inner call by this weight.
         let info = [nested.clone(), json!(decoded.data.len())];
@@ -253,7 +253,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let arguments = json!({
             "threshold": group.threshold,
             "other_signatories": others,
-            "maybe_timepoint": found["when"],
+            "maybe_timepoint": pending["when"],
             "call": nested,
             "max_weight": info["weight"],
         });
@@ -274,7 +274,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             group.threshold
         );
         let mut plan = Plan::new(call, what, about);
-        if found.is_null() && group.threshold > 1 {
+        if pending.is_null() && group.threshold > 1 {
             // The first signatory pays a deposit until the call is made or withdrawn.
             let (depositor, threshold) =
                 (args.tx.submit.coldkey(&key), usize::from(group.threshold));
@@ -310,8 +310,8 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let others = group.others(args.tx.submit.coldkey(&key).into())?;
-        let found = waiting(&chain, account, &hash).await?;
-        if found.is_null() {
+        let pending = pending_call(&chain, account, &hash).await?;
+        if pending.is_null() {
             bail!(
                 "the call {hash} of {account} does not wait for approvals\nhint: list the calls with `tao multisig list \
                  {account}`"
@@ -320,7 +320,7 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
         let arguments = json!({
             "threshold": group.threshold,
             "other_signatories": others,
-            "timepoint": found["when"],
+            "timepoint": pending["when"],
             "call_hash": hash,
         });
         let call = chain.call(PALLET, "cancel_as_multi", &arguments).await.map_err(failed)?;
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_that_of_other_tools() {
+    fn address_matches_other_tools() {
         let expected = "5DjYJStmdZ2rcqXbXGX7TW85JsrW6uG4y9MUcLq2BoPMpRA7";
         for signatories in [["//Alice", "//Bob", "//Charlie"], ["//Charlie", "//Alice", "//Bob"]] {
             assert_eq!(group(&signatories, 2).unwrap().multisig_account().to_string(), expected);

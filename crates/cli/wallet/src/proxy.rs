@@ -122,7 +122,7 @@ pub struct KillPureArgs {
     account: Account,
     /// Block of its creation, and index of the extrinsic in that block, such as 7654321-2
     #[arg(long, value_name = "BLOCK-INDEX")]
-    created: Place,
+    created: ExtrinsicPosition,
     #[command(flatten)]
     kind: KindArgs,
     /// Number that distinguishes accounts which are created in the same call
@@ -177,9 +177,9 @@ pub struct WithdrawArgs {
 
 /// Block and index of an extrinsic: `BLOCK-INDEX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place(BlockNumber, u32);
+struct ExtrinsicPosition(BlockNumber, u32);
 
-impl FromStr for Place {
+impl FromStr for ExtrinsicPosition {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -373,12 +373,13 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
 /// Returns the new account from the event, and what removes it later, as JSON.
 fn created(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Proxy", "PureCreated"));
-    let place = format!("{}-{}", inclusion.block.number, inclusion.index);
-    json!({ "pure": event.map(|event| &event.fields["pure"]), "created": place })
+    let position = format!("{}-{}", inclusion.block.number, inclusion.index);
+    json!({ "pure": event.map(|event| &event.fields["pure"]), "created": position })
 }
 
 fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
-    let (account, kind, Place(block, extrinsic)) = (args.account, args.kind.kind, args.created);
+    let (account, kind, ExtrinsicPosition(block, extrinsic)) =
+        (args.account, args.kind.kind, args.created);
     submit(&args.tx, context, |coldkey| {
         let spawner = args.spawner.map_or_else(|| coldkey.into(), Account::id);
         let kill = calls::kill_pure(spawner, kind, args.index, (block, extrinsic));
@@ -424,9 +425,9 @@ mod tests {
 
     #[test]
     fn extrinsics_have_a_block_and_an_index() {
-        assert_eq!("7654321-2".parse(), Ok(Place(BlockNumber::new(7_654_321), 2)));
+        assert_eq!("7654321-2".parse(), Ok(ExtrinsicPosition(BlockNumber::new(7_654_321), 2)));
         for text in ["", "1", "-1", "1-", "a-1", "1-2-3"] {
-            assert!(text.parse::<Place>().is_err(), "{text}");
+            assert!(text.parse::<ExtrinsicPosition>().is_err(), "{text}");
         }
     }
 

@@ -174,19 +174,19 @@ mod tests {
 
     #[test]
     fn broken_recordings_are_refused() {
-        let whole = wav(&[1; 100], 8_000);
+        let wav_bytes = wav(&[1; 100], 8_000);
         assert!(
             matches!(Peaks::read(&std::env::temp_dir()), Err(PeaksError::Read(_))),
             "a directory"
         );
         assert!(Peaks::read(Path::new("/absent.wav")).is_err());
-        for length in 0..whole.len() - 200 {
-            assert!(read(&whole[..length]).is_err(), "{length}");
+        for length in 0..wav_bytes.len() - 200 {
+            assert!(read(&wav_bytes[..length]).is_err(), "{length}");
         }
         // A truncated file yields an envelope of the samples that are present.
-        let cut = read(&whole[..whole.len() - 100]).unwrap();
+        let cut = read(&wav_bytes[..wav_bytes.len() - 100]).unwrap();
         assert_eq!((cut.seconds, cut.points.len()), (0.006_25, 50));
-        let mut other = whole;
+        let mut other = wav_bytes;
         other[20] = 3;
         assert!(matches!(read(&other), Err(PeaksError::Format)), "floats");
     }

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_low_terminal_scrolls() {
+    fn small_terminal_scrolls() {
         let mut position = Position::default();
         let before = drawn(64, 12, &mut position);
         assert!(before.contains("Miner 1") && before.contains("of 4"), "{before}");

@@ -12,7 +12,7 @@ use super::Postgres;
 
 /// A fault that the proxy injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineFault {
+pub enum ProxyFault {
     /// All data is forwarded unchanged.
     None,
     /// All connections are closed, existing and new ones.
@@ -28,14 +28,14 @@ pub enum LineFault {
 }
 
 /// A TCP proxy in front of a server.
-pub struct Line {
+pub struct FaultyProxy {
     port: u16,
-    fault: watch::Sender<LineFault>,
+    fault: watch::Sender<ProxyFault>,
     /// The server's port, if it is a TCP server.
     server: Arc<OnceLock<u16>>,
 }
 
-impl Line {
+impl FaultyProxy {
     pub async fn to(postgres: &Postgres) -> Self {
         let socket = postgres.socket();
         Self::start(Arc::default(), move || UnixStream::connect(socket.clone())).await
@@ -74,7 +74,7 @@ impl Line {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (fault, watched) = watch::channel(LineFault::None);
+        let (fault, watched) = watch::channel(ProxyFault::None);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(pass(client, connect(), watched.clone()));
@@ -83,7 +83,7 @@ impl Line {
         Self { port, fault, server }
     }
 
-    pub fn set(&self, fault: LineFault) {
+    pub fn set(&self, fault: ProxyFault) {
         self.fault.send_replace(fault);
     }
 
@@ -96,17 +96,17 @@ impl Line {
 async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
     mut client: TcpStream,
     server: impl Future<Output = io::Result<S>>,
-    mut fault: watch::Receiver<LineFault>,
+    mut fault: watch::Receiver<ProxyFault>,
 ) {
     let Ok(mut server) = server.await else { return };
     let (mut up, mut down) = ([0; 1 << 14], [0; 1 << 14]);
     let mut is_deaf = false;
     loop {
         let now = *fault.borrow_and_update();
-        is_deaf |= now == LineFault::Deaf;
+        is_deaf |= now == ProxyFault::Deaf;
         match now {
-            LineFault::Cut => return,
-            LineFault::HalfOpen => std::future::pending().await,
+            ProxyFault::Cut => return,
+            ProxyFault::HalfOpen => std::future::pending().await,
             _ => {}
         }
         tokio::select! {
@@ -119,7 +119,7 @@ async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
             },
             read = server.read(&mut down), if !is_deaf => {
                 let Ok(read @ 1..) = read else { return };
-                if let LineFault::Slow(pause) = now {
+                if let ProxyFault::Slow(pause) = now {
                     tokio::time::sleep(pause).await;
                 }
                 if client.write_all(&down[..read]).await.is_err() {

@@ -109,7 +109,7 @@ async fn the_key_is_sent_but_never_shown() {
 }
 
 #[tokio::test]
-async fn first_model_is_that_of_the_list() {
+async fn first_listed_model_is_returned() {
     let models =
         || async { Json(json!({"object": "list", "data": [{"id": "gpt2"}, {"id": "other"}]})) };
     let server_with_two = server(Router::new().route("/v1/models", get(models))).await;

@@ -115,7 +115,7 @@ mod tests {
 
     /// Columns: hotkeys by uid · weights
     #[tokio::test]
-    async fn weights_follow_hotkeys_to_their_uids() {
+    async fn weights_are_assigned_by_hotkey() {
         let directory = tempfile::tempdir().unwrap();
         let subnet = subnet(&directory).await;
         step(&subnet.scores, 1, &[(1, 0.0), (2, 0.75), (3, 0.25)]).await;

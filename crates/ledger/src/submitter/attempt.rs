@@ -3,7 +3,7 @@
 use taonet_chain::{ChainError, Follow, HotkeyState, NonceLease, Outcome, SignOptions};
 
 use super::now::Now;
-use super::{Moment, Step, Submitter, Turn};
+use super::{Step, StepProgress, Submitter, Turn};
 use crate::form::{Sealing, hash_of, reveal_call, submit_call};
 use crate::{Intent, IntentKey, IntentState, Signed, State, SubmitError};
 
@@ -54,13 +54,13 @@ impl Submitter {
             Err(ChainError::TooLate(_)) => return Ok(None),
             signed => signed?,
         };
-        self.notify(intent, step, Moment::Signed);
+        self.notify(intent, step, StepProgress::Signed);
         for replaced in earlier.iter_mut().filter(|signed| signed.state.is_pending()) {
             self.ledger.mark(replaced, State::Invalid).await?;
         }
         let mut signed = self.ledger.store(intent, step, extrinsic).await?;
         turn.has_signed |= step == Step::Submit;
-        self.notify(intent, step, Moment::Stored);
+        self.notify(intent, step, StepProgress::Stored);
         self.send(intent, step, &mut signed, Some(lease)).await?;
         Ok(Some(signed))
     }
@@ -116,12 +116,12 @@ impl Submitter {
         if !sent_before {
             self.ledger.mark(signed, State::Sent).await?;
         }
-        self.notify(intent, step, Moment::Sending);
+        self.notify(intent, step, StepProgress::Sending);
         let follow = Follow { sent_before, ..Follow::default() };
         let outcome = self.chain.submit_leased(&signed.extrinsic, follow, Some(lease)).await;
-        self.notify(intent, step, Moment::Answered);
+        self.notify(intent, step, StepProgress::Answered);
         self.record(intent, step, signed, outcome).await?;
-        self.notify(intent, step, Moment::Recorded);
+        self.notify(intent, step, StepProgress::Recorded);
         Ok(())
     }
 

@@ -180,9 +180,9 @@ impl Submitter {
         now: &Now,
     ) -> Result<(), SubmitError> {
         match self.end(signed, now).await? {
-            End::Open => Ok(()),
-            End::Known(outcome) => self.record(intent, step, signed, outcome).await,
-            End::Lost => Ok(self.ledger.mark(signed, State::Lost).await?),
+            EndState::Open => Ok(()),
+            EndState::Known(outcome) => self.record(intent, step, signed, outcome).await,
+            EndState::Lost => Ok(self.ledger.mark(signed, State::Lost).await?),
         }
     }
 
@@ -200,9 +200,9 @@ impl Submitter {
                 continue;
             }
             match self.end(&replaced, now).await? {
-                End::Open => {}
-                End::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
-                End::Known(outcome) => {
+                EndState::Open => {}
+                EndState::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
+                EndState::Known(outcome) => {
                     let is_there = outcome.inclusion().is_some();
                     if is_there && !signed.state.is_settled() {
                         self.ledger.mark(signed, State::Superseded).await?;
@@ -219,16 +219,16 @@ impl Submitter {
     }
 
     /// Returns the end state of an extrinsic, from the finalized blocks of its era.
-    async fn end(&self, signed: &Signed, now: &Now) -> Result<End, SubmitError> {
+    async fn end(&self, signed: &Signed, now: &Now) -> Result<EndState, SubmitError> {
         let (hash, birth, finalized) =
             (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
         let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
-            return Ok(End::Open);
+            return Ok(EndState::Open);
         };
         match self.chain.lookup(hash, birth, last_block).await {
-            Ok(found) => Ok(End::Known(found.unwrap_or(Outcome::Expired { last_block }))),
+            Ok(found) => Ok(EndState::Known(found.unwrap_or(Outcome::Expired { last_block }))),
             Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => {
-                Ok(End::Lost)
+                Ok(EndState::Lost)
             }
             Err(error) => Err(error.into()),
         }
@@ -274,7 +274,7 @@ impl Submitter {
 }
 
 /// The end state of an extrinsic that is no longer resent.
-enum End {
+enum EndState {
     /// The era is not over, or its blocks are not all finalized.
     Open,
     Known(Outcome),

@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Simulates a killed process: nothing after this moment of the step is executed.
-    async fn crash(&self, step: Step, at: Moment, weights: Option<NewWeights>) {
+    async fn crash(&self, step: Step, at: StepProgress, weights: Option<NewWeights>) {
         let submitter = self.start().await.with_observer(Arc::new(move |_, now, moment| {
             if (now, moment) == (step, at) {
                 resume_unwind(Box::new("killed"));

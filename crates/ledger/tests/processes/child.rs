@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use taonet_chain::Chain as _;
-use taonet_ledger::{Ledger, LedgerError, Moment, NewWeights, Step, Submitter};
+use taonet_ledger::{Ledger, LedgerError, NewWeights, Step, StepProgress, Submitter};
 use taonet_primitives::{MechId, Uid};
 use taonet_wallet::Keypair;
 
@@ -17,7 +17,7 @@ use crate::NETUID;
 use crate::remote::RemoteChain;
 
 /// The environment variable that contains a [`Task`], and the marker of the output line with the
-/// [`End`].
+/// [`ChildResult`].
 const TASK: &str = "TAONET_LEDGER_TEST_TASK";
 
 /// The task of a subprocess: advance, then submit from several concurrent tasks.
@@ -27,12 +27,12 @@ pub(crate) struct Task {
     pub(crate) directory: PathBuf,
     pub(crate) tasks: usize,
     /// The moment at which the subprocess kills itself.
-    pub(crate) kill: Option<(Step, Moment)>,
+    pub(crate) kill: Option<(Step, StepProgress)>,
 }
 
 /// The results of a subprocess.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct End {
+pub(crate) struct ChildResult {
     /// The hashes of the extrinsics that submit the weights.
     pub(crate) extrinsics: BTreeSet<String>,
 }
@@ -50,8 +50,9 @@ pub(crate) fn hotkey() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
 }
 
-/// Runs this program as a subprocess with a task. Returns no [`End`] if the subprocess was killed.
-pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
+/// Runs this program as a subprocess with a task. Returns no [`ChildResult`] if the subprocess was
+/// killed.
+pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<ChildResult>) {
     let Task { port, directory, tasks, kill } = task;
     let kill = kill.map(|moment| format!("{moment:?}"));
     let text = Text { port: *port, directory: directory.clone(), tasks: *tasks, kill };
@@ -83,7 +84,7 @@ fn child() {
     println!("{TASK}{}", serde_json::to_string(&end).unwrap());
 }
 
-async fn carry_out(task: Text) -> End {
+async fn carry_out(task: Text) -> ChildResult {
     let ledger = loop {
         match Ledger::open(&task.directory).await {
             // Another process has the ledger locked until it exits.
@@ -121,5 +122,5 @@ async fn carry_out(task: Text) -> End {
     for thread in threads {
         extrinsics.insert(thread.await.unwrap().to_string());
     }
-    End { extrinsics }
+    ChildResult { extrinsics }
 }

@@ -8,11 +8,11 @@ mod remote;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
-use child::{End, Task};
+use child::{ChildResult, Task};
 use remote::Server;
 use taonet_chain::testing::{MockChain, weight_rules};
 use taonet_chain::{Chain as _, CommitReveal, WeightRules};
-use taonet_ledger::{IntentState, Ledger, Moment, Step};
+use taonet_ledger::{IntentState, Ledger, Step, StepProgress};
 use taonet_primitives::{BlockNumber, NetUid};
 use tempfile::TempDir;
 
@@ -45,19 +45,19 @@ impl World {
         self.chain.set_weight_rules(NETUID, self.rules.clone());
     }
 
-    fn task(&self, tasks: usize, kill: Option<(Step, Moment)>) -> Task {
+    fn task(&self, tasks: usize, kill: Option<(Step, StepProgress)>) -> Task {
         Task { port: self.server.port(), directory: self.path().to_owned(), tasks, kill }
     }
 
     /// Runs a process until it exits.
-    async fn run(&self, tasks: usize) -> End {
+    async fn run(&self, tasks: usize) -> ChildResult {
         let (status, end) = child::run(&self.task(tasks, None)).await;
         assert!(status.success(), "{status}");
         end.unwrap()
     }
 
     /// Runs a process until it is killed.
-    async fn run_until(&self, step: Step, moment: Moment) {
+    async fn run_until(&self, step: Step, moment: StepProgress) {
         let (status, end) = child::run(&self.task(1, Some((step, moment)))).await;
         assert_eq!((status.signal(), end), (Some(KILL), None), "at {step:?} {moment:?}");
     }
@@ -81,7 +81,7 @@ impl World {
 
 /// Kills a process at each moment, then starts another.
 async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
-    use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
+    use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
         let world = World::new(commit_reveal).await;
         world.run_until(Step::Submit, moment).await;
@@ -114,7 +114,7 @@ async fn commits_survive_a_kill_at_every_moment() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reveals_survive_a_kill_at_every_moment() {
-    use Moment::{Answered, Recorded, Sending, Signed, Stored};
+    use StepProgress::{Answered, Recorded, Sending, Signed, Stored};
     for moment in [Signed, Stored, Sending, Answered, Recorded] {
         let mut world = World::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
         world.run(1).await;

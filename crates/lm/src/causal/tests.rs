@@ -487,12 +487,12 @@ fn computes(path: &Path, case: &str) -> bool {
 fn change(bytes: &mut [u8], seed: u64) {
     let mut noise = Noise::new(seed);
     for _ in 0..=noise.bits() % 4 {
-        let place = (noise.bits() % bytes.len() as u64) as usize;
+        let index = (noise.bits() % bytes.len() as u64) as usize;
         let (end, value) = (
-            bytes.len().min(place + [1, 1, 4, 8][(noise.bits() % 4) as usize]),
+            bytes.len().min(index + [1, 1, 4, 8][(noise.bits() % 4) as usize]),
             noise.bits() as u8,
         );
-        bytes[place..end].fill([value, 0, 0x7f, 0xff][(noise.bits() % 4) as usize]);
+        bytes[index..end].fill([value, 0, 0x7f, 0xff][(noise.bits() % 4) as usize]);
     }
 }
 

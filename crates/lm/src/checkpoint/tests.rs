@@ -143,7 +143,7 @@ fn chat_prompt_follows_the_template() {
 #[test]
 fn parts_with_an_index_are_the_same_model() {
     let folder = directory();
-    let whole = next(&open(folder.path()).unwrap());
+    let unsplit = next(&open(folder.path()).unwrap());
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     let (mut first, mut second, mut map) = (HashMap::new(), HashMap::new(), serde_json::Map::new());
     for (name, tensor) in tensors() {
@@ -158,7 +158,7 @@ fn parts_with_an_index_are_the_same_model() {
     candle_core::safetensors::save(&first, folder.path().join("a.safetensors")).unwrap();
     candle_core::safetensors::save(&second, folder.path().join("b.safetensors")).unwrap();
     write(folder.path(), "model.safetensors.index.json", &json!({"weight_map": map}));
-    assert_eq!(next(&open(folder.path()).unwrap()), whole);
+    assert_eq!(next(&open(folder.path()).unwrap()), unsplit);
     fs::remove_file(folder.path().join("b.safetensors")).unwrap();
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("b.safetensors"), "{error}");

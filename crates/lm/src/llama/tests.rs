@@ -204,7 +204,7 @@ fn logits_match_computation_by_hand() {
 fn logits_with_and_without_cache_are_equal() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
-        let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        let unsplit = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
         let mut cache = KvCache::default();
         let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
         pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
@@ -212,7 +212,7 @@ fn logits_with_and_without_cache_are_equal() {
             pieces.push(model.next(&[*token], &mut cache).unwrap());
         }
         assert_eq!(cache.tokens(), TOKENS.len());
-        for (one, other) in whole.iter().flatten().zip(pieces.iter().flatten()) {
+        for (one, other) in unsplit.iter().flatten().zip(pieces.iter().flatten()) {
             assert!((one - other).abs() < 1e-3, "{one} {other}");
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 use super::refuse;
 use super::request::Request;
 use crate::vocabulary::TextStream;
-use crate::{EngineEvent, LanguageModel, Place, Step};
+use crate::{EngineEvent, LanguageModel, PositionProbabilities, Step};
 
 /// A streamed answer in progress.
 struct Stream {
@@ -81,7 +81,7 @@ pub(super) async fn whole(
     model: &LanguageModel,
     request: &Request,
     prompt_tokens: usize,
-    judged: Option<(Vec<u32>, Vec<Place>)>,
+    judged: Option<(Vec<u32>, Vec<PositionProbabilities>)>,
     mut events: Receiver<EngineEvent>,
 ) -> Response {
     let mut steps = Vec::new();
@@ -212,7 +212,11 @@ fn top_logprobs(model: &LanguageModel, step: &Step) -> Map<String, Value> {
 /// Returns the log-probabilities of a prompt in vLLM's format: null for the first token; for each
 /// later token, a map from token IDs to log-probability, rank and text, the prompt's own token
 /// first.
-fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
+fn prompt_logprobs(
+    model: &LanguageModel,
+    tokens: &[u32],
+    places: &[PositionProbabilities],
+) -> Value {
     let first = std::iter::once(Value::Null);
     let later = places.iter().zip(tokens.iter().skip(1)).map(|(place, token)| {
         let mut entries = Map::new();

@@ -27,7 +27,7 @@ pub(crate) struct NewBlock {
 
 /// An event for subscribers.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum ChainEvent {
     /// A block was committed.
     Block(NewBlock),
     /// The chain was reverted to this block.
@@ -70,7 +70,7 @@ pub(crate) struct Chain {
     head: RwLock<Head>,
     /// Whether [`Self::restart`] is running.
     is_restarting: AtomicBool,
-    news: broadcast::Sender<Arc<News>>,
+    news: broadcast::Sender<Arc<ChainEvent>>,
     /// Dropped after `store`, which signals the receiver that the database file is closed.
     _closed: oneshot::Sender<()>,
 }
@@ -144,19 +144,19 @@ impl Chain {
     }
 
     /// Returns the newest committed block, and subscribes to the events after it.
-    pub(crate) fn follow(&self) -> (Head, broadcast::Receiver<Arc<News>>) {
+    pub(crate) fn follow(&self) -> (Head, broadcast::Receiver<Arc<ChainEvent>>) {
         let head = self.head.read().unwrap_or_else(PoisonError::into_inner);
         (head.clone(), self.news.subscribe())
     }
 
     /// Publishes a committed block.
     pub(crate) fn publish(&self, block: NewBlock) {
-        self.publish_at(block.head.clone(), News::Block(block));
+        self.publish_at(block.head.clone(), ChainEvent::Block(block));
     }
 
     /// Sets the head and notifies subscribers, without a gap in which [`Self::follow`] could miss
     /// or repeat an event.
-    fn publish_at(&self, head: Head, news: News) {
+    fn publish_at(&self, head: Head, news: ChainEvent) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
         // Without subscribers the send fails, which is fine.
@@ -173,11 +173,11 @@ impl Chain {
         // Published first: this block exists before and after the deletion, so every request finds
         // a state.
         self.pool.reset(target.clone());
-        self.publish_at(target.clone(), News::Reverted(target.clone()));
+        self.publish_at(target.clone(), ChainEvent::Reverted(target.clone()));
         let reverted = self.store.revert(target, time);
         if reverted.is_err() {
             self.pool.reset(left.clone());
-            self.publish_at(left.clone(), News::Reverted(left));
+            self.publish_at(left.clone(), ChainEvent::Reverted(left));
         }
         reverted
     }
@@ -193,7 +193,7 @@ impl Chain {
         let restarted = self.store.restart(first);
         if restarted.is_ok() {
             self.pool.reset(head.clone());
-            self.publish_at(head.clone(), News::Reverted(head));
+            self.publish_at(head.clone(), ChainEvent::Reverted(head));
         }
         self.is_restarting.store(false, Ordering::SeqCst);
         restarted

@@ -5,7 +5,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use taonet_chain::testing::{MockChain, Script, weight_rules};
 use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
-use taonet_ledger::{Ledger, Moment};
+use taonet_ledger::{Ledger, StepProgress};
 use taonet_neuron::{Neuron, Neurons};
 use taonet_primitives::{BlockNumber, Rao, Uid};
 use tempfile::TempDir;
@@ -338,7 +338,7 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let submitter =
         Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
     let submitter = submitter.with_observer(Arc::new(move |_, _, moment| {
-        if moment == Moment::Sending {
+        if moment == StepProgress::Sending {
             tell.send(()).unwrap();
             let _ = held.lock().unwrap().recv();
         }

@@ -122,7 +122,7 @@ fn assert_close(ours: &[f32], theirs: &[f32], spoken: &str) -> f32 {
 /// From text to samples, where espeak-ng on this machine gives the phonemes of the reference, and
 /// no sentence is split.
 #[test]
-fn speech_is_that_of_the_reference() {
+fn speech_matches_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let voice = PiperVoice::open(&peer.voice).unwrap();
     let mut count = 0;

@@ -142,12 +142,12 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn real_voices_are_transcribed_as_by_the_reference() {
+fn real_voice_transcriptions_match_the_reference() {
     check("transcribe", SpeechTask::Transcribe);
 }
 
 #[test]
-fn real_voices_are_translated_as_by_the_reference() {
+fn real_voice_translations_match_the_reference() {
     check("translate", SpeechTask::Translate);
 }
 

@@ -176,7 +176,7 @@ fn silent_windows_are_skipped() {
 }
 
 #[test]
-fn words_move_the_next_window() {
+fn word_times_determine_the_next_window() {
     // An unfinished segment: without word times, the next window begins 30 s later.
     let unfinished = [&[BEGIN], [256, 257, 258].as_slice()].concat();
     let results = [(unfinished.clone(), -0.2, 0.0), (spoken(0, &[259], 500), -0.2, 0.0)];

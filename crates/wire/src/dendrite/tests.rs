@@ -63,8 +63,8 @@ async fn handlers_get_the_caller_from_the_headers() {
         synapse
     };
     let router = server(Router::new().route("/Echo", any(echo)), scheme());
-    let lie = json!({"hotkey": key("//Charlie").hotkey().to_string(), "nonce": 1, "ip": "1.1.1.1", "status_code": 7});
-    for dendrite in [lie, json!("nobody"), Value::Null] {
+    let forged = json!({"hotkey": key("//Charlie").hotkey().to_string(), "nonce": 1, "ip": "1.1.1.1", "status_code": 7});
+    for dendrite in [forged, json!("nobody"), Value::Null] {
         let body = json!({"prompt": "x", "dendrite": dendrite, "axon": [1]}).to_string();
         let (head, answer) = call(&router, head("/Echo", &body), body.clone()).await;
         assert_eq!(head.status, StatusCode::OK, "{answer}");

@@ -79,8 +79,8 @@ fn absent_fields_and_other_bodies_have_no_hash() {
         assert!(synapse_hash(&["a"], body).is_err());
     }
     // Without fields the body is never parsed.
-    let nothing = "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a";
-    assert_eq!(synapse_hash::<&str>(&[], b"\xff"), Ok(Some(nothing.to_owned())));
+    let hash_of_nothing = "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a";
+    assert_eq!(synapse_hash::<&str>(&[], b"\xff"), Ok(Some(hash_of_nothing.to_owned())));
 }
 
 fn read_code(characters: &mut std::str::Chars<'_>, digits: usize) -> char {
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn spaces_do_not_matter(values: Vec<(String, Option<i32>)>) {
+    fn whitespace_is_ignored(values: Vec<(String, Option<i32>)>) {
         let value: Value = values.into_iter().map(|(key, value)| (key, json!([value, {"a": value}]))).collect();
         prop_assert_eq!(python_text(&value.to_string()), python_text(&format!("{value:#}")));
     }

@@ -280,10 +280,11 @@ struct Header<'a> {
 
 fn parse_header(line: &str) -> Option<Header<'_>> {
     let (content, crc) = line.rsplit_once(' ')?;
-    let whole = u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(content.as_bytes()));
+    let has_valid_checksum =
+        u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(content.as_bytes()));
     let (boot, rest) = content.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
     let (floor, place) = rest.split_once(' ')?;
-    Some(Header { boot, floor: floor.parse().ok()?, place }).filter(|_| whole)
+    Some(Header { boot, floor: floor.parse().ok()?, place }).filter(|_| has_valid_checksum)
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {

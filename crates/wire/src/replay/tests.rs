@@ -290,7 +290,7 @@ fn corrupt_log_refuses_requests_it_may_have_recorded() {
             assert_eq!(guard.accept(&claim(1, nonce), NOW), Ok(()));
         }
         drop(guard);
-        let whole = fs::read(disk.path()).unwrap();
+        let original = fs::read(disk.path()).unwrap();
         let start = NOW + SECOND;
         let try_with = |bytes: &[u8]| {
             fs::write(disk.path(), bytes).unwrap();
@@ -299,23 +299,23 @@ fn corrupt_log_refuses_requests_it_may_have_recorded() {
             assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
             is_stale(&guard.accept(&claim(2, start), start))
         };
-        assert!(!try_with(&whole), "the whole log serves");
-        for length in 0..whole.len() {
+        assert!(!try_with(&original), "the whole log serves");
+        for length in 0..original.len() {
             // A missing whole record at the end is not detected: the second request is then
             // accepted again.
-            if length + 60 == whole.len() {
-                assert!(!try_with(&whole[..length]));
-            } else if !(whole.len() - length).is_multiple_of(60) {
-                assert!(try_with(&whole[..length]), "cut to {length}");
+            if length + 60 == original.len() {
+                assert!(!try_with(&original[..length]));
+            } else if !(original.len() - length).is_multiple_of(60) {
+                assert!(try_with(&original[..length]), "cut to {length}");
             }
         }
-        for byte in 0..whole.len() {
-            let mut bytes = whole.clone();
+        for byte in 0..original.len() {
+            let mut bytes = original.clone();
             bytes[byte] ^= 1;
             assert!(try_with(&bytes), "{rule:?}: byte {byte}");
         }
         assert!(
-            try_with(&[whole.as_slice(), &[0; 60]].concat()),
+            try_with(&[original.as_slice(), &[0; 60]].concat()),
             "a block of zeros that a crash leaves"
         );
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use taonet_http::download::{Download, DownloadError, Origin, Part, open_with, sha256};
+use taonet_http::download::{Download, DownloadError, Origin, RemainingFile, open_with, sha256};
 use taonet_service::{Access, atomic_write, lock_file};
 use tokio::fs;
 use tokio::task::spawn_blocking;
@@ -436,7 +436,7 @@ struct Remote<'a> {
 impl Origin for Remote<'_> {
     type Error = ApiError;
 
-    async fn open(&self, from: u64) -> Result<Part<ApiError>, ApiError> {
+    async fn open(&self, from: u64) -> Result<RemainingFile<ApiError>, ApiError> {
         let what = self.call.what;
         // The address in the storage expires.
         let call = self.service.redirected(self.call.clone()).await?;

@@ -173,7 +173,7 @@ mod tests {
 
     /// Columns: blocks per step · heights that are read · number of steps · pauses in seconds
     #[tokio::test]
-    async fn steps_begin_and_end_at_multiples() {
+    async fn steps_start_and_end_at_block_multiples() {
         for (blocks, heights, count, expected) in [
             // A session that starts at a multiple begins at once.
             (5, &[Some(10), Some(11), Some(14), Some(15)][..], 1, &[1, 1][..]),

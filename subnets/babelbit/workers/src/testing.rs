@@ -7,7 +7,7 @@
 )]
 
 use taonet_database::testing::Postgres;
-pub use taonet_database::testing::{Line, LineFault, Nats};
+pub use taonet_database::testing::{FaultyProxy, Nats, ProxyFault};
 use taonet_objects::testing::S3Server;
 use tokio::sync::OnceCell;
 

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn market_without_news_has_stopped() {
+    fn market_without_recent_updates_is_stopped() {
         let at = |period, now_ms| Market { period, ..Market::default() }.activity(now_ms);
         assert_eq!(at(None, 0), Activity::Unknown);
         let open = Some(period(1_000, None));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn mean_of_no_values_is_missing() {
+    fn mean_of_no_values_is_none() {
         assert_eq!(mean(std::iter::empty()), None);
         assert_eq!(mean([0.5, 1.5].into_iter()), Some(1.0));
     }

@@ -35,8 +35,8 @@ impl Gateway {
     /// Releases the credits and idempotency keys of abandoned requests, and warns of budgets that
     /// are nearly spent, also by the webhook, every minute until shutdown; then returns the leased
     /// credits that no request holds.
-    pub async fn keep_books(&self, shutdown: &Shutdown) {
-        tokio::join!(self.check_books(shutdown), self.deliver_warnings(shutdown));
+    pub async fn run_maintenance(&self, shutdown: &Shutdown) {
+        tokio::join!(self.maintain_credits(shutdown), self.deliver_warnings(shutdown));
     }
 
     /// Delivers warnings to the webhook, if there is one, until shutdown.
@@ -48,7 +48,7 @@ impl Gateway {
         }
     }
 
-    async fn check_books(&self, shutdown: &Shutdown) {
+    async fn maintain_credits(&self, shutdown: &Shutdown) {
         while shutdown.sleep(INTERVAL).await {
             if let Err(error) = self.release_abandoned().await {
                 tracing::error!(

@@ -44,7 +44,7 @@ pub(crate) struct TokenReservation {
 
 /// Usage of an API key's rate limit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct RateLimitStatus {
     limit: u32,
     left: u32,
     reset: Duration,
@@ -57,26 +57,30 @@ impl Rates {
         store: &Store,
         key: &ApiKey,
         now: SystemTime,
-    ) -> Result<(Standing, Result<(), GatewayError>), GatewayError> {
+    ) -> Result<(RateLimitStatus, Result<(), GatewayError>), GatewayError> {
         let limit = key.terms.rate_per_minute;
         if !store.is_shared() {
             return Ok(self.admit_here(key, now));
         }
         let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
         let usage = store.admit(&key.id, limit, now_ms).await?;
-        let standing = Standing { limit, left: usage.left, reset: usage.reset };
+        let standing = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
         let refused = GatewayError::Rate { limit, retry: usage.retry };
         Ok((standing, if usage.is_admitted { Ok(()) } else { Err(refused) }))
     }
 
-    fn admit_here(&self, key: &ApiKey, now: SystemTime) -> (Standing, Result<(), GatewayError>) {
+    fn admit_here(
+        &self,
+        key: &ApiKey,
+        now: SystemTime,
+    ) -> (RateLimitStatus, Result<(), GatewayError>) {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
         let window = window(&self.requests, key, limit);
         let admitted = window.admit((), now);
         let admitted =
             admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry });
         let (left, reset) = window.left((), now);
-        (Standing { limit: limit.requests, left, reset }, admitted)
+        (RateLimitStatus { limit: limit.requests, left, reset }, admitted)
     }
 
     /// Admits or rejects a request for a document of the own key.
@@ -181,7 +185,7 @@ fn seconds(duration: Duration) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("60s"))
 }
 
-impl Standing {
+impl RateLimitStatus {
     /// Writes the usage to the rate limit headers of OpenAI's API.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         for (name, value) in [

@@ -133,8 +133,8 @@ impl Gateway {
         }))
     }
 
-    /// Sets the webhook for warnings about budgets, which [`Self::keep_books`] delivers. Has no
-    /// effect once the gateway has been cloned.
+    /// Sets the webhook for warnings about budgets, which [`Self::run_maintenance`] delivers. Has
+    /// no effect once the gateway has been cloned.
     #[must_use]
     pub fn with_budget_webhook(mut self, webhook: Option<Webhook>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {

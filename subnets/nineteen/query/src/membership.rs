@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn validator_with_buyers_gets_a_part() {
+    async fn validator_with_buyers_gets_a_share() {
         let mut processes = Processes::new().await;
         processes.start(false);
         processes.start(true);

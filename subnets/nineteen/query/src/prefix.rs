@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_that_begin_alike_have_the_same_prefix() {
+    fn prompts_with_a_common_start_share_a_prefix() {
         let (first, longer) =
             (prefix("a", &chat(2_000, &["x"])), prefix("a", &chat(2_000, &["x", "y"])));
         assert!(first.is_some() && first == longer);

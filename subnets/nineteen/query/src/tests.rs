@@ -138,11 +138,10 @@ pub(crate) fn request(kind: RequestKind) -> Request {
     }
 }
 
-async fn text(mut answer: Answer) -> Result<String, String> {
+async fn text(mut answer: Answer) -> Result<String, Interrupted> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
-        let chunk = chunk.map_err(|error| error.to_string())?;
-        text.push_str(chunk.text().unwrap_or_default());
+        text.push_str(chunk?.text().unwrap_or_default());
     }
     Ok(text)
 }

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_those_of_the_definition() {
+    fn shapley_values_match_the_definition() {
         for players in 0..=7 {
             let found = shapley_values(players, 0, arbitrary);
             assert_close(&found, &brute_force(players, &arbitrary), 1e-9);

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn softmax_is_the_definition() {
+    fn softmax_matches_the_definition() {
         for values in [&[][..], &[5.0], &[0.0, 0.0], &[1.0, 2.0, 3.0], &[-4.0, 0.5, 0.25, 7.0]] {
             assert_close(&softmax(values), &naive(values), &format!("{values:?}"));
         }

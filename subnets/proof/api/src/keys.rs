@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn only_hashes_of_keys_are_stored() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("keys.json");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
         let mut keys = ApiKeys::open(&path).unwrap();
         let ada = keys.add("ada", &path).unwrap();
         let bob = keys.add("bob", &path).unwrap();

@@ -403,15 +403,15 @@ mod tests {
     /// While a circuit is replaced again and again, its directory is there at any time.
     #[test]
     fn a_replaced_circuit_is_never_missing() {
-        let place = tempfile::tempdir().unwrap();
-        let (one, two) = (place.path().join("one"), place.path().join("two"));
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         fs::create_dir(&one).unwrap();
         fs::create_dir(&two).unwrap();
         if exchange(&one, &two).is_err() {
             // Such as a network file system.
             return;
         }
-        let path = place.path().join("circuit");
+        let path = folder.path().join("circuit");
         let mut compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
         let circuit = CircuitDirectory::create(&path, &compiled).unwrap();
         let ended = AtomicBool::new(false);
@@ -433,6 +433,6 @@ mod tests {
         });
         assert_eq!(CircuitDirectory::open(&path).unwrap().metadata().name, "replaced 99 times");
         // Nothing is left beside it.
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }

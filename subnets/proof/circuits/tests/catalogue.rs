@@ -28,14 +28,14 @@ const LARGE: [u8; 25] =
 
 #[test]
 fn circuit_that_would_take_too_much_memory_is_skipped() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let mut large = ShippedModel::DiabetesRegression.compile("stark").unwrap();
     large.metadata.files.insert(NETWORK.to_owned(), Digest::of(&LARGE));
     large.files.insert(NETWORK.to_owned(), LARGE.to_vec());
-    CircuitDirectory::create(&place.path().join("large"), &large).unwrap_err();
+    CircuitDirectory::create(&folder.path().join("large"), &large).unwrap_err();
     let good = ShippedModel::DiabetesRegression.compile("stark").unwrap();
-    let good = CircuitDirectory::create(&place.path().join("good"), &good).unwrap();
-    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
+    let good = CircuitDirectory::create(&folder.path().join("good"), &good).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
     assert!(catalogue.circuits().count() == 1 && catalogue.get(&good.id()).is_some());
     let [Skipped { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
     assert!(
@@ -46,23 +46,23 @@ fn circuit_that_would_take_too_much_memory_is_skipped() {
 
 #[test]
 fn circuits_of_other_versions_are_skipped_with_a_hint() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let model = ShippedModel::DiabetesRegression;
     let good =
-        CircuitDirectory::create(&place.path().join("good"), &model.compile("stark").unwrap())
+        CircuitDirectory::create(&folder.path().join("good"), &model.compile("stark").unwrap())
             .unwrap();
     for backend in ["groth16", "stark"] {
         let old = of_another_version(model.compile(backend).unwrap());
-        CircuitDirectory::create(&place.path().join(format!("old-{backend}")), &old).unwrap();
+        CircuitDirectory::create(&folder.path().join(format!("old-{backend}")), &old).unwrap();
     }
-    let foreign = place.path().join("foreign");
+    let foreign = folder.path().join("foreign");
     std::fs::create_dir(&foreign).unwrap();
     std::fs::write(foreign.join(FILE), br#"{"version": 2, "fields": []}"#).unwrap();
-    let sliced = place.path().join("sliced");
+    let sliced = folder.path().join("sliced");
     model.compile_slices("stark", 2).unwrap().write(&sliced).unwrap();
     std::fs::remove_dir_all(sliced.join("slice_1")).unwrap();
 
-    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
     // The first slice of the incomplete model is a circuit of its own.
     assert!(catalogue.circuits().count() == 2 && catalogue.get(&good.id()).is_some());
     assert_eq!(catalogue.models().count(), 0);
@@ -80,16 +80,16 @@ fn circuits_of_other_versions_are_skipped_with_a_hint() {
     }
     // A list has all circuits with readable metadata, usable or not: the good one, two old ones and
     // the slice.
-    let listed = Catalogue::list(place.path()).unwrap();
+    let listed = Catalogue::list(folder.path()).unwrap();
     assert_eq!((listed.len(), listed.get(&good.id())), (4, Some(good.metadata())));
     assert!(matches!(Catalogue::list(&sliced.join("slice_1")), Err(CircuitError::File { .. })));
     assert!(
-        Catalogue::open(place.path()).is_err(),
+        Catalogue::open(folder.path()).is_err(),
         "commands on the directory do not skip anything"
     );
 
     // Without any usable circuit, the first error is reported.
-    let old = Catalogue::open_usable(&place.path().join("old-stark"), &Backends::default());
+    let old = Catalogue::open_usable(&folder.path().join("old-stark"), &Backends::default());
     assert!(
         matches!(old, Err(CircuitError::Prover(BackendError::Format { format: 100, .. }))),
         "{old:?}"

@@ -55,8 +55,9 @@ fn a_program_proves_and_verifies_models() {
     for model in [ShippedModel::DiabetesRegression, ShippedModel::DigitsLenet] {
         let (name, sample) = (model.name(), model.sample().unwrap());
         let compiled = compile(model.onnx(), &sample, &options(model, &backends)).unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let directory =
+            CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
         assert!(matches!(directory.prover(), Err(CircuitError::NoProgram)), "{name}");
         let directory = directory.with_backends(&backends);
         let bundle = Bundle::prove(&directory, &sample.inputs[0], nonce, miner).unwrap();
@@ -120,8 +121,8 @@ fn slices_are_proven_by_a_program() {
     let (nonce, miner) = request();
     let model = ShippedModel::DiabetesRegression;
     let sample = model.sample().unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("sliced");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sliced");
     compile_slices(model.onnx(), &sample, &options(model, &backends), 2)
         .unwrap()
         .write(&path)
@@ -144,9 +145,9 @@ fn a_failing_program_is_an_error() {
     let compiled = compile(model.onnx(), &sample, &options(model, &failing));
     assert!(matches!(compiled, Err(CircuitError::Prover(BackendError::External(_)))));
 
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let compiled = compile(model.onnx(), &sample, &options(model, &running(&program()))).unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
     let directory = directory.with_backends(&running(&program()));
     let (nonce, miner) = request();
     let bundle = Bundle::prove(&directory, &sample.inputs[0], nonce, miner).unwrap();

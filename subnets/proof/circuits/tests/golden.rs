@@ -35,7 +35,7 @@ fn model(name: &str) -> ShippedModel {
     }
 }
 
-fn place() -> PathBuf {
+fn vectors_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof")
 }
 
@@ -52,13 +52,15 @@ fn changed(bundle: &ModelBundle) -> ModelBundle {
 
 #[test]
 fn bundles_of_all_released_formats_verify() {
-    let entries = std::fs::read_dir(place())
+    let entries = std::fs::read_dir(vectors_directory())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = entries.filter(|name| name != "README.md").collect();
     assert_eq!(files, BUNDLES.map(str::to_owned).into(), "every file is a known bundle");
     for name in BUNDLES {
-        let bundle = ModelBundle::from_json(&std::fs::read(place().join(name)).unwrap()).unwrap();
+        let bundle =
+            ModelBundle::from_json(&std::fs::read(vectors_directory().join(name)).unwrap())
+                .unwrap();
         bundle.verify().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(changed(&bundle).verify().is_err(), "{name}");
     }
@@ -71,7 +73,7 @@ fn bundles_of_all_released_formats_verify() {
 fn create_missing_bundles() {
     let (miner, nonce) = (Hotkey::from_bytes([7; 32]), Digest::of(b"a request that is years old"));
     for name in BUNDLES {
-        let path = place().join(name);
+        let path = vectors_directory().join(name);
         if path.exists() {
             continue;
         }

@@ -113,8 +113,8 @@ impl Cheat {
 
 #[test]
 fn circuit_with_another_networks_key_is_refused() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("false");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("false");
     let created = Cheat::new().write(&path);
     let to_prove = CircuitDirectory::open_to_prove(&path, &Backends::default()).unwrap();
     for refused in [
@@ -128,8 +128,8 @@ fn circuit_with_another_networks_key_is_refused() {
         assert!(error.contains(REFUSAL), "{error}");
     }
     // Among other circuits, only this one is not served.
-    let good = CircuitDirectory::create(&place.path().join("good"), &honest("stark")).unwrap();
-    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
+    let good = CircuitDirectory::create(&folder.path().join("good"), &honest("stark")).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
     assert_eq!(catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(), [good.id()]);
     assert!(skipped.len() == 1 && skipped[0].error.to_string().contains(REFUSAL), "{skipped:?}");
 }
@@ -138,8 +138,8 @@ fn circuit_with_another_networks_key_is_refused() {
 /// nobody else: the name of each file has a circuit and a program.
 #[test]
 fn stored_check_replaces_the_comparison_of_the_key() {
-    let place = tempfile::tempdir().unwrap();
-    let directory = place.path().join("checks");
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("checks");
     let stored_by = |program: &str| {
         Backends::default().with_stored_checks(StoredChecks::open(&directory, program).unwrap())
     };
@@ -150,7 +150,7 @@ fn stored_check_replaces_the_comparison_of_the_key() {
     // No other test of this process compares the key of this circuit.
     let mut compiled = honest("stark");
     "with a name of its own".clone_into(&mut compiled.metadata.name);
-    let circuit = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let circuit = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     let bundle = Bundle::prove(&circuit, inputs, Digest::of(b"a request"), MINER).unwrap();
     bundle.verify_with(&stored_by("one")).unwrap();
@@ -162,7 +162,7 @@ fn stored_check_replaces_the_comparison_of_the_key() {
     assert!(matches!(changed.verify_with(&stored_by("one")), Err(CircuitError::Verify(_))));
 
     let cheat = Cheat::new();
-    let false_circuit = place.path().join("false");
+    let false_circuit = folder.path().join("false");
     cheat.write(&false_circuit);
     let refused = |backends: &Backends| {
         let opened = CircuitDirectory::open_with(&false_circuit, backends).err();
@@ -218,10 +218,10 @@ fn bundle_with_another_networks_key_is_refused() {
 
 #[test]
 fn sliced_bundle_with_another_networks_key_is_refused() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let shipped = ShippedModel::DiabetesRegression;
     let CompiledSlices { mut model, mut slices } = shipped.compile_slices("stark", 2).unwrap();
-    let first = CircuitDirectory::create(&place.path().join("first"), &slices[0]).unwrap();
+    let first = CircuitDirectory::create(&folder.path().join("first"), &slices[0]).unwrap();
     let (inputs, nonce) = (&shipped.sample().unwrap().inputs[0], Digest::of(b"a request"));
     let boundary = first.circuit().execute(inputs).unwrap().outputs(first.circuit());
     let cheat = Cheat::with_nonce(slices.remove(1), &boundary, |circuit| {
@@ -243,11 +243,11 @@ fn sliced_bundle_with_another_networks_key_is_refused() {
 
 #[test]
 fn honest_bundle_is_verified_for_its_circuit() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     for (backend, has_network) in [("stark", true), ("groth16", false)] {
         let directory =
-            CircuitDirectory::create(&place.path().join(backend), &honest(backend)).unwrap();
+            CircuitDirectory::create(&folder.path().join(backend), &honest(backend)).unwrap();
         let bundle = Bundle::prove(
             &directory,
             inputs,
@@ -270,7 +270,7 @@ fn honest_bundle_is_verified_for_its_circuit() {
 
 #[test]
 fn metadata_of_another_network_is_refused() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let changes: [(&str, Change); 5] = [
         ("output", |compiled| compiled.metadata.output.scale += 1),
         ("output", |compiled| compiled.metadata.output.shape.channels += 1),
@@ -281,7 +281,7 @@ fn metadata_of_another_network_is_refused() {
     for (index, (part, change)) in changes.into_iter().enumerate() {
         let mut compiled = honest("stark");
         change(&mut compiled);
-        let path = place.path().join(index.to_string());
+        let path = folder.path().join(index.to_string());
         let created = CircuitDirectory::create(&path, &compiled);
         assert!(
             matches!(&created, Err(CircuitError::Metadata(MetadataError::Description(name))) if *name == part)
@@ -293,8 +293,8 @@ fn metadata_of_another_network_is_refused() {
 /// No bundle is created, although the directory was opened without a comparison.
 #[test]
 fn circuit_with_another_networks_key_proves_nothing() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("false");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("false");
     Cheat::new().write(&path);
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     let directory = CircuitDirectory::open_to_prove(&path, &Backends::default()).unwrap();
@@ -307,7 +307,7 @@ fn circuit_with_another_networks_key_proves_nothing() {
 /// are compared.
 #[test]
 fn groth16_key_or_transcript_of_another_circuit_is_refused() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let mut other_shapes = honest("groth16");
     let digits = ShippedModel::DigitsMlp.compile("groth16").unwrap();
     replace(&mut other_shapes, VERIFICATION_KEY, digits.files[VERIFICATION_KEY].clone());
@@ -330,7 +330,7 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
         ("no-transcript", lacking(TRANSCRIPT), "transcript.json is not listed in the metadata"),
         ("no-proving-key", lacking(PROVING_KEY), "proving_key.bin"),
     ] {
-        let path = place.path().join(name);
+        let path = folder.path().join(name);
         CircuitDirectory::create(&path, &compiled).unwrap();
         for refused in [
             CircuitDirectory::open(&path),
@@ -346,10 +346,10 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
 /// was.
 #[test]
 fn groth16_bundle_with_a_network_does_not_skip_the_transcript() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let mut circuit = honest("groth16");
     replace(&mut circuit, TRANSCRIPT, honest("groth16").files[TRANSCRIPT].clone());
-    let path = place.path().join("circuit");
+    let path = folder.path().join("circuit");
     let directory = CircuitDirectory::create(&path, &circuit).unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     let bundle =

@@ -69,8 +69,8 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
 
 fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bundle {
     let (name, backend) = (model.name(), &compiled.metadata.backend);
-    let place = tempfile::tempdir().unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("circuit"), compiled).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("circuit"), compiled).unwrap();
     let inputs = &sample(model).inputs[0];
     let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
     assert_eq!(bundle.hides_values().unwrap(), directory.hides_values().unwrap());
@@ -78,7 +78,7 @@ fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bund
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
     assert!(bundle.proof.len() / 2 < largest, "{name} {backend}: {} bytes", bundle.proof.len() / 2);
     // Verify without the directory, like another process.
-    drop(place);
+    drop(folder);
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = Bundle::from_json(&text).unwrap();
     assert_eq!(read, bundle);
@@ -137,16 +137,16 @@ fn models_are_proven_with_hidden_values() {
 
 #[test]
 fn changed_and_missing_files_are_rejected() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("circuit");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("circuit");
     let compiled = compiled(ShippedModel::DiabetesRegression, "stark");
     CircuitDirectory::create(&path, &compiled).unwrap();
     assert!(matches!(CircuitDirectory::create(&path, &compiled), Err(CircuitError::NotEmpty(_))));
     for name in [NETWORK, VERIFICATION_KEY] {
-        let whole = std::fs::read(path.join(name)).unwrap();
-        let mut flipped = whole.clone();
-        flipped[whole.len() / 2] ^= 1;
-        for contents in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+        let original = std::fs::read(path.join(name)).unwrap();
+        let mut flipped = original.clone();
+        flipped[original.len() / 2] ^= 1;
+        for contents in [&flipped[..], &original[..original.len() - 1], &[]] {
             std::fs::write(path.join(name), contents).unwrap();
             let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
             assert!(matches!(opened, Err(CircuitError::Metadata(_))), "{name}");
@@ -154,15 +154,15 @@ fn changed_and_missing_files_are_rejected() {
         std::fs::remove_file(path.join(name)).unwrap();
         let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
         assert!(matches!(opened, Err(CircuitError::File { .. })), "{name}");
-        std::fs::write(path.join(name), whole).unwrap();
+        std::fs::write(path.join(name), original).unwrap();
     }
     CircuitDirectory::open(&path).unwrap().verifier().unwrap();
 }
 
 #[test]
 fn contributions_change_the_circuit() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("circuit");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("circuit");
     let first =
         CircuitDirectory::create(&path, &compiled(ShippedModel::DiabetesRegression, "groth16"))
             .unwrap();
@@ -180,7 +180,7 @@ fn contributions_change_the_circuit() {
 /// since then.
 #[test]
 fn contributions_are_verified_against_an_earlier_key() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let copy = |directory: &CircuitDirectory, name: &str, change: &dyn Fn(&mut Compiled)| {
         let names: Vec<String> = directory.metadata().files.keys().cloned().collect();
         let file =
@@ -193,10 +193,10 @@ fn contributions_are_verified_against_an_earlier_key() {
         let digests =
             compiled.files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents)));
         compiled.metadata.files = digests.collect();
-        CircuitDirectory::create(&place.path().join(name), &compiled).unwrap()
+        CircuitDirectory::create(&folder.path().join(name), &compiled).unwrap()
     };
     let compiled_once = compiled(ShippedModel::DiabetesRegression, "groth16");
-    let first = CircuitDirectory::create(&place.path().join("first"), &compiled_once).unwrap();
+    let first = CircuitDirectory::create(&folder.path().join("first"), &compiled_once).unwrap();
     let grace =
         copy(&first, "grace", &|_| ()).replace(&contribute(&first, "Grace").unwrap()).unwrap();
     let last = copy(&grace, "last", &|_| ()).replace(&contribute(&grace, "Ada").unwrap()).unwrap();
@@ -207,7 +207,7 @@ fn contributions_are_verified_against_an_earlier_key() {
     // Each of these is rejected: a different setup, swapped copies, a changed contributor, a
     // changed name, and a circuit without a setup.
     let other = compiled(ShippedModel::DiabetesRegression, "groth16");
-    let other = CircuitDirectory::create(&place.path().join("other"), &other).unwrap();
+    let other = CircuitDirectory::create(&folder.path().join("other"), &other).unwrap();
     let renamed = copy(&last, "renamed", &|compiled| compiled.metadata.name.push('x'));
     let foreign = copy(&last, "foreign", &|compiled| {
         for name in [PROVING_KEY, VERIFICATION_KEY] {
@@ -219,7 +219,7 @@ fn contributions_are_verified_against_an_earlier_key() {
         compiled.files.insert(TRANSCRIPT.to_owned(), text.replace("Grace", "Grete").into_bytes());
     });
     let stark = compiled(ShippedModel::DiabetesRegression, "stark");
-    let stark = CircuitDirectory::create(&place.path().join("stark"), &stark).unwrap();
+    let stark = CircuitDirectory::create(&folder.path().join("stark"), &stark).unwrap();
     for (earlier, later) in
         [(&other, &last), (&last, &first), (&first, &foreign), (&first, &credited)]
     {

@@ -15,7 +15,7 @@ use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
 use taonet_proof_onnx::{Attribute, CompareError, GraphWriter, Model, OnnxError, compare};
 
-fn place(name: &str) -> PathBuf {
+fn vector_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(name)
 }
 
@@ -28,8 +28,9 @@ fn compile_files(model: &str, sample: &str) -> Result<Compiled, CircuitError> {
         max_error: None,
         contributor: "anonymous".to_owned(),
     };
-    let sample: Sample = serde_json::from_slice(&std::fs::read(place(sample)).unwrap()).unwrap();
-    compile(&std::fs::read(place(model)).unwrap(), &sample, &options)
+    let sample: Sample =
+        serde_json::from_slice(&std::fs::read(vector_path(sample)).unwrap()).unwrap();
+    compile(&std::fs::read(vector_path(model)).unwrap(), &sample, &options)
 }
 
 /// onnxruntime or the standard compute other outputs, or refuse the file, where an earlier version
@@ -62,8 +63,8 @@ fn files_with_another_meaning_are_refused() {
 fn windows_over_reshaped_inputs_cover_their_dimensions() {
     let compiled = compile_files("unsqueeze-gap.onnx", "unsqueeze-gap.json").unwrap();
     let sample: Sample =
-        serde_json::from_slice(&std::fs::read(place("unsqueeze-gap.json")).unwrap()).unwrap();
-    let model = Model::decode(&std::fs::read(place("unsqueeze-gap.onnx")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(vector_path("unsqueeze-gap.json")).unwrap()).unwrap();
+    let model = Model::decode(&std::fs::read(vector_path("unsqueeze-gap.onnx")).unwrap()).unwrap();
     let network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
     let (circuit, unit) = (network.lower().unwrap(), f64::from(-network.output_scale()).exp2());
     for row in &sample.inputs {
@@ -83,11 +84,11 @@ fn windows_over_reshaped_inputs_cover_their_dimensions() {
 fn half_precision_exports_are_compiled() {
     let expected = [[-50.843_75, -18.921_875, 27.171_875], [-95.5625, 6.429_687_5, 87.25]];
     let sample: Sample =
-        serde_json::from_slice(&std::fs::read(place("fp16.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(vector_path("fp16.json")).unwrap()).unwrap();
     for name in ["fp16.onnx", "fp16-mixed.onnx"] {
         let compiled = compile_files(name, "fp16.json").unwrap();
         assert_eq!(compiled.metadata.notes.len(), 1, "{name}: the softmax is omitted");
-        let model = Model::decode(&std::fs::read(place(name)).unwrap()).unwrap();
+        let model = Model::decode(&std::fs::read(vector_path(name)).unwrap()).unwrap();
         let network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
         let (circuit, unit) = (network.lower().unwrap(), f64::from(-network.output_scale()).exp2());
         for (row, expected) in sample.inputs.iter().zip(expected) {

@@ -286,8 +286,8 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
     let compiled = model
         .compile(backend, Backends::default())
         .unwrap_or_else(|error| panic!("{}: {error}", model.name));
-    let place = tempfile::tempdir().unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
     let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
     let prove = |inputs: &Vec<i64>| {
         let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
@@ -464,8 +464,8 @@ fn external_program_proves_functions_moves_and_products() {
     let backends = Backends::with_external(program);
     for model in [attention(), heads()] {
         let compiled = model.compile("external", backends.clone()).unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled)
+        let folder = tempfile::tempdir().unwrap();
+        let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled)
             .unwrap()
             .with_backends(&backends);
         let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));

@@ -20,10 +20,10 @@ fn prove(catalogue: &Catalogue, inputs: &[i64], nonce: &[u8]) -> SlicedBundle {
 
 #[test]
 fn a_chain_of_slices_proves_the_lenet() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let model = ShippedModel::DigitsLenet;
-    model.compile_slices("stark", 3).unwrap().write(&place.path().join("lenet")).unwrap();
-    let catalogue = Catalogue::open(place.path()).unwrap();
+    model.compile_slices("stark", 3).unwrap().write(&folder.path().join("lenet")).unwrap();
+    let catalogue = Catalogue::open(folder.path()).unwrap();
     assert_eq!(catalogue.circuits().count(), 3);
     let inputs = &model.sample().unwrap().inputs;
     let bundle = prove(&catalogue, &inputs[0], b"one");
@@ -31,7 +31,7 @@ fn a_chain_of_slices_proves_the_lenet() {
 
     // The whole network in one circuit computes the same outputs.
     let whole = model.compile("stark").unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("whole"), &whole).unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("whole"), &whole).unwrap();
     let execution = directory.circuit().execute(&inputs[0]).unwrap();
     assert_eq!(bundle.slices[2].outputs, execution.outputs(directory.circuit()));
     assert_eq!(bundle.model.output, directory.metadata().output);
@@ -94,17 +94,17 @@ fn a_chain_of_slices_proves_the_lenet() {
 
 #[test]
 fn groth16_slices_form_a_chain_too() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let model = ShippedModel::DiabetesRegression;
-    model.compile_slices("groth16", 2).unwrap().write(&place.path().join("regression")).unwrap();
-    let catalogue = Catalogue::open(&place.path().join("regression")).unwrap();
+    model.compile_slices("groth16", 2).unwrap().write(&folder.path().join("regression")).unwrap();
+    let catalogue = Catalogue::open(&folder.path().join("regression")).unwrap();
     prove(&catalogue, &model.sample().unwrap().inputs[0], b"one").verify().unwrap();
 }
 
 #[test]
 fn model_with_a_missing_slice_is_refused() {
-    let place = tempfile::tempdir().unwrap();
-    let target = place.path().join("regression");
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("regression");
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
     compiled.write(&target).unwrap();
     assert!(compiled.write(&target).is_err(), "nothing is overwritten");

@@ -18,7 +18,7 @@ pub fn elements(dims: &[usize]) -> Option<usize> {
 
 /// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
 pub fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
-    from_either_end(axis, rank).ok_or_else(|| {
+    index_from_either_end(axis, rank).ok_or_else(|| {
         unsupported(node, format!("axis {axis} does not exist in {rank} dimensions"))
     })
 }
@@ -36,7 +36,7 @@ pub fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Result<Vec<u
 
 /// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not
 /// exist.
-fn from_either_end(index: i64, count: usize) -> Option<usize> {
+fn index_from_either_end(index: i64, count: usize) -> Option<usize> {
     let count = count.cast_signed() as i64;
     let index = if index < 0 { index.checked_add(count)? } else { index };
     usize::try_from(index).ok().filter(|_| index < count)
@@ -71,10 +71,10 @@ pub fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<
             size => usize::try_from(size).map_err(|_| refuse())?,
         });
     }
-    let (total, known) =
+    let (total, product_without_inferred) =
         (elements(dims).ok_or_else(refuse)?, elements(&result).ok_or_else(refuse)?);
     if let Some(size) = inferred.and_then(|index| result.get_mut(index)) {
-        *size = total.checked_div(known).ok_or_else(refuse)?;
+        *size = total.checked_div(product_without_inferred).ok_or_else(refuse)?;
     }
     if elements(&result) == Some(total) { Ok(result) } else { Err(refuse()) }
 }

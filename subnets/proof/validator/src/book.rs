@@ -305,13 +305,13 @@ mod tests {
 
     #[tokio::test]
     async fn stored_scores_are_read_while_the_book_is_open() {
-        let place = tempfile::tempdir().unwrap();
-        assert!(matches!(StoredScores::read(place.path()), Err(BookError::Missing(_))));
-        let book = Book::open(place.path()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(StoredScores::read(folder.path()), Err(BookError::Missing(_))));
+        let book = Book::open(folder.path()).await.unwrap();
         for number in 1..=SNAPSHOT_EVERY + 3 {
             book.record(event(number)).unwrap();
             if number % 1_000 == 0 || number >= SNAPSHOT_EVERY - 1 {
-                let stored = StoredScores::read(place.path()).unwrap();
+                let stored = StoredScores::read(folder.path()).unwrap();
                 assert_eq!(stored.events, number);
                 book.read(|board| assert_eq!(stored.board.tallies(), board.tallies()));
             }
@@ -320,19 +320,19 @@ mod tests {
 
     #[tokio::test]
     async fn scores_survive_wherever_the_journal_is_cut() {
-        let place = tempfile::tempdir().unwrap();
-        let book = Book::open(place.path()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).await.unwrap();
         (1..=20).for_each(|number| book.record(event(number)).unwrap());
         drop(book);
-        let journal = place.path().join("scores.journal");
+        let journal = folder.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
         for cut in (0..=text.len()).step_by(37).chain([text.len()]) {
-            let _ = std::fs::remove_file(place.path().join("scores.json"));
+            let _ = std::fs::remove_file(folder.path().join("scores.json"));
             std::fs::write(&journal, &text[..cut]).unwrap();
             let whole = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
             // The second instance reads what the first one wrote.
             for _ in 0..2 {
-                let book = Book::open(place.path()).await.unwrap();
+                let book = Book::open(folder.path()).await.unwrap();
                 holds(&book, whole);
             }
         }
@@ -340,16 +340,16 @@ mod tests {
 
     #[tokio::test]
     async fn kill_between_snapshot_and_journal_counts_no_event_twice() {
-        let place = tempfile::tempdir().unwrap();
-        let book = Book::open(place.path()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).await.unwrap();
         (1..=5).for_each(|number| book.record(event(number)).unwrap());
         drop(book);
-        let journal = place.path().join("scores.journal");
+        let journal = folder.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
         // Opening the book writes a snapshot of all five events.
-        drop(Book::open(place.path()).await.unwrap());
+        drop(Book::open(folder.path()).await.unwrap());
         std::fs::write(&journal, &text).unwrap();
-        let book = Book::open(place.path()).await.unwrap();
+        let book = Book::open(folder.path()).await.unwrap();
         holds(&book, 5);
         (6..=7).for_each(|number| book.record(event(number)).unwrap());
         holds(&book, 7);
@@ -357,21 +357,21 @@ mod tests {
 
     #[tokio::test]
     async fn snapshots_replace_long_journals() {
-        let place = tempfile::tempdir().unwrap();
-        let book = Book::open(place.path()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).await.unwrap();
         (1..=SNAPSHOT_EVERY + 3).for_each(|number| book.record(event(number)).unwrap());
         let lines =
-            std::fs::read_to_string(place.path().join("scores.journal")).unwrap().lines().count();
+            std::fs::read_to_string(folder.path().join("scores.journal")).unwrap().lines().count();
         assert_eq!(lines, 3);
         drop(book);
-        assert_eq!(Book::open(place.path()).await.unwrap().events(), SNAPSHOT_EVERY + 3);
+        assert_eq!(Book::open(folder.path()).await.unwrap().events(), SNAPSHOT_EVERY + 3);
     }
 
     #[tokio::test]
     async fn damaged_and_foreign_books_are_refused() {
-        let place = tempfile::tempdir().unwrap();
-        let book = Book::open(place.path()).await.unwrap();
-        assert!(matches!(Book::open(place.path()).await, Err(BookError::Locked(_))));
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).await.unwrap();
+        assert!(matches!(Book::open(folder.path()).await, Err(BookError::Locked(_))));
         drop(book);
         for (file, text) in [
             ("scores.json", "{}"),
@@ -381,12 +381,12 @@ mod tests {
             ),
             ("scores.journal", "not an event\n"),
         ] {
-            std::fs::write(place.path().join(file), text).unwrap();
+            std::fs::write(folder.path().join(file), text).unwrap();
             assert!(
-                matches!(Book::open(place.path()).await, Err(BookError::Damaged { .. })),
+                matches!(Book::open(folder.path()).await, Err(BookError::Damaged { .. })),
                 "{text}"
             );
-            std::fs::remove_file(place.path().join(file)).unwrap();
+            std::fs::remove_file(folder.path().join(file)).unwrap();
         }
     }
 }

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn capacity_follows_a_slower_miner_down() {
+    fn capacity_falls_when_a_miner_slows_down() {
         let mut performance = Performance::default();
         simulate(&mut performance, 10, 3_000);
         let before = performance.capacity;

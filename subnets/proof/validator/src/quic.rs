@@ -31,7 +31,7 @@ use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::query::ProofAnswer;
 use taonet_proof_core::scoring::Fault;
 use taonet_wallet::Keypair;
-use taonet_wire::{Peer, Room, Share};
+use taonet_wire::{MemoryReservation, Peer, ResponseMemory};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -76,7 +76,7 @@ pub struct QuicClient(Arc<Inner>);
 struct Inner {
     connections: Connections,
     limits: Limits,
-    room: Room,
+    room: ResponseMemory,
     parsers: Semaphore,
 }
 
@@ -126,7 +126,7 @@ impl QuicClient {
         let mut endpoint = Endpoint::client(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
         endpoint.set_default_client_config(tls::client_config()?);
         let connections = Connections::new(endpoint, keypair.clone(), limits.connecting);
-        let (room, parsers) = (Room::new(limits.in_flight), Semaphore::new(PARSERS));
+        let (room, parsers) = (ResponseMemory::new(limits.in_flight), Semaphore::new(PARSERS));
         Ok(Self(Arc::new(Inner { connections, limits, room, parsers })))
     }
 
@@ -241,7 +241,7 @@ impl Inner {
         recv: &mut RecvStream,
         limit: usize,
         time: &mut Stopwatch,
-    ) -> Result<(Vec<u8>, Share<'_>), RequestError> {
+    ) -> Result<(Vec<u8>, MemoryReservation<'_>), RequestError> {
         let mut header = [0; FRAME_HEADER];
         time.limit(recv.read_exact(&mut header)).await?.map_err(|error| incomplete(&error))?;
         let [kind, size @ ..] = header;

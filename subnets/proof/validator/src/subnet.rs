@@ -71,8 +71,8 @@ mod tests {
 
     #[tokio::test]
     async fn registered_miners_share_by_their_scores() {
-        let place = tempfile::tempdir().unwrap();
-        let book = Arc::new(Book::open(place.path()).await.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let book = Arc::new(Book::open(folder.path()).await.unwrap());
         let subnet = ProofSubnet::new(Arc::clone(&book), Profile::Seed, system_clock());
         let key = |byte| Hotkey::from_bytes([byte; 32]);
         let list = (0..)
@@ -107,8 +107,8 @@ mod tests {
     /// Shares have a sum of 1 up to rounding, so that normalisation changes none of them.
     #[tokio::test]
     async fn weights_are_exactly_the_shares() {
-        let place = tempfile::tempdir().unwrap();
-        let book = Arc::new(Book::open(place.path()).await.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let book = Arc::new(Book::open(folder.path()).await.unwrap());
         let subnet = ProofSubnet::new(book, Profile::Seed, system_clock());
         for miners in [1, 2, 3, 7, 64, 255, 256] {
             // Amounts of 21 orders of magnitude; every fifth miner earns nothing.

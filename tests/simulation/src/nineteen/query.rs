@@ -35,7 +35,7 @@ pub(super) async fn query(life: Life, shared: Shared, turn: u64) -> anyhow::Resu
         recorder.keep_counters(&shutdown),
         recorder.keep_samples(samples, &shutdown),
         recorder.follow(move |config| following.replace(config), &clock, &shutdown),
-        gateway.keep_books(&shutdown),
+        gateway.run_maintenance(&shutdown),
         watch_balances(&store, turn),
     )
     .0

@@ -18,7 +18,7 @@ use taonet_wire::{Call, Peer, SignedClient, SynapseClass};
 
 use super::data::Fields;
 use super::peer::PeerArgs;
-use super::verdict::Verdict;
+use super::verdict::CallOutcome;
 use super::{SchemeName, data, echo};
 
 /// Call a neuron and print its response.
@@ -156,7 +156,7 @@ async fn whole(
     let began = Instant::now();
     let result = client.call(peer, call).await;
     let took = began.elapsed();
-    let verdict = Verdict::of(&result, dendrite);
+    let verdict = CallOutcome::of(&result, dendrite);
     if context.json {
         let answer = result.as_ref().ok();
         context.print_json(&json!({
@@ -189,7 +189,7 @@ async fn stream(
 ) -> anyhow::Result<()> {
     let mut answer = match client.stream(peer, call).await {
         Ok(answer) => answer,
-        Err(error) => return Verdict::of_error(&error).check(),
+        Err(error) => return CallOutcome::of_error(&error).check(),
     };
     let mut refusal = Vec::new();
     if !answer.status.is_success() {
@@ -197,13 +197,13 @@ async fn stream(
             refusal.extend_from_slice(&chunk);
         }
     }
-    Verdict::of_answer(answer.status, &answer.headers, &refusal, dendrite).check()?;
+    CallOutcome::of_answer(answer.status, &answer.headers, &refusal, dendrite).check()?;
     let mut out = printable::stdout();
     while let Some(chunk) = answer.next().await {
         match chunk {
             Ok(chunk) if write(&mut *out, &chunk)? => {}
             Ok(_) => return Ok(()),
-            Err(error) => return Verdict::of_error(&error).check(),
+            Err(error) => return CallOutcome::of_error(&error).check(),
         }
     }
     write(&mut *out, b"\n").map(|_| ())

@@ -16,7 +16,7 @@ use taonet_wire::{Call, Retry};
 
 use super::SchemeName;
 use super::peer::PeerArgs;
-use super::verdict::Verdict;
+use super::verdict::CallOutcome;
 
 /// Measure the response time of a neuron.
 ///
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             let began = Instant::now();
             let result = client.call(&peer, &call).await;
             let took = began.elapsed();
-            let verdict = Verdict::of(&result, dendrite);
+            let verdict = CallOutcome::of(&result, dendrite);
             *outcomes.entry(verdict.code.to_string()).or_default() += 1;
             match verdict.check() {
                 Ok(()) => latencies.push(took.as_secs_f64() * 1_000.0),

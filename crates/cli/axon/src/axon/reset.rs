@@ -32,8 +32,8 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
         let head = chain.head().await.map_err(failed)?;
         let axon = stored_axon(&chain, netuid, hotkey, head).await?;
-        let plan =
-            Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, &axon, head).await?);
+        let plan = Plan::new(call, what, about)
+            .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

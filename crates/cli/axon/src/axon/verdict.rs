@@ -7,14 +7,14 @@ use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
 
 /// Outcome of a call: return code, HTTP status and message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct CallOutcome {
     pub(crate) code: ReturnCode,
     pub(crate) status: StatusCode,
     /// Reason for the failure; for a success, the peer's message.
     pub(crate) message: String,
 }
 
-impl Verdict {
+impl CallOutcome {
     pub(crate) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
         match result {
             Ok(answer) => Self::of_answer(answer.status, &answer.headers, &answer.body, dendrite),
@@ -96,9 +96,9 @@ mod tests {
                 headers.insert("bt_header_axon_status_message", "its words".parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            let verdict = Verdict::of_answer(status, &headers, b"body\n", dendrite);
+            let verdict = CallOutcome::of_answer(status, &headers, b"body\n", dendrite);
             let judged = StatusCode::from_u16(judged).unwrap();
-            let expected = Verdict {
+            let expected = CallOutcome {
                 code: ReturnCode::of_status(judged),
                 status: judged,
                 message: message.to_owned(),

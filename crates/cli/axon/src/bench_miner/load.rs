@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::requests::Requests;
-use crate::axon::Verdict;
+use crate::axon::CallOutcome;
 
 /// Longest reason of a failure that is kept, in characters.
 const MAX_REASON: usize = 200;
@@ -198,7 +198,7 @@ impl Load {
         let result = client.call(&self.peer, &call).await;
         let service = start.elapsed();
         self.idle().push(client);
-        let verdict = Verdict::of(&result, self.is_dendrite);
+        let verdict = CallOutcome::of(&result, self.is_dendrite);
         let answer = result.as_ref().ok();
         let problem = answer
             .filter(|_| verdict.code.is_success())

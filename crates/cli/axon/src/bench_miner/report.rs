@@ -13,7 +13,7 @@ use taonet_cli_base::tables::{BENCH_FAILURES, BENCH_OUTCOMES};
 use taonet_primitives::{Hotkey, counted};
 
 use super::load::{Plan, Run, Sample};
-use crate::axon::{Verdict, quantile};
+use crate::axon::{CallOutcome, quantile};
 
 /// Maximum number of reasons of failures in a report: a hostile miner could state another one each
 /// time.
@@ -139,7 +139,7 @@ impl Report {
             bail!("interrupted before the first response")
         };
         let verdict =
-            Verdict { code: last.code, status: last.status, message: last.reason.clone() };
+            CallOutcome { code: last.code, status: last.status, message: last.reason.clone() };
         let requests = counted(self.requests, "request");
         verdict.check().map_err(|error| error.context(format!("none of {requests} succeeded")))
     }
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_bounded() {
+    fn number_of_distinct_reasons_is_limited() {
         let samples = (0..30).map(|call| sample(call, 1, 500, &format!("reason {call}"))).collect();
         let failures = report(samples).failures;
         assert_eq!(failures.len(), MAX_REASONS + 1);

@@ -7,7 +7,7 @@ use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::registration::Registration;
-use super::{Obstacle, Spending, Withdrawal, failed};
+use super::{ExpectedRefusal, Spending, Withdrawal, failed};
 
 /// The result of the checks.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub struct NamedCalls {
     /// TAO that the calls take; `None` if they take none.
     pub spending: Option<Spending>,
     /// Why the chain would refuse the calls.
-    pub obstacle: Option<Obstacle>,
+    pub expected_refusal: Option<ExpectedRefusal>,
 }
 
 /// What a call does, as far as it is checked.
@@ -42,13 +42,14 @@ impl NamedCalls {
         coldkey: Coldkey,
         calls: impl IntoIterator<Item = (&'a str, &'a Value)>,
     ) -> anyhow::Result<Self> {
-        let (mut total, mut keeps_account, mut obstacle) = (Rao::ZERO, false, None);
+        let (mut total, mut keeps_account, mut expected_refusal) = (Rao::ZERO, false, None);
         for (index, (name, arguments)) in calls.into_iter().enumerate() {
             let Some(effect) = Effect::of(name, arguments) else { break };
             if let Effect::Withdraw { hotkey, netuid, amount } = effect {
                 if index == 0 {
-                    obstacle =
-                        Withdrawal::read(chain, (hotkey, coldkey, netuid), amount).await?.obstacle;
+                    expected_refusal = Withdrawal::read(chain, (hotkey, coldkey, netuid), amount)
+                        .await?
+                        .expected_refusal;
                 }
                 break;
             }
@@ -57,19 +58,19 @@ impl NamedCalls {
             // An earlier call leaves at least as much as the last one.
             keeps_account = matches!(effect, Effect::Spend { keeps_account: true, .. });
             if let Effect::Register { registration, .. } = effect {
-                obstacle = registration.obstacle(chain, price).await?;
+                expected_refusal = registration.expected_refusal(chain, price).await?;
             }
-            if obstacle.is_some() || matches!(effect, Effect::SwapHotkey { .. }) {
+            if expected_refusal.is_some() || matches!(effect, Effect::SwapHotkey { .. }) {
                 break;
             }
         }
         if total == Rao::ZERO {
-            return Ok(Self { spending: None, obstacle });
+            return Ok(Self { spending: None, expected_refusal });
         }
         let spending = Spending::read(chain, coldkey, total).await?;
         let spending =
             if keeps_account { spending.keeping_account(chain).await? } else { spending };
-        Ok(Self { spending: Some(spending), obstacle })
+        Ok(Self { spending: Some(spending), expected_refusal })
     }
 }
 

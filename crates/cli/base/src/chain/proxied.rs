@@ -31,7 +31,7 @@ impl ProxyArgs {
         plan: Plan,
     ) -> anyhow::Result<Plan> {
         let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
-        let Plan { call, what, mut about, found, spending, obstacle } = plan;
+        let Plan { call, what, mut about, found, spending, expected_refusal } = plan;
         if let Value::Object(fields) = &mut about {
             fields.insert("proxy_for".to_owned(), json!(real));
         }
@@ -54,7 +54,7 @@ impl ProxyArgs {
             about,
             found,
             spending,
-            obstacle,
+            expected_refusal,
         })
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use taonet_chain::{At, Client};
 use taonet_primitives::{BlockNumber, counted};
 
-use super::{Obstacle, failed};
+use super::{ExpectedRefusal, failed};
 
 /// A rate limit: the name of the chain's error, and what it limits, such as `changes of children`.
 #[derive(Debug, Clone, Copy)]
@@ -20,21 +20,27 @@ pub struct RateLimit {
 impl RateLimit {
     /// Returns why the limit does not allow another action in the next block; `None` if it does.
     /// `last` is the block of the last action.
-    pub async fn obstacle(
+    pub async fn expected_refusal(
         self,
         chain: &Client,
         last: u64,
         blocks: u64,
         head: BlockNumber,
-    ) -> anyhow::Result<Option<Obstacle>> {
+    ) -> anyhow::Result<Option<ExpectedRefusal>> {
         let Some(wait) = blocks_to_wait(last, blocks, head) else { return Ok(None) };
         let interval = chain.block_interval().await.map_err(failed)?;
         Ok(Some(self.refusal(last, blocks, wait, interval)))
     }
 
-    /// Returns the obstacle of an action that has to wait for `wait` more blocks. Without an
-    /// interval, the chain makes blocks on demand, and no time can be said.
-    fn refusal(self, last: u64, blocks: u64, wait: u64, interval: Option<Duration>) -> Obstacle {
+    /// Returns the expected refusal of an action that has to wait for `wait` more blocks. Without
+    /// an interval, the chain makes blocks on demand, and no time can be said.
+    fn refusal(
+        self,
+        last: u64,
+        blocks: u64,
+        wait: u64,
+        interval: Option<Duration>,
+    ) -> ExpectedRefusal {
         let time = interval.map_or_else(String::new, |interval| {
             format!(", about {}", duration(interval.as_secs_f64() * wait as f64))
         });
@@ -44,7 +50,7 @@ impl RateLimit {
             self.actions,
             counted(wait, "block")
         );
-        Obstacle { name: self.error, text }
+        ExpectedRefusal { name: self.error, text }
     }
 }
 
@@ -109,7 +115,7 @@ mod tests {
         for (interval, wait) in
             [(Some(Duration::from_secs(12)), "39 blocks, about 8 minutes"), (None, "39 blocks")]
         {
-            let Obstacle { name, text } = limit.refusal(40, 100, 39, interval);
+            let ExpectedRefusal { name, text } = limit.refusal(40, 100, 39, interval);
             assert_eq!(name, limit.error);
             let last = "the rate limit is 100 blocks between two submissions of weights, and the last one is in block 40";
             assert_eq!(text, format!("{last}\nhint: wait {wait}"));

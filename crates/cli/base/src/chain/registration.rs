@@ -4,7 +4,7 @@
 use taonet_chain::{At, Chain as _, ChainError, Client};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 
-use super::{Obstacle, failed};
+use super::{ExpectedRefusal, failed};
 
 /// A registration of a hotkey on a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,11 @@ pub struct Registration {
 impl Registration {
     /// Returns why the chain would refuse the registration at this price; `None` if nothing is
     /// known against it.
-    pub async fn obstacle(self, chain: &Client, price: Rao) -> anyhow::Result<Option<Obstacle>> {
+    pub async fn expected_refusal(
+        self,
+        chain: &Client,
+        price: Rao,
+    ) -> anyhow::Result<Option<ExpectedRefusal>> {
         let Self { netuid, hotkey, limit } = self;
         // The chain returns a price and no uids even for subnets that do not exist.
         let subnet = chain.subnet(netuid, At::Head).await;
@@ -32,7 +36,7 @@ impl Registration {
             let text = format!(
                 "{hotkey} is already registered on subnet {netuid}, with uid {uid}\nhint: see `tao metagraph {netuid}`"
             );
-            return Ok(Some(Obstacle {
+            return Ok(Some(ExpectedRefusal {
                 name: "SubtensorModule.HotKeyAlreadyRegisteredInSubNet",
                 text,
             }));
@@ -41,16 +45,16 @@ impl Registration {
     }
 }
 
-fn no_subnet(netuid: NetUid) -> Obstacle {
+fn no_subnet(netuid: NetUid) -> ExpectedRefusal {
     let text =
         format!("subnet {netuid} does not exist\nhint: list the subnets with `tao subnets list`");
-    Obstacle { name: "SubtensorModule.SubnetNotExists", text }
+    ExpectedRefusal { name: "SubtensorModule.SubnetNotExists", text }
 }
 
-fn too_expensive(netuid: NetUid, price: Rao, limit: Rao) -> Obstacle {
+fn too_expensive(netuid: NetUid, price: Rao, limit: Rao) -> ExpectedRefusal {
     let text = format!(
         "a registration on subnet {netuid} costs {price} TAO, more than the limit of {limit} TAO\nhint: raise the limit, \
          or wait: the price falls from block to block"
     );
-    Obstacle { name: "SubtensorModule.RegistrationPriceLimitExceeded", text }
+    ExpectedRefusal { name: "SubtensorModule.RegistrationPriceLimitExceeded", text }
 }

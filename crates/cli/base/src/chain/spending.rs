@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use taonet_chain::{At, Client};
 use taonet_primitives::{AccountId, Rao};
 
-use super::{Obstacle, failed};
+use super::{ExpectedRefusal, failed};
 
 /// Name of the error in JSON documents.
 pub(super) const NAME: &str = "InsufficientBalance";
@@ -59,7 +59,7 @@ impl Spending {
 
     /// Returns why the balance does not suffice for the amount and the fee, which `signer` pays;
     /// `None` if it does.
-    pub(super) fn shortfall(&self, signer: AccountId, fee: Rao) -> Option<Obstacle> {
+    pub(super) fn shortfall(&self, signer: AccountId, fee: Rao) -> Option<ExpectedRefusal> {
         let Self { account, available, amount, remainder } = *self;
         let fee = if signer == account { fee } else { Rao::ZERO };
         let needed: u128 =
@@ -83,7 +83,7 @@ impl Spending {
             "the call takes {amount} TAO{fee_text}{remainder_text}, but {account} has only {available} TAO to \
              spend\nhint: {hint}"
         );
-        Some(Obstacle { name: NAME, text })
+        Some(ExpectedRefusal { name: NAME, text })
     }
 }
 
@@ -113,7 +113,9 @@ mod tests {
         ] {
             let [available, amount, remainder] = [available, amount, remainder].map(Rao::new);
             let spending = Spending { account, available, amount, remainder };
-            let shortfall = spending.shortfall(signer, Rao::new(fee)).map(|obstacle| obstacle.text);
+            let shortfall = spending
+                .shortfall(signer, Rao::new(fee))
+                .map(|expected_refusal| expected_refusal.text);
             match words {
                 None => assert_eq!(shortfall, None, "{spending:?}"),
                 Some(words) => assert!(

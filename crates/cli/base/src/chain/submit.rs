@@ -14,7 +14,7 @@ use taonet_wallet::Keypair;
 use super::proxied::ProxyArgs;
 use super::shield::Shielded;
 use super::signer::{PairArgs, SigningKey, check_development};
-use super::{Account, NamedCalls, NetworkArgs, Obstacle, Spending, failed, report};
+use super::{Account, ExpectedRefusal, NamedCalls, NetworkArgs, Spending, failed, report};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::prompt;
@@ -106,13 +106,13 @@ pub struct Plan {
     /// TAO that the call takes, checked before the call is sent.
     pub spending: Option<Spending>,
     /// Why the call is not sent.
-    pub obstacle: Option<Obstacle>,
+    pub expected_refusal: Option<ExpectedRefusal>,
 }
 
 impl Plan {
     /// Creates a plan whose JSON document has no fields from events.
     pub fn new(call: Call, what: String, about: Value) -> Self {
-        Self { call, what, about, found: |_| json!({}), spending: None, obstacle: None }
+        Self { call, what, about, found: |_| json!({}), spending: None, expected_refusal: None }
     }
 
     /// Sets the TAO that the call takes.
@@ -123,14 +123,14 @@ impl Plan {
 
     /// Sets the TAO that a named call takes, and why it is not sent, as its checks have found them.
     #[must_use]
-    pub fn checked(self, NamedCalls { spending, obstacle }: NamedCalls) -> Self {
-        Self { spending, obstacle, ..self }
+    pub fn checked(self, NamedCalls { spending, expected_refusal }: NamedCalls) -> Self {
+        Self { spending, expected_refusal, ..self }
     }
 
     /// Sets why the call is not sent, if there is a reason.
     #[must_use]
-    pub fn obstacle(self, obstacle: Option<Obstacle>) -> Self {
-        Self { obstacle, ..self }
+    pub fn expected_refusal(self, expected_refusal: Option<ExpectedRefusal>) -> Self {
+        Self { expected_refusal, ..self }
     }
 }
 
@@ -208,12 +208,14 @@ impl SubmitArgs {
         let fee = preview.as_ref().map_or(Rao::ZERO, Preview::total_fee);
         let shortfall =
             || plan.spending.and_then(|spending| spending.shortfall(signer.coldkey().into(), fee));
-        let obstacle = plan.obstacle.take().or_else(shortfall);
-        match (preview, obstacle) {
-            (Some(preview), obstacle) if self.dry_run => {
-                return report_dry_run(&preview, obstacle, plan, context);
+        let expected_refusal = plan.expected_refusal.take().or_else(shortfall);
+        match (preview, expected_refusal) {
+            (Some(preview), expected_refusal) if self.dry_run => {
+                return report_dry_run(&preview, expected_refusal, plan, context);
             }
-            (_, Some(obstacle)) => return report_unsent(signer, &obstacle, plan, context),
+            (_, Some(expected_refusal)) => {
+                return report_unsent(signer, &expected_refusal, plan, context);
+            }
             (Some(preview), None) if ask => {
                 report::check_dry_run(&preview.dry)?;
                 prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
@@ -332,27 +334,30 @@ async fn send_shielded(
 /// Reports that a call was not sent, because the chain would refuse it.
 fn report_unsent(
     signer: &Keypair,
-    obstacle: &Obstacle,
+    expected_refusal: &ExpectedRefusal,
     plan: Plan,
     context: &Context,
 ) -> anyhow::Result<()> {
     if context.json {
         context.print_json(&merged([
             plan.about,
-            report::unsent(signer.coldkey(), &obstacle.error()),
+            report::unsent(signer.coldkey(), &expected_refusal.error()),
         ]))?;
     }
-    Err(Classified::error(Failure::Rejected, format!("the call was not sent: {}", obstacle.text)))
+    Err(Classified::error(
+        Failure::Rejected,
+        format!("the call was not sent: {}", expected_refusal.text),
+    ))
 }
 
 fn report_dry_run(
     preview: &Preview,
-    obstacle: Option<Obstacle>,
+    expected_refusal: Option<ExpectedRefusal>,
     plan: Plan,
     context: &Context,
 ) -> anyhow::Result<()> {
     let dry = &preview.dry;
-    let would_succeed = obstacle.is_none() && report::would_succeed(dry);
+    let would_succeed = expected_refusal.is_none() && report::would_succeed(dry);
     if context.json {
         let shield = preview
             .shield_fee
@@ -360,7 +365,9 @@ fn report_dry_run(
         let result = json!({
             "dry_run": true,
             "valid": would_succeed,
-            "error": obstacle.as_ref().map_or_else(|| report::dry_run_error(dry), Obstacle::error),
+            "error": expected_refusal
+                .as_ref()
+                .map_or_else(|| report::dry_run_error(dry), ExpectedRefusal::error),
             "fee_rao": dry.fee,
             "decoded_call": dry.call,
             "simulated": dry.effect.is_some(),
@@ -380,8 +387,8 @@ fn report_dry_run(
         let result = format!("{}: {result}, fee {} (dry run, not sent)", plan.what, preview.fees());
         context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
-    match obstacle {
-        Some(Obstacle { text, .. }) => {
+    match expected_refusal {
+        Some(ExpectedRefusal { text, .. }) => {
             Err(Classified::error(Failure::Rejected, format!("the call would fail: {text}")))
         }
         None => report::check_dry_run(dry),

@@ -3,7 +3,7 @@
 use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 
-use super::{Obstacle, failed};
+use super::{ExpectedRefusal, failed};
 
 /// Name of the chain's error.
 const NAME: &str = "SubtensorModule.NotEnoughStakeToWithdraw";
@@ -14,7 +14,7 @@ pub struct Withdrawal {
     /// Stake that the call takes.
     pub amount: Alpha,
     /// Why the stake does not suffice.
-    pub obstacle: Option<Obstacle>,
+    pub expected_refusal: Option<ExpectedRefusal>,
 }
 
 impl Withdrawal {
@@ -35,10 +35,10 @@ impl Withdrawal {
         staked: Alpha,
     ) -> Self {
         let amount = amount.unwrap_or(staked);
-        let obstacle = if staked == Alpha::ZERO {
+        let expected_refusal = if staked == Alpha::ZERO {
             Some(no_stake(&format!("{coldkey} has no stake on {hotkey} on subnet {netuid}")))
         } else {
-            (amount > staked).then(|| Obstacle {
+            (amount > staked).then(|| ExpectedRefusal {
                 name: NAME,
                 text: format!(
                     "{coldkey} has {staked} alpha on {hotkey} on subnet {netuid}, less than {amount}\nhint: pass at most \
@@ -46,13 +46,17 @@ impl Withdrawal {
                 ),
             })
         };
-        Self { amount, obstacle }
+        Self { amount, expected_refusal }
     }
 }
 
-/// Returns the obstacle of a coldkey without stake; `message` names the coldkey and the stake.
-pub fn no_stake(message: &str) -> Obstacle {
-    Obstacle { name: NAME, text: format!("{message}\nhint: list the stake with `tao stake list`") }
+/// Returns the expected refusal of a coldkey without stake; `message` names the coldkey and the
+/// stake.
+pub fn no_stake(message: &str) -> ExpectedRefusal {
+    ExpectedRefusal {
+        name: NAME,
+        text: format!("{message}\nhint: list the stake with `tao stake list`"),
+    }
 }
 
 #[cfg(test)]
@@ -78,13 +82,15 @@ mod tests {
         ] {
             let withdrawal = Withdrawal::new(stake, amount.map(Alpha::new), Alpha::new(staked));
             assert_eq!(withdrawal.amount, Alpha::new(taken), "{amount:?} of {staked}");
-            match (words, withdrawal.obstacle) {
-                (None, obstacle) => assert_eq!(obstacle, None, "{amount:?} of {staked}"),
-                (Some(words), Some(Obstacle { name, text })) => {
+            match (words, withdrawal.expected_refusal) {
+                (None, expected_refusal) => {
+                    assert_eq!(expected_refusal, None, "{amount:?} of {staked}")
+                }
+                (Some(words), Some(ExpectedRefusal { name, text })) => {
                     assert_eq!(name, "SubtensorModule.NotEnoughStakeToWithdraw");
                     assert!(text.contains(words), "{text}");
                 }
-                (Some(_), None) => panic!("no obstacle for {amount:?} of {staked}"),
+                (Some(_), None) => panic!("no expected refusal for {amount:?} of {staked}"),
             }
         }
     }

@@ -14,7 +14,7 @@ use taonet_primitives::{Hotkey, Uid, counted};
 use super::miners::{Behaviour, DemoMiner};
 
 /// Results of a miner after a period.
-struct Standing {
+struct RankedMiner {
     behaviour: Behaviour,
     uid: Uid,
     hotkey: Hotkey,
@@ -35,7 +35,7 @@ struct Standing {
 /// Results of all periods so far, and the weights computed from them.
 pub(super) struct Round {
     /// Miners by descending weight.
-    standings: Vec<Standing>,
+    standings: Vec<RankedMiner>,
 }
 
 /// Report of `tao nineteen demo`.
@@ -73,7 +73,7 @@ impl Round {
             let metrics = rewards.iter().filter(|reward| reward.hotkey == miner.hotkey);
             let metrics: Vec<f64> = metrics.filter_map(|reward| reward.reward.metric).collect();
             let of = scores.miners.iter().find(|score| score.hotkey == miner.hotkey);
-            Standing {
+            RankedMiner {
                 behaviour: miner.behaviour,
                 uid,
                 hotkey: miner.hotkey,
@@ -126,12 +126,12 @@ impl DemoReport {
             "tokens_sold": self.tokens,
             "credits": {"balanced": self.credits.1, "accounts": self.credits.0},
             "note": self.note,
-            "miners": standings.map(Standing::document).collect::<Vec<_>>(),
+            "miners": standings.map(RankedMiner::document).collect::<Vec<_>>(),
         })
     }
 }
 
-impl Standing {
+impl RankedMiner {
     fn document(&self) -> Value {
         let chain = self.chain.unwrap_or_default();
         json!({

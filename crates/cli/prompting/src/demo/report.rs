@@ -16,7 +16,7 @@ use super::miners::{Behaviour, DemoMiner};
 const TOLERANCE: f64 = 1e-6;
 
 /// Results of a miner.
-struct Standing {
+struct RankedMiner {
     behaviour: Behaviour,
     uid: Uid,
     hotkey: Hotkey,
@@ -41,7 +41,7 @@ pub(super) struct DemoReport {
     /// Whether the submitted weights follow from the record of the steps.
     is_recomputed: bool,
     /// Miners by descending weight.
-    standings: Vec<Standing>,
+    standings: Vec<RankedMiner>,
 }
 
 impl DemoReport {
@@ -61,7 +61,7 @@ impl DemoReport {
             let answers: Vec<_> = answers.collect();
             let last = answers.last();
             let uid = last.map_or(Uid(0), |answer| answer.uid);
-            Standing {
+            RankedMiner {
                 behaviour: miner.behaviour,
                 uid,
                 hotkey: miner.hotkey,
@@ -90,12 +90,12 @@ impl DemoReport {
             "steps": self.steps,
             "question": self.question,
             "weights_recomputed": self.is_recomputed,
-            "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
+            "miners": self.standings.iter().map(RankedMiner::document).collect::<Vec<_>>(),
         })
     }
 }
 
-impl Standing {
+impl RankedMiner {
     fn document(&self) -> Value {
         json!({
             "name": self.behaviour.name(),

@@ -27,7 +27,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use tokio::sync::watch;
 
-use super::report::{DemoReport, Standing};
+use super::report::{DemoReport, RankedMiner};
 use super::user::{User, UserAnswer, UserProof};
 use crate::validator;
 
@@ -210,12 +210,12 @@ impl Market {
         weights: &Weights,
         on_chain: &BTreeMap<Uid, OnChain>,
         bundles: &Path,
-    ) -> Vec<Standing> {
+    ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
         let tallies = book.read(|board| board.tallies().clone());
         let standings = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
-            Standing {
+            RankedMiner {
                 name: self.names.get(&hotkey).copied().unwrap_or_default(),
                 uid,
                 hotkey,

@@ -17,7 +17,7 @@ use crate::table::{mean_bytes, mean_seconds, reasons};
 use crate::validator::tally_document;
 
 /// Results of a miner over all epochs.
-pub(super) struct Standing {
+pub(super) struct RankedMiner {
     pub(super) name: &'static str,
     pub(super) uid: Uid,
     pub(super) hotkey: Hotkey,
@@ -35,7 +35,7 @@ pub(super) struct Standing {
 pub(super) struct DemoReport {
     circuits: Vec<(String, CircuitMetadata, f64)>,
     /// Miners by descending score.
-    standings: Vec<Standing>,
+    standings: Vec<RankedMiner>,
     /// Proofs of the user, in order.
     user: Vec<UserProof>,
     answer: UserAnswer,
@@ -45,7 +45,7 @@ pub(super) struct DemoReport {
 impl DemoReport {
     pub(super) fn new<'a>(
         circuits: impl IntoIterator<Item = &'a Made>,
-        mut standings: Vec<Standing>,
+        mut standings: Vec<RankedMiner>,
         user: Vec<UserProof>,
         answer: UserAnswer,
         wall: Duration,
@@ -72,14 +72,14 @@ impl DemoReport {
             "schema": "taonet.proof-demo/1",
             "wall_seconds": self.wall.as_secs_f64(),
             "circuits": circuits.collect::<Vec<_>>(),
-            "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
+            "miners": self.standings.iter().map(RankedMiner::document).collect::<Vec<_>>(),
             "user": self.user.iter().map(UserProof::document).collect::<Vec<_>>(),
             "language_model": self.answer.document(),
         })
     }
 }
 
-impl Standing {
+impl RankedMiner {
     fn document(&self) -> Value {
         let mut document = tally_document(&self.hotkey, &self.tally);
         if let Value::Object(fields) = &mut document {

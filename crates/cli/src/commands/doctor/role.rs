@@ -152,9 +152,9 @@ impl Role {
     /// Checks the port of a daemon of another subnet than Babelbit, at `listen` or at its default
     /// address; `None` for a daemon without any.
     pub(super) async fn check_default_port(self, listen: Option<SocketAddr>) -> Option<Finding> {
-        let (name, usual) = self.default_port()?;
-        let usual = usual.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Some(port(&[name], listen.or(usual)?, "--listen or --metrics").await)
+        let (name, default) = self.default_port()?;
+        let default = default.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Some(port(&[name], listen.or(default)?, "--listen or --metrics").await)
     }
 
     /// Checks the port of a daemon of Babelbit; `None` for a miner without a configured port, and

@@ -57,8 +57,8 @@ pub(super) async fn register(
 
 /// Returns an error if a search would be in vain.
 async fn check(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<()> {
-    let known = chain.calls().await.map_err(failed)?;
-    if !known.iter().any(|call| call.pallet == SUBTENSOR && call.name == "pow_register") {
+    let metadata = chain.calls().await.map_err(failed)?;
+    if !metadata.iter().any(|call| call.pallet == SUBTENSOR && call.name == "pow_register") {
         bail!("the chain has no registration by proof of work\nhint: register without --pow");
     }
     chain.subnet(netuid, At::Head).await.map_err(failed)?;

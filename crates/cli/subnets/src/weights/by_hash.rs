@@ -100,11 +100,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`"
             );
         };
-        let obstacle = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
+        let expected_refusal = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
         let secret = Secret { netuid, mech, hotkey, uids, values, salt, version_key };
-        if obstacle.is_none() && !args.tx.submit.is_dry_run() {
+        if expected_refusal.is_none() && !args.tx.submit.is_dry_run() {
             // Saved before the commit, which cannot be revealed without its salt.
             let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
             atomic_write(&args.save, &text, Access::Owner)?;
@@ -124,7 +124,8 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             counted(weights.len(), "weight"),
             args.save.display()
         );
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about).obstacle(obstacle), context).await
+        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
 

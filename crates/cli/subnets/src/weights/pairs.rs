@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use taonet_chain::weights::{self, WeightError, quantise, refusal};
 use taonet_chain::{Client, WeightRow, WeightRules};
-use taonet_cli_base::chain::{Obstacle, RateLimit, failed};
+use taonet_cli_base::chain::{ExpectedRefusal, RateLimit, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
@@ -75,7 +75,7 @@ pub(super) async fn rate_limit(
     (netuid, mech, uid): (NetUid, MechId, Uid),
     rules: &WeightRules,
     head: BlockNumber,
-) -> anyhow::Result<Option<Obstacle>> {
+) -> anyhow::Result<Option<ExpectedRefusal>> {
     let index = json!(mech.storage_index(netuid));
     let updates = chain
         .storage("SubtensorModule", "LastUpdate", &[index], head.into())
@@ -87,7 +87,9 @@ pub(super) async fn rate_limit(
     } else {
         "SubtensorModule.SettingWeightsTooFast"
     };
-    RateLimit { error, actions: ACTIONS }.obstacle(chain, last, rules.rate_limit_blocks, head).await
+    RateLimit { error, actions: ACTIONS }
+        .expected_refusal(chain, last, rules.rate_limit_blocks, head)
+        .await
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.

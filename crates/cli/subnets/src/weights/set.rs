@@ -47,7 +47,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             );
         };
         check(&weights, uid, mech, &rules)?;
-        let obstacle = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
+        let expected_refusal = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let rng = &mut rand::rng();
         let (form, call, round) = match Form::of(netuid, &rules, rng)? {
             Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
@@ -87,6 +87,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "rounded_to_zero": zeros,
             "version_key": version_key,
         });
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about).obstacle(obstacle), context).await
+        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

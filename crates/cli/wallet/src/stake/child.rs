@@ -219,8 +219,10 @@ fn submit(
             error: "SubtensorModule.TxRateLimitExceeded",
             actions: "changes of the hotkey's children on the subnet",
         };
-        let obstacle = limit.obstacle(&chain, last, CHANGE_BLOCKS, head.number).await?;
-        let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about).obstacle(obstacle);
+        let expected_refusal =
+            limit.expected_refusal(&chain, last, CHANGE_BLOCKS, head.number).await?;
+        let call = calls::set_children(hotkey, netuid, children);
+        let mut plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
         plan.found = scheduled;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn invalid_fields_are_named() {
         let parent = child("//Parent:1").hotkey;
         let names = ["//A", "//B", "//C", "//D", "//E", "//F"];
         let six: Vec<String> = names.iter().map(|name| format!("{name}:1")).collect();

@@ -112,7 +112,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
         let coldkey = args.tx.submit.coldkey(&key);
         let withdrawal =
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
-        let Withdrawal { amount, obstacle } = withdrawal;
+        let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let about = json!({
@@ -133,7 +133,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
             None => calls::move_stake((hotkey, from), (to_hotkey, to), amount),
         };
-        let plan = Plan::new(call, what, about).obstacle(obstacle);
+        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -149,7 +149,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
         let coldkey = args.tx.submit.coldkey(&key);
         let withdrawal =
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
-        let Withdrawal { amount, obstacle } = withdrawal;
+        let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let call = match limit {
@@ -166,7 +166,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             "limit_price": limit.map(|limit| limit.price),
         });
         let what = format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
-        let plan = Plan::new(call, what, about).obstacle(obstacle);
+        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -186,7 +186,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         let coldkey = args.tx.submit.coldkey(&key);
         let withdrawal =
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
-        let Withdrawal { amount, obstacle } = withdrawal;
+        let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let about = json!({
             "coldkey": coldkey,
@@ -200,7 +200,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         let what =
             format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
-        let plan = Plan::new(call, what, about).obstacle(obstacle);
+        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -105,7 +105,7 @@ async fn remove_on(
     chain: &Client,
     (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
 ) -> anyhow::Result<Plan> {
-    let Withdrawal { amount, obstacle } =
+    let Withdrawal { amount, expected_refusal } =
         Withdrawal::read(chain, (hotkey, coldkey, netuid), args.amount).await?;
     let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
     // The chain reads the whole stake itself, with the emission up to the block of the call; it has
@@ -132,5 +132,5 @@ async fn remove_on(
     let what = format!(
         "Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
     );
-    Ok(Plan::new(call, what, about).obstacle(obstacle))
+    Ok(Plan::new(call, what, about).expected_refusal(expected_refusal))
 }

@@ -43,7 +43,7 @@ pub(super) async fn plan(
     let prices = chain.prices(At::Head).await.map_err(failed)?;
     let on_hotkey = stakes.iter().filter(|stake| stake.hotkey == hotkey && stake.stake.get() > 0);
     let sold: Vec<_> = on_hotkey.filter(|stake| !to_root || stake.netuid.0 != 0).collect();
-    let obstacle =
+    let expected_refusal =
         sold.is_empty().then(|| no_stake(&format!("{coldkey} has no stake to sell on {hotkey}")));
     let sales: Vec<_> = sold
         .iter()
@@ -74,7 +74,7 @@ pub(super) async fn plan(
          slippage, at any price{then}",
         list.join(", ")
     );
-    Ok(Plan::new(call, what, about).obstacle(obstacle))
+    Ok(Plan::new(call, what, about).expected_refusal(expected_refusal))
 }
 
 fn total(amounts: impl Iterator<Item = Rao>) -> Rao {

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn invalid_fields_are_named() {
         for (list, says) in [
             ("[]".to_owned(), "JSON object"),
             ("{".to_owned(), "JSON object"),

@@ -47,7 +47,7 @@ async fn restored_ledger_does_not_submit_epoch_again() {
 #[tokio::test]
 async fn restored_intent_is_not_signed_again() {
     let mut world = World::plain();
-    world.crash(Step::Submit, Moment::Intended, Some(world.weights().await)).await;
+    world.crash(Step::Submit, StepProgress::Intended, Some(world.weights().await)).await;
     // Waits until the killed process has closed the database.
     world.start().await.close().await.unwrap();
     let backup = copy(world.path());

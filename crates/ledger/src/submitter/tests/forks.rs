@@ -168,7 +168,7 @@ async fn pruned_blocks_are_identified_by_hash() {
 #[tokio::test]
 async fn commit_with_pruned_state_has_the_planned_epoch() {
     let mut world = World::by_hash();
-    world.crash(Step::Submit, Moment::Recorded, Some(world.weights().await)).await;
+    world.crash(Step::Submit, StepProgress::Recorded, Some(world.weights().await)).await;
     world.next_epoch().await;
     world.chain.mine(20);
     world.chain.prune(BlockNumber::new(25));

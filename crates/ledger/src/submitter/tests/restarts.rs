@@ -73,7 +73,7 @@ async fn the_first_weights_after_a_start_are_fresh() {
 
 #[tokio::test]
 async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
-    use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
+    use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
         let world = World::plain();
         world.crash(Step::Submit, moment, Some(world.weights().await)).await;
@@ -96,7 +96,7 @@ async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
 
 #[tokio::test]
 async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
-    use Moment::{Answered, Recorded, Sending, Signed, Stored};
+    use StepProgress::{Answered, Recorded, Sending, Signed, Stored};
     for moment in [Signed, Stored, Sending, Answered, Recorded] {
         let mut world = World::by_hash();
         world.start().await.submit(world.weights().await).await.unwrap();
@@ -111,7 +111,7 @@ async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
 #[tokio::test]
 async fn unsigned_intent_is_replaced_by_newer_weights() {
     let world = World::plain();
-    world.crash(Step::Submit, Moment::Intended, Some(world.weights().await)).await;
+    world.crash(Step::Submit, StepProgress::Intended, Some(world.weights().await)).await;
     let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
     let done = world.start().await.submit(newer.clone()).await.unwrap();
     assert_eq!(done.intent.plan.weights, newer.weights);
@@ -121,7 +121,7 @@ async fn unsigned_intent_is_replaced_by_newer_weights() {
 #[tokio::test]
 async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
     let mut world = World::plain();
-    world.crash(Step::Submit, Moment::Stored, Some(world.weights().await)).await;
+    world.crash(Step::Submit, StepProgress::Stored, Some(world.weights().await)).await;
     world.next_epoch().await;
     let missed = advance(&world.start().await).await;
     assert_eq!(
@@ -134,7 +134,7 @@ async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
 #[tokio::test]
 async fn timelocked_bytes_are_not_encrypted_again() {
     let world = World::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
-    world.crash(Step::Submit, Moment::Answered, Some(world.weights().await)).await;
+    world.crash(Step::Submit, StepProgress::Answered, Some(world.weights().await)).await;
     assert!(advance(&world.start().await).await.is_done());
     let sent = world.chain.submitted();
     assert_eq!((sent.len(), &sent[0]), (2, &sent[1]));

@@ -10,7 +10,7 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
             world.chain.script([Script::LoseRequest]);
             world.start().await.submit(world.weights().await).await.unwrap();
         } else {
-            world.crash(Step::Submit, Moment::Stored, Some(world.weights().await)).await;
+            world.crash(Step::Submit, StepProgress::Stored, Some(world.weights().await)).await;
         }
         world.chain.set_spec_version(2);
         let submitter = world.start().await;
@@ -31,7 +31,7 @@ async fn upgrade_between_signing_and_sending_is_detected() {
     let world = World::plain();
     let chain = world.chain.clone();
     let submitter = world.start().await.with_observer(Arc::new(move |_, _, moment| {
-        if moment == Moment::Signed {
+        if moment == StepProgress::Signed {
             chain.set_spec_version(2);
         }
     }));

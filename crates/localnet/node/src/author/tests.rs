@@ -9,7 +9,7 @@ use taonet_localnet_runtime::genesis;
 
 use super::group::GROUP;
 use super::*;
-use crate::chain::News;
+use crate::chain::ChainEvent;
 use crate::pool::{Pool, PoolLimits, TxEvent};
 use crate::store::{First, History, Store};
 
@@ -78,7 +78,9 @@ fn block_is_announced_after_it_is_on_disk() {
     author.commit().unwrap();
     assert_eq!(author.chain.head().number(), 1);
     let committed = author.chain.store.head().unwrap();
-    assert!(matches!(&*news.try_recv().unwrap(), News::Block(block) if block.head == committed));
+    assert!(
+        matches!(&*news.try_recv().unwrap(), ChainEvent::Block(block) if block.head == committed)
+    );
 }
 
 /// Blocks that share a commit, and are built while others are written, are the same as single ones.

@@ -23,7 +23,7 @@ use super::pace::{Following, Pace};
 use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
-use crate::chain::{NewBlock, News};
+use crate::chain::{ChainEvent, NewBlock};
 use crate::meter::Subscribed;
 use crate::store::Head;
 
@@ -69,11 +69,11 @@ impl Feed {
 
     /// Returns the next event, or a notice of missed events; `None` when the subscription or the
     /// chain is closed.
-    async fn next(&self, news: &mut Receiver<Arc<News>>) -> Option<Received> {
+    async fn next(&self, news: &mut Receiver<Arc<ChainEvent>>) -> Option<Received> {
         tokio::select! {
             () = self.sink.closed() => None,
             received = news.recv() => match received {
-                Ok(news) => Some(Received::News(news)),
+                Ok(news) => Some(Received::ChainEvent(news)),
                 Err(RecvError::Lagged(_)) => Some(Received::Missed),
                 Err(RecvError::Closed) => None,
             },
@@ -82,7 +82,7 @@ impl Feed {
 }
 
 enum Received {
-    News(Arc<News>),
+    ChainEvent(Arc<ChainEvent>),
     Missed,
 }
 
@@ -135,8 +135,8 @@ async fn heads(
     let mut last = announced(&head)?;
     feed.send(&last.header).await?;
     while let Some(received) = feed.next(&mut news).await {
-        let Received::News(news) = received else { continue };
-        let (News::Block(NewBlock { head, .. }) | News::Reverted(head)) = &*news;
+        let Received::ChainEvent(news) = received else { continue };
+        let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*news;
         let next = announced(head)?;
         // The first blocks of a chain finalize none.
         if next.hash != last.hash || next.hash == head.hash {
@@ -180,9 +180,9 @@ async fn storage(
     }
     while let Some(received) = feed.next(&mut news).await {
         let block = match &received {
-            Received::News(news) => match &**news {
-                News::Block(block) => Some(block),
-                News::Reverted(_) => None,
+            Received::ChainEvent(news) => match &**news {
+                ChainEvent::Block(block) => Some(block),
+                ChainEvent::Reverted(_) => None,
             },
             Received::Missed => None,
         };

@@ -48,8 +48,8 @@ impl<T: Config> Pallet<T> {
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
         let weight = (u128::from(TaoWeight::<T>::get()) << 32) / u128::from(u64::MAX);
         let root = u128::from(SubnetTAO::<T>::get(NetUid::ROOT).0) * weight;
-        let whole = root + (u128::from(Self::alpha_issuance(netuid).0) << 32);
-        U64F64::from_bits((root << 32).checked_div(whole).unwrap_or_default() << 32)
+        let total = root + (u128::from(Self::alpha_issuance(netuid).0) << 32);
+        U64F64::from_bits((root << 32).checked_div(total).unwrap_or_default() << 32)
     }
 
     pub(super) fn store_root_proportions(subnets: &[NetUid]) {

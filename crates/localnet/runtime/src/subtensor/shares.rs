@@ -22,8 +22,8 @@ impl<T: Config> Pallet<T> {
         if share.is_zero() {
             return AlphaBalance::ZERO;
         }
-        let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
-        AlphaBalance(share.part_of(whole, Self::total_alpha(hotkey, netuid).0))
+        let total_shares = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        AlphaBalance(share.part_of(total_shares, Self::total_alpha(hotkey, netuid).0))
     }
 
     /// Returns the total stake of all coldkeys on a hotkey in a subnet.
@@ -55,16 +55,16 @@ impl<T: Config> Pallet<T> {
             return;
         }
         let total = Self::total_alpha(hotkey, netuid);
-        let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        let total_shares = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
         // Shares without alpha are worth less than a rao and are ignored.
-        let bought = if whole.is_zero() || total == AlphaBalance::ZERO {
+        let bought = if total_shares.is_zero() || total == AlphaBalance::ZERO {
             SafeFloat::from_integer(amount.0)
         } else {
-            whole.scaled(amount.0, total.0, Round::Down)
+            total_shares.scaled(amount.0, total.0, Round::Down)
         };
         TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total.saturating_add(amount));
         TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_add(amount));
-        TotalHotkeySharesV2::<T>::insert(hotkey, netuid, whole.plus(bought, Round::Up));
+        TotalHotkeySharesV2::<T>::insert(hotkey, netuid, total_shares.plus(bought, Round::Up));
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
         if share.is_zero() {
@@ -82,9 +82,10 @@ impl<T: Config> Pallet<T> {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
         let total = Self::total_alpha(hotkey, netuid);
-        let mut whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        let mut total_shares = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
-        let sold = if amount == stake { share } else { whole.scaled(amount.0, total.0, Round::Up) };
+        let sold =
+            if amount == stake { share } else { total_shares.scaled(amount.0, total.0, Round::Up) };
         let share = share.minus(sold, Round::Down);
         if share.is_zero() {
             AlphaV2::<T>::remove((hotkey, coldkey, netuid));
@@ -92,17 +93,17 @@ impl<T: Config> Pallet<T> {
         } else {
             AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
         }
-        let before = whole;
-        whole = whole.minus(sold, Round::Up);
-        if whole.is_shorter_than(before) {
-            whole = Self::sum_of_shares(hotkey, netuid);
+        let before = total_shares;
+        total_shares = total_shares.minus(sold, Round::Up);
+        if total_shares.is_shorter_than(before) {
+            total_shares = Self::sum_of_shares(hotkey, netuid);
         }
         let total = total.saturating_sub(amount);
         TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_sub(amount));
-        if whole.is_zero() {
+        if total_shares.is_zero() {
             TotalHotkeySharesV2::<T>::remove(hotkey, netuid);
         } else {
-            TotalHotkeySharesV2::<T>::insert(hotkey, netuid, whole);
+            TotalHotkeySharesV2::<T>::insert(hotkey, netuid, total_shares);
         }
         if total == AlphaBalance::ZERO {
             TotalHotkeyAlpha::<T>::remove(hotkey, netuid);

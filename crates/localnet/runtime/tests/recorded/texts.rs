@@ -25,7 +25,7 @@ fn errors(metadata: &RuntimeMetadataV15) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn error_texts_are_the_real_chains() {
+fn error_texts_match_the_real_chain() {
     let Some(theirs) = vectors::theirs() else { return };
     let theirs = errors(theirs);
     let mut compared = 0;

@@ -217,7 +217,7 @@ mod tests {
     /// An event with the step 9 999 and the end of its utterance leave 9 998 steps without an
     /// event.
     #[test]
-    fn few_steps_may_lack_an_event() {
+    fn number_of_steps_without_an_event_is_limited() {
         let events = |index: i64| {
             [
                 json!({"event": "revealed", "utterance_index": index, "step": 9_999}),

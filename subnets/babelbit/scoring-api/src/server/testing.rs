@@ -18,7 +18,7 @@ use url::Url;
 use super::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
 use taonet_validator::testing::listen;
 
-pub use taonet_database::testing::{Line, LineFault, Postgres};
+pub use taonet_database::testing::{FaultyProxy, Postgres, ProxyFault};
 
 /// Returns the URL of a database in a SQLite file.
 pub fn sqlite(directory: &Path) -> String {

@@ -168,7 +168,7 @@ async fn endless_stream_is_truncated() {
 }
 
 #[tokio::test]
-async fn the_prompt_is_the_dialogue() {
+async fn prompt_contains_the_dialogue() {
     let (backend, stand_in) = backend(Answer::Ends(&[" you?"]), false).await;
     assert_eq!(backend.name(), "gpt2");
     backend.predict("How are", "Hello. EOF Hi.").await;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::Router;
-use taonet_ledger::{Ledger, Moment, Submitter};
+use taonet_ledger::{Ledger, StepProgress, Submitter};
 use taonet_wallet::Keypair;
 
 use super::*;
@@ -130,7 +130,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
         chain.validator.clone(),
     );
     let submitter = submitter.await.unwrap().with_observer(Arc::new(move |_, _, moment| {
-        if moment == Moment::Stored {
+        if moment == StepProgress::Stored {
             *notes.lock().unwrap() = Some(Instant::now());
         }
     }));

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::store::Store;
-use crate::testing::{Line, LineFault};
+use crate::testing::{FaultyProxy, ProxyFault};
 
 /// Starts a worker in this process.
 fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
@@ -105,7 +105,7 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_and_cut_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
-    let (bucket, queue) = (Line::unconnected().await, Line::unconnected().await);
+    let (bucket, queue) = (FaultyProxy::unconnected().await, FaultyProxy::unconnected().await);
     servers.bucket = S3Server::start_behind(Some(bucket.port())).await;
     bucket.forward(servers.bucket.url.port().unwrap());
     queue.forward(servers.nats.port());
@@ -118,7 +118,7 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
     let store = Store::open(&services.database_url).await.unwrap();
     for (index, line) in [&bucket, &queue].into_iter().enumerate() {
         // Unreachable at the start.
-        line.set(LineFault::Cut);
+        line.set(ProxyFault::Cut);
         let stop = Shutdown::new();
         let running = worker(&services, &stop);
         let distributed = distributed(services.clone());
@@ -131,13 +131,13 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
         let expected = score(&Arc::new(alone()), &candidates).await;
         let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
         pause(500).await;
-        for fault in [LineFault::Slow(Duration::from_millis(20)), LineFault::None] {
+        for fault in [ProxyFault::Slow(Duration::from_millis(20)), ProxyFault::None] {
             line.set(fault);
             wait_for_a_result(&store, &ids).await;
-            line.set(LineFault::Cut);
+            line.set(ProxyFault::Cut);
             pause(300).await;
         }
-        line.set(LineFault::None);
+        line.set(ProxyFault::None);
         assert_eq!(scoring.await.unwrap(), expected);
         stop.request();
         running.await.unwrap();
@@ -146,9 +146,9 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
 
 /// Checks that scores do not change if the connections of runner and worker through `line` become
 /// half-open: first when they are made, then while jobs are in progress.
-async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
+async fn check_half_open(servers: &Servers, line: &FaultyProxy, services: Services) {
     let (stop, store) = (Shutdown::new(), Store::open(&servers.postgres.url()).await.unwrap());
-    line.set(LineFault::HalfOpen);
+    line.set(ProxyFault::HalfOpen);
     let running = worker(&services, &stop);
     let distributed = distributed(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
@@ -159,12 +159,12 @@ async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
     let expected = score(&Arc::new(alone()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     pause(500).await;
-    line.set(LineFault::None);
+    line.set(ProxyFault::None);
     wait_for_a_result(&store, &ids).await;
-    line.set(LineFault::HalfOpen);
+    line.set(ProxyFault::HalfOpen);
     pause(1_000).await;
     assert!(!scoring.is_finished(), "no job was in progress");
-    line.set(LineFault::None);
+    line.set(ProxyFault::None);
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();
     running.await.unwrap();
@@ -173,7 +173,7 @@ async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_database_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
-    let line = Line::to(&servers.postgres).await;
+    let line = FaultyProxy::to(&servers.postgres).await;
     let services =
         services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
     check_half_open(&servers, &line, services).await;
@@ -182,7 +182,7 @@ async fn half_open_database_connections_delay_scores_without_changing_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_queue_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
-    let line = Line::unconnected().await;
+    let line = FaultyProxy::unconnected().await;
     line.forward(servers.nats.port());
     let url = format!("nats://127.0.0.1:{}", line.port());
     let services = services(&url, &servers.postgres.url(), servers.bucket.url.as_str());
@@ -192,7 +192,7 @@ async fn half_open_queue_connections_delay_scores_without_changing_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_bucket_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
-    let line = Line::unconnected().await;
+    let line = FaultyProxy::unconnected().await;
     servers.bucket = S3Server::start_behind(Some(line.port())).await;
     line.forward(servers.bucket.url.port().unwrap());
     let url = format!("http://127.0.0.1:{}", line.port());

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_lack_something_are_refused() {
+    fn incomplete_chunks_are_refused() {
         let without = json!({"choices": [{"delta": {"content": "a"}, "logprobs": null}]});
         let textless =
             json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});

@@ -37,7 +37,7 @@ async fn complete(shop: &Shop, further: Value) -> (StatusCode, Value) {
 /// Each answer has a seed of its own. The sums of the log-probabilities are -1, -2 and -0.9, the
 /// means -1, -0.5 and -0.9.
 #[tokio::test]
-async fn likeliest_answers_per_token_are_the_choices() {
+async fn best_of_selects_the_likeliest_answers_per_token() {
     let miner = post(|Json(payload): Json<Value>| async move {
         assert!(payload.get("best_of").is_none() && payload.get("n").is_none(), "{payload}");
         match payload["seed"].as_u64() {

@@ -45,7 +45,7 @@ async fn each_threshold_of_a_budget_is_posted_once() {
     }
     let shutdown = Shutdown::new();
     let (books, stop) = (gateway.clone(), shutdown.clone());
-    let books = tokio::spawn(async move { books.keep_books(&stop).await });
+    let books = tokio::spawn(async move { books.run_maintenance(&stop).await });
     let (of_key, of_team) = (("key_id", key.as_str()), ("team", "shops"));
     for (event_type, percent, (field, owner)) in [
         ("budget.warning", 82, of_key),

@@ -26,8 +26,8 @@ use tokio::time::{sleep, timeout};
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
 use crate::{
-    Attempts, Division, Divisions, Market, PeriodMiners, Querier, QueryDeadlines, QueryError,
-    QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
+    Attempts, Division, Divisions, Interrupted, Market, PeriodMiners, Querier, QueryDeadlines,
+    QueryError, QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
 };
 
 /// Timeout for operations that take a few seconds on an idle machine.
@@ -115,11 +115,10 @@ fn organic() -> Request {
     Request { most_chunks: 1_000_000, ..request(RequestKind::Organic) }
 }
 
-async fn text(mut answer: RemoteAnswer) -> Result<String, String> {
+async fn text(mut answer: RemoteAnswer) -> Result<String, Interrupted> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
-        let chunk = chunk.map_err(|error| error.to_string())?;
-        text.push_str(chunk.text().unwrap_or_default());
+        text.push_str(chunk?.text().unwrap_or_default());
     }
     Ok(text)
 }
@@ -294,7 +293,7 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let _survivor = Process::start(&net, querier.market()).await;
     drop(killed);
     let error = timeout(LONG, text(answer)).await.unwrap().unwrap_err();
-    assert_eq!(error, "the answer was interrupted: no query worker responds");
+    assert_eq!(error.to_string(), "the answer was interrupted: no query worker responds");
     timeout(LONG, told.recv()).await.unwrap();
     // No worker repeats the request.
     assert_eq!(querier.market().period_miners().unwrap().tasks()[0].spent(), 1);

@@ -57,7 +57,7 @@ async fn market(miners: usize) -> Bench {
 }
 
 #[tokio::test]
-async fn requests_that_begin_alike_go_to_one_miner_and_do_not_replace_tests() {
+async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests() {
     let mut bench = market(4).await;
     bench.querier.set_prefix_affinity(true);
     let request = decided(&bench.contenders);

@@ -19,7 +19,7 @@ fn hash() -> [u8; 32] {
 
 /// Columns: URL · whether its SHA-256 is stated · suffix of the file, or what the error says
 #[test]
-fn content_of_the_url_is_known_beforehand() {
+fn unverifiable_dataset_url_is_refused() {
     for (url, is_stated, expected) in [
         ("https://hub.example/datasets/a/b/resolve/main/questions.jsonl", true, Ok("jsonl")),
         (

@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn submissions_of_all_versions_are_read_from_files() {
-        let place = tempfile::tempdir().unwrap();
-        let (directory, files) = JobDirectory::open(place.path().to_owned()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, files) = JobDirectory::open(folder.path().to_owned()).unwrap();
         assert!(files.is_empty());
         let (id, circuit) = (|name: &str| Digest::of(name.as_bytes()), Digest::of(b"circuit"));
         let (inputs, prompt) = (vec![1, -2], "The capital of Texas is".to_owned());
@@ -157,7 +157,7 @@ mod tests {
             r#"{{"version":1,"owner":"ada","circuit":"{circuit}","inputs":[3],"ending":null}}"#
         );
         std::fs::write(directory.path(&id("earlier")), earlier).unwrap();
-        let (_, files) = JobDirectory::open(place.path().to_owned()).unwrap();
+        let (_, files) = JobDirectory::open(folder.path().to_owned()).unwrap();
         let mut found: Vec<_> =
             files.into_iter().map(|(_, file)| (file.inputs, file.prompt)).collect();
         found.sort();

@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn changes_of_the_file_apply_at_once() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("keys.json");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
         let live = LiveKeys::open(&path).unwrap();
         assert!(live.is_empty());
         let mut keys = ApiKeys::open(&path).unwrap();

@@ -41,8 +41,8 @@ struct Server {
 
 impl Server {
     async fn start(limits: ServeLimits) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let identity = Identity::own(place.path()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity::own(folder.path()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(identity.certificate()).unwrap()).unwrap();
         let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

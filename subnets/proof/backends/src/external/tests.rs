@@ -24,8 +24,8 @@ struct Program {
 }
 
 fn program(text: &str, timeout: Duration) -> Program {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("backend");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("backend");
     // A shell writes the file: programs that other tests start meanwhile would inherit it from this
     // process while it is open for writing, and until they close it, it cannot be run ("Text file
     // busy").
@@ -33,7 +33,7 @@ fn program(text: &str, timeout: Duration) -> Program {
     let mut shell = std::process::Command::new("/bin/sh");
     assert!(shell.args(["-c", write, "sh"]).arg(&path).arg(text).status().unwrap().success());
     let external = External::new(&path, timeout, CAPABILITIES).unwrap();
-    Program { _place: place, external }
+    Program { _place: folder, external }
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn is_running(process: &str) -> bool {
 #[cfg(target_os = "linux")]
 #[test]
 fn processes_of_a_program_end_with_it() {
-    let place = tempfile::tempdir().unwrap();
-    let id = place.path().join("id");
+    let folder = tempfile::tempdir().unwrap();
+    let id = folder.path().join("id");
     let scripts = [
         (format!("#!/bin/sh\nsleep 600 &\necho $! >{}\nwait\n", id.display()), false),
         (

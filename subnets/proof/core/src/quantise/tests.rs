@@ -82,7 +82,7 @@ fn integers_follow_the_real_numbers() {
 
 /// A report on the calibration rows would hide saturation.
 #[test]
-fn calibration_and_test_have_no_common_row() {
+fn calibration_and_test_rows_are_disjoint() {
     for count in [2, 3, 6, 7] {
         let rows = i64::try_from(count).unwrap();
         let whole = Sample {

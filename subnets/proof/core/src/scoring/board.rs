@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn honest_work_is_paid_and_one_lie_costs_more_than_one_answer_earns() {
+    fn fault_costs_more_than_an_answer_earns() {
         let mut board = Scoreboard::default();
         for _ in 0..20 {
             board.apply(&event(1, verified(500)));

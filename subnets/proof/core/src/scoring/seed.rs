@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_never_lead_below_zero() {
+    fn scores_do_not_fall_below_zero() {
         let rules = SeedRules { loss: 2.0, ..SeedRules::default() };
         assert!(rules.next(0.5, Answer::Failed, 1).abs() < f64::EPSILON);
     }

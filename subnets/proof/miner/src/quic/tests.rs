@@ -53,10 +53,10 @@ fn start_within(
     conduct: Conduct,
     limits: Option<Limits>,
 ) -> Running {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
-    compiled.write(&place.path().join("regression")).unwrap();
-    let catalogue = Catalogue::open(Path::new(place.path())).unwrap();
+    compiled.write(&folder.path().join("regression")).unwrap();
+    let catalogue = Catalogue::open(Path::new(folder.path())).unwrap();
     let bob = key("//Bob");
     let settings = MinerSettings { concurrency, conduct, ..MinerSettings::new(bob.hotkey()) };
     let miner = Miner::load(&catalogue, settings).unwrap();
@@ -69,7 +69,7 @@ fn start_within(
     let server = tokio::spawn(server.serve_until(async move { drop(stopped.await) }));
     let axon =
         QuicAxonInfo::new(bob.hotkey().to_string(), address.ip().to_string(), address.port(), 4);
-    Running { axon, catalogue, stop, server, endpoint, _place: place }
+    Running { axon, catalogue, stop, server, endpoint, _place: folder }
 }
 
 /// Creates the published client with the validators' configuration.

@@ -40,10 +40,10 @@ fn load(
 }
 
 fn start(change: impl FnOnce(MinerSettings) -> MinerSettings) -> Running {
-    let place = tempfile::tempdir().unwrap();
-    let (miner, circuit) = load(place.path(), change);
+    let folder = tempfile::tempdir().unwrap();
+    let (miner, circuit) = load(folder.path(), change);
     let signed = signed_requests(key("//Bob").hotkey(), Duration::from_mins(3)).build();
-    Running { router: router(miner, signed), circuit, _place: place }
+    Running { router: router(miner, signed), circuit, _place: folder }
 }
 
 fn signed(body: &str) -> HeaderMap {
@@ -103,13 +103,13 @@ async fn signed_requests_are_proven_for_their_nonce() {
 /// A circuit with a damaged proving key does not stop the miner, unless it is the only one.
 #[test]
 fn broken_provers_are_skipped() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let model = ShippedModel::DiabetesRegression;
     let create = |name: &str| {
         let compiled = model.compile(name).unwrap();
         (
-            CircuitDirectory::create(&place.path().join(name), &compiled).unwrap(),
-            Catalogue::open(place.path()).unwrap(),
+            CircuitDirectory::create(&folder.path().join(name), &compiled).unwrap(),
+            Catalogue::open(folder.path()).unwrap(),
         )
     };
     let (broken, only_broken) = create("groth16");
@@ -166,18 +166,18 @@ async fn unsupported_messages_are_refused() {
 
 #[tokio::test]
 async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let (miner, circuit) =
-        load(place.path(), |settings| MinerSettings { concurrency: 1, ..settings });
+        load(folder.path(), |settings| MinerSettings { concurrency: 1, ..settings });
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
     let query = ProofQuery { circuit: circuit.id(), nonce: Digest::of(b"n"), inputs };
     let (first, second) = tokio::join!(miner.answer(&query), miner.answer(&query));
     assert!(first.is_ok());
     assert!(matches!(second, Err(Refusal::Full)));
 
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let (hasty, _) =
-        load(place.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
+        load(folder.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
     assert!(matches!(hasty.answer(&query).await, Err(Refusal::Timeout(_))));
 }
 
@@ -188,9 +188,9 @@ async fn answers_of_dishonest_miners_do_not_verify() {
     let replay = start(|settings| MinerSettings { conduct: Conduct::Replay, ..settings });
     assert!(replay.is_proven(&replay.query(b"1")).await);
     assert!(!replay.is_proven(&replay.query(b"2")).await);
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let hotkey = key("//Charlie").hotkey();
-    let (other, _) = load(place.path(), |_| MinerSettings::new(hotkey));
+    let (other, _) = load(folder.path(), |_| MinerSettings::new(hotkey));
     let copy = start(|settings| MinerSettings { conduct: Conduct::Copy(other), ..settings });
     assert!(!copy.is_proven(&copy.query(b"1")).await);
 }

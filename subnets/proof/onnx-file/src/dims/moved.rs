@@ -3,7 +3,7 @@
 
 use taonet_proof_core::{MAX_ELEMENTS, Shape, ShapeError};
 
-use super::{NodeProto, OnnxError, axis, elements, from_either_end, unsupported};
+use super::{NodeProto, OnnxError, axis, elements, index_from_either_end, unsupported};
 
 /// The positions along an axis that a Slice keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {
 
 /// Returns an index, which may be negative, of an axis with this extent.
 pub fn index(node: &NodeProto, index: i64, extent: usize) -> Result<usize, OnnxError> {
-    from_either_end(index, extent).ok_or_else(|| {
+    index_from_either_end(index, extent).ok_or_else(|| {
         unsupported(node, format!("index {index} does not exist in {extent} elements"))
     })
 }

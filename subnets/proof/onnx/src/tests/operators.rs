@@ -228,7 +228,7 @@ fn computed_matrices_are_multiplied() {
 
 /// Moved elements are those of the standard: positions count from 0.
 #[test]
-fn moves_have_the_order_of_the_standard() {
+fn moved_elements_have_the_order_of_the_standard() {
     let image: &[i64] = &[1, 2, 2, 3];
     let lists = |lists: &[(&str, &[i64])]| {
         lists.iter().map(|(name, values)| integers(name, values)).collect::<Vec<_>>()

@@ -131,7 +131,7 @@ fn publish(root: &Path) {
 const PLENTY: u64 = 1 << 30;
 
 #[tokio::test]
-async fn circuits_are_fetched_once_and_are_whole() {
+async fn circuits_are_downloaded_once_and_completely() {
     let one = compiled();
     let site = Site::start(std::slice::from_ref(&one)).await;
     let store = site.store(PLENTY, &[]);

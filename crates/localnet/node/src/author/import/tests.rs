@@ -6,7 +6,7 @@ use taonet_localnet_runtime::{AccountId, RuntimeCall, UncheckedExtrinsic};
 use super::*;
 use crate::author::tests::author;
 use crate::author::{Author, AuthorError};
-use crate::chain::News;
+use crate::chain::ChainEvent;
 
 fn remark() -> RuntimeCall {
     RuntimeCall::System(frame_system::Call::remark { remark: b"remark".to_vec() })
@@ -41,7 +41,7 @@ fn blocks_of_another_author_are_executed_with_the_same_results() {
     assert_eq!((&follower.tip, follower.stated), (&leader.tip, leader.stated));
     assert_eq!((&follower.chain.head(), &follower.chain.pool.tip()), (&leader.tip, &leader.tip));
     for number in 1..=leader.tip.number() {
-        let News::Block(block) = &*news.try_recv().unwrap() else { panic!("a revert") };
+        let ChainEvent::Block(block) = &*news.try_recv().unwrap() else { panic!("a revert") };
         assert_eq!(block.head.number(), number);
     }
     let (_, state) = follower.chain.state(None).unwrap();
@@ -111,7 +111,9 @@ fn chain_restarts_from_a_block_and_its_state() {
 
     let (_, mut news) = follower.chain.follow();
     follower.restart(start).unwrap();
-    assert!(matches!(&*news.try_recv().unwrap(), News::Reverted(head) if head.number() == 20));
+    assert!(
+        matches!(&*news.try_recv().unwrap(), ChainEvent::Reverted(head) if head.number() == 20)
+    );
     assert_eq!(follower.chain.store.oldest_state().unwrap(), 20);
     follower.import(blocks(&leader, 21)).unwrap();
     assert_eq!((&follower.tip, follower.stated), (&leader.tip, leader.stated));

@@ -105,10 +105,10 @@ fn a_file_with_only_its_header_is_refused() {
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     grow(&store, 3, &[1]);
     drop(store);
-    let whole = fs::read(directory.path().join(FILE)).unwrap();
-    let mut overwritten = whole.clone();
+    let original = fs::read(directory.path().join(FILE)).unwrap();
+    let mut overwritten = original.clone();
     overwritten[4_096..].fill(0xa5);
-    for (name, left) in [("truncated", &whole[..4_096]), ("overwritten", &overwritten[..])] {
+    for (name, left) in [("truncated", &original[..4_096]), ("overwritten", &overwritten[..])] {
         let chain = directory.path().join(name);
         fs::create_dir(&chain).unwrap();
         fs::write(chain.join(FILE), left).unwrap();

@@ -98,7 +98,7 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
 
 /// The fee takes a part of the stake before the call, which sells the rest.
 #[test]
-fn the_whole_stake_pays_its_own_sale() {
+fn sale_of_the_full_stake_pays_its_fee() {
     all_staked(|coldkey, hotkey| {
         let all = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
         pay_and_make(coldkey, &remove(hotkey, all));

@@ -74,7 +74,7 @@ fn subnet_with_disabled_emission_gets_no_tao_but_emits_alpha() {
 }
 
 #[test]
-fn injection_keeps_the_price_and_the_rest_buys() {
+fn injection_keeps_the_price_and_the_excess_buys_alpha() {
     chain(|| {
         let root = key(1);
         Subtensor::own_hotkey(&key(2), &root).unwrap();
@@ -113,7 +113,7 @@ fn injection_keeps_the_price_and_the_rest_buys() {
 }
 
 #[test]
-fn the_moving_price_follows_as_the_chain_computes_it() {
+fn moving_price_matches_the_chain() {
     chain(|| {
         let start = crate::subtensor::FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).unwrap();
         crate::subtensor::SubnetMovingPrice::<Runtime>::insert(

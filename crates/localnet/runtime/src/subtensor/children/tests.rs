@@ -365,7 +365,7 @@ fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
 }
 
 #[test]
-fn a_member_that_loses_its_seat_on_root_loses_the_owners_of_all_subnets() {
+fn removed_root_member_loses_its_child_relations_to_subnet_owners() {
     family(|member, child| {
         adopt(&member, &child, HALF);
         MaxAllowedUids::<Runtime>::insert(NetUid::ROOT, 1);
@@ -386,7 +386,7 @@ fn a_member_that_loses_its_seat_on_root_loses_the_owners_of_all_subnets() {
 }
 
 #[test]
-fn parent_below_minimum_stake_lends_no_stake() {
+fn parent_below_minimum_stake_delegates_no_stake() {
     family(|parent, child| {
         let end_block = || Subtensor::on_idle(10, Weight::zero());
         let is_suspended = || ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent);

@@ -89,7 +89,7 @@ mod tests {
     };
 
     #[test]
-    fn a_subnet_has_the_letter_of_its_number() {
+    fn subnet_symbol_is_the_letter_of_its_netuid() {
         for (netuid, letter) in [
             (0, "τ"),
             (1, "α"),

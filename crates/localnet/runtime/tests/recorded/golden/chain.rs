@@ -86,7 +86,7 @@ fn events_are_read_as_recorded() {
 }
 
 #[test]
-fn the_receipt_has_the_events_of_its_call() {
+fn receipt_has_the_events_of_its_call() {
     let (Some(receipt), Some(events)) = (part("receipt"), part("events")) else { return };
     let raw = events_but_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();

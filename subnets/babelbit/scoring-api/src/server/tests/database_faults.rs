@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::future::join_all;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
-use super::super::testing::{Line, LineFault};
+use super::super::testing::{FaultyProxy, ProxyFault};
 use super::*;
 use taonet_babelbit_runner::submission::testing::Results;
 use taonet_validator::testing::listen;
@@ -101,23 +101,23 @@ async fn failing_connection_to_postgres_loses_no_submission() {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}"));
         sqlx::query(create).execute(&mut server).await.unwrap();
     }
-    let through = async |database: &str, fault: LineFault| {
-        let (line, folder) = (Line::to(&postgres).await, tempfile::tempdir().unwrap());
+    let through = async |database: &str, fault: ProxyFault| {
+        let (line, folder) = (FaultyProxy::to(&postgres).await, tempfile::tempdir().unwrap());
         let (api, url) = impatient(folder.path(), &line.url(database)).await;
         submitted_through(&api, &url, async |results: &Results| {
             line.set(fault);
             results.add(4..8).await;
             tried_in_vain(results).await;
             told_to_come_back(&api).await;
-            line.set(LineFault::None);
+            line.set(ProxyFault::None);
         })
         .await;
     };
     tokio::join!(
-        through("cut", LineFault::Cut),
-        through("half_open", LineFault::HalfOpen),
-        through("deaf", LineFault::Deaf),
-        through("slow", LineFault::Slow(WAIT * 5)),
+        through("cut", ProxyFault::Cut),
+        through("half_open", ProxyFault::HalfOpen),
+        through("deaf", ProxyFault::Deaf),
+        through("slow", ProxyFault::Slow(WAIT * 5)),
     );
 }
 
@@ -125,14 +125,16 @@ async fn failing_connection_to_postgres_loses_no_submission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_connection_to_postgres_at_startup_is_an_error() {
     let Some(postgres) = Postgres::start() else { return };
-    for fault in [LineFault::Cut, LineFault::HalfOpen, LineFault::Deaf, LineFault::Slow(WAIT * 5)] {
-        let line = Line::to(&postgres).await;
+    for fault in
+        [ProxyFault::Cut, ProxyFault::HalfOpen, ProxyFault::Deaf, ProxyFault::Slow(WAIT * 5)]
+    {
+        let line = FaultyProxy::to(&postgres).await;
         line.set(fault);
         let began = Instant::now();
         let error = Store::open_with(&line.url("postgres"), WAIT).await.unwrap_err().to_string();
         assert!(error.starts_with("the database failed: "), "{fault:?}: {error}");
         assert!(began.elapsed() < GIVEN_UP, "{fault:?}: {:?}", began.elapsed());
-        line.set(LineFault::None);
+        line.set(ProxyFault::None);
         Store::open_with(&line.url("postgres"), GIVEN_UP).await.unwrap();
     }
 }
@@ -182,7 +184,7 @@ async fn slow_statement_is_cancelled_in_the_database() {
 async fn half_open_connections_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let line = Line::to(&postgres).await;
+    let line = FaultyProxy::to(&postgres).await;
     // Long enough for all connections to be in use before the first one times out.
     let wait = WAIT * 2;
     let store = Store::open_with(&line.url("postgres"), wait).await.unwrap();
@@ -205,12 +207,12 @@ async fn half_open_connections_are_replaced() {
             assert!(began.elapsed() < GIVEN_UP, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        line.set(LineFault::Deaf);
+        line.set(ProxyFault::Deaf);
     };
     tokio::join!(join_all((0..16).map(submit)), spoil);
     assert!(began.elapsed() < wait * 8, "{:?}", began.elapsed());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    line.set(LineFault::None);
+    line.set(ProxyFault::None);
     let began = Instant::now();
     while api.store().count().await.is_err() {
         assert!(began.elapsed() < GIVEN_UP);
@@ -240,14 +242,14 @@ async fn health_check_responds_while_the_database_hangs() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    let line = Line::to(&postgres).await;
+    let line = FaultyProxy::to(&postgres).await;
     let store = Store::open_with(&line.url("postgres"), Duration::from_mins(1)).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let limits =
         ScoringLimits { request_timeout: Duration::from_secs(2), ..ScoringLimits::default() };
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
-    line.set(LineFault::HalfOpen);
+    line.set(ProxyFault::HalfOpen);
     let began = Instant::now();
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
     assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());

@@ -233,13 +233,13 @@ fn a_transfer_or_a_move_within_a_subnet_may_be_small() {
 #[test]
 fn stake_that_changes_its_subnet_pays_one_fee() {
     two_markets(|bob, hotkey, _| {
-        let whole = stake(&hotkey, &bob, BABELBIT);
+        let full_stake = stake(&hotkey, &bob, BABELBIT);
         let (first, second, issued) =
             (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), all_tao());
         let (before, authors) = (balance(&bob), balance(&account("One")));
-        send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, whole)).unwrap();
-        let fee = whole * 33 / 65_535;
-        let tao = first.sell(AlphaBalance(whole - fee));
+        send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, full_stake)).unwrap();
+        let fee = full_stake * 33 / 65_535;
+        let tao = first.sell(AlphaBalance(full_stake - fee));
         assert_eq!(stake(&hotkey, &bob, BABELBIT), 0);
         assert_eq!(stake(&hotkey, &bob, OTHER), second.buy(tao).0);
         assert_eq!((balance(&bob), all_tao()), (before, issued));
@@ -291,16 +291,16 @@ fn a_transfer_opens_the_account_that_receives_it() {
 #[test]
 fn move_with_limit_price_is_partial() {
     two_markets(|bob, hotkey, second| {
-        let whole = stake(&hotkey, &bob, BABELBIT);
+        let full_stake = stake(&hotkey, &bob, BABELBIT);
         // The prices are 0.102 and 0.1: their ratio falls as alpha moves.
         let ratio = 1_010_000_000;
         assert_eq!(
-            outcome(send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, false))),
+            outcome(send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, full_stake, ratio, false))),
             "SlippageTooHigh"
         );
-        send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, true)).unwrap();
+        send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, full_stake, ratio, true)).unwrap();
         let left = stake(&hotkey, &bob, BABELBIT);
-        assert!(left > 0 && left < whole, "{left} of {whole}");
+        assert!(left > 0 && left < full_stake, "{left} of {full_stake}");
         let call = Call::move_stake_limit {
             origin_hotkey: hotkey.clone(),
             destination_hotkey: second.clone(),
@@ -388,10 +388,10 @@ fn small_nominations_are_paid_out() {
         let eve = account("Eve");
         send(&eve, add(&hotkey, BABELBIT, TAO)).unwrap();
         NominatorMinRequiredStake::<Runtime>::put(TAO / 2);
-        let whole = stake(&hotkey, &eve, BABELBIT);
-        send(&eve, remove(&hotkey, BABELBIT, whole / 4)).unwrap();
+        let full_stake = stake(&hotkey, &eve, BABELBIT);
+        send(&eve, remove(&hotkey, BABELBIT, full_stake / 4)).unwrap();
         assert!(stake(&hotkey, &eve, BABELBIT) > 0);
-        send(&eve, remove(&hotkey, BABELBIT, whole / 2)).unwrap();
+        send(&eve, remove(&hotkey, BABELBIT, full_stake / 2)).unwrap();
         assert_eq!(stake(&hotkey, &eve, BABELBIT), 0);
         // The minimum does not apply to the owner of the hotkey.
         let own = stake(&hotkey, &bob, BABELBIT);

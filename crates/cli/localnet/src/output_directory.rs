@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 /// Output directory: permanent (`--keep`) or temporary.
-pub enum Workplace {
+pub enum OutputDirectory {
     /// A directory that remains.
     Kept(PathBuf),
     /// A directory that is removed at the end.
     Temporary(TempDir),
 }
 
-impl Workplace {
+impl OutputDirectory {
     /// Creates the directory, by default a temporary one.
     pub fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
         match keep {

@@ -15,7 +15,7 @@ const STEP: usize = 1024 * 1024;
 /// need no reservation. Beyond that, a response reserves memory in steps of 1 MiB as it arrives,
 /// regardless of the size that its peer declares.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct ResponseMemory {
     bytes: usize,
     pub(super) shared: Arc<Semaphore>,
     /// Permit for one response without a reservation, so that responses that wait for each other
@@ -23,7 +23,7 @@ pub struct Room {
     pub(super) extra: Arc<Semaphore>,
 }
 
-impl Room {
+impl ResponseMemory {
     /// Creates a memory budget of `bytes` for reservations. One response at a time may exceed it.
     pub fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Semaphore::MAX_PERMITS);
@@ -31,21 +31,21 @@ impl Room {
     }
 
     /// Starts a response, without a reservation.
-    pub fn share(&self) -> Share<'_> {
-        Share { room: self, held: 0, permits: Vec::new(), is_extra: false }
+    pub fn share(&self) -> MemoryReservation<'_> {
+        MemoryReservation { room: self, held: 0, permits: Vec::new(), is_extra: false }
     }
 }
 
 /// The reservation of one response, released on drop.
 #[derive(Debug)]
-pub struct Share<'a> {
-    room: &'a Room,
+pub struct MemoryReservation<'a> {
+    room: &'a ResponseMemory,
     held: usize,
     permits: Vec<OwnedSemaphorePermit>,
     is_extra: bool,
 }
 
-impl Share<'_> {
+impl MemoryReservation<'_> {
     /// Waits for buffer space for `bytes` of a response of at most `max` bytes.
     pub async fn cover(&mut self, bytes: usize, max: usize) {
         let missing = bytes.saturating_sub(SMALL_ANSWER + self.held);
