@@ -175,7 +175,7 @@ impl Vocabulary {
     /// tokens.
     pub(crate) fn split_words(&self, tokens: &[u32], language: &str) -> Vec<(String, Vec<u32>)> {
         let characters = self.split_characters(tokens);
-        if WITHOUT_SPACES.contains(&language) {
+        if is_written_without_spaces(language) {
             return characters;
         }
         let mut words: Vec<(String, Vec<u32>)> = Vec::new();
@@ -245,6 +245,12 @@ impl Vocabulary {
         }
         tokens.into_iter().collect()
     }
+}
+
+/// Returns whether a language is written without spaces, so that its words are split at every
+/// character.
+pub(crate) fn is_written_without_spaces(language: &str) -> bool {
+    WITHOUT_SPACES.contains(&language)
 }
 
 /// Removes the white space that Python's `strip` removes.

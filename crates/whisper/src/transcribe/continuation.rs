@@ -17,7 +17,7 @@ use crate::decoder::{Capture, Memory, Slot};
 use crate::kernel::log_sum_exp;
 use crate::mel::FRAMES_PER_SECOND;
 use crate::options::SpeechTask;
-use crate::vocabulary::{REPLACEMENT, trim};
+use crate::vocabulary::{REPLACEMENT, is_written_without_spaces, trim};
 use crate::words::{POSITIONS_PER_SECOND, TimedWord, time_words};
 
 /// Distance in encoder positions by which the attention may go back from one token to the next;
@@ -30,6 +30,11 @@ const TOKENS_PER_SECOND: usize = 16;
 const REPETITIONS: usize = 4;
 /// Maximum number of tokens that are repeated.
 const MAX_PERIOD: usize = 12;
+/// Number of words per second of audio above which a text is invented: twice the rate of fast
+/// speech. Whisper does so in a language that it does not know.
+const MAX_WORDS_PER_SECOND: f64 = 8.0;
+/// Number of words that a text of any duration may have: word times are inexact.
+const FEW_WORDS: usize = 8;
 /// Encoder positions per second.
 const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
 /// Distance between the last token and the end of the audio, in encoder positions, above which the
@@ -323,6 +328,10 @@ impl Recording {
         {
             length -= timed.pop().map_or(0, |word| word.tokens.len());
         }
+        let audio = attention.positions() as f64 / POSITIONS_PER_SECOND;
+        if self.is_too_dense(&timed, audio - begin) {
+            timed.clear();
+        }
         let mut until = timed.last().map_or(begin, |word| word.end);
         let is_complete = next == end_of_text && timed.len() + 1 == count;
         if is_complete && !is_past_end && attention.positions() - latest <= MAX_UNATTENDED {
@@ -345,6 +354,17 @@ impl Recording {
     /// for repetitions.
     fn repetition(&self, tokens: &[u32]) -> Option<usize> {
         self.options.compression_ratio_threshold.and_then(|_| repetition(tokens))
+    }
+
+    /// Returns whether nobody can say the words in so many seconds, if the options have a threshold
+    /// for repetitions: both detect texts that Whisper invents. In languages written without
+    /// spaces, words are characters, and not counted.
+    fn is_too_dense(&self, words: &[TimedWord], seconds: f64) -> bool {
+        let count = words.iter().filter(|word| word.text.contains(char::is_alphanumeric)).count();
+        self.options.compression_ratio_threshold.is_some()
+            && !is_written_without_spaces(self.text_language())
+            && count > FEW_WORDS
+            && count as f64 > MAX_WORDS_PER_SECOND * seconds
     }
 
     /// Returns whether words compress too well, as repetitions do.

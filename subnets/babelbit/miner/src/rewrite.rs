@@ -29,13 +29,35 @@ const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
 /// Words that join a sentence to the previous one.
 const JOINING: [&str; 7] = ["and", "but", "so", "because", "or", "then", "yes"];
 
-/// Returns a word in lowercase without punctuation, as the rules expect it.
+/// Marks within numbers, as in `3.5`, `1,000` and `10:30`.
+const NUMBER_MARKS: [char; 3] = ['.', ',', ':'];
+
+/// Returns a word in lowercase without punctuation, as the rules expect it. Marks between digits
+/// stay, since a number is spoken as a whole.
 pub(crate) fn plain(word: &str) -> String {
-    word.chars()
-        .map(|letter| if letter == '’' { '\'' } else { letter })
-        .filter(|letter| letter.is_alphanumeric() || *letter == '\'')
-        .flat_map(char::to_lowercase)
-        .collect()
+    let mut before = None;
+    let mut letters = word.chars().peekable();
+    let mut plain = String::new();
+    while let Some(letter) = letters.next() {
+        let letter = if letter == '’' { '\'' } else { letter };
+        let is_in_number = NUMBER_MARKS.contains(&letter)
+            && before.is_some_and(char::is_numeric)
+            && letters.peek().copied().is_some_and(char::is_numeric);
+        if letter.is_alphanumeric() || letter == '\'' || is_in_number {
+            plain.extend(letter.to_lowercase());
+        }
+        before = Some(letter);
+    }
+    plain
+}
+
+/// Returns whether a word is the rest of the number with which the previous word ends: recognisers
+/// such as Whisper split numbers before their marks.
+pub(crate) fn continues_number(previous: &str, word: &str) -> bool {
+    let mut letters = word.chars();
+    previous.ends_with(char::is_numeric)
+        && letters.next().is_some_and(|mark| NUMBER_MARKS.contains(&mark))
+        && letters.next().is_some_and(char::is_numeric)
 }
 
 /// The rewriting rules. One instance can serve many conversations; a [`Context`] holds the state of

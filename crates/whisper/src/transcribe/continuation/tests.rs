@@ -224,6 +224,25 @@ fn repetitions_are_dropped() {
     assert!((1..20).contains(&kept), "{kept}");
 }
 
+/// Columns: number of different words in 4 s · language · whether there is a threshold for
+/// repetitions · number of words kept
+#[test]
+fn more_words_than_anybody_can_say_are_dropped() {
+    let prefix = Prefix::default();
+    for (count, language, has_threshold, expected) in
+        [(24, "en", true, 24), (40, "en", true, 0), (40, "en", false, 40), (40, "ja", true, 40)]
+    {
+        let words = (0..count).map(|n| (WORD + n, 4 * n as usize));
+        let attended: Vec<_> = words.chain([(END_OF_TEXT, 190)]).collect();
+        let options =
+            Options { compression_ratio_threshold: has_threshold.then_some(100.0), ..lenient() };
+        let mut recording = recording(options, &[]);
+        language.clone_into(&mut recording.language);
+        let (words, ..) = recording.complete_words(decoded(&prefix, &attended), &prefix);
+        assert_eq!(words.len(), expected, "{count} {language} {has_threshold}");
+    }
+}
+
 #[test]
 fn speech_is_probable_if_the_text_is() {
     let prefix = Prefix { is_end: true, ..begin() };

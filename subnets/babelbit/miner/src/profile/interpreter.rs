@@ -25,6 +25,11 @@ const HURRY: f64 = 1.2;
 /// Backlog in seconds from which the reply is condensed.
 const LATE: f64 = 2.0;
 
+/// Maximum time in seconds by which the reply, from its first word, may outlast the source heard so
+/// far. Longer replies are mostly words that the recogniser invents, as in a language that it does
+/// not know; an interpreter of real speech that is so late is of no use either.
+const MAX_EXCESS: f64 = 3.0;
+
 /// Rate of a whole reply in words per second up to which its end is spoken faster than the rest.
 /// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
 const FULL_RATE: f64 = 3.2;
@@ -73,7 +78,8 @@ impl Default for Manner {
 /// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the
 /// context of the previous phrase (optionally followed by a language model), and synthesis. The
 /// interpreter tracks the unplayed backlog; when the reply falls behind the source, it first speeds
-/// up, then condenses. While it plays nothing, it waits for shorter phrases.
+/// up, then condenses, and finally leaves words out: it never lasts more than 3 s longer than the
+/// source heard so far. While it plays nothing, it waits for shorter phrases.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,
@@ -390,8 +396,14 @@ impl Interpreting {
             if sound.is_empty() {
                 continue;
             }
-            if self.playback.ahead() > 0.0 {
-                self.pause(GAP, reply);
+            let gap = if self.playback.ahead() > 0.0 { GAP } else { 0 };
+            if self.playback.excess(gap + sound.len()) > MAX_EXCESS {
+                // Later breath groups would lack their beginning.
+                tracing::debug!(left_out = breath.join(" "), "the reply is too long");
+                break;
+            }
+            if gap > 0 {
+                self.pause(gap, reply);
             }
             self.playback.say(sound.len());
             self.spoken_words += breath.len();

@@ -6,7 +6,7 @@ use taonet_speech::{
     Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition,
 };
 
-use crate::rewrite::plain;
+use crate::rewrite::{continues_number, plain};
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
 /// Recognisers expect silence at both ends, and their output lags slightly.
@@ -57,7 +57,12 @@ pub(super) struct LiveListener {
     recognition: Box<dyn SimultaneousRecognition>,
     /// Samples at 24 kHz that are not resampled yet: fewer than [`GROUP`].
     pending: Vec<f32>,
+    /// Last final word, if it is a number whose rest may follow.
+    number: Option<Word>,
 }
+
+/// Maximum time in seconds between a number and its rest: word times of recognisers are inexact.
+const NUMBER_GAP: f64 = 0.1;
 
 /// Number of samples at 24 kHz that become a whole number of samples at 16 kHz, independently of
 /// their neighbours.
@@ -65,19 +70,30 @@ const GROUP: usize = 3;
 
 impl LiveListener {
     pub(super) fn new(recognition: Box<dyn SimultaneousRecognition>) -> Self {
-        Self { recognition, pending: Vec::new() }
+        Self { recognition, pending: Vec::new(), number: None }
     }
 
     /// Appends samples and returns the words that have become final, in lowercase, without
-    /// punctuation. At the `end` of the source, all words become final.
+    /// punctuation. At the `end` of the source, all words become final. A number waits until its rest
+    /// cannot follow.
     pub(super) fn hear(&mut self, samples: &[f32], end: bool) -> Result<Vec<Word>, RecognizeError> {
         let samples = self.resample(samples, end);
-        Ok(plain_words(self.recognition.push(&samples, end)?))
+        let new = self.recognition.push(&samples, end)?;
+        let mut words = join_numbers(self.number.take().into_iter().chain(new));
+        let until = self.recognition.final_until();
+        let is_open = words.last().is_some_and(|word| {
+            word.text.ends_with(char::is_numeric) && until - word.end <= NUMBER_GAP
+        });
+        if is_open && !end {
+            self.number = words.pop();
+        }
+        Ok(plain_words(words))
     }
 
     /// Returns the time in seconds before which no further word starts.
     pub(super) fn final_until(&self) -> f64 {
-        self.recognition.final_until()
+        let until = self.recognition.final_until();
+        self.number.as_ref().map_or(until, |number| number.start.min(until))
     }
 
     /// Resamples to 16 kHz, without seams between calls.
@@ -93,8 +109,24 @@ impl LiveListener {
 
 /// Returns words in lowercase, without punctuation; drops those that are nothing else.
 fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
-    let words = words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
+    let words =
+        join_numbers(words).into_iter().map(|word| Word { text: plain(&word.text), ..word });
     words.filter(|word| !word.text.is_empty()).collect()
+}
+
+/// Joins the parts of numbers, such as `3` and `.5`.
+fn join_numbers(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
+    let mut joined: Vec<Word> = Vec::new();
+    for word in words {
+        match joined.last_mut() {
+            Some(previous) if continues_number(&previous.text, &word.text) => {
+                previous.text.push_str(&word.text);
+                previous.end = word.end;
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -112,6 +144,69 @@ mod tests {
 
         fn final_until(&self) -> f64 {
             0.0
+        }
+    }
+
+    /// Returns scripted words, one call after the other; no further word starts before the end of
+    /// the last one plus a pause.
+    struct Script {
+        calls: std::vec::IntoIter<(Vec<Word>, f64)>,
+        until: f64,
+    }
+
+    impl SimultaneousRecognition for Script {
+        fn push(&mut self, _: &[f32], _: bool) -> Result<Vec<Word>, RecognizeError> {
+            let (words, pause) = self.calls.next().unwrap();
+            self.until = words.last().map_or(self.until, |word| word.end) + pause;
+            Ok(words)
+        }
+
+        fn final_until(&self) -> f64 {
+            self.until
+        }
+    }
+
+    /// Words of 0.5 s, from `start` on.
+    fn words(start: f64, texts: &[&str]) -> Vec<Word> {
+        let word = |(number, text): (u32, &&str)| {
+            let start = start + 0.5 * f64::from(number);
+            Word { text: (*text).to_owned(), start, end: start + 0.5 }
+        };
+        (0..).zip(texts).map(word).collect()
+    }
+
+    #[test]
+    fn parts_of_numbers_are_one_word() {
+        let found = plain_words(words(0.0, &["About", "3", ".5", "or", "1", ",000", ",000."]));
+        let texts: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(texts, ["about", "3.5", "or", "1,000,000"]);
+        assert_eq!((found[1].start, found[1].end), (0.5, 1.5));
+    }
+
+    #[test]
+    fn number_waits_for_its_rest() {
+        let calls = [
+            (words(0.0, &["about", "3"]), 0.0),
+            (words(1.0, &[".5", "or", "4"]), 0.0),
+            // A pause ends the number.
+            (Vec::new(), 0.8),
+            (words(4.0, &["5"]), 0.0),
+            (Vec::new(), 0.0),
+        ];
+        let script = Script { calls: Vec::from(calls).into_iter(), until: 0.0 };
+        let mut listener = LiveListener::new(Box::new(script));
+        // Columns: words · time before which no further word starts
+        for (number, expected, until) in [
+            (1, &["about"][..], 0.5),
+            (2, &["3.5", "or"], 2.0),
+            (3, &["4"], 3.3),
+            (4, &[], 4.0),
+            (5, &["5"], 4.5),
+        ] {
+            let found = listener.hear(&[0.0; 3], number == 5).unwrap();
+            let texts: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
+            assert_eq!(texts, expected, "call {number}");
+            assert!((listener.final_until() - until).abs() < 1e-9, "call {number}");
         }
     }
 

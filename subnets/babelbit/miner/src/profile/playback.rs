@@ -46,6 +46,12 @@ impl Playback {
             .map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
     }
 
+    /// Returns the time in seconds by which the reply, from its first word, would outlast the source
+    /// so far if it were `samples` longer; negative while it is shorter.
+    pub(super) fn excess(&self, samples: usize) -> f64 {
+        self.length() + (samples as f64 - self.now as f64) / f64::from(SAMPLE_RATE_HZ)
+    }
+
     /// Returns the time since the end of the last word in seconds; 0 while speech is playing.
     pub(super) fn quiet(&self) -> f64 {
         self.now.saturating_sub(self.spoken) as f64 / f64::from(SAMPLE_RATE_HZ)
@@ -62,9 +68,11 @@ mod tests {
         playback.advance(24_000);
         assert!(playback.length().abs() < 1e-9);
         assert!((playback.quiet() - 1.0).abs() < 1e-9);
+        assert!((playback.excess(36_000) - 0.5).abs() < 1e-9);
         playback.say(48_000);
         playback.say(12_000);
         assert!((playback.ahead() - 2.5).abs() < 1e-9 && (playback.length() - 2.5).abs() < 1e-9);
+        assert!((playback.excess(12_000) - 2.0).abs() < 1e-9);
         playback.advance(72_000);
         assert!((playback.quiet() - 0.5).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
         assert!((playback.length() - 3.0).abs() < 1e-9);

@@ -164,8 +164,36 @@ fn empty_phrase_stays_empty() {
 
 #[test]
 fn words_lose_case_and_punctuation() {
-    let table = [("Hello,", "hello"), ("Don’t!", "don't"), ("...", ""), ("3.5", "35")];
+    let table = [
+        ("Hello,", "hello"),
+        ("Don’t!", "don't"),
+        ("...", ""),
+        ("3.5.", "3.5"),
+        ("1,000,000", "1,000,000"),
+        ("10:30,", "10:30"),
+        (".5", "5"),
+        ("3..5", "35"),
+        ("a.5", "a5"),
+        ("3.B", "3b"),
+    ];
     for (heard, word) in table {
         assert_eq!(plain(heard), word);
+    }
+}
+
+#[test]
+fn numbers_continue_at_their_marks() {
+    for (previous, word, expected) in [
+        ("3", ".5", true),
+        ("1", ",000", true),
+        ("10", ":30.", true),
+        ("1,000", ",000", true),
+        ("3.", "5", false),
+        ("3", "5", false),
+        ("3", ".", false),
+        ("3", ".b", false),
+        ("now", ".5", false),
+    ] {
+        assert_eq!(continues_number(previous, word), expected, "{previous} {word}");
     }
 }
