@@ -49,7 +49,7 @@ fn change(input: &mut Vec<u8>, other: &[u8], random: &mut StdRng) {
     match random.random_range(0..6) {
         0 if offset < input.len() => input[offset] ^= 1 << random.random_range(0..8),
         1 if offset < input.len() => {
-            input[offset] = EXTREMES[random.random_range(0..EXTREMES.len())]
+            input[offset] = EXTREMES[random.random_range(0..EXTREMES.len())];
         }
         2 => input.truncate(offset),
         3 => drop(input.drain(range(input.len(), random))),

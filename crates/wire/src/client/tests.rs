@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use taonet_http::testing::listen;
 use taonet_wallet::Keypair;
 
-use super::room::SMALL_ANSWER;
+use super::response_memory::SMALL_ANSWER;
 use super::*;
 use crate::{BabelbitScheme, Caller, Limits, ManualClock, Peer, Policy, SignedLayer};
 

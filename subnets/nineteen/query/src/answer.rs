@@ -33,7 +33,7 @@ const LARGEST: usize = 16 << 20;
 const EVENTS_PER_CHUNK: usize = 5;
 
 /// The answer was interrupted after its first chunk.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer was interrupted: {0}")]
 pub struct Interrupted(pub(crate) String);
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode};
 use taonet_http::Fault;
 use taonet_http::client::fault;
-use taonet_http::download::{Download, DownloadError, Origin, Part, open_at, sha256};
+use taonet_http::download::{Download, DownloadError, Origin, RemainingFile, open_at, sha256};
 use url::{Host, Url};
 
 use crate::lines::MAX_BYTES;
@@ -166,7 +166,7 @@ struct UrlOrigin<'a> {
 impl Origin for UrlOrigin<'_> {
     type Error = RemoteError;
 
-    async fn open(&self, from: u64) -> Result<Part<RemoteError>, RemoteError> {
+    async fn open(&self, from: u64) -> Result<RemainingFile<RemoteError>, RemoteError> {
         let file = self.file.clone();
         let part = open_at(self.client, file.url.clone(), from, STALLED)
             .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use taonet_http::Fault;
-use taonet_http::download::{Download, DownloadError, Origin, Part, sha256};
+use taonet_http::download::{Download, DownloadError, Origin, RemainingFile, sha256};
 use taonet_proof_core::Digest;
 
 use crate::store::StoreError;
@@ -25,7 +25,7 @@ struct Remote<'a> {
 impl Origin for Remote<'_> {
     type Error = SourceError;
 
-    async fn open(&self, from: u64) -> Result<Part<SourceError>, SourceError> {
+    async fn open(&self, from: u64) -> Result<RemainingFile<SourceError>, SourceError> {
         self.source.open(self.place, from).await
     }
 

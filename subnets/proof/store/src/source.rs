@@ -4,7 +4,7 @@ use futures::{StreamExt as _, stream};
 use reqwest::Client;
 use taonet_http::Fault;
 use taonet_http::client::{builder, fault};
-use taonet_http::download::{Part, open_at};
+use taonet_http::download::{RemainingFile, open_at};
 use taonet_objects::{ObjectStorage, StorageError};
 use thiserror::Error;
 use tokio::time::error::Elapsed;
@@ -118,7 +118,7 @@ impl Source {
         &self,
         place: &str,
         from: u64,
-    ) -> Result<Part<SourceError>, SourceError> {
+    ) -> Result<RemainingFile<SourceError>, SourceError> {
         match &self.0 {
             Kind::Http { client, document } => {
                 let url =
@@ -146,7 +146,7 @@ impl Source {
                             timeout(STALLED, object.next()).await.map_err(&stalled)?.transpose()?;
                         Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stalled))))
                     });
-                Ok(Part { from, total: None, chunks: chunks.boxed() })
+                Ok(RemainingFile { from, total: None, chunks: chunks.boxed() })
             }
         }
     }

@@ -84,7 +84,7 @@ mod tests {
             assert_eq!(withdrawal.amount, Alpha::new(taken), "{amount:?} of {staked}");
             match (words, withdrawal.expected_refusal) {
                 (None, expected_refusal) => {
-                    assert_eq!(expected_refusal, None, "{amount:?} of {staked}")
+                    assert_eq!(expected_refusal, None, "{amount:?} of {staked}");
                 }
                 (Some(words), Some(ExpectedRefusal { name, text })) => {
                     assert_eq!(name, "SubtensorModule.NotEnoughStakeToWithdraw");
