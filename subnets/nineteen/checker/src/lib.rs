@@ -100,25 +100,10 @@ impl PlaceReading {
     pub(crate) fn among_likeliest(&self, token: &str) -> Option<f64> {
         self.top.iter().take(LIKELIEST).find(|(text, _)| text == token).map(|(_, logprob)| *logprob)
     }
-
-    /// Returns the log-probability of the miner's token if it is among the five likeliest, or the
-    /// sixth and almost as likely as the fifth: the miner, which computes the answer in a batch
-    /// with others, may have added in another order, which exchanges such tokens.
-    pub(crate) fn own_if_likely(&self) -> Option<f64> {
-        let (rank, logprob) = self.own?;
-        let place = rank as usize;
-        let is_tied = || {
-            let fifth = self.top.get(LIKELIEST - 1);
-            place == LIKELIEST + 1 && fifth.is_some_and(|(_, fifth)| logprob >= fifth - ROUNDING)
-        };
-        (place <= LIKELIEST || is_tied()).then_some(logprob)
-    }
 }
 
 /// Number of likeliest tokens that a check considers.
 pub(crate) const LIKELIEST: usize = 5;
-/// Maximum difference of two log-probabilities whose order may be another one at the miner.
-const ROUNDING: f64 = 0.1;
 
 /// A model's probabilities for the tokens of an answer.
 #[derive(Debug, Clone, PartialEq)]

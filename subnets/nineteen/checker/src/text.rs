@@ -8,7 +8,7 @@ use taonet_nineteen_core::checker::whole::{self, Verdict};
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, PlaceReading, Question, Reading, ReferenceModel};
+use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
 
 /// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_TOKENS: usize = 2_048;
@@ -103,7 +103,8 @@ pub async fn check_text(
     }
     let distances = places.iter().filter_map(|place| {
         let (reading, token) = (whole.get(*place)?, tokens.get(*place)?);
-        let own = reading.own_if_likely();
+        let own =
+            reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))

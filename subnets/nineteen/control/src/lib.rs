@@ -56,7 +56,8 @@
 //! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`,
 //! `taonet-nineteen-transport` and `taonet-nineteen-core`, `taonet-neuron` (miners of the
 //! metagraph), `taonet-validator` (trait `Subnet`), `taonet-chain`, `taonet-http`, `taonet-wire`,
-//! `taonet-wallet`, `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and `tao nineteen`.
+//! `taonet-wallet`, `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and
+//! `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

@@ -25,11 +25,6 @@ const HURRY: f64 = 1.2;
 /// Backlog in seconds from which the reply is condensed.
 const LATE: f64 = 2.0;
 
-/// Maximum time in seconds by which the reply, from its first word, may outlast the source heard so
-/// far. Longer replies are mostly words that the recogniser invents, as in a language that it does
-/// not know; an interpreter of real speech that is so late is of no use either.
-const MAX_EXCESS: f64 = 3.0;
-
 /// Rate of a whole reply in words per second up to which its end is spoken faster than the rest.
 /// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
 const FULL_RATE: f64 = 3.2;
@@ -78,7 +73,7 @@ impl Default for Manner {
 /// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the
 /// context of the previous phrase (optionally followed by a language model), and synthesis. The
 /// interpreter tracks the unplayed backlog; when the reply falls behind the source, it first speeds
-/// up, then condenses, and finally leaves words out: it never lasts more than 3 s longer than the
+/// up, then condenses, and finally leaves words out, so that it never lasts much longer than the
 /// source heard so far. While it plays nothing, it waits for shorter phrases.
 #[derive(Clone)]
 pub struct Interpreter {
@@ -397,7 +392,7 @@ impl Interpreting {
                 continue;
             }
             let gap = if self.playback.ahead() > 0.0 { GAP } else { 0 };
-            if self.playback.excess(gap + sound.len()) > MAX_EXCESS {
+            if !self.playback.has_room(gap + sound.len()) {
                 // Later breath groups would lack their beginning.
                 tracing::debug!(left_out = breath.join(" "), "the reply is too long");
                 break;

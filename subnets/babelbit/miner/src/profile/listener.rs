@@ -47,7 +47,7 @@ impl Listener {
             end: (word.end - shift).max(0.0),
             ..word
         });
-        Ok(plain_words(words))
+        Ok(plain_words(join_numbers(words)))
     }
 }
 
@@ -109,8 +109,7 @@ impl LiveListener {
 
 /// Returns words in lowercase, without punctuation; drops those that are nothing else.
 fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
-    let words =
-        join_numbers(words).into_iter().map(|word| Word { text: plain(&word.text), ..word });
+    let words = words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
     words.filter(|word| !word.text.is_empty()).collect()
 }
 
@@ -177,7 +176,10 @@ mod tests {
 
     #[test]
     fn parts_of_numbers_are_one_word() {
-        let found = plain_words(words(0.0, &["About", "3", ".5", "or", "1", ",000", ",000."]));
+        let found = plain_words(join_numbers(words(
+            0.0,
+            &["About", "3", ".5", "or", "1", ",000", ",000."],
+        )));
         let texts: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["about", "3.5", "or", "1,000,000"]);
         assert_eq!((found[1].start, found[1].end), (0.5, 1.5));

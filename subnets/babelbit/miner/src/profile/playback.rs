@@ -1,5 +1,16 @@
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 
+/// Fraction of the source heard so far by which the reply, from its first word, may outlast it.
+/// Longer replies are mostly words that the recogniser invents, as in a language that it does not
+/// know. A slow voice, a fast speaker and a long translation need some of it; for validators, a
+/// reply that ends later than this fraction, up to [`MAX_EXCESS`], is too late to score.
+const EXCESS_FRACTION: f64 = 0.3;
+/// Lower bound of the time by which the reply may outlast the source, in seconds: a phrase of a
+/// fast speaker.
+const MIN_EXCESS: f64 = 3.0;
+/// Upper bound of the time by which the reply may outlast the source, in seconds.
+const MAX_EXCESS: f64 = 10.0;
+
 /// The listener's playback position on the validator's virtual clock: each frame is answered at its
 /// end, and the reply to a frame plays after all earlier replies.
 ///
@@ -46,9 +57,16 @@ impl Playback {
             .map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
     }
 
+    /// Returns whether the reply, with this many more samples, does not outlast the source so far by
+    /// too much.
+    pub(super) fn has_room(&self, samples: usize) -> bool {
+        let heard = self.now as f64 / f64::from(SAMPLE_RATE_HZ);
+        self.excess(samples) <= (EXCESS_FRACTION * heard).clamp(MIN_EXCESS, MAX_EXCESS)
+    }
+
     /// Returns the time in seconds by which the reply, from its first word, would outlast the source
     /// so far if it were `samples` longer; negative while it is shorter.
-    pub(super) fn excess(&self, samples: usize) -> f64 {
+    fn excess(&self, samples: usize) -> f64 {
         self.length() + (samples as f64 - self.now as f64) / f64::from(SAMPLE_RATE_HZ)
     }
 
@@ -79,5 +97,16 @@ mod tests {
         playback.pause(2_400);
         playback.advance(2_400);
         assert!((playback.quiet() - 0.6).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
+    }
+
+    /// Columns: seconds of the source so far · seconds of the longest reply
+    #[test]
+    fn reply_may_outlast_its_source_by_a_fraction_of_it() {
+        for (heard, longest) in [(0, 3), (1, 4), (10, 13), (20, 26), (60, 70)] {
+            let mut playback = Playback::default();
+            playback.advance(heard * 24_000);
+            assert!(playback.has_room(longest * 24_000), "{heard}");
+            assert!(!playback.has_room(longest * 24_000 + 1), "{heard}");
+        }
     }
 }

@@ -67,8 +67,8 @@ fn chain(neurons: &[(&str, u64, bool)]) -> MockChain {
     chain
 }
 
-/// Votes count by the stake of validators with a permit. Forged votes, and those for another subnet,
-/// do not, and votes remain while their gateways fail.
+/// Votes count by the stake of validators with a permit. Forged votes, those for another subnet and
+/// those in too large a response do not, and votes remain while their gateways fail.
 #[tokio::test]
 async fn signed_votes_count_by_stake() {
     let chain = chain(&[
@@ -80,6 +80,8 @@ async fn signed_votes_count_by_stake() {
     let is_open = Arc::new(AtomicBool::new(true));
     let mut forged = document(&voter_for("//Dave", "avatar"));
     forged["weights"]["avatar"] = json!(7);
+    let mut large = document(&voter_for("//Dave", "avatar"));
+    large["padding"] = json!("a".repeat(LARGEST));
     let market = MarketFile::fixed(MarketConfig::default());
     let abroad = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
     let mut peers = Vec::new();
@@ -88,6 +90,7 @@ async fn signed_votes_count_by_stake() {
         document(&voter_for("//Charlie", "chat-llama-3-2-3b")),
         document(&voter_for("//stranger", "chat-llama-3-2-3b")),
         forged,
+        large,
         document(&abroad),
         json!({"hotkey": 7}),
     ] {
