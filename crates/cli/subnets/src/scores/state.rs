@@ -108,7 +108,7 @@ fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport>
     Ok(export)
 }
 
-/// Says what a file has.
+/// Returns the numbers of scores and steps in a file, and the block of the last step, as text.
 fn described(export: &ScoresExport) -> String {
     let (scores, steps) =
         (counted(export.scores(), "score"), counted(export.steps(), "recorded step"));
