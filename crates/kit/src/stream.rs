@@ -49,9 +49,9 @@ impl TextReply {
     }
 }
 
-/// Sends a request to a miner, and returns the response as soon as it begins. The deadline and the
-/// size of the limits are those of the complete response. The scheme of the client must know the
-/// class of the request.
+/// Sends a request to a miner, and returns the response as soon as it begins. A refusal is read
+/// completely, since its body can state the reason. The deadline and the size of the limits are
+/// those of the complete response. The scheme of the client must know the class of the request.
 ///
 /// # Errors
 /// [`StreamError`] when the request cannot be sent, or the miner refuses it. Later failures are
@@ -65,9 +65,14 @@ pub async fn query_stream<P: Protocol>(
     let request = fields(request).map_err(QueryError::from)?;
     let call = call(&P::class(), &request, limits).map_err(QueryError::from)?;
     let peer = miner.peer().map_err(ReplyError::from)?;
-    let answer = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
+    let mut answer = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
     if answer.status != StatusCode::OK {
-        return Err(refusal(answer.status, &answer.headers, &[]).into());
+        let mut body: Vec<u8> = Vec::new();
+        // A body that is not complete states no reason.
+        while let Some(Ok(chunk)) = answer.next().await {
+            body.extend_from_slice(&chunk);
+        }
+        return Err(refusal(answer.status, &answer.headers, &body).into());
     }
     Ok(TextReply { answer, begun: Vec::new() })
 }
@@ -137,6 +142,11 @@ mod tests {
     async fn refused_and_endless_responses_are_errors() {
         let (parts_of_refusal, error) = parts(StatusCode::FORBIDDEN, &[b"no"], 1_000).await;
         assert_eq!((parts_of_refusal.len(), error.as_deref()), (0, Some("status 403 Forbidden: ")));
+        let (_, error) =
+            parts(StatusCode::FORBIDDEN, &[b"{\"message\": ", b"\"no permit\"}"], 1_000).await;
+        assert_eq!(error.as_deref(), Some("status 403 Forbidden: no permit"));
+        let (_, error) = parts(StatusCode::FORBIDDEN, &[&[b'x'; 600], &[b'y'; 600]], 1_000).await;
+        assert_eq!(error.as_deref(), Some("status 403 Forbidden: "), "larger than the limit");
         let (received, error) = parts(StatusCode::OK, &[&[b'x'; 600], &[b'y'; 600]], 1_000).await;
         assert!(received.concat().len() <= 1_000 && error.is_some(), "{received:?} {error:?}");
     }

@@ -123,6 +123,13 @@ fn explain_and_move_scores(walkthrough: &Walkthrough, hotkey: &str) {
         let error = refusal(&explain(words), code);
         assert!(error.contains(text), "{words:?}: {error}");
     }
+
+    let backup = fs::read(walkthrough.path("scores.jsonl")).unwrap();
+    let mut export = tao();
+    export.args("subnets state export scores.jsonl --netuid 60 --state state".split(' '));
+    let error = refusal(&walkthrough.prepare(&mut export).output().unwrap(), 1);
+    assert!(error.contains("has no scores of subnet 60\nhint: check --netuid"), "{error}");
+    assert_eq!(fs::read(walkthrough.path("scores.jsonl")).unwrap(), backup);
 }
 
 #[test]

@@ -101,6 +101,17 @@ enum Line {
     },
 }
 
+/// The version in the line of the subnet, whose other fields are those of that version.
+#[derive(Deserialize)]
+struct VersionLine {
+    subnet: SubnetVersion,
+}
+
+#[derive(Deserialize)]
+struct SubnetVersion {
+    version: u32,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LastStepLine {
@@ -188,7 +199,8 @@ impl ScoresExport {
                 Err(source) => Err(ExportError::Line { line, source }),
             });
         let incomplete = ExportError::Incomplete { scores: 0, steps: 0 };
-        let mut export = match lines.next().ok_or(incomplete)?? {
+        let first = lines.next().ok_or(incomplete)?;
+        let mut export = match first.map_err(|error| other_version(text).unwrap_or(error))? {
             (line, Line::Subnet { version, netuid, last_step }) => {
                 if version != VERSION {
                     return Err(ExportError::Version { version });
@@ -311,6 +323,13 @@ impl From<RewardLine> for RecordedReward {
         let RewardLine { hotkey, uid, reward, score_before, score_after } = line;
         Self { hotkey, uid, reward, score_before, score_after }
     }
+}
+
+/// Returns the error for a file of another version, whose first line can have other fields.
+fn other_version(text: &str) -> Option<ExportError> {
+    let line: VersionLine = serde_json::from_str(text.lines().next()?).ok()?;
+    let version = line.subnet.version;
+    (version != VERSION).then_some(ExportError::Version { version })
 }
 
 fn write_line(to: &mut impl Write, line: &Line) -> io::Result<()> {

@@ -314,6 +314,11 @@ async fn changed_or_incomplete_file_is_refused() {
             r#""version":2"#,
             "the file has version 2 instead of 1; hint: update the program",
         ),
+        (
+            r#""version":1"#,
+            r#""version":2,"other":2"#,
+            "the file has version 2 instead of 1; hint: update the program",
+        ),
         (r#""version":1"#, r#""version":1,"other":2"#, "line 1 is malformed"),
         (score("0.75").as_str(), score("0.5").as_str(), "does not follow from the recorded steps"),
         (score("0.75").as_str(), score("1.5").as_str(), "line 2: a score is not within 0 and 1"),

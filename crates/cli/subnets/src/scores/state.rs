@@ -79,6 +79,13 @@ pub fn run(command: &Command, schema: &str, context: &Context) -> anyhow::Result
 fn write_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
     let export =
         context.block_on(async { Ok(args.state.open_read_only().await?.export().await?) })?;
+    // A mistyped netuid must not replace a backup by a file without scores.
+    anyhow::ensure!(
+        export.scores() > 0 || export.last_step().is_some(),
+        "{} has no scores of subnet {}\nhint: check --netuid and --state",
+        args.state.scores().display(),
+        args.state.netuid
+    );
     atomic_write_with(&args.file, Access::Owner, |file| export.write(file))?;
     Ok(export)
 }
@@ -101,7 +108,7 @@ fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport>
     Ok(export)
 }
 
-/// Says what a file has.
+/// Returns the numbers of scores and steps in a file, and the block of the last step, as text.
 fn described(export: &ScoresExport) -> String {
     let (scores, steps) =
         (counted(export.scores(), "score"), counted(export.steps(), "recorded step"));
