@@ -227,7 +227,7 @@ fn repetitions_are_dropped() {
 /// Columns: number of different words in 4 s · language · whether there is a threshold for
 /// repetitions · number of words kept
 #[test]
-fn more_words_than_anybody_can_say_are_dropped() {
+fn text_with_too_many_words_per_second_is_dropped() {
     let prefix = Prefix::default();
     for (count, language, has_threshold, expected) in
         [(24, "en", true, 24), (40, "en", true, 0), (40, "en", false, 40), (40, "ja", true, 40)]
