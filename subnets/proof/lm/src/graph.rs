@@ -12,6 +12,10 @@ const OPSET: i64 = 23;
 /// Value that hides later tokens from an attention.
 const HIDDEN: f32 = -1e9;
 const INPUT: &str = "tokens";
+/// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function table
+/// of `stark`, which has a row for each value of an activation, too. Other ones are multiplied with
+/// the choice of a token, and cost a weight each.
+const MAX_LOOKED_UP: usize = 1 << 20;
 
 /// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
@@ -38,11 +42,8 @@ struct Shared {
 
 impl Writer<'_> {
     fn logits(&mut self) {
-        let Decoder { embeddings, positions, layers, norm, head, .. } = self.decoder;
-        let table = self
-            .graph
-            .floats(&[embeddings.outputs, embeddings.inputs], embeddings.values.iter().copied());
-        let mut hidden = self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
+        let Decoder { positions, layers, norm, head, .. } = self.decoder;
+        let mut hidden = self.embedded();
         let rotation = match positions {
             Positions::Learned(positions) => {
                 let positions = self
@@ -68,6 +69,20 @@ impl Writer<'_> {
         }
         let normed = self.normalised(&hidden, norm);
         self.linear(&normed, &folded(head, norm));
+    }
+
+    /// Adds the embeddings of the tokens.
+    fn embedded(&mut self) -> String {
+        let embeddings = &self.decoder.embeddings;
+        let dims = [embeddings.outputs, embeddings.inputs];
+        let table = self.graph.floats(&dims, embeddings.values.iter().copied());
+        if dims.iter().product::<usize>() <= MAX_LOOKED_UP {
+            return self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
+        }
+        let depth = self.dims([embeddings.outputs]);
+        let values = self.graph.floats(&[2], [0.0, 1.0]);
+        let chosen = self.node("OneHot", &[INPUT, &depth, &values]);
+        self.node("MatMul", &[&chosen, &table])
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str]) -> String {

@@ -10,6 +10,8 @@ use crate::BackendError;
 
 /// Maximum number of entries of the function table.
 const MAX_ENTRIES: u64 = 1 << 21;
+/// The same for large circuits: a language model of many layers has tables for each of them.
+const MAX_LARGE_ENTRIES: u64 = 1 << 22;
 
 /// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +54,8 @@ pub(super) struct Functions {
     known: BTreeMap<Function, (u32, Range)>,
     /// Index and number of each table; equal ones share their entries.
     tables: BTreeMap<(i64, Vec<i32>), (usize, u32)>,
+    /// Maximum number of entries.
+    limit: u64,
 }
 
 /// All entries of all functions, one row each.
@@ -64,7 +68,7 @@ pub(in super::super) struct FunctionTable {
 }
 
 impl Functions {
-    pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
+    pub(super) fn new(circuit: &Circuit, is_large: bool) -> Result<Self, BackendError> {
         let spans = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Max(max) => max.operands.high - max.operands.low,
             StageKind::Linear(_)
@@ -78,7 +82,8 @@ impl Functions {
             (Function::Zero, (ZERO, zero)),
             (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
         ]);
-        let functions = Self { known, tables: BTreeMap::new() };
+        let limit = if is_large { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
+        let functions = Self { known, tables: BTreeMap::new(), limit };
         functions.check()?;
         Ok(functions)
     }
@@ -142,9 +147,9 @@ impl Functions {
     fn check(&self) -> Result<(), BackendError> {
         let entries = self.known.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
         let entries = entries.fold(0_u64, u64::saturating_add);
-        if entries > MAX_ENTRIES {
+        if entries > self.limit {
             let what = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
-            return Err(BackendError::Size { what, actual: entries, limit: MAX_ENTRIES });
+            return Err(BackendError::Size { what, actual: entries, limit: self.limit });
         }
         Ok(())
     }
