@@ -21,8 +21,17 @@ const MAX_LOOKED_UP: usize = 1 << 20;
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
 /// positions must be those of so many tokens.
 pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
-    let mut writer = Writer { graph: GraphWriter::new(INPUT, &[1, tokens]), decoder, tokens };
-    writer.logits();
+    let embeddings = &decoder.embeddings;
+    let is_looked_up = embeddings.outputs * embeddings.inputs <= MAX_LOOKED_UP;
+    written(decoder, tokens, is_looked_up)
+}
+
+/// Returns the ONNX file of a decoder. Embeddings are looked up, or multiplied with the choice of a
+/// token.
+fn written(decoder: &Decoder, tokens: usize, is_looked_up: bool) -> Vec<u8> {
+    let graph = GraphWriter::new(INPUT, &[1, tokens]);
+    let mut writer = Writer { graph, decoder, tokens };
+    writer.logits(is_looked_up);
     writer.graph.finish("logits", &[1, tokens, decoder.head.weights.outputs], false, OPSET)
 }
 
@@ -41,9 +50,9 @@ struct Shared {
 }
 
 impl Writer<'_> {
-    fn logits(&mut self) {
+    fn logits(&mut self, is_looked_up: bool) {
         let Decoder { positions, layers, norm, head, .. } = self.decoder;
-        let mut hidden = self.embedded();
+        let mut hidden = self.embedded(is_looked_up);
         let rotation = match positions {
             Positions::Learned(positions) => {
                 let positions = self
@@ -72,11 +81,11 @@ impl Writer<'_> {
     }
 
     /// Adds the embeddings of the tokens.
-    fn embedded(&mut self) -> String {
+    fn embedded(&mut self, is_looked_up: bool) -> String {
         let embeddings = &self.decoder.embeddings;
         let dims = [embeddings.outputs, embeddings.inputs];
         let table = self.graph.floats(&dims, embeddings.values.iter().copied());
-        if dims.iter().product::<usize>() <= MAX_LOOKED_UP {
+        if is_looked_up {
             return self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
         }
         let depth = self.dims([embeddings.outputs]);
@@ -260,6 +269,19 @@ mod tests {
         let tokens = [0, 20, 31, 28, 1, 26, 24, 39];
         let mut cache = KvCache::default();
         assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| {
+            model.next(&[token], &mut cache).unwrap()
+        });
+    }
+
+    /// As those of SmolLM2 are, which have too many numbers for a table.
+    #[test]
+    fn embeddings_are_multiplied_with_the_choice_of_a_token() {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
+        let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
+        let (decoder, tokens) = (model.decoder(8).unwrap(), [0, 20, 31, 28, 1, 26, 24, 52]);
+        assert_eq!(onnx(&decoder, 8), written(&decoder, 8, true));
+        let mut cache = KvCache::default();
+        assert_same(&written(&decoder, 8, false), &tokens, |token| {
             model.next(&[token], &mut cache).unwrap()
         });
     }
