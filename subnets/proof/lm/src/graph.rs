@@ -82,7 +82,7 @@ impl Writer<'_> {
 
     /// Adds the embeddings of the tokens.
     fn embedded(&mut self, is_looked_up: bool) -> String {
-        let embeddings = &self.decoder.embeddings;
+        let Decoder { embeddings, .. } = self.decoder;
         let dims = [embeddings.outputs, embeddings.inputs];
         let table = self.graph.floats(&dims, embeddings.values.iter().copied());
         if is_looked_up {
