@@ -5,13 +5,15 @@ use taonet_proof_core::circuit::{Circuit, StageKind, Table};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
-use super::super::config::Val;
+use super::super::config::{MAX_LOG_ROWS, Val};
 use crate::BackendError;
 
 /// Maximum number of entries of the function table.
 const MAX_ENTRIES: u64 = 1 << 21;
-/// The same for large circuits: a language model of many layers has tables for each of them.
-const MAX_LARGE_ENTRIES: u64 = 1 << 22;
+/// The same for large circuits: a language model of many layers has tables for each of them, and
+/// that of its embeddings has an entry for each value that their sum could have if several tokens
+/// were chosen at once. As many as a table has rows.
+const MAX_LARGE_ENTRIES: u64 = 1 << (MAX_LOG_ROWS + 1);
 
 /// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
