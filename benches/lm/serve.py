@@ -273,17 +273,21 @@ def main():
     sys.exit(not all(goal["met"] for goal in goals))
 
 
+def counted(streams):
+    return f"{streams} stream{'' if streams == 1 else 's'}"
+
+
 def report(threads, results, goals):
-    print(f"{pathlib.Path(os.environ['MODEL']).name}, {threads} threads; medians")
+    print(f"{pathlib.Path(os.environ['MODEL']).name}, threads: {threads}; medians of the turns")
     for name, result in results.items():
         for number, figures in result["streams"].items():
             first = f"{figures['first_token_p50_ms']:.0f} ms (p50), {figures['first_token_p99_ms']:.0f} ms (p99)"
-            plural = "s" if number > 1 else ""
-            print(f"  {name:17} {number:2} stream{plural:1} {figures['tokens_per_second']:8.1f} tokens/s; first token after {first}")
+            rate = figures["tokens_per_second"]
+            print(f"  {name:17} {counted(number):10} {rate:8.1f} tokens/s; first token after {first}")
         print(f"  {name:17} {result['memory_mb']:.0f} MB")
     for goal in goals:
-        number, verdict = goal["streams"], "met" if goal["met"] else "MISSED"
-        print(f"{number} stream{'s' if number > 1 else ''}: {goal['ratio']:.2f} × {goal['fastest']}, goal {GOAL} × ({verdict})")
+        verdict = "met" if goal["met"] else "MISSED"
+        print(f"{counted(goal['streams'])}: {goal['ratio']:.2f} × {goal['fastest']}, goal {GOAL} × ({verdict})")
 
 
 if __name__ == "__main__":
