@@ -2,10 +2,10 @@
 //! replies for the validator, and recognises speech for the interpreting miners and for the
 //! visitors of the page "Try it".
 //!
-//! Of the five miners, only the interpreter and the patient recognise speech. Each of their passes
-//! takes about 0.3 s of one core. Passes take turns with the validator's transcriptions, so that a
-//! response waits for one other pass and for the encoding of at most three replies: on one core,
-//! too, it meets the validator's deadline of 3 s.
+//! Of the five miners, only the interpreter and the patient recognise speech: two passes at once,
+//! which two cores carry. A pass takes about 0.3 s of one core, and takes turns with the validator's
+//! transcriptions, of which there are at most three at a time. A response therefore comes well
+//! before the validator's deadline of 3 s.
 
 use std::path::PathBuf;
 use std::sync::Arc;
