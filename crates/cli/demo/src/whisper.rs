@@ -3,9 +3,9 @@
 //! visitors of the page "Try it".
 //!
 //! Of the five miners, only the interpreter and the patient recognise speech: two passes at once,
-//! which two cores carry. A pass takes about 0.3 s of one core, and takes turns with the validator's
-//! transcriptions, of which there are at most three at a time. A response therefore comes well
-//! before the validator's deadline of 3 s.
+//! which two cores carry. A pass takes about 0.3 s of one core, and takes turns with the
+//! validator's transcriptions, of which there are at most three at a time. A response therefore
+//! comes well before the validator's deadline of 3 s.
 
 use std::path::PathBuf;
 use std::sync::Arc;
