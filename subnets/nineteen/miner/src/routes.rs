@@ -15,7 +15,7 @@ use taonet_http::parse_object;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
 use taonet_primitives::Hotkey;
-use taonet_wire::{Caller, SignedLayer, StandingTable};
+use taonet_wire::{Caller, RegistrationTable, SignedLayer};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Call;
@@ -40,7 +40,7 @@ struct Inner {
     config: MinerConfig,
     task_routes: TaskRoutes,
     backend: Backend,
-    validators: Option<Arc<StandingTable>>,
+    validators: Option<Arc<RegistrationTable>>,
     places: Arc<Places>,
     logprobs_warning: LogprobsWarning,
     limit: BackendLimit,
@@ -52,7 +52,7 @@ impl Miner {
     pub fn new(
         config: MinerConfig,
         backend: Backend,
-        validators: Option<Arc<StandingTable>>,
+        validators: Option<Arc<RegistrationTable>>,
     ) -> Self {
         let places = Places::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);

@@ -73,11 +73,11 @@ impl PeerVotes {
         }
         keep(&mut self.ballots, self.voter.ballot());
         self.ballots.retain(|_, ballot| ballot.is_current(now));
-        let standings = Neurons::read(&*self.chain, netuid).await?.standings();
+        let registrations = Neurons::read(&*self.chain, netuid).await?.registrations();
         let counted = self.ballots.values().filter_map(|ballot| {
-            let standing = standings.get(&ballot.hotkey())?;
-            let counts = standing.validator_permit && standing.stake > 0;
-            counts.then_some((standing.stake, ballot.weights()))
+            let registration = registrations.get(&ballot.hotkey())?;
+            let counts = registration.validator_permit && registration.stake > 0;
+            counts.then_some((registration.stake, ballot.weights()))
         });
         let counted: Vec<_> = counted.collect();
         let count = counted.len();

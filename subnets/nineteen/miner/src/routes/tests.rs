@@ -12,7 +12,7 @@ use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust,
 use taonet_primitives::Hotkey;
 use taonet_testing::CapturedLog;
 use taonet_wallet::Keypair;
-use taonet_wire::{ClientConfig, Peer, Standing, SystemClock};
+use taonet_wire::{ClientConfig, Peer, Registration, SystemClock};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use url::Url;
@@ -510,10 +510,10 @@ async fn probes_leave_a_quarter_of_the_slots_free() {
 
 #[tokio::test]
 async fn capacities_are_shared_by_stake() {
-    let validators = Arc::<StandingTable>::default();
-    let standing = |stake| Standing { stake, validator_permit: true };
+    let validators = Arc::<RegistrationTable>::default();
+    let registration = |stake| Registration { stake, validator_permit: true };
     let (alice, dave): (Hotkey, Hotkey) = (key("//Alice").hotkey(), key("//Dave").hotkey());
-    validators.replace([(alice, standing(1)), (dave, standing(3))].into());
+    validators.replace([(alice, registration(1)), (dave, registration(3))].into());
     let backend = Backend::new(&Url::parse("http://127.0.0.1:9").unwrap(), None).unwrap();
     let miner = Miner::new(
         MinerConfig { concurrency: 10, ..config() },
@@ -526,7 +526,7 @@ async fn capacities_are_shared_by_stake() {
     let answer = text(response).await;
     assert_eq!(answer, r#"{"miner_type":"text","chat-a":250.0}"#);
     assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
-    validators.replace([(alice, standing(1)), (dave, standing(99))].into());
+    validators.replace([(alice, registration(1)), (dave, registration(99))].into());
     let response = ask(&miner, "/capacity", json!({"task_configs": []})).await;
     assert_eq!(
         response.headers()[CONCURRENCY],
