@@ -286,7 +286,7 @@ impl Store {
 
     fn read_key(&self, row: &Row) -> Result<ApiKey, StoreError> {
         let mut key = key(row)?;
-        key.balance = key.balance.saturating_add(self.till.free(&key.id));
+        key.balance = key.balance.saturating_add(self.leases.free(&key.id));
         Ok(key)
     }
 }

@@ -273,7 +273,7 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                     if result.is_err() {
                         // Once no process has a reserve, a refusal is exact.
                         for store in &stores {
-                            store.till.return_reserves(&store.database).await;
+                            store.leases.return_reserves(&store.database).await;
                         }
                         let balance = granted - charged - held;
                         result = stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
@@ -310,7 +310,7 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                 }
                 9 if random.random_range(0..4) == 0 => {
                     // Killed, and released by another process.
-                    let killed = Arc::downgrade(&stores[place].till);
+                    let killed = Arc::downgrade(&stores[place].leases);
                     stores[place] = home.open().await;
                     // A transaction in the background ends first.
                     while killed.strong_count() > 0 {
@@ -352,7 +352,7 @@ async fn release_dead(alive: &[Store]) {
     for id in
         statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap()
     {
-        if !alive.iter().any(|store| store.till.has_leased(&id)) {
+        if !alive.iter().any(|store| store.leases.has_leased(&id)) {
             let age = statement("UPDATE hold SET created_ms = -1 WHERE request_id = $1");
             age.bind(&id).execute(&store.database).await.unwrap();
         }

@@ -5,7 +5,7 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::{Due, Lease, Want};
+use super::{Lease, PendingCharge, PendingHold};
 use crate::budgets::BudgetLimits;
 use crate::credits::HoldRefusal;
 
@@ -17,8 +17,8 @@ const REQUESTS: i64 = 255;
 /// Pending work on one key.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) wanted: Vec<Want>,
-    pub(super) due: Vec<Due>,
+    pub(super) pending_holds: Vec<PendingHold>,
+    pub(super) pending_charges: Vec<PendingCharge>,
     /// Day in UTC, if the reserve is to be refilled.
     pub(super) refill: Option<String>,
     /// Credits of the lease that no other request may hold until the end of the transaction.
@@ -35,7 +35,7 @@ pub(super) struct Plan {
 
 /// A key's rows at the start of a transaction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct KeyState {
     /// Credits outside of all leases.
     pub(super) available: i64,
     /// Lease of this process.
@@ -52,41 +52,43 @@ pub(super) struct Settled {
     pub(super) lease: i64,
     /// Size of the reserve; `None` if it is unchanged.
     pub(super) reserve: Option<i64>,
-    /// Charges, in the order of [`Plan::due`]; `None` if the lease was released, because this
-    /// process was suspended.
+    /// Charges, in the order of [`Plan::pending_charges`]; `None` if the lease was released, because
+    /// this process was suspended.
     pub(super) charges: Vec<Option<i64>>,
-    /// Results of [`Plan::wanted`], in the same order.
+    /// Results of [`Plan::pending_holds`], in the same order.
     pub(super) granted: Vec<Result<(), HoldRefusal>>,
     /// Whether the lease has credits that exceed what remains of a budget. The next transaction
     /// returns them: other requests may have used them during this one.
     pub(super) is_over_budget: bool,
 }
 
-impl Due {
+impl PendingCharge {
     fn charge(&self) -> i64 {
         self.usage.charge.clamp(0, self.hold.amount)
     }
 }
 
 impl Plan {
-    /// Prepares the transaction: sets aside the credits that it may return or use for wanted holds.
-    /// Meanwhile, further requests may use the rest of the lease.
+    /// Prepares the transaction: sets aside the credits that it may return or use for pending
+    /// holds. Meanwhile, further requests may use the rest of the lease.
     pub(super) fn prepare(&mut self, lease: &mut Lease, returns_reserve: bool) {
-        let pending = sum(self.due.iter().map(|due| due.hold.amount));
+        let pending =
+            sum(self.pending_charges.iter().map(|pending_charge| pending_charge.hold.amount));
         self.running = lease.held.saturating_sub(pending);
         let times = self
-            .wanted
+            .pending_holds
             .iter()
-            .map(|want| want.hold.created_ms)
-            .chain(self.due.iter().map(|due| due.now_ms));
+            .map(|pending_hold| pending_hold.hold.created_ms)
+            .chain(self.pending_charges.iter().map(|pending_charge| pending_charge.now_ms));
         self.now_ms = times.max().unwrap_or_else(|| lease.now_ms());
         self.keeps_reserve = !returns_reserve;
         let free = lease.free();
         let is_uncertain = !lease.is_known || lease.is_over_budget || free < 0;
-        if !self.wanted.is_empty() || returns_reserve || is_uncertain {
+        if !self.pending_holds.is_empty() || returns_reserve || is_uncertain {
             self.set_aside = free.max(0);
         } else {
-            let released = pending.saturating_sub(sum(self.due.iter().map(Due::charge)));
+            let released =
+                pending.saturating_sub(sum(self.pending_charges.iter().map(PendingCharge::charge)));
             let rest = free.saturating_add(released);
             let smallest = if self.refill.is_some() { lease.reserve } else { 0 };
             let is_enough = (smallest..=lease.reserve.saturating_mul(2)).contains(&rest);
@@ -97,37 +99,38 @@ impl Plan {
         lease.hold(self.set_aside);
     }
 
-    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill
-    /// or of the latest charge; `None` without any.
+    /// Returns the day of the pending holds, which is the same for all, otherwise that of the
+    /// refill or of the latest charge; `None` without any.
     pub(super) fn day(&self) -> Option<&str> {
-        let charged = || self.due.iter().map(|due| &due.usage.day).max();
-        self.wanted
+        let charged =
+            || self.pending_charges.iter().map(|pending_charge| &pending_charge.usage.day).max();
+        self.pending_holds
             .first()
-            .map(|want| &want.day)
+            .map(|pending_hold| &pending_hold.day)
             .or(self.refill.as_ref())
             .or_else(charged)
             .map(String::as_str)
     }
 
     /// Computes the result of the transaction. `earlier` are charges that an earlier transaction
-    /// with an unknown outcome has written, in the order of [`Plan::due`].
-    pub(super) fn settle(&self, found: &Found, earlier: &[Option<i64>]) -> Settled {
-        let (mut left, mut budgets) = (found.lease, found.budgets);
-        let mut charges = Vec::with_capacity(self.due.len());
-        for (due, earlier) in self.due.iter().zip(earlier) {
+    /// with an unknown outcome has written, in the order of [`Plan::pending_charges`].
+    pub(super) fn settle(&self, key_state: &KeyState, earlier: &[Option<i64>]) -> Settled {
+        let (mut left, mut budgets) = (key_state.lease, key_state.budgets);
+        let mut charges = Vec::with_capacity(self.pending_charges.len());
+        for (pending_charge, earlier) in self.pending_charges.iter().zip(earlier) {
             if earlier.is_some() {
                 charges.push(*earlier);
                 continue;
             }
-            let charge = Some(due.charge()).filter(|charge| *charge <= left);
+            let charge = Some(pending_charge.charge()).filter(|charge| *charge <= left);
             left = left.saturating_sub(charge.unwrap_or(0));
             if let Some(today) = self.day() {
-                budgets = budgets.less(charge.unwrap_or(0), &due.usage.day, today);
+                budgets = budgets.less(charge.unwrap_or(0), &pending_charge.usage.day, today);
             }
             charges.push(charge);
         }
         if let Some(change) = self.change {
-            let most = (found.available.min(budgets.reservable(left)) / SHARE).max(0);
+            let most = (key_state.available.min(budgets.reservable(left)) / SHARE).max(0);
             let lease = left.saturating_add(change.clamp(left.saturating_neg().min(most), most));
             let reserve = (change > most).then_some(most);
             let is_over_budget = self.day().is_some() && self.exceeds(left, budgets);
@@ -135,13 +138,13 @@ impl Plan {
         }
         // Credits of the lease that neither running requests nor charges need.
         let unused = left.saturating_sub(self.running);
-        let credits = found.available.saturating_add(unused);
+        let credits = key_state.available.saturating_add(unused);
         let budget = budgets
             .smallest()
             .map(|(left, period, scope)| (left.saturating_sub(self.running), period, scope));
         let (mut granted, mut largest, mut results) =
-            (0_i64, 0, Vec::with_capacity(self.wanted.len()));
-        for Want { hold, .. } in &self.wanted {
+            (0_i64, 0, Vec::with_capacity(self.pending_holds.len()));
+        for PendingHold { hold, .. } in &self.pending_holds {
             let credits = credits.saturating_sub(granted);
             let budget =
                 budget.map(|(left, period, scope)| (left.saturating_sub(granted), period, scope));
@@ -169,7 +172,7 @@ impl Plan {
             .running
             .saturating_add(granted)
             .saturating_add(kept)
-            .min(left.saturating_add(found.available));
+            .min(left.saturating_add(key_state.available));
         Settled { lease, reserve: Some(reserve), charges, granted: results, is_over_budget: false }
     }
 
@@ -194,8 +197,8 @@ mod tests {
     use super::*;
     use crate::MAX_CREDITS;
     use crate::budgets::Budgets;
+    use crate::credit_leases::Hold;
     use crate::credits::Usage;
-    use crate::till::Hold;
 
     const DAY: &str = "2026-11-21";
 
@@ -203,8 +206,8 @@ mod tests {
         Hold { key: "k".to_owned(), amount, created_ms: 0, is_retried: false }
     }
 
-    fn want(amount: i64) -> Want {
-        Want {
+    fn pending_hold(amount: i64) -> PendingHold {
+        PendingHold {
             request: "r".to_owned(),
             hold: hold(amount),
             day: DAY.to_owned(),
@@ -212,10 +215,10 @@ mod tests {
         }
     }
 
-    fn due(amount: i64, charge: i64) -> Due {
+    fn pending_charge(amount: i64, charge: i64) -> PendingCharge {
         let (model, day) = ("a".to_owned(), DAY.to_owned());
         let usage = Usage { model, day, input_tokens: 3, output_tokens: 5, charge };
-        Due {
+        PendingCharge {
             request: "r".to_owned(),
             hold: hold(amount),
             usage,
@@ -237,37 +240,39 @@ mod tests {
         BudgetLimits { team: Budgets { month: of_team, day: None }, team_keys: 2, ..monthly(month) }
     }
 
-    fn found(available: i64, lease: i64) -> Found {
-        Found { available, lease, budgets: BudgetLimits::default() }
+    fn key_state(available: i64, lease: i64) -> KeyState {
+        KeyState { available, lease, budgets: BudgetLimits::default() }
     }
 
     #[test]
     fn the_first_request_of_a_rich_key_leases_for_many() {
-        let mut plan = Plan { wanted: vec![want(10)], ..Plan::default() };
+        let mut plan = Plan { pending_holds: vec![pending_hold(10)], ..Plan::default() };
         plan.prepare(&mut lease(0, 0, 0), false);
-        let settled = plan.settle(&found(1_000_000, 0), &[]);
+        let settled = plan.settle(&key_state(1_000_000, 0), &[]);
         assert_eq!((settled.lease, settled.reserve), (10 + 2_550, Some(2_550)));
-        let settled = plan.settle(&found(64_010, 0), &[]);
+        let settled = plan.settle(&key_state(64_010, 0), &[]);
         assert_eq!(
             (settled.lease, settled.reserve),
             (10 + 1_000, Some(1_000)),
             "at most 1/64 of the rest"
         );
-        let settled = plan.settle(&found(649, 0), &[]);
+        let settled = plan.settle(&key_state(649, 0), &[]);
         assert_eq!(
             (settled.lease, settled.reserve),
             (10, Some(0)),
             "no reserve for less than one request"
         );
         let settled =
-            plan.settle(&Found { budgets: monthly(Some(74)), ..found(1_000_000, 0) }, &[]);
+            plan.settle(&KeyState { budgets: monthly(Some(74)), ..key_state(1_000_000, 0) }, &[]);
         assert_eq!(
             (settled.lease, settled.reserve),
             (10, Some(0)),
             "the budget limits the reserve"
         );
-        let settled = plan
-            .settle(&Found { budgets: in_team(None, Some(128_010)), ..found(1_000_000, 0) }, &[]);
+        let settled = plan.settle(
+            &KeyState { budgets: in_team(None, Some(128_010)), ..key_state(1_000_000, 0) },
+            &[],
+        );
         assert_eq!(
             (settled.lease, settled.reserve),
             (10 + 1_000, Some(1_000)),
@@ -279,10 +284,13 @@ mod tests {
     fn charges_return_credits_above_reserve() {
         // Two holds of 10 with charges of 4 and 0, and a running hold of 10.
         let settle = |amount, reserve| {
-            let mut plan = Plan { due: vec![due(10, 4), due(10, 0)], ..Plan::default() };
+            let mut plan = Plan {
+                pending_charges: vec![pending_charge(10, 4), pending_charge(10, 0)],
+                ..Plan::default()
+            };
             let mut lease = lease(amount, 30, reserve);
             plan.prepare(&mut lease, false);
-            (plan.set_aside, plan.settle(&found(0, amount), &[None, None]).lease)
+            (plan.set_aside, plan.settle(&key_state(0, amount), &[None, None]).lease)
         };
         assert_eq!(settle(30, 0), (0, 10), "without a reserve, all of it");
         assert_eq!(settle(30, 20), (0, 26), "up to twice the reserve, nothing");
@@ -292,13 +300,16 @@ mod tests {
     #[test]
     fn a_reserve_is_refilled_while_requests_use_it() {
         let settle = |free: i64, available, budget| {
-            let mut plan =
-                Plan { refill: Some(DAY.to_owned()), due: vec![due(10, 4)], ..Plan::default() };
+            let mut plan = Plan {
+                refill: Some(DAY.to_owned()),
+                pending_charges: vec![pending_charge(10, 4)],
+                ..Plan::default()
+            };
             let mut lease = lease(10 + free, 10, 100);
             plan.prepare(&mut lease, false);
             assert_eq!(plan.set_aside, 0);
             let settled = plan.settle(
-                &Found { budgets: monthly(budget), ..found(available, lease.amount) },
+                &KeyState { budgets: monthly(budget), ..key_state(available, lease.amount) },
                 &[None],
             );
             (settled.lease, settled.reserve)
@@ -325,15 +336,19 @@ mod tests {
             (Some(-9), Some(1_000), true),
         ] {
             for refill in [None, Some(DAY.to_owned())] {
-                let mut plan = Plan { due: vec![due(10, 4)], refill, ..Plan::default() };
+                let mut plan = Plan {
+                    pending_charges: vec![pending_charge(10, 4)],
+                    refill,
+                    ..Plan::default()
+                };
                 let mut lease = lease(64, 20, 30);
                 plan.prepare(&mut lease, false);
                 assert_eq!(
                     plan.set_aside, 0,
                     "other requests may use the reserve during the transaction"
                 );
-                let found = Found { budgets: in_team(of_key, of_team), ..found(0, 64) };
-                let settled = plan.settle(&found, &[None]);
+                let key_state = KeyState { budgets: in_team(of_key, of_team), ..key_state(0, 64) };
+                let settled = plan.settle(&key_state, &[None]);
                 assert_eq!(
                     (settled.lease, settled.is_over_budget),
                     (60, is_over_budget),
@@ -346,40 +361,48 @@ mod tests {
         let mut lease = Lease { is_over_budget: true, ..lease(60, 10, 30) };
         plan.prepare(&mut lease, false);
         assert_eq!((plan.set_aside, lease.free()), (50, 0));
-        let settled = plan.settle(&Found { budgets: monthly(Some(-13)), ..found(0, 60) }, &[]);
+        let settled =
+            plan.settle(&KeyState { budgets: monthly(Some(-13)), ..key_state(0, 60) }, &[]);
         assert_eq!((settled.lease, settled.reserve, settled.is_over_budget), (10, Some(0), false));
         // Running requests hold all of the lease, so that there is nothing to return.
-        let mut plan = Plan { due: vec![due(10, 10)], ..Plan::default() };
+        let mut plan = Plan { pending_charges: vec![pending_charge(10, 10)], ..Plan::default() };
         plan.prepare(&mut self::lease(20, 20, 0), false);
-        let settled = plan.settle(&Found { budgets: monthly(Some(0)), ..found(0, 20) }, &[None]);
+        let settled =
+            plan.settle(&KeyState { budgets: monthly(Some(0)), ..key_state(0, 20) }, &[None]);
         assert_eq!((settled.lease, settled.is_over_budget), (10, false));
     }
 
     #[test]
     fn a_lost_lease_charges_nothing() {
-        let mut plan =
-            Plan { wanted: vec![want(5)], due: vec![due(10, 4), due(10, 0)], ..Plan::default() };
+        let mut plan = Plan {
+            pending_holds: vec![pending_hold(5)],
+            pending_charges: vec![pending_charge(10, 4), pending_charge(10, 0)],
+            ..Plan::default()
+        };
         plan.prepare(&mut lease(30, 30, 0), false);
-        let settled = plan.settle(&found(100, 0), &[None, None]);
+        let settled = plan.settle(&key_state(100, 0), &[None, None]);
         assert_eq!(settled.charges, [None, Some(0)]);
         assert_eq!(
             (settled.lease, settled.granted),
             (15, vec![Ok(())]),
             "the lease covers running requests again"
         );
-        let settled = plan.settle(&found(12, 0), &[None, None]);
+        let settled = plan.settle(&key_state(12, 0), &[None, None]);
         let refused = Err(HoldRefusal::Credits { balance: 2 });
         assert_eq!((settled.lease, settled.granted), (10, vec![refused]));
-        assert_eq!(plan.settle(&found(3, 0), &[None, None]).lease, 3);
+        assert_eq!(plan.settle(&key_state(3, 0), &[None, None]).lease, 3);
     }
 
     #[test]
     fn a_charge_with_an_unknown_outcome_is_not_repeated() {
-        let mut plan = Plan { due: vec![due(10, 4), due(10, 3)], ..Plan::default() };
+        let mut plan = Plan {
+            pending_charges: vec![pending_charge(10, 4), pending_charge(10, 3)],
+            ..Plan::default()
+        };
         let mut lease = lease(20, 20, 0);
         lease.is_known = false;
         plan.prepare(&mut lease, false);
-        let settled = plan.settle(&found(0, 16), &[Some(4), None]);
+        let settled = plan.settle(&key_state(0, 16), &[Some(4), None]);
         assert_eq!((settled.lease, settled.charges), (0, vec![Some(4), Some(3)]));
     }
 
@@ -394,27 +417,31 @@ mod tests {
         #[test]
         fn no_amount_overflows(
             wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
-            dues in prop::collection::vec((credits(), any::<i64>()), 0..5),
+            charges in prop::collection::vec((credits(), any::<i64>()), 0..5),
             (running, free, reserve, available) in (credits(), credits(), credits(), credits()),
             (budget, of_team) in (prop::option::of(any::<i64>()), prop::option::of(any::<i64>())),
             (returns, refills) in (any::<bool>(), any::<bool>()),
         ) {
-            let pending: i64 = dues.iter().map(|(amount, _)| amount).sum();
+            let pending: i64 = charges.iter().map(|(amount, _)| amount).sum();
             let mut lease = lease(running + pending + free, running + pending, reserve);
             let mut plan = Plan {
-                wanted: wanted.iter().map(|amount| want(*amount)).collect(),
-                due: dues.iter().map(|(amount, charge)| due(*amount, *charge)).collect(),
+                pending_holds: wanted.iter().map(|amount| pending_hold(*amount)).collect(),
+                pending_charges: charges
+                    .iter()
+                    .map(|(amount, charge)| pending_charge(*amount, *charge))
+                    .collect(),
                 refill: refills.then(|| DAY.to_owned()),
                 ..Plan::default()
             };
             plan.prepare(&mut lease, returns);
             prop_assert!(lease.free() >= 0 && (0..=free).contains(&plan.set_aside));
-            let found = Found { available, lease: lease.amount, budgets: in_team(budget, of_team) };
-            let settled = plan.settle(&found, &vec![None; dues.len()]);
+            let budgets = in_team(budget, of_team);
+            let key_state = KeyState { available, lease: lease.amount, budgets };
+            let settled = plan.settle(&key_state, &vec![None; charges.len()]);
             let mut charged = 0;
-            for ((amount, charge), found) in dues.iter().zip(&settled.charges) {
-                prop_assert_eq!(*found, Some((*charge).clamp(0, *amount)));
-                charged += found.unwrap_or(0);
+            for ((amount, charge), charged_credits) in charges.iter().zip(&settled.charges) {
+                prop_assert_eq!(*charged_credits, Some((*charge).clamp(0, *amount)));
+                charged += charged_credits.unwrap_or(0);
             }
             let granted = settled.granted.iter().zip(&wanted).filter(|(result, _)| result.is_ok());
             let granted: i128 = granted.map(|(_, amount)| i128::from(*amount)).sum();
@@ -428,17 +455,20 @@ mod tests {
         #[test]
         fn leases_cover_holds(
             wanted in prop::collection::vec(0..2_000_i64, 0..5),
-            dues in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
+            charges in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
             (running, free, reserve) in (0..5_000_i64, 0..5_000_i64, 0..2_000_i64),
             available in 0..500_000_i64,
             (budget, of_team) in (prop::option::of(0..10_000_i64), prop::option::of(0..10_000_i64)),
             (returns, refills, meanwhile) in (any::<bool>(), any::<bool>(), 0..=100_i64),
         ) {
-            let pending: i64 = dues.iter().map(|(amount, _)| amount).sum();
+            let pending: i64 = charges.iter().map(|(amount, _)| amount).sum();
             let mut lease = lease(running + pending + free, running + pending, reserve);
             let mut plan = Plan {
-                wanted: wanted.iter().map(|amount| want(*amount)).collect(),
-                due: dues.iter().map(|(amount, charge)| due(*amount, *charge)).collect(),
+                pending_holds: wanted.iter().map(|amount| pending_hold(*amount)).collect(),
+                pending_charges: charges
+                    .iter()
+                    .map(|(amount, charge)| pending_charge(*amount, *charge))
+                    .collect(),
                 refill: refills.then(|| DAY.to_owned()),
                 ..Plan::default()
             };
@@ -446,10 +476,11 @@ mod tests {
             // Another request takes a part of the rest during the transaction.
             let meanwhile = lease.free() * meanwhile / 100;
             prop_assert!(lease.free() >= 0 && plan.set_aside <= free);
-            let found = Found { available, lease: lease.amount, budgets: in_team(budget, of_team) };
-            let settled = plan.settle(&found, &vec![None; dues.len()]);
+            let budgets = in_team(budget, of_team);
+            let key_state = KeyState { available, lease: lease.amount, budgets };
+            let settled = plan.settle(&key_state, &vec![None; charges.len()]);
             let budget = budget.into_iter().chain(of_team).min();
-            for ((amount, charge), charged) in dues.iter().zip(&settled.charges) {
+            for ((amount, charge), charged) in charges.iter().zip(&settled.charges) {
                 prop_assert_eq!(*charged, Some(*charge.min(amount)));
             }
             let charged: i64 = settled.charges.iter().flatten().sum();

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use taonet_database::{Database, Statement, Transaction, Value, statement};
 
-use super::Due;
-use super::plan::{Found, Plan, Settled};
+use super::PendingCharge;
+use super::plan::{KeyState, Plan, Settled};
 use super::teams::Teams;
 use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
 use crate::{Process, StoreError};
@@ -119,7 +119,7 @@ struct Rows<'a> {
     postings: Vec<Value>,
 }
 
-/// Writes the pending work, by the id of the API key; returns the results in the same order.
+/// Writes the pending work, by the ID of the API key; returns the results in the same order.
 pub(super) async fn write(
     database: &Database,
     process: &Process,
@@ -130,25 +130,26 @@ pub(super) async fn write(
     let mut teams = Teams::lock(&mut transaction, plans).await?;
     for (key, plan) in plans {
         let id = format!("{}:{key}", process.as_str());
-        let mut found = find(&mut transaction, key, &id, plan.day()).await?;
+        let mut key_state = find(&mut transaction, key, &id, plan.day()).await?;
         if let Some(day) = plan.day()
             && let Some((budgets, keys)) =
-                teams.budgets(&mut transaction, key, found.lease, day).await?
+                teams.budgets(&mut transaction, key, key_state.lease, day).await?
         {
-            found.budgets = BudgetLimits { team: budgets, team_keys: keys, ..found.budgets };
+            key_state.budgets =
+                BudgetLimits { team: budgets, team_keys: keys, ..key_state.budgets };
         }
-        let mut earlier = Vec::with_capacity(plan.due.len());
-        for due in &plan.due {
-            let is_retried = due.hold.is_retried;
+        let mut earlier = Vec::with_capacity(plan.pending_charges.len());
+        for pending_charge in &plan.pending_charges {
+            let is_retried = pending_charge.hold.is_retried;
             earlier.push(if is_retried {
-                charged(&mut transaction, &due.request).await?
+                charged(&mut transaction, &pending_charge.request).await?
             } else {
                 None
             });
         }
-        let settled = plan.settle(&found, &earlier);
-        rows.add(key, &id, plan, &found, &earlier, &settled);
-        teams.record(key, new_charges(plan, &earlier, &settled), (found.lease, settled.lease));
+        let settled = plan.settle(&key_state, &earlier);
+        rows.add(key, &id, plan, &key_state, &earlier, &settled);
+        teams.record(key, new_charges(plan, &earlier, &settled), (key_state.lease, settled.lease));
         results.push(settled);
     }
     rows.execute(&mut transaction, teams).await?;
@@ -162,7 +163,7 @@ async fn find(
     key: &str,
     id: &str,
     day: Option<&str>,
-) -> Result<Found, StoreError> {
+) -> Result<KeyState, StoreError> {
     let row = statement(
         "SELECT COALESCE((SELECT balance FROM account WHERE name = 'key:' || $1), 0) AS available,
          COALESCE((SELECT balance FROM account WHERE name = 'held:' || $1), 0) AS held,
@@ -182,7 +183,7 @@ async fn find(
         .row(transaction)
         .await?;
     let Some(row) = row else {
-        return Ok(Found { available: 0, lease: 0, budgets: BudgetLimits::default() });
+        return Ok(KeyState { available: 0, lease: 0, budgets: BudgetLimits::default() });
     };
     let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
     let others = held.saturating_sub(lease);
@@ -194,7 +195,7 @@ async fn find(
         day: left(row.get("daily")?, row.get("in_day")?),
     };
     let budgets = BudgetLimits { key: budgets, ..BudgetLimits::default() };
-    Ok(Found { available: row.get("available")?, lease, budgets })
+    Ok(KeyState { available: row.get("available")?, lease, budgets })
 }
 
 /// Returns the credits that an earlier transaction charged for a request, if any.
@@ -218,9 +219,11 @@ fn new_charges<'a>(
     plan: &'a Plan,
     earlier: &[Option<i64>],
     settled: &Settled,
-) -> impl Iterator<Item = (&'a Due, Option<i64>)> {
-    let charges = plan.due.iter().zip(&settled.charges).zip(earlier);
-    charges.filter(|(_, earlier)| earlier.is_none()).map(|((due, charge), _)| (due, *charge))
+) -> impl Iterator<Item = (&'a PendingCharge, Option<i64>)> {
+    let charges = plan.pending_charges.iter().zip(&settled.charges).zip(earlier);
+    charges
+        .filter(|(_, earlier)| earlier.is_none())
+        .map(|((pending_charge, charge), _)| (pending_charge, *charge))
 }
 
 impl<'a> Rows<'a> {
@@ -229,34 +232,42 @@ impl<'a> Rows<'a> {
         key: &'a str,
         id: &str,
         plan: &'a Plan,
-        found: &Found,
+        key_state: &KeyState,
         earlier: &[Option<i64>],
         settled: &Settled,
     ) {
         let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-        let mut left = found.lease;
-        for (due, charge) in new_charges(plan, earlier, settled) {
+        let mut left = key_state.lease;
+        for (pending_charge, charge) in new_charges(plan, earlier, settled) {
             let Some(charge) = charge else {
                 tracing::warn!(
                     key,
-                    request_id = due.request,
+                    request_id = pending_charge.request,
                     "the request's credits were released before its charge"
                 );
                 continue;
             };
             left = left.saturating_sub(charge);
-            let sums = self.usages.entry((key, &due.usage.day, &due.usage.model)).or_default();
+            let sums = self
+                .usages
+                .entry((key, &pending_charge.usage.day, &pending_charge.usage.model))
+                .or_default();
             // No sum of a day's requests overflows.
             let count = |count: u64| i64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            let added = [1, count(due.usage.input_tokens), count(due.usage.output_tokens), charge];
+            let added = [
+                1,
+                count(pending_charge.usage.input_tokens),
+                count(pending_charge.usage.output_tokens),
+                charge,
+            ];
             for (sum, added) in sums.iter_mut().zip(added) {
                 *sum = sum.saturating_add(added);
             }
             self.transfer(
-                transfer_id(&due.request),
+                transfer_id(&pending_charge.request),
                 "charge",
-                &due.request,
-                due.now_ms,
+                &pending_charge.request,
+                pending_charge.now_ms,
                 charge,
                 &held,
                 "revenue",
@@ -275,7 +286,7 @@ impl<'a> Rows<'a> {
                 settled.lease.into(),
                 plan.now_ms.into(),
             ]);
-        } else if found.lease > 0 {
+        } else if key_state.lease > 0 {
             self.ended.push(id.to_owned());
         }
     }

@@ -44,11 +44,11 @@ const RENEWAL: Duration = Duration::from_mins(1);
 
 /// Leases, holds and pending charges of this process.
 #[derive(Debug)]
-pub(crate) struct Till {
+pub(crate) struct CreditLeases {
     process: Process,
     state: Mutex<State>,
     /// Locked during a transaction.
-    books: tokio::sync::Mutex<()>,
+    transaction: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -57,8 +57,8 @@ struct State {
     holds: HashMap<String, Hold>,
     /// Leases by the ID of the API key.
     leases: HashMap<String, Lease>,
-    wanted: Vec<Want>,
-    due: Vec<Due>,
+    pending_holds: Vec<PendingHold>,
+    pending_charges: Vec<PendingCharge>,
     /// Keys whose unused credits are to be returned.
     settled: BTreeSet<String>,
     /// Keys whose reserves are to be refilled, each with the day in UTC.
@@ -107,7 +107,7 @@ struct Lease {
 
 /// A hold that needs credits from the database.
 #[derive(Debug)]
-struct Want {
+struct PendingHold {
     request: String,
     hold: Hold,
     /// Day in UTC, such as `2026-11-21`.
@@ -117,7 +117,7 @@ struct Want {
 
 /// A charge that is waiting for its transaction.
 #[derive(Debug)]
-struct Due {
+struct PendingCharge {
     request: String,
     hold: Hold,
     usage: Usage,
@@ -208,16 +208,24 @@ impl State {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
         // A plan has the budgets of one day. Requests of a later day are left to the next
         // transaction, which follows: the writer ends only when no work is left.
-        let day = self.wanted.iter().map(|want| &want.day).min().cloned();
-        let is_due = |want: &Want| Some(&want.day) == day.as_ref();
-        let (wanted, later): (Vec<_>, _) =
-            std::mem::take(&mut self.wanted).into_iter().partition(is_due);
-        self.wanted = later;
-        for want in wanted {
-            plans.entry(want.hold.key.clone()).or_default().wanted.push(want);
+        let day = self.pending_holds.iter().map(|pending_hold| &pending_hold.day).min().cloned();
+        let is_due = |pending_hold: &PendingHold| Some(&pending_hold.day) == day.as_ref();
+        let (pending_holds, later): (Vec<_>, _) =
+            std::mem::take(&mut self.pending_holds).into_iter().partition(is_due);
+        self.pending_holds = later;
+        for pending_hold in pending_holds {
+            plans
+                .entry(pending_hold.hold.key.clone())
+                .or_default()
+                .pending_holds
+                .push(pending_hold);
         }
-        for due in std::mem::take(&mut self.due) {
-            plans.entry(due.hold.key.clone()).or_default().due.push(due);
+        for pending_charge in std::mem::take(&mut self.pending_charges) {
+            plans
+                .entry(pending_charge.hold.key.clone())
+                .or_default()
+                .pending_charges
+                .push(pending_charge);
         }
         for (key, day) in std::mem::take(&mut self.refilled) {
             plans.entry(key).or_default().refill = Some(day);
@@ -242,15 +250,15 @@ impl State {
             (lease.amount, lease.is_known, lease.written) = (result.lease, true, Instant::now());
             lease.is_over_budget = result.is_over_budget;
             lease.reserve = result.reserve.unwrap_or(lease.reserve);
-            for (due, charged) in plan.due.into_iter().zip(result.charges) {
-                lease.release(due.hold.amount);
-                let _ = due.done.send(Ok(charged));
+            for (pending_charge, charged) in plan.pending_charges.into_iter().zip(result.charges) {
+                lease.release(pending_charge.hold.amount);
+                let _ = pending_charge.done.send(Ok(charged));
             }
-            for (want, granted) in plan.wanted.into_iter().zip(result.granted) {
+            for (pending_hold, granted) in plan.pending_holds.into_iter().zip(result.granted) {
                 // A buyer that has disconnected gets no hold.
-                if want.done.send(Ok(granted)).is_ok() && granted.is_ok() {
-                    lease.hold(want.hold.amount);
-                    self.holds.insert(want.request, want.hold);
+                if pending_hold.done.send(Ok(granted)).is_ok() && granted.is_ok() {
+                    lease.hold(pending_hold.hold.amount);
+                    self.holds.insert(pending_hold.request, pending_hold.hold);
                 }
             }
             if lease.amount == 0 && lease.held == 0 {
@@ -267,10 +275,10 @@ impl State {
                 lease.is_refilled &= plan.refill.is_none();
                 lease.is_known = false;
             }
-            for want in plan.wanted {
-                let _ = want.done.send(Err(Arc::clone(error)));
+            for pending_hold in plan.pending_holds {
+                let _ = pending_hold.done.send(Err(Arc::clone(error)));
             }
-            for Due { request, hold, now_ms, done, .. } in plan.due {
+            for PendingCharge { request, hold, now_ms, done, .. } in plan.pending_charges {
                 let hold = Hold { is_retried: true, created_ms: now_ms, ..hold };
                 self.holds.insert(request, hold);
                 let _ = done.send(Err(Arc::clone(error)));
@@ -279,12 +287,12 @@ impl State {
     }
 }
 
-impl Till {
+impl CreditLeases {
     pub(crate) fn new() -> Self {
         Self {
             process: Process::random(),
             state: Mutex::default(),
-            books: tokio::sync::Mutex::default(),
+            transaction: tokio::sync::Mutex::default(),
         }
     }
 
@@ -310,7 +318,7 @@ impl Till {
         hold: Hold,
         day: &str,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let mut unfinished = Unfinished { till: self, request, is_finished: false };
+        let mut unfinished = Unfinished { leases: self, request, is_finished: false };
         let (done, granted) = oneshot::channel();
         {
             let mut state = self.state();
@@ -323,7 +331,7 @@ impl Till {
                     return Ok(Ok(()));
                 }
                 Err(hold) => {
-                    state.wanted.push(Want {
+                    state.pending_holds.push(PendingHold {
                         request: request.to_owned(),
                         hold,
                         day: day.to_owned(),
@@ -350,7 +358,7 @@ impl Till {
         {
             let mut state = self.state();
             let Some(hold) = state.holds.remove(request) else { return Ok(None) };
-            state.due.push(Due {
+            state.pending_charges.push(PendingCharge {
                 request: request.to_owned(),
                 hold,
                 usage: usage.clone(),
@@ -407,7 +415,7 @@ impl Till {
             return;
         }
         state.is_writing = true;
-        tokio::spawn(Writer { till: Arc::clone(self), is_done: false }.run(database.clone()));
+        tokio::spawn(Writer { leases: Arc::clone(self), is_done: false }.run(database.clone()));
     }
 
     fn spawn_sweep(self: &Arc<Self>, database: &Database) {
@@ -417,7 +425,7 @@ impl Till {
     /// Writes all pending work in one transaction; returns `false` if there is none. The writer
     /// then ends, and later work starts another one.
     async fn write(self: &Arc<Self>, database: &Database) -> bool {
-        let _books = self.books.lock().await;
+        let _transaction = self.transaction.lock().await;
         let plans = {
             let mut state = self.state();
             let plans = state.begin();
@@ -443,13 +451,13 @@ impl Till {
 
 /// The task that writes pending work. If it is cancelled or panics, later work starts another one.
 struct Writer {
-    till: Arc<Till>,
+    leases: Arc<CreditLeases>,
     is_done: bool,
 }
 
 impl Writer {
     async fn run(mut self, database: Database) {
-        while self.till.write(&database).await {}
+        while self.leases.write(&database).await {}
         self.is_done = true;
     }
 }
@@ -457,34 +465,37 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.is_done {
-            self.till.state().is_writing = false;
+            self.leases.state().is_writing = false;
         }
     }
 }
 
 /// Returns unused reserves, and marks the other leases as alive, as long as there are any.
-async fn sweep(till: Weak<Till>, database: Database) {
+async fn sweep(leases: Weak<CreditLeases>, database: Database) {
     loop {
         tokio::time::sleep(IDLE).await;
-        let Some(till) = till.upgrade() else { return };
+        let Some(leases) = leases.upgrade() else { return };
         {
-            let mut state = till.state();
+            let mut state = leases.state();
             if state.leases.is_empty() {
                 state.is_swept = false;
                 return;
             }
-            let due =
-                state.leases.iter().filter(|(_, lease)| lease.is_due()).map(|(key, _)| key.clone());
-            let due: Vec<_> = due.collect();
-            state.settled.extend(due);
+            let due_keys: Vec<_> = state
+                .leases
+                .iter()
+                .filter(|(_, lease)| lease.is_due())
+                .map(|(key, _)| key.clone())
+                .collect();
+            state.settled.extend(due_keys);
         }
-        till.write(&database).await;
+        leases.write(&database).await;
     }
 }
 
 /// A hold whose caller waits for it. Dropping it before it is finished releases the hold.
 struct Unfinished<'a> {
-    till: &'a Till,
+    leases: &'a CreditLeases,
     request: &'a str,
     is_finished: bool,
 }
@@ -492,8 +503,8 @@ struct Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
-            let mut state = self.till.state();
-            state.wanted.retain(|want| want.request != self.request);
+            let mut state = self.leases.state();
+            state.pending_holds.retain(|pending_hold| pending_hold.request != self.request);
             state.release(self.request);
         }
     }
@@ -506,15 +517,20 @@ mod tests {
     #[test]
     fn requests_of_two_days_are_in_two_plans() {
         let mut state = State::default();
-        let want = |day: &str| {
+        let pending_hold = |day: &str| {
             let hold = Hold { key: "k".to_owned(), amount: 1, created_ms: 0, is_retried: false };
-            Want { request: day.to_owned(), hold, day: day.to_owned(), done: oneshot::channel().0 }
+            PendingHold {
+                request: day.to_owned(),
+                hold,
+                day: day.to_owned(),
+                done: oneshot::channel().0,
+            }
         };
-        state.wanted = ["2026-12-01", "2026-11-30", "2026-12-01"].map(want).into();
+        state.pending_holds = ["2026-12-01", "2026-11-30", "2026-12-01"].map(pending_hold).into();
         state.refilled.insert("k".to_owned(), "2026-12-01".to_owned());
         let mut begin = || {
             let plans = state.begin();
-            plans.get("k").map(|plan| (plan.day().map(str::to_owned), plan.wanted.len()))
+            plans.get("k").map(|plan| (plan.day().map(str::to_owned), plan.pending_holds.len()))
         };
         assert_eq!(begin(), Some((Some("2026-11-30".to_owned()), 1)));
         assert_eq!(begin(), Some((Some("2026-12-01".to_owned()), 2)));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use taonet_database::{Transaction, Value, statement};
 
-use super::Due;
+use super::PendingCharge;
 use super::plan::Plan;
 use crate::StoreError;
 use crate::budgets::{BudgetPeriod, Budgets};
@@ -91,12 +91,12 @@ impl<'a> Teams<'a> {
     pub(super) fn record(
         &mut self,
         key: &str,
-        charges: impl Iterator<Item = (&'a Due, Option<i64>)>,
+        charges: impl Iterator<Item = (&'a PendingCharge, Option<i64>)>,
         (before, after): (i64, i64),
     ) {
         let Some(team) = self.of_keys.get(key) else { return };
-        for (due, charge) in charges {
-            let sum = self.charged.entry((team.clone(), &due.usage.day)).or_default();
+        for (pending_charge, charge) in charges {
+            let sum = self.charged.entry((team.clone(), &pending_charge.usage.day)).or_default();
             *sum = sum.saturating_add(charge.unwrap_or(0));
         }
         let leased = self.leased.entry(team.clone()).or_default();
