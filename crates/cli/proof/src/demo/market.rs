@@ -17,7 +17,7 @@ use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_lm::{FACTS_LM, FACTS_LM_TEXTS, LmOptions};
-use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
+use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{
     Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory,
 };
@@ -257,22 +257,23 @@ impl Market {
         Ok(proofs)
     }
 
-    /// Starts and registers miners of each conduct, each with its own key.
+    /// Starts and registers miners of each behaviour, each with its own key.
     async fn start_miners(&mut self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (catalogue, settings) =
             (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
         let loaded =
             tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
-        let honest = self.start_miner("honest", Conduct::Honest, &loaded, chain, shutdown).await?;
-        for (name, conduct) in [
-            ("honest-2", Conduct::Honest),
-            ("slow", Conduct::Slow(SLOWNESS)),
-            ("wrong-output", Conduct::WrongOutput),
-            ("replay", Conduct::Replay),
-            ("other-circuit", Conduct::OtherCircuit),
-            ("copy", Conduct::Copy(honest)),
+        let honest =
+            self.start_miner("honest", Behaviour::Honest, &loaded, chain, shutdown).await?;
+        for (name, behaviour) in [
+            ("honest-2", Behaviour::Honest),
+            ("slow", Behaviour::Slow(SLOWNESS)),
+            ("wrong-output", Behaviour::WrongOutput),
+            ("replay", Behaviour::Replay),
+            ("other-circuit", Behaviour::OtherCircuit),
+            ("copy", Behaviour::Copy(honest)),
         ] {
-            self.start_miner(name, conduct, &loaded, chain, shutdown).await?;
+            self.start_miner(name, behaviour, &loaded, chain, shutdown).await?;
         }
         Ok(())
     }
@@ -280,7 +281,7 @@ impl Market {
     async fn start_miner(
         &mut self,
         name: &'static str,
-        conduct: Conduct,
+        behaviour: Behaviour,
         loaded: &Miner,
         chain: &DemoChain,
         shutdown: &Shutdown,
@@ -288,7 +289,7 @@ impl Market {
         let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
         let hotkey = keypair.hotkey();
         // One slot for the validator's requests, one for those of the copying miner.
-        let settings = MinerSettings { concurrency: 2, conduct, ..MinerSettings::new(hotkey) };
+        let settings = MinerSettings { concurrency: 2, behaviour, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
         let miner = loaded.sibling(settings);
         let signed = signed_requests(hotkey, timeout)

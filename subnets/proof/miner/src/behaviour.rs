@@ -4,7 +4,7 @@ use crate::Miner;
 
 /// Behaviour of a miner. All but the first are for demonstrations and tests of validators.
 #[derive(Clone, Debug, Default)]
-pub enum Conduct {
+pub enum Behaviour {
     /// Proves each request.
     #[default]
     Honest,
