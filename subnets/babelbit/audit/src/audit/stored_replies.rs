@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use taonet_speech::WavHeader;
 
-use super::{KeptReplies, Record};
+use super::{Record, StoredReplies};
 use taonet_babelbit_runner::ResultRow;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_scorer::AudioHash;
@@ -16,43 +16,47 @@ pub(crate) const MAX_REPLY_BYTES: u64 = 64 << 20;
 
 /// A stored reply, and its differences from the record.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct StoredReply {
     pub(crate) path: PathBuf,
     /// Field, recorded value, actual value; empty for an unchanged reply.
     pub(crate) differences: Vec<(&'static str, Value, Value)>,
 }
 
-impl Kept {
+impl StoredReply {
     pub(crate) fn is_intact(&self) -> bool {
         self.differences.is_empty()
     }
 }
 
 /// Compares every stored reply with its row, several in parallel.
-pub(super) fn examine_all(record: &Record, layout: &Layout) -> KeptReplies {
+pub(super) fn examine_all(record: &Record, layout: &Layout) -> StoredReplies {
     let examine = |row: &ResultRow| {
         let path = layout.predicted(row.miner, row.utterance_index);
-        let kept = examine(row, record.channels(row.utterance_index), path)?;
-        Some(((row.miner, row.utterance_index), kept))
+        let reply = examine(row, record.channels(row.utterance_index), path)?;
+        Some(((row.miner, row.utterance_index), reply))
     };
     record.rows.par_iter().filter_map(examine).collect()
 }
 
 /// Compares a stored reply with its row; `None` for a failed reply, which has no audio.
-pub(crate) fn examine(row: &ResultRow, channels: Option<u16>, path: PathBuf) -> Option<Kept> {
+pub(crate) fn examine(
+    row: &ResultRow,
+    channels: Option<u16>,
+    path: PathBuf,
+) -> Option<StoredReply> {
     let hash = row.outcome.as_deref().ok()?;
     let differences = match read(&path) {
         Err(error) => vec![("audio", json!(hash), json!(error.to_string()))],
         Ok(wav) => {
-            let found = AudioHash::of(&wav).to_string();
-            if found == hash {
+            let actual = AudioHash::of(&wav).to_string();
+            if actual == hash {
                 facts(row, channels, &wav)
             } else {
-                vec![("audio.sha256", json!(hash), json!(found))]
+                vec![("audio.sha256", json!(hash), json!(actual))]
             }
         }
     };
-    Some(Kept { path, differences })
+    Some(StoredReply { path, differences })
 }
 
 /// Returns properties of the audio with their recorded and actual values.
@@ -74,7 +78,7 @@ fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static st
         ("timeline.arrivals", json!(timeline.total_bytes()), json!(arrived)),
         ("timeline.first_output_frame", json!(timeline.first_output_frame), json!(first)),
     ];
-    facts.into_iter().filter(|(_, recorded, found)| recorded != found).collect()
+    facts.into_iter().filter(|(_, recorded, actual)| recorded != actual).collect()
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
