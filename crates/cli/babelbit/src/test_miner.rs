@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{
-    ChallengePlayer, Event, Played, RulesReport, Target, Timings, Verdict, check, check_text,
+    ChallengePlayer, Event, Played, RuleOutcome, RulesReport, Target, Timings, check, check_text,
     speech, tone,
 };
 use taonet_babelbit_challenges::{Challenge, Challenges};
@@ -130,10 +130,12 @@ fn observer(context: &Context) -> impl FnMut(Event<'_>) + Send {
 /// Formats an intermediate result.
 fn line(event: Event<'_>) -> String {
     match event {
-        Event::Verdict(report) => match report.verdict {
-            Verdict::Passed => format!("pass {}", report.rule.name()),
-            Verdict::Failed => format!("FAIL {}: {}", report.rule.name(), printable(&report.seen)),
-            Verdict::NotTested => format!("not tested {}", report.rule.name()),
+        Event::RuleChecked(report) => match report.outcome {
+            RuleOutcome::Passed => format!("pass {}", report.rule.name()),
+            RuleOutcome::Failed => {
+                format!("FAIL {}: {}", report.rule.name(), printable(&report.seen))
+            }
+            RuleOutcome::NotTested => format!("not tested {}", report.rule.name()),
         },
         Event::Progress(text) => format!("{text} …"),
         _ => String::new(),
@@ -236,14 +238,14 @@ fn document(
 fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
-        let (verdict, good) = match rule.verdict {
-            Verdict::Passed => ("pass", true),
-            Verdict::Failed => ("FAIL", false),
-            Verdict::NotTested => ("not tested", false),
+        let (outcome, good) = match rule.outcome {
+            RuleOutcome::Passed => ("pass", true),
+            RuleOutcome::Failed => ("FAIL", false),
+            RuleOutcome::NotTested => ("not tested", false),
         };
         rows.add_row([
             rule.rule.name().into(),
-            judged(verdict.to_owned(), good),
+            judged(outcome.to_owned(), good),
             Cell::from(rule.seen.as_str()),
         ]);
     }

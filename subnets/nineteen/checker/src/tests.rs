@@ -174,10 +174,10 @@ fn sixth_token_counts_if_it_is_almost_as_likely_as_the_fifth() {
         (7, -5.05, None),
     ] {
         let reading =
-            PlaceReading { top: top.clone(), own: Some((rank, logprob)), end_logprob: None };
+            TokenReading { top: top.clone(), own: Some((rank, logprob)), end_logprob: None };
         assert_eq!(reading.own_if_likely(), expected, "{rank} {logprob}");
     }
-    let short = PlaceReading { top: Vec::new(), own: Some((6, -5.0)), end_logprob: None };
+    let short = TokenReading { top: Vec::new(), own: Some((6, -5.0)), end_logprob: None };
     assert_eq!(short.own_if_likely(), None);
 }
 

@@ -13,8 +13,7 @@ use taonet_babelbit_runner::files::Layout;
 ///
 /// # Errors
 /// [`EvidenceError::AlteredReply`] when a stored reply differs from the record; another
-/// [`EvidenceError`]
-/// when the bundle cannot be written.
+/// [`EvidenceError`] when the bundle cannot be written.
 pub fn export(
     record: &Record,
     paths: &RunPaths,

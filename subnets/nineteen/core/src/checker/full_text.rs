@@ -8,14 +8,14 @@
 const UNLIKELY_RANK: u32 = 10;
 
 /// Maximum number of unlikely tokens in an answer.
-const MOST_UNLIKELY: usize = 3;
+const MAX_UNLIKELY_TOKENS: usize = 3;
 
 /// Maximum ratio of the end token's probability to the emitted token's.
 const END_RATIO: f64 = 100.0;
 
 /// Rank and probability of one token of an answer, according to the validator's model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Verdict {
+pub struct TokenLikelihood {
     /// Rank of the token at its position, from 1; `None` if the model did not return the token.
     pub rank: Option<u32>,
     /// Natural logarithm of the token's probability.
@@ -28,7 +28,7 @@ pub struct Verdict {
 /// Why an answer fails the full-text check. The answer's score is then 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WholeFault {
+pub enum FullTextError {
     /// The answer exceeds the requested maximum number of tokens.
     #[error("answer has {chunks} chunks, but the limit is {max_tokens} tokens")]
     TooLong {
@@ -52,27 +52,30 @@ pub enum WholeFault {
 /// tokens, which the text check then compares individually.
 ///
 /// # Errors
-/// [`WholeFault`] when the answer fails the check; the answer's score is then 0.
+/// [`FullTextError`] when the answer fails the check; the answer's score is then 0.
 pub fn check(
-    verdicts: &[Verdict],
+    likelihoods: &[TokenLikelihood],
     chunks: usize,
     max_tokens: usize,
-) -> Result<Vec<usize>, WholeFault> {
+) -> Result<Vec<usize>, FullTextError> {
     if chunks > max_tokens {
-        return Err(WholeFault::TooLong { chunks, max_tokens });
+        return Err(FullTextError::TooLong { chunks, max_tokens });
     }
     let mut unlikely = Vec::new();
-    for (place, verdict) in verdicts.iter().enumerate() {
-        let rank = verdict.rank.ok_or(WholeFault::Absent(place))?;
-        if verdict.end_logprob.is_some_and(|end| end.exp() > END_RATIO * verdict.logprob.exp()) {
-            return Err(WholeFault::PastItsEnd(place));
+    for (index, likelihood) in likelihoods.iter().enumerate() {
+        let rank = likelihood.rank.ok_or(FullTextError::Absent(index))?;
+        if likelihood
+            .end_logprob
+            .is_some_and(|end| end.exp() > END_RATIO * likelihood.logprob.exp())
+        {
+            return Err(FullTextError::PastItsEnd(index));
         }
-        if rank >= UNLIKELY_RANK || verdict.logprob == f64::NEG_INFINITY {
-            unlikely.push(place);
+        if rank >= UNLIKELY_RANK || likelihood.logprob == f64::NEG_INFINITY {
+            unlikely.push(index);
         }
     }
-    if unlikely.len() > MOST_UNLIKELY {
-        Err(WholeFault::Unlikely(unlikely.len()))
+    if unlikely.len() > MAX_UNLIKELY_TOKENS {
+        Err(FullTextError::Unlikely(unlikely.len()))
     } else {
         Ok(unlikely)
     }
@@ -82,25 +85,26 @@ pub fn check(
 mod tests {
     use super::*;
 
-    fn likely() -> Verdict {
-        Verdict { rank: Some(1), logprob: -0.1, end_logprob: Some(-5.0) }
+    fn likely() -> TokenLikelihood {
+        TokenLikelihood { rank: Some(1), logprob: -0.1, end_logprob: Some(-5.0) }
     }
 
     #[test]
     fn positions_of_unlikely_tokens_are_reported() {
-        let unlikely = Verdict { rank: Some(10), ..likely() };
-        let impossible = Verdict { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };
-        let absent = Verdict { rank: None, ..likely() };
-        let past = Verdict { logprob: -5.0, end_logprob: Some(-0.3), ..likely() };
-        let nearly = Verdict { logprob: -4.8, end_logprob: Some(-0.3), ..likely() };
+        let unlikely = TokenLikelihood { rank: Some(10), ..likely() };
+        let impossible =
+            TokenLikelihood { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };
+        let absent = TokenLikelihood { rank: None, ..likely() };
+        let past = TokenLikelihood { logprob: -5.0, end_logprob: Some(-0.3), ..likely() };
+        let nearly = TokenLikelihood { logprob: -4.8, end_logprob: Some(-0.3), ..likely() };
         assert_eq!(check(&[likely(), nearly, likely()], 3, 3), Ok(vec![]));
         assert_eq!(check(&[unlikely, likely(), impossible, unlikely], 4, 10), Ok(vec![0, 2, 3]));
-        assert_eq!(check(&[unlikely; 4], 4, 10), Err(WholeFault::Unlikely(4)));
-        assert_eq!(check(&[likely(), absent], 2, 10), Err(WholeFault::Absent(1)));
-        assert_eq!(check(&[likely(), past], 2, 10), Err(WholeFault::PastItsEnd(1)));
+        assert_eq!(check(&[unlikely; 4], 4, 10), Err(FullTextError::Unlikely(4)));
+        assert_eq!(check(&[likely(), absent], 2, 10), Err(FullTextError::Absent(1)));
+        assert_eq!(check(&[likely(), past], 2, 10), Err(FullTextError::PastItsEnd(1)));
         assert_eq!(
             check(&[likely(); 4], 4, 3),
-            Err(WholeFault::TooLong { chunks: 4, max_tokens: 3 })
+            Err(FullTextError::TooLong { chunks: 4, max_tokens: 3 })
         );
     }
 }
