@@ -4,8 +4,8 @@
 //! [`check`] plays one utterance as a validator does and inspects every response, then sends
 //! requests that must be refused; [`check_text`] does the same with a miner of the text contest.
 //! Both return one outcome per [`Rule`], with a remedy for the kind of fault, and report each
-//! outcome as soon as it is final. [`ChallengePlayer`] plays complete challenges with the runner and
-//! scores them. Both measure response times.
+//! outcome as soon as it is final. [`ChallengePlayer`] plays complete challenges with the runner
+//! and scores them. Both measure response times.
 
 mod contest;
 mod deferred;

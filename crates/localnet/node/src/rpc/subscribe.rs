@@ -230,14 +230,14 @@ async fn read_changes(
     let (job, keys, mut known) = (context.clone(), keys.to_vec(), sent.clone());
     let read = context.workers.run(move || {
         let (head, state) = state_at(&job, None)?;
-        let (mut room, mut changed) = (job.room(), Vec::new());
+        let (mut budget, mut changed) = (job.budget(), Vec::new());
         for key in keys {
             let value = state.storage(&key).map_err(trie)?;
             let new = fingerprint(value.as_ref());
             if known.get(&key) != Some(&new) {
                 changed.push(json!([
-                    room.hex(&key)?,
-                    value.map(|value| room.hex(&value)).transpose()?
+                    budget.hex(&key)?,
+                    value.map(|value| budget.hex(&value)).transpose()?
                 ]));
                 known.insert(key, new);
             }

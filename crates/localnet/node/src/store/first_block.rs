@@ -22,7 +22,7 @@ const FOLLOWER_KEY: u8 = 4;
 
 /// The first block with a state, which is the genesis block unless the chain is a fork or follows
 /// another node.
-pub(crate) struct First {
+pub(crate) struct FirstBlock {
     pub(super) genesis: Head,
     head: Head,
     extrinsics: Vec<Vec<u8>>,
@@ -46,7 +46,7 @@ fn empty_block(
     Ok((Head::of(header), nodes))
 }
 
-impl First {
+impl FirstBlock {
     /// Builds the first block of a new chain. A fork begins with the block after which it
     /// continues, whose parent is the genesis block.
     ///
@@ -100,9 +100,9 @@ impl Store {
     pub(super) fn write_first(
         &self,
         write: &WriteTransaction,
-        first: First,
+        first: FirstBlock,
     ) -> Result<(), StoreError> {
-        let First { genesis, head, extrinsics, nodes, is_follower } = first;
+        let FirstBlock { genesis, head, extrinsics, nodes, is_follower } = first;
         if is_follower {
             write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
         }
@@ -117,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
-    pub(crate) fn restart(&self, first: First) -> Result<(), StoreError> {
+    pub(crate) fn restart(&self, first: FirstBlock) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         write.delete_table(HEADERS)?;
         write.delete_table(BODIES)?;
