@@ -27,10 +27,10 @@ use crate::bill::now_ms;
 use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{RoutePreference, Speeds};
+use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 use crate::logprobs::MissingLogprobs;
 use crate::measures::{self, Measures};
-use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
@@ -274,13 +274,13 @@ impl Gateway {
         body: Bytes,
         product: Product,
     ) -> Result<Response, GatewayError> {
-        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms(&self.0.clock))
+        match KeyClaim::claim(&self.0.store, &key.id, headers, (path, &body), now_ms(&self.0.clock))
             .await?
         {
-            Begun::Unnamed => self.answer(key, headers, body, product).await,
-            Begun::Replayed(response) => Ok(response),
-            Begun::New(once) => {
-                Ok(once.keep(self.answer(key, headers, body, product).await?).await)
+            IdempotencyCheck::NoKey => self.answer(key, headers, body, product).await,
+            IdempotencyCheck::Replayed(response) => Ok(response),
+            IdempotencyCheck::New(claim) => {
+                Ok(claim.store_response(self.answer(key, headers, body, product).await?).await)
             }
         }
     }

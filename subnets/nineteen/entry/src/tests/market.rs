@@ -194,11 +194,16 @@ impl Shop {
         self.send("/v1/chat/completions", &body, None).await
     }
 
-    pub(super) async fn send(&self, path: &str, body: &Value, once: Option<&str>) -> Response {
+    pub(super) async fn send(
+        &self,
+        path: &str,
+        body: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Response {
         let mut request =
             Request::post(path).header("authorization", format!("Bearer {}", self.key));
-        if let Some(once) = once {
-            request = request.header("idempotency-key", once);
+        if let Some(idempotency_key) = idempotency_key {
+            request = request.header("idempotency-key", idempotency_key);
         }
         let request =
             request.header("x-request-id", "mine").body(Body::from(body.to_string())).unwrap();
