@@ -133,7 +133,7 @@ impl Exchange {
     fn phase(&self) -> Phase {
         let phase = self.0.phase.load(Ordering::Acquire);
         let phases = [Phase::Reading, Phase::Waiting, Phase::Responding];
-        phases.into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Idle)
+        phases.into_iter().find(|candidate| *candidate as u8 == phase).unwrap_or(Phase::Idle)
     }
 }
 

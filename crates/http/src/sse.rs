@@ -76,22 +76,22 @@ impl EventStream {
         bytes: &[u8],
         mut take: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut rest = bytes;
+        let mut remaining = bytes;
         if self.after_return && !bytes.is_empty() {
             self.after_return = false;
-            rest = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+            remaining = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
-        while let Some((line, after)) = self.split_line(rest) {
-            rest = after;
+        while let Some((line, after)) = self.split_line(remaining) {
+            remaining = after;
             if self.line.is_empty() {
-                rest = self.take_line(line, rest, &mut take)?;
+                remaining = self.take_line(line, remaining, &mut take)?;
             } else {
                 self.append(line)?;
                 let line = std::mem::take(&mut self.line);
-                rest = self.take_line(&line, rest, &mut take)?;
+                remaining = self.take_line(&line, remaining, &mut take)?;
             }
         }
-        Ok(self.append(rest)?)
+        Ok(self.append(remaining)?)
     }
 
     /// Ends the stream: calls `take` with an event that lacks its empty line.
@@ -125,7 +125,7 @@ impl EventStream {
     fn take_line<'a, E: From<EventTooLong>>(
         &mut self,
         line: &[u8],
-        rest: &'a [u8],
+        remaining: &'a [u8],
         take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<&'a [u8], E> {
         if line.len() > LONGEST_EVENT {
@@ -136,7 +136,7 @@ impl EventStream {
         self.has_begun = true;
         if line.is_empty() {
             self.dispatch(take)?;
-            return Ok(rest);
+            return Ok(remaining);
         }
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
@@ -145,27 +145,27 @@ impl EventStream {
         match field {
             b"data" if self.with_text => {
                 take(ServerEvent { kind: b"", data: value })?;
-                return Ok(rest);
+                return Ok(remaining);
             }
             b"data" => {}
             b"error" if !self.with_text => self.kind = b"error".to_vec(),
             b"event" => {
                 self.kind = value.to_vec();
-                return Ok(rest);
+                return Ok(remaining);
             }
-            b"" | b"id" | b"retry" => return Ok(rest),
+            b"" | b"id" | b"retry" => return Ok(remaining),
             _ => {
                 if self.with_text {
                     take(ServerEvent { kind: b"", data: line })?;
                 }
-                return Ok(rest);
+                return Ok(remaining);
             }
         }
         // Most events have one line, and arrive with their empty line: they are not copied.
-        if self.data.is_none() && matches!(rest.first(), Some(b'\n' | b'\r')) {
+        if self.data.is_none() && matches!(remaining.first(), Some(b'\n' | b'\r')) {
             let kind = std::mem::take(&mut self.kind);
             take(ServerEvent { kind: &kind, data: value })?;
-            return Ok(self.split_line(rest).map_or(rest, |(_, after)| after));
+            return Ok(self.split_line(remaining).map_or(remaining, |(_, after)| after));
         }
         match &mut self.data {
             None => self.data = Some(value.to_vec()),
@@ -177,7 +177,7 @@ impl EventStream {
                 data.extend_from_slice(value);
             }
         }
-        Ok(rest)
+        Ok(remaining)
     }
 
     /// Passes on the event in progress, if it has data.

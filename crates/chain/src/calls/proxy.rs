@@ -75,14 +75,14 @@ pub fn kill_pure(
     spawner: AccountId,
     proxy_type: ProxyType,
     index: u16,
-    place: (BlockNumber, u32),
+    created_at: (BlockNumber, u32),
 ) -> Call {
     let args = vec![
         ("spawner", address(spawner)),
         ("proxy_type", kind(proxy_type)),
         ("index", number(index)),
-        ("height", number(place.0.get())),
-        ("ext_index", number(place.1)),
+        ("height", number(created_at.0.get())),
+        ("ext_index", number(created_at.1)),
     ];
     Call::new(PROXY, "kill_pure", args)
 }
