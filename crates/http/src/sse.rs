@@ -121,7 +121,7 @@ impl EventStream {
         Some((line, after.strip_prefix(b"\n").unwrap_or(after)))
     }
 
-    /// Processes a line; returns the bytes of `rest` that were not processed with it.
+    /// Processes a line; returns the bytes of `remaining` that were not processed with it.
     fn take_line<'a, E: From<EventTooLong>>(
         &mut self,
         line: &[u8],

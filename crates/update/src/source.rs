@@ -74,11 +74,12 @@ impl ReleaseSource {
     ) -> Result<RemainingFile<UpdateError>, UpdateError> {
         match &self.0 {
             Kind::Http(base) => {
-                let place = self.place(path);
+                let location = self.place(path);
                 let part = open_at(client, join_path(base, path), from, stalled)
                     .await
-                    .map_err(|source| UpdateError::Http { place: place.clone(), source })?;
-                Ok(part.map_err(move |source| UpdateError::Http { place: place.clone(), source }))
+                    .map_err(|source| UpdateError::Http { place: location.clone(), source })?;
+                Ok(part
+                    .map_err(move |source| UpdateError::Http { place: location.clone(), source }))
             }
             Kind::Directory(base) => {
                 let path = base.join(path);

@@ -22,8 +22,10 @@ struct Junction {
 
 impl<'a> SecretUri<'a> {
     pub(crate) fn parse(uri: &'a str) -> Result<Self, KeyError> {
-        let (rest, password) = uri.split_once("///").unwrap_or((uri, ""));
-        let (phrase, mut path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (phrase_and_path, password) = uri.split_once("///").unwrap_or((uri, ""));
+        let (phrase, mut path) = phrase_and_path
+            .find('/')
+            .map_or((phrase_and_path, ""), |at| phrase_and_path.split_at(at));
         let mut junctions = Vec::new();
         while let Some(step) = path.strip_prefix('/') {
             let (hard, step) = step.strip_prefix('/').map_or((false, step), |step| (true, step));

@@ -69,8 +69,8 @@ pub fn create_pure(proxy_type: ProxyType, delay: u32, index: u16) -> Call {
     Call::new(PROXY, "create_pure", args)
 }
 
-/// Builds a call with which an account without a key removes itself; `place` is the extrinsic that
-/// created it.
+/// Builds a call with which an account without a key removes itself; `created_at` is the
+/// extrinsic that created it.
 pub fn kill_pure(
     spawner: AccountId,
     proxy_type: ProxyType,
