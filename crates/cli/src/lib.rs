@@ -359,8 +359,8 @@ fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     } else if let Some((_, default)) =
         DEFAULT_SUBCOMMANDS.iter().find(|(group, _)| is_named(&arguments, start, &[*group]))
     {
-        let rest = arguments.get(start + 1..).unwrap_or_default();
-        let next = rest.get(global_options(rest)).map(|word| word.to_string_lossy());
+        let following = arguments.get(start + 1..).unwrap_or_default();
+        let next = following.get(global_options(following)).map(|word| word.to_string_lossy());
         if next.is_none_or(|word| is_default_argument(&word)) {
             arguments.insert(start + 1, default.into());
         }
@@ -383,7 +383,7 @@ fn global_options(arguments: &[OsString]) -> usize {
             !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
         let is_assigned = VALUED
             .iter()
-            .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+            .any(|name| word.strip_prefix(name).is_some_and(|value| value.starts_with('=')));
         if is_short || is_assigned || FLAGS.contains(&word) {
             count += 1;
         } else if VALUED.contains(&word) {

@@ -269,7 +269,7 @@ pub fn demo_weights(
             ));
             context.block_on(pull(&store, spec, context))?
         }
-        found => found.map_err(|error| usage(&error))?,
+        result => result.map_err(|error| usage(&error))?,
     };
     open(&dir)
 }
@@ -371,7 +371,7 @@ pub fn embedder(
     // Loading verifies the files.
     let dir = match store.locate(spec) {
         Err(ModelError::Missing { .. }) => context.block_on(pull(&store, spec, context))?,
-        found => found?,
+        result => result?,
     };
     Ok(Arc::new(
         MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?,

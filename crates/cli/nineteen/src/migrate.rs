@@ -122,8 +122,8 @@ fn display_name(name: &str) -> String {
 
 fn text(report: &ImportReport, is_check: bool) -> String {
     let mut rows = table(&IMPORTED_TABLES);
-    for TableReport { table, rows: found, imported, present, left_out, note } in &report.tables {
-        let numbers = [found, imported, present, left_out].map(ToString::to_string);
+    for TableReport { table, rows: total, imported, present, left_out, note } in &report.tables {
+        let numbers = [total, imported, present, left_out].map(ToString::to_string);
         let cells = [(*table).to_owned()].into_iter().chain(numbers);
         rows.add_row(cells.chain([(*note).to_owned()]));
     }
@@ -134,8 +134,8 @@ fn text(report: &ImportReport, is_check: bool) -> String {
         }
     }
     let imported = |name: &str| {
-        let found = report.tables.iter().find(|found| found.table == name);
-        found.map_or(0, |found| found.imported)
+        let table = report.tables.iter().find(|table| table.table == name);
+        table.map_or(0, |table| table.imported)
     };
     parts.push(format!(
         "{}: {} with {}, {}, {} of {}",

@@ -241,20 +241,20 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let found = chain.crowdloans(block.into()).await.map_err(failed)?;
+        let crowdloans = chain.crowdloans(block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> = found
+            let list: Vec<_> = crowdloans
                 .iter()
                 .map(|(id, crowdloan)| document(*id, crowdloan, block.number))
                 .collect();
             return context.print_json(&json!({ "block": block_json(block), "crowdloans": list }));
         }
-        if found.is_empty() {
+        if crowdloans.is_empty() {
             context.say("no crowdloans");
             return Ok(());
         }
         let mut rows = table(&CROWDLOANS);
-        for (id, crowdloan) in &found {
+        for (id, crowdloan) in &crowdloans {
             rows.add_row([
                 id.to_string(),
                 state(crowdloan, block.number).to_owned(),

@@ -158,18 +158,18 @@ async fn whole(
     let took = began.elapsed();
     let verdict = CallOutcome::of(&result, dendrite);
     if context.json {
-        let answer = result.as_ref().ok();
+        let response = result.as_ref().ok();
         context.print_json(&json!({
             "code": verdict.code.code(),
             "outcome": verdict.code.to_string(),
             "status": verdict.status.as_u16(),
             "message": verdict.message,
             "seconds": took.as_secs_f64(),
-            "body": answer.map(|answer| readable(&answer.body)),
+            "body": response.map(|response| readable(&response.body)),
         }))?;
-    } else if let (true, Ok(answer)) = (verdict.code.is_success(), &result) {
+    } else if let (true, Ok(response)) = (verdict.code.is_success(), &result) {
         let mut out = printable::stdout();
-        if write(&mut *out, &answer.body)? {
+        if write(&mut *out, &response.body)? {
             write(&mut *out, b"\n")?;
         }
     }
@@ -187,19 +187,19 @@ async fn stream(
     call: &Call,
     dendrite: bool,
 ) -> anyhow::Result<()> {
-    let mut answer = match client.stream(peer, call).await {
-        Ok(answer) => answer,
+    let mut response = match client.stream(peer, call).await {
+        Ok(response) => response,
         Err(error) => return CallOutcome::of_error(&error).check(),
     };
     let mut refusal = Vec::new();
-    if !answer.status.is_success() {
-        while let (Some(Ok(chunk)), true) = (answer.next().await, refusal.len() < 1024) {
+    if !response.status.is_success() {
+        while let (Some(Ok(chunk)), true) = (response.next().await, refusal.len() < 1024) {
             refusal.extend_from_slice(&chunk);
         }
     }
-    CallOutcome::of_answer(answer.status, &answer.headers, &refusal, dendrite).check()?;
+    CallOutcome::of_answer(response.status, &response.headers, &refusal, dendrite).check()?;
     let mut out = printable::stdout();
-    while let Some(chunk) = answer.next().await {
+    while let Some(chunk) = response.next().await {
         match chunk {
             Ok(chunk) if write(&mut *out, &chunk)? => {}
             Ok(_) => return Ok(()),

@@ -17,7 +17,9 @@ pub(crate) struct CallOutcome {
 impl CallOutcome {
     pub(crate) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
         match result {
-            Ok(answer) => Self::of_answer(answer.status, &answer.headers, &answer.body, dendrite),
+            Ok(response) => {
+                Self::of_answer(response.status, &response.headers, &response.body, dendrite)
+            }
             Err(error) => Self::of_error(error),
         }
     }

@@ -199,10 +199,10 @@ impl Load {
         let service = start.elapsed();
         self.idle().push(client);
         let verdict = CallOutcome::of(&result, self.is_dendrite);
-        let answer = result.as_ref().ok();
-        let problem = answer
+        let response = result.as_ref().ok();
+        let problem = response
             .filter(|_| verdict.code.is_success())
-            .and_then(|answer| request.problem(&answer.body));
+            .and_then(|response| request.problem(&response.body));
         let (code, reason) = match problem {
             Some(problem) => problem,
             None if verdict.code.is_success() => (verdict.code, String::new()),
@@ -216,7 +216,7 @@ impl Load {
             code,
             status: verdict.status,
             reason,
-            bytes: answer.map_or(0, |answer| answer.body.len()),
+            bytes: response.map_or(0, |response| response.body.len()),
         }
     }
 }

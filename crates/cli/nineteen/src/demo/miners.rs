@@ -186,8 +186,8 @@ fn one_image() -> anyhow::Result<Router> {
         Endpoint::TextToImage,
         request.as_object().context("no object")?,
     )?);
-    let answer = worker_answer(&picture)?;
-    Ok(Router::new().fallback(move || async move { Json(answer) }))
+    let response = worker_answer(&picture)?;
+    Ok(Router::new().fallback(move || async move { Json(response) }))
 }
 
 /// Adds the first-token delay and the faults of a behaviour to a backend.

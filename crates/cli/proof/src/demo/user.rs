@@ -225,9 +225,9 @@ impl User {
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
-        let answer =
+        let response =
             self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await?;
-        Ok(answer.error_for_status()?.text().await?)
+        Ok(response.error_for_status()?.text().await?)
     }
 }
 
