@@ -137,7 +137,7 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
     while oldest < block.head.number() {
         let middle = oldest.midpoint(block.head.number());
         match link.block_at(middle).await? {
-            Some(found) => block = found,
+            Some(available) => block = available,
             None => oldest = middle.saturating_add(1),
         }
     }

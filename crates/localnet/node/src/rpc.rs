@@ -182,9 +182,9 @@ impl Methods {
                 move |params, context, extensions| async move {
                     let args = Args::parse(&params, fields)?;
                     if let Some(leader) = &context.chain.leader
-                        && let Some(answer) = leader.forward(name, args.values()).await
+                        && let Some(response) = leader.forward(name, args.values()).await
                     {
-                        return answer;
+                        return response;
                     }
                     on_worker(context, args, &extensions, handler).await
                 },
@@ -254,8 +254,8 @@ async fn on_worker(
 ) -> Answer {
     let pace = pace_of(extensions)?;
     let job = context.clone();
-    let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
-    answer.unwrap_or_else(|| Err(internal("the request's worker panicked")))
+    let response = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
+    response.unwrap_or_else(|| Err(internal("the request's worker panicked")))
 }
 
 /// Returns the backpressure state of the request's connection.

@@ -97,12 +97,12 @@ impl Control {
 
     /// Runs a command and waits for its result.
     pub(crate) async fn send(&self, action: Action) -> Result<CommandOutput, AuthorError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, output) = oneshot::channel();
         self.commands.try_send(Command { action, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
             TrySendError::Disconnected(_) => AuthorError::Stopping,
         })?;
-        answer.await.map_err(|_| AuthorError::Stopping)?
+        output.await.map_err(|_| AuthorError::Stopping)?
     }
 
     /// Wakes the author after a submission, if its clock is [`Clock::Instant`].

@@ -80,12 +80,12 @@ fn code_hash(state: &State) -> Result<H256, String> {
 }
 
 fn metadata(context: &Context, args: &Args) -> Answer {
-    let answer = context
+    let encoded = context
         .chain
         .call(args.hash(0)?, "Metadata_metadata", &[])
         .map_err(|failure| error::state(&failure))?;
     // The result is opaque bytes; clients expect their content.
-    let inside = Vec::<u8>::decode(&mut answer.as_slice())
+    let inside = Vec::<u8>::decode(&mut encoded.as_slice())
         .map_err(|failure| internal(failure.to_string()))?;
     Ok(json!(to_hex(&inside)))
 }
@@ -93,11 +93,11 @@ fn metadata(context: &Context, args: &Args) -> Answer {
 fn call(context: &Context, args: &Args) -> Answer {
     let (method, data, at) =
         (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
-    let answer = context.chain.call(at, &method, &data).map_err(|failure| match failure {
+    let output = context.chain.call(at, &method, &data).map_err(|failure| match failure {
         StateError::Discarded(hash) => error::discarded_call(hash),
         failure => error::state(&failure),
     })?;
-    Ok(json!(to_hex(&answer)))
+    Ok(json!(to_hex(&output)))
 }
 
 fn read(
