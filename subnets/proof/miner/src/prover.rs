@@ -95,10 +95,10 @@ impl Miner {
         if let Some(error) = first_error.filter(|_| circuits.is_empty()) {
             return Err(error);
         }
-        let whole = catalogue
+        let models = catalogue
             .models()
             .filter(|(_, model)| model.slices.iter().all(|slice| circuits.contains_key(slice)));
-        let models = whole.map(|(id, model)| (*id, model.slices.clone())).collect();
+        let models = models.map(|(id, model)| (*id, model.slices.clone())).collect();
         Ok(Self::new(Arc::new(circuits), Arc::new(models), settings))
     }
 
@@ -201,8 +201,8 @@ impl Miner {
 
     async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
         let kept = || self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept().get(&query.circuit).cloned();
-        if let Some(proven) = known {
+        let first_proof = kept().get(&query.circuit).cloned();
+        if let Some(proven) = first_proof {
             return Ok(proven);
         }
         let proven = self.prove(query).await?;

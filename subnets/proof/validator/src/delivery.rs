@@ -214,8 +214,8 @@ impl Examiner {
         let mut before = inputs;
         let mut parts = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
-            let mut known = self.circuits.iter().enumerate();
-            let (position, examined) = known
+            let mut circuits = self.circuits.iter().enumerate();
+            let (position, examined) = circuits
                 .find(|(_, examined)| examined.directory.id() == *circuit)
                 .ok_or(DeliveryError::UnknownModel(*circuit))?;
             let after = examined.circuit().execute(&before)?.outputs(examined.circuit());

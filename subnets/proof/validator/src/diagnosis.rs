@@ -146,9 +146,9 @@ pub(crate) fn diagnose(
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
     let mut trials =
         Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
-    let found = origin(examined, all, claimed, remembered, miners, &mut trials);
+    let fault = origin(examined, all, claimed, remembered, miners, &mut trials);
     remembered.charge(miner, trials.made, now);
-    if let Some(fault) = found {
+    if let Some(fault) = fault {
         return fault;
     }
     if matches!(error, VerifyError::Malformed(_)) {

@@ -85,10 +85,10 @@ impl Groth16Verifier {
     /// Combines the public values with the key's points in one multi-scalar multiplication.
     fn prepare(&self, values: &[Fr]) -> Result<G1Projective, VerifyError> {
         let points = &self.file.key.gamma_abc_g1;
-        let (first, rest) = points
+        let (first, others) = points
             .split_first()
             .ok_or_else(|| VerifyError::Verifier("the key is empty".to_owned()))?;
-        let sum = G1Projective::msm(rest, values);
+        let sum = G1Projective::msm(others, values);
         let sum =
             sum.map_err(|_| VerifyError::Verifier("public values do not fit the key".to_owned()))?;
         Ok(sum + first)
