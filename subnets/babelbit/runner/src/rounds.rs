@@ -370,13 +370,13 @@ impl Rounds {
         if self.block.replace(block) == Some(block) {
             (self.parts.sleeper)(AFTER_STANDSTILL).await;
         }
-        let rest = self.schedule.rest(self.now()).unwrap_or(WAITING);
-        match self.parts.chain.wait(rest.clamp(AFTER_STANDSTILL, WAITING)).await {
+        let pause = self.schedule.rest(self.now()).unwrap_or(WAITING);
+        match self.parts.chain.wait(pause.clamp(AFTER_STANDSTILL, WAITING)).await {
             Ok(is_new) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
                 }
-                if !is_new && rest >= WAITING {
+                if !is_new && pause >= WAITING {
                     tracing::warn!(block, "no new block within {} s", WAITING.as_secs());
                 }
             }

@@ -222,7 +222,7 @@ impl Registry {
 /// added or removed. If the base ends with `/v1`, the only candidate is the path without `/v1`.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
     let path = normal(path);
-    let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));
+    let without = path.strip_prefix("/v1").filter(|after_version| after_version.starts_with('/'));
     if base.path().trim_end_matches('/').ends_with("/v1") {
         return vec![without.unwrap_or(&path).to_owned()];
     }

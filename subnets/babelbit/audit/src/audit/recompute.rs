@@ -86,11 +86,11 @@ pub(crate) fn recompute(
             for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
                 done.replies += 1;
                 done.mismatches.extend(work.compare(row, &score));
-                let place = places
+                let row = places
                     .get(&(row.miner, row.utterance_index))
-                    .and_then(|place| done.rows.get_mut(*place));
-                if let Some(place) = place {
-                    place.score = Some(score);
+                    .and_then(|index| done.rows.get_mut(*index));
+                if let Some(row) = row {
+                    row.score = Some(score);
                 }
             }
         }

@@ -233,7 +233,7 @@ fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
 
 /// Draws the lane of a reply, or of the source.
 fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) -> Markup {
-    let whole = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
+    let source = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
     let stored = reply.and_then(|reply| reply.row.as_ref()?.score.as_ref());
     let latency = stored.map(|score| &score.result.latency);
     let words = stored
@@ -244,7 +244,7 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     Lane {
         axis,
         peaks: reply.map_or(about.peaks.as_deref(), |reply| reply.peaks.as_deref()),
-        pieces: reply.map_or(whole.as_slice(), |reply| reply.pieces.as_slice()),
+        pieces: reply.map_or(source.as_slice(), |reply| reply.pieces.as_slice()),
         source_end: about.seconds,
         window_end: latency
             .and_then(|latency| latency.allowed_overshoot_sec)

@@ -78,7 +78,7 @@ pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Chall
 /// has scored.
 fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
     let own = |hotkey: &Hotkey| challenge.stats(hotkey).map(|stats| stats.score);
-    let known = all.iter().map(|(hotkey, score)| Row {
+    let submitted = all.iter().map(|(hotkey, score)| Row {
         hotkey: *hotkey,
         own: own(hotkey),
         all: Some(*score),
@@ -89,7 +89,7 @@ fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
         .filter(|stats| all.iter().all(|(hotkey, _)| *hotkey != stats.miner.hotkey));
     let missing =
         missing.map(|stats| Row { hotkey: stats.miner.hotkey, own: Some(stats.score), all: None });
-    known.chain(missing).collect()
+    submitted.chain(missing).collect()
 }
 
 fn miner(section: &BabelbitSection, view: &View, challenge: &Challenge, hotkey: &Hotkey) -> Markup {

@@ -226,7 +226,7 @@ impl Schedule {
         self.line
             .iter()
             .map(|contest| self.known(*contest).rest(now))
-            .filter(|rest| !rest.is_zero())
+            .filter(|pause| !pause.is_zero())
             .min()
     }
 

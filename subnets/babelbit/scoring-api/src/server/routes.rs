@@ -193,8 +193,8 @@ async fn keep(
     incoming: Incoming,
     new: NewSubmission,
 ) -> Result<PutOutcome, ApiError> {
-    let (bytes, place) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
-    state.artifacts.keep(incoming, &place).await?;
+    let (bytes, path) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
+    state.artifacts.keep(incoming, &path).await?;
     let outcome = state.store.put(&new).await;
     let unnamed = match &outcome {
         Ok(PutOutcome::Stored { replaced }) => {
@@ -202,7 +202,7 @@ async fn keep(
             replaced.clone()
         }
         Err(StoreError::Unsure(_)) => None,
-        Ok(PutOutcome::Outdated) | Err(_) => Some(place),
+        Ok(PutOutcome::Outdated) | Err(_) => Some(path),
     };
     if let Some(unnamed) = unnamed
         && let Err(error) = state.artifacts.remove(&unnamed).await
