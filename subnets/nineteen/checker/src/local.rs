@@ -73,10 +73,10 @@ impl Answer {
         };
         while !theirs.is_empty() {
             let (mine, yours) = same_text(own, theirs);
-            let (run, rest) = own.split_at(mine);
+            let (run, remaining) = own.split_at(mine);
             let (run_theirs, rest_theirs) = theirs.split_at(yours);
             answer.add(vocabulary, run, run_theirs);
-            (own, theirs) = (rest, rest_theirs);
+            (own, theirs) = (remaining, rest_theirs);
         }
         Ok(answer)
     }
@@ -90,11 +90,11 @@ impl Answer {
         // A sampled answer may have other tokens than the tokeniser chooses for the same text.
         let others =
             || theirs.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>();
-        let known = if is_same { Some(own()) } else { others() };
-        let (first, is_known) = (self.tokens.len(), known.is_some());
+        let tokens = if is_same { Some(own()) } else { others() };
+        let (first, is_known) = (self.tokens.len(), tokens.is_some());
         // Unknown tokens are read as the tokens of the same text, so that later positions still
         // match the answer.
-        self.tokens.extend(known.unwrap_or_else(own));
+        self.tokens.extend(tokens.unwrap_or_else(own));
         self.positions
             .extend((first..).take(theirs.len()).map(|position| is_known.then_some(position)));
     }

@@ -235,9 +235,9 @@ impl Gateway {
             Ok(body) => body,
             Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
-        let (standing, admitted) =
+        let (limits, admitted) =
             match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
-                Ok(found) => found,
+                Ok(limits) => limits,
                 Err(error) => return error.into_response(),
             };
         let sold = match admitted {
@@ -260,7 +260,7 @@ impl Gateway {
         if key.terms.log_requests {
             log(&key, head.uri.path(), &response);
         }
-        standing.write(response.headers_mut());
+        limits.write(response.headers_mut());
         self.0.rates.write_tokens(&key, response.headers_mut());
         self.0.budget_warnings.write(&key, response.headers_mut());
         response

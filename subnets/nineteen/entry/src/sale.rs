@@ -407,8 +407,8 @@ impl Gateway {
             }
             match replies.next().await {
                 Some((choice, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) => {
-                    if let Some(place) = values.get_mut(choice) {
-                        *place = Some(value);
+                    if let Some(slot) = values.get_mut(choice) {
+                        *slot = Some(value);
                     }
                 }
                 // A document ends with its only chunk.

@@ -196,9 +196,9 @@ async fn painted(
     mut fields: Map<String, Value>,
     protocol: Protocol,
 ) -> Result<Value, Refusal> {
-    let place = Arc::clone(&places.0).acquire_owned().await.map_err(|_| Refusal::Failed)?;
+    let permit = Arc::clone(&places.0).acquire_owned().await.map_err(|_| Refusal::Failed)?;
     let paint = move || {
-        let _place = place;
+        let _place = permit;
         if protocol == Protocol::OpenAi
             && let Some(mask) = fields.get_mut(MASK)
         {

@@ -304,7 +304,7 @@ impl Attempt {
             TaskType::Text => value
                 .get("choices")
                 .and_then(Value::as_array)
-                .is_some_and(|found| !found.is_empty()),
+                .is_some_and(|choices| !choices.is_empty()),
         };
         if !is_valid {
             return Err(AttemptError::Whole("no image, embedding or choice"));

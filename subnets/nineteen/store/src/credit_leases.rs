@@ -302,7 +302,7 @@ impl CreditLeases {
 
     /// Returns whether a row of the table `hold` is a lease of this process.
     pub(crate) fn has_leased(&self, id: &str) -> bool {
-        id.strip_prefix(self.process.as_str()).is_some_and(|rest| rest.starts_with(':'))
+        id.strip_prefix(self.process.as_str()).is_some_and(|suffix| suffix.starts_with(':'))
     }
 
     /// Returns the leased credits of a key that no request holds.

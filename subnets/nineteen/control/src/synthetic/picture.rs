@@ -138,9 +138,9 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
     let light: Vec<_> = (0..OCTAVES).map(|octave| Noise::new(LATTICE << octave, random)).collect();
     let strength = random.random_range(10.0..45.0_f32);
     let pixel = |x: f32, y: f32| {
-        let mut found = blend(top, bottom, y);
+        let mut pixel = blend(top, bottom, y);
         for shape in shapes {
-            found = blend(found, shape.colour, cover(shape, x, y));
+            pixel = blend(pixel, shape.colour, cover(shape, x, y));
         }
         let light: f32 = light
             .iter()
@@ -148,7 +148,7 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
             .map(|(noise, octave)| noise.at(x, y) / (1 << octave) as f32)
             .sum();
         let shift = light * strength + random.random_range(-GRAIN..GRAIN);
-        found.map(|part| (part + shift).clamp(0.0, 255.0) as u8)
+        pixel.map(|part| (part + shift).clamp(0.0, 255.0) as u8)
     };
     png(width, height, pixel)
 }

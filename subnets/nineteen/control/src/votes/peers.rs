@@ -108,8 +108,8 @@ async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
 
 /// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.
 fn keep(ballots: &mut HashMap<Hotkey, Ballot>, ballot: Ballot) {
-    let known = ballots.get(&ballot.hotkey());
-    if known.is_none_or(|known| known.created() <= ballot.created()) {
+    let latest = ballots.get(&ballot.hotkey());
+    if latest.is_none_or(|latest| latest.created() <= ballot.created()) {
         ballots.insert(ballot.hotkey(), ballot);
     }
 }

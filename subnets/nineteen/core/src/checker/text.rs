@@ -112,8 +112,8 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
     }
     let mut interior: Vec<_> = (1..last).collect();
     while positions.len() < MOST_CHECKS && !interior.is_empty() {
-        let place = draw(interior.len()).min(interior.len() - 1);
-        positions.push(interior.swap_remove(place));
+        let index = draw(interior.len()).min(interior.len() - 1);
+        positions.push(interior.swap_remove(index));
     }
     positions
 }

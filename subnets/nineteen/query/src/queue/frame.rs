@@ -51,8 +51,8 @@ impl Frame {
     }
 
     pub(super) fn decode(bytes: &Bytes) -> Option<(u32, Self)> {
-        let (tag, rest) = bytes.split_first()?;
-        let number = u32::from_be_bytes(*rest.first_chunk()?);
+        let (tag, remaining) = bytes.split_first()?;
+        let number = u32::from_be_bytes(*remaining.first_chunk()?);
         let body = bytes.slice(HEAD..);
         let frame = match *tag {
             b'T' => Self::Take,

@@ -89,10 +89,10 @@ impl Plan {
         } else {
             let released =
                 pending.saturating_sub(sum(self.pending_charges.iter().map(PendingCharge::charge)));
-            let rest = free.saturating_add(released);
+            let remaining = free.saturating_add(released);
             let smallest = if self.refill.is_some() { lease.reserve } else { 0 };
-            let is_enough = (smallest..=lease.reserve.saturating_mul(2)).contains(&rest);
-            let change = if is_enough { 0 } else { lease.reserve.saturating_sub(rest) };
+            let is_enough = (smallest..=lease.reserve.saturating_mul(2)).contains(&remaining);
+            let change = if is_enough { 0 } else { lease.reserve.saturating_sub(remaining) };
             self.set_aside = change.saturating_add(released).saturating_neg().max(0);
             self.change = Some(change);
         }
@@ -160,10 +160,10 @@ impl Plan {
                 }
             });
         }
-        let rest = budgets
+        let remaining = budgets
             .reservable(self.running.saturating_add(granted))
             .min(credits.saturating_sub(granted));
-        let reserve = (rest / SHARE).min(largest.saturating_mul(REQUESTS));
+        let reserve = (remaining / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
         let kept = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
