@@ -365,7 +365,7 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
         let what = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
         let deposit = Spending::deposit(&chain, spawner, DEPOSIT, 1, Rao::ZERO).await?;
         let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about).spending(deposit);
-        plan.found = created;
+        plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

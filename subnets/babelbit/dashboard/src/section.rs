@@ -88,7 +88,7 @@ impl BabelbitSection {
 
     /// Renders whether the runner runs.
     pub(crate) fn activity(&self) -> Markup {
-        let last = self.source.last_sign_of_life();
+        let last = self.source.last_heartbeat();
         activity(last.is_some(), self.has_ended.load(Ordering::Relaxed) || is_silent(last))
     }
 
@@ -97,7 +97,7 @@ impl BabelbitSection {
     pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
         let is_daemon =
             !self.source.index().rounds.is_empty() && !self.has_ended.load(Ordering::Relaxed);
-        (is_daemon && is_silent(self.source.last_sign_of_life()))
+        (is_daemon && is_silent(self.source.last_heartbeat()))
             .then_some(("The runner has stopped", SILENT))
     }
 

@@ -106,11 +106,11 @@ impl Source {
 
     /// Returns when the runner last showed that it runs, in seconds since the Unix epoch: its sign
     /// of life, the start of a challenge, or the end of a round. `None` if it has never run.
-    pub(crate) fn last_sign_of_life(&self) -> Option<i64> {
+    pub(crate) fn last_heartbeat(&self) -> Option<i64> {
         let index = self.index();
         let rounds = index.rounds.iter().map(|round| round.ended_unix);
         let challenges = index.challenges.iter().map(|challenge| challenge.head.started_unix);
-        rounds.chain(challenges).chain(Ledger::last_sign_of_life(&self.paths.state)).max()
+        rounds.chain(challenges).chain(Ledger::last_heartbeat(&self.paths.state)).max()
     }
 
     pub(crate) const fn paths(&self) -> &RunPaths {

@@ -214,7 +214,7 @@ impl Ledger {
 
     /// Returns when a runner of a state directory last showed that it runs ([`Self::show_life`], or
     /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
-    pub fn last_sign_of_life(directory: &Path) -> Option<i64> {
+    pub fn last_heartbeat(directory: &Path) -> Option<i64> {
         let modified =
             std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;
         i64::try_from(unix_time(modified).as_secs()).ok()

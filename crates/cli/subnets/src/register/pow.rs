@@ -50,7 +50,7 @@ pub(super) async fn register(
     let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
     let mut plan =
         Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
-    plan.found = registered;
+    plan.event_fields = registered;
     // Costs nothing, and the work is soon too old.
     args.tx.submit.submit(chain, &key, plan, context).await
 }

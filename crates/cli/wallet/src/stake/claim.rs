@@ -37,7 +37,7 @@ pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "expected_rao": owed });
         let what = format!("Claim about {owed} TAO of root dividends {scope} as root stake");
         let mut plan = Plan::new(call, what, about);
-        plan.found = claimed;
+        plan.event_fields = claimed;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

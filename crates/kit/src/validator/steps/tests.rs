@@ -267,7 +267,7 @@ impl Challenge for Hanging {
 /// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` has the rest of
 /// a step.
 #[tokio::test]
-async fn step_that_a_stop_interrupts_is_made_again_and_counts_once() {
+async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {
         let (world, reached) = (World::new().await, Arc::new(Notify::new()));
         let asked = Arc::clone(&reached);

@@ -47,7 +47,7 @@ pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, 
 }
 
 #[tokio::test]
-async fn a_call_is_made_without_the_key() {
+async fn impersonated_call_needs_no_key() {
     let node = node().await;
     node.mine(2).await.unwrap();
     let before = nonce_and_free(&node, "Bob");

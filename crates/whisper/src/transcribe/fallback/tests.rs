@@ -19,7 +19,7 @@ fn attempt(
 #[test]
 fn attempts_are_judged_by_three_thresholds() {
     let cases = [
-        // (average log probability, compression ratio, no speech) -> verdict, silent
+        // (average log probability, compression ratio, no speech) -> decision, silent
         (-0.5, 1.5, 0.1, Decision::Accept, false),
         // At the thresholds; 0.6 in 32 bits is more than 0.6 in 64 bits, as in the reference.
         (-1.0, 2.4, 0.599, Decision::Accept, false),
@@ -34,10 +34,10 @@ fn attempts_are_judged_by_three_thresholds() {
         (f64::NAN, 1.0, 0.9, Decision::Accept, true), // an empty text
     ];
     let options = Options::default();
-    for (probability, ratio, no_speech, verdict, silent) in cases {
+    for (probability, ratio, no_speech, decision, silent) in cases {
         let attempt = attempt(probability, ratio, no_speech);
         assert_eq!(is_silent(&options, &attempt), silent, "{attempt:?}");
-        assert_eq!(decide(&options, std::slice::from_ref(&attempt)), verdict, "{attempt:?}");
+        assert_eq!(decide(&options, std::slice::from_ref(&attempt)), decision, "{attempt:?}");
     }
 }
 
@@ -80,7 +80,7 @@ fn most_probable_attempt_is_used_when_all_fail() {
 }
 
 #[test]
-fn the_average_counts_the_end_of_text() {
+fn average_log_probability_counts_end_of_text() {
     let hypothesis = |tokens: usize, score| Hypothesis { tokens: vec![1; tokens], score };
     let average = |tokens, score, penalty| {
         Attempt::new(hypothesis(tokens, score), 0.0, 0.0, 1.0, penalty).average_log_probability
