@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn products_are_those_of_the_weights() {
+    fn quantised_product_equals_dequantised_product() {
         // Outputs that fill no tile, and enough work for several threads.
         for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
             for bits in [Bits::Four, Bits::Eight] {

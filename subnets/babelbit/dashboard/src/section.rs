@@ -22,7 +22,7 @@ use crate::panels;
 use crate::source::{LEDGER, Source};
 use crate::validators::Validators;
 
-/// Longest time without a sign of life of the runner, in seconds; its daemon shows one every
+/// Longest time without a heartbeat of the runner, in seconds; its daemon shows one every
 /// minute.
 const MAX_SILENCE: i64 = 600;
 /// Why the runner counts as stopped.
@@ -178,7 +178,7 @@ impl Section for BabelbitSection {
     }
 }
 
-/// Returns whether the last sign of life of the runner, in seconds since the Unix epoch, was long
+/// Returns whether the last heartbeat of the runner, in seconds since the Unix epoch, was long
 /// ago.
 fn is_silent(last: Option<i64>) -> bool {
     last.is_some_and(|last| now_unix().saturating_sub(last) > MAX_SILENCE)

@@ -180,12 +180,14 @@ impl Gateway {
         };
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
-            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
+            (Protocol::Responses(echo), false) => {
+                responses::respond(head, echo, replies, bill).await
+            }
             (Protocol::Messages(options), true) => {
                 Ok(messages::stream(head, options, replies, bill))
             }
             (Protocol::Messages(options), false) => {
-                messages::whole(head, options, replies, bill).await
+                messages::respond(head, options, replies, bill).await
             }
             (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
             (Protocol::Completions, false) => {

@@ -367,7 +367,7 @@ fn rewards_are_limited_to_their_range() {
 }
 
 #[test]
-fn other_number_of_rewards_is_an_error() {
+fn wrong_number_of_rewards_is_an_error() {
     for (count, rewards, text) in [
         (1, &[][..], "the challenge returned 0 rewards for 1 reply"),
         (2, &[1.0], "the challenge returned 1 reward for 2 replies"),

@@ -27,7 +27,7 @@ use super::error::{ApiError, form};
 use super::multipart::Form;
 use super::record::{NewSubmission, PutOutcome, SubmissionKey};
 use super::store::StoreError;
-use super::verify::{Signed, asker, check_fresh};
+use super::verify::{Signed, check_fresh, verify_query};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::{JsonService, subscriber};
@@ -125,7 +125,7 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
     })?;
     let signed = Signed::read(&body)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
-    let new = signed.understand(state.now())?;
+    let new = signed.validate(state.now())?;
     if new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit-artifact" });
     }
@@ -156,7 +156,7 @@ async fn submit_artifact(
             expected: "at most 128 letters, digits, - _ .",
         });
     }
-    let mut new = signed.understand(state.now())?;
+    let mut new = signed.validate(state.now())?;
     if !new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit" });
     }
@@ -233,7 +233,7 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
             expected: "at most 128 letters, digits, - _ .",
         });
     }
-    let hotkey = asker(&query)?;
+    let hotkey = verify_query(&query)?;
     admit(&state, &hotkey, query.timestamp, &state.limits.readers)?;
     let contest = match query.challenge_type.as_deref() {
         None => None,

@@ -23,7 +23,7 @@ impl World {
     }
 
     /// Plays a main round and its solo round until two miners have received `utterance_id`.
-    async fn stop_at(&mut self, utterance_id: &'static str) {
+    async fn interrupt_at(&mut self, utterance_id: &'static str) {
         let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
             move |request, _| {
                 Ok(if request.utterance_id == utterance_id {
@@ -47,14 +47,14 @@ impl World {
     }
 
     /// Restarts the loop and waits for the end of the solo round.
-    async fn play_on(&self) {
+    async fn resume(&self) {
         let mut running = self.start().await;
         while running.report().await.contest != ChallengeType::Solo {}
         running.stop().await;
     }
 
     /// Inserts an unfinished challenge into the ledger.
-    async fn leave(&self, challenge_uid: &str) {
+    async fn insert_unfinished(&self, challenge_uid: &str) {
         let ledger = Ledger::open(&self.directory.path().join("state")).await.unwrap();
         let utterance = UtteranceRow {
             index: 0,
@@ -77,9 +77,9 @@ impl World {
         ledger.begin(&challenge).await.unwrap();
     }
 
-    /// Counts the unfinished challenges that were resumed fewer than `take_ups` times.
-    async fn unfinished(&self, take_ups: u32) -> usize {
-        self.ledger().await.unfinished(ChallengeType::Main, 0, take_ups).await.unwrap().len()
+    /// Counts the unfinished challenges that were resumed fewer than `resumes` times.
+    async fn unfinished(&self, resumes: u32) -> usize {
+        self.ledger().await.unfinished(ChallengeType::Main, 0, resumes).await.unwrap().len()
     }
 }
 
@@ -90,10 +90,10 @@ async fn resumed_round_keeps_its_miners() {
         let mut world = World::new().await;
         *world.snapshot.lock().unwrap() = neurons(5);
         world.max_miners = 2;
-        world.stop_at(utterance_id).await;
+        world.interrupt_at(utterance_id).await;
         // From now on, the selection prefers the other miners.
         world.shuffle = Arc::new(|_| {});
-        world.play_on().await;
+        world.resume().await;
         assert_eq!(
             world.played("challenge-0", ChallengeType::Main).await,
             [3, 4],
@@ -113,10 +113,10 @@ async fn departed_miner_is_replaced_in_a_resumed_round() {
     let mut world = World::new().await;
     *world.snapshot.lock().unwrap() = neurons(5);
     world.max_miners = 2;
-    world.stop_at("challenge-0:1").await;
+    world.interrupt_at("challenge-0:1").await;
     world.shuffle = Arc::new(|_| {});
     *world.snapshot.lock().unwrap() = neurons(4);
-    world.play_on().await;
+    world.resume().await;
     // The ledger retains the results of the deregistered miner.
     assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
     assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
@@ -127,7 +127,7 @@ async fn departed_miner_is_replaced_in_a_resumed_round() {
 async fn earlier_challenge_is_completed_after_the_current_one() {
     for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
         let world = World::new().await;
-        world.leave("older").await;
+        world.insert_unfinished("older").await;
         world.engine.fail("/source-audio/start", &vec![Fault::Status(500); faults]);
         let mut running = world.start().await;
         world.block(100).await;
@@ -143,7 +143,7 @@ async fn earlier_challenge_is_completed_after_the_current_one() {
 async fn incompletable_earlier_challenge_is_abandoned_without_delay() {
     let mut world = World::new().await;
     world.settings.schedule.solo = false;
-    world.leave("older").await;
+    world.insert_unfinished("older").await;
     // A directory cannot be created where a file exists.
     let logs = world.directory.path().join("logs/s2s");
     std::fs::create_dir_all(&logs).unwrap();
