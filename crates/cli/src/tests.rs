@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use taonet_cli_base::testing::run_command;
+
 use super::*;
 
 mod help_texts;
@@ -148,6 +150,45 @@ fn every_command_with_key_uri_is_in_the_list_of_refusals() {
     with_key_uri(&Tao::command(), "tao", &mut expected);
     with_key_uri(&Bb::command(), "bb", &mut expected);
     assert_eq!(listed, expected);
+}
+
+/// No command looks for a wallet first. Not all commands of these groups have the option
+/// `--network`: an end-to-end test runs them with an environment variable.
+#[test]
+fn wrong_network_is_reported_before_missing_wallet() {
+    const WITH_VARIABLE: [&str; 4] = ["axon", "dashboard", "nineteen", "proof"];
+    let list = std::fs::read_to_string(root().join("tests/e2e/data/key-uri-commands.txt")).unwrap();
+    let mut checked = 0;
+    for line in list.lines().filter_map(|line| line.strip_prefix("tao ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        // `tao weights reveal` reads its file first.
+        if words.contains(&"COMMIT") || WITH_VARIABLE.contains(&words[0]) {
+            continue;
+        }
+        let arguments = [&["tao"][..], &words[..], &["--network", "locall"]].concat();
+        let output =
+            run_command(&arguments, false, |tao: Tao, context| execute(&tao.command, context));
+        let error = output.refusal(2);
+        assert!(error.contains("unknown network locall"), "{line}: {error}");
+        checked += 1;
+    }
+    assert!(checked > 45, "{checked}");
+}
+
+#[test]
+fn completion_scripts_call_program() {
+    for (shell, line) in [
+        ("bash", "TAO_COMPLETE=\"bash\""),
+        ("zsh", "#compdef bb"),
+        ("zsh", "if [ \"$funcstack[1]\" = \"_bb\" ]; then"),
+        ("fish", "--command bb"),
+    ] {
+        let arguments = ["tao", "completions", shell, "--program", "bb"];
+        let output =
+            run_command(&arguments, false, |tao: Tao, context| execute(&tao.command, context));
+        let script = output.text();
+        assert!(script.contains(line), "{shell}: {script}");
+    }
 }
 
 /// Replaces the operator's options, `${NAME_OPTIONS:-DEFAULT}` in compose.yml and `$OPTIONS` in a

@@ -1,9 +1,5 @@
 //! The help, the man pages and the documented JSON keys of every command.
 
-use std::collections::BTreeSet;
-
-use taonet_cli_base::testing::run_command;
-
 use super::*;
 
 /// A program's command line at a fixed width, which is slow to build.
