@@ -7,7 +7,7 @@ use crate::peers::Peer;
 use crate::support::{Daemon, tao};
 
 #[test]
-fn reference_genesis_suits_the_sdks_own_suite() {
+fn reference_genesis_passes_the_test_suite_of_the_sdk() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let chain = Daemon::start(tao().args([
         "localnet",

@@ -36,7 +36,7 @@ const MIN_ANSWERS: u64 = 3;
 /// Minimum number of verified proofs per epoch, over all miners.
 const PROOFS: u64 = 40;
 /// Timeout of an epoch.
-const LONGEST: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
 const SLOWNESS: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
@@ -97,8 +97,8 @@ impl Market {
         epochs: usize,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        demonstrate(async |passing, shutdown| {
-            self.run_all(epochs, passing, shutdown, context).await
+        demonstrate(async |state_directory, shutdown| {
+            self.run_all(epochs, state_directory, shutdown, context).await
         })
         .await
     }
@@ -106,14 +106,14 @@ impl Market {
     async fn run_all(
         &mut self,
         epochs: usize,
-        passing: &Path,
+        state_directory: &Path,
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
         let began = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let book = Arc::new(Book::open(&passing.join("scores")).await?);
-        let mut epoch_loop = self.epoch_loop(&book, &chain, passing, shutdown).await?;
+        let book = Arc::new(Book::open(&state_directory.join("scores")).await?);
+        let mut epoch_loop = self.epoch_loop(&book, &chain, state_directory, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles)
@@ -147,7 +147,7 @@ impl Market {
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let listed: Vec<_> =
             miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
-        let user = User::start(&examiner, passing, shutdown).await?;
+        let user = User::start(&examiner, state_directory, shutdown).await?;
         // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would
         // earn less.
         examiner.follow_list(&listed).await;
@@ -186,7 +186,7 @@ impl Market {
         &self,
         book: &Arc<Book>,
         chain: &DemoChain,
-        passing: &Path,
+        state_directory: &Path,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Validator<ProofSubnet>> {
         let settings = ValidatorSettings {
@@ -199,7 +199,7 @@ impl Market {
         let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
         let (key, client) = (Keypair::clone(&self.validator), chain.client());
         let state = validator::STATE_FILE;
-        Ok(Validator::open(subnet, key, client, passing, state, settings, shutdown).await?)
+        Ok(Validator::open(subnet, key, client, state_directory, state, settings, shutdown).await?)
     }
 
     /// Returns the results of each miner.
@@ -321,9 +321,9 @@ impl Market {
                 return Ok(());
             }
             anyhow::ensure!(
-                began.elapsed() < LONGEST,
+                began.elapsed() < TIMEOUT,
                 "too few proofs verified within {} s",
-                LONGEST.as_secs()
+                TIMEOUT.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -243,8 +243,8 @@ proptest! {
         route in 0..5_usize, changes in vec((any::<Index>(), value()), 1..4),
     ) {
         let mut body = requests()[route].clone();
-        for (place, new) in changes {
-            let mut position = place.index(size(&body));
+        for (index, new) in changes {
+            let mut position = index.index(size(&body));
             replace(&mut body, &mut position, &mut Some(new));
         }
         check(&body)?;

@@ -73,7 +73,11 @@ impl<'a> Frame<'a> {
             bytes.split_first_chunk::<5>().ok_or(FrameError::Short(bytes.len()))?;
         let [kind, id @ ..] = *head;
         let parsed = Kind::ALL.into_iter().find(|candidate| *candidate as u8 == kind);
-        Ok(Self { kind: parsed.ok_or(FrameError::Kind(kind))?, id: u32::from_be_bytes(id), payload })
+        Ok(Self {
+            kind: parsed.ok_or(FrameError::Kind(kind))?,
+            id: u32::from_be_bytes(id),
+            payload,
+        })
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, FrameError> {
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn submissions_have_metadata_and_perhaps_a_tensor() {
+    fn submissions_have_metadata_and_an_optional_tensor() {
         let meta = br#"{"circuit_id": "c", "inputs": [1], "prove_pct": 0.5}"#;
         let length = u32::try_from(meta.len()).unwrap().to_be_bytes();
         let payload = [&length[..], meta, b"tensor"].concat();
