@@ -134,12 +134,12 @@ async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoRe
     assert_eq!((&request["model"], &request["stream"]), (&json!("parrot"), &json!(true)));
     let prompt = request["prompt"].as_str().unwrap();
     let line = prompt.lines().last().unwrap_or_default();
-    let known: Value = serde_json::from_str(SMALL_TALK).unwrap();
-    let dialogues = known["dialogues"].as_array().unwrap().iter();
+    let challenge: Value = serde_json::from_str(SMALL_TALK).unwrap();
+    let dialogues = challenge["dialogues"].as_array().unwrap().iter();
     let mut utterances = dialogues.flat_map(|dialogue| dialogue["utterances"].as_array().unwrap());
-    let rest =
+    let remainder =
         utterances.find_map(|text| text.as_str().unwrap().strip_prefix(line)).unwrap_or_default();
-    let letters: Vec<char> = format!("{rest}\n").chars().collect();
+    let letters: Vec<char> = format!("{remainder}\n").chars().collect();
     let pieces: Vec<String> = letters.chunks(3).map(|piece| piece.iter().collect()).collect();
     let endless = stream::repeat("on and on ".to_owned());
     let events = stream::iter(pieces).chain(endless).map(|text| {

@@ -184,7 +184,7 @@ fn prometheus_asks_every_daemon() {
 }
 
 #[test]
-fn prometheus_takes_its_files() {
+fn promtool_accepts_the_monitoring_files() {
     if there_is("promtool") {
         check(
             Command::new("promtool")

@@ -50,7 +50,7 @@ const TOKENS: usize = 32;
 const PROMPT: &str = "The capital of Texas is";
 
 /// A compiled circuit, and its compile time in seconds.
-pub(super) struct Made {
+pub(super) struct CompiledCircuit {
     pub(super) directory: CircuitDirectory,
     pub(super) seconds: f64,
 }
@@ -58,8 +58,8 @@ pub(super) struct Made {
 /// Circuits and keys of the market.
 pub(super) struct Market {
     directory: PathBuf,
-    circuits: Vec<Made>,
-    language_model: Made,
+    circuits: Vec<CompiledCircuit>,
+    language_model: CompiledCircuit,
     catalogue: Catalogue,
     validator: Arc<Keypair>,
     names: BTreeMap<Hotkey, &'static str>,
@@ -176,9 +176,9 @@ impl Market {
         let weights = last.and_then(|report| report.weights).unwrap_or_default();
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
-        let standings = self.standings(&miners, &book, &weights, &on_chain, &bundles);
+        let ranking = self.rank_miners(&miners, &book, &weights, &on_chain, &bundles);
         let circuits = self.circuits.iter().chain([&self.language_model]);
-        Ok(DemoReport::new(circuits, standings, user_proofs, answer, began.elapsed()))
+        Ok(DemoReport::new(circuits, ranking, user_proofs, answer, began.elapsed()))
     }
 
     /// Opens the epoch loop of the validator.
@@ -203,7 +203,7 @@ impl Market {
     }
 
     /// Returns the results of each miner.
-    fn standings(
+    fn rank_miners(
         &self,
         miners: &[MinerEntry],
         book: &Book,
@@ -213,7 +213,7 @@ impl Market {
     ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
         let tallies = book.read(|board| board.tallies().clone());
-        let standings = miners.iter().map(|miner| {
+        let ranking = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
             RankedMiner {
                 name: self.names.get(&hotkey).copied().unwrap_or_default(),
@@ -226,7 +226,7 @@ impl Market {
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
             }
         });
-        standings.collect()
+        ranking.collect()
     }
 
     /// Sends a prompt to the language model through the user API.
@@ -249,10 +249,10 @@ impl Market {
         bundles: &Path,
     ) -> anyhow::Result<Vec<UserProof>> {
         let mut proofs = Vec::new();
-        for made in &self.circuits {
-            let backend = &made.directory.metadata().backend;
+        for circuit in &self.circuits {
+            let backend = &circuit.directory.metadata().backend;
             let bundle = bundles.join(format!("user-{backend}-{picture}.json"));
-            proofs.push(user.prove(made.directory.id(), picture, bundle, &self.names).await?);
+            proofs.push(user.prove(circuit.directory.id(), picture, bundle, &self.names).await?);
         }
         Ok(proofs)
     }
@@ -306,7 +306,7 @@ impl Market {
     async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
         let began = Instant::now();
         let kinds: Vec<String> =
-            self.circuits.iter().map(|made| kind(made.directory.id())).collect();
+            self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
         loop {
             let is_enough = book.read(|board| {
                 let tallies = board.tallies();
@@ -332,7 +332,10 @@ impl Market {
 
 /// Compiles a model into a directory, in place of the circuit that an earlier demonstration left
 /// there.
-fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyhow::Result<Made> {
+fn make(
+    path: &Path,
+    compile: impl FnOnce() -> anyhow::Result<Compiled>,
+) -> anyhow::Result<CompiledCircuit> {
     let began = Instant::now();
     let compiled = compile()?;
     let seconds = began.elapsed().as_secs_f64();
@@ -341,7 +344,7 @@ fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyh
     } else {
         CircuitDirectory::create(path, &compiled)?
     };
-    Ok(Made { directory, seconds })
+    Ok(CompiledCircuit { directory, seconds })
 }
 
 fn compile_language_model() -> anyhow::Result<Compiled> {

@@ -24,7 +24,7 @@ use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
 use crate::chain::{ChainEvent, NewBlock};
-use crate::meter::Subscribed;
+use crate::meter::SubscriptionGuard;
 use crate::store::Head;
 
 /// A pending subscription request.
@@ -43,7 +43,12 @@ impl SubscriptionRequest {
 
     pub(super) async fn accept(self) -> Result<Feed, SubscriptionError> {
         let sink = self.pending.accept().await?;
-        Ok(Feed { sink, pace: self.pace, _following: self.following, _open: Subscribed::new() })
+        Ok(Feed {
+            sink,
+            pace: self.pace,
+            _following: self.following,
+            _open: SubscriptionGuard::new(),
+        })
     }
 }
 
@@ -52,7 +57,7 @@ pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
     pace: Arc<Pace>,
     _following: Following,
-    _open: Subscribed,
+    _open: SubscriptionGuard,
 }
 
 impl Feed {

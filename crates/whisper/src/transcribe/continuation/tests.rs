@@ -68,7 +68,7 @@ fn texts(words: &[TimedWord]) -> Vec<&str> {
 
 /// Columns: tokens · index at which the repetition begins
 #[test]
-fn four_times_the_same_tokens_are_a_repetition() {
+fn four_repeats_of_tokens_are_a_repetition() {
     for (text, expected) in [
         (&[][..], None),
         (&[7, 7, 7, 7], None),
