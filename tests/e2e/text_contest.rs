@@ -469,8 +469,8 @@ fn settings_come_from_the_file_of_the_working_directory() {
         document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
     let setting = |name: &str| {
         let settings = shown["settings"].as_array().unwrap();
-        let found = settings.iter().find(|setting| setting["name"] == name).unwrap();
-        [&found["value"], &found["origin"]].map(|text| text.as_str().unwrap().to_owned())
+        let setting = settings.iter().find(|setting| setting["name"] == name).unwrap();
+        [&setting["value"], &setting["origin"]].map(|text| text.as_str().unwrap().to_owned())
     };
     assert_eq!(setting("BITTENSOR_SUBTENSOR_ENDPOINT"), ["local", ".env"]);
     assert_eq!(setting("MINER_AXON_PORT"), ["1", "environment"]);

@@ -227,7 +227,7 @@ fn every_command_that_services_run_exists() {
 }
 
 #[test]
-fn links_run_their_commands() {
+fn link_names_select_their_commands() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     let started = arguments(&["/usr/bin/sn2-miner", "--loopback"]);

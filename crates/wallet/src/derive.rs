@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn numeric_and_text_junctions_differ() {
+    fn junctions_derive_distinct_keys() {
         assert_ne!(address("//1"), address("//01x"));
         assert_eq!(address("//1"), address("//01"));
         assert_ne!(address("//Alice"), address("/Alice"));

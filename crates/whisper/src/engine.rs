@@ -32,9 +32,9 @@ use crate::transcribe::{Continuation, Prefix, Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most
 /// windows take two thirds as much as the longest one.
-const MEMORY: usize = 800 << 20;
+const MAX_MEMORY: usize = 800 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
-const MOST_WINDOWS: usize = 12;
+const MAX_WINDOWS: usize = 12;
 /// Time after a pass over unfinished speech for which an idle worker keeps its memory: passes of a
 /// speech follow after 0.8 s.
 const IDLE: Duration = Duration::from_secs(5);
@@ -73,8 +73,8 @@ impl EngineSize {
             .map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
         let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
         let threads = at_least_one(threads.get().min(budget / (worker + window)));
-        let memory = (budget / threads).saturating_sub(worker).min(MEMORY.max(2 * window));
-        Self { threads, windows: at_least_one((memory / window).min(MOST_WINDOWS)) }
+        let memory = (budget / threads).saturating_sub(worker).min(MAX_MEMORY.max(2 * window));
+        Self { threads, windows: at_least_one((memory / window).min(MAX_WINDOWS)) }
     }
 }
 
@@ -389,7 +389,7 @@ impl Worker {
         match &job.work {
             Work::Transcribe(sender) => {
                 let search = recording.next_window(&mut self.buffers, &mut self.cache);
-                self.go_on(job.clone(), sender.clone(), recording, search);
+                self.advance(job.clone(), sender.clone(), recording, search);
             }
             Work::Continue(prefix, sender) => {
                 let continuation =
@@ -407,7 +407,7 @@ impl Worker {
     }
 
     /// Schedules a recording's next search, or sends the answer.
-    fn go_on(
+    fn advance(
         &mut self,
         job: Arc<Job>,
         answer: SyncSender<Answer>,
@@ -469,7 +469,7 @@ impl Worker {
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
             let Active { job, answer, mut recording, .. } = self.active.swap_remove(index);
             let search = recording.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
-            self.go_on(job, answer, recording, search);
+            self.advance(job, answer, recording, search);
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Inner {
         };
         let mut events = runtime.events(&simulated.events.0)?;
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(simulated.index));
-        Ok(runtime.verdict(&events).map(|result| Effect { result, events }))
+        Ok(runtime.dispatch_result(&events).map(|result| Effect { result, events }))
     }
 
     /// Returns whether the transaction pool would accept an extrinsic.

@@ -62,7 +62,7 @@ impl Runtime {
     }
 
     /// Returns the result of an extrinsic, from the events of its phase.
-    pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
+    pub(crate) fn dispatch_result(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
         let last = events.iter().rev().find(|event| {
             event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed")
         })?;

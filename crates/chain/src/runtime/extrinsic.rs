@@ -182,7 +182,7 @@ impl Runtime {
             name: call.name,
             args: call.args,
             fee: fee_of(&emitted),
-            result: self.verdict(&emitted),
+            result: self.dispatch_result(&emitted),
         })
     }
 

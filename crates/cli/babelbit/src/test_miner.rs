@@ -32,7 +32,7 @@ use taonet_speech::Espeak;
 use taonet_whisper::SpeechTask;
 
 use crate::challenge;
-use crate::contest::Contest as TestedContest;
+use crate::contest::Contest;
 use crate::leaderboard::late_by;
 use crate::settings;
 
@@ -49,7 +49,7 @@ pub struct TestMinerArgs {
     miner_hotkey: Hotkey,
     /// Contest of the miner: speech, or text, which tests the rules only and needs no models
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
-    contest: TestedContest,
+    contest: Contest,
     /// Play only this challenge: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a
     /// challenge file; can be repeated
     #[arg(long, value_name = "NAME|FILE")]
@@ -65,7 +65,7 @@ pub struct TestMinerArgs {
 }
 
 /// Results of the scored challenges.
-struct Contest {
+struct ContestResults {
     recognizer: String,
     embedder: String,
     played: Vec<Played>,
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     let policy = AddressPolicy::private();
     let address =
         policy.resolve(&args.url).map_err(|error| Classified::usage(error.to_string()))?;
-    let is_text = args.contest == TestedContest::Text;
+    let is_text = args.contest == Contest::Text;
     if is_text && !args.challenge.is_empty() {
         let message = "--challenge plays challenges of the speech contest\nhint: play a text challenge with `bb engine` \
                        and `bb runner --contest text --once`";
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     if context.json {
         context.print_json(&document(&target, &rules, contest.as_ref(), is_text))?;
     } else {
-        context.print(&shown(&rules, contest.as_ref()))?;
+        context.print(&text_report(&rules, contest.as_ref()))?;
     }
     let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
     anyhow::ensure!(
@@ -148,7 +148,7 @@ fn with_speech(
     target: &Target,
     mut config: Config,
     context: &Context,
-) -> anyhow::Result<(RulesReport, Contest)> {
+) -> anyhow::Result<(RulesReport, ContestResults)> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let challenges = challenges(&args.challenge)?;
     let first = challenges.first().cloned().context("no challenge is selected")?;
@@ -193,7 +193,7 @@ fn with_speech(
         });
         let (played, timings) = playing.await?;
         let (recognizer, embedder) = names;
-        Ok((rules, Contest { recognizer, embedder, played, timings }))
+        Ok((rules, ContestResults { recognizer, embedder, played, timings }))
     })
 }
 
@@ -209,7 +209,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
 fn document(
     target: &Target,
     rules: &RulesReport,
-    contest: Option<&Contest>,
+    contest: Option<&ContestResults>,
     is_text: bool,
 ) -> Value {
     let contest = contest.map(|contest| {
@@ -235,7 +235,7 @@ fn document(
 }
 
 /// Formats the report as text.
-fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
+fn text_report(rules: &RulesReport, contest: Option<&ContestResults>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
         let (outcome, good) = match rule.outcome {
@@ -286,7 +286,7 @@ fn milliseconds(seconds: f64) -> String {
     decimals(Some(seconds * 1000.0), 1)
 }
 
-fn contest_table(contest: &Contest) -> String {
+fn contest_table(contest: &ContestResults) -> String {
     let mut rows = table(&CHALLENGES);
     for played in &contest.played {
         let miner = &played.miner;
@@ -316,7 +316,7 @@ fn contest_table(contest: &Contest) -> String {
     text
 }
 
-impl Contest {
+impl ContestResults {
     /// Returns the mean score over the challenges.
     fn score(&self) -> Option<f64> {
         let sum: f64 = self.played.iter().map(|played| played.miner.score).sum();

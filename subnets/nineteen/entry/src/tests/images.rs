@@ -242,7 +242,7 @@ async fn several_images_have_seeds_of_their_own() {
 }
 
 #[tokio::test]
-async fn images_are_converted_as_the_buyer_asks() {
+async fn images_are_converted_to_the_requested_format() {
     let shop = painting_shop(market(), &TASKS, false).await;
     let generate = async |further: Value| {
         let mut body =
