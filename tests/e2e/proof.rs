@@ -377,7 +377,7 @@ fn refused_models_leave_no_directory() {
 }
 
 #[test]
-fn contributors_stand_in_the_transcript() {
+fn transcript_lists_the_contributors() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "groth16");
     let before = document(&proof(&["setup", text(&circuit)]));

@@ -48,8 +48,8 @@ pub enum UpdateError {
     },
     /// The signature of a release is not valid for the release key.
     #[error(
-        "{location} is not signed with the release key: {source}\nhint: do not install the release; report the problem to \
-         its publisher"
+        "{location} is not signed with the release key: {source}\nhint: do not install the release; report the problem \
+         to its publisher"
     )]
     Signature {
         /// Path or URL of the signed file.

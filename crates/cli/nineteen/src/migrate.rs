@@ -130,7 +130,7 @@ fn text(report: &ImportReport, is_check: bool) -> String {
     let mut parts = vec![rows.to_string()];
     for (title, remarks) in [("left out", &report.left_out), ("notes", &report.notes)] {
         if !remarks.is_empty() {
-            parts.push(format!("{title}:\n{}", listed(remarks)));
+            parts.push(format!("{title}:\n{}", remark_table(remarks)));
         }
     }
     let imported = |name: &str| {
@@ -150,7 +150,7 @@ fn text(report: &ImportReport, is_check: bool) -> String {
 }
 
 /// Lists rows that are left out, or deserve attention.
-fn listed(remarks: &[RowRemark]) -> String {
+fn remark_table(remarks: &[RowRemark]) -> String {
     let mut rows = table(&IMPORT_REMARKS);
     for RowRemark { table, column, reason, rows: count, example } in remarks {
         let example = example.as_deref().unwrap_or("–");

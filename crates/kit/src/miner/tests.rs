@@ -139,7 +139,7 @@ async fn response_is_the_request_with_the_result() {
 
 /// Columns: caller · class · body · status
 #[tokio::test]
-async fn requests_get_the_expected_status() {
+async fn status_depends_on_caller_class_and_body() {
     let miner = Served::adding(settings()).await;
     for (caller, class, body, expected) in [
         ("//validator", "Sum", json!({ "a": 1, "b": 2 }), 200),

@@ -162,35 +162,35 @@ mod tests {
             source: Err(String::new()),
         };
         let rows = [row(0), row(1), row(2)];
-        let known =
+        let stored =
             json!({ "utterances": [{ "utterance_id": "c1:0", "reference_text": "first" }] });
-        let found = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
+        let published = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
         let both = json!({ "utterances": [
             { "utterance_id": "c1:0", "reference_text": "first" },
             { "utterance_id": "c1:1", "reference_text": "second" },
         ] });
-        assert_eq!(completed(known.clone(), found, &rows), both);
-        assert_eq!(completed(known.clone(), json!([]), &rows), known);
+        assert_eq!(completed(stored.clone(), published, &rows), both);
+        assert_eq!(completed(stored.clone(), json!([]), &rows), stored);
         let bare = json!({ "reference_text": "alone" });
-        assert_eq!(completed(bare.clone(), known, &rows), bare);
+        assert_eq!(completed(bare.clone(), stored, &rows), bare);
     }
 
     #[test]
     fn stored_references_are_found_in_order() {
         let root = tempfile::tempdir().unwrap();
-        let found = || stored_reference(Some(root.path()), "c1");
+        let find = || stored_reference(Some(root.path()), "c1");
         let file = |name: &str| Some(root.path().join(name).display().to_string());
-        assert_eq!(found(), (None, None));
+        assert_eq!(find(), (None, None));
         std::fs::write(root.path().join("c1.json"), "[1]").unwrap();
-        assert_eq!(found(), (Some(json!([1])), file("c1.json")));
+        assert_eq!(find(), (Some(json!([1])), file("c1.json")));
         std::fs::create_dir(root.path().join("c1")).unwrap();
         let first = root.path().join("c1/challenge.json");
         std::fs::write(&first, "[2]").unwrap();
-        assert_eq!(found(), (Some(json!([2])), file("c1/challenge.json")));
+        assert_eq!(find(), (Some(json!([2])), file("c1/challenge.json")));
         std::fs::write(&first, "not JSON").unwrap();
-        assert_eq!(found(), (None, file("c1/challenge.json")));
+        assert_eq!(find(), (None, file("c1/challenge.json")));
         File::create(&first).unwrap().set_len(MAX_REFERENCE_BYTES + 1).unwrap();
-        assert_eq!(found(), (None, file("c1/challenge.json")));
+        assert_eq!(find(), (None, file("c1/challenge.json")));
         assert_eq!(stored_reference(None, "c1"), (None, None));
     }
 }

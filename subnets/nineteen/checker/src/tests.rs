@@ -140,8 +140,8 @@ async fn invented_probabilities_fail() {
     for chunk in &mut chunks {
         chunk["choices"][0]["logprobs"]["content"][0]["logprob"] = json!(-9.0);
     }
-    let found = quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await;
-    assert!(found < 0.5, "{found}");
+    let actual = quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await;
+    assert!(actual < 0.5, "{actual}");
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn busy_server_gives_no_score() {
         let busy = move || async move { (status, "busy with another job") };
         let server = listen(Router::new().route("/v1/chat/completions", post(busy))).await;
         let (server, payload) = (reference(server), payload());
-        let found = check_text(
+        let check = check_text(
             &server,
             Endpoint::Chat,
             &payload,
@@ -199,20 +199,20 @@ async fn busy_server_gives_no_score() {
             ScoringProfile::Reference,
             |_| 0,
         );
-        let error = found.await.unwrap_err();
+        let error = check.await.unwrap_err();
         assert!(matches!(error, CheckError::Refused { .. }) && !error.is_final(), "{error}");
     }
     let too_long =
         || async { (axum::http::StatusCode::BAD_REQUEST, "maximum context length exceeded") };
     let server =
         reference(listen(Router::new().route("/v1/chat/completions", post(too_long))).await);
-    let found =
+    let result =
         check_text(&server, Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0)
             .await;
-    assert!(found.unwrap_err().is_final());
+    assert!(result.unwrap_err().is_final());
     let garbage =
         listen(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
-    let found = check_text(
+    let result = check_text(
         &reference(garbage),
         Endpoint::Chat,
         &payload(),
@@ -221,7 +221,7 @@ async fn busy_server_gives_no_score() {
         |_| 0,
     )
     .await;
-    assert!(matches!(found, Err(CheckError::Malformed(_))), "{found:?}");
+    assert!(matches!(result, Err(CheckError::Malformed(_))), "{result:?}");
 }
 
 async fn checking_server(router: Router) -> CheckingServer {
@@ -296,7 +296,7 @@ async fn painted_image_is_checked_on_every_route() {
 }
 
 #[tokio::test]
-async fn an_image_is_compared_with_the_validators() {
+async fn images_are_compared_with_those_of_the_validator() {
     // The server echoes what it was asked in the place of the picture.
     let make = |Json(request): Json<Value>| async move {
         assert_eq!((&request["model"], &request["seed"]), (&json!("dreamshaper"), &json!(7)));
@@ -331,7 +331,7 @@ async fn an_image_is_compared_with_the_validators() {
 }
 
 #[tokio::test]
-async fn an_embedding_is_compared_with_the_validators() {
+async fn embeddings_are_compared_with_those_of_the_validator() {
     let own = model(2, 1);
     let address = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let base = format!("http://{address}/v1").parse().unwrap();

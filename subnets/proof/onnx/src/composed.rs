@@ -88,10 +88,10 @@ impl Reader {
             let shape = row_shape(node, count, half)?;
             let mut sides = Vec::with_capacity(2);
             for start in [0, half] {
-                let places =
+                let positions =
                     (0..count).flat_map(|row| row * width + start..row * width + start + half);
-                let places = places.map(|at| at as u32).collect();
-                sides.push(self.push_moved(node, vec![values], places, 0.0, shape)?);
+                let positions = positions.map(|at| at as u32).collect();
+                sides.push(self.push_moved(node, vec![values], positions, 0.0, shape)?);
             }
             let mut product = self.push_node(FloatNode {
                 inputs: sides,

@@ -12,7 +12,7 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use url::Url;
 
-use super::{Ballot, EVERY, LARGEST, Voter, VotesError, WITHIN};
+use super::{Ballot, INTERVAL, MAX_BYTES, TIMEOUT, Voter, VotesError};
 
 /// Path of a validator's vote below the URL of its gateway.
 const PATH: &str = "v1/vote";
@@ -39,7 +39,7 @@ impl PeerVotes {
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(peers: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
         let client = |url: &Url| {
-            let client = JsonClient::new(url, None, LARGEST)
+            let client = JsonClient::new(url, None, MAX_BYTES)
                 .map_err(|error| VotesError::Setup(error.into()))?;
             Ok((url.clone(), client))
         };
@@ -95,7 +95,7 @@ impl PeerVotes {
                     "votes not counted; the last weights remain"
                 ),
             }
-            if !shutdown.sleep(EVERY).await {
+            if !shutdown.sleep(INTERVAL).await {
                 return;
             }
         }
@@ -103,7 +103,7 @@ impl PeerVotes {
 }
 
 async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
-    Ok(fields(client.get(PATH, &[], WITHIN).await?)?)
+    Ok(fields(client.get(PATH, &[], TIMEOUT).await?)?)
 }
 
 /// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.

@@ -250,9 +250,9 @@ async fn embeddings_are_passed_on_unchanged() {
     let backend = Router::new().route("/v1/embeddings", post(move || async move { Json(answer) }));
     let config = MinerConfig { task_type: TaskType::Embedding, ..config() };
     let miner = miner_before(backend, config).await;
-    let found =
+    let response =
         text(ask(&miner, "/embeddings", json!({"model": "chat-a", "input": ["a"]})).await).await;
-    assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), expected);
     assert_eq!(
         ask(&miner, "/chat/completions", json!({"model": "chat-a"})).await.status(),
         StatusCode::NOT_FOUND
@@ -554,9 +554,9 @@ async fn session(miner: Miner) -> (FiberClient, Session) {
     (client, session)
 }
 
-struct Tell(mpsc::UnboundedSender<()>);
+struct NotifyOnDrop(mpsc::UnboundedSender<()>);
 
-impl Drop for Tell {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
@@ -566,15 +566,15 @@ impl Drop for Tell {
 async fn disconnected_validator_cancels_the_backend_request() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let backend = chats(move || {
-        let tell = Tell(sender.clone());
+        let notify = NotifyOnDrop(sender.clone());
         async move {
-            let chunks = futures::stream::unfold((tell, 0_u32), |(tell, sent)| async move {
+            let chunks = futures::stream::unfold((notify, 0_u32), |(notify, sent)| async move {
                 if sent > 0 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 Some((
                     Ok::<_, std::io::Error>(Bytes::from_static(CHUNK.as_bytes())),
-                    (tell, sent + 1),
+                    (notify, sent + 1),
                 ))
             });
             Body::from_stream(chunks)
