@@ -5,13 +5,13 @@
 use memchr::memchr2;
 
 /// Maximum length of a line of a stream, and of the data of an event, in bytes.
-pub const LONGEST_EVENT: usize = 1 << 20;
+pub const MAX_EVENT_LENGTH: usize = 1 << 20;
 /// Byte order mark, which may precede the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line or an event's data exceeds [`LONGEST_EVENT`].
+/// A line or an event's data exceeds [`MAX_EVENT_LENGTH`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an event of the stream is longer than {LONGEST_EVENT} bytes")]
+#[error("an event of the stream is longer than {MAX_EVENT_LENGTH} bytes")]
 pub struct EventTooLong;
 
 /// A server-sent event.
@@ -128,7 +128,7 @@ impl EventStream {
         remaining: &'a [u8],
         take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<&'a [u8], E> {
-        if line.len() > LONGEST_EVENT {
+        if line.len() > MAX_EVENT_LENGTH {
             return Err(EventTooLong.into());
         }
         let line =
@@ -169,7 +169,7 @@ impl EventStream {
         }
         match &mut self.data {
             None => self.data = Some(value.to_vec()),
-            Some(data) if data.len() + value.len() >= LONGEST_EVENT => {
+            Some(data) if data.len() + value.len() >= MAX_EVENT_LENGTH => {
                 return Err(EventTooLong.into());
             }
             Some(data) => {
@@ -190,7 +190,7 @@ impl EventStream {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
-        if self.line.len() + bytes.len() > LONGEST_EVENT {
+        if self.line.len() + bytes.len() > MAX_EVENT_LENGTH {
             return Err(EventTooLong);
         }
         self.line.extend_from_slice(bytes);
@@ -273,18 +273,18 @@ mod tests {
 
     #[test]
     fn endless_lines_and_events_are_refused() {
-        assert_eq!(parse(&[&vec![b'x'; LONGEST_EVENT + 1]]), Err(EventTooLong));
+        assert_eq!(parse(&[&vec![b'x'; MAX_EVENT_LENGTH + 1]]), Err(EventTooLong));
         assert_eq!(
-            parse(&[&[vec![b'x'; LONGEST_EVENT + 1], b"\n".to_vec()].concat()]),
+            parse(&[&[vec![b'x'; MAX_EVENT_LENGTH + 1], b"\n".to_vec()].concat()]),
             Err(EventTooLong)
         );
-        let half = vec![b'x'; LONGEST_EVENT / 2 + 1];
+        let half = vec![b'x'; MAX_EVENT_LENGTH / 2 + 1];
         assert_eq!(parse(&[&half, &half]), Err(EventTooLong));
         assert_eq!(parse(&[&half, b"\n", &half]), Ok(Vec::new()));
         let line = [b"data: ", half.as_slice(), b"\n"].concat();
         assert_eq!(parse(&[&line, &line]), Err(EventTooLong));
         assert_eq!(parse(&[&line, b"\n", &line]).unwrap().len(), 2);
-        let empty_lines = b"data\n".repeat(LONGEST_EVENT + 2);
+        let empty_lines = b"data\n".repeat(MAX_EVENT_LENGTH + 2);
         assert_eq!(parse(&[&empty_lines]), Err(EventTooLong));
     }
 

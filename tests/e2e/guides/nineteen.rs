@@ -18,7 +18,7 @@ use crate::support::{
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough, with the installation of OpenAI's client.
-const MOST_COMMANDS: usize = 12;
+const MAX_COMMANDS: usize = 12;
 /// Timeout for operations that take a few seconds on an idle machine.
 pub(super) const LONG: Duration = Duration::from_mins(3);
 
@@ -196,7 +196,7 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
     }
     let block = first_block("docs/nineteen.md", "Try it on one machine");
     let lines: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
-    assert!((1..=MOST_COMMANDS).contains(&lines.len()), "{lines:#?}");
+    assert!((1..=MAX_COMMANDS).contains(&lines.len()), "{lines:#?}");
     let (last, others) = lines.split_last().unwrap();
     let mut walkthrough = Walkthrough::new("market");
     let python = peer.programs().join("python");

@@ -84,7 +84,7 @@ const PERIOD: u64 = 90;
 const INPUT_PRICE: u32 = 1_000;
 const OUTPUT_PRICE: u32 = 2_000;
 /// Maximum number of requests in flight at a miner.
-const MOST_RUNNING: usize = 64;
+const MAX_RUNNING: usize = 64;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
 
@@ -193,7 +193,7 @@ fn querier(samples: mpsc::Sender<Sample>) -> anyhow::Result<(FiberClient, Querie
     let client = FiberClient::new(validator_key(), Trust::Any, config, clock)?;
     let clocks = (system_clock(), monotonic_clock());
     let (market, deadlines) = (Market::default(), QueryDeadlines::default());
-    let querier = Querier::new(client.clone(), market, deadlines, MOST_RUNNING, clocks, samples);
+    let querier = Querier::new(client.clone(), market, deadlines, MAX_RUNNING, clocks, samples);
     Ok((client, querier))
 }
 

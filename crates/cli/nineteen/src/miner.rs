@@ -22,9 +22,7 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, describe_metrics, miner_router,
 };
-use taonet_nineteen_transport::{
-    FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
-};
+use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy, RegistrationTable};
@@ -186,7 +184,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
         let validators = (!args.no_metagraph).then(Arc::<RegistrationTable>::default);
-        let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+        let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(
             layer,

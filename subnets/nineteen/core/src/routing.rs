@@ -16,7 +16,7 @@ pub use health::{Breaker, Ewma, Health};
 pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`Prospect::value`], in seconds.
-const SHORTEST_LATENCY: f64 = 0.01;
+const MIN_LATENCY: f64 = 0.01;
 /// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]):
 /// most servers have as many slots.
 const MIN_RUNNING: f64 = 4.0;
@@ -77,7 +77,7 @@ impl Prospect {
     /// Returns the expected value of an answer: `quality · success rate / latency of the first
     /// token`.
     pub fn value(&self) -> f64 {
-        self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
+        self.quality * self.health.success() / self.health.latency().max(MIN_LATENCY)
     }
 }
 

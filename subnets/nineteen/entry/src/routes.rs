@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Maximum size of a request body, in bytes.
-const LARGEST_BODY: usize = 8 << 20;
+const MAX_BODY: usize = 8 << 20;
 /// Timeout for reading a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in
@@ -56,7 +56,7 @@ const CONVERTING: usize = 4;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Maximum length of a request ID sent by the buyer, in bytes.
-const LONGEST_ID: usize = 128;
+const MAX_ID_LENGTH: usize = 128;
 
 /// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
@@ -129,7 +129,7 @@ impl Gateway {
             measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),
-            bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),
+            bodies: WholeBodies::new(MAX_BODY, BODY_WITHIN, LARGE_BODIES),
         }))
     }
 
@@ -373,7 +373,7 @@ async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
     const ANTHROPICS_NAME: HeaderName = HeaderName::from_static("request-id");
     let own =
-        request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
+        request.headers().get(NAME).filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len())).cloned();
     let is_message = is_message_route(request.uri().path());
     let response = next.run(request).await;
     let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());

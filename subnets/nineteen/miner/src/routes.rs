@@ -28,9 +28,9 @@ use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, Served, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
-const LARGEST_ANSWER: usize = 64 << 20;
+const MAX_ANSWER: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
-const LARGEST_ERROR: usize = 64 << 10;
+const MAX_ERROR: usize = 64 << 10;
 
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
@@ -249,7 +249,7 @@ async fn work(
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
     let body =
-        timeout_at(first, whole(answer, LARGEST_ANSWER)).await.map_err(|_| Refused::Timeout)??;
+        timeout_at(first, whole(answer, MAX_ANSWER)).await.map_err(|_| Refused::Timeout)??;
     drop(running);
     if let Some(fault) = error_in(&body) {
         return Err(miner.refused(fault.status(), &fault));
@@ -278,7 +278,7 @@ async fn rejected(
     is_openai_image: bool,
 ) -> Result<Response, Refused> {
     let status = answer.status();
-    let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
+    let body = timeout_at(first, whole(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
     let body = body.unwrap_or_default();
     if let Some(withheld) =
         Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body))
@@ -316,7 +316,7 @@ fn is_json(answer: &reqwest::Response) -> bool {
 
 /// Returns the error in a backend's JSON document, which may have the status 200.
 fn error_in(body: &[u8]) -> Option<StreamFault> {
-    if body.len() > LARGEST_ERROR {
+    if body.len() > MAX_ERROR {
         return None;
     }
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;

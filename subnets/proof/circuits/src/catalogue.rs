@@ -10,7 +10,7 @@ use crate::directory::{MAX_METADATA, read};
 use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Maximum number of directory entries that are read.
-const MOST_ENTRIES: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// Depth of slices below a directory with sliced models.
 const DEPTH: usize = 2;
 
@@ -205,7 +205,7 @@ fn list(
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
     let fail = |source| CircuitError::File { path: path.to_owned(), source };
     let mut places = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(fail)?.take(MOST_ENTRIES) {
+    for entry in std::fs::read_dir(path).map_err(fail)?.take(MAX_ENTRIES) {
         let entry = entry.map_err(fail)?;
         if !entry.file_name().to_string_lossy().starts_with('.') && entry.path().is_dir() {
             places.push(entry.path());

@@ -7,18 +7,18 @@ use taonet_nineteen_openapi::{EFFORTS, INCLUDED, INCLUDED_LOGPROBS, SUMMARIES, V
 use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
-use crate::request::{Fields, MOST_TOKENS, TextRequest};
+use crate::request::{Fields, MAX_TOKENS, TextRequest};
 use crate::translation::{
     function_choice, function_tool, joined_text, text_of, tool_call, tool_message,
 };
 use crate::vision::{check_image, image_part};
 
 /// Maximum number of input items in a request.
-const MOST_ITEMS: usize = 1_024;
+const MAX_ITEMS: usize = 1_024;
 /// Types of the parts of a message with text.
 const TEXTS: [&str; 2] = ["input_text", "output_text"];
 /// Maximum number of likeliest tokens for each token.
-const MOST_LOGPROBS: u64 = 20;
+const MAX_LOGPROBS: u64 = 20;
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
@@ -97,7 +97,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let reasoning = reasoning(&mut fields, &mut further)?;
     let wants_logprobs = logprobs(&mut fields, &mut further)?;
     let top_logprobs = further.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
-    if let Some(most) = fields.whole("max_output_tokens", 1, MOST_TOKENS)? {
+    if let Some(most) = fields.whole("max_output_tokens", 1, MAX_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
         chat.0.insert("max_tokens".to_owned(), most.into());
     }
@@ -171,7 +171,7 @@ fn logprobs(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<boo
             return Err(GatewayError::field("include", message));
         }
     };
-    let top = fields.whole("top_logprobs", 0, MOST_LOGPROBS)?.filter(|top| *top > 0);
+    let top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
     if let Some(top) = top {
         further.insert("top_logprobs".to_owned(), top.into());
     }
@@ -183,7 +183,7 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
     let mut images = Vec::new();
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
-        Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
+        Some(Value::Array(items)) if (1..=MAX_ITEMS).contains(&items.len()) => {
             let earlier = messages.len();
             for (index, item) in items.iter().enumerate() {
                 let parts = message(item, messages).map_err(|what| {

@@ -21,7 +21,7 @@ use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig};
 use taonet_nineteen_query::{
-    LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
+    MAX_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
     TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
@@ -139,7 +139,7 @@ pub(super) async fn shop_with_slots(
     )
     .unwrap();
     let bob = key("//Bob");
-    let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+    let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).limits(limits).build();
     let handshake =
         MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);

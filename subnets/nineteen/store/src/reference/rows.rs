@@ -17,7 +17,7 @@ use crate::{MAX_CREDITS, PeriodId, Reward, Sample};
 
 /// Age from which rewards and periods are left out, in milliseconds: the validator deletes them at
 /// its next period.
-const LONGEST_AGE_MS: i64 = 7 * 24 * 3_600 * 1_000;
+const MAX_AGE_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// Accepted difference between the clocks of the two machines, in milliseconds.
 const CLOCK_DIFFERENCE_MS: i64 = 60_000;
 /// Longest time that the reference takes to close the contenders of one period, in milliseconds.
@@ -270,7 +270,7 @@ async fn young_rows(
     terms: &ReadTerms,
     left_out: &mut Remarks,
 ) -> Result<(Vec<Row>, u64), ReferenceError> {
-    let since_ms = terms.now_ms.saturating_sub(LONGEST_AGE_MS);
+    let since_ms = terms.now_ms.saturating_sub(MAX_AGE_MS);
     let rows = rows_of(transaction, table, statement(select).bind(since_ms)).await?;
     let old = number(transaction, table, statement(count_old).bind(since_ms)).await?;
     left_out.count(table, time, OLD, old);

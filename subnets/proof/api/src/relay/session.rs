@@ -24,7 +24,7 @@ use crate::{Job, Status, Submission};
 
 /// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that
 /// large; see [`MAX_JSON`](super::frame::MAX_JSON).
-const LARGEST_MESSAGE: usize = 128 << 20;
+const MAX_MESSAGE: usize = 128 << 20;
 /// Timeout of a connection attempt, and of each authentication step.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -66,8 +66,8 @@ impl Relay {
         is_authenticated: &mut bool,
     ) -> Result<End, SessionError> {
         let config = WebSocketConfig::default()
-            .max_message_size(Some(LARGEST_MESSAGE))
-            .max_frame_size(Some(LARGEST_MESSAGE));
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
         let connecting = connect_async_tls_with_config(
             self.url.clone(),
             Some(config),

@@ -35,7 +35,7 @@ const LIMITS: Limits = Limits {
     validators: 40,
     validators_per_address: 8,
     streams: 4,
-    message: SMALLEST_LIMIT,
+    message: MIN_LIMIT,
     handshake: Duration::from_mins(5),
     transfer: Duration::from_mins(5),
 };
