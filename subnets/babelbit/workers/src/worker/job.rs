@@ -24,7 +24,7 @@ const MAX_AUDIO: usize = 256 << 20;
 /// Processing time of a job, including its waiting time, after which the worker stops extending its
 /// acknowledgement timeout, so that another worker receives the job. Longer than the transcription
 /// deadline of any accepted recording.
-const LONGEST: Duration = Duration::from_hours(6);
+const MAX_PROCESSING_TIME: Duration = Duration::from_hours(6);
 
 /// Acknowledgement of a delivery.
 enum Next {
@@ -56,7 +56,7 @@ impl Worker {
         let next = loop {
             tokio::select! {
                 next = &mut work => break next,
-                _ = extensions.tick(), if began.elapsed() < LONGEST => delivery.extend().await,
+                _ = extensions.tick(), if began.elapsed() < MAX_PROCESSING_TIME => delivery.extend().await,
             }
         };
         match next {

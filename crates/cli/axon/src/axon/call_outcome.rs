@@ -98,15 +98,15 @@ mod tests {
                 headers.insert("bt_header_axon_status_message", "its words".parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            let verdict = CallOutcome::of_answer(status, &headers, b"body\n", dendrite);
+            let outcome = CallOutcome::of_answer(status, &headers, b"body\n", dendrite);
             let judged = StatusCode::from_u16(judged).unwrap();
             let expected = CallOutcome {
                 code: ReturnCode::of_status(judged),
                 status: judged,
                 message: message.to_owned(),
             };
-            assert_eq!(verdict, expected, "{status} {axon:?} {dendrite}");
-            assert_eq!(verdict.check().is_ok(), judged.is_success());
+            assert_eq!(outcome, expected, "{status} {axon:?} {dendrite}");
+            assert_eq!(outcome.check().is_ok(), judged.is_success());
         }
     }
 }
