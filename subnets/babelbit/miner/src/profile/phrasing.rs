@@ -38,7 +38,11 @@ impl HeardWord {
     /// Creates a word from one with the recogniser's punctuation.
     pub(super) fn new(word: Word) -> Self {
         let text = plain(&word.text);
+        // A mark after a single letter belongs to an initial or an abbreviation, such as "J." or
+        // "U.S.", of which Whisper makes the words " U" and ".S.".
+        let is_letter = text.chars().count() == 1 && text.starts_with(char::is_alphabetic);
         let ends_clause = word.text.trim_end_matches(CLOSING).ends_with(CLAUSE_ENDS)
+            && !is_letter
             && !CLINGING.contains(&text.as_str());
         Self { word: Word { text, ..word }, ends_clause }
     }
@@ -179,6 +183,9 @@ mod tests {
             // Fewer than three words.
             ("Yes. No. because the", None),
             ("please call Mr. Smith now", None),
+            ("we met J. Smith there", None),
+            ("the U .S. army left", None),
+            ("they left at 5. because the", Some(4)),
             ("because of the, the train", None),
             ("it costs 3.5 euros now", None),
         ] {
