@@ -34,9 +34,8 @@ const LIMIT: usize = 30 * SAMPLE_RATE - STEP - AFTER;
 const MAX_CONTEXT: usize = CONTEXT / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
 const MAX_FORCED: usize = CONTEXT / 3;
-/// Length of the audio from which a phrase is transcribed, and an unknown language detected, in
-/// samples: 2 s. From less, Whisper guesses; and so short a phrase is hardly ever complete.
-const TRANSCRIPTION: usize = 2 * SAMPLE_RATE;
+/// Length of the audio from which an unknown language is detected, in samples: 2 s.
+const DETECTION: usize = 2 * SAMPLE_RATE;
 /// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper
 /// guesses an English sentence.
 const TRANSLATION: usize = 4 * STEP;
@@ -239,7 +238,9 @@ impl Speech {
         let options = self.options();
         let needed = match options.task {
             SpeechTask::Translate => TRANSLATION,
-            SpeechTask::Transcribe => TRANSCRIPTION,
+            SpeechTask::Transcribe if options.language.is_none() => DETECTION,
+            // Early guesses are revised, and to wait after each pause would make replies late.
+            SpeechTask::Transcribe => 0,
         };
         let is_enough = is_pause || self.state.samples.len() >= needed;
         if has_speech && is_enough {
