@@ -30,8 +30,8 @@ const TOKENS_PER_SECOND: usize = 16;
 const REPETITIONS: usize = 4;
 /// Maximum number of tokens that are repeated.
 const MAX_PERIOD: usize = 12;
-/// Number of words per second of audio above which a text is invented: twice the rate of fast speech.
-/// Whisper does so in a language that it does not know.
+/// Number of words per second of audio above which a text is invented: twice the rate of fast
+/// speech. Whisper does so in a language that it does not know.
 const MAX_WORDS_PER_SECOND: f64 = 8.0;
 /// Number of words that a text of any duration may have: word times are inexact.
 const FEW_WORDS: usize = 8;
