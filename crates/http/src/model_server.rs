@@ -10,6 +10,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use taonet_primitives::printable_excerpt;
 use url::Url;
 
 use crate::Fault;
@@ -254,7 +255,7 @@ impl ModelServer {
         if let Some(key) = key.filter(|key| !key.is_empty()) {
             message = message.replace(key, "***");
         }
-        message.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect()
+        printable_excerpt(&message, SHOWN)
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Hotkey, Uid, printable_excerpt};
 use taonet_wire::{
     Answer, AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass,
 };
@@ -204,20 +204,14 @@ struct Refusal {
     message: String,
 }
 
-impl Refusal {
-    /// Returns the reason for logs, in which control characters could begin further lines.
-    fn text(self) -> String {
-        let printable = self.message.chars().filter(|character| !character.is_control());
-        printable.take(MAX_REASON).collect()
-    }
-}
-
 /// Returns the error of a response with a status other than 200. An axon of the SDK states the
 /// reason in the headers, any other server in the body.
 pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ReplyError {
     let message = match AxonStatus::of(headers) {
         Some(status) => status.message,
-        None => serde_json::from_slice::<Refusal>(body).map(Refusal::text).unwrap_or_default(),
+        None => serde_json::from_slice::<Refusal>(body)
+            .map(|refusal| printable_excerpt(&refusal.message, MAX_REASON))
+            .unwrap_or_default(),
     };
     ReplyError::Status { status, message }
 }

@@ -37,6 +37,7 @@ mod counted;
 mod ids;
 mod panics;
 mod partial_text;
+mod printable_excerpt;
 mod public_address;
 #[cfg(feature = "scale")]
 mod scale;
@@ -56,6 +57,7 @@ pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
 pub use panics::panic_message;
 pub use partial_text::take_complete_text;
+pub use printable_excerpt::printable_excerpt;
 pub use public_address::is_public;
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};

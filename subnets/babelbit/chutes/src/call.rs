@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
 use taonet_http::sse::{EventStream, EventTooLong, LONGEST_EVENT, ServerEvent};
 use taonet_http::{Fault, FormFile, MultipartForm};
+use taonet_primitives::printable_excerpt;
 use taonet_settings::Secret;
 use tokio_util::io::ReaderStream;
 use url::Url;
@@ -480,6 +481,6 @@ impl Service {
         {
             text = text.replace(key.trim(), "(API key)");
         }
-        text.chars().filter(|c| !c.is_control()).take(KEPT).collect()
+        printable_excerpt(&text, KEPT)
     }
 }

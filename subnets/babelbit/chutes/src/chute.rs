@@ -8,7 +8,7 @@ use serde_json::Value;
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_http::Fault;
 use taonet_http::client::{bearer, builder, fault, join_path, read_capped};
-use taonet_primitives::Backoff;
+use taonet_primitives::{Backoff, printable_excerpt};
 use taonet_service::{Sleeper, sleeper};
 use taonet_settings::Secret;
 use tokio::time::timeout;
@@ -209,9 +209,7 @@ impl ChuteClient {
 fn prediction(answer: &Value) -> Result<String, ChuteError> {
     if answer.get("success").and_then(Value::as_bool) == Some(false) {
         let error = answer.get("error").and_then(Value::as_str).unwrap_or("no reason");
-        return Err(ChuteError::Reported(
-            error.chars().filter(|c| !c.is_control()).take(KEPT).collect(),
-        ));
+        return Err(ChuteError::Reported(printable_excerpt(error, KEPT)));
     }
     let text = answer
         .pointer("/utterance/prediction")

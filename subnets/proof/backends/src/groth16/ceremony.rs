@@ -17,6 +17,7 @@ use ark_groth16::ProvingKey;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use taonet_primitives::printable_excerpt;
 use taonet_proof_core::Digest;
 use thiserror::Error;
 
@@ -281,5 +282,5 @@ fn nonzero(generator: &mut impl ark_std::rand::Rng) -> Fr {
 
 /// Removes control characters from a name and truncates it to [`MAX_NAME`].
 fn name(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_NAME).collect()
+    printable_excerpt(text, MAX_NAME)
 }
