@@ -88,11 +88,7 @@ impl Source {
     /// Updates the index until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
         let mut follower = Follower::default();
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                () = shutdown.requested() => return,
-            }
+        while shutdown.sleep(POLL).await {
             if self.look(&mut follower).await {
                 changes.report();
             }

@@ -112,11 +112,7 @@ impl TrySection {
 
     /// Removes expired visits and results, until shutdown.
     pub async fn follow(&self, shutdown: &Shutdown) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(SWEEP_EVERY) => {}
-                () = shutdown.requested() => return,
-            }
+        while shutdown.sleep(SWEEP_EVERY).await {
             let now = Instant::now();
             self.visits.sweep(now);
             self.trials.sweep(now);

@@ -205,9 +205,8 @@ impl Ledger {
             if let Some(Err(error)) = marked {
                 tracing::debug!(%error, "cannot set the time of the lock file");
             }
-            tokio::select! {
-                () = tokio::time::sleep(SIGN_OF_LIFE) => {}
-                () = shutdown.requested() => return,
+            if !shutdown.sleep(SIGN_OF_LIFE).await {
+                return;
             }
         }
     }

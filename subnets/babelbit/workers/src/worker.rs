@@ -98,10 +98,7 @@ impl Worker {
             };
             if let Err(error) = served {
                 tracing::warn!(%error, "cannot reach the worker's services, reconnecting");
-                tokio::select! {
-                    () = tokio::time::sleep(RECONNECT) => {}
-                    () = stop.requested() => {}
-                }
+                stop.sleep(RECONNECT).await;
             }
         }
         tasks.close();

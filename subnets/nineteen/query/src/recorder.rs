@@ -91,10 +91,7 @@ impl Recorder {
         // The first update is due now.
         let mut read = Instant::now().checked_sub(READ).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
-            tokio::select! {
-                () = shutdown.requested() => {}
-                () = tokio::time::sleep(FLUSH) => {}
-            }
+            shutdown.sleep(FLUSH).await;
             let mut done = self.flush().await;
             if done.is_ok() && self.store.is_shared() && read.elapsed() >= READ {
                 if let Some(membership) = &mut membership {
