@@ -29,13 +29,12 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, Onn
         return Err(OnnxError::UnknownOutput { name: name.clone(), known: known.join(", ") });
     }
     let tensors = Tensors::new(graph);
-    let is_named = |name: &str| names.iter().any(|other| other == name);
     let omitted: Vec<bool> = graph
         .output
         .iter()
         .map(|output| match names {
             [] => tensors.is_label(output),
-            _ => !is_named(&output.name),
+            _ => !names.contains(&output.name),
         })
         .collect();
     // Texts without scores are an output like others, which the compiler refuses.

@@ -55,11 +55,10 @@ impl Goods {
             );
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
             let market = tasks(include_str!("tasks.toml"), has_images)?;
-            let quantised = None;
             return Ok(Self {
                 model,
                 cheaper,
-                quantised,
+                quantised: None,
                 market,
                 has_images,
                 is_trained: false,

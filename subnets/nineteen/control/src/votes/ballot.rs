@@ -118,12 +118,8 @@ impl Voter {
     pub fn ballot(&self) -> Ballot {
         let tasks = self.market.own_weights();
         let sum: f64 = tasks.iter().map(|(_, weight)| weight).sum();
-        let units = |weight: f64| {
-            let units = (weight / sum * f64::from(VOTE_UNITS)).round() as u32;
-            // A vote of 0 would disable a task of little weight.
-            units.max(u32::from(weight > 0.0))
-        };
-        let weights = tasks.into_iter().map(|(task, weight)| (task, units(weight))).collect();
+        let weights =
+            tasks.into_iter().map(|(task, weight)| (task, units_of(weight, sum))).collect();
         let created = self.now().as_secs();
         let text = signed_text(self.netuid, created, &weights);
         let signature = self.keypair.sign(text.as_bytes());
@@ -142,6 +138,13 @@ impl Voter {
     pub(super) fn now(&self) -> Duration {
         unix_time((self.clock)())
     }
+}
+
+/// Returns the units of a task with this weight, of [`VOTE_UNITS`] for the sum of all weights.
+fn units_of(weight: f64, sum: f64) -> u32 {
+    let units = (weight / sum * f64::from(VOTE_UNITS)).round() as u32;
+    // A vote of 0 would disable a task of little weight.
+    units.max(u32::from(weight > 0.0))
 }
 
 #[cfg(test)]

@@ -38,12 +38,7 @@ impl PeerVotes {
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(peers: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
-        let client = |url: &Url| {
-            let client = JsonClient::new(url, None, LARGEST)
-                .map_err(|error| VotesError::Setup(error.into()))?;
-            Ok((url.clone(), client))
-        };
-        let peers = peers.iter().map(client).collect::<Result<_, VotesError>>()?;
+        let peers = peers.iter().map(peer).collect::<Result<_, _>>()?;
         Ok(Self { peers, voter, chain, ballots: HashMap::new() })
     }
 
@@ -100,6 +95,13 @@ impl PeerVotes {
             }
         }
     }
+}
+
+/// Creates the client of a gateway.
+fn peer(url: &Url) -> Result<(Url, JsonClient), VotesError> {
+    let client =
+        JsonClient::new(url, None, LARGEST).map_err(|error| VotesError::Setup(error.into()))?;
+    Ok((url.clone(), client))
 }
 
 async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {

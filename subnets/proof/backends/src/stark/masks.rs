@@ -28,18 +28,20 @@ pub(super) fn with_counts(tables: &[Table]) -> Vec<Table> {
     let others = tables.len().saturating_sub(1);
     let masked = tables.iter().enumerate().map(|(index, table)| {
         let (rows, count) = if index == 0 { (others, Val::NEG_ONE) } else { (1, Val::ONE) };
-        let with_counts = |fixed: &Arc<RowMajorMatrix<Val>>| {
-            let mut counts = Val::zero_vec(fixed.height());
-            for value in counts.iter_mut().take(rows) {
-                *value = count;
-            }
-            let counts = RowMajorMatrix::new(counts, MASK_FIXED);
-            Arc::new(concatenate_columns(counts.as_view(), fixed.as_view()))
-        };
-        let fixed = table.fixed.as_ref().map(with_counts);
+        let fixed = table.fixed.as_ref().map(|fixed| Arc::new(with_count(fixed, rows, count)));
         Table { fixed, is_masked: true, ..table.clone() }
     });
     masked.collect()
+}
+
+/// Returns fixed columns after one that has this count in its first rows, and 0 in all others.
+fn with_count(fixed: &RowMajorMatrix<Val>, rows: usize, count: Val) -> RowMajorMatrix<Val> {
+    let mut counts = Val::zero_vec(fixed.height());
+    for value in counts.iter_mut().take(rows) {
+        *value = count;
+    }
+    let counts = RowMajorMatrix::new(counts, MASK_FIXED);
+    concatenate_columns(counts.as_view(), fixed.as_view())
 }
 
 /// Returns the value columns of all tables with new masks.

@@ -203,28 +203,30 @@ impl Losses {
 /// Returns whether the values of each tensor are activations that are rounded to their bits: not
 /// those of moves and maxima, nor sums that a ReLU becomes part of, or that are the output.
 fn rounded_tensors(network: &FloatNetwork) -> Vec<bool> {
-    let (readers, last) = (network.readers(), network.nodes.len());
-    let is_rounded = |tensor: usize| {
-        let producer = tensor.checked_sub(1).and_then(|node| network.nodes.get(node));
-        let Some(FloatNode { operation, .. }) = producer else { return false };
-        let reads_only = |node: &&FloatNode| node.inputs == [tensor];
-        let next = network.nodes.get(tensor).filter(reads_only).map(|node| &node.operation);
-        let is_moved = tensor + 1 == last && matches!(next, Some(FloatOperation::Move { .. }));
-        let is_merged = operation.has_sums()
-            && readers.get(tensor) == Some(&1)
-            && matches!(next, Some(FloatOperation::Relu));
-        let is_exact = matches!(
-            operation,
-            FloatOperation::ChannelAffine { .. }
-                | FloatOperation::Compare { .. }
-                | FloatOperation::MaxPool(_)
-                | FloatOperation::Move { .. }
-                | FloatOperation::Negate
-                | FloatOperation::Part { .. }
-        );
-        tensor != last && !is_moved && !is_merged && !is_exact
-    };
-    (0..=last).map(is_rounded).collect()
+    let readers = network.readers();
+    (0..=network.nodes.len()).map(|tensor| is_rounded(network, &readers, tensor)).collect()
+}
+
+fn is_rounded(network: &FloatNetwork, readers: &[usize], tensor: usize) -> bool {
+    let last = network.nodes.len();
+    let producer = tensor.checked_sub(1).and_then(|node| network.nodes.get(node));
+    let Some(FloatNode { operation, .. }) = producer else { return false };
+    let next = network.nodes.get(tensor).filter(|node| node.inputs == [tensor]);
+    let next = next.map(|node| &node.operation);
+    let is_moved = tensor + 1 == last && matches!(next, Some(FloatOperation::Move { .. }));
+    let is_merged = operation.has_sums()
+        && readers.get(tensor) == Some(&1)
+        && matches!(next, Some(FloatOperation::Relu));
+    let is_exact = matches!(
+        operation,
+        FloatOperation::ChannelAffine { .. }
+            | FloatOperation::Compare { .. }
+            | FloatOperation::MaxPool(_)
+            | FloatOperation::Move { .. }
+            | FloatOperation::Negate
+            | FloatOperation::Part { .. }
+    );
+    tensor != last && !is_moved && !is_merged && !is_exact
 }
 
 /// Returns the maximum number of bits of each tensor with which the sums and products of its
