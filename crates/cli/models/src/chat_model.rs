@@ -18,7 +18,7 @@ pub fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
     Ok(LanguageModel::open(name, &located(source)?)?)
 }
 
-/// Like [`load`], with the weights rounded to this width.
+/// Loads a model as [`load`] does, and rounds its weights to this width.
 pub fn load_rounded(name: &str, source: &Path, bits: Bits) -> anyhow::Result<LanguageModel> {
     Ok(LanguageModel::open_rounded(name, &located(source)?, bits)?)
 }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::MarketConfig;
 use crate::task::TaskName;
 
-/// Units that a validator's vote divides among the tasks: weights are exact, in millionths.
+/// Sum of the units of a validator's vote: each unit is a millionth of all task weights.
 pub const VOTE_UNITS: u32 = 1_000_000;
 
 /// Task weights from the validators' last valid vote.

@@ -64,10 +64,10 @@ pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION;
 pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS + 3;
 /// Number of columns of a value in the extension field.
 pub(super) const EXTENSION: usize = 4;
-/// Value columns of a mask, before all others: as many as the challenges have dimensions, so that
-/// every combination of them by a challenge is as random as a challenge.
+/// Number of value columns of a mask, which come before all others: as many as the challenges have
+/// dimensions, so that every combination of them by a challenge is as random as a challenge.
 pub(super) const MASK_WIDTH: usize = EXTENSION;
-/// Fixed columns of a mask, before all others: how often the row sends it.
+/// Number of fixed columns of a mask, which come before all others: how often each row sends it.
 pub(super) const MASK_FIXED: usize = 1;
 
 /// Numbers of values read and of sums computed in one row of the products table.

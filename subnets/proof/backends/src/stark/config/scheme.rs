@@ -40,7 +40,7 @@ pub(super) type Evaluations<'a, S> =
 /// in FRI, whose coefficients are challenges, so one is needed for each dimension of a challenge.
 pub(super) const RANDOM_COLUMNS: usize = <Challenge as BasedVectorSpace<Val>>::DIMENSION;
 
-/// A way to commit to columns.
+/// A scheme that commits to the columns of tables: [`Plain`] or [`Hiding`].
 pub(in super::super) trait Scheme: Clone + 'static {
     /// The commitment scheme.
     type Pcs: UnivariateStarkPcs<
