@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use candle_nn::ops::softmax_last_dim;
+use rayon::prelude::*;
 
 use crate::linear::{dot, with_floats};
 use crate::{KvCache, ModelError};
@@ -38,15 +39,13 @@ impl Heads {
         let read = cache.tokens();
         let (keys, values) = cache.append(layer, key, value)?;
         let tokens = query.dim(1)?;
-        // First token that the first new token attends to. The mask hides more tokens from the
-        // others.
-        let first = self.window.map_or(0, |window| (read + 1).saturating_sub(window));
+        let first = self.first_attended(read);
         let (keys, values) = (
             keys.narrow(1, first, read + tokens - first)?,
             values.narrow(1, first, read + tokens - first)?,
         );
-        if tokens == 1
-            && let Some(mixed) = self.single(query, &keys, &values)?
+        if query.device().is_cpu()
+            && let Some(mixed) = self.attend_on_cpu(read, query, &keys, &values)?
         {
             return Ok(mixed);
         }
@@ -86,39 +85,93 @@ impl Heads {
             || self.window.is_some_and(|window| other.saturating_add(window) <= position)
     }
 
-    /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other
-    /// devices.
-    fn single(
+    /// Returns the first token that the token at `position` attends to.
+    fn first_attended(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// Computes the attention of new tokens on the CPU, without a copy of the cache; `None` if the
+    /// memory of the tensors is not contiguous. `read` tokens precede the new ones.
+    ///
+    /// Each token's additions have the same order in any batch, as in
+    /// [`PagedCache`](crate::paged::PagedCache). Products with quantised weights round their input,
+    /// which would turn the least difference into one of a whole step.
+    fn attend_on_cpu(
         &self,
+        read: usize,
         query: &Tensor,
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<Option<Tensor>, ModelError> {
-        if !query.device().is_cpu() {
-            return Ok(None);
-        }
-        let mut mixed = vec![0.0; self.query * self.size];
-        let shared = self.query / self.kv;
+        let tokens = query.dim(1)?;
+        let mut mixed = vec![0.0; tokens * self.query * self.size];
         for kv in 0..self.kv {
             // A head's rows are contiguous, the heads are not: there is room between them.
             let (keys, values) = (keys.narrow(0, kv, 1)?, values.narrow(0, kv, 1)?);
-            let query = query.narrow(0, kv * shared, shared)?;
-            let mixed = mixed.chunks_exact_mut(self.size).skip(kv * shared).take(shared);
+            let query = query.narrow(0, kv * self.shared(), self.shared())?;
             let done = with_floats(&query, |query| {
                 with_floats(&keys, |keys| {
                     with_floats(&values, |values| {
-                        for (query, mixed) in query.chunks_exact(self.size).zip(mixed) {
-                            mix(query, keys, values, mixed);
-                        }
+                        let shared = Shared { kv, query, keys, values };
+                        self.mix_tokens(read, shared, &mut mixed)
                     })
                 })
             });
-            if done.flatten().flatten().is_none() {
+            if done.flatten().flatten().flatten().is_none() {
                 return Ok(None);
             }
         }
-        Ok(Some(Tensor::from_vec(mixed, (1, self.query * self.size), &Device::Cpu)?))
+        Ok(Some(Tensor::from_vec(mixed, (tokens, self.query * self.size), &Device::Cpu)?))
     }
+
+    /// Returns the number of heads that share keys and values.
+    const fn shared(&self) -> usize {
+        self.query / self.kv
+    }
+
+    /// Computes the attention of new tokens in the heads that share some keys and values. `mixed`
+    /// has a row with all heads for each new token.
+    fn mix_tokens(&self, read: usize, shared: Shared<'_>, mixed: &mut [f32]) -> Option<()> {
+        let width = self.query * self.size;
+        if mixed.len() == width {
+            return self.mix_token(read, 0, shared, mixed);
+        }
+        let tokens = mixed.par_chunks_mut(width).enumerate();
+        tokens.try_for_each(|(token, mixed)| self.mix_token(read, token, shared, mixed))
+    }
+
+    /// Computes the attention of one of the new tokens. `mixed` has a row for each head.
+    fn mix_token(
+        &self,
+        read: usize,
+        token: usize,
+        Shared { kv, query, keys, values }: Shared<'_>,
+        mixed: &mut [f32],
+    ) -> Option<()> {
+        let first = self.first_attended(read);
+        let (start, end) = (self.first_attended(read + token) - first, read + token + 1 - first);
+        let range = start * self.size..end * self.size;
+        let (keys, values) = (keys.get(range.clone())?, values.get(range)?);
+        let tokens = query.len() / self.size / self.shared();
+        let query = query.chunks_exact(self.size).skip(token).step_by(tokens);
+        let heads = mixed.chunks_exact_mut(self.size).skip(kv * self.shared());
+        for (query, mixed) in query.zip(heads) {
+            mix(query, keys, values, mixed);
+        }
+        Some(())
+    }
+}
+
+/// The heads that share keys and values.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    /// Index of the keys and values.
+    kv: usize,
+    /// For each head, a row per new token.
+    query: &'a [f32],
+    /// A row for each token from the first one that the first new token attends to.
+    keys: &'a [f32],
+    values: &'a [f32],
 }
 
 /// Adds the values, weighted by the softmax of the scores of their keys, to `mixed`.

@@ -249,7 +249,8 @@ impl Llama {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KvCache, LanguageModel, LlamaKind, LocalLayers};
+    use crate::linear::Weight;
+    use crate::{Bits, KvCache, LanguageModel, LlamaKind, LocalLayers};
 
     fn row(sequence: usize, token: u32, position: usize) -> Row {
         Row { sequence, token, position }
@@ -308,6 +309,41 @@ mod tests {
                     assert!((found - expected).abs() < 1e-3, "{found} {expected}");
                 }
             }
+        }
+    }
+
+    /// A miner computes many answers in a batch, one token at a time, and a checker each of them in
+    /// one pass.
+    #[test]
+    fn logits_of_quantised_models_are_the_same_in_any_batch() {
+        for window in [None, Some(20)] {
+            let mut config = *LanguageModel::random("m", 2, 5).unwrap().llama().config();
+            config.local =
+                window.map(|window| LocalLayers { window, rope_theta: 10_000.0, period: 2 });
+            let mut llama = Llama::random(config, 5).unwrap();
+            llama.change_weights(|weight| {
+                *weight = Weight::new(weight.dense(), Some(Bits::Eight)).unwrap();
+            });
+            let tokens: Vec<u32> = (0..50).map(|place| (place * 37 + 11) % 256).collect();
+            let whole = llama.forward(&tokens, &mut KvCache::default()).unwrap();
+
+            let (mut cache, mut paged) = (KvCache::default(), PagedCache::new(&llama, 1_000));
+            let pages: Vec<_> = (0..2).map(|_| paged.reserve(tokens.len()).unwrap()).collect();
+            let pages: Vec<&Pages> = pages.iter().collect();
+            let prompt: Vec<Row> = (0..30).map(|place| row(0, tokens[place], place)).collect();
+            let mut found = llama.forward(&tokens[..30], &mut cache).unwrap();
+            let [last] = &llama.step(&prompt, &[29], &pages, &mut paged).unwrap()[..] else {
+                panic!("one row is wanted");
+            };
+            assert_eq!(last, &whole[29]);
+            for position in 30..tokens.len() {
+                found.push(llama.next(&tokens[position..=position], &mut cache).unwrap());
+                let other = row(1, tokens[position - 30] / 2, position - 30);
+                let rows = [other, row(0, tokens[position], position)];
+                let logits = llama.step(&rows, &[1], &pages, &mut paged).unwrap();
+                assert_eq!(logits, whole[position..=position]);
+            }
+            assert_eq!(found, whole);
         }
     }
 

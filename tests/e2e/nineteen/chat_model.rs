@@ -69,9 +69,7 @@ fn demonstration_serves_the_chat_model() {
         checked += number(honest, "checked");
         sum += number(honest, "checked") * honest["quality"].as_f64().unwrap_or_default();
     }
-    // A token that was the miner's fifth likeliest and is the checker's sixth costs its answer 0.3:
-    // the order of additions differs between a batch of answers and the check of one.
-    assert!(sum / checked >= 0.97, "{round}");
+    assert!(sum / checked >= 0.99, "{round}");
     let [good, cheating] = ["good", "cheating"].map(|name| miner(&round, name));
     assert!(number(good, "weight") > number(cheating, "weight"), "{round}");
     assert!(number(cheating, "quality") < 0.01, "{cheating}");

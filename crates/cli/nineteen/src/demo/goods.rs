@@ -178,9 +178,7 @@ mod tests {
         let other = LanguageModel::random("demo", 2, 7).unwrap();
         let reference = LocalReference::new(Arc::clone(&model));
         let own = mean_quality(&reference, &model).await;
-        // A token that was the miner's fifth likeliest and is the checker's sixth costs its answer
-        // 0.3, which is 0.019 of the mean.
-        assert!(own >= 0.97, "{own}");
+        assert!(own >= 0.99, "{own}");
         // Measured with an implementation of its own: 0.62, with a standard deviation of 0.09.
         let rounded = mean_quality(&reference, &quantised).await;
         assert!(rounded < 0.85, "{rounded}");
