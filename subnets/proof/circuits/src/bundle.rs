@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::{Hotkey, bytes_without_bom};
 use taonet_proof_backends::Statement;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, VERIFICATION_KEY};
-use taonet_proof_core::network::Network;
+use taonet_proof_core::network::{self, Network};
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{Backends, CircuitDirectory, CircuitError, check};
@@ -11,8 +11,8 @@ use crate::{Backends, CircuitDirectory, CircuitError, check};
 pub const BUNDLE_VERSION: u32 = 2;
 /// The oldest supported version of the bundle format.
 const OLDEST_VERSION: u32 = 1;
-/// Maximum size of a bundle, in bytes.
-pub(crate) const MAX_BYTES: u64 = 256 << 20;
+/// Maximum size of a bundle, in bytes: the largest network in hexadecimal, and the rest.
+pub(crate) const MAX_BYTES: u64 = 2 * network::MAX_BYTES as u64 + (64 << 20);
 
 /// A proof bundle: a proof with everything that offline verification needs. The circuit directory
 /// is not required.

@@ -16,7 +16,7 @@ use taonet_proof_circuits::{
 use taonet_proof_core::Digest;
 
 /// Names of the bundles: the kind, the format of the verification key and, since version 2, that of
-/// the bundle.
+/// the bundle. None has a key of format 6: its network would have more than 134 million weights.
 const BUNDLES: [&str; 6] = [
     "groth16-1.json",
     "sliced-groth16-1.json",

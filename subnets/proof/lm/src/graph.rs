@@ -12,13 +12,26 @@ const OPSET: i64 = 23;
 /// Value that hides later tokens from an attention.
 const HIDDEN: f32 = -1e9;
 const INPUT: &str = "tokens";
+/// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function table
+/// of `stark`, which has a row for each value of an activation, too. Other ones are multiplied with
+/// the choice of a token, and cost a weight each.
+const MAX_LOOKED_UP: usize = 1 << 20;
 
 /// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
 /// positions must be those of so many tokens.
 pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
-    let mut writer = Writer { graph: GraphWriter::new(INPUT, &[1, tokens]), decoder, tokens };
-    writer.logits();
+    let embeddings = &decoder.embeddings;
+    let is_looked_up = embeddings.outputs * embeddings.inputs <= MAX_LOOKED_UP;
+    written(decoder, tokens, is_looked_up)
+}
+
+/// Returns the ONNX file of a decoder. Embeddings are looked up, or multiplied with the choice of a
+/// token.
+fn written(decoder: &Decoder, tokens: usize, is_looked_up: bool) -> Vec<u8> {
+    let graph = GraphWriter::new(INPUT, &[1, tokens]);
+    let mut writer = Writer { graph, decoder, tokens };
+    writer.logits(is_looked_up);
     writer.graph.finish("logits", &[1, tokens, decoder.head.weights.outputs], false, OPSET)
 }
 
@@ -37,12 +50,9 @@ struct Shared {
 }
 
 impl Writer<'_> {
-    fn logits(&mut self) {
-        let Decoder { embeddings, positions, layers, norm, head, .. } = self.decoder;
-        let table = self
-            .graph
-            .floats(&[embeddings.outputs, embeddings.inputs], embeddings.values.iter().copied());
-        let mut hidden = self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
+    fn logits(&mut self, is_looked_up: bool) {
+        let Decoder { positions, layers, norm, head, .. } = self.decoder;
+        let mut hidden = self.embedded(is_looked_up);
         let rotation = match positions {
             Positions::Learned(positions) => {
                 let positions = self
@@ -68,6 +78,20 @@ impl Writer<'_> {
         }
         let normed = self.normalised(&hidden, norm);
         self.linear(&normed, &folded(head, norm));
+    }
+
+    /// Adds the embeddings of the tokens.
+    fn embedded(&mut self, is_looked_up: bool) -> String {
+        let Decoder { embeddings, .. } = self.decoder;
+        let dims = [embeddings.outputs, embeddings.inputs];
+        let table = self.graph.floats(&dims, embeddings.values.iter().copied());
+        if is_looked_up {
+            return self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
+        }
+        let depth = self.dims([embeddings.outputs]);
+        let values = self.graph.floats(&[2], [0.0, 1.0]);
+        let chosen = self.node("OneHot", &[INPUT, &depth, &values]);
+        self.node("MatMul", &[&chosen, &table])
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
@@ -245,6 +269,19 @@ mod tests {
         let tokens = [0, 20, 31, 28, 1, 26, 24, 39];
         let mut cache = KvCache::default();
         assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| {
+            model.next(&[token], &mut cache).unwrap()
+        });
+    }
+
+    /// As those of SmolLM2 are, which have too many numbers for a table.
+    #[test]
+    fn embeddings_are_multiplied_with_the_choice_of_a_token() {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
+        let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
+        let (decoder, tokens) = (model.decoder(8).unwrap(), [0, 20, 31, 28, 1, 26, 24, 52]);
+        assert_eq!(onnx(&decoder, 8), written(&decoder, 8, true));
+        let mut cache = KvCache::default();
+        assert_same(&written(&decoder, 8, false), &tokens, |token| {
             model.next(&[token], &mut cache).unwrap()
         });
     }

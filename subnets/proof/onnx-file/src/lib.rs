@@ -63,12 +63,12 @@ use tensor::Constant;
 use types::element_type;
 
 /// Maximum size of a model file, in bytes.
-pub const MAX_BYTES: usize = 256 << 20;
+pub const MAX_BYTES: usize = 1 << 30;
 /// Maximum number of nodes of a graph.
 pub const MAX_NODES: usize = 4096;
 /// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for
-/// each of them.
-pub const MAX_PARAMETERS: u64 = 1 << 26;
+/// each of them. Enough for a language model of 135 million weights, whose embeddings count twice.
+pub const MAX_PARAMETERS: u64 = 3 << 26;
 /// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a
 /// Split.
 pub const MAX_LIST: usize = MAX_NODES;

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use half::{bf16, f16};
-use taonet_proof_core::MAX_ELEMENTS;
 
 use super::proto::{DataType, NodeProto, TensorProto};
-use super::{ElementType, MAX_RANK, OnnxError, dims, unsupported};
+use super::{ElementType, MAX_PARAMETERS, MAX_RANK, OnnxError, dims, unsupported};
 
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
@@ -87,7 +86,9 @@ impl Constant {
         let dims: Option<Vec<usize>> =
             tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
         let count = dims.as_deref().and_then(dims::elements);
-        let (Some(dims), Some(count)) = (dims, count.filter(|&count| count <= MAX_ELEMENTS)) else {
+        // More than a computed tensor may have: the file contains every weight.
+        let count = count.filter(|&count| count as u64 <= MAX_PARAMETERS);
+        let (Some(dims), Some(count)) = (dims, count) else {
             return Err(invalid_weight(
                 tensor,
                 format!("dimensions {:?} are negative or too large", tensor.dims),

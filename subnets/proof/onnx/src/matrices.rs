@@ -190,7 +190,10 @@ impl Reader {
             if is_single { of_weights.clone() } else { [&batch[..], &[inner, outputs]].concat() };
         let dims = [&batch[..], &[rows, outputs]].concat();
         Self::check_elements(node, &dims)?;
-        Self::check_elements(node, &matrices)?;
+        // A single matrix is repeated no further than the file contains it.
+        if !is_single {
+            Self::check_elements(node, &matrices)?;
+        }
         let full = [&batch[..], &[rows, inner]].concat();
         let shape = if full == input.dims { Ok(input.shape) } else { dims::shape(&full) };
         let tensor = self.fitted(node, input, &full, shape.map_err(invalid_shape(node))?)?;

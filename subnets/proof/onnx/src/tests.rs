@@ -410,12 +410,12 @@ fn costs_are_in_proportion_to_the_file() {
     assert!(matches!(many, Err(OnnxError::Memory(_))), "{many:?}");
     // Many nodes share one weight, of which each gets a copy.
     let weights = floats("w", &[512, 512], &vec![0.0; 512 * 512]);
-    let chain = (0..300).map(|index| {
+    let chain = (0..800).map(|index| {
         let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
         node(
             "MatMul",
             &[if index == 0 { "x" } else { &from }, "w"],
-            if index == 299 { "y" } else { &to },
+            if index == 799 { "y" } else { &to },
             &[],
         )
     });

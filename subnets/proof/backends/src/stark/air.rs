@@ -85,6 +85,12 @@ impl Tile {
         self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
     }
 
+    /// Returns the number of rows that multiply so many cells with weights and add the products to
+    /// so many sums.
+    pub(super) fn rows(&self, cells: usize, sums: usize) -> usize {
+        cells.div_ceil(self.inputs).max(1) * sums.div_ceil(self.outputs)
+    }
+
     /// Returns the number of value columns: values read, and each sum before and after the row.
     pub(super) fn width(&self) -> usize {
         self.inputs + 2 * self.outputs

@@ -41,7 +41,8 @@ pub(super) type Prepared<S> = ProverData<Config<S>>;
 
 /// Base-two logarithm of the minimum number of rows of a table, unless proofs hide its columns.
 pub(super) const MIN_LOG_ROWS: usize = 4;
-/// Base-two logarithm of the maximum number of rows of a table, unless proofs hide its columns.
+/// Base-two logarithm of the maximum number of rows of a table, unless proofs hide its columns or
+/// the circuit is a [`LARGE`] one.
 pub(super) const MAX_LOG_ROWS: usize = 22;
 /// Maximum number of inputs and of outputs of a tile.
 pub(super) const MAX_TILE_SIDE: usize = 16;
@@ -93,7 +94,7 @@ struct Grinding {
 
 /// Parameters of every released key format, oldest first. A row never changes, so that old proofs
 /// still verify.
-static RELEASED: [Parameters; 3] = [TILES, POLYNOMIALS, HIDING];
+static RELEASED: [Parameters; 4] = [TILES, POLYNOMIALS, HIDING, LARGE];
 
 /// Parameters of keys of circuits that multiply in tiles only.
 pub(super) const TILES: Parameters = Parameters {
@@ -137,8 +138,22 @@ pub(super) const HIDING: Parameters = Parameters {
     ..TILES
 };
 
+/// Parameters of keys of circuits whose weights do not fit into [`MAX_LOG_ROWS`] rows, such as
+/// language models. The field has subgroups of up to 2^24 elements, so the longest codewords, twice
+/// as long as a table, are the longest that there are. A table with twice the rows loses a bit at
+/// every challenge whose error grows with the rows; a bit more work before each of them makes up
+/// for it. Each table counts towards the limit on multiplicities of the lookups, which prover and
+/// verifier of the proof system compute from its rows: their sum stays below the field's order.
+pub(super) const LARGE: Parameters = Parameters {
+    format: 6,
+    domain: b"taonet proof of inference, stark, 6",
+    log_rows: [MIN_LOG_ROWS, MAX_LOG_ROWS + 1],
+    grinding: Grinding { lookups: 10, point: 3, openings: 12, folding: 5, queries: 16 },
+    ..POLYNOMIALS
+};
+
 /// The newest format of a key.
-pub(super) const NEWEST: u32 = HIDING.format;
+pub(super) const NEWEST: u32 = LARGE.format;
 
 impl Parameters {
     /// Returns the parameters of a key format; `None` for an unknown format.

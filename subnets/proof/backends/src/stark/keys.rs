@@ -14,8 +14,8 @@ use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
 use super::config::{
-    Challenge, Common, Config, HIDING, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters, Prepared,
-    Root, Scheme,
+    Challenge, Common, Config, HIDING, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters,
+    Prepared, Root, Scheme,
 };
 use super::plan::{MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
@@ -159,7 +159,12 @@ impl VerificationKeyFile {
     pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
         let polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
-        Method { tile: Tile { inputs, outputs }, polynomials, hides: self.hides() }
+        Method {
+            tile: Tile { inputs, outputs },
+            polynomials,
+            hides: self.hides(),
+            is_large: self.format == LARGE.format,
+        }
     }
 
     /// Returns whether the tables have these numbers of rows.

@@ -19,7 +19,9 @@ use super::air::{
     ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table,
     Tile, ZERO,
 };
-use super::config::{HIDING, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES, Val};
+use super::config::{
+    HIDING, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES, Val,
+};
 use super::projection::Powers;
 use crate::BackendError;
 use equations::saving;
@@ -65,6 +67,8 @@ pub(super) struct Method {
     pub(super) polynomials: bool,
     /// Whether proofs hide the value columns.
     pub(super) hides: bool,
+    /// Whether tables may have as many rows as those of [`LARGE`].
+    pub(super) is_large: bool,
 }
 
 /// Tables with their fixed columns, and the layout that the prover needs to fill the value columns.
@@ -118,7 +122,8 @@ impl Plan {
 
     /// Lays out a circuit for a new key whose proofs hide the value columns.
     pub(super) fn hiding(circuit: &Circuit) -> Result<Self, BackendError> {
-        Self::with_method(circuit, Method { hides: true, ..Method::new(circuit) })
+        let method = Method { hides: true, is_large: false, ..Method::new(circuit) };
+        Self::with_method(circuit, method)
     }
 
     /// Lays out a circuit with the method of an existing key. The rest of the layout follows from
@@ -174,13 +179,16 @@ impl Method {
         } else {
             large
         };
-        Self { tile, polynomials, hides: false }
+        let is_large = polynomials && kernel_rows(circuit, tile) > 1 << MAX_LOG_ROWS;
+        Self { tile, polynomials, hides: false, is_large }
     }
 
     /// Returns the parameters of a new key.
     pub(super) fn parameters(self) -> &'static Parameters {
         if self.hides {
             &HIDING
+        } else if self.is_large {
+            &LARGE
         } else if self.polynomials {
             &POLYNOMIALS
         } else {
@@ -212,6 +220,19 @@ fn multiply_adds_in_tiles(circuit: &Circuit, tile: Tile) -> u64 {
         _ => None,
     });
     in_tiles.sum()
+}
+
+/// Returns the number of rows of the kernels table if tiles have this size, which decides whether a
+/// circuit is a large one.
+fn kernel_rows(circuit: &Circuit, tile: Tile) -> usize {
+    let linear = circuit.stages.iter().filter_map(|stage| match &stage.kind {
+        StageKind::Linear(linear) => Some(linear),
+        _ => None,
+    });
+    let mut polynomials = Polynomials::default();
+    let rows = linear
+        .filter_map(|linear| polynomials.form(linear, tile).map(|form| form.size(linear).kernels));
+    rows.sum()
 }
 
 impl Layout {
@@ -252,7 +273,7 @@ impl Layout {
             stages: 0,
             maxima: Vec::new(),
             multiplications: Vec::new(),
-            functions: Functions::new(circuit)?,
+            functions: Functions::new(circuit, method.is_large)?,
             memory: circuit.memory.clone(),
             values: 0,
         })

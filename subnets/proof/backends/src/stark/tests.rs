@@ -362,7 +362,7 @@ fn tile_is_read_from_the_key() {
     let current = Plan::new(&circuit).unwrap().method.tile;
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
-        let method = Method { tile, polynomials: false, hides: false };
+        let method = Method { tile, polynomials: false, hides: false, is_large: false };
         let keys = keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),

@@ -35,6 +35,27 @@ fn elements_of_all_nodes_are_limited() {
     assert_eq!(refused(&[1, 1, 1024, 1024], nodes, weights), OnnxError::Elements(65 << 20));
 }
 
+/// The projection to the logits of a language model has more weights than a tensor may have
+/// elements.
+#[test]
+fn weights_are_more_than_the_elements_of_a_tensor() {
+    let (rows, columns) = (1 << 12, (1 << 12) + 1);
+    let weights = floats("w", &[rows, columns], &vec![0.5; (rows * columns) as usize]);
+    let product = node("MatMul", &["x", "w"], "y", &[]);
+    let network = read(&model_of(20, small(&[2, rows], vec![product], vec![weights]))).unwrap();
+    let weights = network.nodes.iter().filter_map(|node| match &node.operation {
+        FloatOperation::Convolution { weights, .. } => Some(weights.len()),
+        _ => None,
+    });
+    assert_eq!(weights.collect::<Vec<_>>(), [(1 << 24) + (1 << 12)]);
+    // What is computed from them is no weight of the file.
+    let transposed = node("Transpose", &["w"], "t", &[]);
+    let weights = floats("w", &[columns, rows], &vec![0.5; (rows * columns) as usize]);
+    let product = node("MatMul", &["x", "t"], "y", &[]);
+    let error = refused(&[2, rows], vec![transposed, product], vec![weights]).to_string();
+    assert!(error.contains("do not fit, or are too large"), "{error}");
+}
+
 #[test]
 fn tensors_of_many_dimensions_are_refused() {
     let ones = |count: usize| integers("many", &vec![1; count]);

@@ -5,11 +5,15 @@ use taonet_proof_core::circuit::{Circuit, StageKind, Table};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
-use super::super::config::Val;
+use super::super::config::{MAX_LOG_ROWS, Val};
 use crate::BackendError;
 
 /// Maximum number of entries of the function table.
 const MAX_ENTRIES: u64 = 1 << 21;
+/// The same for large circuits: a language model of many layers has tables for each of them, and
+/// that of its embeddings has an entry for each value that their sum could have if several tokens
+/// were chosen at once. As many as a table has rows.
+const MAX_LARGE_ENTRIES: u64 = 1 << (MAX_LOG_ROWS + 1);
 
 /// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +56,8 @@ pub(super) struct Functions {
     known: BTreeMap<Function, (u32, Range)>,
     /// Index and number of each table; equal ones share their entries.
     tables: BTreeMap<(i64, Vec<i32>), (usize, u32)>,
+    /// Maximum number of entries.
+    limit: u64,
 }
 
 /// All entries of all functions, one row each.
@@ -64,7 +70,7 @@ pub(in super::super) struct FunctionTable {
 }
 
 impl Functions {
-    pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
+    pub(super) fn new(circuit: &Circuit, is_large: bool) -> Result<Self, BackendError> {
         let spans = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Max(max) => max.operands.high - max.operands.low,
             StageKind::Linear(_)
@@ -78,7 +84,8 @@ impl Functions {
             (Function::Zero, (ZERO, zero)),
             (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
         ]);
-        let functions = Self { known, tables: BTreeMap::new() };
+        let limit = if is_large { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
+        let functions = Self { known, tables: BTreeMap::new(), limit };
         functions.check()?;
         Ok(functions)
     }
@@ -142,9 +149,9 @@ impl Functions {
     fn check(&self) -> Result<(), BackendError> {
         let entries = self.known.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
         let entries = entries.fold(0_u64, u64::saturating_add);
-        if entries > MAX_ENTRIES {
+        if entries > self.limit {
             let what = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
-            return Err(BackendError::Size { what, actual: entries, limit: MAX_ENTRIES });
+            return Err(BackendError::Size { what, actual: entries, limit: self.limit });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Multiply-adds in tiles: each row multiplies values with a matrix of weights and adds the
 //! products to sums.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::dense::RowMajorMatrix;
@@ -70,7 +70,7 @@ impl Block {
     }
 
     fn rows(&self, tile: Tile) -> usize {
-        self.cells.len().div_ceil(tile.inputs).max(1) * self.outputs.len().div_ceil(tile.outputs)
+        tile.rows(self.cells.len(), self.outputs.len())
     }
 }
 
@@ -203,8 +203,20 @@ fn jobs_together(linear: &Linear, tile: Tile) -> usize {
 
 /// Returns the number of rows of a stage's first jobs, and the number of these jobs.
 fn sampled_rows(linear: &Linear, tile: Tile, together: usize) -> (usize, usize) {
-    let sample = linear.jobs.iter().take(8 * together.max(1)).cloned().collect::<Vec<_>>();
-    (sample.chunks(together).map(|jobs| Block::of(linear, jobs).rows(tile)).sum(), sample.len())
+    let length = (8 * together.max(1)).min(linear.jobs.len());
+    let sample = linear.jobs.get(..length).unwrap_or_default();
+    (sample.chunks(together).map(|jobs| rows_of(linear, jobs, tile)).sum(), sample.len())
+}
+
+/// Returns the number of rows of a [`Block`] of these jobs, without the weights, of which a
+/// language model has many millions.
+fn rows_of(linear: &Linear, jobs: &[Job], tile: Tile) -> usize {
+    let (mut cells, mut outputs) = (HashSet::new(), 0);
+    for job in jobs.iter().filter(|job| job.kernel < linear.kernels.len()) {
+        cells.extend(job.taps.iter().map(|tap| tap.cell));
+        outputs += job.outputs.len();
+    }
+    tile.rows(cells.len(), outputs)
 }
 
 /// Returns the relative cost of proving a stage in tiles: about the number of value columns, those

@@ -1,8 +1,9 @@
-//! Keys of format 4, which no later version changes.
+//! Keys of format 4, which no later version changes, and of format 6.
 
 use taonet_proof_core::network::Matrices;
+use taonet_testing::is_exhaustive;
 
-use super::super::config::POLYNOMIALS;
+use super::super::config::{LARGE, POLYNOMIALS};
 use super::*;
 use crate::testing::{moved, small, table};
 
@@ -58,12 +59,31 @@ fn attention() -> Network {
 
 /// The method of these networks' keys when format 4 was released. New keys of the same networks
 /// have another tile, which is part of the key.
-const RELEASED: Method =
-    Method { tile: Tile { inputs: 8, outputs: 8 }, polynomials: true, hides: false };
+const RELEASED: Method = Method {
+    tile: Tile { inputs: 8, outputs: 8 },
+    polynomials: true,
+    hides: false,
+    is_large: false,
+};
 
 fn key_with(network: &Network, method: Method) -> Vec<u8> {
     let circuit = network.lower().unwrap();
     keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap().verification
+}
+
+/// Proves the circuit of a network with a key.
+fn proven(network: &Network, circuit: &Arc<Circuit>, key: &[u8]) -> (Statement, Vec<u8>) {
+    let keys = Keys { proving: Vec::new(), verification: key.to_vec() };
+    let binding = Binding {
+        nonce: Digest::of(b"n"),
+        miner: Hotkey::from_bytes([1; 32]),
+        circuit: network.digest().unwrap(),
+        verification_key: Digest::of(key),
+    };
+    let inputs = testing::inputs(circuit, 1);
+    let prover = Stark.prover(Arc::clone(circuit), &keys).unwrap();
+    let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+    (Statement { binding, inputs, outputs }, proof)
 }
 
 /// Every choice of the layout is part of the format: which stages are products of polynomials, the
@@ -101,22 +121,9 @@ fn networks_without_dense_layers_get_the_smallest_tiles() {
             "{name}"
         );
         let lengths = [RELEASED, Method { tile: smallest, ..RELEASED }].map(|method| {
-            let keys = Keys { proving: Vec::new(), verification: key_with(&network, method) };
-            let binding = Binding {
-                nonce: Digest::of(b"n"),
-                miner: Hotkey::from_bytes([1; 32]),
-                circuit: network.digest().unwrap(),
-                verification_key: Digest::of(&keys.verification),
-            };
-            let inputs = testing::inputs(&circuit, 1);
-            let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
-            let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
-            let statement = Statement { binding, inputs, outputs };
-            assert_eq!(
-                Stark.verifier(&keys.verification).unwrap().verify(&statement, &proof),
-                Ok(()),
-                "{name}"
-            );
+            let key = key_with(&network, method);
+            let (statement, proof) = proven(&network, &circuit, &key);
+            assert_eq!(Stark.verifier(&key).unwrap().verify(&statement, &proof), Ok(()), "{name}");
             proof.len()
         });
         assert!(lengths[1] + 30_000 < lengths[0], "{name}: {lengths:?} bytes");
@@ -131,6 +138,59 @@ fn networks_with_dense_layers_keep_their_tiles() {
     network.layers.push(Layer { inputs: vec![3], operation: dense, rescale: None, scale: 0 });
     let circuit = network.lower().unwrap();
     assert_eq!(Plan::new(&circuit).unwrap().method, RELEASED);
+}
+
+/// Formats 4 and 6 differ in the transcript, but not in the layout of circuits that both permit.
+#[test]
+fn keys_of_large_circuits_have_a_format_of_their_own() {
+    for (name, network) in [("residual", residual()), ("attention", attention())] {
+        let circuit = Arc::new(network.lower().unwrap());
+        assert!(!Plan::new(&circuit).unwrap().method.is_large, "{name}");
+        let key = key_with(&network, Method { is_large: true, ..RELEASED });
+        assert_eq!(u32::from(key[0]), LARGE.format, "{name}");
+        assert_eq!(key[1..], key_with(&network, RELEASED)[1..], "{name}");
+        Stark.check_key(&circuit, &key).unwrap();
+        let (mut statement, proof) = proven(&network, &circuit, &key);
+        let verifier = Stark.verifier(&key).unwrap();
+        assert_eq!(verifier.verify(&statement, &proof), Ok(()), "{name}");
+        let mut of_format_4 = key.clone();
+        of_format_4[0] = POLYNOMIALS.format as u8;
+        let other = Stark.verifier(&of_format_4).unwrap();
+        assert!(other.verify(&statement, &proof).is_err(), "{name}");
+        statement.binding.verification_key = Digest::of(&of_format_4);
+        assert!(other.verify(&statement, &proof).is_err(), "{name}");
+        statement.binding.verification_key = Digest::of(&key);
+        statement.outputs[0] += 1;
+        assert!(verifier.verify(&statement, &proof).is_err(), "{name}");
+    }
+}
+
+/// 151 million weights, for which `TAONET_TEST_ALL` needs 5 GB of memory: those of nine matrices,
+/// and 16 positions. 2^22 rows have room for 134 million.
+#[test]
+fn networks_with_more_weights_than_other_formats_permit_are_large() {
+    if !is_exhaustive() {
+        return;
+    }
+    let layers = (0..9).map(|tensor| {
+        let weights = (0..1 << 24).map(|index| index % 3 - 1).collect();
+        let window = Window { kernel: [1; 2], stride: [1; 2], padding: [0; 4] };
+        let operation =
+            Operation::Convolution { window, groups: 1, weights, bias: vec![0; 1 << 12] };
+        Layer { inputs: vec![tensor], operation, rescale: Some(rescale(10)), scale: 0 }
+    });
+    let network = network(Shape::new(1 << 12, 16, 1).unwrap(), layers.collect());
+    let circuit = network.lower().unwrap();
+    drop(network);
+    let plan = Plan::new(&circuit).unwrap();
+    let method = plan.method;
+    assert!(method.is_large);
+    assert_eq!(plan.log_rows.iter().max(), Some(&23));
+    drop(plan);
+    let Err(error) = Plan::with_method(&circuit, Method { is_large: false, ..method }) else {
+        panic!("a table of format 4 has 2^22 rows at most")
+    };
+    assert!(matches!(error, BackendError::Size { limit, .. } if limit == 1 << 22), "{error}");
 }
 
 /// A seed of the fuzz target `proof_networks`.

@@ -10,8 +10,12 @@ use super::super::projection::COEFFICIENTS;
 use super::*;
 use crate::{Capabilities, Estimate};
 
-const METHOD: Method =
-    Method { tile: Tile { inputs: 1, outputs: 1 }, polynomials: true, hides: false };
+const METHOD: Method = Method {
+    tile: Tile { inputs: 1, outputs: 1 },
+    polynomials: true,
+    hides: false,
+    is_large: false,
+};
 
 /// The backend with products of polynomials for every convolution and sum.
 struct Polynomials;
