@@ -260,8 +260,8 @@ pub(crate) struct GgufCheckpoint {
 pub(crate) enum Conversion {
     /// Matrices of floats get this width, if any. Quantised matrices are not converted.
     Floats(Option<Bits>),
-    /// Matrices of floats remain floats. Quantised matrices in formats other than Q8_0 and Q4_0,
-    /// whose products are slow, get 8 bits.
+    /// Matrices of floats remain floats. Quantised matrices in formats whose products are slow get
+    /// 8 bits: all but Q8_0, Q4_0 and, on x86-64 with AVX2, Q4_1.
     SlowBlocks,
     /// All matrices get this width, also those that are quantised in the file.
     All(Bits),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::generate::Sampler;
@@ -275,12 +276,26 @@ impl<'a> Batch<'a> {
         None
     }
 
-    /// Draws the next token of each answer in `drawing`, and removes answers that have ended.
+    /// Draws the next token of each answer in `drawing`, which is in ascending order, and removes
+    /// answers that have ended.
     fn draw(&mut self, drawing: &[usize], logits: Vec<Vec<f32>>) {
+        let model = self.model;
+        // A draw computes an exponential for each token of the vocabulary, so all draws together
+        // would take as long as some layers on one thread.
+        let drawing_streams: Vec<_> = self
+            .streams
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| drawing.binary_search(index).is_ok())
+            .zip(logits)
+            .collect();
+        let steps: Vec<Option<Step>> = drawing_streams
+            .into_par_iter()
+            .map(|((_, stream), logits)| stream.sampler.draw(model, logits, stream.read))
+            .collect();
         let mut ended = Vec::new();
-        for (index, logits) in drawing.iter().zip(logits) {
+        for (index, step) in drawing.iter().zip(steps) {
             let Some(stream) = self.streams.get_mut(*index) else { continue };
-            let step = stream.sampler.draw(self.model, logits, stream.read);
             stream.due = Instant::now() + self.settings.pace;
             if let Some(step) = step {
                 stream.pending.push_back(step.token);

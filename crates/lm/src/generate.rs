@@ -88,9 +88,13 @@ impl Sampler {
     ) -> Option<Step> {
         let vocabulary = model.vocabulary();
         vocabulary.silence(&mut logits);
-        let logprobs = log_softmax(&logits);
+        let softmax = LogSoftmax::new(&logits);
+        let top = match self.sampling.top_logprobs {
+            0 => Vec::new(),
+            count => likeliest(&softmax.logprobs(&logits), count),
+        };
         // The first token must not be the end token; masking does not affect the reported
-        // probability.
+        // probabilities.
         if self.tokens == 0 {
             for end in vocabulary.ends() {
                 if let Some(end) = logits.get_mut(*end as usize) {
@@ -107,8 +111,8 @@ impl Sampler {
         if self.tokens >= self.sampling.max_tokens || read >= model.llama().config().context {
             self.finish = Some(Finish::Length);
         }
-        let logprob = logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
-        Some(Step { token, logprob, top: likeliest(&logprobs, self.sampling.top_logprobs) })
+        let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        Some(Step { token, logprob: softmax.logprob(logit), top })
     }
 }
 
@@ -154,12 +158,33 @@ impl Iterator for Generation<'_> {
     }
 }
 
+/// Converts logits to log-probabilities one by one.
+struct LogSoftmax {
+    largest: f32,
+    /// Logarithm of the sum of all tokens' weights, of which the largest is 1.
+    log_sum: f64,
+}
+
+impl LogSoftmax {
+    fn new(logits: &[f32]) -> Self {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
+        Self { largest, log_sum: sum.ln() }
+    }
+
+    /// Returns the log-probability of a token with this logit.
+    fn logprob(&self, logit: f32) -> f64 {
+        f64::from(logit - self.largest) - self.log_sum
+    }
+
+    fn logprobs(&self, logits: &[f32]) -> Vec<f64> {
+        logits.iter().map(|logit| self.logprob(*logit)).collect()
+    }
+}
+
 /// Computes the log-probabilities of logits.
 pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let shifted: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest)).collect();
-    let sum = shifted.iter().map(|logit| logit.exp()).sum::<f64>().ln();
-    shifted.into_iter().map(|logit| logit - sum).collect()
+    LogSoftmax::new(logits).logprobs(logits)
 }
 
 /// Returns the token with the largest logit, the first one of equal logits: greedy decoding.
@@ -194,40 +219,73 @@ fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
     order.sort_unstable_by(descending);
 }
 
+/// Entries in descending order. Only those that are read are sorted: a draw reads few of the many
+/// tokens of a vocabulary.
+struct Descending {
+    entries: Vec<(u32, f64)>,
+    /// Number of entries that are sorted and before all others.
+    sorted: usize,
+}
+
+impl Descending {
+    /// Number of entries that are sorted first.
+    const FIRST: usize = 64;
+
+    const fn new(entries: Vec<(u32, f64)>) -> Self {
+        Self { entries, sorted: 0 }
+    }
+
+    /// Returns the entry at this place of the order.
+    fn get(&mut self, place: usize) -> Option<(u32, f64)> {
+        while place >= self.sorted {
+            let rest = self.entries.get_mut(self.sorted..).filter(|rest| !rest.is_empty())?;
+            // Each time, a multiple of the sorted entries, so that a long read does not sort often.
+            let count = (7 * self.sorted).max(Self::FIRST).min(rest.len());
+            if count < rest.len() {
+                rest.select_nth_unstable_by(count, descending);
+            }
+            if let Some(next) = rest.get_mut(..count) {
+                next.sort_unstable_by(descending);
+            }
+            self.sorted += count;
+        }
+        self.entries.get(place).copied()
+    }
+}
+
 fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
-    let mut order: Vec<(u32, f64)> =
-        (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
-    let candidates = match sampling.top_k {
-        _ if sampling.temperature <= 0.0 => 1,
-        0 => order.len(),
-        top_k => top_k,
-    };
-    keep_largest(&mut order, candidates);
-    let Some((first, largest)) = order.first().copied() else { return 0 };
     if sampling.temperature <= 0.0 {
-        return first;
+        return greedy_token(logits);
     }
-    let mut sum = 0.0;
-    for (_, weight) in &mut order {
-        *weight = ((*weight - largest) / sampling.temperature).exp();
-        sum += *weight;
+    let mut candidates: Vec<(u32, f64)> =
+        (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
+    if sampling.top_k > 0 {
+        keep_largest(&mut candidates, sampling.top_k);
     }
-    let (mut kept, mut kept_sum) = (0, 0.0);
-    for (_, weight) in &order {
-        kept += 1;
-        kept_sum += weight;
-        if kept_sum >= sampling.top_p * sum {
-            break;
+    let largest = candidates.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
+    let weight = |logit: f64| ((logit - largest) / sampling.temperature).exp();
+    let sum: f64 = candidates.iter().map(|(_, logit)| weight(*logit)).sum();
+    let (mut kept, mut kept_sum) = (candidates.len(), sum);
+    let mut order = Descending::new(candidates);
+    if sampling.top_p < 1.0 {
+        (kept, kept_sum) = (0, 0.0);
+        while let Some((_, logit)) = order.get(kept) {
+            kept += 1;
+            kept_sum += weight(logit);
+            if kept_sum >= sampling.top_p * sum {
+                break;
+            }
         }
     }
     let mut target = noise.uniform() * kept_sum;
-    for (token, weight) in order.iter().take(kept) {
-        target -= weight;
+    for place in 0..kept {
+        let Some((token, logit)) = order.get(place) else { break };
+        target -= weight(logit);
         if target < 0.0 {
-            return *token;
+            return token;
         }
     }
-    first
+    order.get(0).map_or(0, |(token, _)| token)
 }
 
 #[cfg(test)]
@@ -255,6 +313,59 @@ mod tests {
             (&[f32::NEG_INFINITY, f32::NEG_INFINITY], 0),
         ] {
             assert_eq!(greedy_token(logits), token, "{logits:?}");
+        }
+    }
+
+    /// Like `choose`, with all candidates sorted.
+    fn chosen_of_sorted(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
+        let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().copied().map(f64::from)).collect();
+        let candidates = if sampling.top_k == 0 { order.len() } else { sampling.top_k };
+        keep_largest(&mut order, candidates);
+        let largest = order[0].1;
+        for (_, weight) in &mut order {
+            *weight = ((*weight - largest) / sampling.temperature).exp();
+        }
+        let sum: f64 = order.iter().map(|(_, weight)| weight).sum();
+        let mut kept_sum = 0.0_f64;
+        order.retain(|(_, weight)| {
+            let is_kept = kept_sum < sampling.top_p * sum;
+            if is_kept {
+                kept_sum += weight;
+            }
+            is_kept
+        });
+        let mut target = noise.uniform() * kept_sum;
+        let drawn = order.iter().find(|(_, weight)| {
+            target -= weight;
+            target < 0.0
+        });
+        drawn.unwrap_or(&order[0]).0
+    }
+
+    #[test]
+    fn draw_equals_that_of_sorted_candidates() {
+        // Some logits are equal.
+        let mut noise = Noise::new(3);
+        let logits: Vec<f32> =
+            (0..3_000).map(|_| (noise.normal() * 20.0).round() as f32 / 10.0).collect();
+        for (temperature, top_p, top_k) in [
+            (1.0, 1.0, 0),
+            (0.7, 0.9, 0),
+            (2.0, 0.999, 0),
+            (0.3, 1.0, 0),
+            (1.0, 0.5, 100),
+            (1.5, 1.0, 1),
+            (1.0, 1.0, 5_000),
+        ] {
+            let sampling = Sampling { temperature, top_p, top_k, ..Sampling::default() };
+            let (mut one, mut other) = (Noise::new(9), Noise::new(9));
+            for _ in 0..200 {
+                assert_eq!(
+                    choose(&logits, &sampling, &mut one),
+                    chosen_of_sorted(&logits, &sampling, &mut other),
+                    "{sampling:?}"
+                );
+            }
         }
     }
 

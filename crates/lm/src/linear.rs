@@ -73,6 +73,16 @@ impl Weight {
         QTensor::quantize_onto(&on_cpu, format, weights.device())?.try_into()
     }
 
+    /// Whether products with weights in this format are fast on this processor.
+    pub(crate) fn is_fast(format: GgmlDType) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if Nibbles::can_pack(format) {
+            return true;
+        }
+        // candle's own products of these formats use the processor's vectors.
+        matches!(format, GgmlDType::Q8_0 | GgmlDType::Q4_0)
+    }
+
     /// Returns the rows with these indices as floats.
     pub(crate) fn select(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
         Ok(match self {

@@ -103,7 +103,8 @@ impl LanguageModel {
     ///
     /// The weights of a directory are converted to 32-bit floats. A GGUF file contains the
     /// tokenizer and the template; its matrices keep their precision, except that formats other
-    /// than Q8_0, Q4_0 and floats are converted to 8 bits, which takes more memory and less time.
+    /// than Q8_0, Q4_0, floats and, on x86-64 with AVX2, Q4_1 are converted to 8 bits, which takes
+    /// more memory and less time.
     ///
     /// # Errors
     /// [`LoadError`], which names the file, field or tensor that is missing, malformed or

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
@@ -119,7 +118,7 @@ impl Tensors {
             let tensor = file.read(name, order, &self.device)?;
             // Formats without blocks are floats.
             let has_blocks = tensor.dtype().block_size() > 1;
-            let is_slow = !matches!(tensor.dtype(), GgmlDType::Q8_0 | GgmlDType::Q4_0);
+            let is_slow = !Weight::is_fast(tensor.dtype());
             let bits = match self.conversion {
                 Conversion::SlowBlocks if has_blocks && is_slow => Some(Bits::Eight),
                 // Blocks of the format would only be rounded again.

@@ -1,4 +1,4 @@
-//! Weights in blocks of 4 or 8 bits (Q4_0, Q8_0), packed for the products of bytes of x86-64.
+//! Weights in blocks of 4 or 8 bits (Q4_0, Q4_1, Q8_0), packed for the products of bytes of x86-64.
 //!
 //! Inputs are rounded to 8 bits. Each instruction multiplies weights of 8 or 16 outputs with the
 //! same four inputs: the lanes of a vector are outputs, so that lanes need not be added, and one
@@ -15,7 +15,6 @@
     reason = "`pack` and `multiply` check the lengths"
 )]
 
-use std::iter;
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -27,7 +26,6 @@ use pulp::{
 };
 use rayon::prelude::*;
 
-use super::Bits;
 use super::mapped::allocate;
 use crate::ModelError;
 
@@ -39,23 +37,74 @@ const INPUTS: usize = 32;
 const WORDS: usize = INPUTS / 4;
 /// Number of lines of a tile with weights of 4 bits.
 const FOUR: usize = 1 + WORDS / 2;
+/// Number of lines of a tile with weights of 4 bits and minima.
+const FOUR_WITH_MINIMA: usize = 2 + WORDS / 2;
 /// Number of lines of a tile with weights of 8 bits.
 const EIGHT: usize = 1 + WORDS;
 /// Minimum number of tiles per thread, counted once for each input row; below it, waking a thread
 /// takes longer than the product.
 const MIN_WORK: usize = 1 << 10;
 
-/// One value per output. A tile is a line with the bits of the scales as floats, and then lines
-/// with four bytes of each block. With 4 bits, the low nibbles belong to the first 16 inputs, and
-/// the high nibbles to the others.
+/// One value per output. A tile is a line with the bits of the scales as floats, one with those of
+/// the minima in Q4_1, and then lines with four bytes of each block. With 4 bits, the low nibbles
+/// belong to the first 16 inputs, and the high nibbles to the others.
 type Line = [u32; OUTPUTS];
+
+/// Format of a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// Q4_0: the scale times a weight of 4 bits less 8.
+    Four,
+    /// Q4_1: the scale times a weight of 4 bits, plus the minimum.
+    FourWithMinima,
+    /// Q8_0: the scale times a weight of 8 bits.
+    Eight,
+}
+
+impl Format {
+    /// Returns the format with this name; `None` if it cannot be packed.
+    const fn new(name: GgmlDType) -> Option<Self> {
+        match name {
+            GgmlDType::Q4_0 => Some(Self::Four),
+            GgmlDType::Q4_1 => Some(Self::FourWithMinima),
+            GgmlDType::Q8_0 => Some(Self::Eight),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of lines of a tile.
+    const fn height(self) -> usize {
+        match self {
+            Self::Four => FOUR,
+            Self::FourWithMinima => FOUR_WITH_MINIMA,
+            Self::Eight => EIGHT,
+        }
+    }
+
+    /// Returns the number of a tile's lines before those with weights: the scales, and the minima.
+    const fn heads(self) -> usize {
+        match self {
+            Self::Four | Self::Eight => 1,
+            Self::FourWithMinima => 2,
+        }
+    }
+
+    /// Returns the unsigned number that stands for 0, or for the minimum.
+    const fn zero(self) -> i32 {
+        match self {
+            Self::Four => 8,
+            Self::FourWithMinima => 0,
+            Self::Eight => 128,
+        }
+    }
+}
 
 /// A matrix of weights of 4 or 8 bits, one row per output.
 #[derive(Debug, Clone)]
 pub(crate) struct Nibbles {
     /// Tiles, those of the same outputs together. The last outputs may be missing: their scales are 0.
     memory: Arc<Mmap>,
-    bits: Bits,
+    format: Format,
     outputs: usize,
     /// Length of a row in tiles.
     width: usize,
@@ -63,45 +112,51 @@ pub(crate) struct Nibbles {
 }
 
 impl Nibbles {
+    /// Whether blocks in this format can be packed on this processor.
+    pub(super) fn can_pack(name: GgmlDType) -> bool {
+        Format::new(name).is_some() && Instructions::detect().is_some()
+    }
+
     /// Packs blocks on the CPU; `None` for other formats and devices, and if the processor lacks
     /// the instructions.
     pub(super) fn pack(blocks: &QTensor) -> Result<Option<Self>, ModelError> {
         let Some(instructions) = Instructions::detect() else { return Ok(None) };
-        let bits = match blocks.dtype() {
-            GgmlDType::Q4_0 => Bits::Four,
-            GgmlDType::Q8_0 => Bits::Eight,
-            _ => return Ok(None),
-        };
+        let Some(format) = Format::new(blocks.dtype()) else { return Ok(None) };
         if !blocks.device().is_cpu() {
             return Ok(None);
         }
         let (outputs, inputs) = blocks.shape().dims2()?;
-        let (width, lines) = (inputs / INPUTS, height(bits));
+        let (width, lines, heads) = (inputs / INPUTS, format.height(), format.heads());
         let length = outputs.div_ceil(OUTPUTS) * width * lines * size_of::<Line>();
         let mut memory = allocate(length).map_err(Error::from)?;
-        // A block has the scale as a 16-bit float, and then the weights.
-        let (bytes, size) = (blocks.data()?, 2 + 4 * (lines - 1));
-        let scales: Vec<u8> =
-            bytes.chunks_exact(size).flat_map(|block| [block[0], block[1]]).collect();
-        let scales =
-            Tensor::from_raw_buffer(&scales, DType::F16, &[scales.len() / 2], &Device::Cpu)?;
-        let scales = scales.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let rows = bytes.chunks_exact(width * size).zip(scales.chunks_exact(width));
+        // A block has the scale and the minimum as 16-bit floats, and then the weights.
+        let (bytes, size) = (blocks.data()?, 2 * heads + 4 * (lines - heads));
+        let floats: Vec<u8> =
+            bytes.chunks_exact(size).flat_map(|block| block[..2 * heads].iter().copied()).collect();
+        let floats =
+            Tensor::from_raw_buffer(&floats, DType::F16, &[floats.len() / 2], &Device::Cpu)?;
+        let floats = floats.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let rows = bytes.chunks_exact(width * size).zip(floats.chunks_exact(width * heads));
         // Bytes become unsigned, as nibbles are.
-        let sign = if bits == Bits::Eight { 0x8080_8080 } else { 0 };
+        let sign = if format == Format::Eight { 0x8080_8080 } else { 0 };
         let packed: &mut [Line] = bytemuck::cast_slice_mut(&mut memory);
-        for (output, (blocks, scales)) in rows.enumerate() {
+        for (output, (blocks, floats)) in rows.enumerate() {
             let tiles = packed[output / OUTPUTS * width * lines..].chunks_exact_mut(lines);
-            for (tile, (block, scale)) in tiles.zip(blocks.chunks_exact(size).zip(scales)) {
-                let words =
-                    block[2..].as_chunks().0.iter().map(|word| u32::from_le_bytes(*word) ^ sign);
-                for (line, word) in tile.iter_mut().zip(iter::once(scale.to_bits()).chain(words)) {
+            let blocks = blocks.chunks_exact(size).zip(floats.chunks_exact(heads));
+            for (tile, (block, floats)) in tiles.zip(blocks) {
+                let words = block[2 * heads..]
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|word| u32::from_le_bytes(*word) ^ sign);
+                let floats = floats.iter().map(|float| float.to_bits());
+                for (line, word) in tile.iter_mut().zip(floats.chain(words)) {
                     line[output % OUTPUTS] = word;
                 }
             }
         }
         let memory = memory.make_read_only().map_err(Error::from)?;
-        Ok(Some(Self { memory: Arc::new(memory), bits, outputs, width, instructions }))
+        Ok(Some(Self { memory: Arc::new(memory), format, outputs, width, instructions }))
     }
 
     fn lines(&self) -> &[Line] {
@@ -126,19 +181,19 @@ impl Nibbles {
 
     /// Rounds rows of the input.
     fn rounded(&self, rows: &[f32]) -> Vec<Block> {
-        rows.as_chunks().0.iter().map(|values| Block::new(values, zero(self.bits))).collect()
+        rows.as_chunks().0.iter().map(|values| Block::new(values, self.format.zero())).collect()
     }
 
     /// Returns a row of products for each row of the input.
     fn products(&self, input: &[Block]) -> Vec<f32> {
-        let (rows, tiles) = (input.len() / self.width, self.lines().len() / height(self.bits));
+        let (rows, tiles) = (input.len() / self.width, self.lines().len() / self.format.height());
         let mut products = vec![0.0; self.outputs.next_multiple_of(OUTPUTS) * rows];
         let threads = rayon::current_num_threads().min(tiles * rows / MIN_WORK).max(1);
         let share = self.outputs.div_ceil(OUTPUTS).div_ceil(threads);
         if threads == 1 {
             self.multiply_tiles(self.lines(), input, &mut products);
         } else {
-            let lines = self.lines().par_chunks(share * self.width * height(self.bits));
+            let lines = self.lines().par_chunks(share * self.width * self.format.height());
             products
                 .par_chunks_mut(share * OUTPUTS * rows)
                 .zip(lines)
@@ -155,9 +210,10 @@ impl Nibbles {
     }
 
     fn multiply_tiles(&self, lines: &[Line], input: &[Block], products: &mut [f32]) {
-        match self.bits {
-            Bits::Four => self.fill::<FOUR>(lines, input, products),
-            Bits::Eight => self.fill::<EIGHT>(lines, input, products),
+        match self.format {
+            Format::Four => self.fill::<FOUR>(lines, input, products),
+            Format::FourWithMinima => self.fill::<FOUR_WITH_MINIMA>(lines, input, products),
+            Format::Eight => self.fill::<EIGHT>(lines, input, products),
         }
     }
 
@@ -177,23 +233,25 @@ impl Nibbles {
             if row >= self.outputs {
                 return Err(ModelError::Tokens);
             }
-            let (lane, size) = (row % OUTPUTS, self.width * height(self.bits));
-            for tile in self.lines()[row / OUTPUTS * size..][..size].chunks_exact(height(self.bits))
-            {
+            let (lane, height) = (row % OUTPUTS, self.format.height());
+            let size = self.width * height;
+            for tile in self.lines()[row / OUTPUTS * size..][..size].chunks_exact(height) {
                 let scale = f32::from_bits(tile[0][lane]);
-                let bytes = tile[1..].iter().flat_map(|line| line[lane].to_le_bytes());
-                let zero = zero(self.bits) as f32;
-                match self.bits {
-                    Bits::Four => {
+                let minimum = match self.format {
+                    Format::FourWithMinima => f32::from_bits(tile[1][lane]),
+                    Format::Four | Format::Eight => 0.0,
+                };
+                let zero = self.format.zero() as f32;
+                let weight = |byte: u8| scale * (f32::from(byte) - zero) + minimum;
+                let bytes =
+                    tile[self.format.heads()..].iter().flat_map(|line| line[lane].to_le_bytes());
+                match self.format {
+                    Format::Four | Format::FourWithMinima => {
                         let low = bytes.clone().map(|byte| byte & 0x0f);
                         let high = bytes.map(|byte| byte >> 4);
-                        values.extend(
-                            low.chain(high).map(|weight| scale * (f32::from(weight) - zero)),
-                        );
+                        values.extend(low.chain(high).map(weight));
                     }
-                    Bits::Eight => {
-                        values.extend(bytes.map(|weight| scale * (f32::from(weight) - zero)));
-                    }
+                    Format::Eight => values.extend(bytes.map(weight)),
                 }
             }
         }
@@ -203,22 +261,6 @@ impl Nibbles {
     #[cfg(test)]
     pub(super) fn dense(&self) -> Tensor {
         self.select(&Tensor::arange(0, self.outputs as u32, &Device::Cpu).unwrap()).unwrap()
-    }
-}
-
-/// Returns the number of lines of a tile.
-const fn height(bits: Bits) -> usize {
-    match bits {
-        Bits::Four => FOUR,
-        Bits::Eight => EIGHT,
-    }
-}
-
-/// Returns the unsigned number that stands for a weight of 0.
-const fn zero(bits: Bits) -> i32 {
-    match bits {
-        Bits::Four => 8,
-        Bits::Eight => 128,
     }
 }
 
@@ -244,6 +286,8 @@ struct Block {
     scale: f32,
     /// The sum of products if all weights are 0.
     zero: i32,
+    /// The sum of the rounded values, which the minima are multiplied with.
+    sum: f32,
 }
 
 impl Block {
@@ -252,7 +296,7 @@ impl Block {
         let factor = if scale > 0.0 { 1.0 / scale } else { 0.0 };
         let bytes = values.map(|value| (value * factor + 0.5_f32.copysign(value)) as i8);
         let sum: i32 = bytes.iter().copied().map(i32::from).sum();
-        Self { words: bytemuck::cast(bytes), scale, zero: zero * sum }
+        Self { words: bytemuck::cast(bytes), scale, zero: zero * sum, sum: scale * sum as f32 }
     }
 }
 
@@ -349,17 +393,20 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
 ) {
     let (mask, four) = (simd.splat_u32s(0x0f0f_0f0f), simd.splat_u32s(4));
     let factor = if LINES == EIGHT { 16 } else { 1 };
+    let has_minima = LINES == FOUR_WITH_MINIMA;
+    let heads = if has_minima { 2 } else { 1 };
     for part in 0..OUTPUTS / S::U32_LANES {
         let mut sums = [simd.splat_f32s(0.0); M];
         for (place, tile) in tiles.iter().enumerate() {
             let (mut lows, mut highs) = ([simd.splat_i16s(0); M], [simd.splat_i16s(0); M]);
-            for number in 1..LINES {
+            for number in heads..LINES {
                 let bytes = S::as_simd_u32s(&tile[number]).0[part];
                 let low = simd.and_u32s(bytes, mask);
                 let high = simd.and_u32s(simd.wrapping_dyn_shr_u32s(bytes, four), mask);
                 for m in 0..M {
                     let words = &input[m][place].words;
-                    lows[m] = simd.add_products(lows[m], low, simd.splat_i32s(words[number - 1]));
+                    lows[m] =
+                        simd.add_products(lows[m], low, simd.splat_i32s(words[number - heads]));
                     // With 8 bits, these are the same inputs.
                     highs[m] = simd.add_products(
                         highs[m],
@@ -370,13 +417,17 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
             }
             let scales: S::f32s = cast(S::as_simd_u32s(&tile[0]).0[part]);
             for m in 0..M {
-                let Block { scale, zero, .. } = input[m][place];
+                let Block { scale, zero, sum, .. } = input[m][place];
                 let scales = simd.mul_f32s(scales, simd.splat_f32s(scale));
                 sums[m] = simd.mul_add_e_f32s(
                     simd.total(lows[m], highs[m], factor, zero),
                     scales,
                     sums[m],
                 );
+                if has_minima {
+                    let minima: S::f32s = cast(S::as_simd_u32s(&tile[1]).0[part]);
+                    sums[m] = simd.mul_add_e_f32s(minima, simd.splat_f32s(sum), sums[m]);
+                }
             }
         }
         for m in 0..M {
@@ -386,103 +437,4 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::linear::tests::{largest_difference, random};
-
-    /// Quantises and packs weights; `None` on processors without AVX2, which use candle's products.
-    fn packed(weights: &Tensor, bits: Bits) -> Option<(QTensor, Nibbles)> {
-        let blocks = QTensor::quantize(weights, bits.format()).unwrap();
-        Nibbles::pack(&blocks).unwrap().map(|weights| (blocks, weights))
-    }
-
-    /// Returns the values to which the input is rounded.
-    fn restored(input: &[Block], shape: (usize, usize)) -> Tensor {
-        let values = input.iter().flat_map(|block| {
-            let bytes: [i8; INPUTS] = bytemuck::cast(block.words);
-            bytes.map(|byte| f32::from(byte) * block.scale)
-        });
-        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
-    }
-
-    #[test]
-    fn products_are_those_of_the_weights() {
-        // Outputs that fill no tile, and enough work for several threads.
-        for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
-            for bits in [Bits::Four, Bits::Eight] {
-                let Some((blocks, weights)) = packed(&random(outputs, inputs, "w"), bits) else {
-                    return;
-                };
-                let floats = blocks.dequantize(&Device::Cpu).unwrap();
-                assert!(largest_difference(&weights.dense(), &floats) < f32::EPSILON);
-                for rows in 1..=7 {
-                    check(&weights, &floats, &random(rows, inputs, "x"));
-                }
-            }
-        }
-    }
-
-    /// Compares products with those of weights as floats.
-    fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
-        let (rows, inputs) = input.dims2().unwrap();
-        let blocks = weights.rounded(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
-        let found = weights.multiply(input).unwrap();
-        // The standard deviation of an output is about this.
-        let spread = (inputs as f32).sqrt();
-        for (input, bound) in [(&restored(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
-            let difference =
-                largest_difference(&found, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
-            assert!(
-                difference < bound,
-                "{:?}, {}×{inputs}, {rows} rows: {difference}",
-                weights.bits,
-                weights.outputs
-            );
-        }
-        if let Some(simd) = V3::try_new() {
-            let same = Nibbles { instructions: Instructions::V3(simd), ..weights.clone() };
-            assert_eq!(
-                found.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
-                same.products(&blocks)
-            );
-        }
-    }
-
-    #[test]
-    fn extreme_values_do_not_overflow() {
-        // These weights are exact.
-        for (bits, first, other) in
-            [(Bits::Four, -8.0, 7.0), (Bits::Eight, 127.0, 127.0), (Bits::Eight, -127.0, 126.0)]
-        {
-            let row: Vec<f32> =
-                (0..INPUTS).map(|place| if place == 0 { first } else { other }).collect();
-            let sum: f32 = row.iter().sum();
-            let row = Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap();
-            let Some((_, weights)) = packed(&row, bits) else { return };
-            for (value, factor) in
-                [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)]
-            {
-                let input = Tensor::full(value, (1, INPUTS), &Device::Cpu).unwrap();
-                let found = weights
-                    .multiply(&input)
-                    .unwrap()
-                    .flatten_all()
-                    .unwrap()
-                    .to_vec1::<f32>()
-                    .unwrap()[0];
-                let expected = sum * factor;
-                assert!(
-                    (found - expected).abs() <= 1e-5 * expected.abs(),
-                    "{bits:?}, {value}: {found}, not {expected}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn other_shapes_are_errors() {
-        let Some((_, weights)) = packed(&random(4, 64, "w"), Bits::Four) else { return };
-        assert!(weights.multiply(&random(1, 32, "x")).is_err());
-        assert!(weights.select(&Tensor::new(&[4_u32], &Device::Cpu).unwrap()).is_err());
-    }
-}
+mod tests;
