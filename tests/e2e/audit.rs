@@ -33,7 +33,7 @@ impl Run {
             let folder = tempfile::tempdir().unwrap();
             let ferry = repository("tests/e2e/data/ferry.json");
             let mut demo = tao();
-            demo.args(["demo", "--json", "--challenge"])
+            demo.args(["demo", "--json", "--stt", "tiny", "--challenge"])
                 .arg(ferry)
                 .arg("--keep")
                 .arg(folder.path());

@@ -18,17 +18,15 @@ use crate::support::{
     Daemon, document, free_address, local_bb, refusal, repository, require_models, tao,
 };
 
-/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc serves
-/// the visitors.
+/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc hears
+/// the contest and the visitors.
 fn demo(arguments: &[&str]) -> Command {
     let mut demo = demo_with_whisper(arguments);
-    if !arguments.contains(&"--no-page") {
-        demo.args(["--stt", "tiny"]);
-    }
+    demo.args(["--stt", "tiny"]);
     demo
 }
 
-/// Like [`demo`], but with Whisper base for the visitors.
+/// Like [`demo`], but with Whisper base if it is installed.
 fn demo_with_whisper(arguments: &[&str]) -> Command {
     require_models();
     let mut demo = tao();

@@ -74,7 +74,7 @@ fn similarity(reference: &str, text: &str) -> f64 {
 }
 
 /// Sets long deadlines: no reply may time out on a busy machine, since scores are checked.
-fn with_long_deadlines(command: &mut Command) -> &mut Command {
+pub(crate) fn with_long_deadlines(command: &mut Command) -> &mut Command {
     for name in ["BB_MINER_TIMEOUT_SEC", "BB_S2S_CHUNK_TIMEOUT_SEC", "BB_S2S_DRAIN_TIMEOUT_SEC"] {
         command.env(name, "60");
     }

@@ -24,12 +24,13 @@ const REVISION: u32 = 3;
 /// Transcriber of recordings with one model and one set of options.
 ///
 /// Any number of threads can share a transcriber; the engine decodes their recordings in one batch.
+/// [`Self::with_options`] shares the engine with other options.
 pub struct Transcriber {
     name: String,
     fingerprint: String,
     options: Arc<Options>,
     model: Arc<Model>,
-    engine: Engine,
+    engine: Arc<Engine>,
 }
 
 impl Transcriber {
@@ -46,13 +47,30 @@ impl Transcriber {
         size: EngineSize,
     ) -> Result<Self, TranscribeError> {
         options.check(model)?;
-        Ok(Self {
-            name: name.into(),
+        let engine = Arc::new(Engine::start(model, size)?);
+        Ok(Self::on_engine(name.into(), model, options, engine))
+    }
+
+    /// Creates a transcriber with other options on the same engine: together, they use no more
+    /// threads and memory than one of them.
+    ///
+    /// # Errors
+    /// [`TranscribeError`] when the model does not support the options.
+    pub fn with_options(&self, options: Options) -> Result<Self, TranscribeError> {
+        options.check(&self.model)?;
+        let engine = Arc::clone(&self.engine);
+        Ok(Self::on_engine(self.name.clone(), &self.model, options, engine))
+    }
+
+    /// Creates a transcriber with options that the model supports.
+    fn on_engine(name: String, model: &Arc<Model>, options: Options, engine: Arc<Engine>) -> Self {
+        Self {
+            name,
             fingerprint: fingerprint(model.digest(), model.kernels(), &options, REVISION),
             options: Arc::new(options),
             model: Arc::clone(model),
-            engine: Engine::start(model, size)?,
-        })
+            engine,
+        }
     }
 
     /// Computes the fingerprint of a transcriber without loading the weights of its model
@@ -207,6 +225,31 @@ mod tests {
         assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
         let error = transcriber.recognize(&[]).unwrap_err();
         assert!(matches!(error, RecognizeError::Empty), "{error}");
+    }
+
+    #[test]
+    fn transcribers_with_different_options_share_an_engine() {
+        let one = NonZeroUsize::MIN;
+        let size = EngineSize { threads: one, windows: one };
+        let options =
+            Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
+        let greedy = Options { beam_size: 1, ..options.clone() };
+        let model = model();
+        let first = Transcriber::start("test", &model, options, size).unwrap();
+        let second = first.with_options(greedy.clone()).unwrap();
+        let alone = Transcriber::start("test", &model, greedy.clone(), size).unwrap();
+        assert!(Arc::ptr_eq(&first.engine, &second.engine));
+        assert_eq!((second.name(), second.fingerprint()), ("test", alone.fingerprint()));
+        assert_ne!(second.fingerprint(), first.fingerprint());
+        let unsupported = Options { beam_size: 0, ..greedy };
+        assert!(matches!(
+            first.with_options(unsupported).err(),
+            Some(TranscribeError::Option { .. })
+        ));
+        // The engine outlasts the transcriber that started it.
+        drop(first);
+        let samples = noise(5 * SAMPLE_RATE);
+        assert_eq!(second.recognize(&samples).unwrap(), alone.recognize(&samples).unwrap());
     }
 
     #[test]

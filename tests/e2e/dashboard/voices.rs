@@ -94,7 +94,7 @@ fn visitors_voices_become_text_in_their_language() {
     let mut terminal = Terminal::start(demo_with_whisper(&[]));
     terminal.expect("The contest is shown at ");
     let url = terminal.rest_of_line();
-    terminal.expect("it hears with faster-whisper-base");
+    terminal.expect("hears any speaker with faster-whisper-base");
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
     assert!(form.contains("The captions are those of faster-whisper-base"), "{form}");

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
     let speech = args.voice.load_speech(args.words_per_minute, models.clone())?;
     let aligner = if args.voice.is_neural() {
-        Aligner::Whisper(engines::demo_weights(models, ", to time the words", context)?)
+        Aligner::Whisper(engines::demo_weights(models, Some(", to time the words"), context)?)
     } else {
         Aligner::Embedded(Box::new(CtcRecognizer::embedded()?))
     };

@@ -281,7 +281,7 @@ fn speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> 
 }
 
 /// Builds a profile by name; engines are loaded only if the profile needs them.
-pub fn profile(
+fn profile(
     name: ProfileName,
     recognizer: impl FnOnce() -> anyhow::Result<Arc<dyn Recognizer>>,
     speech: impl FnOnce() -> anyhow::Result<Speech>,

@@ -29,6 +29,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::run_log;
 use taonet_cli_models::engines;
 use taonet_objects::ObjectStorage;
+use taonet_speech::Recognizer;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
@@ -296,7 +297,16 @@ pub fn scorer(
 ) -> anyhow::Result<BatchScorer> {
     let config =
         &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
-    let recognizer = engines::network_recognizer(config)?;
+    scorer_with(engines::network_recognizer(config)?, config, gates, context)
+}
+
+/// Loads the scorer with another recogniser than that of the settings; `gates` as in [`scorer`].
+pub fn scorer_with(
+    recognizer: Arc<dyn Recognizer>,
+    config: &Config,
+    gates: bool,
+    context: &Context,
+) -> anyhow::Result<BatchScorer> {
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let identity = EngineIdentity::of_recognizer(&*recognizer);
     let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;

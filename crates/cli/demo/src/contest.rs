@@ -9,12 +9,13 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_challenges::Challenge;
 use taonet_babelbit_config::Config;
-use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_engine::client::ChallengeKind;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
 use taonet_babelbit_miner::MinerConfig;
-use taonet_babelbit_miner::profile::{Manner, Patient, Profile, ProfileName};
+use taonet_babelbit_miner::profile::{
+    Interpreter, Manner, Mumbler, Parrot, Patient, Profile, Silent,
+};
 use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
@@ -23,8 +24,8 @@ use taonet_babelbit_runner::{
 };
 use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
-use taonet_cli_babelbit::miner::{interpreter, profile};
-use taonet_cli_babelbit::runner::{connect, engine_client, scorer};
+use taonet_cli_babelbit::miner::interpreter;
+use taonet_cli_babelbit::runner::{connect, engine_client, scorer, scorer_with};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::demonstrate;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, VALIDATOR};
@@ -32,34 +33,36 @@ use taonet_cli_models::engines::{self, SimultaneousPolicy};
 use taonet_cli_models::voice::Speech;
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
-use taonet_speech::{CtcRecognizer, Espeak};
+use taonet_speech::{CtcRecognizer, Espeak, Synthesizer};
 use taonet_wallet::Keypair;
 use taonet_whisper::Transcriber;
 use taonet_wire::Policy;
 use url::Url;
 
 use super::epoch::set_weights;
+use super::miner_key;
 use super::page::{MINER, Page, VISITORS_MINER, serve_shown};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
-use super::{local_config, miner_key};
+use super::whisper::WhisperBase;
 
 /// Minimum timeout of each call in challenges that miners translate: several of them share Whisper
 /// and the cores of this machine.
 const TRANSLATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Recognisers of miners, in place of the embedded one.
-pub(crate) struct Recognizers {
-    /// Translator of the challenges; `None` if they are in English.
-    pub(crate) translator: Option<Arc<Transcriber>>,
-    /// Recogniser of the miners to whom visitors speak; `None` selects that of the contest.
-    pub(crate) visitors: Option<Arc<Transcriber>>,
+/// Models of the contest, in place of the embedded recogniser and the voices of espeak-ng.
+pub(crate) struct ContestModels {
+    /// Recognisers of the validator and of the miners.
+    pub(crate) whisper: Option<WhisperBase>,
+    /// Voice of the miners, and of the sources if they are in English.
+    pub(crate) voice: Option<Speech>,
 }
 
 /// A contest with its engines loaded.
 pub(crate) struct Contest {
     config: Config,
-    synthesizer: Arc<Espeak>,
+    /// Synthesiser of the sources.
+    synthesizer: Arc<dyn Synthesizer>,
     profiles: Vec<Arc<dyn Profile>>,
     /// Profiles of additional miners with the recogniser for visitors, which replace the contest's
     /// miners of the same names on the page "Try it"; empty without such a recogniser.
@@ -71,59 +74,61 @@ pub(crate) struct Contest {
 }
 
 impl Contest {
-    /// Loads the engines and prepares the miners. Blocks.
+    /// Loads the other engines and prepares the miners. Blocks.
     pub(crate) fn prepare(
-        models: Option<PathBuf>,
-        rules: Option<Rules>,
-        recognizers: &Recognizers,
+        mut config: Config,
+        models: ContestModels,
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
-        let mut config = local_config(rules)?;
         config.recognizer = None;
         config.transcript_cache = directory.join("transcripts.jsonl");
         // Do not wait for miners of the arena: without a winner, it has none.
         config.arena.ready_timeout = Duration::ZERO;
-        let synthesizer = Arc::new(Espeak::find()?);
-        let recognizer = Arc::new(CtcRecognizer::embedded()?);
-        let speech = || {
-            anyhow::Ok(Speech {
-                synthesizer: Arc::clone(&synthesizer) as _,
-                voice: Manner::default().voice,
-            })
-        };
-        let mut profiles = match &recognizers.translator {
-            Some(whisper) => {
-                let play = &mut config.play;
-                for timeout in
-                    [&mut play.chunk_timeout, &mut play.drain_timeout, &mut play.miner_timeout]
-                {
-                    *timeout = TRANSLATION_TIMEOUT.max(*timeout);
-                }
-                simultaneous_profiles(whisper, speech()?)?
-            }
-            None => Vec::new(),
-        };
-        for name in ProfileName::ALL {
-            if profiles.iter().all(|prepared| prepared.name() != name) {
-                profiles.push(profile(name, || Ok(Arc::clone(&recognizer) as _), speech)?);
+        let ContestModels { whisper, voice } = models;
+        let translates = whisper.as_ref().is_some_and(|whisper| whisper.translates);
+        if translates {
+            let play = &mut config.play;
+            for timeout in
+                [&mut play.chunk_timeout, &mut play.drain_timeout, &mut play.miner_timeout]
+            {
+                *timeout = TRANSLATION_TIMEOUT.max(*timeout);
             }
         }
-        let visitors_profiles = match &recognizers.visitors {
-            Some(whisper) => {
-                simultaneous_profiles(whisper, visitors_speech(models.clone(), speech)?)?
-            }
-            None => Vec::new(),
+        let espeak: Arc<dyn Synthesizer> = Arc::new(Espeak::find()?);
+        let synthesizer = match &voice {
+            // Whisper misunderstands parts of espeak-ng's speech. The neural voice speaks English
+            // only.
+            Some(neural) if !translates => Arc::clone(&neural.synthesizer),
+            _ => Arc::clone(&espeak),
         };
-        let scorer = Arc::new(scorer(&config, models, true, context)?);
-        let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
+        let voice =
+            voice.unwrap_or_else(|| Speech { synthesizer: espeak, voice: Manner::default().voice });
+        let hearing = match &whisper {
+            Some(whisper) => simultaneous_interpreter(&whisper.sources, voice.clone())?,
+            None => interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
+        };
+        let mut profiles = interpreting(hearing);
+        let mumbler = Mumbler::new(Arc::clone(&voice.synthesizer), voice.voice.clone())?;
+        profiles.extend([
+            Arc::new(Parrot) as Arc<dyn Profile>,
+            Arc::new(mumbler),
+            Arc::new(Silent),
+        ]);
+        let (visitors_profiles, scorer) = match &whisper {
+            Some(whisper) => (
+                interpreting(simultaneous_interpreter(&whisper.visitors, voice)?),
+                scorer_with(Arc::clone(&whisper.replies) as _, &config, true, context)?,
+            ),
+            None => (Vec::new(), scorer(&config, None, true, context)?),
+        };
         Ok(Self {
             config,
             synthesizer,
             profiles,
             visitors_profiles,
-            scorer,
-            validator,
+            scorer: Arc::new(scorer),
+            validator: Arc::new(Keypair::from_uri(VALIDATOR)?),
             directory: directory.to_owned(),
         })
     }
@@ -355,9 +360,9 @@ impl Contest {
         serve_shown(page, "miner", shown, router(server, signed), shutdown).await
     }
 
-    /// Serves the additional miners for visitors, which do not take part in the contest: on two
-    /// busy cores, Whisper misses the deadlines of several miners at once. Returns the entries of
-    /// all miners on the page "Try it".
+    /// Serves the additional miners for visitors, which do not take part in the contest: they
+    /// detect the language spoken and translate it. Returns the entries of all miners on the page
+    /// "Try it".
     async fn start_visitors_miners(
         &self,
         entries: &[MinerEntry],
@@ -391,34 +396,25 @@ impl Contest {
     ) -> anyhow::Result<Url> {
         let engine = Engine::new(EngineConfig {
             allowed: Some([self.validator.hotkey(), services.owner().hotkey()].into()),
-            ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer) as _)
+            ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer))
         })?;
         engine.prepare().await?;
         serve_shown(page, "engine", "engine", engine.router(), shutdown).await
     }
 }
 
-/// Builds the profiles that recognise speech, for a recogniser that needs the context of whole
-/// sentences.
-fn simultaneous_profiles(
+/// Builds an interpreter that recognises speech while it is spoken.
+fn simultaneous_interpreter(
     recognizer: &Arc<Transcriber>,
-    speech: Speech,
-) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
+    voice: Speech,
+) -> anyhow::Result<Interpreter> {
     let policy = engines::simultaneous(recognizer, SimultaneousPolicy::default())?;
-    let interpreter = interpreter(Arc::clone(recognizer) as _, speech)?.simultaneous(policy);
-    Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
+    Ok(interpreter(Arc::clone(recognizer) as _, voice)?.simultaneous(policy))
 }
 
-/// Returns the voice of the miners to whom visitors speak: the published neural voice if it is
-/// installed, otherwise that of the contest, whose small recogniser understands espeak-ng only.
-fn visitors_speech(
-    models: Option<PathBuf>,
-    default: impl FnOnce() -> anyhow::Result<Speech>,
-) -> anyhow::Result<Speech> {
-    match Speech::installed(Manner::default().voice.words_per_minute, models)? {
-        Some(neural) => Ok(neural),
-        None => default(),
-    }
+/// Builds the profiles that recognise speech.
+fn interpreting(interpreter: Interpreter) -> Vec<Arc<dyn Profile>> {
+    vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))]
 }
 
 /// Submits all results to the scoring API.

@@ -7,9 +7,10 @@
 //!
 //! - `contest` prepares and plays the speech contest, `text` the text contest; `services` starts
 //!   the validator's daemons, and `epoch` computes and submits the weights.
+//! - `whisper` loads Whisper base, with which validator, miners and visitors' captions hear, and
+//!   downloads its weights if they are missing.
 //! - `page` serves the dashboard while the contest runs, and the page "Try it" on which visitors
-//!   speak to a miner; `whisper` loads the recognisers for them, and downloads the weights if they
-//!   are missing; `samples` synthesises speech for visitors without a microphone.
+//!   speak to a miner; `samples` synthesises speech for visitors without a microphone.
 //! - `report` is the result as text and as JSON.
 //!
 //! The parts are those of the real daemons, connected within one process; nothing beyond loopback
@@ -53,6 +54,7 @@ use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_dashboard::TrySettings;
+use taonet_babelbit_miner::profile::Manner;
 use taonet_cli_babelbit::challenge;
 use taonet_cli_babelbit::settings;
 use taonet_cli_base::context::Context;
@@ -60,14 +62,16 @@ use taonet_cli_base::run_log;
 use taonet_cli_dashboard::try_settings;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, NETUID};
 use taonet_cli_localnet::output_directory::OutputDirectory;
+use taonet_cli_models::engines::DEMONSTRATION;
+use taonet_cli_models::voice::{NEURAL, Speech};
 use taonet_primitives::Uid;
 use taonet_settings::Network;
 use taonet_speech::Recognizer;
 use taonet_wallet::Keypair;
 
-use contest::{Contest, Recognizers};
+use contest::{Contest, ContestModels};
 use page::BoundPage;
-use whisper::{Visitors, VisitorsWhisper, WhisperBase};
+use whisper::{SttModel, WhisperBase};
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Args)]
@@ -91,15 +95,10 @@ pub struct DemoArgs {
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (a test double, for
-    /// synthesised English) [default: base if it is installed or can be downloaded]
-    #[arg(
-        long,
-        value_name = "RECOGNIZER",
-        conflicts_with = "no_page",
-        hide_possible_values = true
-    )]
-    stt: Option<Visitors>,
+    /// Recogniser of validator and miners: base (Whisper, for any speaker) or tiny (a test double,
+    /// for synthesised English) [default: base if it is installed or can be downloaded]
+    #[arg(long, value_name = "RECOGNIZER", hide_possible_values = true)]
+    stt: Option<SttModel>,
     /// Do not serve the web page; with --json it is never served
     #[arg(long)]
     no_page: bool,
@@ -111,34 +110,26 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         return text::run(args, context);
     }
     let challenges = select(args)?;
-    let mut whisper = WhisperBase::new(args.stt, args.models.clone(), context);
-    let translator = whisper.translator(&challenges)?;
+    whisper::check(args.stt, &challenges)?;
+    let mut config = local_config(args.rules)?;
+    config.models_dir = args.models.clone().or(config.models_dir);
     let output_directory = OutputDirectory::open(args.keep.clone())?;
     run_log::record(output_directory.path())?;
     let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };
-    let mut visitors = None;
     if let Some(page) = &page {
         context.print(&format!("The contest is shown at {}\n", page.url()))?;
-        visitors = whisper.visitors()?;
     }
+    let models = load_models(args, &challenges, &config, page.is_some(), context)?;
     let samples = match &page {
-        Some(_) => samples::synthesize(visitors.is_some(), args.models.clone())?,
+        Some(_) => samples::synthesize(models.whisper.is_some(), models.voice.as_ref())?,
         None => Vec::new(),
     };
-    let (captions, interpreter) =
-        visitors.map(|VisitorsWhisper { captions, interpreter }| (captions, interpreter)).unzip();
-    let recognizers = Recognizers { translator, visitors: interpreter };
-    let contest = Contest::prepare(
-        args.models.clone(),
-        args.rules,
-        &recognizers,
-        output_directory.path(),
-        context,
-    )?;
+    let captions: Option<Arc<dyn Recognizer>> =
+        models.whisper.as_ref().map(|whisper| Arc::clone(&whisper.captions) as _);
+    let contest = Contest::prepare(config, models, output_directory.path(), context)?;
     context.block_on(async {
         let page = match page {
             Some(page) => {
-                let captions = captions.map(|whisper| -> Arc<dyn Recognizer> { whisper });
                 let recordings =
                     args.keep.is_some().then(|| output_directory.path().join("try-it"));
                 let settings = TrySettings {
@@ -167,6 +158,34 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
             None => Ok(()),
         }
     })
+}
+
+/// Loads Whisper base and, if it hears, the neural voice, which the embedded recogniser does not
+/// understand. Prints what the contest has. Scripts, which show no page, download nothing unless
+/// their arguments require it.
+fn load_models(
+    args: &DemoArgs,
+    challenges: &[Challenge],
+    config: &Config,
+    has_page: bool,
+    context: &Context,
+) -> anyhow::Result<ContestModels> {
+    let directory = config.models_dir.clone();
+    let whisper = WhisperBase::load(args.stt, challenges, has_page, directory.clone(), context)?;
+    if whisper.is_none() {
+        return Ok(ContestModels { whisper, voice: None });
+    }
+    let voice = Speech::installed(Manner::default().voice.words_per_minute, directory)?;
+    let spoken = match &voice {
+        Some(_) => NEURAL.to_owned(),
+        None => {
+            format!("espeak-ng, since {NEURAL} is not installed: `tao models pull {NEURAL}`")
+        }
+    };
+    context.say(&format!(
+        "the demonstration hears any speaker with {DEMONSTRATION}; the miners speak with {spoken}"
+    ));
+    Ok(ContestModels { whisper, voice })
 }
 
 /// Returns the settings of the environment, on the demonstration's own network.

@@ -1,7 +1,5 @@
 //! Samples of the page "Try it": speech for visitors without a microphone.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 use taonet_babelbit_challenges::{Challenges, Source};
 use taonet_babelbit_dashboard::TrySample;
@@ -15,15 +13,14 @@ const SAMPLES: [(&str, &str); 3] = [("English", "1"), ("French", "fr-1"), ("Span
 const WORDS_PER_MINUTE: u16 = 160;
 
 /// Synthesises the first utterance of a shipped challenge in each language that the miners
-/// understand: in English with the neural voice if Whisper hears it and the voice is installed,
-/// otherwise with espeak-ng.
+/// understand: in English with the neural voice if there is one, otherwise with espeak-ng.
 pub(crate) fn synthesize(
     has_whisper: bool,
-    models: Option<PathBuf>,
+    neural: Option<&Speech>,
 ) -> anyhow::Result<Vec<TrySample>> {
     let espeak = Espeak::find()?;
     let count = if has_whisper { SAMPLES.len() } else { 1 };
-    let mut neural = if has_whisper { Speech::installed(WORDS_PER_MINUTE, models)? } else { None };
+    let mut neural = neural.map(|speech| speech.at_rate(WORDS_PER_MINUTE));
     let spoken = SAMPLES.iter().take(count).map(|(language, challenge)| {
         let challenge = Challenges::find(challenge)?
             .with_context(|| format!("there is no challenge {challenge}"))?;
@@ -60,7 +57,7 @@ mod tests {
     #[test]
     fn samples_are_in_the_languages_of_the_recogniser_and_short_enough() {
         let languages = |has_whisper| {
-            let samples = synthesize(has_whisper, Some("no-models".into())).unwrap();
+            let samples = synthesize(has_whisper, None).unwrap();
             for sample in &samples {
                 let seconds = WavHeader::read(&sample.wav).unwrap().duration().get();
                 assert!((5.0..30.0).contains(&seconds), "{}: {seconds} s", sample.language);

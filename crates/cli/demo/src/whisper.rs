@@ -1,133 +1,184 @@
-//! Whisper base in the demonstration, for speech that the contest's recogniser does not understand:
-//! visitors of the page "Try it", and challenges in other languages than English.
+//! Whisper base in the demonstration. One engine, with a thread for each core, transcribes the
+//! replies for the validator, and recognises speech for the interpreting miners and for the
+//! visitors of the page "Try it".
+//!
+//! Of the five miners, only the interpreter and the patient recognise speech: two passes at once,
+//! which two cores carry. A pass takes about 0.3 s of one core, and takes turns with the
+//! validator's transcriptions, of which there are at most three at a time. A response therefore
+//! comes well before the validator's deadline of 3 s.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use taonet_babelbit_challenges::Challenge;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_models::engines;
-use taonet_speech::Recognizer as _;
+use taonet_cli_models::engines::{self, DEMONSTRATION};
+use taonet_primitives::HINT;
 use taonet_whisper::{Model, SpeechTask, Transcriber};
 
-/// Language that the contest's recogniser understands.
+/// Language that the embedded recogniser understands.
 const ENGLISH: &str = "en";
 
-/// Recogniser for visitors of the page.
+/// Recogniser of the demonstration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Visitors {
+pub(crate) enum SttModel {
     /// Whisper base.
     Base,
-    /// The embedded recogniser of the contest.
+    /// The embedded test double.
     Tiny,
 }
 
-/// Whisper base for visitors of the page, with two tasks.
-pub(crate) struct VisitorsWhisper {
-    /// Transcribes captions in the language spoken.
+/// Recognisers with the weights of Whisper base, which share an engine.
+pub(crate) struct WhisperBase {
+    /// Transcribes the replies of the contest, with the options of the reference.
+    pub(crate) replies: Arc<Transcriber>,
+    /// Recognises the sources of the contest for the miners, in English.
+    pub(crate) sources: Arc<Transcriber>,
+    /// Transcribes captions of the page in the language spoken.
     pub(crate) captions: Arc<Transcriber>,
-    /// Recognises speech for the miners, which say it in English.
-    pub(crate) interpreter: Arc<Transcriber>,
+    /// Recognises the speech of visitors for the miners, which say it in English.
+    pub(crate) visitors: Arc<Transcriber>,
+    /// Whether the sources are in another language than English.
+    pub(crate) translates: bool,
 }
 
-/// Whisper base, whose weights are loaded at the first use, and downloaded if they are missing.
-pub(crate) struct WhisperBase<'a> {
-    choice: Option<Visitors>,
-    models: Option<PathBuf>,
-    context: &'a Context,
-    weights: Option<Arc<Model>>,
-}
-
-impl<'a> WhisperBase<'a> {
-    /// Selects the recogniser for visitors and the model directory.
-    pub(crate) const fn new(
-        choice: Option<Visitors>,
-        models: Option<PathBuf>,
-        context: &'a Context,
-    ) -> Self {
-        Self { choice, models, context, weights: None }
-    }
-
-    /// Starts the translator of the first challenge in another language than English, into English.
-    /// `None` if all challenges are in English.
+impl WhisperBase {
+    /// Loads Whisper base for the challenges, and downloads the weights if they are missing and
+    /// `may_download` is set, or if the contest needs them. `None` selects the embedded recogniser,
+    /// also if Whisper base is not available and was not selected explicitly, which is printed.
     ///
     /// # Errors
-    /// If the embedded recogniser was selected, the weights are not available, or Whisper lacks the
-    /// language.
-    pub(crate) fn translator(
-        &mut self,
+    /// If Whisper base was selected explicitly, or a challenge is in another language than English,
+    /// and Whisper base is not available or lacks the language.
+    pub(crate) fn load(
+        choice: Option<SttModel>,
         challenges: &[Challenge],
-    ) -> anyhow::Result<Option<Arc<Transcriber>>> {
-        let foreign = challenges.iter().find(|challenge| primary_language(challenge) != ENGLISH);
-        let Some(challenge) = foreign else { return Ok(None) };
-        let language = primary_language(challenge);
-        let reason = format!(
-            "the challenge \"{}\" is in the language {language}: the miners translate with Whisper base, since the embedded \
-             recogniser understands English only",
-            challenge.title
-        );
-        if self.choice == Some(Visitors::Tiny) {
-            return Err(Classified::usage(format!("{reason}\nhint: omit --stt tiny")));
-        }
-        self.context.say(&reason);
-        let whisper = self
-            .weights("")
-            .and_then(|weights| {
-                engines::demo_transcriber(&weights, Some(language), SpeechTask::Translate)
-            })
-            .with_context(|| format!("cannot play a challenge in the language {language}"))?;
-        Ok(Some(whisper))
-    }
-
-    /// Starts the recognisers for visitors. `None` selects the embedded recogniser, also if Whisper
-    /// base is not available and was not selected explicitly. Prints which recogniser the page has.
-    ///
-    /// # Errors
-    /// If Whisper base was selected explicitly and is not available.
-    pub(crate) fn visitors(&mut self) -> anyhow::Result<Option<VisitorsWhisper>> {
-        if self.choice == Some(Visitors::Tiny) {
+        may_download: bool,
+        models: Option<PathBuf>,
+        context: &Context,
+    ) -> anyhow::Result<Option<Self>> {
+        if choice == Some(SttModel::Tiny) {
             return Ok(None);
         }
-        let started = self.weights("; --stt tiny skips it").and_then(|weights| {
-            let start = |task| engines::demo_transcriber(&weights, None, task);
-            Ok(VisitorsWhisper {
-                captions: start(SpeechTask::Transcribe)?,
-                interpreter: start(SpeechTask::Translate)?,
-            })
-        });
-        match started {
-            Ok(whisper) => {
-                self.context.say(&format!(
-                    "\"Try it\" understands any speaker: it hears with {}",
-                    whisper.captions.name()
-                ));
-                Ok(Some(whisper))
+        let foreign = foreign(challenges);
+        let language = foreign.map_or(ENGLISH, primary_language);
+        let is_required = choice == Some(SttModel::Base) || foreign.is_some();
+        let note = match foreign {
+            Some(challenge) => {
+                context.say(&reason(challenge));
+                ""
             }
-            Err(error) if self.choice.is_none() => {
-                self.context.say(&format!(
-                    "{error:#}\n\"Try it\" understands synthesised English speech only"
-                ));
+            None => "; --stt tiny skips it",
+        };
+        let note = (may_download || is_required).then_some(note);
+        let started = engines::demo_weights(models, note, context)
+            .and_then(|weights| Self::start(&weights, language));
+        match started {
+            Ok(whisper) => Ok(Some(whisper)),
+            Err(error) if foreign.is_some() => {
+                Err(error.context(format!("cannot play a challenge in the language {language}")))
+            }
+            Err(error) if is_required => Err(error),
+            Err(error) => {
+                context.say(&substitute(&error));
                 Ok(None)
             }
-            Err(error) => Err(error),
         }
     }
 
-    /// Returns the weights; `note` follows the announcement of their download.
-    fn weights(&mut self, note: &str) -> anyhow::Result<Arc<Model>> {
-        let weights = match self.weights.take() {
-            Some(weights) => weights,
-            None => engines::demo_weights(self.models.clone(), note, self.context)?,
-        };
-        self.weights = Some(Arc::clone(&weights));
-        Ok(weights)
+    fn start(weights: &Arc<Model>, language: &str) -> anyhow::Result<Self> {
+        let replies = engines::demo_transcriber(weights)?;
+        let translates = language != ENGLISH;
+        let task = if translates { SpeechTask::Translate } else { SpeechTask::Transcribe };
+        let hearing = |language, task| engines::simultaneous_transcriber(&replies, language, task);
+        Ok(Self {
+            sources: hearing(Some(language), task)?,
+            captions: hearing(None, SpeechTask::Transcribe)?,
+            visitors: hearing(None, SpeechTask::Translate)?,
+            replies,
+            translates,
+        })
     }
+}
+
+/// Rejects the embedded recogniser for challenges in other languages than English.
+pub(crate) fn check(choice: Option<SttModel>, challenges: &[Challenge]) -> anyhow::Result<()> {
+    match foreign(challenges) {
+        Some(challenge) if choice == Some(SttModel::Tiny) => {
+            Err(Classified::usage(format!("{}\nhint: omit --stt tiny", reason(challenge))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the first challenge in another language than English.
+fn foreign(challenges: &[Challenge]) -> Option<&Challenge> {
+    challenges.iter().find(|challenge| primary_language(challenge) != ENGLISH)
+}
+
+/// Returns why a challenge in another language needs Whisper.
+fn reason(challenge: &Challenge) -> String {
+    format!(
+        "the challenge \"{}\" is in the language {}: the miners translate with Whisper base, since the embedded \
+         recogniser understands English only",
+        challenge.title,
+        primary_language(challenge)
+    )
+}
+
+/// Returns the line that says why the contest has the embedded recogniser: the error without its
+/// hint, and what to do.
+fn substitute(error: &anyhow::Error) -> String {
+    let error = format!("{error:#}");
+    let cause = error.split(HINT).next().unwrap_or_default();
+    let cause = cause.split("; hint: ").next().unwrap_or_default();
+    format!(
+        "the demonstration hears with the test double tiny-ctc, which understands synthesised English only: {}. `tao \
+         models pull {DEMONSTRATION}` installs Whisper base",
+        cause.replace('\n', "; ")
+    )
 }
 
 /// Returns the language of a challenge without its region: `fr` for `fr-CA`.
 fn primary_language(challenge: &Challenge) -> &str {
     challenge.language.split('-').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_babelbit_challenges::Challenges;
+
+    use super::*;
+
+    #[test]
+    fn foreign_challenges_need_whisper() {
+        let english = Challenges::english().unwrap();
+        for choice in [None, Some(SttModel::Base), Some(SttModel::Tiny)] {
+            check(choice, &english).unwrap();
+        }
+        let french = [Challenges::find("fr-1").unwrap().unwrap()];
+        for choice in [None, Some(SttModel::Base)] {
+            check(choice, &french).unwrap();
+        }
+        let error = check(Some(SttModel::Tiny), &french).unwrap_err().to_string();
+        assert!(
+            error.contains("is in the language fr") && error.ends_with("--stt tiny"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn missing_model_is_reported_in_one_line() {
+        for error in [
+            "faster-whisper-base is not installed (searched models); hint: download it with `tao models pull`",
+            "faster-whisper-base is not installed (searched models)\nhint: retry",
+        ] {
+            let line = substitute(&anyhow::Error::msg(error));
+            let expected = "only: faster-whisper-base is not installed (searched models). `tao models pull \
+                            faster-whisper-base` installs";
+            assert!(line.contains(expected) && line.lines().count() == 1, "{line}");
+        }
+    }
 }

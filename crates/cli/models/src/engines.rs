@@ -29,9 +29,9 @@ pub const HUB: &str = "hub:";
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
-/// Name of the demonstration's recogniser for visitors and foreign languages: the largest one that
-/// keeps pace with speech on two cores.
-const DEMONSTRATION: &str = "faster-whisper-base";
+/// Name of the demonstration's recogniser: the largest one that keeps pace with speech on two
+/// cores.
+pub const DEMONSTRATION: &str = "faster-whisper-base";
 
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
@@ -248,11 +248,14 @@ fn hearing_options() -> Options {
     }
 }
 
-/// Loads the weights of Whisper base for the demonstration, and downloads them if missing; `note`
-/// follows the announcement of the download.
+/// Loads the weights of Whisper base. With a `note`, downloads them if missing; the note follows
+/// the announcement of the download.
+///
+/// # Errors
+/// If the model is missing and not downloaded, or damaged.
 pub fn demo_weights(
     models: Option<PathBuf>,
-    note: &str,
+    note: Option<&str>,
     context: &Context,
 ) -> anyhow::Result<Arc<Model>> {
     let spec = ModelSpec::find(DEMONSTRATION)?;
@@ -261,31 +264,39 @@ pub fn demo_weights(
         None => settings::load_only(&["BB_MODELS_DIR"])?.models_dir,
     };
     let store = ModelStore::new(models);
-    let dir = match store.verify(spec) {
-        Err(ModelError::Missing { .. }) => {
+    let dir = match (store.verify(spec), note) {
+        (Err(ModelError::Missing { .. }), Some(note)) => {
             let megabytes = spec.bytes() as f64 / 1e6;
             context.say(&format!(
                 "{DEMONSTRATION} is not installed: downloading {megabytes:.0} MB{note}"
             ));
             context.block_on(pull(&store, spec, context))?
         }
-        found => found.map_err(|error| usage(&error))?,
+        (found, _) => found.map_err(|error| usage(&error))?,
     };
     open(&dir)
 }
 
-/// Starts Whisper base for simultaneous recognition in the demonstration; `language` is the
+/// Starts Whisper base for the replies of the demonstration, with the options of the reference.
+///
+/// # Errors
+/// If the engine cannot be started.
+pub fn demo_transcriber(weights: &Arc<Model>) -> anyhow::Result<Arc<Transcriber>> {
+    transcriber(DEMONSTRATION, weights, reference_options(), None)
+}
+
+/// Returns a recogniser for unfinished speech on the engine of another one; `language` is the
 /// language spoken, detected by default.
 ///
 /// # Errors
-/// If the model does not support the language.
-pub fn demo_transcriber(
-    weights: &Arc<Model>,
+/// If the model does not support the language or the task.
+pub fn simultaneous_transcriber(
+    shared: &Transcriber,
     language: Option<&str>,
     task: SpeechTask,
 ) -> anyhow::Result<Arc<Transcriber>> {
     let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
-    transcriber(DEMONSTRATION, weights, options, None)
+    Ok(Arc::new(shared.with_options(options).map_err(transcriber_error)?))
 }
 
 /// Opens a Whisper model by its name in the store, or by its path; returns its name.

@@ -16,7 +16,7 @@ const PIPER: &str = "piper:";
 /// Extension of the files of Piper's voices.
 const EXTENSION: &str = "onnx";
 /// Name of the published voice that replaces espeak-ng where no voice is chosen.
-const NEURAL: &str = "en_US-joe-medium";
+pub const NEURAL: &str = "en_US-joe-medium";
 
 /// A voice by its name on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl VoiceName {
 }
 
 /// A synthesiser, and the voice with which it speaks.
+#[derive(Clone)]
 pub struct Speech {
     /// The synthesiser.
     pub synthesizer: Arc<dyn Synthesizer>,
@@ -80,6 +81,13 @@ pub struct Speech {
 }
 
 impl Speech {
+    /// Returns the same voice at another rate.
+    #[must_use]
+    pub fn at_rate(&self, words_per_minute: u16) -> Self {
+        let voice = Voice { words_per_minute, ..self.voice.clone() };
+        Self { synthesizer: Arc::clone(&self.synthesizer), voice }
+    }
+
     /// Loads the published neural voice, to speak at this rate, if it is installed and undamaged.
     /// `models` is the model directory.
     ///

@@ -37,7 +37,7 @@
 //! ```
 //!
 //! [`Limits`] bounds sessions, their duration and their requests; by default there are at most 64
-//! sessions, 16 for each hotkey, and the audio of all sessions takes at most 740 MB. A session
+//! sessions, 16 for each hotkey, and the audio of all sessions takes at most 760 MB. A session
 //! belongs to the hotkey that opened it: requests of other hotkeys get the response for an unknown
 //! session. A [`Refusal`] states why a request is rejected, and its HTTP status. Sessions are in
 //! memory only and end with the process. The command binds the port and loads the models.

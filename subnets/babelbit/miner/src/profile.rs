@@ -75,7 +75,7 @@ pub enum ProfileError {
 pub enum ProfileName {
     /// Profile that interprets while the source is playing.
     Interpreter,
-    /// Profile that interprets after the source has ended.
+    /// Profile that speaks its interpretation after the source has ended.
     Patient,
     /// Profile that returns the source unchanged.
     Parrot,

@@ -449,7 +449,7 @@ impl Interpreting {
     }
 }
 
-/// Profile that interprets like [`Interpreter`], but starts only after the end of the source.
+/// Profile that interprets like [`Interpreter`], but speaks only after the end of the source.
 ///
 /// Demonstrates the cost of waiting: the same words, too late.
 #[derive(Clone)]
@@ -472,29 +472,31 @@ impl Profile for Patient {
     }
 
     fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation> {
-        Box::new(Waiting { interpreting: self.0.begin(channels, language), heard: Vec::new() })
+        Box::new(Waiting { interpreting: self.0.begin(channels, language), reply: Vec::new() })
     }
 }
 
+/// Interprets each frame when it arrives, and holds the reply back: after the last frame, little
+/// work is left, so that its response meets the deadline however long the source was.
 struct Waiting {
     interpreting: Interpreting,
-    /// Mono frames: storing all channels would take twice the memory.
-    heard: Vec<Vec<f32>>,
+    /// Mono parts of the reply: storing all channels would take twice the memory.
+    reply: Vec<Vec<f32>>,
 }
 
 impl Interpretation for Waiting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        self.heard.push(mix(frame, self.interpreting.channels));
+        let channels = self.interpreting.channels;
+        self.interpreting.start_clock(end);
+        let part = self.interpreting.hear(&mix(frame, channels), end)?;
+        if !part.is_empty() {
+            self.reply.push(part);
+        }
         if !end {
             return Ok(Reply::default());
         }
-        self.interpreting.start_clock(end);
-        let mut samples = Vec::new();
-        let frames = std::mem::take(&mut self.heard);
-        for (number, frame) in (1..).zip(&frames) {
-            samples.append(&mut self.interpreting.hear(frame, number == frames.len())?);
-        }
-        Ok(Reply { samples: spread(samples, self.interpreting.channels), done: true })
+        let samples = std::mem::take(&mut self.reply).concat();
+        Ok(Reply { samples: spread(samples, channels), done: true })
     }
 }
 

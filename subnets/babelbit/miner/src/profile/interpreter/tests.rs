@@ -271,11 +271,25 @@ fn silent_source_has_a_silent_reply() {
 }
 
 #[test]
+fn channels_are_mixed_within_range() {
+    assert_eq!(mix(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], 2), [0.375, 0.0, 1.0]);
+}
+
+#[test]
 fn patient_profile_keeps_one_channel() {
-    let mut waiting =
-        Waiting { interpreting: interpreter(&[]).0.begin(2, None), heard: Vec::new() };
-    waiting.push(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], false).unwrap();
-    assert_eq!(waiting.heard, [[0.375, 0.0, 1.0]]);
+    let (stages, voicebox) = interpreter(&["um that's not cricket"]);
+    let mut waiting = Waiting { interpreting: stages.begin(2, None), reply: Vec::new() };
+    let stereo: Vec<f32> =
+        source(&[1500, 1500]).into_iter().flat_map(|sample| [sample, sample]).collect();
+    for frame in stereo.chunks(3840) {
+        assert_eq!(waiting.push(frame, false).unwrap(), Reply::default());
+    }
+    // The phrase is interpreted before the end of the source.
+    assert_eq!(texts(&voicebox), ["that is not fair."]);
+    let kept = waiting.reply.concat();
+    let reply = waiting.push(&[], true).unwrap();
+    assert!(reply.done && waiting.reply.is_empty());
+    assert!(reply.samples.starts_with(&spread(kept, 2)), "{}", reply.samples.len());
 }
 
 #[test]
