@@ -144,19 +144,19 @@ impl Recognizer for Counter {
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        let found = self
+        let transcription = self
             .inner
             .transcribe(samples)
             .map_err(|error| RecognizeError::Engine(Box::new(error)))?;
         self.recordings.fetch_add(1, Ordering::Relaxed);
-        self.windows.fetch_add(found.windows, Ordering::Relaxed);
-        let words = found.segments.iter().flat_map(|segment| &segment.words);
+        self.windows.fetch_add(transcription.windows, Ordering::Relaxed);
+        let words = transcription.segments.iter().flat_map(|segment| &segment.words);
         let words =
             words.map(|word| Word { text: word.text.clone(), start: word.start, end: word.end });
         let transcript = Transcript {
-            text: found.segments.iter().map(|segment| segment.text.as_str()).collect(),
+            text: transcription.segments.iter().map(|segment| segment.text.as_str()).collect(),
             words: words.collect(),
-            detected_language: found.language,
+            detected_language: transcription.language,
         };
         Ok(Recognition { transcript, confidence: 1.0 })
     }

@@ -3,7 +3,7 @@
 //! their limits, and each uid has one weight.
 
 use taonet_nineteen_core::document::{period_scores, weights};
-use taonet_nineteen_core::payload::LARGEST_SEED;
+use taonet_nineteen_core::payload::MAX_SEED;
 use taonet_nineteen_core::period::PeriodProfile;
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_entry::testing::payloads;
@@ -14,7 +14,7 @@ pub fn check(bytes: &[u8]) {
         let number = |name: &str| payload.get(name).and_then(serde_json::Value::as_u64);
         assert!(
             payload.get("seed").is_none()
-                || number("seed").is_some_and(|seed| (1..=LARGEST_SEED).contains(&seed))
+                || number("seed").is_some_and(|seed| (1..=MAX_SEED).contains(&seed))
         );
         assert!(
             payload.get("max_tokens").is_none()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use taonet_primitives::Hotkey;
-use taonet_wire::{Concurrency, Load, Rate, Standing, StandingTable};
+use taonet_wire::{Concurrency, Load, Rate, Registration, RegistrationTable};
 
 use crate::chain::Metagraph;
 use crate::convert::seconds;
@@ -13,7 +13,7 @@ use crate::errors::Failure;
 
 /// Stakes and validator permits by hotkey, shared by a policy and the code that updates them.
 #[pyclass(frozen, module = "taonet")]
-pub(crate) struct Standings(Arc<StandingTable>);
+pub(crate) struct Standings(Arc<RegistrationTable>);
 
 #[pymethods]
 impl Standings {
@@ -24,24 +24,24 @@ impl Standings {
 
     /// Replaces all standings by those of a metagraph.
     fn update(&self, metagraph: &Metagraph) {
-        let standing = |neuron: &taonet_chain::Neuron| {
+        let registration = |neuron: &taonet_chain::Neuron| {
             (
                 neuron.hotkey,
-                Standing {
+                Registration {
                     stake: neuron.total_stake.get(),
                     validator_permit: neuron.validator_permit,
                 },
             )
         };
-        self.0.replace(metagraph.graph().neurons.iter().map(standing).collect());
+        self.0.replace(metagraph.graph().neurons.iter().map(registration).collect());
     }
 
     /// Replaces all standings by these tuples (stake in rao, validator permit).
     fn replace(&self, standings: HashMap<String, (u64, bool)>) -> Result<(), Failure> {
-        let standing = |(hotkey, (stake, validator_permit)): (String, _)| {
-            Ok((self::hotkey("standings", &hotkey)?, Standing { stake, validator_permit }))
+        let registration = |(hotkey, (stake, validator_permit)): (String, _)| {
+            Ok((self::hotkey("standings", &hotkey)?, Registration { stake, validator_permit }))
         };
-        self.0.replace(standings.into_iter().map(standing).collect::<Result<_, Failure>>()?);
+        self.0.replace(standings.into_iter().map(registration).collect::<Result<_, Failure>>()?);
         Ok(())
     }
 }
@@ -71,7 +71,7 @@ impl Policy {
         )?;
         policy = policy.block(hotkeys("blocked", &blocked)?).min_stake(min_stake);
         if let Some(standings) = standings {
-            policy = policy.with_standings(standings.0.clone());
+            policy = policy.with_registrations(standings.0.clone());
         }
         if registered_only {
             policy = policy.registered_only();

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use taonet_http::{BodyBuffer, WholeBody};
-use taonet_wire::{Claim, Permit, Refusal, Standing};
+use taonet_wire::{Claim, Permit, Refusal, Registration};
 use tokio::task::AbortHandle;
 
 use crate::convert::header_bytes;
@@ -118,7 +118,7 @@ struct Inner {
 #[derive(Default)]
 struct Progress {
     claim: Option<Claim>,
-    standing: Option<Standing>,
+    registration: Option<Registration>,
     buffer: Option<BodyBuffer>,
     body: Option<WholeBody>,
     /// The task that waits for a permit.
@@ -134,7 +134,7 @@ impl Inner {
     fn begin(&self) -> Result<(), Refusal> {
         let mut progress = self.progress();
         let claim = progress.claim.insert(self.verifier.claim(&self.head)?).clone();
-        progress.standing = self.verifier.check_head(&self.head, &claim)?;
+        progress.registration = self.verifier.check_head(&self.head, &claim)?;
         progress.buffer = Some(self.verifier.body_buffer());
         Ok(())
     }
@@ -145,8 +145,12 @@ impl Inner {
         let Some(buffer) = progress.buffer.take() else { return Err(Refusal::BodyUnreadable) };
         let Some(claim) = progress.claim.clone() else { return Err(Refusal::BodyUnreadable) };
         let body = buffer.finish();
-        progress.standing =
-            Some(self.verifier.check_body(&self.head, &claim, progress.standing, &body.bytes)?);
+        progress.registration = Some(self.verifier.check_body(
+            &self.head,
+            &claim,
+            progress.registration,
+            &body.bytes,
+        )?);
         progress.body = Some(body);
         Ok(())
     }
@@ -196,11 +200,12 @@ impl Request {
     /// thread once it is; then call `entered`.
     fn enter(&self, done: Py<PyAny>) -> Result<bool, Failure> {
         let mut progress = self.0.progress();
-        let (Some(standing), Some(claim)) = (progress.standing, progress.claim.clone()) else {
+        let (Some(registration), Some(claim)) = (progress.registration, progress.claim.clone())
+        else {
             return Err(Failure::runtime("the request is not verified"));
         };
         let verifier = Arc::clone(&self.0.verifier);
-        let mut entering = Box::pin(async move { verifier.enter(standing, &claim).await });
+        let mut entering = Box::pin(async move { verifier.enter(registration, &claim).await });
         let runtime = runtime()?;
         let _context = runtime.enter();
         if let Poll::Ready(result) = entering.as_mut().poll(&mut Context::from_waker(Waker::noop()))
@@ -269,13 +274,13 @@ impl Request {
     #[getter]
     fn caller(&self) -> Option<Caller> {
         let progress = self.0.progress();
-        let (claim, standing) = (progress.claim.as_ref()?, progress.standing?);
+        let (claim, registration) = (progress.claim.as_ref()?, progress.registration?);
         Some(Caller {
             hotkey: claim.sender.to_string(),
             nonce: claim.nonce,
             uuid: claim.uuid.clone(),
-            stake: standing.stake,
-            validator_permit: standing.validator_permit,
+            stake: registration.stake,
+            validator_permit: registration.validator_permit,
         })
     }
 }

@@ -195,7 +195,7 @@ fn miner_that_does_not_answer_is_a_network_failure() {
 }
 
 #[test]
-fn benchmark_that_is_not_allowed_or_wrong_sends_nothing() {
+fn refused_or_invalid_benchmark_sends_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let plot = folder.path().join("nowhere/miner.svg").display().to_string();
     let csv = folder.path().join("miner.csv").display().to_string();

@@ -336,7 +336,7 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
 }
 
 #[test]
-fn the_script_of_a_chute_is_python() {
+fn generated_chute_script_is_valid_python() {
     let folder = tempfile::tempdir().unwrap();
     let (cloud, server) = Cloud::serve();
     let script = folder.path().join("my_chute.py");

@@ -1,9 +1,8 @@
-//! Help, versions and settings of both programs.
+//! Versions and settings of both programs.
 
 mod completion;
 mod errors;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taonet_settings::NETWORK_VARIABLES;
 
-use crate::support::{Daemon, bb, document, refusal, repository, require_models, stderr, tao};
+use crate::support::{Daemon, bb, document, refusal, require_models, stderr, tao};
 pub(crate) use completion::candidates;
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -32,106 +31,6 @@ fn version_is_printed_without_delay() {
         let fastest = fastest.min().unwrap();
         assert!(fastest < Duration::from_secs(1), "{name} took {fastest:?}");
     }
-}
-
-/// Help of a command, at a fixed width.
-pub(crate) fn help(mut program: Command, path: &[&str]) -> String {
-    let output = program
-        .args(path)
-        .arg("--help")
-        .env("COLUMNS", "100")
-        .env("NO_COLOR", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{path:?}: {}", stderr(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Headings of lists of subcommands.
-const LISTS: [&str; 6] = ["Commands:", "Run:", "Wallet:", "Chain:", "Subnets:", "Develop:"];
-
-/// Subcommands listed in a help text.
-pub(crate) fn listed(help: &str) -> Vec<&str> {
-    let sections = help.split("\n\n").map(str::trim_start);
-    let lists = sections
-        .filter(|section| section.lines().next().is_some_and(|heading| LISTS.contains(&heading)));
-    let lines = lists.flat_map(|section| section.lines().skip(1));
-    // Names are indented by two columns, continuation lines by more.
-    let names =
-        lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
-    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
-}
-
-/// Compares the help of a command and all its subcommands with the snapshots.
-fn check_help(name: &str, program: fn() -> Command, path: &[&str]) {
-    let text = help(program(), path);
-    insta::assert_snapshot!(format!("{name}_help"), text);
-    // `tao babelbit` is covered by `bb`.
-    for command in listed(&text).into_iter().filter(|command| *command != "babelbit") {
-        check_help(
-            &format!("{name}_{}", command.replace('-', "_")),
-            program,
-            &[path, &[command]].concat(),
-        );
-    }
-}
-
-#[test]
-fn every_command_has_its_help() {
-    check_help("tao", tao, &[]);
-    check_help("bb", bb, &[]);
-}
-
-/// Each command in the guide has the options used there.
-#[test]
-fn wallet_guide_names_existing_options() {
-    let guide = std::fs::read_to_string(repository("docs/wallet.md")).unwrap();
-    let mut checked = 0;
-    for line in guide.lines().filter_map(|line| line.strip_prefix("tao wallet ")) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let verbs = if ["ss58", "swap-coldkey"].contains(&words[0]) { 2 } else { 1 };
-        let help = help(tao(), &[&["wallet"], &words[..verbs]].concat());
-        for option in words.iter().filter(|word| word.starts_with("--")) {
-            assert!(
-                help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")),
-                "{line}: {option}"
-            );
-            checked += 1;
-        }
-    }
-    assert!(checked > 30, "{checked}");
-}
-
-/// File names of the man pages of a command and its subcommands.
-fn man_pages(name: &str, program: fn() -> Command, path: &[&str], pages: &mut BTreeSet<String>) {
-    pages.insert(format!("{name}.1"));
-    for command in listed(&help(program(), path)) {
-        man_pages(&format!("{name}-{command}"), program, &[path, &[command]].concat(), pages);
-    }
-}
-
-#[test]
-fn every_command_has_a_man_page() {
-    let folder = tempfile::tempdir().unwrap();
-    let directory = folder.path().join("share/man1");
-    assert!(tao().arg("man").arg(&directory).status().unwrap().success());
-    let mut expected = BTreeSet::new();
-    man_pages("tao", tao, &[], &mut expected);
-    man_pages("bb", bb, &[], &mut expected);
-    for page in expected {
-        let text = std::fs::read_to_string(directory.join(&page))
-            .unwrap_or_else(|error| panic!("{page}: {error}"));
-        assert!(text.contains(".SH SYNOPSIS") && text.contains(".SH DESCRIPTION"), "{page}");
-    }
-    let file = folder.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let error = refusal(&tao().arg("man").arg(&file).output().unwrap(), 1);
-    assert!(error.contains("hint: choose a writable directory"), "{error}");
-}
-
-#[test]
-fn bb_is_tao_babelbit() {
-    assert_eq!(listed(&help(bb(), &[])), listed(&help(tao(), &["babelbit"])));
 }
 
 fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Output {

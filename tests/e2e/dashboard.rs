@@ -268,7 +268,7 @@ fn visitors_speak_to_the_miners_of_a_file() {
 }
 
 #[test]
-fn beyond_loopback_a_token_is_required() {
+fn token_is_required_beyond_loopback() {
     let folder = tempfile::tempdir().unwrap();
     let error = refusal(&dashboard(folder.path(), &["--listen", "0.0.0.0:0"]).output().unwrap(), 2);
     assert!(error.contains("a token is required") && error.contains("--token-file"), "{error}");
@@ -326,7 +326,7 @@ fn a_kept_market_has_the_numbers_of_its_report() {
 }
 
 #[test]
-fn the_demonstration_shows_itself() {
+fn demo_serves_its_page() {
     let demo = demo(&[]);
     let tmux = Tmux::start();
     tmux.run(&demo);

@@ -11,7 +11,7 @@ mod sdk11;
 
 use serde_json::json;
 
-use self::results::{Did, check_table};
+use self::results::{ToolReport, check_table};
 use crate::peers::Peer;
 use crate::support::{Daemon, tao};
 
@@ -45,13 +45,13 @@ fn the_sdks_use_the_chain() {
     let chain = chain("250ms");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "tempo": TEMPO, "block_seconds": 0.25 });
-    let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10.py"), &question));
-    let [ten, below] = did.as_slice() else { panic!("two tools") };
+    let report = ToolReport::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10.py"), &question));
+    let [ten, below] = report.as_slice() else { panic!("two tools") };
     let hotkey = address("//BobHotkey");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
-    let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
-    let [eleven] = did.as_slice() else { panic!("one tool") };
+    let report = ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
+    let [eleven] = report.as_slice() else { panic!("one tool") };
     check_table("what the SDKs did", &[ten, below, eleven]);
     sdk10::check(ten, chain.url());
     sdk10::check_layer_below(below, ten);

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::axon;
-use crate::cli::{help, listed};
 use crate::support::{bb, document, repository, tao};
 use crate::wallet::{ADDRESS, PASSWORD, Wallets};
 
@@ -32,44 +31,6 @@ fn rows(program: &str, header: &str) -> Vec<(String, String)> {
         }
     }
     rows
-}
-
-/// The commands of such rows, without options.
-fn commands(header: &str) -> BTreeSet<String> {
-    let without_options = |command: &str| command.split(" --").next().unwrap().to_owned();
-    rows("tao", header).iter().map(|(command, _)| without_options(command)).collect()
-}
-
-/// Collects the commands of `tao` without subcommands.
-fn leaves(path: &[&str], found: &mut BTreeSet<String>) {
-    let text = help(tao(), path);
-    let subcommands = listed(&text);
-    if subcommands.is_empty() {
-        found.insert(path.join(" "));
-    }
-    // `tao babelbit` is `bb`.
-    for command in subcommands.into_iter().filter(|command| *command != "babelbit") {
-        leaves(&[path, &[command]].concat(), found);
-    }
-}
-
-#[test]
-fn a_table_describes_the_json_document_of_every_command() {
-    let mut all = BTreeSet::new();
-    leaves(&[], &mut all);
-    assert!(all.len() > 150, "{all:?}");
-    let (described, silent) =
-        (commands("| Command | Keys |"), commands("| Command without JSON |"));
-    let known: BTreeSet<_> = described.union(&silent).cloned().collect();
-    let missing: Vec<_> = all.difference(&known).collect();
-    assert!(missing.is_empty(), "no table in docs lists the JSON keys of {missing:?}");
-    let unknown: Vec<_> = known.difference(&all).collect();
-    assert!(
-        unknown.is_empty(),
-        "tables in docs list the JSON keys of commands that do not exist: {unknown:?}"
-    );
-    let both: Vec<_> = described.intersection(&silent).collect();
-    assert!(both.is_empty(), "{both:?}");
 }
 
 /// Keys of a document, or of the first entry of a list.

@@ -377,7 +377,7 @@ fn refused_models_leave_no_directory() {
 }
 
 #[test]
-fn contributors_stand_in_the_transcript() {
+fn transcript_lists_the_contributors() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "groth16");
     let before = document(&proof(&["setup", text(&circuit)]));
@@ -572,7 +572,7 @@ fn miners_answer_over_quic() {
 }
 
 #[test]
-fn honest_miners_earn_and_liars_have_a_reason() {
+fn honest_miners_earn_and_failures_of_others_are_named() {
     let folder = TempDir::new().unwrap();
     let keep = folder.path().join("market");
     let began = Instant::now();

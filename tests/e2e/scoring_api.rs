@@ -113,7 +113,7 @@ fn scoring_api(state: &Path) -> Command {
 }
 
 #[test]
-fn fifty_kills_lose_and_double_no_result() {
+fn fifty_kills_neither_lose_nor_duplicate_results() {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");

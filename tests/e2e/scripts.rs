@@ -46,7 +46,7 @@ fn root_installs_missing_packages() {
 }
 
 #[test]
-fn others_are_asked_for_a_password_after_hearing_why() {
+fn sudo_is_called_after_announcing_the_command() {
     let output =
         run("has_terminal() { true; }; install_packages espeak-ng", "1000", &["apt-get", "sudo"]);
     assert!(output.status.success());

@@ -134,12 +134,12 @@ async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoRe
     assert_eq!((&request["model"], &request["stream"]), (&json!("parrot"), &json!(true)));
     let prompt = request["prompt"].as_str().unwrap();
     let line = prompt.lines().last().unwrap_or_default();
-    let known: Value = serde_json::from_str(SMALL_TALK).unwrap();
-    let dialogues = known["dialogues"].as_array().unwrap().iter();
+    let challenge: Value = serde_json::from_str(SMALL_TALK).unwrap();
+    let dialogues = challenge["dialogues"].as_array().unwrap().iter();
     let mut utterances = dialogues.flat_map(|dialogue| dialogue["utterances"].as_array().unwrap());
-    let rest =
+    let remainder =
         utterances.find_map(|text| text.as_str().unwrap().strip_prefix(line)).unwrap_or_default();
-    let letters: Vec<char> = format!("{rest}\n").chars().collect();
+    let letters: Vec<char> = format!("{remainder}\n").chars().collect();
     let pieces: Vec<String> = letters.chunks(3).map(|piece| piece.iter().collect()).collect();
     let endless = stream::repeat("on and on ".to_owned());
     let events = stream::iter(pieces).chain(endless).map(|text| {
@@ -469,8 +469,8 @@ fn settings_come_from_the_file_of_the_working_directory() {
         document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
     let setting = |name: &str| {
         let settings = shown["settings"].as_array().unwrap();
-        let found = settings.iter().find(|setting| setting["name"] == name).unwrap();
-        [&found["value"], &found["origin"]].map(|text| text.as_str().unwrap().to_owned())
+        let setting = settings.iter().find(|setting| setting["name"] == name).unwrap();
+        [&setting["value"], &setting["origin"]].map(|text| text.as_str().unwrap().to_owned())
     };
     assert_eq!(setting("BITTENSOR_SUBTENSOR_ENDPOINT"), ["local", ".env"]);
     assert_eq!(setting("MINER_AXON_PORT"), ["1", "environment"]);

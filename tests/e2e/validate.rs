@@ -157,7 +157,7 @@ fn scores_of_the_text_contest_become_weights() {
 }
 
 #[test]
-fn scores_reach_the_chain_through_all_three() {
+fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
     gateway.becomes_ready();

@@ -139,7 +139,7 @@ fn python_wallet_reads_reencrypted_keys() {
 }
 
 #[test]
-fn signatures_hold_on_both_sides() {
+fn signatures_verify_on_both_sides() {
     with_each(|peer| {
         let messages =
             ["", "hello", "0x00ff", "<Bytes>hello</Bytes>", "héllo τ"].map(str::as_bytes);
@@ -190,7 +190,7 @@ fn signatures_hold_on_both_sides() {
 }
 
 #[test]
-fn passwords_are_handed_on_in_the_environment() {
+fn password_variables_are_compatible() {
     with_each(|peer| {
         let wallets = Wallets::new();
         fs::create_dir_all(wallets.key("hotkeys")).unwrap();

@@ -16,7 +16,7 @@ use crate::support::{Daemon, document, local_bb, refusal, repository, require_mo
 use crate::whisper;
 
 /// Time after which a round is killed.
-const LONGEST: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A worker process, killed on drop.
 struct Worker(Child);
@@ -53,7 +53,7 @@ fn kill_a_busy_worker(runtime: &Runtime, servers: &Servers, log: &File, round: &
     loop {
         let worker = Worker::start(servers, log);
         while !has_unfinished() {
-            let is_over = round.try_wait().unwrap().is_some() || began.elapsed() > LONGEST;
+            let is_over = round.try_wait().unwrap().is_some() || began.elapsed() > TIMEOUT;
             assert!(!is_over, "no job was in progress: {}", String::from_utf8_lossy(&content(log)));
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -139,7 +139,7 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
         if let Some(status) = distributed.try_wait().unwrap() {
             break status;
         }
-        if began.elapsed() > LONGEST {
+        if began.elapsed() > TIMEOUT {
             distributed.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(50));

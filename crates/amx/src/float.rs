@@ -234,11 +234,11 @@ impl FloatRows {
 /// Splits a row into the lines of its steps.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 fn split_row(values: &[f32], scale: f32, lines: &mut [Line]) {
-    let (complete, rest) = values.as_chunks::<DEPTH>();
+    let (complete, remainder) = values.as_chunks::<DEPTH>();
     let mut padded = [0.0; DEPTH];
-    padded[..rest.len()].copy_from_slice(rest);
-    let rest = (!rest.is_empty()).then_some(&padded);
-    for (lines, values) in lines.chunks_mut(f32::LINES).zip(complete.iter().chain(rest)) {
+    padded[..remainder.len()].copy_from_slice(remainder);
+    let remainder = (!remainder.is_empty()).then_some(&padded);
+    for (lines, values) in lines.chunks_mut(f32::LINES).zip(complete.iter().chain(remainder)) {
         let mut parts = [Line::ZERO; PARTS];
         split(values, scale, &mut parts);
         [lines[2 * PART], lines[PART], lines[0]] = parts;
@@ -249,8 +249,8 @@ fn split_row(values: &[f32], scale: f32, lines: &mut [Line]) {
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
 fn split(values: &[f32; DEPTH], scale: f32, [high, middle, low]: &mut [Line; PARTS]) {
-    let rest = middle.0.as_chunks_mut::<2>().0.iter_mut().zip(low.0.as_chunks_mut::<2>().0);
-    let lines = high.0.as_chunks_mut::<2>().0.iter_mut().zip(rest);
+    let lower_parts = middle.0.as_chunks_mut::<2>().0.iter_mut().zip(low.0.as_chunks_mut::<2>().0);
+    let lines = high.0.as_chunks_mut::<2>().0.iter_mut().zip(lower_parts);
     for ((high, (middle, low)), value) in lines.zip(values) {
         let parts = parts(value * scale);
         *high = ((parts[0] >> 16) as u16).to_ne_bytes();
@@ -264,8 +264,8 @@ fn split(values: &[f32; DEPTH], scale: f32, [high, middle, low]: &mut [Line; PAR
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
 fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, middle, low]: &mut [Line; PARTS]) {
-    let rest = middle.0.as_chunks_mut::<4>().0.iter_mut().zip(low.0.as_chunks_mut::<4>().0);
-    let lines = high.0.as_chunks_mut::<4>().0.iter_mut().zip(rest);
+    let lower_parts = middle.0.as_chunks_mut::<4>().0.iter_mut().zip(low.0.as_chunks_mut::<4>().0);
+    let lines = high.0.as_chunks_mut::<4>().0.iter_mut().zip(lower_parts);
     for ((high, (middle, low)), (even, odd)) in lines.zip(even.iter().zip(odd)) {
         let (even, odd) = (parts(*even), parts(*odd));
         *high = (even[0] >> 16 | odd[0]).to_ne_bytes();

@@ -86,15 +86,15 @@ impl Int8Rows {
         for (row, values) in values.chunks_exact(inputs).enumerate() {
             let first = (row / PAIR * steps * 2 + row % PAIR / TILE) * TILE + row % TILE;
             let lines = self.lines[first..].iter_mut().step_by(2 * TILE);
-            let (complete, rest) = values.as_chunks::<DEPTH>();
+            let (complete, remainder) = values.as_chunks::<DEPTH>();
             let mut lines = lines.take(steps);
             // `complete` is first, since `zip` must not take a line once `complete` is exhausted.
             for (values, line) in complete.iter().zip(lines.by_ref()) {
                 line.0 = *values;
             }
             if let Some(line) = lines.next() {
-                line.0[..rest.len()].copy_from_slice(rest);
-                line.0[rest.len()..].fill(0);
+                line.0[..remainder.len()].copy_from_slice(remainder);
+                line.0[remainder.len()..].fill(0);
             }
         }
     }

@@ -227,19 +227,19 @@ pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
         #[inline(always)]
         || {
             let (mut squares, mut maxima) = ([0.0; PANEL], [0.0; PANEL]);
-            let (chunks, rest) = values.as_chunks::<PANEL>();
+            let (chunks, remainder) = values.as_chunks::<PANEL>();
             for chunk in chunks {
                 add(chunk, &mut squares, &mut maxima);
             }
             let mut padded = [0.0; PANEL];
-            padded[..rest.len()].copy_from_slice(rest);
+            padded[..remainder.len()].copy_from_slice(remainder);
             add(&padded, &mut squares, &mut maxima);
             let scale = steps_per_unit(squares.iter().sum(), greatest(maxima), values.len());
-            let (complete, rest) = values.as_chunks::<2>();
+            let (complete, remainder) = values.as_chunks::<2>();
             for (word, [first, second]) in words.iter_mut().zip(complete) {
                 *word = rounded(first * scale) | rounded(second * scale) << 16;
             }
-            if let ([value], Some(word)) = (rest, words.last_mut()) {
+            if let ([value], Some(word)) = (remainder, words.last_mut()) {
                 *word = rounded(value * scale);
             }
             1.0 / scale

@@ -85,11 +85,11 @@ impl Int8Rows {
         self.inputs = inputs;
         self.words.clear();
         for row in values.chunks_exact(inputs) {
-            let (complete, rest) = row.as_chunks::<4>();
+            let (complete, remainder) = row.as_chunks::<4>();
             self.words.extend(complete.iter().map(|bytes| u32::from_le_bytes(*bytes)));
-            if !rest.is_empty() {
+            if !remainder.is_empty() {
                 let mut bytes = [0; 4];
-                bytes[..rest.len()].copy_from_slice(rest);
+                bytes[..remainder.len()].copy_from_slice(remainder);
                 self.words.push(u32::from_le_bytes(bytes));
             }
         }

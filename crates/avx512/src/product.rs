@@ -11,7 +11,7 @@ pub(crate) const LANES: usize = 16;
 /// Columns per panel: the lanes of two vectors.
 pub(crate) const PANEL: usize = 2 * LANES;
 /// Maximum number of rows per product of the kernel: their sums fill 24 of the 32 vector registers.
-const MOST_ROWS: usize = 12;
+const MAX_ROWS: usize = 12;
 
 /// A vector of words, one per column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Panels {
         }
         let count = rows.len() / self.words;
         // Groups of nearly equal sizes.
-        let group = count.div_ceil(count.div_ceil(MOST_ROWS).max(1)).max(1);
+        let group = count.div_ceil(count.div_ceil(MAX_ROWS).max(1)).max(1);
         // A panel stays in the cache for all rows.
         for first in columns.clone().step_by(PANEL) {
             let panel = first / PANEL;

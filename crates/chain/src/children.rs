@@ -44,12 +44,12 @@ impl FromStr for Proportion {
     /// Parses a percentage, with or without `%`, rounding down.
     fn from_str(text: &str) -> Result<Self, ProportionError> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        if !is_number(whole) || !is_number(decimals) || decimals.len() > DECIMALS {
+        let (integer, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        if !is_number(integer) || !is_number(decimals) || decimals.len() > DECIMALS {
             return Err(ProportionError);
         }
         let smallest: u128 =
-            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
+            format!("{integer}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
         if smallest == 0 || smallest > WHOLE {
             return Err(ProportionError);
         }

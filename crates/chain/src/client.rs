@@ -263,8 +263,8 @@ impl Inner {
         tracing::info!(version = version.spec_version, "fetching the runtime metadata");
         let method = "Metadata_metadata_at_version";
         let params = json!([method, hex_text(&METADATA_VERSION.to_le_bytes()), block]);
-        let answer: HexBytes = self.rpc.request_within("state_call", params, CONNECTING).await?;
-        let metadata: Option<Vec<u8>> = Decode::decode(&mut answer.0.as_slice())
+        let response: HexBytes = self.rpc.request_within("state_call", params, CONNECTING).await?;
+        let metadata: Option<Vec<u8>> = Decode::decode(&mut response.0.as_slice())
             .map_err(|error| ChainError::decode(method, error))?;
         let metadata = metadata.ok_or_else(|| ChainError::NotInRuntime {
             what: format!("metadata of version {METADATA_VERSION}"),

@@ -29,7 +29,7 @@ pub enum Hyperparameter {
 impl Hyperparameters {
     /// Returns the hyperparameter with this name; `None` if the chain has no such hyperparameter.
     pub fn get(&self, name: &str) -> Option<&Hyperparameter> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.0.iter().find(|(stored_name, _)| stored_name == name).map(|(_, value)| value)
     }
 
     /// Returns all hyperparameters, as pairs of name and value.

@@ -63,7 +63,7 @@ impl Rpc {
         total: Duration,
     ) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
-        self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
+        self.first(&question, total, &mut 0, |reply| result(method, reply)).await?
     }
 
     /// Sends a request at most once to each node and parses the result. Used for the first request,
@@ -75,7 +75,7 @@ impl Rpc {
     ) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
-        self.each_once(&question, deadline, &mut 0, &|answer| result(method, answer)).await?
+        self.each_once(&question, deadline, &mut 0, &|reply| result(method, reply)).await?
     }
 
     /// Runs all requests of one read, which together have the timeout of a single request.

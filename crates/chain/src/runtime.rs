@@ -232,8 +232,12 @@ fn summary(docs: &[String]) -> String {
     docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
-fn all_read(what: &str, rest: &[u8]) -> Result<(), ChainError> {
-    if rest.is_empty() { Ok(()) } else { Err(ChainError::decode(what, LeftOver(rest.len()))) }
+fn all_read(what: &str, remaining: &[u8]) -> Result<(), ChainError> {
+    if remaining.is_empty() {
+        Ok(())
+    } else {
+        Err(ChainError::decode(what, LeftOver(remaining.len())))
+    }
 }
 
 #[cfg(test)]

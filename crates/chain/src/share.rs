@@ -43,12 +43,12 @@ impl FromStr for Share {
     /// Parses a percentage, with or without `%`, rounding down: `18` gives 11796 parts.
     fn from_str(text: &str) -> Result<Self, ShareError> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        if !is_number(whole) || !is_number(decimals) || decimals.len() > 4 {
+        let (integer, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        if !is_number(integer) || !is_number(decimals) || decimals.len() > 4 {
             return Err(ShareError);
         }
         // In millionths: a percentage with four decimals.
-        let millionths: u64 = format!("{whole}{decimals:0<4}").parse().map_err(|_| ShareError)?;
+        let millionths: u64 = format!("{integer}{decimals:0<4}").parse().map_err(|_| ShareError)?;
         let parts = millionths.checked_mul(u64::from(u16::MAX)).ok_or(ShareError)? / 1_000_000;
         u16::try_from(parts).map(Self).map_err(|_| ShareError)
     }

@@ -361,12 +361,17 @@ impl State {
         if block.number < self.pruned { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
     }
 
-    fn found(&self, hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber) -> Option<Outcome> {
+    fn outcome_of(
+        &self,
+        hash: ExtrinsicHash,
+        from: BlockNumber,
+        to: BlockNumber,
+    ) -> Option<Outcome> {
         let blocks =
             (0..).zip(&self.blocks).skip(from.get() as usize).take(to.plus(1).since(from) as usize);
         for (number, MockBlock { events, extrinsics, .. }) in blocks {
             let Some((index, (_, result))) =
-                (0..).zip(extrinsics).find(|(_, (found, _))| found.hash == hash)
+                (0..).zip(extrinsics).find(|(_, (extrinsic, _))| extrinsic.hash == hash)
             else {
                 continue;
             };

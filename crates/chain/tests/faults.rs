@@ -38,7 +38,7 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
     let chain = client(&[first.url(), second.url()]).await;
     let begin = chain.head().await.unwrap().number;
 
-    let breaking = tokio::spawn(async move {
+    let fault_injection = tokio::spawn(async move {
         for mode in [Mode::Stall, Mode::Deaf] {
             first.set(mode);
             tokio::time::sleep(BLOCK * LONG_FAULT).await;
@@ -113,7 +113,7 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
     };
 
     let (longest, answers, failures) = reader.await.unwrap();
-    breaking.abort();
+    fault_injection.abort();
     let sent = sender.await.unwrap();
     let succeeded = sent.iter().filter(|(_, outcome)| outcome.is_success()).count();
     eprintln!(
@@ -127,9 +127,9 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
     let mut nonces: Vec<u32> = Vec::new();
     for (index, (extrinsic, outcome)) in sent.iter().enumerate() {
         let to = key(&format!("to/{index}")).coldkey();
-        let got = direct.balance(to.into(), At::Head).await.unwrap().free;
+        let received = direct.balance(to.into(), At::Head).await.unwrap().free;
         let expected = if outcome.is_success() { AMOUNT } else { Rao::ZERO };
-        assert_eq!(got, expected, "transfer {index}: {outcome:?}");
+        assert_eq!(received, expected, "transfer {index}: {outcome:?}");
         if outcome.inclusion().is_some() {
             nonces.push(extrinsic.nonce);
         }

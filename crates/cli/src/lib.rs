@@ -359,8 +359,8 @@ fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     } else if let Some((_, default)) =
         DEFAULT_SUBCOMMANDS.iter().find(|(group, _)| is_named(&arguments, start, &[*group]))
     {
-        let rest = arguments.get(start + 1..).unwrap_or_default();
-        let next = rest.get(global_options(rest)).map(|word| word.to_string_lossy());
+        let following = arguments.get(start + 1..).unwrap_or_default();
+        let next = following.get(global_options(following)).map(|word| word.to_string_lossy());
         if next.is_none_or(|word| is_default_argument(&word)) {
             arguments.insert(start + 1, default.into());
         }
@@ -383,7 +383,7 @@ fn global_options(arguments: &[OsString]) -> usize {
             !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
         let is_assigned = VALUED
             .iter()
-            .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+            .any(|name| word.strip_prefix(name).is_some_and(|value| value.starts_with('=')));
         if is_short || is_assigned || FLAGS.contains(&word) {
             count += 1;
         } else if VALUED.contains(&word) {
@@ -424,59 +424,63 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
     #[cfg(not(feature = "dashboard"))]
     let is_full_screen = false;
     let context = global.start(is_full_screen);
-    let result = match command {
+    exit::report(execute(&command, &context), context.json)
+}
+
+/// Runs a command of `tao`.
+fn execute(command: &TaoCommand, context: &Context) -> anyhow::Result<()> {
+    match command {
         #[cfg(feature = "demo")]
-        TaoCommand::Demo(args) => demo::run(&args, &context),
+        TaoCommand::Demo(args) => demo::run(args, context),
         #[cfg(feature = "dashboard")]
-        TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
-        TaoCommand::Doctor(args) => doctor::run(&args, &context),
+        TaoCommand::Dashboard(args) => dashboard::run(args, context),
+        TaoCommand::Doctor(args) => doctor::run(args, context),
         #[cfg(feature = "dashboard")]
-        TaoCommand::Top(args) => top::run(&args, &context),
-        TaoCommand::Speech(command) => speech::run(&command, &context),
-        TaoCommand::Models(command) => models::run(&command, &context),
-        TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
+        TaoCommand::Top(args) => top::run(args, context),
+        TaoCommand::Speech(command) => speech::run(command, context),
+        TaoCommand::Models(command) => models::run(command, context),
+        TaoCommand::Babelbit(command) => babelbit::run(command, context),
         #[cfg(feature = "nineteen")]
-        TaoCommand::Nineteen(command) => nineteen::run(&command, &context),
-        TaoCommand::Prompting(command) => prompting::run(&command, &context),
-        TaoCommand::Prompt(args) => prompting::ask(&args, &context),
+        TaoCommand::Nineteen(command) => nineteen::run(command, context),
+        TaoCommand::Prompting(command) => prompting::run(command, context),
+        TaoCommand::Prompt(args) => prompting::ask(args, context),
         #[cfg(feature = "proof")]
-        TaoCommand::Proof(command) => proof::run(&command, &context),
-        TaoCommand::Yuma(args) => yuma::run(&args, &context),
-        TaoCommand::Wallet(command) => wallet::run(&command, &context),
+        TaoCommand::Proof(command) => proof::run(command, context),
+        TaoCommand::Yuma(args) => yuma::run(args, context),
+        TaoCommand::Wallet(command) => wallet::run(command, context),
         #[cfg(feature = "localnet")]
-        TaoCommand::Localnet(args) => localnet::run(&args, &context),
-        TaoCommand::Subnets(command) => subnets::run(&command, &context),
-        TaoCommand::Metagraph(args) => metagraph::run(&args, &context),
-        TaoCommand::Register(args) => register::run(&args, &context),
-        TaoCommand::ServeAxon(args) => serve_axon::run(&args, &context),
-        TaoCommand::Weights(command) => weights::run(&command, &context),
-        TaoCommand::Stake(command) => stake::run(&command, &context),
-        TaoCommand::Lock(command) => lock::run(&command, &context),
-        TaoCommand::Transfer(args) => transfer::run(&args, &context),
-        TaoCommand::Balance(args) => balance::run(&args, &context),
-        TaoCommand::Delegates(args) => delegates::run(&args, &context),
-        TaoCommand::Take(args) => take::run(&args, &context),
-        TaoCommand::Proxy(command) => proxy::run(&command, &context),
-        TaoCommand::Multisig(command) => multisig::run(&command, &context),
-        TaoCommand::Crowdloan(command) => crowdloan::run(&command, &context),
-        TaoCommand::Commitment(command) => commitment::run(&command, &context),
-        TaoCommand::Block(args) => block::run(&args, &context),
-        TaoCommand::Events(args) => events::run(&args, &context),
-        TaoCommand::Tx(command) => tx::run(&command, &context),
-        TaoCommand::Call(args) => any_call::run(&args, &context),
-        TaoCommand::Batch(args) => batch::run(&args, &context),
-        TaoCommand::Query(args) => chain_query::run(&args, &context),
-        TaoCommand::Watch(args) => watch::run(&args, &context),
-        TaoCommand::Sudo(command) => sudo::run(&command, &context),
-        TaoCommand::Axon(command) => axon::run(&command, &context),
-        TaoCommand::BenchMiner(args) => bench_miner::run(&args, &context),
-        TaoCommand::Update(args) => update::run(&args, &context),
-        TaoCommand::Completions(args) => completions::run(&args, &context),
+        TaoCommand::Localnet(args) => localnet::run(args, context),
+        TaoCommand::Subnets(command) => subnets::run(command, context),
+        TaoCommand::Metagraph(args) => metagraph::run(args, context),
+        TaoCommand::Register(args) => register::run(args, context),
+        TaoCommand::ServeAxon(args) => serve_axon::run(args, context),
+        TaoCommand::Weights(command) => weights::run(command, context),
+        TaoCommand::Stake(command) => stake::run(command, context),
+        TaoCommand::Lock(command) => lock::run(command, context),
+        TaoCommand::Transfer(args) => transfer::run(args, context),
+        TaoCommand::Balance(args) => balance::run(args, context),
+        TaoCommand::Delegates(args) => delegates::run(args, context),
+        TaoCommand::Take(args) => take::run(args, context),
+        TaoCommand::Proxy(command) => proxy::run(command, context),
+        TaoCommand::Multisig(command) => multisig::run(command, context),
+        TaoCommand::Crowdloan(command) => crowdloan::run(command, context),
+        TaoCommand::Commitment(command) => commitment::run(command, context),
+        TaoCommand::Block(args) => block::run(args, context),
+        TaoCommand::Events(args) => events::run(args, context),
+        TaoCommand::Tx(command) => tx::run(command, context),
+        TaoCommand::Call(args) => any_call::run(args, context),
+        TaoCommand::Batch(args) => batch::run(args, context),
+        TaoCommand::Query(args) => chain_query::run(args, context),
+        TaoCommand::Watch(args) => watch::run(args, context),
+        TaoCommand::Sudo(command) => sudo::run(command, context),
+        TaoCommand::Axon(command) => axon::run(command, context),
+        TaoCommand::BenchMiner(args) => bench_miner::run(args, context),
+        TaoCommand::Update(args) => update::run(args, context),
+        TaoCommand::Completions(args) => completions::run(args, context),
         TaoCommand::Man(args) => {
-            man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context)
+            man::run(args, [command_line::<Tao>(), command_line::<Bb>()], context)
         }
-    };
-    exit::report(result, context.json)
+    }
 }
 
 fn run_bb(arguments: Vec<OsString>) -> ExitCode {

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use taonet_cli_base::testing::run_command;
+
 use super::*;
+
+mod help_texts;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -148,6 +152,45 @@ fn every_command_with_key_uri_is_in_the_list_of_refusals() {
     assert_eq!(listed, expected);
 }
 
+/// No command looks for a wallet first. Not all commands of these groups have the option
+/// `--network`: an end-to-end test runs them with an environment variable.
+#[test]
+fn wrong_network_is_reported_before_missing_wallet() {
+    const WITH_VARIABLE: [&str; 4] = ["axon", "dashboard", "nineteen", "proof"];
+    let list = std::fs::read_to_string(root().join("tests/e2e/data/key-uri-commands.txt")).unwrap();
+    let mut checked = 0;
+    for line in list.lines().filter_map(|line| line.strip_prefix("tao ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        // `tao weights reveal` reads its file first.
+        if words.contains(&"COMMIT") || WITH_VARIABLE.contains(&words[0]) {
+            continue;
+        }
+        let arguments = [&["tao"][..], &words[..], &["--network", "locall"]].concat();
+        let output =
+            run_command(&arguments, false, |tao: Tao, context| execute(&tao.command, context));
+        let error = output.refusal(2);
+        assert!(error.contains("unknown network locall"), "{line}: {error}");
+        checked += 1;
+    }
+    assert!(checked > 45, "{checked}");
+}
+
+#[test]
+fn completion_scripts_call_program() {
+    for (shell, line) in [
+        ("bash", "TAO_COMPLETE=\"bash\""),
+        ("zsh", "#compdef bb"),
+        ("zsh", "if [ \"$funcstack[1]\" = \"_bb\" ]; then"),
+        ("fish", "--command bb"),
+    ] {
+        let arguments = ["tao", "completions", shell, "--program", "bb"];
+        let output =
+            run_command(&arguments, false, |tao: Tao, context| execute(&tao.command, context));
+        let script = output.text();
+        assert!(script.contains(line), "{shell}: {script}");
+    }
+}
+
 /// Replaces the operator's options, `${NAME_OPTIONS:-DEFAULT}` in compose.yml and `$OPTIONS` in a
 /// unit, with their default in `text`.
 fn with_default_options(line: &str, text: &str) -> String {
@@ -184,7 +227,7 @@ fn every_command_that_services_run_exists() {
 }
 
 #[test]
-fn links_run_their_commands() {
+fn link_names_select_their_commands() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     let started = arguments(&["/usr/bin/sn2-miner", "--loopback"]);

@@ -23,7 +23,7 @@ impl BasePath {
     pub(crate) fn strip<'a>(&self, target: &'a str) -> &'a str {
         match target.strip_prefix(&self.0) {
             Some("") => "/",
-            Some(rest) if rest.starts_with('/') => rest,
+            Some(path) if path.starts_with('/') => path,
             _ => target,
         }
     }

@@ -96,7 +96,7 @@ impl ServicesSection {
         let metrics = states
             .iter()
             .flat_map(|state| state.metrics.iter())
-            .filter(|known| known.name == metric);
+            .filter(|histogram| histogram.name == metric);
         let (count, sum) = metrics.fold((0.0, 0.0), |(counts, sums), metric| match metric.value {
             Value::Histogram { count, sum } => (counts + count, sums + sum),
             Value::Counter(_) | Value::Gauge(_) => (counts, sums),

@@ -98,7 +98,7 @@ impl View {
 
     /// Returns a query parameter; `None` if missing.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a query parameter as a number; `None` if missing or malformed.

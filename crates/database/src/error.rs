@@ -65,7 +65,7 @@ impl From<MigrateError> for DatabaseError {
         let MigrateError::Execute(cause) = error else { return Self::Migrate(error) };
         match Self::from(cause) {
             Self::Failed(cause) => Self::Migrate(MigrateError::Execute(cause)),
-            known => known,
+            error => error,
         }
     }
 }

@@ -299,10 +299,14 @@ impl Database {
     /// was never migrated.
     pub async fn check_schema(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
         let newest = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations");
-        let found = newest.number(self).await?;
+        let version = newest.number(self).await?;
         let expected =
             migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
-        if found == expected { Ok(()) } else { Err(DatabaseError::Schema { found, expected }) }
+        if version == expected {
+            Ok(())
+        } else {
+            Err(DatabaseError::Schema { found: version, expected })
+        }
     }
 
     /// Returns whether other processes can share the database, which only PostgreSQL supports.

@@ -95,7 +95,7 @@ pub async fn reachability(
         }
     };
     let is_local = address.host().parse().is_ok_and(is_local_address);
-    let response = call.client.call(&peer, call.request).await.map(|answer| answer.status);
+    let response = call.client.call(&peer, call.request).await.map(|response| response.status);
     vec![match other {
         None => judge_response(&subject, response, &call, is_local),
         Some(external) => {

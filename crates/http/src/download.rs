@@ -207,7 +207,7 @@ pub async fn open_with(
         StatusCode::PARTIAL_CONTENT if starts_at(&response, from) => from,
         status => return Err(Fault::Status { status, retry_after: None }),
     };
-    let total = response.content_length().map(|rest| from.saturating_add(rest));
+    let total = response.content_length().map(|remaining| from.saturating_add(remaining));
     let chunks = stream::try_unfold(response, move |mut response| async move {
         let chunk =
             timeout(stalled, response.chunk()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;

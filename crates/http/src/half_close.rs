@@ -31,7 +31,7 @@ const MAX_ZEROS: u32 = 7;
 /// Time after the half-close until the first probe. It doubles with each probe.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Maximum time between two probes.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Time in which a handler must begin to read a body that arrived before the half-close. A body
 /// that is still incomplete afterwards is truncated.
 const BODY_GRACE: Duration = Duration::from_millis(500);
@@ -133,7 +133,7 @@ impl Exchange {
     fn phase(&self) -> Phase {
         let phase = self.0.phase.load(Ordering::Acquire);
         let phases = [Phase::Reading, Phase::Waiting, Phase::Responding];
-        phases.into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Idle)
+        phases.into_iter().find(|candidate| *candidate as u8 == phase).unwrap_or(Phase::Idle)
     }
 }
 
@@ -209,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
                     let probe = closed.probe(phase, self.exchange.is_chunked());
                     self.send(probe, context)?;
                 }
-                closed.pause = (closed.pause * 2).min(LONGEST_PAUSE);
+                closed.pause = (closed.pause * 2).min(MAX_PAUSE);
             }
             closed.wait();
         }

@@ -5,13 +5,13 @@
 use memchr::memchr2;
 
 /// Maximum length of a line of a stream, and of the data of an event, in bytes.
-pub const LONGEST_EVENT: usize = 1 << 20;
+pub const MAX_EVENT_LENGTH: usize = 1 << 20;
 /// Byte order mark, which may precede the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line or an event's data exceeds [`LONGEST_EVENT`].
+/// A line or an event's data exceeds [`MAX_EVENT_LENGTH`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an event of the stream is longer than {LONGEST_EVENT} bytes")]
+#[error("an event of the stream is longer than {MAX_EVENT_LENGTH} bytes")]
 pub struct EventTooLong;
 
 /// A server-sent event.
@@ -76,22 +76,22 @@ impl EventStream {
         bytes: &[u8],
         mut take: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut rest = bytes;
+        let mut remaining = bytes;
         if self.after_return && !bytes.is_empty() {
             self.after_return = false;
-            rest = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+            remaining = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
-        while let Some((line, after)) = self.split_line(rest) {
-            rest = after;
+        while let Some((line, after)) = self.split_line(remaining) {
+            remaining = after;
             if self.line.is_empty() {
-                rest = self.take_line(line, rest, &mut take)?;
+                remaining = self.take_line(line, remaining, &mut take)?;
             } else {
                 self.append(line)?;
                 let line = std::mem::take(&mut self.line);
-                rest = self.take_line(&line, rest, &mut take)?;
+                remaining = self.take_line(&line, remaining, &mut take)?;
             }
         }
-        Ok(self.append(rest)?)
+        Ok(self.append(remaining)?)
     }
 
     /// Ends the stream: calls `take` with an event that lacks its empty line.
@@ -121,14 +121,14 @@ impl EventStream {
         Some((line, after.strip_prefix(b"\n").unwrap_or(after)))
     }
 
-    /// Processes a line; returns the bytes of `rest` that were not processed with it.
+    /// Processes a line; returns the bytes of `remaining` that were not processed with it.
     fn take_line<'a, E: From<EventTooLong>>(
         &mut self,
         line: &[u8],
-        rest: &'a [u8],
+        remaining: &'a [u8],
         take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<&'a [u8], E> {
-        if line.len() > LONGEST_EVENT {
+        if line.len() > MAX_EVENT_LENGTH {
             return Err(EventTooLong.into());
         }
         let line =
@@ -136,7 +136,7 @@ impl EventStream {
         self.has_begun = true;
         if line.is_empty() {
             self.dispatch(take)?;
-            return Ok(rest);
+            return Ok(remaining);
         }
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
@@ -145,31 +145,31 @@ impl EventStream {
         match field {
             b"data" if self.with_text => {
                 take(ServerEvent { kind: b"", data: value })?;
-                return Ok(rest);
+                return Ok(remaining);
             }
             b"data" => {}
             b"error" if !self.with_text => self.kind = b"error".to_vec(),
             b"event" => {
                 self.kind = value.to_vec();
-                return Ok(rest);
+                return Ok(remaining);
             }
-            b"" | b"id" | b"retry" => return Ok(rest),
+            b"" | b"id" | b"retry" => return Ok(remaining),
             _ => {
                 if self.with_text {
                     take(ServerEvent { kind: b"", data: line })?;
                 }
-                return Ok(rest);
+                return Ok(remaining);
             }
         }
         // Most events have one line, and arrive with their empty line: they are not copied.
-        if self.data.is_none() && matches!(rest.first(), Some(b'\n' | b'\r')) {
+        if self.data.is_none() && matches!(remaining.first(), Some(b'\n' | b'\r')) {
             let kind = std::mem::take(&mut self.kind);
             take(ServerEvent { kind: &kind, data: value })?;
-            return Ok(self.split_line(rest).map_or(rest, |(_, after)| after));
+            return Ok(self.split_line(remaining).map_or(remaining, |(_, after)| after));
         }
         match &mut self.data {
             None => self.data = Some(value.to_vec()),
-            Some(data) if data.len() + value.len() >= LONGEST_EVENT => {
+            Some(data) if data.len() + value.len() >= MAX_EVENT_LENGTH => {
                 return Err(EventTooLong.into());
             }
             Some(data) => {
@@ -177,7 +177,7 @@ impl EventStream {
                 data.extend_from_slice(value);
             }
         }
-        Ok(rest)
+        Ok(remaining)
     }
 
     /// Passes on the event in progress, if it has data.
@@ -190,7 +190,7 @@ impl EventStream {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
-        if self.line.len() + bytes.len() > LONGEST_EVENT {
+        if self.line.len() + bytes.len() > MAX_EVENT_LENGTH {
             return Err(EventTooLong);
         }
         self.line.extend_from_slice(bytes);
@@ -273,18 +273,18 @@ mod tests {
 
     #[test]
     fn endless_lines_and_events_are_refused() {
-        assert_eq!(parse(&[&vec![b'x'; LONGEST_EVENT + 1]]), Err(EventTooLong));
+        assert_eq!(parse(&[&vec![b'x'; MAX_EVENT_LENGTH + 1]]), Err(EventTooLong));
         assert_eq!(
-            parse(&[&[vec![b'x'; LONGEST_EVENT + 1], b"\n".to_vec()].concat()]),
+            parse(&[&[vec![b'x'; MAX_EVENT_LENGTH + 1], b"\n".to_vec()].concat()]),
             Err(EventTooLong)
         );
-        let half = vec![b'x'; LONGEST_EVENT / 2 + 1];
+        let half = vec![b'x'; MAX_EVENT_LENGTH / 2 + 1];
         assert_eq!(parse(&[&half, &half]), Err(EventTooLong));
         assert_eq!(parse(&[&half, b"\n", &half]), Ok(Vec::new()));
         let line = [b"data: ", half.as_slice(), b"\n"].concat();
         assert_eq!(parse(&[&line, &line]), Err(EventTooLong));
         assert_eq!(parse(&[&line, b"\n", &line]).unwrap().len(), 2);
-        let empty_lines = b"data\n".repeat(LONGEST_EVENT + 2);
+        let empty_lines = b"data\n".repeat(MAX_EVENT_LENGTH + 2);
         assert_eq!(parse(&[&empty_lines]), Err(EventTooLong));
     }
 

@@ -204,11 +204,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
             }
             until.insert(Box::pin(tokio::time::sleep(*within)))
         };
-        let mut rest = [0; CHUNK];
+        let mut buffer = [0; CHUNK];
         while until.as_mut().poll(context).is_pending() {
-            let mut rest = ReadBuf::new(&mut rest);
-            let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut rest));
-            if read.is_err() || rest.filled().is_empty() {
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
                 break;
             }
         }

@@ -23,7 +23,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(1);
 pub struct WriteDeadline {
     stream: TcpStream,
     slot: Progress,
-    within: Duration,
+    timeout: Duration,
     /// The pending write; `None` if no write is pending.
     stall: Option<Stall>,
 }
@@ -36,10 +36,10 @@ struct Stall {
 }
 
 impl WriteDeadline {
-    /// Adds a write timeout of `within` to the connection `stream`; `slot` is the handle to its
+    /// Adds a write timeout of `timeout` to the connection `stream`; `slot` is the handle to its
     /// slot.
-    pub fn new(stream: TcpStream, slot: Progress, within: Duration) -> Self {
-        Self { stream, slot, within, stall: None }
+    pub fn new(stream: TcpStream, slot: Progress, timeout: Duration) -> Self {
+        Self { stream, slot, timeout, stall: None }
     }
 
     fn timed(
@@ -56,16 +56,16 @@ impl WriteDeadline {
         let stall = self.stall.get_or_insert_with(|| Stall {
             since: Instant::now(),
             is_noted: false,
-            timer: Box::pin(tokio::time::sleep(STALLED_AFTER.min(self.within))),
+            timer: Box::pin(tokio::time::sleep(STALLED_AFTER.min(self.timeout))),
         });
         while stall.timer.as_mut().poll(context).is_ready() {
-            if stall.since.elapsed() >= self.within {
+            if stall.since.elapsed() >= self.timeout {
                 tracing::debug!("connection closed: its client does not read");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             stall.is_noted = true;
             self.slot.stalled();
-            stall.timer.as_mut().reset(stall.since + self.within);
+            stall.timer.as_mut().reset(stall.since + self.timeout);
         }
         Poll::Pending
     }

@@ -139,8 +139,8 @@ pub use taonet_validator::{
     ValidatorSettings as EpochSettings, WeightsOutcome,
 };
 pub use taonet_wire::{
-    CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError,
-    SigningError, StandingTable, SynapseClass, SynapseError,
+    CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, RegistrationTable,
+    ReplayLogError, SigningError, SynapseClass, SynapseError,
 };
 pub use validator::{
     BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError,

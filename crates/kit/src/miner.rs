@@ -22,8 +22,8 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    BtauthScheme, Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError,
-    SignedLayer, StandingTable, Synapse, SynapseError, event_stream,
+    BtauthScheme, Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate,
+    RegistrationTable, ReplayLogError, SignedLayer, Synapse, SynapseError, event_stream,
 };
 use tokio::net::TcpListener;
 
@@ -213,8 +213,8 @@ impl Miner {
         let (hotkey, netuid, every) =
             (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
         let limits = ServeLimits { drain: self.settings.drain, ..ServeLimits::default() };
-        let standings = Arc::<StandingTable>::default();
-        let sync = ChainSync::new(chain, netuid, Arc::clone(&standings)).with_neuron(
+        let registrations = Arc::<RegistrationTable>::default();
+        let sync = ChainSync::new(chain, netuid, Arc::clone(&registrations)).with_neuron(
             self.keypair.clone(),
             self.settings.announce,
             self.settings.version,
@@ -224,7 +224,7 @@ impl Miner {
             return Err(MinerError::NotRegistered { hotkey, netuid });
         }
         let readiness = self.readiness.clone();
-        let router = self.router(standings)?;
+        let router = self.router(registrations)?;
         readiness.set_ready();
         sync.spawn(neurons, every, shutdown);
         serve(listener, router, shutdown, limits).await;
@@ -232,7 +232,7 @@ impl Miner {
     }
 
     /// Builds the routes behind the checks of signature, admission, replay and load.
-    fn router(self, standings: Arc<StandingTable>) -> Result<Router, ReplayLogError> {
+    fn router(self, registrations: Arc<RegistrationTable>) -> Result<Router, ReplayLogError> {
         let Self { keypair, settings, dendrite, routes, .. } = self;
         let layer = match settings.scheme {
             RequestScheme::Dendrite => SignedLayer::builder(keypair.hotkey(), dendrite),
@@ -240,7 +240,7 @@ impl Miner {
         };
         let layer = layer
             .limits(settings.limits)
-            .policy(settings.policy.with_standings(standings))
+            .policy(settings.policy.with_registrations(registrations))
             .load(settings.load);
         let signed = match settings.replay_log {
             Some(path) => layer.build_with_replay_log(path)?,

@@ -219,14 +219,14 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
 /// Parses a response: a message of the requested kind. `signed` are the fields of the request that
 /// the signature covers.
 fn parse<P: Protocol>(
-    answer: Result<Answer, CallError>,
+    response: Result<Answer, CallError>,
     signed: &Map<String, Value>,
 ) -> Result<P, ReplyError> {
-    let answer = answer?;
-    if answer.status != StatusCode::OK {
-        return Err(refusal(answer.status, &answer.headers, &answer.body));
+    let response = response?;
+    if response.status != StatusCode::OK {
+        return Err(refusal(response.status, &response.headers, &response.body));
     }
-    let response: P = serde_json::from_slice(&answer.body).map_err(ReplyError::Malformed)?;
+    let response: P = serde_json::from_slice(&response.body).map_err(ReplyError::Malformed)?;
     // Values are compared in the form of this type: a peer may write the same number or text
     // differently.
     let returned = fields(&response).map_err(ReplyError::Malformed)?;

@@ -44,8 +44,8 @@ impl TextReply {
                 return Some(Ok(text));
             }
         }
-        let rest = std::mem::take(&mut self.begun);
-        (!rest.is_empty()).then(|| Ok(String::from_utf8_lossy(&rest).into_owned()))
+        let remaining = std::mem::take(&mut self.begun);
+        (!remaining.is_empty()).then(|| Ok(String::from_utf8_lossy(&remaining).into_owned()))
     }
 }
 
@@ -65,6 +65,7 @@ pub async fn query_stream<P: Protocol>(
     let request = fields(request).map_err(QueryError::from)?;
     let call = call(&P::class(), &request, limits).map_err(QueryError::from)?;
     let peer = miner.peer().map_err(ReplyError::from)?;
+<<<<<<< HEAD
     let mut answer = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
     if answer.status != StatusCode::OK {
         let mut body: Vec<u8> = Vec::new();
@@ -73,8 +74,13 @@ pub async fn query_stream<P: Protocol>(
             body.extend_from_slice(&chunk);
         }
         return Err(refusal(answer.status, &answer.headers, &body).into());
+=======
+    let response = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
+    if response.status != StatusCode::OK {
+        return Err(refusal(response.status, &response.headers, &[]).into());
+>>>>>>> origin/h-house5
     }
-    Ok(TextReply { answer, begun: Vec::new() })
+    Ok(TextReply { answer: response, begun: Vec::new() })
 }
 
 #[cfg(test)]

@@ -317,9 +317,9 @@ impl Submitter {
     /// Returns the intent for a key, if an extrinsic signed for the intent may still take effect,
     /// in which case its weights must not change.
     async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
-        let Some(known) = self.ledger.intent(key).await? else { return Ok(None) };
-        self.check_chain(&known, now).await?;
-        Ok(self.ledger.is_bound(&known).await?.then_some(known))
+        let Some(intent) = self.ledger.intent(key).await? else { return Ok(None) };
+        self.check_chain(&intent, now).await?;
+        Ok(self.ledger.is_bound(&intent).await?.then_some(intent))
     }
 
     /// Fails if the node serves a different chain from the intent's, such as a restarted local
@@ -343,7 +343,7 @@ impl Submitter {
     async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
         let mut all = self.ledger.extrinsics(intent, step).await?;
         let in_chain = all.iter().position(|signed| signed.state == State::Finalized);
-        Ok(in_chain.map(|place| all.swap_remove(place)).or_else(|| all.pop()))
+        Ok(in_chain.map(|index| all.swap_remove(index)).or_else(|| all.pop()))
     }
 
     fn key(&self, netuid: NetUid, mech: MechId, epoch: u64) -> IntentKey {

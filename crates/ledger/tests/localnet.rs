@@ -101,8 +101,8 @@ impl World {
     }
 
     /// Returns the number of weight submissions included after a block.
-    async fn times_since(&self, block: BlockNumber) -> usize {
-        let mut times = 0;
+    async fn submissions_since(&self, block: BlockNumber) -> usize {
+        let mut count = 0;
         for number in block.plus(1).get()..=self.head().await.get() {
             let events = self.chain.events(BlockNumber::new(number).into()).await.unwrap();
             let is_ours = |event: &&Event| {
@@ -110,9 +110,9 @@ impl World {
                     .iter()
                     .any(|name| event.is("SubtensorModule", name))
             };
-            times += events.iter().filter(is_ours).count();
+            count += events.iter().filter(is_ours).count();
         }
-        times
+        count
     }
 }
 
@@ -158,7 +158,7 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
             matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, .. }),
             "{name}: {error}"
         );
-        assert_eq!(world.times_since(begin).await, 1, "{name}");
+        assert_eq!(world.submissions_since(begin).await, 1, "{name}");
         submitter.close().await.unwrap();
 
         if name == "hash" {
@@ -175,7 +175,7 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
         let begin = world.head().await;
         let submitter = world.start(empty.path()).await;
         submitter.submit(world.weights().await).await.unwrap();
-        assert_eq!(world.times_since(begin).await, 1, "{name}");
+        assert_eq!(world.submissions_since(begin).await, 1, "{name}");
         submitter.close().await.unwrap();
     }
     world.node.stop().await;
@@ -211,7 +211,7 @@ async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
     }
     let error = submitter.submit(weights).await.unwrap_err();
     assert!(matches!(error, SubmitError::AlreadySubmitted { .. }), "{error}");
-    assert_eq!(world.times_since(begin).await, 1);
+    assert_eq!(world.submissions_since(begin).await, 1);
     world.node.stop().await;
 }
 
@@ -233,7 +233,7 @@ async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
         assert_eq!(submission.intent.state, IntentState::Done, "every block is final immediately");
         hashes.insert(submission.submit.unwrap().extrinsic.hash);
     }
-    assert_eq!((hashes.len(), world.times_since(begin).await), (1, 1));
+    assert_eq!((hashes.len(), world.submissions_since(begin).await), (1, 1));
     world.node.stop().await;
 }
 
@@ -255,7 +255,7 @@ async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
         let submitter = world.start(directory.path()).await;
         let key = submitter.submit(world.weights().await).await.unwrap().intent.plan.key;
         world.finish(&submitter, &key).await;
-        assert_eq!(world.times_since(begin).await, 1, "{moment:?}");
+        assert_eq!(world.submissions_since(begin).await, 1, "{moment:?}");
         submitter.close().await.unwrap();
     }
     world.node.stop().await;

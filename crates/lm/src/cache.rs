@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::ModelError;
 
-/// Number of tokens by which the room of a cache grows at least.
+/// Minimum number of tokens by which the capacity of a cache grows.
 const GROWTH: usize = 64;
 
 /// Key-value cache of the tokens processed so far.
@@ -87,12 +87,11 @@ impl KvCache {
         match self.layers.get_mut(layer) {
             Some(past) if past.keys.dim(1)? >= end => {}
             Some(past) => {
-                // Twice the room: the copies of a long sequence then take time in proportion to its
-                // length.
-                let room = end.max(2 * read);
+                // Doubling the capacity copies a long sequence in time proportional to its length.
+                let capacity = end.max(2 * read);
                 *past = LayerCache {
-                    keys: grown(&past.keys, read, room)?,
-                    values: grown(&past.values, read, room)?,
+                    keys: grown(&past.keys, read, capacity)?,
+                    values: grown(&past.values, read, capacity)?,
                 };
             }
             None => {
@@ -116,15 +115,15 @@ impl KvCache {
     }
 }
 
-/// Reallocates the rows of each head: keeps the first `tokens` rows, with a capacity of at least
-/// `room` tokens.
 fn tensor_bytes(tensor: &Tensor) -> usize {
     tensor.elem_count() * tensor.dtype().size_in_bytes()
 }
 
-fn grown(past: &Tensor, tokens: usize, room: usize) -> Result<Tensor, ModelError> {
+/// Reallocates the rows of each head: keeps the first `tokens` rows, with spare capacity beyond
+/// `capacity` tokens.
+fn grown(past: &Tensor, tokens: usize, capacity: usize) -> Result<Tensor, ModelError> {
     let (heads, _, size) = past.dims3()?;
-    let larger = Tensor::zeros((heads, room + GROWTH, size), DType::F32, past.device())?;
+    let larger = Tensor::zeros((heads, capacity + GROWTH, size), DType::F32, past.device())?;
     if tokens > 0 {
         larger.slice_set(&past.narrow(1, 0, tokens)?.contiguous()?, 1, 0)?;
     }

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn products_of_few_rows_are_those_of_many() {
+    fn kernel_product_equals_matmul() {
         // Widths that are no multiple of the kernel's step, too.
         for (outputs, width, is_mapped) in
             [(7, 5, false), (300, 768, false), (1, 33, false), (65, 64, false), (3_001, 500, true)]
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_bits_are_less_exact_but_close() {
+    fn quantised_product_is_close_to_exact_product() {
         let weights = random(96, 256, "w");
         let input = random(2, 256, "x");
         let exact = input.matmul(&weights.t().unwrap()).unwrap();

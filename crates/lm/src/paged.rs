@@ -102,11 +102,11 @@ impl PagedCache {
     /// Extends the tables of rotations to the greatest position of these rows.
     fn extend_rotations(&mut self, model: &Llama, rows: &[Row]) {
         let [global, _] = &self.rotations;
-        let known = global.cos.len() / (self.config.head_size / 2);
+        let computed = global.cos.len() / (self.config.head_size / 2);
         let needed = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
-        if needed > known {
+        if needed > computed {
             for (table, are_local) in self.rotations.iter_mut().zip([false, true]) {
-                let (cos, sin) = model.rotations(known..needed, are_local);
+                let (cos, sin) = model.rotations(computed..needed, are_local);
                 table.cos.extend(cos);
                 table.sin.extend(sin);
             }

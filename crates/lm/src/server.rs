@@ -107,8 +107,8 @@ async fn judge(
 ) -> Result<(Vec<u32>, Vec<PositionProbabilities>), ModelError> {
     let model = Arc::clone(model);
     let judged = tokio::task::spawn_blocking(move || {
-        let (first, rest) = prompt.split_at(prompt.len().min(1));
-        let places = model.judge(first, rest, top)?;
+        let (first, remaining) = prompt.split_at(prompt.len().min(1));
+        let places = model.judge(first, remaining, top)?;
         Ok((prompt, places))
     });
     judged.await.unwrap_or(Err(ModelError::Tokens))

@@ -172,17 +172,17 @@ impl Vocabulary {
 
     fn longest_pieces(&self, text: &str, longest: usize) -> Vec<u32> {
         let mut tokens = Vec::new();
-        let mut rest = text;
-        while let Some(first) = rest.chars().next() {
-            let fits = (1..=longest.min(rest.len())).rev().find_map(|length| {
-                let piece = rest.get(..length)?;
+        let mut remaining = text;
+        while let Some(first) = remaining.chars().next() {
+            let fits = (1..=longest.min(remaining.len())).rev().find_map(|length| {
+                let piece = remaining.get(..length)?;
                 self.token(piece).map(|token| (token, length))
             });
             let (token, length) = fits.unwrap_or_else(|| {
                 (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8())
             });
             tokens.push(token);
-            rest = rest.get(length..).unwrap_or_default();
+            remaining = remaining.get(length..).unwrap_or_default();
         }
         tokens
     }
@@ -203,7 +203,7 @@ impl TextStream {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
         if text.ends_with(char::REPLACEMENT_CHARACTER)
-            && self.tokens.len() - self.read < LONGEST_CHARACTER
+            && self.tokens.len() - self.read < MAX_CHARACTER_LENGTH
         {
             return String::new();
         }
@@ -217,17 +217,17 @@ impl TextStream {
 
     /// Returns the remaining text at the end of the stream.
     pub fn finish(&mut self, vocabulary: &Vocabulary) -> String {
-        let (text, known) = (
+        let (text, complete) = (
             vocabulary.decode(&self.tokens),
             vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()),
         );
         self.read = self.tokens.len();
-        text.get(known.len()..).unwrap_or_default().to_owned()
+        text.get(complete.len()..).unwrap_or_default().to_owned()
     }
 }
 
 /// Maximum number of tokens per character, with one token per UTF-8 byte.
-const LONGEST_CHARACTER: usize = 4;
+const MAX_CHARACTER_LENGTH: usize = 4;
 
 #[cfg(test)]
 mod tests {

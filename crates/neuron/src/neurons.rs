@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Rao, Uid};
-use taonet_wire::Standing;
+use taonet_wire::Registration;
 
 /// The neurons of a subnet at one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +65,15 @@ impl Neurons {
 
     /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that
     /// the source does not report is none.
-    pub fn standings(&self) -> HashMap<Hotkey, Standing> {
-        let standings = self.list.iter().map(|neuron| {
-            let standing = Standing {
+    pub fn registrations(&self) -> HashMap<Hotkey, Registration> {
+        let registrations = self.list.iter().map(|neuron| {
+            let registration = Registration {
                 stake: neuron.stake.map_or(0, Rao::get),
                 validator_permit: neuron.validator_permit == Some(true),
             };
-            (neuron.hotkey, standing)
+            (neuron.hotkey, registration)
         });
-        standings.collect()
+        registrations.collect()
     }
 
     /// Returns the hotkey of a uid, if it is registered.
@@ -99,14 +99,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn standings_have_reported_stake_and_permit() {
+    fn registrations_have_reported_stake_and_permit() {
         let neuron = |byte: u8| Neuron::new(Uid(byte.into()), Hotkey::from_bytes([byte; 32]), None);
         let reported =
             Neuron { stake: Some(Rao::new(5)), validator_permit: Some(true), ..neuron(1) };
-        let standings = Neurons::new(BlockNumber::new(1), vec![neuron(0), reported]).standings();
+        let registrations =
+            Neurons::new(BlockNumber::new(1), vec![neuron(0), reported]).registrations();
         let expected = [(0, 0, false), (1, 5, true)].map(|(byte, stake, validator_permit)| {
-            (Hotkey::from_bytes([byte; 32]), Standing { stake, validator_permit })
+            (Hotkey::from_bytes([byte; 32]), Registration { stake, validator_permit })
         });
-        assert_eq!(standings, HashMap::from(expected));
+        assert_eq!(registrations, HashMap::from(expected));
     }
 }

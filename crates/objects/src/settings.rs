@@ -86,8 +86,8 @@ pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
 /// Returns the expected form for schemes other than HTTP(S), and for URLs with credentials or
 /// without a host.
 pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
-    let host = rest.trim_end_matches('/');
+    let (scheme, authority) = text.split_once("://").unwrap_or(("https", text));
+    let host = authority.trim_end_matches('/');
     if matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains('@') {
         Ok(Some(text.trim_end_matches('/').to_owned()))
     } else {

@@ -72,8 +72,8 @@ impl OpenCl {
         hashed: &AtomicU64,
     ) -> Result<Option<Solution>, PowError> {
         let mut padded = [0; 124];
-        for (place, byte) in padded.iter_mut().zip(work.prefix()) {
-            *place = byte;
+        for (target, byte) in padded.iter_mut().zip(work.prefix()) {
+            *target = byte;
         }
         let words: Vec<u32> =
             padded.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
@@ -81,10 +81,10 @@ impl OpenCl {
         let (mut nonce, mut batch) = (start, FIRST);
         while Instant::now() < deadline {
             let begun = Instant::now();
-            let found = self.session.search(nonce, work.difficulty, batch)?;
+            let offset = self.session.search(nonce, work.difficulty, batch)?;
             hashed.fetch_add(batch.into(), Ordering::Relaxed);
-            if found < batch {
-                let solution = work.verify(nonce.wrapping_add(found.into()));
+            if offset < batch {
+                let solution = work.verify(nonce.wrapping_add(offset.into()));
                 return solution.map(Some).ok_or_else(|| self.wrong());
             }
             nonce = nonce.wrapping_add(batch.into());

@@ -52,8 +52,8 @@ impl Work {
         let Self { netuid, block, hotkey, coldkey, .. } = self;
         let (netuid, mut prefix) = (netuid.0.to_le_bytes(), [0; PREFIX]);
         let keys = block.as_bytes().iter().chain(hotkey.as_bytes()).chain(coldkey.as_bytes());
-        for (place, byte) in prefix.iter_mut().zip(DOMAIN.iter().chain(&netuid).chain(keys)) {
-            *place = *byte;
+        for (target, byte) in prefix.iter_mut().zip(DOMAIN.iter().chain(&netuid).chain(keys)) {
+            *target = *byte;
         }
         prefix
     }

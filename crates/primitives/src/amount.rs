@@ -92,12 +92,13 @@ amount! {
 }
 
 fn parse(text: &str) -> Result<u64, AmountError> {
-    let (whole, decimals) = match text.split_once('.') {
+    let (integer, decimals) = match text.split_once('.') {
         Some((_, "")) => return Err(AmountError::Syntax),
         Some(parts) => parts,
         None => (text, ""),
     };
-    if whole.is_empty() || !whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit())
+    if integer.is_empty()
+        || !integer.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit())
     {
         return Err(AmountError::Syntax);
     }
@@ -106,9 +107,9 @@ fn parse(text: &str) -> Result<u64, AmountError> {
     }
     let smallest =
         if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
-    number(whole)?
+    number(integer)?
         .checked_mul(WHOLE)
-        .and_then(|whole| whole.checked_add(smallest))
+        .and_then(|integer| integer.checked_add(smallest))
         .ok_or(AmountError::TooLarge)
 }
 
@@ -118,11 +119,11 @@ fn number(digits: &str) -> Result<u64, AmountError> {
 }
 
 fn written(smallest: u64) -> String {
-    let (whole, decimals) = (smallest / WHOLE, smallest % WHOLE);
+    let (integer, decimals) = (smallest / WHOLE, smallest % WHOLE);
     if decimals == 0 {
-        return whole.to_string();
+        return integer.to_string();
     }
-    format!("{whole}.{decimals:09}").trim_end_matches('0').to_owned()
+    format!("{integer}.{decimals:09}").trim_end_matches('0').to_owned()
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_are_not_addresses() {
+    fn ip_out_of_range_or_unknown_type_is_error() {
         assert_eq!(
             ChainIp { ip: 1 << 32, ip_type: 4 }.to_ip(),
             Err(ChainIpError::TooLarge(1 << 32))

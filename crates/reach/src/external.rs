@@ -84,14 +84,14 @@ pub async fn external_ip<S: AsRef<str>>(
 
 async fn ask(client: &reqwest::Client, source: &str) -> Result<IpAddr, SourceError> {
     let mut response = client.get(source).send().await?.error_for_status()?;
-    let mut answer = Vec::new();
+    let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        answer.extend_from_slice(&chunk);
-        if answer.len() > ANSWER_BYTES {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES {
             return Err(SourceError::NotAnAddress);
         }
     }
-    let text = std::str::from_utf8(&answer).map_err(|_| SourceError::NotAnAddress)?;
+    let text = std::str::from_utf8(&body).map_err(|_| SourceError::NotAnAddress)?;
     let address: IpAddr = text.trim().parse().map_err(|_| SourceError::NotAnAddress)?;
     if is_public(address) { Ok(address) } else { Err(SourceError::NotPublic(address)) }
 }

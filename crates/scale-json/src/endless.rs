@@ -54,7 +54,7 @@ pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
 
 /// Returns the component types that every value of a type contains.
 fn parts(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
-    match types.resolve(type_id).map(|found| &found.type_def) {
+    match types.resolve(type_id).map(|resolved| &resolved.type_def) {
         Some(TypeDef::Composite(composite)) => {
             Box::new(composite.fields.iter().map(|field| field.ty.id))
         }

@@ -138,7 +138,9 @@ fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
 
 /// Whether a type is a struct; a struct with one unnamed field is a newtype.
 fn is_wrapper(type_id: u32, types: &PortableRegistry) -> bool {
-    types.resolve(type_id).is_some_and(|found| matches!(found.type_def, TypeDef::Composite(_)))
+    types
+        .resolve(type_id)
+        .is_some_and(|resolved| matches!(resolved.type_def, TypeDef::Composite(_)))
 }
 
 fn type_name(type_id: u32, types: &PortableRegistry) -> Option<&str> {

@@ -309,7 +309,7 @@ impl Writer<'_> {
 
 /// Returns whether a type is an `Option`, which an object can omit.
 pub fn is_option(type_id: u32, types: &PortableRegistry) -> bool {
-    let path = types.resolve(type_id).map(|found| &found.path.segments);
+    let path = types.resolve(type_id).map(|resolved| &resolved.path.segments);
     path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
 }
 

@@ -30,7 +30,7 @@ impl Environment {
                 Err(value)
                     if variables
                         .iter()
-                        .any(|known| known.name == name && known.apply.is_some()) =>
+                        .any(|variable| variable.name == name && variable.apply.is_some()) =>
                 {
                     let value = value.to_string_lossy().into_owned();
                     problems.push(Problem { name, value, expected: "text in UTF-8" });
@@ -45,7 +45,7 @@ impl Environment {
 
     /// Returns the value of a variable, if it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.set.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns the network that the variables name; `None` if none of them is set.
@@ -102,7 +102,7 @@ fn nearest<C>(name: &str, variables: &[Variable<C>]) -> Option<&'static str> {
         .map(|variable| (strsim::damerau_levenshtein(variable.name, name), variable.name))
         .min()
         .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, known)| known)
+        .map(|(_, name)| name)
 }
 
 /// A warning about a variable that is set but has no effect.
@@ -127,8 +127,8 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { name, nearest: Some(known) } => {
-                write!(f, "unknown setting {name}; hint: did you mean {known}?")
+            Self::Unknown { name, nearest: Some(suggestion) } => {
+                write!(f, "unknown setting {name}; hint: did you mean {suggestion}?")
             }
             Self::Unknown { name, nearest: None } => write!(f, "unknown setting {name}"),
             Self::NoEffect { name, instead: "" } => {

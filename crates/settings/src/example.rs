@@ -57,7 +57,7 @@ pub fn example<C>(
 fn line<C>(variable: &Variable<C>, defaults: &C) -> String {
     let value = (variable.show)(defaults);
     match value.strip_prefix("HOME/") {
-        Some(rest) => format!("# {}; default: ~/{rest}\n#{}=\n", variable.help, variable.name),
+        Some(path) => format!("# {}; default: ~/{path}\n#{}=\n", variable.help, variable.name),
         None => format!("# {}\n#{}={value}\n", variable.help, variable.name),
     }
 }

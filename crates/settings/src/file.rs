@@ -52,17 +52,19 @@ fn assignment(line: &str) -> Result<(&str, String), &'static str> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err("NAME=VALUE with a name of letters, digits and _");
     }
-    let (value, rest) = match value.chars().next() {
+    let (value, remaining) = match value.chars().next() {
         Some('\'') => {
-            let (value, rest) =
-                value.get(1..).and_then(|rest| rest.split_once('\'')).ok_or("a closing quote")?;
-            (value.to_owned(), rest)
+            let (value, remaining) = value
+                .get(1..)
+                .and_then(|remaining| remaining.split_once('\''))
+                .ok_or("a closing quote")?;
+            (value.to_owned(), remaining)
         }
         Some('"') => quoted(value.get(1..).unwrap_or_default())?,
         _ => (plain(value)?, ""),
     };
-    let rest = rest.trim();
-    if rest.is_empty() || rest.starts_with('#') {
+    let remaining = remaining.trim();
+    if remaining.is_empty() || remaining.starts_with('#') {
         Ok((name, value))
     } else {
         Err("the end of the line after a quote")

@@ -116,10 +116,11 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Splits a ciphertext; `None` if it is too short.
     pub fn parse(ciphertext: &'a [u8]) -> Option<Self> {
-        let (key_hash, rest) = ciphertext.split_first_chunk::<HASH_LEN>()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (secret, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        let (nonce, text) = rest.split_at_checked(NONCE_LEN)?;
+        let (key_hash, remaining) = ciphertext.split_first_chunk::<HASH_LEN>()?;
+        let (length, remaining) = remaining.split_first_chunk::<2>()?;
+        let (secret, remaining) =
+            remaining.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        let (nonce, text) = remaining.split_at_checked(NONCE_LEN)?;
         Some(Self { key_hash: *key_hash, secret, nonce, text })
     }
 }

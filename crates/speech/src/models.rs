@@ -192,8 +192,8 @@ impl ModelSpec {
 
     /// Hashes the file at `path` and compares it with the published hash.
     fn verify_file(&self, file: &ModelFile, path: &Path) -> Result<(), ModelError> {
-        let found = sha256_of(path).map_err(ModelError::io(path))?;
-        self.check(file, path, &found)
+        let digest = sha256_of(path).map_err(ModelError::io(path))?;
+        self.check(file, path, &digest)
     }
 }
 

@@ -67,7 +67,7 @@ impl Download<'_> {
             }
             self.remove().await?;
         }
-        Err(UpdateError::Checksum { place: self.source.place(&self.release.path) })
+        Err(UpdateError::Checksum { location: self.source.location(&self.release.path) })
     }
 
     /// Transfers the missing bytes.
@@ -79,7 +79,7 @@ impl Download<'_> {
             DownloadError::Origin(error) => error,
             DownloadError::File(source) => UpdateError::File { path: self.file.to_owned(), source },
             DownloadError::TooLarge => {
-                UpdateError::TooLarge { place: self.source.place(&self.release.path), limit }
+                UpdateError::TooLarge { location: self.source.location(&self.release.path), limit }
             }
         })
     }

@@ -20,10 +20,10 @@ pub enum UpdateError {
     #[error("cannot create an HTTP client")]
     Client(#[source] reqwest::Error),
     /// An HTTP request failed.
-    #[error("cannot read {place}: {source}")]
+    #[error("cannot read {location}: {source}")]
     Http {
         /// URL of the file.
-        place: String,
+        location: String,
         /// Why the request failed.
         source: Fault,
     },
@@ -31,29 +31,29 @@ pub enum UpdateError {
     #[error("cannot read {0}: timed out")]
     Timeout(String),
     /// A file of the release is too large.
-    #[error("{place} is larger than {limit} bytes")]
+    #[error("{location} is larger than {limit} bytes")]
     TooLarge {
         /// Path or URL of the file.
-        place: String,
+        location: String,
         /// Maximum size in bytes.
         limit: u64,
     },
     /// A file of the release is malformed.
-    #[error("{place} is malformed: {reason}")]
+    #[error("{location} is malformed: {reason}")]
     Malformed {
         /// Path or URL of the file.
-        place: String,
+        location: String,
         /// Why the file is malformed.
         reason: String,
     },
     /// The signature of a release is not valid for the release key.
     #[error(
-        "{place} is not signed with the release key: {source}\nhint: do not install the release; report the problem to \
-         its publisher"
+        "{location} is not signed with the release key: {source}\nhint: do not install the release; report the problem \
+         to its publisher"
     )]
     Signature {
         /// Path or URL of the signed file.
-        place: String,
+        location: String,
         /// Error of the signature verification.
         source: minisign_verify::Error,
     },
@@ -69,10 +69,10 @@ pub enum UpdateError {
         name: String,
     },
     /// The downloaded program does not have the digest in the signed list.
-    #[error("{place} does not match the SHA-256 in the signed list; the download was deleted")]
+    #[error("{location} does not match the SHA-256 in the signed list; the download was deleted")]
     Checksum {
         /// Path or URL of the program.
-        place: String,
+        location: String,
     },
     /// The new program failed its self-test.
     #[error("the new program failed its self-test: {0}")]

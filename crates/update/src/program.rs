@@ -69,8 +69,9 @@ pub(crate) async fn version_of(program: &Path, within: Duration) -> Result<Versi
     if !status.success() {
         return Err(SelfTestError::Failed { status, stderr });
     }
-    let version =
-        stdout.strip_prefix(NAME).and_then(|rest| Version::parse(rest.strip_prefix(' ')?).ok());
+    let version = stdout
+        .strip_prefix(NAME)
+        .and_then(|version| Version::parse(version.strip_prefix(' ')?).ok());
     version.ok_or(SelfTestError::Malformed(stdout))
 }
 

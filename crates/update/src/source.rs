@@ -51,7 +51,7 @@ impl Kind {
 
 impl ReleaseSource {
     /// Returns the path or URL of a file, without credentials.
-    pub(crate) fn place(&self, path: &str) -> String {
+    pub(crate) fn location(&self, path: &str) -> String {
         match &self.0 {
             Kind::Http(base) => {
                 let mut url = join_path(base, path);
@@ -74,11 +74,14 @@ impl ReleaseSource {
     ) -> Result<RemainingFile<UpdateError>, UpdateError> {
         match &self.0 {
             Kind::Http(base) => {
-                let place = self.place(path);
+                let location = self.location(path);
                 let part = open_at(client, join_path(base, path), from, stalled)
                     .await
-                    .map_err(|source| UpdateError::Http { place: place.clone(), source })?;
-                Ok(part.map_err(move |source| UpdateError::Http { place: place.clone(), source }))
+                    .map_err(|source| UpdateError::Http { location: location.clone(), source })?;
+                Ok(part.map_err(move |source| UpdateError::Http {
+                    location: location.clone(),
+                    source,
+                }))
             }
             Kind::Directory(base) => {
                 let path = base.join(path);
@@ -112,12 +115,12 @@ impl ReleaseSource {
             while let Some(bytes) = part.chunks.next().await.transpose()? {
                 content.extend_from_slice(&bytes);
                 if content.len() as u64 > limit {
-                    return Err(UpdateError::TooLarge { place: self.place(path), limit });
+                    return Err(UpdateError::TooLarge { location: self.location(path), limit });
                 }
             }
             Ok(content)
         };
-        timeout(within, reading).await.map_err(|_| UpdateError::Timeout(self.place(path)))?
+        timeout(within, reading).await.map_err(|_| UpdateError::Timeout(self.location(path)))?
     }
 }
 
@@ -137,19 +140,19 @@ mod tests {
 
     #[test]
     fn servers_are_urls_or_directories() {
-        let place = |text: &str| {
-            text.parse::<ReleaseSource>().map(|source| source.place("latest.json")).ok()
+        let location = |text: &str| {
+            text.parse::<ReleaseSource>().map(|source| source.location("latest.json")).ok()
         };
-        assert_eq!(place("releases").as_deref(), Some("releases/latest.json"));
-        assert_eq!(place("file:///srv/releases").as_deref(), Some("/srv/releases/latest.json"));
+        assert_eq!(location("releases").as_deref(), Some("releases/latest.json"));
+        assert_eq!(location("file:///srv/releases").as_deref(), Some("/srv/releases/latest.json"));
         assert_eq!(
-            place("https://example.com").as_deref(),
+            location("https://example.com").as_deref(),
             Some("https://example.com/latest.json")
         );
         let secret = "https://ada:secret@example.com/taonet/?token=secret";
-        assert_eq!(place(secret).as_deref(), Some("https://example.com/taonet/latest.json"));
+        assert_eq!(location(secret).as_deref(), Some("https://example.com/taonet/latest.json"));
         for bad in ["", "ftp://example.com", "http://", "file://elsewhere/srv"] {
-            assert_eq!(place(bad), None, "{bad}");
+            assert_eq!(location(bad), None, "{bad}");
         }
     }
 }

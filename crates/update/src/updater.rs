@@ -152,9 +152,10 @@ impl Updater {
         let signature = format!("{list}.minisig");
         let (sums, signed) = (self.document(&list).await?, self.document(&signature).await?);
         let signed = String::from_utf8_lossy(&signed);
-        self.key
-            .verify(&sums, &signed)
-            .map_err(|source| UpdateError::Signature { place: self.source.place(&list), source })?;
+        self.key.verify(&sums, &signed).map_err(|source| UpdateError::Signature {
+            location: self.source.location(&list),
+            source,
+        })?;
         let sums =
             String::from_utf8(sums).map_err(|error| self.malformed(&list, error.to_string()))?;
         let name = file_name(&version, target);
@@ -166,7 +167,7 @@ impl Updater {
     }
 
     fn malformed(&self, path: &str, reason: String) -> UpdateError {
-        UpdateError::Malformed { place: self.source.place(path), reason }
+        UpdateError::Malformed { location: self.source.location(path), reason }
     }
 
     /// Downloads a release, tests it, and replaces the program. The old program stays in the same
@@ -204,7 +205,7 @@ impl Updater {
             limits: &self.limits,
         };
         let downloaded = tokio::time::timeout(self.limits.download, download.run(progress)).await;
-        downloaded.map_err(|_| UpdateError::Timeout(self.source.place(&release.path)))??;
+        downloaded.map_err(|_| UpdateError::Timeout(self.source.location(&release.path)))??;
         let program = self.program.clone();
         on_disk(&file, move |file| copy_permissions(&program, file)).await?;
         if let Err(error) = self_test(&file, &release.version, within).await {

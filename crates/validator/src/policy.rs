@@ -41,8 +41,8 @@ impl Previous {
         block: BlockNumber,
     ) -> Self {
         let pairs = weights.uids.iter().zip(&weights.weights);
-        let known = pairs.filter_map(|(uid, weight)| Some((hotkey_of(*uid)?, *weight)));
-        let (hotkeys, weights) = known.unzip();
+        let registered = pairs.filter_map(|(uid, weight)| Some((hotkey_of(*uid)?, *weight)));
+        let (hotkeys, weights) = registered.unzip();
         Self { hotkeys, weights, block }
     }
 

@@ -22,8 +22,10 @@ struct Junction {
 
 impl<'a> SecretUri<'a> {
     pub(crate) fn parse(uri: &'a str) -> Result<Self, KeyError> {
-        let (rest, password) = uri.split_once("///").unwrap_or((uri, ""));
-        let (phrase, mut path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (phrase_and_path, password) = uri.split_once("///").unwrap_or((uri, ""));
+        let (phrase, mut path) = phrase_and_path
+            .find('/')
+            .map_or((phrase_and_path, ""), |at| phrase_and_path.split_at(at));
         let mut junctions = Vec::new();
         while let Some(step) = path.strip_prefix('/') {
             let (hard, step) = step.strip_prefix('/').map_or((false, step), |step| (true, step));
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn numeric_and_text_junctions_differ() {
+    fn junctions_derive_distinct_keys() {
         assert_ne!(address("//1"), address("//01x"));
         assert_eq!(address("//1"), address("//01"));
         assert_ne!(address("//Alice"), address("/Alice"));

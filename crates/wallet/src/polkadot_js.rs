@@ -159,13 +159,13 @@ impl PolkadotJs {
                 (Cipher::Password { nonce }, content)
             }
             ["scrypt", "xsalsa20-poly1305"] => {
-                let (salt, rest) = split(&bytes)?;
-                let (n, rest) = split(rest)?;
-                let (p, rest) = split(rest)?;
-                let (r, rest) = split(rest)?;
+                let (salt, remaining) = split(&bytes)?;
+                let (n, remaining) = split(remaining)?;
+                let (p, remaining) = split(remaining)?;
+                let (r, remaining) = split(remaining)?;
                 let params =
                     cost(u32::from_le_bytes(n), u32::from_le_bytes(r), u32::from_le_bytes(p))?;
-                let (nonce, content) = split(rest)?;
+                let (nonce, content) = split(remaining)?;
                 (Cipher::Scrypt { salt, params, nonce }, content)
             }
             _ => return Err(PolkadotJsError::Encryption),
@@ -198,11 +198,11 @@ impl PolkadotJs {
             }
         };
         let pair = read_pkcs8(&text).ok_or(PolkadotJsError::WrongPassword)?;
-        let found = pair.public().address_on(self.address.prefix());
-        if found == self.address {
+        let derived = pair.public().address_on(self.address.prefix());
+        if derived == self.address {
             Ok(pair)
         } else {
-            Err(PolkadotJsError::Mismatch { stated: self.address, found })
+            Err(PolkadotJsError::Mismatch { stated: self.address, found: derived })
         }
     }
 
@@ -267,7 +267,7 @@ impl fmt::Debug for PolkadotJs {
 fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsError> {
     bytes
         .split_first_chunk()
-        .map(|(head, rest)| (*head, rest))
+        .map(|(head, tail)| (*head, tail))
         .ok_or(PolkadotJsError::WrongPassword)
 }
 
@@ -304,8 +304,8 @@ fn stretched(
 
 /// Reads a key pair from PKCS#8, where the scalar is in ed25519's expanded form: multiplied by 8.
 fn read_pkcs8(text: &[u8]) -> Option<Keypair> {
-    let (secret, rest) = text.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
-    let public = rest.strip_prefix(&DIVIDER)?;
+    let (secret, remaining) = text.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
+    let public = remaining.strip_prefix(&DIVIDER)?;
     let pair = SecretKey::from_ed25519_bytes(secret).ok()?.to_keypair();
     (pair.public.to_bytes() == *public).then(|| pair.into())
 }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn wrapping_is_accepted_only_where_asked_for() {
+    fn wrapped_bytes_are_accepted_only_on_request() {
         let alice = Keypair::from_uri("//Alice").unwrap();
         let signature = alice.sign(b"<Bytes>hello</Bytes>");
         assert!(!verify(&alice.hotkey(), b"hello", &signature));

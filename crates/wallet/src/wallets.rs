@@ -27,8 +27,8 @@ pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBu
     match (path.strip_prefix("~"), home) {
         (Err(_), _) => Ok(path.into()),
         (Ok(_), None) => Err(WalletError::NoHome(path.into())),
-        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.into()),
-        (Ok(rest), Some(home)) => Ok(home.join(rest)),
+        (Ok(relative), Some(home)) if relative.as_os_str().is_empty() => Ok(home.into()),
+        (Ok(relative), Some(home)) => Ok(home.join(relative)),
     }
 }
 

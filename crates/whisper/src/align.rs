@@ -307,7 +307,7 @@ mod tests {
     use crate::testing::{model, noise};
 
     #[test]
-    fn known_words_are_in_order_and_of_some_length() {
+    fn timed_words_are_ordered_and_not_empty() {
         let model = model();
         let text = ["Good", "day", "-", "3", "good", "days."];
         for seconds in [1, 30] {

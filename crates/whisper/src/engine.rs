@@ -32,9 +32,9 @@ use crate::transcribe::{Continuation, Prefix, Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most
 /// windows take two thirds as much as the longest one.
-const MEMORY: usize = 800 << 20;
+const MAX_MEMORY: usize = 800 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
-const MOST_WINDOWS: usize = 12;
+const MAX_WINDOWS: usize = 12;
 /// Time after a pass over unfinished speech for which an idle worker keeps its memory: passes of a
 /// speech follow after 0.8 s.
 const IDLE: Duration = Duration::from_secs(5);
@@ -73,8 +73,8 @@ impl EngineSize {
             .map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
         let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
         let threads = at_least_one(threads.get().min(budget / (worker + window)));
-        let memory = (budget / threads).saturating_sub(worker).min(MEMORY.max(2 * window));
-        Self { threads, windows: at_least_one((memory / window).min(MOST_WINDOWS)) }
+        let memory = (budget / threads).saturating_sub(worker).min(MAX_MEMORY.max(2 * window));
+        Self { threads, windows: at_least_one((memory / window).min(MAX_WINDOWS)) }
     }
 }
 
@@ -101,8 +101,8 @@ impl Work {
     /// Sends an error as the result. This fails only if the caller has stopped waiting.
     fn fail(&self, error: TranscribeError) {
         let _ = match self {
-            Self::Transcribe(answer) => answer.send(Err(error)).is_ok(),
-            Self::Continue(_, answer) => answer.send(Err(error)).is_ok(),
+            Self::Transcribe(sender) => sender.send(Err(error)).is_ok(),
+            Self::Continue(_, sender) => sender.send(Err(error)).is_ok(),
         };
     }
 
@@ -152,10 +152,12 @@ impl Engine {
             let (model, shared) = (model.clone(), engine.shared.clone());
             // The worker is registered before its thread starts, because a caller may submit a
             // recording first.
-            let place = Place::new(shared);
+            let registration = WorkerRegistration::new(shared);
             let thread = std::thread::Builder::new()
                 .name(format!("whisper-wait-{index}"))
-                .spawn(move || pool.install(|| Worker::new(model, place, size.windows.get()).run()))
+                .spawn(move || {
+                    pool.install(|| Worker::new(model, registration, size.windows.get()).run())
+                })
                 .map_err(|_| TranscribeError::Stopped)?;
             engine.threads.push(thread);
         }
@@ -174,8 +176,8 @@ impl Engine {
     /// [`TranscribeError`] when the model does not support the options, decoding fails, or the
     /// engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
-        let (answer, receiver) = sync_channel(1);
-        self.submit(Job { samples, options, work: Work::Transcribe(answer) })?;
+        let (sender, receiver) = sync_channel(1);
+        self.submit(Job { samples, options, work: Work::Transcribe(sender) })?;
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
     }
 
@@ -187,8 +189,8 @@ impl Engine {
         options: Arc<Options>,
         prefix: Prefix,
     ) -> Result<Continuation, TranscribeError> {
-        let (answer, receiver) = sync_channel(1);
-        self.submit(Job { samples, options, work: Work::Continue(prefix, answer) })?;
+        let (sender, receiver) = sync_channel(1);
+        self.submit(Job { samples, options, work: Work::Continue(prefix, sender) })?;
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
     }
 
@@ -267,9 +269,9 @@ struct Active {
 }
 
 /// Registration of a running worker, removed on drop: when the worker exits or panics.
-struct Place(Arc<Shared>);
+struct WorkerRegistration(Arc<Shared>);
 
-impl Place {
+impl WorkerRegistration {
     fn new(shared: Arc<Shared>) -> Self {
         shared.lock().workers += 1;
         Self(shared)
@@ -278,7 +280,7 @@ impl Place {
 
 struct Worker {
     model: Arc<Model>,
-    place: Place,
+    registration: WorkerRegistration,
     windows: usize,
     buffers: Buffers,
     cache: Cache,
@@ -290,10 +292,10 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(model: Arc<Model>, place: Place, windows: usize) -> Self {
+    fn new(model: Arc<Model>, registration: WorkerRegistration, windows: usize) -> Self {
         let (buffers, cache) = (model.buffers(), model.decoder.cache());
         let (jobs, active) = (Vec::new(), Vec::new());
-        Self { model, place, windows, buffers, cache, jobs, active, is_after_pass: false }
+        Self { model, registration, windows, buffers, cache, jobs, active, is_after_pass: false }
     }
 
     fn run(mut self) {
@@ -319,7 +321,7 @@ impl Worker {
     /// Takes the next job from the queue. Without an active recording, waits for one and releases
     /// memory meanwhile; `None` then means shutdown.
     fn next(&mut self) -> Option<Arc<Job>> {
-        let shared = &self.place.0;
+        let shared = &self.registration.0;
         let next = shared.next(self.active.len() >= self.windows, Some(Duration::ZERO));
         if next.is_some() || !self.active.is_empty() {
             return next;
@@ -330,7 +332,7 @@ impl Worker {
             return Some(job);
         }
         self.release();
-        self.place.0.next(false, None)
+        self.registration.0.next(false, None)
     }
 
     /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them
@@ -385,11 +387,11 @@ impl Worker {
         self.is_after_pass = job.work.is_pass();
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
         match &job.work {
-            Work::Transcribe(answer) => {
+            Work::Transcribe(sender) => {
                 let search = recording.next_window(&mut self.buffers, &mut self.cache);
-                self.go_on(job.clone(), answer.clone(), recording, search);
+                self.advance(job.clone(), sender.clone(), recording, search);
             }
-            Work::Continue(prefix, answer) => {
+            Work::Continue(prefix, sender) => {
                 let continuation =
                     recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
                 #[cfg(test)]
@@ -399,13 +401,13 @@ impl Worker {
                 };
                 self.remove(job);
                 // Sending fails only if the caller has stopped waiting.
-                let _ = answer.send(continuation);
+                let _ = sender.send(continuation);
             }
         }
     }
 
     /// Schedules a recording's next search, or sends the answer.
-    fn go_on(
+    fn advance(
         &mut self,
         job: Arc<Job>,
         answer: SyncSender<Answer>,
@@ -453,11 +455,13 @@ impl Worker {
         }
         model.decoder.logits(&buffers.gemm.clone(), buffers, &chosen)?;
         let tokens = model.decoder.tokens();
-        let mut rest = buffers.logits.as_mut_slice();
+        let mut remaining_logits = buffers.logits.as_mut_slice();
         let mut ended = Vec::new();
         for (index, (active, count)) in active.iter_mut().zip(counts).enumerate() {
-            let Some((own, others)) = rest.split_at_mut_checked(count * tokens) else { break };
-            rest = others;
+            let Some((own, others)) = remaining_logits.split_at_mut_checked(count * tokens) else {
+                break;
+            };
+            remaining_logits = others;
             if let Some(result) = active.search.advance(cache, own, tokens) {
                 ended.push((index, result));
             }
@@ -465,13 +469,13 @@ impl Worker {
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
             let Active { job, answer, mut recording, .. } = self.active.swap_remove(index);
             let search = recording.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
-            self.go_on(job, answer, recording, search);
+            self.advance(job, answer, recording, search);
         }
         Ok(())
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerRegistration {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.workers -= 1;

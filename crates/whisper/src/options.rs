@@ -5,7 +5,7 @@ use crate::model::Model;
 use crate::words::Punctuation;
 
 /// Maximum number of beams or samples per window.
-const MOST_ROWS: usize = 16;
+const MAX_ROWS: usize = 16;
 
 /// Codes of the languages that Whisper models understand, as in OpenAI's tokenizer; `yue` only from
 /// large-v3 on.
@@ -108,10 +108,10 @@ impl Options {
         if self.temperatures.is_empty() {
             return refuse("temperatures", "must not be empty");
         }
-        if self.beam_size == 0 || self.beam_size > MOST_ROWS {
+        if self.beam_size == 0 || self.beam_size > MAX_ROWS {
             return refuse("beam_size", "must be between 1 and 16");
         }
-        if self.best_of == 0 || self.best_of > MOST_ROWS {
+        if self.best_of == 0 || self.best_of > MAX_ROWS {
             return refuse("best_of", "must be between 1 and 16");
         }
         if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {

@@ -136,7 +136,7 @@ impl Search {
                     start.get(no_speech).map_or(0.0, |logit| (logit - total).exp());
             }
             if self.task.start + 1 < self.task.prompt.len() {
-                logits = logits.split_at_mut_checked(tokens).map(|(_, rest)| rest)?;
+                logits = logits.split_at_mut_checked(tokens).map(|(_, next_rows)| next_rows)?;
             }
         }
         for (beam, logits) in self.beams.iter().zip(logits.chunks_exact_mut(tokens)) {

@@ -21,7 +21,7 @@ mod language;
 mod zlib;
 
 pub(crate) use continuation::{Continuation, Prefix};
-use fallback::{Attempt, Verdict, is_silent, judge};
+use fallback::{Attempt, Decision, decide, is_silent};
 
 /// Maximum number of tokens of prompt and text together: the length of the model's context.
 pub(crate) const CONTEXT: usize = 448;
@@ -186,7 +186,7 @@ impl Recording {
         );
         window.attempts.push(attempt);
         let is_last = window.attempts.len() >= self.options.temperatures.len();
-        if let Verdict::Retry = judge(&self.options, &window.attempts)
+        if let Decision::Retry = decide(&self.options, &window.attempts)
             && !is_last
         {
             return Ok(self.search());

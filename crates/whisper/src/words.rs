@@ -181,8 +181,8 @@ pub(crate) fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuatio
 
 /// Shortens each of the first two words after a pause to at most twice the median duration.
 fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech: f64) {
-    let Some((first, rest)) = words.split_first_mut() else { return };
-    let second = rest.first_mut();
+    let Some((first, others)) = words.split_first_mut() else { return };
+    let second = others.first_mut();
     let is_after_pause = first.end - last_speech > median * 4.0;
     let both_too_long =
         second.as_ref().is_some_and(|second| second.end - first.start > longest * 2.0);

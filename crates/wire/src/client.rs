@@ -201,12 +201,12 @@ impl SignedClient {
             let response = self.transport.send(Method::POST, url, headers, whole(body)).await?;
             self.read(AnswerStream::new(response, until, deadline, limit)).await
         };
-        let answer = within(until, deadline, exchange).await?;
-        if answer.status != StatusCode::OK {
-            let text = String::from_utf8_lossy(&answer.body).chars().take(SNIPPET).collect();
-            return Err(CallError::Status { status: answer.status, text });
+        let response = within(until, deadline, exchange).await?;
+        if response.status != StatusCode::OK {
+            let text = String::from_utf8_lossy(&response.body).chars().take(SNIPPET).collect();
+            return Err(CallError::Status { status: response.status, text });
         }
-        Ok(answer.body)
+        Ok(response.body)
     }
 
     /// Makes the attempts that the call's [`Retry`] allows and returns the last result.
@@ -267,33 +267,33 @@ impl SignedClient {
     {
         let limit = self.config.max_signed_body_bytes;
         let mut body = std::pin::pin!(body);
-        let mut whole = BytesMut::new();
+        let mut buffered = BytesMut::new();
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| CallError::RequestBody(error.into()))?;
-            if whole.len() + chunk.len() > limit {
+            if buffered.len() + chunk.len() > limit {
                 return Err(CallError::RequestTooLarge { limit });
             }
-            whole.extend_from_slice(&chunk);
+            buffered.extend_from_slice(&chunk);
         }
-        Ok(whole.freeze())
+        Ok(buffered.freeze())
     }
 
     /// Reads a response to its end, or an error response up to its limit.
-    async fn read(&self, mut answer: AnswerStream) -> Result<Answer, CallError> {
+    async fn read(&self, mut response: AnswerStream) -> Result<Answer, CallError> {
         let mut body = BytesMut::new();
         let mut share = self.room.share();
         // Computed now: the announced length shrinks with every byte that arrives.
-        let max = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
-        while let Some(chunk) = answer.next().await {
+        let max = response.limit().min(response.announced().unwrap_or(usize::MAX));
+        while let Some(chunk) = response.next().await {
             let chunk = chunk?;
             share.cover(body.len() + chunk.len(), max).await;
             body.extend_from_slice(&chunk);
-            if !answer.status.is_success() && body.len() >= ERROR_BYTES {
+            if !response.status.is_success() && body.len() >= ERROR_BYTES {
                 body.truncate(ERROR_BYTES);
                 break;
             }
         }
-        Ok(answer.into_answer(body.freeze()))
+        Ok(response.into_answer(body.freeze()))
     }
 }
 

@@ -36,19 +36,19 @@ fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
     // From here on the body is known to be JSON, so the scan below need not parse its structure.
     serde_json::from_slice::<IgnoredAny>(body)?;
     let mut out = Vec::with_capacity(body.len());
-    let mut rest = body;
-    while let Some((first, after)) = rest.split_first() {
+    let mut remaining = body;
+    while let Some((first, after)) = remaining.split_first() {
         match first {
-            b' ' | b'\t' | b'\r' | b'\n' => rest = after,
+            b' ' | b'\t' | b'\r' | b'\n' => remaining = after,
             b'"' => {
-                let (string, after) = rest.split_at(string_length(rest));
+                let (string, after) = remaining.split_at(string_length(remaining));
                 let text: String = serde_json::from_slice(string)?;
                 serde_json::to_writer(&mut out, &text)?;
-                rest = after;
+                remaining = after;
             }
             byte => {
                 out.push(*byte);
-                rest = after;
+                remaining = after;
             }
         }
     }

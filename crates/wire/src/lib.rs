@@ -84,7 +84,7 @@ pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
 pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
 pub use server::{
-    Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Signed, SignedLayer,
-    SignedLayerBuilder, Standing, StandingTable, Verifier,
+    Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Registration, RegistrationTable,
+    Signed, SignedLayer, SignedLayerBuilder, Verifier,
 };
 pub use taonet_primitives::is_public;

@@ -269,7 +269,7 @@ impl Seen {
             return Err(Refusal::Replayed);
         }
         let Self { senders, count, floor, .. } = self;
-        let known = match senders.get_mut(&entry.sender) {
+        let entries = match senders.get_mut(&entry.sender) {
             None => 0,
             Some(Nonces::Each(nonces)) => {
                 *count -= forget(nonces, *floor);
@@ -280,7 +280,7 @@ impl Seen {
             }
             Some(Nonces::Last(processes)) => processes.len(),
         };
-        if known >= bounds.per_sender || *count >= bounds.total {
+        if entries >= bounds.per_sender || *count >= bounds.total {
             Err(Refusal::TooMany)
         } else {
             Ok(())

@@ -36,7 +36,7 @@ use body::hold;
 pub use builder::SignedLayerBuilder;
 pub use limits::Limits;
 pub use load::{Concurrency, Load, Permit, Rate};
-pub use policy::{Policy, Standing, StandingTable};
+pub use policy::{Policy, Registration, RegistrationTable};
 pub use verifier::Verifier;
 
 /// The verified sender of a request. Handlers behind a [`SignedLayer`] take it as an extractor.
@@ -116,21 +116,21 @@ async fn verify(
     claim: &Claim,
     body: Body,
 ) -> Result<(Bytes, Option<Permit>), Refusal> {
-    let standing = verifier.check_head(head, claim)?;
+    let registration = verifier.check_head(head, claim)?;
     let body = verifier.bodies.read(body).await?;
-    let standing = if body.bytes.len() < HEAVY {
-        verifier.check_body(head, claim, standing, &body.bytes)?
+    let registration = if body.bytes.len() < HEAVY {
+        verifier.check_body(head, claim, registration, &body.bytes)?
     } else {
         let (verifier, head, claim) = (Arc::clone(verifier), head.clone(), claim.clone());
         let bytes = body.bytes.clone();
         let checked = tokio::task::spawn_blocking(move || {
-            verifier.check_body(&head, &claim, standing, &bytes)
+            verifier.check_body(&head, &claim, registration, &bytes)
         })
         .await;
         // The runtime is shutting down.
         checked.unwrap_or(Err(Refusal::Busy))?
     };
-    let permit = verifier.enter(standing, claim).await?;
+    let permit = verifier.enter(registration, claim).await?;
     Ok((body.bytes, permit))
 }
 

@@ -36,7 +36,7 @@ fn code_of_the_guide_is_that_of_the_example() {
 }
 
 #[test]
-fn package_of_the_guide_has_the_name_and_the_dependencies_of_the_example() {
+fn package_in_the_guide_matches_the_example() {
     let package = blocks("toml")[0];
     assert_eq!(dependencies(package), dependencies(PACKAGE));
     let binary = "[[bin]]\nname = \"summing-subnet\"\npath = \"src/main.rs\"\n";

@@ -29,11 +29,11 @@ fn any_call_is_made_by_its_name() {
     assert_eq!(chain.free(BOB), bob + 1_500_000_000);
     let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
     let listed = listed["extrinsics"].as_array().unwrap();
-    let found: Vec<&Value> =
+    let matching: Vec<&Value> =
         listed.iter().filter(|extrinsic| extrinsic["extrinsic"] == sent["extrinsic"]).collect();
-    assert_eq!(found.len(), 1, "{listed:?}");
+    assert_eq!(matching.len(), 1, "{listed:?}");
     assert_eq!(
-        (&found[0]["signer"], &found[0]["args"], &found[0]["success"]),
+        (&matching[0]["signer"], &matching[0]["args"], &matching[0]["success"]),
         (&json!(ALICE), &arguments, &json!(true))
     );
 
@@ -48,11 +48,11 @@ fn any_call_is_made_by_its_name() {
     chain.alice(&as_root);
     assert_eq!(chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"], 20);
     // The call within Sudo.sudo fails.
-    let (code, told) = failure(&chain.tao(
+    let (code, report) = failure(&chain.tao(
         &["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"],
         &AS_ALICE,
     ));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    assert_eq!((code, &report["success"]), (5, &json!(false)), "{report}");
 }
 
 #[test]
@@ -121,11 +121,11 @@ fn a_batch_succeeds_or_fails_as_a_whole() {
     for (second, is_unsent) in [(missing, false), (too_much, true)] {
         std::fs::write(&file, format!("# Dave and Bob\n{first}\n\n{second}\n")).unwrap();
         let from_file = ["batch", "--file", file.to_str().unwrap(), "--yes"];
-        let (code, told) = failure(&chain.tao(&from_file, &AS_ALICE));
+        let (code, report) = failure(&chain.tao(&from_file, &AS_ALICE));
         assert_eq!(
-            (code, &told["success"], told["outcome"] == "unsent"),
+            (code, &report["success"], report["outcome"] == "unsent"),
             (5, &json!(false), is_unsent),
-            "{told}"
+            "{report}"
         );
         assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
     }

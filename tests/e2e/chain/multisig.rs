@@ -48,14 +48,22 @@ fn two_of_three_signatories_make_a_call() {
     assert!(shown.contains(proposed["call_hash"].as_str().unwrap()), "{shown}");
 
     // The same signatory again, and a stranger.
-    let (code, told) = failure(&as_signatory("//Alice", &TRANSFER));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Multisig.AlreadyApproved")), "{told}");
+    let (code, report) = failure(&as_signatory("//Alice", &TRANSFER));
+    assert_eq!(
+        (code, &report["error"]["name"]),
+        (5, &json!("Multisig.AlreadyApproved")),
+        "{report}"
+    );
     let error = refusal(&as_signatory("//Dave", &TRANSFER), 1);
     assert!(error.contains("is not one of the signatories"), "{error}");
     assert_eq!(chain.free(DAVE), dave);
 
-    let made = document(&as_signatory("//Bob", &TRANSFER));
-    assert_eq!((&made["approvals_before"], &made["executed"]), (&json!(1), &json!(true)), "{made}");
+    let executed = document(&as_signatory("//Bob", &TRANSFER));
+    assert_eq!(
+        (&executed["approvals_before"], &executed["executed"]),
+        (&json!(1), &json!(true)),
+        "{executed}"
+    );
     assert_eq!((chain.free(DAVE), calls()), (dave + 3_000_000_000, Vec::new()));
 }
 
@@ -68,8 +76,8 @@ fn a_proposed_call_is_withdrawn_and_the_result_of_a_made_call_counts() {
     let hash =
         document(&as_signatory("//Charlie", &TRANSFER))["call_hash"].as_str().unwrap().to_owned();
     let cancel = ["multisig", "cancel", hash.as_str(), "--yes"];
-    let (code, told) = failure(&as_signatory("//Alice", &cancel));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Multisig.NotOwner")), "{told}");
+    let (code, report) = failure(&as_signatory("//Alice", &cancel));
+    assert_eq!((code, &report["error"]["name"]), (5, &json!("Multisig.NotOwner")), "{report}");
     let cancelled = document(&as_signatory("//Charlie", &cancel));
     assert_eq!(
         (&cancelled["success"], &cancelled["call_hash"]),
@@ -81,8 +89,8 @@ fn a_proposed_call_is_withdrawn_and_the_result_of_a_made_call_counts() {
 
     // The account has no TAO: the second approval makes the call, which fails.
     document(&as_signatory("//Alice", &TRANSFER));
-    let (code, told) = failure(&as_signatory("//Bob", &TRANSFER));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, report) = failure(&as_signatory("//Bob", &TRANSFER));
+    assert_eq!((code, &report["success"]), (5, &json!(false)), "{report}");
 
     for (group, words) in [
         (["--signatories", "//Alice,//Alice", "--threshold", "2"], "exceeds"),

@@ -309,7 +309,7 @@ fn a_wallet_of_ours_is_registered() {
 }
 
 #[test]
-fn the_image_of_our_script_is_built() {
+fn generated_chute_script_builds_an_image() {
     let Some(miner) = Miner::register() else { return };
     miner.cloud.asked();
     miner.program.told("chutes build my_chute:chute --local --public", "", None);

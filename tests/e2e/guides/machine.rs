@@ -25,8 +25,8 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "50ms"]));
         let machine = Self { folder, chain };
-        compile(machine.place(), "diabetes-regression", "stark");
-        let programs = machine.place().join("target/release");
+        compile(machine.directory(), "diabetes-regression", "stark");
+        let programs = machine.directory().join("target/release");
         fs::create_dir_all(&programs).unwrap();
         symlink(env!("CARGO_BIN_EXE_tao"), programs.join("tao")).unwrap();
         machine.run("tao subnets start 2 --key-uri //Alice --yes");
@@ -39,7 +39,7 @@ impl Machine {
             ));
             machine.run(&format!("tao wallet faucet --wallet-name {wallet} --amount 5000"));
         }
-        let releases = machine.place().join("releases");
+        let releases = machine.directory().join("releases");
         fs::create_dir(&releases).unwrap();
         let latest = json!({ "version": env!("CARGO_PKG_VERSION") });
         fs::write(releases.join("latest.json"), latest.to_string()).unwrap();
@@ -47,32 +47,32 @@ impl Machine {
     }
 
     /// Directory of the machine.
-    pub(super) fn place(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         self.folder.path()
     }
 
     /// Returns a program of this machine with arguments; the first word is `tao`, or a link to it
     /// in target/release.
     pub(super) fn command(&self, words: &[String]) -> Command {
-        let place = self.place();
-        let path = place.join("target/release").join(words[0].rsplit('/').next().unwrap());
+        let directory = self.directory();
+        let path = directory.join("target/release").join(words[0].rsplit('/').next().unwrap());
         let mut command = program(path.to_str().unwrap());
-        let wallets = place.join("wallets");
+        let wallets = directory.join("wallets");
         command
             .args(&words[1..])
             .env("BT_CHAIN_ENDPOINT", self.chain.url())
             .env("BT_WALLET_PATH", &wallets);
         command
             .env("BITTENSOR_WALLET_PATH", &wallets)
-            .env("SN2_CIRCUIT_CACHE_DIR", place.join("circuits"));
-        command.env("XDG_STATE_HOME", place.join("state")).current_dir(place);
+            .env("SN2_CIRCUIT_CACHE_DIR", directory.join("circuits"));
+        command.env("XDG_STATE_HOME", directory.join("state")).current_dir(directory);
         command
     }
 
     /// Returns the words of a line, with this machine's chain, releases and free ports in place of
     /// the public ones.
     pub(super) fn words(&self, line: &str) -> Vec<String> {
-        let releases = self.place().join("releases");
+        let releases = self.directory().join("releases");
         let line = line
             .replace("https://releases.example/taonet", releases.to_str().unwrap())
             .replace(
@@ -98,7 +98,7 @@ impl Machine {
     pub(super) fn run_shell(&self, line: &str) -> String {
         let mut shell = program("sh");
         // Our servers are on this machine.
-        shell.args(["-c", line]).env("no_proxy", "*").current_dir(self.place());
+        shell.args(["-c", line]).env("no_proxy", "*").current_dir(self.directory());
         let output = shell.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{line}: {text}{}", stderr(&output));
@@ -116,7 +116,7 @@ impl Machine {
         if !words.iter().any(|word| word == "--metrics") {
             command.args(["--metrics", "127.0.0.1:0"]);
         }
-        let mut validator = Process::start(command.arg("-v"), self.place());
+        let mut validator = Process::start(command.arg("-v"), self.directory());
         validator.wait_until(|process| process.log().contains(ready));
         validator
     }
@@ -130,8 +130,8 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a program whose log is a file in a directory.
-    pub(super) fn start(command: &mut Command, place: &Path) -> Self {
-        let (output, log) = NamedTempFile::new_in(place).unwrap().into_parts();
+    pub(super) fn start(command: &mut Command, directory: &Path) -> Self {
+        let (output, log) = NamedTempFile::new_in(directory).unwrap().into_parts();
         Self { child: command.stdout(Stdio::null()).stderr(output).spawn().unwrap(), log }
     }
 

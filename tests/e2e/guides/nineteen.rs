@@ -18,7 +18,7 @@ use crate::support::{
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough, with the installation of OpenAI's client.
-const MOST_COMMANDS: usize = 12;
+const MAX_COMMANDS: usize = 12;
 /// Timeout for operations that take a few seconds on an idle machine.
 pub(super) const LONG: Duration = Duration::from_mins(3);
 
@@ -26,7 +26,7 @@ pub(super) const LONG: Duration = Duration::from_mins(3);
 pub(super) struct Walkthrough {
     folder: TempDir,
     /// Directory of the commands, below the folder.
-    place: PathBuf,
+    directory: PathBuf,
     /// Words of the guide, and the actual ones.
     names: Vec<(String, String)>,
     /// Free addresses in place of the default ones.
@@ -43,14 +43,15 @@ impl Walkthrough {
     pub(super) fn new(name: &str) -> Self {
         let [chain, miner, model, validator] = [(); 4].map(|()| free_address());
         let (folder, services) = (tempfile::tempdir().unwrap(), Vec::new());
-        let place = folder.path().join(name);
-        std::fs::create_dir(&place).unwrap();
+        let directory = folder.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
         let mut variables =
             BTreeMap::from([("BT_CHAIN_ENDPOINT".to_owned(), format!("ws://{chain}"))]);
-        variables.insert("XDG_STATE_HOME".to_owned(), place.join("state").display().to_string());
+        variables
+            .insert("XDG_STATE_HOME".to_owned(), directory.join("state").display().to_string());
         let mut walkthrough = Self {
             folder,
-            place,
+            directory,
             names: Vec::new(),
             chain,
             miner,
@@ -77,8 +78,8 @@ impl Walkthrough {
     }
 
     /// Directory of the commands.
-    pub(super) fn place(&self) -> &Path {
-        &self.place
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Puts programs of a directory before those of the system.
@@ -104,7 +105,7 @@ impl Walkthrough {
     }
 
     pub(super) fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.envs(&self.variables).current_dir(&self.place)
+        command.envs(&self.variables).current_dir(&self.directory)
     }
 
     /// Runs a line, and returns its output.
@@ -195,7 +196,7 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
     }
     let block = first_block("docs/nineteen.md", "Try it on one machine");
     let lines: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
-    assert!((1..=MOST_COMMANDS).contains(&lines.len()), "{lines:#?}");
+    assert!((1..=MAX_COMMANDS).contains(&lines.len()), "{lines:#?}");
     let (last, others) = lines.split_last().unwrap();
     let mut walkthrough = Walkthrough::new("market");
     let python = peer.programs().join("python");

@@ -70,15 +70,15 @@ impl Catalogues {
 
 /// A model, an input and an external program under the names that the guide uses.
 fn prepare(machine: &Machine) {
-    let place = machine.place();
-    symlink(repository("models"), place.join("models")).unwrap();
+    let directory = machine.directory();
+    symlink(repository("models"), directory.join("models")).unwrap();
     let sample = fs::read(repository("models/digits-mlp/sample.json")).unwrap();
     let input = serde_json::from_slice::<Value>(&sample).unwrap()["inputs"][0].clone();
-    fs::write(place.join("input.json"), input.to_string()).unwrap();
-    fs::write(place.join("sample.json"), sample).unwrap();
-    fs::copy(repository("models/digits-mlp/model.onnx"), place.join("model.onnx")).unwrap();
+    fs::write(directory.join("input.json"), input.to_string()).unwrap();
+    fs::write(directory.join("sample.json"), sample).unwrap();
+    fs::copy(repository("models/digits-mlp/model.onnx"), directory.join("model.onnx")).unwrap();
     for program in ["prover", "other-prover"] {
-        fs::copy(repository("subnets/proof/backends/examples/rerun.py"), place.join(program))
+        fs::copy(repository("subnets/proof/backends/examples/rerun.py"), directory.join(program))
             .unwrap();
     }
 }
@@ -171,7 +171,7 @@ impl Walkthrough {
                 let sample =
                     fs::read(repository("models/diabetes-regression/sample.json")).unwrap();
                 let input = serde_json::from_slice::<Value>(&sample).unwrap()["inputs"][0].clone();
-                fs::write(machine.place().join("input.json"), input.to_string()).unwrap();
+                fs::write(machine.directory().join("input.json"), input.to_string()).unwrap();
                 String::new()
             }
             ["tao", "proof", "validator"] if !line.contains("--requests") => {
@@ -180,7 +180,7 @@ impl Walkthrough {
             }
             ["tao", "proof", "catalogue"] => {
                 let output = machine.run(actual);
-                self.catalogues.upload(&machine.place().join("circuits"));
+                self.catalogues.upload(&machine.directory().join("circuits"));
                 output
             }
             ["tao", ..] => machine.run(actual),
@@ -204,7 +204,7 @@ impl Walkthrough {
             _ => panic!("unknown program in {line}"),
         };
         if let Some(file) = file {
-            fs::write(self.machine.place().join(file), output).unwrap();
+            fs::write(self.machine.directory().join(file), output).unwrap();
         }
     }
 
@@ -218,7 +218,7 @@ impl Walkthrough {
         if line.contains("--catalogue") {
             command.env(
                 "SN2_CIRCUIT_CACHE_DIR",
-                machine.place().join(format!("cache-{}", self.miners.len())),
+                machine.directory().join(format!("cache-{}", self.miners.len())),
             );
         }
         if let Some((server, settings)) = &self.catalogues.bucket {
@@ -260,7 +260,7 @@ impl Walkthrough {
 fn the_proof_guide_works() {
     let machine = Machine::new(&["default"]);
     prepare(&machine);
-    let catalogues = Catalogues::serve(machine.place().join("circuits"));
+    let catalogues = Catalogues::serve(machine.directory().join("circuits"));
     let (api, proof) = (free_address(), String::new());
     let mut walkthrough =
         Walkthrough { machine, catalogues, miners: Vec::new(), api, validator: None, proof };
@@ -274,7 +274,8 @@ fn the_proof_guide_works() {
     assert!(walkthrough.miners.len() >= 6);
     // The user has verified a proof.
     assert!(
-        !walkthrough.proof.is_empty() && walkthrough.machine.place().join("bundle.json").is_file()
+        !walkthrough.proof.is_empty()
+            && walkthrough.machine.directory().join("bundle.json").is_file()
     );
     walkthrough.validator.expect("the guide serves users").stop();
     for miner in walkthrough.miners {

@@ -88,9 +88,9 @@ fn try_out(machine: &Machine, line: &str) {
 /// installations.
 fn refuse_unsigned(machine: &Machine, words: &[String]) {
     let mut script = program("sh");
-    script.arg(repository("install.sh")).args(&words[2..]).env("HOME", machine.place());
+    script.arg(repository("install.sh")).args(&words[2..]).env("HOME", machine.directory());
     let output = script.output().unwrap();
-    assert!(!output.status.success() && !machine.place().join(".local/bin/tao").exists());
+    assert!(!output.status.success() && !machine.directory().join(".local/bin/tao").exists());
     // Either the release or the program that verifies it is missing.
     let text = stderr(&output);
     assert!(text.contains("SHA256SUMS") || text.contains("minisign is not installed"), "{text}");

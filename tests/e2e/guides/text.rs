@@ -29,8 +29,8 @@ fn lines() -> Vec<String> {
     blocks.flat_map(|block| block.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// Path of a server's URL, without its scheme.
-fn place(daemon: &Daemon) -> &str {
+/// Returns the host and port of a server.
+fn host_and_port(daemon: &Daemon) -> &str {
     daemon.url().trim_start_matches("http://")
 }
 
@@ -122,7 +122,8 @@ impl Walkthrough {
         command.env("HF_ENDPOINT", self.hub.url()).env("HF_TOKEN", HUB_TOKEN);
         command.env("BB_MODELS_DIR", self.folder.path().join("models"));
         let miner = Daemon::start(&mut command);
-        let health: Value = serde_json::from_str(&axon::get(place(&miner), "/healthz")).unwrap();
+        let health: Value =
+            serde_json::from_str(&axon::get(host_and_port(&miner), "/healthz")).unwrap();
         assert_eq!(health["model"], model, "{line}");
         miner
     }
@@ -249,7 +250,7 @@ impl Walkthrough {
                 let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
                 let dashboard = Daemon::start(&mut self.program(&words));
                 let [overview, text] =
-                    ["/", "/text"].map(|path| axon::get(place(&dashboard), path));
+                    ["/", "/text"].map(|path| axon::get(host_and_port(&dashboard), path));
                 assert!(
                     overview.contains("Text contest") && !overview.contains("unavailable"),
                     "{overview}"
@@ -283,11 +284,12 @@ impl Walkthrough {
                 self.services.insert("unsigned", miner);
             }
             ["curl", "http://127.0.0.1:8091/healthz"] => {
-                let answer = axon::get(place(&self.services["unsigned"]), "/healthz");
+                let answer = axon::get(host_and_port(&self.services["unsigned"]), "/healthz");
                 assert!(answer.contains(r#""status":"healthy""#), "{line}: {answer}");
             }
             ["curl", "--json", data, "http://127.0.0.1:8091/predict"] => {
-                let answer = axon::post(place(&self.services["unsigned"]), "/predict", data);
+                let answer =
+                    axon::post(host_and_port(&self.services["unsigned"]), "/predict", data);
                 assert!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
             }
             ["bb", "register-axon"] => {

@@ -22,10 +22,10 @@ fn started_miner_ends_with_the_interrupted_benchmark() {
     require_models();
     let mut bench = interpret("1").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(bench.stderr.take().unwrap());
-    let mut said = String::new();
+    let mut output = String::new();
     // The miner prints its hotkey when it has loaded its models.
-    while !said.contains("\nhotkey ") {
-        assert_ne!(log.read_line(&mut said).unwrap(), 0, "{said}");
+    while !output.contains("\nhotkey ") {
+        assert_ne!(log.read_line(&mut output).unwrap(), 0, "{output}");
     }
     let processes = fs::read_dir("/proc").unwrap();
     let processes =
@@ -40,6 +40,6 @@ fn started_miner_ends_with_the_interrupted_benchmark() {
         assert!(began.elapsed() < Duration::from_mins(1), "the miner still runs");
         std::thread::sleep(Duration::from_millis(50));
     }
-    log.read_to_string(&mut said).unwrap();
-    assert!(said.contains("the measurement was interrupted"), "{said}");
+    log.read_to_string(&mut output).unwrap();
+    assert!(output.contains("the measurement was interrupted"), "{output}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::results::{Did, check_table};
+use super::results::{ToolReport, check_table};
 use super::{ALICE, BABELBIT, TEMPO, address, chain, chain_at_noon};
 use crate::peers::Peer;
 use crate::support::{document, tao};
@@ -38,22 +38,22 @@ fn btcli_uses_the_chain() {
         &tao().args(["balance", ALICE, "--json", "--network", chain.url()]).output().unwrap(),
     );
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
-    let did = Did::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
-    let [did] = did.as_slice() else { panic!("one tool") };
-    check_table("what btcli did", &[did]);
-    assert_eq!(did.tool, BTCLI);
-    check_btcli_commands(did);
-    check_btcli_reads(did, &held);
-    check_btcli_subnets(did);
-    check_btcli_stake(did);
-    check_btcli_accounts(did);
+    let reports = ToolReport::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
+    let [report] = reports.as_slice() else { panic!("one tool") };
+    check_table("what btcli did", &[report]);
+    assert_eq!(report.tool, BTCLI);
+    check_btcli_commands(report);
+    check_btcli_reads(report, &held);
+    check_btcli_subnets(report);
+    check_btcli_stake(report);
+    check_btcli_accounts(report);
 }
 
 /// Checks how many of btcli's commands work. The script takes the commands from btcli's own command
 /// tree.
-fn check_btcli_commands(did: &Did) {
-    let commands = did.value("leaf commands").as_array().unwrap();
-    let failed: BTreeSet<&str> = did.failures().map(|(operation, _)| operation).collect();
+fn check_btcli_commands(report: &ToolReport) {
+    let commands = report.value("leaf commands").as_array().unwrap();
+    let failed: BTreeSet<&str> = report.failures().map(|(operation, _)| operation).collect();
     let working =
         commands.iter().filter(|command| !failed.contains(command.as_str().unwrap())).count();
     assert!(
@@ -63,11 +63,11 @@ fn check_btcli_commands(did: &Did) {
     );
 }
 
-fn check_btcli_reads(did: &Did, held: &Value) {
-    assert_eq!(did.value("the program itself"), &address("//Bob"));
-    assert_eq!(did.value("subnets list"), 60);
-    assert!(did.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
-    let balance = did.value("wallet balance");
+fn check_btcli_reads(report: &ToolReport, held: &Value) {
+    assert_eq!(report.value("the program itself"), &address("//Bob"));
+    assert_eq!(report.value("subnets list"), 60);
+    assert!(report.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
+    let balance = report.value("wallet balance");
     assert_eq!(balance["coldkey"], ALICE, "{balance}");
     // The first command, before any transaction. The value of the stake grows with each epoch.
     let amount = |field: &str| balance[field].as_f64().unwrap();
@@ -79,80 +79,86 @@ fn check_btcli_reads(did: &Did, held: &Value) {
     );
     assert!(amount("staked") + 1e-6 >= tao_of("stake_rao"), "{balance} {held}");
     assert!((amount("total") - amount("free") - amount("staked")).abs() < 1e-6, "{balance}");
-    let parameters = did.value("sudo get").as_array().unwrap();
+    let parameters = report.value("sudo get").as_array().unwrap();
     let tempo = parameters.iter().find(|row| row["hyperparameter"] == "tempo").unwrap();
     assert_eq!(tempo["value"], TEMPO, "{tempo}");
-    assert_eq!(did.value("subnets hyperparameters"), TEMPO);
-    assert_eq!(did.value("subnets burn-cost")["burn_cost"]["rao"], 1_000_000_000_000_u64);
-    assert_eq!(did.value("subnets conviction"), BABELBIT);
-    assert_eq!(did.value("subnets price"), &json!([true, true]));
-    assert_eq!(did.value("wallet inspect"), true);
-    assert_eq!(did.value("wallet list"), &json!(["default", "second", "third"]));
+    assert_eq!(report.value("subnets hyperparameters"), TEMPO);
+    assert_eq!(report.value("subnets burn-cost")["burn_cost"]["rao"], 1_000_000_000_000_u64);
+    assert_eq!(report.value("subnets conviction"), BABELBIT);
+    assert_eq!(report.value("subnets price"), &json!([true, true]));
+    assert_eq!(report.value("wallet inspect"), true);
+    assert_eq!(report.value("wallet list"), &json!(["default", "second", "third"]));
 }
 
-fn check_btcli_subnets(did: &Did) {
-    assert_eq!(did.value("subnets create"), 60);
-    assert_eq!(did.value("subnets get-identity"), "Journey");
-    assert_eq!(did.value("subnets set-identity"), "other");
-    assert_eq!(did.value("subnets set-symbol"), "ᚢ");
-    let set = did.value("sudo set");
+fn check_btcli_subnets(report: &ToolReport) {
+    assert_eq!(report.value("subnets create"), 60);
+    assert_eq!(report.value("subnets get-identity"), "Journey");
+    assert_eq!(report.value("subnets set-identity"), "other");
+    assert_eq!(report.value("subnets set-symbol"), "ᚢ");
+    let set = report.value("sudo set");
     assert_eq!(set[0], 90_000_000_000_u64, "{set}");
     // In TAO, as btcli shows it, or in rao.
     assert!(set[1].to_string().contains("90"), "{set}");
-    let refusal = did.value("error of a rejected sudo set").as_str().unwrap();
+    let refusal = report.value("error of a rejected sudo set").as_str().unwrap();
     assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
-    assert_eq!(did.value("sudo trim"), 128);
+    assert_eq!(report.value("sudo trim"), 128);
     assert_eq!(
-        (did.value("subnets mechanisms count"), did.value("subnets mechanisms set")),
+        (report.value("subnets mechanisms count"), report.value("subnets mechanisms set")),
         (&json!(1), &json!(2))
     );
     // 75 and 25 of 100, of 65 535.
-    assert_eq!(did.value("subnets mechanisms split-emissions"), &json!([49_151, 16_384]));
-    assert_eq!(did.value("subnets register"), 1);
-    assert_eq!(did.value("subnets register with a second wallet"), 2);
-    assert_eq!(did.value("subnets register on root"), 0);
+    assert_eq!(report.value("subnets mechanisms split-emissions"), &json!([49_151, 16_384]));
+    assert_eq!(report.value("subnets register"), 1);
+    assert_eq!(report.value("subnets register with a second wallet"), 2);
+    assert_eq!(report.value("subnets register on root"), 0);
     // btcli serves port 1 of address 0.0.0.0 in place of no endpoint.
-    assert_eq!((did.value("axon set"), did.value("axon reset")), (&json!(8099), &json!(1)));
+    assert_eq!((report.value("axon set"), report.value("axon reset")), (&json!(8099), &json!(1)));
 }
 
-fn check_btcli_stake(did: &Did) {
-    let listed = did.value("stake list");
+fn check_btcli_stake(report: &ToolReport) {
+    let listed = report.value("stake list");
     assert!(listed[address("//AliceHotkey")].is_array(), "{listed}");
-    assert_eq!(did.value("stake auto"), "custom");
-    assert_eq!(did.value("stake child set"), true);
+    assert_eq!(report.value("stake auto"), "custom");
+    assert_eq!(report.value("stake child set"), true);
     // 12 % of 65 535.
-    assert_eq!(did.value("stake child take"), 7_864);
-    assert_eq!(did.value("stake child revoke"), &json!([]));
-    assert_eq!(did.value("sudo set-take"), 5_898);
-    assert_eq!(did.value("sudo get-take"), 0.09);
+    assert_eq!(report.value("stake child take"), 7_864);
+    assert_eq!(report.value("stake child revoke"), &json!([]));
+    assert_eq!(report.value("sudo set-take"), 5_898);
+    assert_eq!(report.value("sudo get-take"), 0.09);
     // The amount, and the fee of the extrinsic.
-    let paid = did.value("sudo stake-burn").as_u64().unwrap();
+    let paid = report.value("sudo stake-burn").as_u64().unwrap();
     assert!((5_000_000_001..5_010_000_000).contains(&paid), "{paid}");
-    assert_eq!(did.value("stake remove all alpha"), &json!([0]));
+    assert_eq!(report.value("stake remove all alpha"), &json!([0]));
 }
 
-fn check_btcli_accounts(did: &Did) {
-    assert_eq!(did.value("wallet transfer"), 1_500_000_000_u64);
-    assert_eq!(did.value("wallet get-identity"), "Alice");
-    assert_eq!(did.value("wallet associate-hotkey"), true);
-    assert_eq!(did.value("wallet swap-hotkey"), true);
-    assert_eq!(did.value("wallet swap-check"), "disputed");
-    assert_eq!(did.value("proxy create"), &json!([true, 0]));
-    assert_eq!((did.value("proxy kill"), did.value("proxy remove")), (&json!([]), &json!([])));
+fn check_btcli_accounts(report: &ToolReport) {
+    assert_eq!(report.value("wallet transfer"), 1_500_000_000_u64);
+    assert_eq!(report.value("wallet get-identity"), "Alice");
+    assert_eq!(report.value("wallet associate-hotkey"), true);
+    assert_eq!(report.value("wallet swap-hotkey"), true);
+    assert_eq!(report.value("wallet swap-check"), "disputed");
+    assert_eq!(report.value("proxy create"), &json!([true, 0]));
     assert_eq!(
-        (did.value("proxy add"), did.value("proxy execute")),
+        (report.value("proxy kill"), report.value("proxy remove")),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(
+        (report.value("proxy add"), report.value("proxy execute")),
         (&json!(1_000_000_000), &json!(2_000_000_000))
     );
-    assert_eq!(did.value("crowd create"), &json!([30.0, 2]));
-    assert_eq!(did.value("crowd contribute"), 20_000_000_000_u64);
-    assert_eq!(did.value("crowd update"), 2_000_000_000);
-    assert!(did.value("crowd withdraw").is_null());
-    assert_eq!((did.value("crowd list"), did.value("crowd info")), (&json!(2), &json!("Funded")));
-    assert_eq!(did.value("crowd finalize"), 30_000_000_000_u64);
-    assert_eq!(did.value("crowd refund"), 3_000_000_000_u64);
-    assert!(did.value("crowd dissolve").is_null());
-    assert_eq!(did.value("weights reveal"), &json!([true, 0]));
-    assert_eq!(did.value("view dashboard"), true);
+    assert_eq!(report.value("crowd create"), &json!([30.0, 2]));
+    assert_eq!(report.value("crowd contribute"), 20_000_000_000_u64);
+    assert_eq!(report.value("crowd update"), 2_000_000_000);
+    assert!(report.value("crowd withdraw").is_null());
+    assert_eq!(
+        (report.value("crowd list"), report.value("crowd info")),
+        (&json!(2), &json!("Funded"))
+    );
+    assert_eq!(report.value("crowd finalize"), 30_000_000_000_u64);
+    assert_eq!(report.value("crowd refund"), 3_000_000_000_u64);
+    assert!(report.value("crowd dissolve").is_null());
+    assert_eq!(report.value("weights reveal"), &json!([true, 0]));
+    assert_eq!(report.value("view dashboard"), true);
 }
 
 /// The same operations through btcli and through tao, on two chains with the same genesis block.
@@ -163,11 +169,11 @@ fn btcli_and_tao_make_the_same_chain() {
     let program = tao().get_program().to_str().unwrap().to_owned();
     let question =
         json!({ "url": theirs.url(), "tao_url": ours.url(), "tao": program, "netuid": BABELBIT });
-    let did = Did::all(&btcli.ask(&mut btcli.script("localnet_journey.py"), &question));
-    let [did] = did.as_slice() else { panic!("one tool") };
-    let failures: Vec<_> = did.failures().collect();
+    let reports = ToolReport::all(&btcli.ask(&mut btcli.script("localnet_journey.py"), &question));
+    let [report] = reports.as_slice() else { panic!("one tool") };
+    let failures: Vec<_> = report.failures().collect();
     assert!(failures.is_empty(), "{failures:?}");
-    let journey = did.value("journey");
+    let journey = report.value("journey");
     assert!(journey["calls"].as_u64() >= Some(60), "{journey}");
     assert_eq!(journey["heights"][0], journey["heights"][1]);
     // The script states the reasons.

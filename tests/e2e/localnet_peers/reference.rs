@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::results::Did;
+use super::results::ToolReport;
 use crate::peers::Peer;
 use crate::support::{Daemon, tao};
 
 #[test]
-fn reference_genesis_suits_the_sdks_own_suite() {
+fn reference_genesis_passes_the_test_suite_of_the_sdk() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let chain = Daemon::start(tao().args([
         "localnet",
@@ -17,20 +17,20 @@ fn reference_genesis_suits_the_sdks_own_suite() {
         "--block-time",
         "250ms",
     ]));
-    let did = Did::all(
+    let reports = ToolReport::all(
         &sdk10.ask(&mut sdk10.script("localnet_reference.py"), &json!({ "url": chain.url() })),
     );
-    let [did] = did.as_slice() else { panic!("one tool") };
-    assert_eq!(did.value("subnets"), &json!([0, 1]));
-    assert_eq!(did.value("owner of Alice's hotkey"), false);
-    assert_eq!(did.value("register two subnets"), &json!([2, 3]));
-    assert_eq!(did.value("balance of the sudo key"), &json!([true, 0]));
+    let [report] = reports.as_slice() else { panic!("one tool") };
+    assert_eq!(report.value("subnets"), &json!([0, 1]));
+    assert_eq!(report.value("owner of Alice's hotkey"), false);
+    assert_eq!(report.value("register two subnets"), &json!([2, 3]));
+    assert_eq!(report.value("balance of the sudo key"), &json!([true, 0]));
     assert_eq!(
-        did.value("duplicate proxy"),
+        report.value("duplicate proxy"),
         &json!([true, "Duplicate", ["Account is already a proxy."]])
     );
-    assert_eq!(did.value("storage set by sudo"), &json!([true, 33]));
-    assert_eq!(did.value("code set by sudo"), false);
+    assert_eq!(report.value("storage set by sudo"), &json!([true, 33]));
+    assert_eq!(report.value("code set by sudo"), false);
 }
 
 #[test]
@@ -44,12 +44,12 @@ fn refused_calls_have_the_errors_that_the_sdks_own_suite_expects() {
         "--block-time",
         "instant",
     ]));
-    let did = Did::all(
+    let reports = ToolReport::all(
         &sdk10.ask(&mut sdk10.script("localnet_refusals.py"), &json!({ "url": chain.url() })),
     );
-    let [did] = did.as_slice() else { panic!("one tool") };
+    let [report] = reports.as_slice() else { panic!("one tool") };
     for (calls, errors) in expected_errors() {
-        assert_eq!(did.value(calls), &errors, "{calls}");
+        assert_eq!(report.value(calls), &errors, "{calls}");
     }
 }
 

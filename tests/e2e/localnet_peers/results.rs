@@ -23,13 +23,13 @@ const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
 ];
 
 /// Results of one tool.
-pub(super) struct Did {
+pub(super) struct ToolReport {
     /// Name and version of the tool.
     pub(super) tool: String,
     operations: serde_json::Map<String, Value>,
 }
 
-impl Did {
+impl ToolReport {
     /// Parses a script's report on its tools.
     pub(super) fn all(answer: &Value) -> Vec<Self> {
         let tool = |one: &Value| Self {
@@ -95,10 +95,10 @@ impl Did {
 }
 
 /// Compares the table after a comment of docs/localnet-tools.md with the results, or writes it.
-pub(super) fn check_table(comment: &str, tools: &[&Did]) {
+pub(super) fn check_table(comment: &str, tools: &[&ToolReport]) {
     const END: &str = "<!-- end -->\n";
     let begin = format!("<!-- {comment} -->\n");
-    let rows: String = tools.iter().map(|did| did.rows()).collect();
+    let rows: String = tools.iter().map(|report| report.rows()).collect();
     let table = format!("| Tool | Operations | Result |\n|---|---|---|\n{rows}");
     let path = repository("docs/localnet-tools.md");
     let document = std::fs::read_to_string(&path).unwrap();
@@ -108,8 +108,8 @@ pub(super) fn check_table(comment: &str, tools: &[&Did]) {
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
     }
-    for did in tools {
-        did.check_failures();
+    for report in tools {
+        report.check_failures();
     }
     if std::env::var_os("TAONET_UPDATE_DOCS").is_none() {
         assert_eq!(written, table, "run again with TAONET_UPDATE_DOCS=1");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::results::{Did, check_table};
+use super::results::{ToolReport, check_table};
 use super::{ALICE, BABELBIT, TEMPO, address, chain};
 use crate::peers::Peer;
 
@@ -21,17 +21,18 @@ fn every_method_of_sdk10_works() {
     let ask = |class: &str| {
         let chain = chain("manual");
         let question = json!({ "class": class, "url": chain.url(), "netuid": BABELBIT, "block_seconds": 0.25 });
-        let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10_methods.py"), &question));
-        did.into_iter().next().expect("one tool")
+        let reports =
+            ToolReport::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10_methods.py"), &question));
+        reports.into_iter().next().expect("one tool")
     };
     let (ask, classes) = (&ask, ["Subtensor", "AsyncSubtensor"]);
-    let did: Vec<Did> = std::thread::scope(|scope| {
+    let reports: Vec<ToolReport> = std::thread::scope(|scope| {
         let running = classes.map(|class| scope.spawn(move || ask(class)));
         running.into_iter().map(|class| class.join().unwrap()).collect()
     });
-    check_table("what the methods of SDK 10 did", &did.iter().collect::<Vec<_>>());
-    for did in did {
-        let methods = did.value("public methods");
+    check_table("what the methods of SDK 10 did", &report.iter().collect::<Vec<_>>());
+    for report in reports {
+        let methods = report.value("public methods");
         let count = |kind: &str| methods[kind].as_array().unwrap().len();
         assert_eq!(methods["rejected by the SDK"], json!(REJECTED_BY_SDK));
         assert_eq!(
@@ -45,27 +46,27 @@ fn every_method_of_sdk10_works() {
     }
 }
 
-pub(super) fn check(did: &Did, url: &str) {
-    assert_eq!(did.value("connect"), url);
-    assert!(did.value("block").as_u64() > Some(0));
-    assert_eq!(did.value("balance"), 1_000_000_000_000_000_u64);
-    assert_eq!(did.value("existential deposit"), 500);
-    assert_eq!(did.value("transfer"), 1_500_000_000_u64);
-    assert_eq!(did.value("subnets list"), &json!((0..60).collect::<Vec<_>>()));
-    let subnet = did.value("subnet");
+pub(super) fn check(report: &ToolReport, url: &str) {
+    assert_eq!(report.value("connect"), url);
+    assert!(report.value("block").as_u64() > Some(0));
+    assert_eq!(report.value("balance"), 1_000_000_000_000_000_u64);
+    assert_eq!(report.value("existential deposit"), 500);
+    assert_eq!(report.value("transfer"), 1_500_000_000_u64);
+    assert_eq!(report.value("subnets list"), &json!((0..60).collect::<Vec<_>>()));
+    let subnet = report.value("subnet");
     assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
     // The price starts at 0.1 and rises with the purchases of each block.
     assert!((0.1..0.15).contains(&subnet["price"].as_f64().unwrap()), "{subnet}");
     assert_eq!(
-        did.value("hyperparameters"),
+        report.value("hyperparameters"),
         &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false })
     );
-    assert_eq!(did.value("subnet creation cost"), 1_000_000_000_000_u64);
+    assert_eq!(report.value("subnet creation cost"), 1_000_000_000_000_u64);
     // The owner's neuron has the first uid.
-    assert_eq!(did.value("register"), &json!([1, 2]));
-    assert_eq!(did.value("serve axon"), "203.0.113.7:8099");
-    assert!(did.value("stake add").as_u64() > Some(0));
-    let removed = did.value("stake remove");
+    assert_eq!(report.value("register"), &json!([1, 2]));
+    assert_eq!(report.value("serve axon"), "203.0.113.7:8099");
+    assert!(report.value("stake add").as_u64() > Some(0));
+    let removed = report.value("stake remove");
     let told = removed["told"].as_array().unwrap();
     // The event's alpha is without the fee.
     let sold = told[0][3].as_u64().unwrap() + told[0][5].as_u64().unwrap();
@@ -75,14 +76,14 @@ pub(super) fn check(did: &Did, url: &str) {
             && removed["after"].as_u64() < removed["before"].as_u64(),
         "{removed}"
     );
-    let added = did.value("stake add multiple").as_array().unwrap();
+    let added = report.value("stake add multiple").as_array().unwrap();
     assert!(
         added.len() == 2 && added.iter().all(|alpha| alpha.as_u64() > Some(20_000_000_000)),
         "{added:?}"
     );
-    assert_eq!(did.value("stake list"), &json!([BABELBIT]));
-    assert_eq!(did.value("take"), 0.09);
-    let delegate = did.value("delegates");
+    assert_eq!(report.value("stake list"), &json!([BABELBIT]));
+    assert_eq!(report.value("take"), 0.09);
+    let delegate = report.value("delegates");
     let expected = json!({
         "owner": ALICE, "take": 0.09, "registrations": [BABELBIT],
         "nominators": { ALICE: delegate["stake"] }, "stake": delegate["stake"],
@@ -90,30 +91,30 @@ pub(super) fn check(did: &Did, url: &str) {
     assert_eq!(delegate, &expected);
     assert!(delegate["stake"].as_u64() >= removed["after"].as_u64(), "{delegate} {removed}");
     assert_eq!(
-        did.value("commitment set and get"),
+        report.value("commitment set and get"),
         &json!(["speech at 16 kHz", "speech at 16 kHz", 0])
     );
-    assert_eq!(did.value("set weights"), &json!([[2, 65_535]]));
-    let graph = did.value("metagraph");
+    assert_eq!(report.value("set weights"), &json!([[2, 65_535]]));
+    let graph = report.value("metagraph");
     assert_eq!((graph["n"].as_u64(), graph["incentive"].as_f64()), (Some(3), Some(1.0)));
     assert_eq!(graph["axon"], "203.0.113.7");
     assert!(graph["stake"].as_f64() > Some(0.0), "{graph}");
     // Each epoch adds a tenth of the difference to a full bond.
-    let bonds = did.value("bonds").as_array().unwrap();
+    let bonds = report.value("bonds").as_array().unwrap();
     let [bond] = bonds.as_slice() else { panic!("{bonds:?}") };
     let grown = |epochs: i32| 65_535.0 * (1.0 - 0.9_f64.powi(epochs));
     let fits = |epochs| (bond[1].as_f64().unwrap() - grown(epochs)).abs() <= f64::from(epochs);
     assert!(bond[0] == 2 && (1..30).any(fits), "{bonds:?}");
-    assert_eq!(did.value("sudo"), true);
-    let commit = did.value("timelocked commit");
+    assert_eq!(report.value("sudo"), true);
+    let commit = report.value("timelocked commit");
     assert_eq!(commit["stored"], commit["sent"]);
     let [sent] = commit["sent"].as_array().unwrap().as_slice() else { panic!("{commit}") };
     assert_eq!(sent[0], address("//AliceHotkey"));
     assert!(sent[2].as_str().unwrap().len() > 2 * 96, "shorter than a ciphertext: {commit}");
-    assert_eq!(did.value("create subnet"), &json!([60]));
+    assert_eq!(report.value("create subnet"), &json!([60]));
 }
 
-pub(super) fn check_layer_below(below: &Did, ten: &Did) {
+pub(super) fn check_layer_below(below: &ToolReport, ten: &ToolReport) {
     assert_eq!(below.value("connect"), "Bittensor");
     assert_eq!(below.value("constant"), 250);
     assert_eq!(below.value("storage value"), TEMPO);

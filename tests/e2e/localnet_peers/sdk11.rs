@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::results::{Did, check_table};
+use super::results::{ToolReport, check_table};
 use super::{ALICE, BABELBIT, TEMPO, address, chain};
 use crate::peers::Peer;
 use crate::support::{document, tao};
@@ -64,12 +64,13 @@ fn sdk11_and_its_command_line_use_the_chain() {
     let Some(sdk11) = Peer::find("sdk11") else { return };
     let chain = chain("12s");
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
-    let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
-    check_table("what SDK 11 and its command line did", &did.iter().collect::<Vec<_>>());
-    let [sdk, command_line] = did.as_slice() else { panic!("two tools") };
-    for (did, recorded) in [(sdk, RECORDED_OPERATIONS), (command_line, RECORDED_COMMANDS)] {
+    let reports =
+        ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
+    check_table("what SDK 11 and its command line did", &report.iter().collect::<Vec<_>>());
+    let [sdk, command_line] = reports.as_slice() else { panic!("two tools") };
+    for (report, recorded) in [(sdk, RECORDED_OPERATIONS), (command_line, RECORDED_COMMANDS)] {
         for (_, operation) in recorded {
-            did.value(operation);
+            report.value(operation);
         }
     }
 }
@@ -93,29 +94,29 @@ fn every_recorded_operation_of_sdk11_is_run() {
     assert_eq!(recorded(&traces, "btcli of bittensor 11.3.0"), run(RECORDED_COMMANDS));
 }
 
-pub(super) fn check(did: &Did, ten: &Did, url: &str) {
-    assert_eq!(did.value("connect"), taonet_localnet_runtime::VERSION.spec_version);
-    assert!(did.value("block").as_u64() > ten.value("block").as_u64());
+pub(super) fn check(report: &ToolReport, ten: &ToolReport, url: &str) {
+    assert_eq!(report.value("connect"), taonet_localnet_runtime::VERSION.spec_version);
+    assert!(report.value("block").as_u64() > ten.value("block").as_u64());
     let balance =
         document(&tao().args(["balance", ALICE, "--json", "--network", url]).output().unwrap());
-    assert_eq!(did.value("balance"), &balance["accounts"][0]["free_rao"], "{balance}");
-    assert_eq!(did.value("existential deposit"), 500);
-    assert_eq!(did.value("subnets list"), &json!((0..61).collect::<Vec<_>>()));
-    assert_eq!(did.value("hyperparameters"), TEMPO);
-    assert_eq!(did.value("metagraph"), &json!([2]));
-    assert_eq!(did.value("neurons"), &json!([2]));
-    assert_eq!(did.value("uid"), 2);
-    assert_eq!(did.value("commitments"), 1);
-    assert_eq!(did.value("stake list"), &json!([BABELBIT]));
-    assert_eq!(did.value("delegates"), &json!({ address("//AliceHotkey"): [ALICE, 0.09] }));
-    let price = did.value("prices").as_f64().unwrap();
+    assert_eq!(report.value("balance"), &balance["accounts"][0]["free_rao"], "{balance}");
+    assert_eq!(report.value("existential deposit"), 500);
+    assert_eq!(report.value("subnets list"), &json!((0..61).collect::<Vec<_>>()));
+    assert_eq!(report.value("hyperparameters"), TEMPO);
+    assert_eq!(report.value("metagraph"), &json!([2]));
+    assert_eq!(report.value("neurons"), &json!([2]));
+    assert_eq!(report.value("uid"), 2);
+    assert_eq!(report.value("commitments"), 1);
+    assert_eq!(report.value("stake list"), &json!([BABELBIT]));
+    assert_eq!(report.value("delegates"), &json!({ address("//AliceHotkey"): [ALICE, 0.09] }));
+    let price = report.value("prices").as_f64().unwrap();
     assert!((0.05..0.2).contains(&price), "{price}");
     // For 1 TAO: the fee is taken first, and the trade moves the price by less than half a percent.
-    let quote = did.value("quote");
+    let quote = report.value("quote");
     assert_eq!(quote["tao_fee"], 1_000_000_000_u64 * 33 / 65_535);
     let bought = quote["alpha"].as_f64().unwrap() * price / 1e9;
     assert!((0.995..1.0).contains(&bought), "{quote} {price}");
-    let epoch = did.value("epochs");
+    let epoch = report.value("epochs");
     let number = |key: &str| epoch[key].as_u64().unwrap();
     assert_eq!(
         (number("tempo"), number("next_epoch_start_block")),

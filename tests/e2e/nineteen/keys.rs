@@ -15,7 +15,7 @@ fn keys_of(state: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn keys_are_managed() {
+fn keys_are_created_updated_and_revoked() {
     let folder = TempDir::new().unwrap();
     create_database(folder.path());
     let keys = |args: &[&str]| keys_of(folder.path(), args);

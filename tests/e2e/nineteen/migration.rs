@@ -170,8 +170,8 @@ impl Target {
 /// Returns the outcome for a table: rows, imported, present, left out.
 fn outcome(report: &Value, table: &str) -> Vec<u64> {
     let tables = report["tables"].as_array().unwrap();
-    let found = tables.iter().find(|found| found["table"] == table).unwrap();
-    ["rows", "imported", "present", "left_out"].map(|column| found[column].as_u64().unwrap()).into()
+    let row = tables.iter().find(|row| row["table"] == table).unwrap();
+    ["rows", "imported", "present", "left_out"].map(|column| row[column].as_u64().unwrap()).into()
 }
 
 #[test]
@@ -285,14 +285,17 @@ fn refused_imports_name_table_column_and_remedy() {
     let text = refusal(&run(&["--from", "vali.env", "--state", &state], &[]), 2);
     assert!(text.contains("vali.env does not set POSTGRES_PASSWORD"), "{text}");
     let absent = "postgres://postgres:hunter2@localhost/none";
-    let place = ["--from", absent, "--from-host", reference.host(), "--state", &state];
-    let text = refusal(&run(&place, &[]), 1);
+    let arguments = ["--from", absent, "--from-host", reference.host(), "--state", &state];
+    let text = refusal(&run(&arguments, &[]), 1);
     assert!(text.contains("cannot open the reference's database"), "{text}");
     assert!(text.contains("--from-host") && !text.contains("hunter2"), "{text}");
     // A file of the reference, and the directory of the server's socket.
     Reference::write_variables(&folder.path().join(".vali.env"));
-    let place = ["--from", ".vali.env", "--from-host", reference.host(), "--state", &state];
-    assert_eq!(document(&run(&[&place[..], &["--check", "--json"]].concat(), &[]))["periods"], 9);
+    let arguments = ["--from", ".vali.env", "--from-host", reference.host(), "--state", &state];
+    assert_eq!(
+        document(&run(&[&arguments[..], &["--check", "--json"]].concat(), &[]))["periods"],
+        9
+    );
 
     let store = reference.runtime.block_on(Store::open(Path::new(&state))).unwrap();
     let lock = reference.runtime.block_on(store.lock_control()).unwrap();

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-/// Width, and width of the feed-forward layers.
+/// Hidden size, and size of the feed-forward layers.
 const HIDDEN: usize = 24;
-const WIDE: usize = 48;
+const FEED_FORWARD: usize = 48;
 const LAYERS: usize = 2;
 /// Special tokens: begin, end.
 const SPECIAL: [&str; 2] = ["<s>", "</s>"];
@@ -23,10 +23,10 @@ pub(crate) fn write_checkpoint(directory: &Path) {
         "config.json",
         &json!({
             "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": HIDDEN,
-            "intermediate_size": WIDE, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "vocab_size": vocabulary.len(), "max_position_embeddings": 4_096, "rms_norm_eps": 1e-5,
-            "rope_theta": 10_000.0, "bos_token_id": 0, "eos_token_id": 1, "tie_word_embeddings": false,
-            "torch_dtype": "float32",
+            "intermediate_size": FEED_FORWARD, "num_hidden_layers": LAYERS, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "vocab_size": vocabulary.len(), "max_position_embeddings": 4_096,
+            "rms_norm_eps": 1e-5, "rope_theta": 10_000.0, "bos_token_id": 0, "eos_token_id": 1,
+            "tie_word_embeddings": false, "torch_dtype": "float32",
         }),
     );
     let tensors = tensors(vocabulary.len());
@@ -91,9 +91,9 @@ fn tensors(tokens: usize) -> Vec<(String, Vec<usize>, Vec<f32>)> {
             ("self_attn.k_proj", &[HIDDEN / 2, HIDDEN]),
             ("self_attn.v_proj", &[HIDDEN / 2, HIDDEN]),
             ("self_attn.o_proj", &[HIDDEN, HIDDEN]),
-            ("mlp.gate_proj", &[WIDE, HIDDEN]),
-            ("mlp.up_proj", &[WIDE, HIDDEN]),
-            ("mlp.down_proj", &[HIDDEN, WIDE]),
+            ("mlp.gate_proj", &[FEED_FORWARD, HIDDEN]),
+            ("mlp.up_proj", &[FEED_FORWARD, HIDDEN]),
+            ("mlp.down_proj", &[HIDDEN, FEED_FORWARD]),
         ] {
             add(format!("model.layers.{layer}.{name}.weight"), shape);
         }

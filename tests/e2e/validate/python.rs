@@ -65,25 +65,25 @@ fn a_python_client_uses_our_signer_and_gateway() {
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let token = std::fs::read_to_string(network.path("token")).unwrap();
     let uid = network.miner_uid;
-    let found = ask(
+    let report = ask(
         &peer,
         &json!({
             "against": "operator", "signer": signer.url(), "gateway": gateway.url(), "token": token.trim(), "netuid": 59,
             "hotkey": network.hotkey, "weights": { "uids": [uid], "weights": [1.0] },
         }),
     );
-    assert_eq!(found["health"], json!([{ "ok": true }, { "ok": true }]));
+    assert_eq!(report["health"], json!([{ "ok": true }, { "ok": true }]));
     assert_eq!(
-        found["signed"],
+        report["signed"],
         json!({ "payloads": [true, true], "text": [true], "list": [true] })
     );
     let blocks: Vec<_> =
-        found["blocks"].as_array().unwrap().iter().map(|block| block.as_u64().unwrap()).collect();
+        report["blocks"].as_array().unwrap().iter().map(|block| block.as_u64().unwrap()).collect();
     // The node has the current block a moment before it tells its subscribers, who wait for the
     // next one.
     let [current, waited, forever] = blocks[..] else { panic!("{blocks:?}") };
     assert!(current <= waited && waited < forever, "{blocks:?}");
-    let snapshot = &found["snapshot"];
+    let snapshot = &report["snapshot"];
     let lengths =
         ["hotkeys", "last_update", "axons"].map(|list| snapshot[list].as_array().unwrap().len());
     assert!(lengths[0] > 2 && lengths == [lengths[0]; 3], "{snapshot}");
@@ -92,9 +92,9 @@ fn a_python_client_uses_our_signer_and_gateway() {
         snapshot["axons"][usize::try_from(uid).unwrap()],
         json!({ "ip": "0.0.0.0", "port": 0 })
     );
-    assert_eq!(found["context"], json!({ "commitments": {}, "same": true }));
+    assert_eq!(report["context"], json!({ "commitments": {}, "same": true }));
     for answer in ["set", "confirm"] {
-        let [status, body] = [&found[answer][0], &found[answer][1]];
+        let [status, body] = [&report[answer][0], &report[answer][1]];
         assert_eq!((status, &body["success"]), (&json!(200), &json!(true)), "{answer}: {body}");
         let details = &body["details"];
         assert_eq!(
@@ -109,7 +109,7 @@ fn a_python_client_uses_our_signer_and_gateway() {
         assert_eq!((&answer[0], &answer[1]["success"]), (&json!(400), &json!(false)), "{answer}");
         assert_eq!(answer[1]["error"], "uids/weights mismatch or empty");
     };
-    found["mismatch"].as_array().unwrap().iter().for_each(refused);
-    assert_eq!((&found["too_large"], &found["no_wait"]), (&json!(413), &json!(504)));
-    assert_eq!(found["no_token"], json!([401, 401]));
+    report["mismatch"].as_array().unwrap().iter().for_each(refused);
+    assert_eq!((&report["too_large"], &report["no_wait"]), (&json!(413), &json!(504)));
+    assert_eq!(report["no_token"], json!([401, 401]));
 }

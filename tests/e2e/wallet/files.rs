@@ -124,7 +124,7 @@ fn a_wallet_is_inspected_without_its_password() {
 
 /// Plain, encrypted, under another password, plain again: always the same key.
 #[test]
-fn passwords_come_change_and_go() {
+fn password_is_set_changed_and_removed() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     let plain = fs::read(wallets.key("coldkey")).unwrap();

@@ -51,23 +51,23 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     let [engine, scoring, gateway, signing, validator, running] = NAMES;
     let root = parts.root;
     Ok(vec![
-        Process::new(engine, root, parts.seed_of_disk(), move |life| {
-            Box::pin(services::engine(life, of_engine.clone()))
+        Process::new(engine, root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(services::engine(incarnation, of_engine.clone()))
         }),
-        Process::new(scoring, root, parts.seed_of_disk(), move |life| {
-            Box::pin(services::scoring(life, of_scoring.clone()))
+        Process::new(scoring, root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(services::scoring(incarnation, of_scoring.clone()))
         }),
-        Process::new(gateway, root, parts.seed_of_disk(), move |life| {
-            Box::pin(services::gateway(life, node.clone()))
+        Process::new(gateway, root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(services::gateway(incarnation, node.clone()))
         }),
-        Process::new(signing, root, parts.seed_of_disk(), move |life| {
-            Box::pin(services::signer(life, of_signer.clone()))
+        Process::new(signing, root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(services::signer(incarnation, of_signer.clone()))
         }),
-        Process::new(validator, root, parts.seed_of_disk(), move |life| {
-            Box::pin(services::validator(life, of_validator.clone(), signer.clone()))
+        Process::new(validator, root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(services::validator(incarnation, of_validator.clone(), signer.clone()))
         }),
-        Process::new(running, root, parts.seed_of_disk(), move |life| {
-            Box::pin(runner::runner(life, of_runner.clone()))
+        Process::new(running, root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(runner::runner(incarnation, of_runner.clone()))
         }),
     ])
 }

@@ -84,7 +84,7 @@ const PERIOD: u64 = 90;
 const INPUT_PRICE: u32 = 1_000;
 const OUTPUT_PRICE: u32 = 2_000;
 /// Maximum number of requests in flight at a miner.
-const MOST_RUNNING: usize = 64;
+const MAX_RUNNING: usize = 64;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
 
@@ -161,14 +161,14 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     let [control, query_a, query_b, buyers, ..] = NAMES;
     let shared = Shared { database: database(parts.root), books: parts.books.clone() };
     let (of_control, node) = (shared.clone(), parts.node.clone());
-    let control = Process::new(control, parts.root, parts.seed_of_disk(), move |life| {
-        Box::pin(control::control(life, of_control.clone(), node.clone()))
+    let control = Process::new(control, parts.root, parts.seed_of_disk(), move |incarnation| {
+        Box::pin(control::control(incarnation, of_control.clone(), node.clone()))
     });
     let mut processes = vec![control];
     for (name, turn) in [(query_a, 1), (query_b, 2)] {
         let shared = shared.clone();
-        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |life| {
-            Box::pin(query::query(life, shared.clone(), turn))
+        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(query::query(incarnation, shared.clone(), turn))
         }));
     }
     let gateways = [parts.url(BUYERS, QUERY_A)?, parts.url(BUYERS, QUERY_B)?];
@@ -179,8 +179,8 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(parts.seed)) {
         let name = Subnet::Nineteen.name(process);
         let faults = parts.faults_of(process);
-        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |life| {
-            Box::pin(miners::miner(life, uid, behaviour, faults.clone()))
+        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |incarnation| {
+            Box::pin(miners::miner(incarnation, uid, behaviour, faults.clone()))
         }));
     }
     Ok(processes)
@@ -193,7 +193,7 @@ fn querier(samples: mpsc::Sender<Sample>) -> anyhow::Result<(FiberClient, Querie
     let client = FiberClient::new(validator_key(), Trust::Any, config, clock)?;
     let clocks = (system_clock(), monotonic_clock());
     let (market, deadlines) = (Market::default(), QueryDeadlines::default());
-    let querier = Querier::new(client.clone(), market, deadlines, MOST_RUNNING, clocks, samples);
+    let querier = Querier::new(client.clone(), market, deadlines, MAX_RUNNING, clocks, samples);
     Ok((client, querier))
 }
 

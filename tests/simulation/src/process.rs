@@ -28,11 +28,11 @@ const RESTART: Duration = Duration::from_secs(5);
 /// The main task of a process.
 pub(crate) type Main = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
-/// What a process is started with.
-pub(crate) struct Life {
-    /// The directory of the process.
+/// Resources of one run of a process, from its start to its crash or exit.
+pub(crate) struct Incarnation {
+    /// Directory of the process.
     pub(crate) directory: PathBuf,
-    /// The socket on which the process serves.
+    /// Socket on which the process serves.
     pub(crate) listener: TcpListener,
 }
 
@@ -40,8 +40,9 @@ pub(crate) struct Life {
 pub(crate) struct Process {
     pub(crate) name: &'static str,
     root: PathBuf,
-    life: u32,
-    start: Box<dyn Fn(Life) -> Main>,
+    /// Number of the current run, or of the next one.
+    incarnation: u32,
+    start: Box<dyn Fn(Incarnation) -> Main>,
     running: Option<Running>,
     disk: Option<Disk>,
     /// Difference between the wall clock and the true time, in seconds.
@@ -53,9 +54,9 @@ pub(crate) struct Process {
     /// Port of the listener; `None` while the process does not run.
     pub(crate) port: Option<u16>,
     random: AtomicU64,
-    /// Number of changes of files in all lives.
+    /// Number of changes of files in all incarnations.
     pub(crate) changes: u64,
-    /// When the earlier lives ended.
+    /// When the earlier incarnations ended.
     pub(crate) ends: Vec<Duration>,
 }
 
@@ -76,12 +77,12 @@ impl Process {
         name: &'static str,
         root: &Path,
         seed: u64,
-        start: impl Fn(Life) -> Main + 'static,
+        start: impl Fn(Incarnation) -> Main + 'static,
     ) -> Self {
         Self {
             name,
             root: root.join(name),
-            life: 0,
+            incarnation: 0,
             start: Box::new(start),
             running: None,
             disk: None,
@@ -99,13 +100,13 @@ impl Process {
         self.running.is_some()
     }
 
-    /// The directory of the current life, or of the next one.
+    /// The directory of the current incarnation, or of the next one.
     pub(crate) fn directory(&self) -> PathBuf {
-        self.directory_of(self.life)
+        self.directory_of(self.incarnation)
     }
 
-    fn directory_of(&self, life: u32) -> PathBuf {
-        self.root.join(life.to_string())
+    fn directory_of(&self, incarnation: u32) -> PathBuf {
+        self.root.join(incarnation.to_string())
     }
 
     /// Runs the process until the time `until`; starts it if that is due. Returns whether it has
@@ -163,7 +164,7 @@ impl Process {
         let fault = disk.and_then(|disk| disk.fault);
         self.disk = Some(Disk {
             directory: directory.clone(),
-            after_crash: self.directory_of(self.life + 1),
+            after_crash: self.directory_of(self.incarnation + 1),
             fault,
             crash_in: None,
             is_dead: false,
@@ -182,7 +183,7 @@ impl Process {
             Err(error) => return record::fail(&format!("cannot start {}: {error}", self.name)),
         };
         let local = LocalSet::new();
-        let main = local.spawn_local((self.start)(Life { directory, listener }));
+        let main = local.spawn_local((self.start)(Incarnation { directory, listener }));
         record::note(&format!("{} starts", self.name));
         self.running = Some(Running { runtime, local, main, until: now });
     }
@@ -219,7 +220,7 @@ impl Process {
         turns::run_others();
         self.disk = disk::leave();
         self.port = None;
-        self.life += 1;
+        self.incarnation += 1;
         self.ends.push(record::now());
         self.start_at = restart_at;
     }

@@ -22,13 +22,13 @@ use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::subtensor_gateway::GatewayClient;
 
 use crate::chain::{NETUID, TEMPO};
-use crate::process::Life;
+use crate::process::Incarnation;
 use crate::services::{MINERS, Services, miner, validator_key};
 
 /// Runs rounds and submissions, like `bb runner`.
-pub(crate) async fn runner(life: Life, services: Services) -> anyhow::Result<()> {
+pub(crate) async fn runner(incarnation: Incarnation, services: Services) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
-    let paths = RunPaths::below(&life.directory);
+    let paths = RunPaths::below(&incarnation.directory);
     let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await?;
     let outbox_settings = OutboxSettings::new(services.scoring.clone(), paths);

@@ -31,7 +31,7 @@ pub(crate) enum ServiceFault {
     Outdated,
 }
 
-/// The faults of one service, in all lives of its process.
+/// The faults of one service, in all incarnations of its process.
 #[derive(Clone, Default)]
 pub(crate) struct ServiceFaults(Arc<Mutex<State>>);
 

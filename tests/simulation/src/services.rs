@@ -32,7 +32,7 @@ use url::Url;
 
 use crate::chain::{NETUID, TEMPO};
 use crate::endpoint::{Endpoint, Node};
-use crate::process::Life;
+use crate::process::Incarnation;
 use crate::schedule::EPOCH_TIME;
 use crate::service_fault::ServiceFaults;
 
@@ -68,24 +68,28 @@ pub(crate) fn neurons() -> Vec<(Hotkey, Option<SocketAddr>)> {
 }
 
 /// Serves routes on the listener of a process.
-pub(crate) async fn listen(life: &Life, router: Router, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let listener = TcpListener::from_std(life.listener.try_clone()?)?;
+pub(crate) async fn listen(
+    incarnation: &Incarnation,
+    router: Router,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::from_std(incarnation.listener.try_clone()?)?;
     serve(listener, router, shutdown, ServeLimits::default()).await;
     Ok(())
 }
 
 /// Runs the subtensor gateway, like `bb subtensor-gateway`.
-pub(crate) async fn gateway(life: Life, node: Node) -> anyhow::Result<()> {
+pub(crate) async fn gateway(incarnation: Incarnation, node: Node) -> anyhow::Result<()> {
     let key = validator_key();
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key.hotkey()));
-    let mut ledger = Some(Ledger::open(&life.directory).await?);
+    let mut ledger = Some(Ledger::open(&incarnation.directory).await?);
     let shutdown = Shutdown::new();
     let chain = async {
         let endpoint = Arc::new(Endpoint::new(node));
         let submitter = loop {
             let open = match ledger.take() {
                 Some(open) => open,
-                None => Ledger::open(&life.directory).await?,
+                None => Ledger::open(&incarnation.directory).await?,
             };
             match Submitter::new(open, Arc::clone(&endpoint) as _, key.clone()).await {
                 Ok(submitter) => break submitter,
@@ -96,13 +100,13 @@ pub(crate) async fn gateway(life: Life, node: Node) -> anyhow::Result<()> {
         gateway.follow(&shutdown).await;
         anyhow::Ok(())
     };
-    let served = listen(&life, gateway.router(OperatorLimits::new(None)), &shutdown);
+    let served = listen(&incarnation, gateway.router(OperatorLimits::new(None)), &shutdown);
     tokio::try_join!(served, chain)?;
     Ok(())
 }
 
 /// Runs the signer, like `bb signer`.
-pub(crate) async fn signer(life: Life, gateway: Url) -> anyhow::Result<()> {
+pub(crate) async fn signer(incarnation: Incarnation, gateway: Url) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
     let policy = Box::new(PayloadPolicy::new(keypair.hotkey()));
     let signer = Signer::new(SignerConfig {
@@ -112,9 +116,9 @@ pub(crate) async fn signer(life: Life, gateway: Url) -> anyhow::Result<()> {
         retries: 5,
         retry_delay: Duration::from_secs(2),
         policy,
-        audit: AuditLog::open(&life.directory.join("audit.jsonl"))?,
+        audit: AuditLog::open(&incarnation.directory.join("audit.jsonl"))?,
     });
-    listen(&life, signer.router(OperatorLimits::new(None)), &Shutdown::new()).await
+    listen(&incarnation, signer.router(OperatorLimits::new(None)), &Shutdown::new()).await
 }
 
 /// Addresses of the services that validator and runner call.
@@ -126,7 +130,11 @@ pub(crate) struct Services {
 }
 
 /// Runs the validator, like `bb validate`.
-pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> anyhow::Result<()> {
+pub(crate) async fn validator(
+    incarnation: Incarnation,
+    services: Services,
+    signer: Url,
+) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
     let engine = EngineClient::new(
         services.engine.as_str(),
@@ -138,7 +146,7 @@ pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> an
         current: CurrentChallenge::Speech,
         arena_share: ArenaShare::from_percent(0.0),
         rules: Rules::Reference,
-        cache_dir: life.directory.join("cache"),
+        cache_dir: incarnation.directory.join("cache"),
     };
     let babelbit = Babelbit::new(engine, scores, settings);
     let service = HttpWeights {
@@ -153,7 +161,7 @@ pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> an
         burn_uid: Uid(0),
         max_skipped_epochs: 1,
     };
-    let state = StateFile::open(&life.directory.join("state.json"))?;
+    let state = StateFile::open(&incarnation.directory.join("state.json"))?;
     Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper())
         .run(&Shutdown::new())
         .await;
@@ -161,14 +169,15 @@ pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> an
 }
 
 /// Runs the scoring API, like `bb scoring-api`.
-pub(crate) async fn scoring(life: Life, faults: ServiceFaults) -> anyhow::Result<()> {
+pub(crate) async fn scoring(incarnation: Incarnation, faults: ServiceFaults) -> anyhow::Result<()> {
     let store =
-        Store::open(&format!("sqlite:{}", scoring_database(&life.directory).display())).await?;
-    let artifacts = ArtifactStore::open(&life.directory.join("artifacts"), None)?;
+        Store::open(&format!("sqlite:{}", scoring_database(&incarnation.directory).display()))
+            .await?;
+    let artifacts = ArtifactStore::open(&incarnation.directory.join("artifacts"), None)?;
     let admission = Admission::Listed([validator_key().hotkey()].into());
     let api = ScoringApi::new(store, artifacts, admission, ScoringLimits::default());
     let shutdown = Shutdown::new();
-    let served = listen(&life, faults.apply(api.router()), &shutdown);
+    let served = listen(&incarnation, faults.apply(api.router()), &shutdown);
     tokio::join!(api.follow(&shutdown), served).1
 }
 
@@ -178,13 +187,13 @@ pub(crate) fn scoring_database(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Runs the utterance engine, like `bb engine`. It keeps nothing on disk.
-pub(crate) async fn engine(life: Life, faults: ServiceFaults) -> anyhow::Result<()> {
+pub(crate) async fn engine(incarnation: Incarnation, faults: ServiceFaults) -> anyhow::Result<()> {
     let challenges = (0..CHALLENGES).map(challenge).collect::<anyhow::Result<_>>()?;
     let config = EngineConfig {
         rotation: Rotation::Every(EPOCH_TIME),
         ..EngineConfig::new(challenges, Arc::new(Hum))
     };
-    listen(&life, faults.apply(Engine::new(config)?.router()), &Shutdown::new()).await
+    listen(&incarnation, faults.apply(Engine::new(config)?.router()), &Shutdown::new()).await
 }
 
 /// Creates a challenge whose reference texts are the scores of the replies.

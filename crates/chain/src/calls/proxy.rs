@@ -69,20 +69,20 @@ pub fn create_pure(proxy_type: ProxyType, delay: u32, index: u16) -> Call {
     Call::new(PROXY, "create_pure", args)
 }
 
-/// Builds a call with which an account without a key removes itself; `place` is the extrinsic that
-/// created it.
+/// Builds a call with which an account without a key removes itself; `created_at` is the
+/// extrinsic that created it.
 pub fn kill_pure(
     spawner: AccountId,
     proxy_type: ProxyType,
     index: u16,
-    place: (BlockNumber, u32),
+    created_at: (BlockNumber, u32),
 ) -> Call {
     let args = vec![
         ("spawner", address(spawner)),
         ("proxy_type", kind(proxy_type)),
         ("index", number(index)),
-        ("height", number(place.0.get())),
-        ("ext_index", number(place.1)),
+        ("height", number(created_at.0.get())),
+        ("ext_index", number(created_at.1)),
     ];
     Call::new(PROXY, "kill_pure", args)
 }

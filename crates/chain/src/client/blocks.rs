@@ -120,7 +120,7 @@ impl Inner {
                     }
                     tokio::time::sleep(self.rpc.pace.pause()).await;
                 }
-                answer => return answer,
+                result => return result,
             }
         }
     }

@@ -54,7 +54,7 @@ async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
             Err(_) => {
                 let Some(chain) = inner.upgrade() else { return };
                 let Ok(head) = chain.head().await else { return };
-                if chain.heads.send_if_modified(|known| known.replace(head) != Some(head)) {
+                if chain.heads.send_if_modified(|current| current.replace(head) != Some(head)) {
                     return;
                 }
             }

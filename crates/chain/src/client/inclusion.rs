@@ -61,7 +61,7 @@ impl Inner {
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(index));
         let runtime = self.runtime(parent).await?;
         let result = runtime
-            .verdict(&events)
+            .dispatch_result(&events)
             .ok_or_else(|| ChainError::decode(format!("the events of {extrinsic}"), NoVerdict))?;
         let block = Block { number, hash: block };
         let inclusion = Inclusion { block, index, fee: fee_of(&events), result, events };

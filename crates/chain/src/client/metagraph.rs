@@ -123,8 +123,8 @@ impl Inner {
             self.map("SubtensorModule", item, &key, block).await?;
         let mut rows = vec![WeightRow::new(); neurons];
         for (LastKey(uid), row) in entries {
-            if let Some(place) = rows.get_mut(usize::from(uid.0)) {
-                *place = row;
+            if let Some(slot) = rows.get_mut(usize::from(uid.0)) {
+                *slot = row;
             }
         }
         Ok(rows)
@@ -199,8 +199,8 @@ impl Answer {
 
 /// Returns the entry of a column at an index; the default for columns that the chain no longer
 /// fills.
-fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
-    column.and_then(|column| column.get(place)).copied().unwrap_or_default()
+fn of<T: Copy + Default>(column: Option<&[T]>, index: usize) -> T {
+    column.and_then(|column| column.get(index)).copied().unwrap_or_default()
 }
 
 pub(super) fn text(bytes: Option<Vec<u8>>) -> String {

@@ -106,7 +106,7 @@ impl RawState {
             Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
                 Err(ChainError::NoSuchBlock(At::Hash(self.block.hash)))
             }
-            answer => answer,
+            result => result,
         }
     }
 }

@@ -101,8 +101,8 @@ impl Client {
             let block = self.inner.hash(at).await?;
             let runtime = self.inner.runtime(block).await?;
             let args = runtime.api_args_of_json(api, method, args)?;
-            let answer = self.inner.api_bytes(api, method, &args, block).await?;
-            runtime.api_answer_json(api, method, &answer)
+            let encoded = self.inner.api_bytes(api, method, &args, block).await?;
+            runtime.api_answer_json(api, method, &encoded)
         };
         self.inner.rpc.in_time("runtime API", read).await
     }
@@ -158,8 +158,8 @@ impl Inner {
     ) -> Result<T, ChainError> {
         let runtime = self.runtime(block).await?;
         let args = runtime.api_args(api, method, args)?;
-        let answer = self.api_bytes(api, method, &args, block).await?;
-        runtime.api_answer(api, method, &answer)
+        let encoded = self.api_bytes(api, method, &args, block).await?;
+        runtime.api_answer(api, method, &encoded)
     }
 
     pub(super) async fn api_bytes(
@@ -170,8 +170,8 @@ impl Inner {
         block: BlockHash,
     ) -> Result<Vec<u8>, ChainError> {
         let params = json!([format!("{api}_{method}"), hex_text(args), block]);
-        let answer: HexBytes = self.at_block("state_call", params, block).await?;
-        Ok(answer.0)
+        let response: HexBytes = self.at_block("state_call", params, block).await?;
+        Ok(response.0)
     }
 
     /// Reads a storage value or, if it is unset, the item's default; `None` if the item has no

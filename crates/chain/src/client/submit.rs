@@ -31,12 +31,12 @@ impl Inner {
         let (api, method) = ("TransactionPaymentApi", "query_info");
         let length = u32::try_from(extrinsic.bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let args = [extrinsic.bytes.as_slice(), &length].concat();
-        let answer = runtime.api_answer_json(
+        let info = runtime.api_answer_json(
             api,
             method,
             &self.api_bytes(api, method, &args, block).await?,
         )?;
-        let fee = answer.get("partial_fee").and_then(Json::as_u64);
+        let fee = info.get("partial_fee").and_then(Json::as_u64);
         let fee =
             fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
         let effect = self.simulate(extrinsic, &runtime).await?;
@@ -58,7 +58,7 @@ impl Inner {
         };
         let mut events = runtime.events(&simulated.events.0)?;
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(simulated.index));
-        Ok(runtime.verdict(&events).map(|result| Effect { result, events }))
+        Ok(runtime.dispatch_result(&events).map(|result| Effect { result, events }))
     }
 
     /// Returns whether the transaction pool would accept an extrinsic.
@@ -71,12 +71,12 @@ impl Inner {
         let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
         // Transaction source `External`, then the extrinsic, then the block.
         let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
-        let answer = runtime.api_answer_json(
+        let validity = runtime.api_answer_json(
             api,
             method,
             &self.api_bytes(api, method, &args, block).await?,
         )?;
-        Ok(answer.get("Err").map_or(Ok(()), |error| Err(refusal(error))))
+        Ok(validity.get("Err").map_or(Ok(()), |error| Err(refusal(error))))
     }
 }
 

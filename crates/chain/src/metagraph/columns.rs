@@ -112,8 +112,8 @@ impl Metagraph {
             .map(|row| {
                 let mut dense = vec![0.0; self.n()];
                 for (uid, share) in row {
-                    if let Some(place) = dense.get_mut(usize::from(uid.0)) {
-                        *place = Share::new(*share).fraction();
+                    if let Some(cell) = dense.get_mut(usize::from(uid.0)) {
+                        *cell = Share::new(*share).fraction();
                     }
                 }
                 dense

@@ -34,8 +34,8 @@ impl Metagraph {
     pub fn diff(&self, later: &Self) -> Difference {
         let count = self.neurons.len().max(later.neurons.len());
         let (mut replaced, mut changed) = (Vec::new(), Vec::new());
-        for (place, uid) in (0..count).zip((0..).map(Uid)) {
-            match (self.neurons.get(place), later.neurons.get(place)) {
+        for (index, uid) in (0..count).zip((0..).map(Uid)) {
+            match (self.neurons.get(index), later.neurons.get(index)) {
                 (Some(before), Some(after)) if before.hotkey == after.hotkey => {
                     changed.extend(change(before, after));
                 }

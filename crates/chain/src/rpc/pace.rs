@@ -65,6 +65,6 @@ pub fn time_for_blocks(block_time: Duration, blocks: u32) -> Duration {
 }
 
 /// Returns one of `parts` equal parts of a duration.
-pub(crate) fn part(whole: Duration, parts: u32) -> Duration {
-    whole.checked_div(parts).unwrap_or(whole)
+pub(crate) fn part(total: Duration, parts: u32) -> Duration {
+    total.checked_div(parts).unwrap_or(total)
 }

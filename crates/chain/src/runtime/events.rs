@@ -19,19 +19,20 @@ impl Runtime {
     /// Decodes the bytes of `System.Events`.
     pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
         let what = "the block's events";
-        let mut rest = bytes;
-        let count =
-            Compact::<u32>::decode(&mut rest).map_err(|error| ChainError::decode(what, error))?.0;
+        let mut remaining = bytes;
+        let count = Compact::<u32>::decode(&mut remaining)
+            .map_err(|error| ChainError::decode(what, error))?
+            .0;
         let mut events = Vec::new();
         for index in 0..count {
-            let event = self.event(index, &mut rest);
+            let event = self.event(index, &mut remaining);
             events.push(
                 event.map_err(|error| {
                     ChainError::decode(format!("event {index} of a block"), error)
                 })?,
             );
         }
-        all_read(what, rest)?;
+        all_read(what, remaining)?;
         Ok(events)
     }
 
@@ -61,7 +62,7 @@ impl Runtime {
     }
 
     /// Returns the result of an extrinsic, from the events of its phase.
-    pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
+    pub(crate) fn dispatch_result(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
         let last = events.iter().rev().find(|event| {
             event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed")
         })?;

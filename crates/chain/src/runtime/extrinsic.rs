@@ -59,7 +59,7 @@ impl Parts<'_> {
     }
 
     fn extension(&self, name: &str) -> Option<&Json> {
-        self.extensions.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.extensions.iter().find(|(extension, _)| extension == name).map(|(_, value)| value)
     }
 }
 
@@ -182,7 +182,7 @@ impl Runtime {
             name: call.name,
             args: call.args,
             fee: fee_of(&emitted),
-            result: self.verdict(&emitted),
+            result: self.dispatch_result(&emitted),
         })
     }
 
@@ -209,12 +209,12 @@ impl Runtime {
     }
 
     fn inspect_call(&self, bytes: &[u8]) -> Result<DecodedCall, ExtrinsicError> {
-        let mut rest = bytes;
-        let call = self.decode_call(&mut rest)?;
-        if rest.is_empty() {
+        let mut remaining = bytes;
+        let call = self.decode_call(&mut remaining)?;
+        if remaining.is_empty() {
             Ok(call.into())
         } else {
-            Err(ExtrinsicError::TrailingData(rest.len()))
+            Err(ExtrinsicError::TrailingData(remaining.len()))
         }
     }
 
@@ -247,38 +247,38 @@ impl Runtime {
     }
 
     fn decode_extrinsic<'a>(&self, bytes: &'a [u8]) -> Result<Parts<'a>, ExtrinsicError> {
-        let mut rest = bytes;
-        let rest = &mut rest;
-        let length = Compact::<u32>::decode(rest)?.0;
-        if usize::try_from(length) != Ok(rest.len()) {
-            return Err(ExtrinsicError::WrongLength { length, actual: rest.len() });
+        let mut remaining = bytes;
+        let remaining = &mut remaining;
+        let length = Compact::<u32>::decode(remaining)?.0;
+        if usize::try_from(length) != Ok(remaining.len()) {
+            return Err(ExtrinsicError::WrongLength { length, actual: remaining.len() });
         }
         // The upper two bits are the kind of the extrinsic, the lower six its format version.
-        let (signer, extensions) = match u8::decode(rest)? {
+        let (signer, extensions) = match u8::decode(remaining)? {
             BARE_V4 | BARE_V5 => (None, Vec::new()),
             SIGNED_V4 => {
                 let types = self
                     .metadata()
                     .extrinsic_signature_info()
                     .map_err(ExtrinsicInfoError::into_owned)?;
-                let signer = taonet_scale_json::read(rest, types.address_id, self.types())?;
+                let signer = taonet_scale_json::read(remaining, types.address_id, self.types())?;
                 let signer =
                     to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
-                self.skip(rest, types.signature_id)?;
-                let extensions = self.decode_extensions(rest, None)?;
+                self.skip(remaining, types.signature_id)?;
+                let extensions = self.decode_extensions(remaining, None)?;
                 (Some(signer.ok_or(ExtrinsicError::NotAnAccount)?), extensions)
             }
             GENERAL_V5 => {
-                let version = u8::decode(rest)?;
-                (None, self.decode_extensions(rest, Some(version))?)
+                let version = u8::decode(remaining)?;
+                (None, self.decode_extensions(remaining, Some(version))?)
             }
             other => return Err(ExtrinsicError::UnknownFormat(other)),
         };
-        let call = self.decode_call(rest)?;
-        if rest.is_empty() {
+        let call = self.decode_call(remaining)?;
+        if remaining.is_empty() {
             Ok(Parts { signer, extensions, call })
         } else {
-            Err(ExtrinsicError::TrailingData(rest.len()))
+            Err(ExtrinsicError::TrailingData(remaining.len()))
         }
     }
 

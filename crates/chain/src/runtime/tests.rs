@@ -101,14 +101,17 @@ fn result_of_nested_call_is_the_outcome() {
         ("Proxy", "ProxyExecuted", "result"),
         ("Multisig", "MultisigExecuted", "result"),
     ] {
-        let verdict = |result: Json| {
+        let dispatch_result = |result: Json| {
             runtime
-                .verdict(&[event(pallet, name, json!({ (field): result })), success.clone()])
+                .dispatch_result(&[
+                    event(pallet, name, json!({ (field): result })),
+                    success.clone(),
+                ])
                 .unwrap()
         };
-        assert_eq!(verdict(json!({ "Ok": [] })), Ok(()), "{pallet}");
+        assert_eq!(dispatch_result(json!({ "Ok": [] })), Ok(()), "{pallet}");
         assert_eq!(
-            verdict(json!({ "Err": "BadOrigin" }))
+            dispatch_result(json!({ "Err": "BadOrigin" }))
                 .unwrap_err()
                 .to_string()
                 .matches("BadOrigin")
@@ -239,7 +242,7 @@ fn events_are_read_as_recorded() {
         fee_of(&ours),
         Some(Rao::new(golden["receipt"]["total_fee_amount"].as_u64().unwrap()))
     );
-    assert_eq!(runtime.verdict(&ours), Some(Ok(())));
+    assert_eq!(runtime.dispatch_result(&ours), Some(Ok(())));
     for end in 1..raw.len() {
         assert!(runtime.events(&raw[..end]).is_err(), "cut after {end}");
     }

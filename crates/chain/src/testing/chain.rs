@@ -211,6 +211,6 @@ impl Chain for MockChain {
         if from < state.pruned {
             return Err(ChainError::NoSuchBlock(At::Number(from)));
         }
-        Ok(state.found(hash, from, to))
+        Ok(state.outcome_of(hash, from, to))
     }
 }

@@ -17,7 +17,7 @@ impl MockChain {
         let call = state.signed.get(&extrinsic.hash).cloned();
         state.submitted.push(Submitted { extrinsic: extrinsic.clone(), call });
         let head = state.head().number;
-        if let Some(outcome) = state.found(extrinsic.hash, BlockNumber::new(0), head) {
+        if let Some(outcome) = state.outcome_of(extrinsic.hash, BlockNumber::new(0), head) {
             return outcome;
         }
         let is_used = |to| state.user_of(extrinsic.signer, extrinsic.nonce, to).is_some();
@@ -65,6 +65,6 @@ impl MockChain {
         let head = state.head();
         self.inner.heads.send_replace(Some(head));
         let unknown = Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head.number });
-        state.found(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
+        state.outcome_of(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
     }
 }

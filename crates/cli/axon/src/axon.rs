@@ -2,13 +2,13 @@
 //! and the withdrawal of a published endpoint.
 
 mod call;
+mod call_outcome;
 mod data;
 mod echo;
 mod peer;
 mod ping;
 mod reset;
 mod serve;
-mod verdict;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -16,8 +16,8 @@ use taonet_cli_base::context::Context;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, DendriteScheme, Signer, SynapseClass};
 
+pub(crate) use call_outcome::CallOutcome;
 pub(crate) use ping::quantile;
-pub(crate) use verdict::CallOutcome;
 
 /// The commands of `tao axon`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]

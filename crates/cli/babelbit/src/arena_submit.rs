@@ -38,16 +38,16 @@ pub(crate) fn run(args: &ArenaSubmitArgs, context: &Context) -> anyhow::Result<(
     let gateway = args.gateway.clone().unwrap_or_else(|| config.arena_gateway_url());
     let keypair = args.key.load(None)?;
     let submission = Submission { endpoint_url: args.url.clone(), uid: args.uid.0 };
-    let answer = context.block_on(async {
+    let response = context.block_on(async {
         submit(&gateway, args.gateway_hotkey, &keypair, &submission).await.map_err(classify)
     })?;
     if context.json {
-        return context.print_json(&answer);
+        return context.print_json(&response);
     }
-    let place = if answer.listed { "in the arena" } else { "not in the arena yet" };
+    let membership = if response.listed { "in the arena" } else { "not in the arena yet" };
     context.print(&format!(
-        "{} at {} is {place}; wins: {}",
-        answer.hotkey, answer.endpoint_url, answer.wins
+        "{} at {} is {membership}; wins: {}",
+        response.hotkey, response.endpoint_url, response.wins
     ))
 }
 

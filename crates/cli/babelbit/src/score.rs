@@ -122,9 +122,9 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
     let document = read_document(&args.file)?;
     let scorer = args.how.scorer(needs_recognizer(&document), context)?;
     let base = args.file.parent().unwrap_or(Path::new("."));
-    let answer = score_batch_document(document, base, &scorer)
+    let scored = score_batch_document(document, base, &scorer)
         .with_context(|| args.file.display().to_string())?;
-    context.print_json(&report(answer))
+    context.print_json(&report(scored))
 }
 
 /// Returns whether a prediction has a recording but no transcript.

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{
-    ChallengePlayer, Event, Played, RulesReport, Target, Timings, Verdict, check, check_text,
+    ChallengePlayer, Event, Played, RuleOutcome, RulesReport, Target, Timings, check, check_text,
     speech, tone,
 };
 use taonet_babelbit_challenges::{Challenge, Challenges};
@@ -32,7 +32,7 @@ use taonet_speech::Espeak;
 use taonet_whisper::SpeechTask;
 
 use crate::challenge;
-use crate::contest::Contest as TestedContest;
+use crate::contest::Contest;
 use crate::leaderboard::late_by;
 use crate::settings;
 
@@ -49,7 +49,7 @@ pub struct TestMinerArgs {
     miner_hotkey: Hotkey,
     /// Contest of the miner: speech, or text, which tests the rules only and needs no models
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
-    contest: TestedContest,
+    contest: Contest,
     /// Play only this challenge: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a
     /// challenge file; can be repeated
     #[arg(long, value_name = "NAME|FILE")]
@@ -65,7 +65,7 @@ pub struct TestMinerArgs {
 }
 
 /// Results of the scored challenges.
-struct Contest {
+struct ContestResults {
     recognizer: String,
     embedder: String,
     played: Vec<Played>,
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     let policy = AddressPolicy::private();
     let address =
         policy.resolve(&args.url).map_err(|error| Classified::usage(error.to_string()))?;
-    let is_text = args.contest == TestedContest::Text;
+    let is_text = args.contest == Contest::Text;
     if is_text && !args.challenge.is_empty() {
         let message = "--challenge plays challenges of the speech contest\nhint: play a text challenge with `bb engine` \
                        and `bb runner --contest text --once`";
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     if context.json {
         context.print_json(&document(&target, &rules, contest.as_ref(), is_text))?;
     } else {
-        context.print(&shown(&rules, contest.as_ref()))?;
+        context.print(&text_report(&rules, contest.as_ref()))?;
     }
     let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
     anyhow::ensure!(
@@ -130,10 +130,12 @@ fn observer(context: &Context) -> impl FnMut(Event<'_>) + Send {
 /// Formats an intermediate result.
 fn line(event: Event<'_>) -> String {
     match event {
-        Event::Verdict(report) => match report.verdict {
-            Verdict::Passed => format!("pass {}", report.rule.name()),
-            Verdict::Failed => format!("FAIL {}: {}", report.rule.name(), printable(&report.seen)),
-            Verdict::NotTested => format!("not tested {}", report.rule.name()),
+        Event::RuleChecked(report) => match report.outcome {
+            RuleOutcome::Passed => format!("pass {}", report.rule.name()),
+            RuleOutcome::Failed => {
+                format!("FAIL {}: {}", report.rule.name(), printable(&report.seen))
+            }
+            RuleOutcome::NotTested => format!("not tested {}", report.rule.name()),
         },
         Event::Progress(text) => format!("{text} …"),
         _ => String::new(),
@@ -146,7 +148,7 @@ fn with_speech(
     target: &Target,
     mut config: Config,
     context: &Context,
-) -> anyhow::Result<(RulesReport, Contest)> {
+) -> anyhow::Result<(RulesReport, ContestResults)> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let challenges = challenges(&args.challenge)?;
     let first = challenges.first().cloned().context("no challenge is selected")?;
@@ -191,7 +193,7 @@ fn with_speech(
         });
         let (played, timings) = playing.await?;
         let (recognizer, embedder) = names;
-        Ok((rules, Contest { recognizer, embedder, played, timings }))
+        Ok((rules, ContestResults { recognizer, embedder, played, timings }))
     })
 }
 
@@ -207,7 +209,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
 fn document(
     target: &Target,
     rules: &RulesReport,
-    contest: Option<&Contest>,
+    contest: Option<&ContestResults>,
     is_text: bool,
 ) -> Value {
     let contest = contest.map(|contest| {
@@ -233,17 +235,17 @@ fn document(
 }
 
 /// Formats the report as text.
-fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
+fn text_report(rules: &RulesReport, contest: Option<&ContestResults>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
-        let (verdict, good) = match rule.verdict {
-            Verdict::Passed => ("pass", true),
-            Verdict::Failed => ("FAIL", false),
-            Verdict::NotTested => ("not tested", false),
+        let (outcome, good) = match rule.outcome {
+            RuleOutcome::Passed => ("pass", true),
+            RuleOutcome::Failed => ("FAIL", false),
+            RuleOutcome::NotTested => ("not tested", false),
         };
         rows.add_row([
             rule.rule.name().into(),
-            judged(verdict.to_owned(), good),
+            judged(outcome.to_owned(), good),
             Cell::from(rule.seen.as_str()),
         ]);
     }
@@ -284,7 +286,7 @@ fn milliseconds(seconds: f64) -> String {
     decimals(Some(seconds * 1000.0), 1)
 }
 
-fn contest_table(contest: &Contest) -> String {
+fn contest_table(contest: &ContestResults) -> String {
     let mut rows = table(&CHALLENGES);
     for played in &contest.played {
         let miner = &played.miner;
@@ -314,7 +316,7 @@ fn contest_table(contest: &Contest) -> String {
     text
 }
 
-impl Contest {
+impl ContestResults {
     /// Returns the mean score over the challenges.
     fn score(&self) -> Option<f64> {
         let sum: f64 = self.played.iter().map(|played| played.miner.score).sum();

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_have_names() {
+    fn block_arguments_are_parsed() {
         let hash = format!("0x{}", "ab".repeat(32));
         assert_eq!(parse_at("17"), Ok(At::Number(BlockNumber::new(17))));
         assert_eq!(parse_at("finalized"), Ok(At::Finalized));

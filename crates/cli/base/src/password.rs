@@ -61,11 +61,11 @@ impl PasswordArgs {
         if let Some(password) = Password::from_lookup(&keyfile, settings::variable)? {
             return Ok(password);
         }
-        let answer = prompt::secret(
+        let input = prompt::secret(
             &format!("Password of {}", keyfile.display()),
             "pass the password with --password-file or --password-fd, or set BT_WALLET_PASSWORD_FILE",
         )?;
-        Ok(Password::new(answer))
+        Ok(Password::new(input))
     }
 
     /// Returns whether an option sets the password.

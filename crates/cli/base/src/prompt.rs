@@ -19,10 +19,10 @@ pub fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
         )));
     }
     terminal.write_str(&format!("{question}: ")).context("cannot write the prompt")?;
-    let answer = hidden::read();
+    let input = hidden::read();
     // The user's Enter was not echoed.
     terminal.write_line("").context("cannot write the prompt")?;
-    answer.map_err(|error| match error.kind() {
+    input.map_err(|error| match error.kind() {
         ErrorKind::Interrupted => anyhow::anyhow!("interrupted at the prompt"),
         ErrorKind::UnexpectedEof => anyhow::anyhow!("no input\nhint: {hint}"),
         ErrorKind::InvalidData => anyhow::anyhow!("the input is not UTF-8"),
@@ -43,9 +43,9 @@ pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
         )));
     }
     terminal.write_str(&format!("{question} [y/N] ")).context("cannot write the prompt")?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).context("cannot read the input")?;
-    match answer.trim() {
+    let mut input = String::new();
+    io::stdin().lock().read_line(&mut input).context("cannot read the input")?;
+    match input.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => bail!("cancelled"),
     }

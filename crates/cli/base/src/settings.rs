@@ -132,7 +132,7 @@ pub fn wallet() -> anyhow::Result<WalletSettings> {
 
 /// Returns those of the named variables that are set.
 pub fn named(names: &[&str]) -> impl Iterator<Item = (OsString, OsString)> {
-    set().filter(|(name, _)| names.iter().any(|known| name == known))
+    set().filter(|(name, _)| names.iter().any(|candidate| name == candidate))
 }
 
 /// Converts an error in the settings, with the exit code of wrong usage.

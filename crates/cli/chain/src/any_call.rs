@@ -148,8 +148,8 @@ async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
     bail!("{}", no_pallet(pallet, &metadata));
 }
 
-fn no_pallet(pallet: &str, known: &[CallInfo]) -> String {
-    let mut names: Vec<&str> = known.iter().map(|call| call.pallet.as_str()).collect();
+fn no_pallet(pallet: &str, calls: &[CallInfo]) -> String {
+    let mut names: Vec<&str> = calls.iter().map(|call| call.pallet.as_str()).collect();
     names.dedup();
     format!("the chain has no pallet {pallet} with calls\nhint: use one of {}", names.join(", "))
 }

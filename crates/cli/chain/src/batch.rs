@@ -42,17 +42,17 @@ impl FromStr for BatchedCall {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let (target, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let (target, arguments_text) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let Target::Call { pallet, name } = target.parse::<Target>()? else {
             return Err("expected PALLET.NAME, such as Balances.transfer_keep_alive".to_owned());
         };
-        let rest = rest.trim();
-        let arguments = if rest.starts_with('{') {
-            let JsonArguments(arguments) = rest.parse::<JsonArguments>()?;
+        let arguments_text = arguments_text.trim();
+        let arguments = if arguments_text.starts_with('{') {
+            let JsonArguments(arguments) = arguments_text.parse::<JsonArguments>()?;
             arguments
         } else {
             let named: Result<Vec<_>, _> =
-                rest.split_whitespace().map(str::parse::<NamedArgument>).collect();
+                arguments_text.split_whitespace().map(str::parse::<NamedArgument>).collect();
             any_call::object(&named?).map_err(|error| error.to_string())?
         };
         Ok(Self { pallet, name, arguments })
@@ -63,7 +63,7 @@ impl BatchArgs {
     /// Returns the calls, from the command line or the file.
     fn calls(&self) -> anyhow::Result<Vec<BatchedCall>> {
         let Some(file) = &self.file else { return Ok(self.calls.clone()) };
-        let place = file.display();
+        let path = file.display();
         let text = input::read_text(file)?;
         let mut calls = Vec::new();
         for (number, line) in text.lines().map(str::trim).enumerate() {
@@ -71,12 +71,12 @@ impl BatchArgs {
                 continue;
             }
             let call = line.parse::<BatchedCall>().map_err(|error| {
-                Classified::usage(format!("{place}, line {}: {error}", number + 1))
+                Classified::usage(format!("{path}, line {}: {error}", number + 1))
             })?;
             calls.push(call);
         }
         if calls.is_empty() {
-            return Err(Classified::usage(format!("{place} contains no calls")));
+            return Err(Classified::usage(format!("{path} contains no calls")));
         }
         Ok(calls)
     }

@@ -157,7 +157,7 @@ async fn constant_or_answer(
     if keys.is_empty() {
         match chain.constant(pallet, name).await {
             Err(ChainError::NotInRuntime { .. }) => {}
-            found => return found.map_err(failed),
+            result => return result.map_err(failed),
         }
     }
     match chain.runtime_api(pallet, name, keys, block.into()).await {
@@ -165,7 +165,7 @@ async fn constant_or_answer(
             "the chain has no storage item, constant or method {pallet}.{name}\nhint: list the storage items with `tao \
              query`"
         ),
-        found => found.map_err(failed),
+        result => result.map_err(failed),
     }
 }
 

@@ -169,14 +169,14 @@ impl RankedMiner {
         let epochs = played.len() as f64;
         let mut arena = Vec::new();
         for played in played {
-            let found = played.on_chain.get(&self.uid).copied();
-            let found =
-                found.with_context(|| format!("miner {} is missing on the chain", self.uid))?;
+            let on_chain = played.on_chain.get(&self.uid).copied();
+            let on_chain =
+                on_chain.with_context(|| format!("miner {} is missing on the chain", self.uid))?;
             self.weight += played.weights.of(self.uid) / epochs;
             self.chain = OnChain {
-                incentive: self.chain.incentive + found.incentive / epochs,
-                emission: self.chain.emission + found.emission,
-                ..found
+                incentive: self.chain.incentive + on_chain.incentive / epochs,
+                emission: self.chain.emission + on_chain.emission,
+                ..on_chain
             };
             arena.extend(
                 played

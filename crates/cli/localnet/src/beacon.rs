@@ -27,8 +27,8 @@ struct Pulse {
     signature: String,
 }
 
-/// Submits the beacon's pulses to the chain, from the newest one at the first start on; waits for
-/// ever without a `url`. A beacon that does not respond is asked again.
+/// Submits the beacon's pulses to the chain, from the newest one at the first start on; waits
+/// forever without a `url`. A beacon that does not respond is asked again.
 pub(crate) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
     let Some(url) = url else { return std::future::pending().await };
     let (client, mut fetched, mut is_failing) = (Client::new(), BTreeMap::new(), false);
@@ -71,8 +71,11 @@ async fn submit_next(
         let signature = if let Some(signature) = fetched.get(&round) {
             *signature
         } else {
-            let (found, signature) = fetch(client, url, &round.to_string()).await?;
-            ensure!(found == round, "the beacon answered with round {found} in place of {round}");
+            let (received, signature) = fetch(client, url, &round.to_string()).await?;
+            ensure!(
+                received == round,
+                "the beacon answered with round {received} in place of {round}"
+            );
             fetched.insert(round, signature);
             signature
         };

@@ -40,9 +40,9 @@ pub(crate) fn run(args: &AsArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
         let call = args.call(&chain).await?;
-        let made = control(&url, "dev_impersonate", json!([args.account.to_string(), call])).await?;
-        let block = u32::try_from(number(&made, "number")?).context("the block number is out of range")?;
-        let hash = made["extrinsic"]["hash"].as_str().and_then(|hash| hash.parse::<ExtrinsicHash>().ok());
+        let response = control(&url, "dev_impersonate", json!([args.account.to_string(), call])).await?;
+        let block = u32::try_from(number(&response, "number")?).context("the block number is out of range")?;
+        let hash = response["extrinsic"]["hash"].as_str().and_then(|hash| hash.parse::<ExtrinsicHash>().ok());
         let hash =
             hash.context("the localnet's response lacks the hash\nhint: the localnet may have a different version")?;
         let block = BlockNumber::new(block);

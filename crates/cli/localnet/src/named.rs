@@ -77,6 +77,6 @@ fn call(method: &str, args: &NameArgs, context: &Context) -> anyhow::Result<Valu
     context.block_on(async { control(&args.target.url()?, method, json!([args.name])).await })
 }
 
-fn snapshot(answer: &Value) -> Value {
-    json!({ "name": answer["name"], "block": { "number": answer["number"], "hash": answer["hash"] } })
+fn snapshot(snapshot: &Value) -> Value {
+    json!({ "name": snapshot["name"], "block": { "number": snapshot["number"], "hash": snapshot["hash"] } })
 }

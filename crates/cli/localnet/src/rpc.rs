@@ -72,7 +72,7 @@ pub(crate) async fn control(url: &str, method: &str, params: Value) -> anyhow::R
 
 /// Converts the WebSocket URL of a node to its HTTP URL.
 pub(crate) fn http(url: &str) -> String {
-    url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}"))
+    url.strip_prefix("ws").map_or_else(|| url.to_owned(), |suffix| format!("http{suffix}"))
 }
 
 impl RpcError {
@@ -100,8 +100,8 @@ impl RpcError {
 }
 
 /// Reads a number from a response.
-pub(crate) fn number(answer: &Value, field: &str) -> anyhow::Result<u64> {
-    answer[field].as_u64().with_context(|| {
+pub(crate) fn number(response: &Value, field: &str) -> anyhow::Result<u64> {
+    response[field].as_u64().with_context(|| {
         format!(
             "the localnet's response lacks {field}\nhint: the localnet may have \
         a different version"

@@ -273,13 +273,13 @@ fn drand(text: &str) -> Result<String, &'static str> {
 
 /// Parses an origin in the form that browsers send.
 fn origin(text: &str) -> Result<String, &'static str> {
-    let whole = text.split_once("://").is_some_and(|(scheme, host)| {
+    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
         !scheme.is_empty()
             && !host.is_empty()
             && !host.contains(['/', '?', '#', '@'])
             && text.is_ascii()
     });
-    if whole || text == "null" {
+    if is_origin || text == "null" {
         Ok(text.to_owned())
     } else {
         Err("expected scheme://host, or scheme://host:port")

@@ -22,9 +22,9 @@ pub(crate) struct AdvanceArgs {
 
 pub(crate) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
     let params = json!([u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX)]);
-    let answer =
+    let response =
         context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
-    let millis = number(&answer, "time")?;
+    let millis = number(&response, "time")?;
     let time =
         i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     let time = time.map_or_else(|| millis.to_string(), |time| time.to_string());

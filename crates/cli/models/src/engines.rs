@@ -272,7 +272,11 @@ pub fn demo_weights(
             ));
             context.block_on(pull(&store, spec, context))?
         }
+<<<<<<< HEAD
         (found, _) => found.map_err(|error| usage(&error))?,
+=======
+        result => result.map_err(|error| usage(&error))?,
+>>>>>>> origin/h-house5
     };
     open(&dir)
 }
@@ -382,7 +386,7 @@ pub fn embedder(
     // Loading verifies the files.
     let dir = match store.locate(spec) {
         Err(ModelError::Missing { .. }) => context.block_on(pull(&store, spec, context))?,
-        found => found?,
+        result => result?,
     };
     Ok(Arc::new(
         MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?,

@@ -57,8 +57,8 @@ async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)>
     let period = match args.period {
         Some(number) => {
             let period = PeriodId(i64::from(number));
-            let found = store.period(period).await?;
-            Some(found.with_context(|| format!("there is no period {period} in the database"))?.id)
+            let row = store.period(period).await?;
+            Some(row.with_context(|| format!("there is no period {period} in the database"))?.id)
         }
         None => store.newest_period().await?.map(|period| period.id),
     };

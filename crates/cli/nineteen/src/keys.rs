@@ -280,11 +280,11 @@ fn time_text(ms: i64) -> String {
 async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> {
     let config = store.config(None).await?.unwrap_or_default();
     if let Some(unknown) = models.iter().find(|model| config.task(model.as_str()).is_none()) {
-        let known: Vec<_> = config.tasks.iter().map(|task| task.task.as_str()).collect();
+        let names: Vec<_> = config.tasks.iter().map(|task| task.task.as_str()).collect();
         bail!(
             "unknown model {unknown}\nhint: the validator's tasks are {}; a task that you add to its task file counts \
              from the next period",
-            known.join(", ")
+            names.join(", ")
         );
     }
     Ok(())
@@ -396,19 +396,19 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
 }
 
 async fn revoke(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
-    let found = find(store, &key.id).await?;
+    let key_row = find(store, &key.id).await?;
     if !store.revoke_key(&key.id, now_ms()).await? {
-        bail!("key {} is already revoked", found.id);
+        bail!("key {} is already revoked", key_row.id);
     }
     context.print_json(&find(store, &key.id).await?)
 }
 
 async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Result<()> {
-    let found = find(store, &args.key.id).await?;
+    let key_row = find(store, &args.key.id).await?;
     let after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
-    let balance = counted(found.balance, "credit");
-    let after = after.with_context(|| format!("key {} has only {balance}", found.id))?;
-    context.print_json(&json!({ "id": found.id, "balance": after }))
+    let balance = counted(key_row.balance, "credit");
+    let after = after.with_context(|| format!("key {} has only {balance}", key_row.id))?;
+    context.print_json(&json!({ "id": key_row.id, "balance": after }))
 }
 
 /// Prints a document as CSV. clap does not refuse the two formats if `--json` precedes the

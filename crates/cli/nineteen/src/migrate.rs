@@ -122,20 +122,20 @@ fn display_name(name: &str) -> String {
 
 fn text(report: &ImportReport, is_check: bool) -> String {
     let mut rows = table(&IMPORTED_TABLES);
-    for TableReport { table, rows: found, imported, present, left_out, note } in &report.tables {
-        let numbers = [found, imported, present, left_out].map(ToString::to_string);
+    for TableReport { table, rows: total, imported, present, left_out, note } in &report.tables {
+        let numbers = [total, imported, present, left_out].map(ToString::to_string);
         let cells = [(*table).to_owned()].into_iter().chain(numbers);
         rows.add_row(cells.chain([(*note).to_owned()]));
     }
     let mut parts = vec![rows.to_string()];
     for (title, remarks) in [("left out", &report.left_out), ("notes", &report.notes)] {
         if !remarks.is_empty() {
-            parts.push(format!("{title}:\n{}", listed(remarks)));
+            parts.push(format!("{title}:\n{}", remark_table(remarks)));
         }
     }
     let imported = |name: &str| {
-        let found = report.tables.iter().find(|found| found.table == name);
-        found.map_or(0, |found| found.imported)
+        let table = report.tables.iter().find(|table| table.table == name);
+        table.map_or(0, |table| table.imported)
     };
     parts.push(format!(
         "{}: {} with {}, {}, {} of {}",
@@ -150,7 +150,7 @@ fn text(report: &ImportReport, is_check: bool) -> String {
 }
 
 /// Lists rows that are left out, or deserve attention.
-fn listed(remarks: &[RowRemark]) -> String {
+fn remark_table(remarks: &[RowRemark]) -> String {
     let mut rows = table(&IMPORT_REMARKS);
     for RowRemark { table, column, reason, rows: count, example } in remarks {
         let example = example.as_deref().unwrap_or("–");

@@ -22,12 +22,10 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, describe_metrics, miner_router,
 };
-use taonet_nineteen_transport::{
-    FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
-};
+use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
-use taonet_wire::{Limits, Policy, StandingTable};
+use taonet_wire::{Limits, Policy, RegistrationTable};
 use url::Url;
 
 /// Value of `--model` for the painter, which draws images without a model.
@@ -159,11 +157,11 @@ impl MinerArgs {
         })
     }
 
-    fn policy(&self, validators: Option<&Arc<StandingTable>>) -> Policy {
+    fn policy(&self, validators: Option<&Arc<RegistrationTable>>) -> Policy {
         let policy = self.callers.policy().block(self.block.iter().copied());
         match validators {
             Some(validators) => policy
-                .with_standings(validators.clone())
+                .with_registrations(validators.clone())
                 .registered_only()
                 .min_stake(self.min_stake.get()),
             None => policy,
@@ -185,8 +183,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
-        let validators = (!args.no_metagraph).then(Arc::<StandingTable>::default);
-        let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+        let validators = (!args.no_metagraph).then(Arc::<RegistrationTable>::default);
+        let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(
             layer,

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 /// Maximum concurrent requests per miner. The limit of each miner is at most that which it
 /// announces.
-const MOST_RUNNING: usize = 4_096;
+const MAX_RUNNING: usize = 4_096;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
 /// State file of the epoch loop, in the directory of the validator.
@@ -124,7 +124,7 @@ fn querier(
     let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
     let clocks = (system_clock(), monotonic_clock());
     let querier =
-        Querier::new(client.clone(), Market::default(), deadlines, MOST_RUNNING, clocks, samples);
+        Querier::new(client.clone(), Market::default(), deadlines, MAX_RUNNING, clocks, samples);
     Ok((client, querier.with_queue(queue)))
 }
 

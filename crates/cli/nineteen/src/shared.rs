@@ -32,7 +32,7 @@ impl TasksArgs {
     pub(crate) fn open(&self, model: Option<&Path>) -> anyhow::Result<MarketFile> {
         match (&self.tasks, model) {
             (Some(path), _) => Ok(MarketFile::open(path)?),
-            (None, Some(model)) => Ok(MarketFile::fixed(tasks::of_model(model)?.1)),
+            (None, Some(model)) => Ok(MarketFile::fixed(tasks::task_for_model(model)?.1)),
             (None, None) => Ok(MarketFile::fixed(MarketConfig::default())),
         }
     }

@@ -16,7 +16,7 @@ use taonet_primitives::counted;
 use super::tokenizers;
 
 /// Task file of a market with one model; `TASK` and `MODEL` stand for the names.
-const OF_MODEL: &str = include_str!("tasks/model.toml");
+const MODEL_TASK: &str = include_str!("tasks/model.toml");
 
 /// Print the default tasks, or check a task file
 #[derive(Debug, Args)]
@@ -31,15 +31,16 @@ pub struct TasksArgs {
 }
 
 /// Returns the task file of a market for chats with one model, and its content.
-pub(crate) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
+pub(crate) fn task_for_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
     let name = chat_model::name_of(model);
-    let known =
+    let in_task_name =
         |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
-    let task = format!("chat-{}", name.to_ascii_lowercase().chars().map(known).collect::<String>());
+    let task =
+        format!("chat-{}", name.to_ascii_lowercase().chars().map(in_task_name).collect::<String>());
     let task: TaskName =
         task.parse().with_context(|| format!("cannot name a task after the model {name}"))?;
     // A string of JSON is one of TOML.
-    let file = OF_MODEL.replace("TASK", task.as_str()).replace("MODEL", &json!(name).to_string());
+    let file = MODEL_TASK.replace("TASK", task.as_str()).replace("MODEL", &json!(name).to_string());
     let config = MarketConfig::from_toml(&file)
         .with_context(|| format!("no task file for the model {name}"))?;
     Ok((file, config))
@@ -48,7 +49,7 @@ pub(crate) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
 pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     let Some(path) = &args.file else {
         let (file, config) = match &args.model {
-            Some(model) => of_model(model)?,
+            Some(model) => task_for_model(model)?,
             None => (MarketConfig::default_toml().to_owned(), MarketConfig::default()),
         };
         return if context.json {
@@ -91,13 +92,13 @@ mod tests {
             ("SmolLM2-135M-Instruct", "chat-smollm2-135m-instruct"),
             ("/models/Llama-3.2_1B \"x\".gguf", "chat-llama-3.2-1b--x-"),
         ] {
-            let (file, config) = of_model(Path::new(model)).unwrap();
+            let (file, config) = task_for_model(Path::new(model)).unwrap();
             assert_eq!(MarketConfig::from_toml(&file).unwrap(), config);
             let [only] = config.tasks.as_slice() else { panic!("{file}") };
             assert_eq!(only.task.as_str(), task);
             let name = &only.orchestrator_server_config.load_model_config["model"];
             assert_eq!(*name, json!(chat_model::name_of(Path::new(model))));
         }
-        assert!(of_model(Path::new(&"x".repeat(80))).is_err());
+        assert!(task_for_model(Path::new(&"x".repeat(80))).is_err());
     }
 }

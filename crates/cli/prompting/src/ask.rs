@@ -138,7 +138,7 @@ impl PromptArgs {
                 .filter(|line| !line.is_empty() && !line.starts_with('#'));
             return (0..u16::MAX)
                 .zip(lines)
-                .map(|(uid, line)| listed(Uid(uid), line, &self.addresses()))
+                .map(|(uid, line)| parse_miner(Uid(uid), line, &self.addresses()))
                 .collect();
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
@@ -194,7 +194,7 @@ impl PromptArgs {
 }
 
 /// Parses a miner of the file.
-fn listed(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
+fn parse_miner(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
     let refuse = |reason: String| Classified::usage(format!("miner `{line}`: {reason}"));
     let (hotkey, address) =
         line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
@@ -382,9 +382,9 @@ mod tests {
                 Line::try_parse_from([&["tao", "--netuid", "1"][..], words].concat()).unwrap();
             match (line.prompt.conversation(), expected) {
                 (Ok(messages), Ok(roles)) => {
-                    let found: Vec<&str> =
+                    let result: Vec<&str> =
                         messages.iter().map(|message| message.role.as_str()).collect();
-                    assert_eq!(found.join(" "), roles, "{words:?}");
+                    assert_eq!(result.join(" "), roles, "{words:?}");
                     let texts: BTreeSet<&str> =
                         messages.iter().map(|message| message.content.as_str()).collect();
                     assert!(
@@ -396,7 +396,7 @@ mod tests {
                 (Err(error), Err(text)) => {
                     assert!(error.to_string().starts_with(text), "{words:?}: {error}");
                 }
-                (found, _) => panic!("{words:?}: {found:?}, expected {expected:?}"),
+                (result, _) => panic!("{words:?}: {result:?}, expected {expected:?}"),
             }
         }
         for words in [
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn line_of_the_file_is_a_hotkey_with_an_address() {
         let policy = AddressPolicy::private();
-        let miner = listed(Uid(3), &format!("{ALICE}@127.0.0.1:8091"), &policy).unwrap();
+        let miner = parse_miner(Uid(3), &format!("{ALICE}@127.0.0.1:8091"), &policy).unwrap();
         assert_eq!((miner.uid, miner.hotkey.to_string()), (Uid(3), ALICE.to_owned()));
         assert_eq!(miner.address.port(), 8091);
         for (line, reason) in [
@@ -424,7 +424,7 @@ mod tests {
             ("alice@127.0.0.1:8091", "miner `alice@127.0.0.1:8091`"),
             (format!("{ALICE}@127.0.0.1:0").as_str(), "has port 0"),
         ] {
-            let error = listed(Uid(0), line, &policy).unwrap_err().to_string();
+            let error = parse_miner(Uid(0), line, &policy).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
     }

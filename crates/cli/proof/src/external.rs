@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_may_be_of_one_circuit() {
+    fn programs_parse_with_and_without_a_circuit() {
         let circuit = Digest::of(b"circuit");
         let parsed =
             |text: &str| text.parse::<Program>().map(|Program { circuit, path }| (circuit, path));

@@ -22,7 +22,7 @@ use taonet_proof_miner::{
 };
 use taonet_service::Shutdown;
 use taonet_update::Trial;
-use taonet_wire::StandingTable;
+use taonet_wire::RegistrationTable;
 
 use super::probe::ProbeArgs;
 use super::{CatalogueArgs, load_key};
@@ -97,10 +97,10 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         let daemon = Daemon::bind(args.listen(), &args.metrics).await?;
         let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen()));
         describe_metrics();
-        let permits = Arc::<StandingTable>::default();
+        let permits = Arc::<RegistrationTable>::default();
         let mut policy = args.callers.policy().block(args.block.iter().copied());
         if !args.loopback {
-            policy = policy.with_standings(permits.clone()).validators_only();
+            policy = policy.with_registrations(permits.clone()).validators_only();
         }
         let signed = args.callers.build_with(
             signed_requests(hotkey, timeout),
@@ -165,7 +165,7 @@ impl MinerArgs {
 
 /// Returns the hotkeys that may connect over QUIC, the same as over HTTP; `None` if any hotkey may
 /// connect, because neither validator permits nor `--allow` restrict callers.
-fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Permits> {
+fn quic_permits(args: &MinerArgs, registrations: &Arc<RegistrationTable>) -> Option<Permits> {
     let policy = args.callers.policy().block(args.block.iter().copied());
     if args.loopback {
         let allowed = args.callers.allowed();
@@ -173,9 +173,9 @@ fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Perm
             allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
         return (!allowed.is_empty()).then(|| Arc::new(move || admitted.clone()) as Permits);
     }
-    let policy = policy.with_standings(Arc::clone(standings)).validators_only();
-    let standings = Arc::clone(standings);
+    let policy = policy.with_registrations(Arc::clone(registrations)).validators_only();
+    let registrations = Arc::clone(registrations);
     Some(Arc::new(move || {
-        standings.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()
+        registrations.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()
     }))
 }

@@ -53,12 +53,12 @@ impl ProbeArgs {
             let mut call = Call::new(method, path, if step == "query" { "{}" } else { "" });
             (call.deadline, call.retry) =
                 (Duration::from_secs(self.probe_timeout.into()), Retry::Never);
-            let answer = client.call(&peer, &call).await.map_err(|error| {
+            let response = client.call(&peer, &call).await.map_err(|error| {
                 let error = anyhow::Error::new(error);
                 Classified::error(Failure::Network, format!("{step} at {target}: {error:#}"))
             })?;
-            let text: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
-            steps.push(json!({ "step": step, "status": answer.status.as_u16(), "answer": text }));
+            let text: String = String::from_utf8_lossy(&response.body).chars().take(200).collect();
+            steps.push(json!({ "step": step, "status": response.status.as_u16(), "answer": text }));
         }
         // Other servers lack this route.
         let works = steps

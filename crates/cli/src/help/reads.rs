@@ -107,11 +107,11 @@ impl Source {
             let Some(name) = declared(line) else { continue };
             let indent = &line[..line.len() - line.trim_start().len()];
             let end = format!("{indent}}}");
-            let rest = lines[number..].iter().position(|line| *line == end).unwrap_or(0);
+            let length = lines[number..].iter().position(|line| *line == end).unwrap_or(0);
             let body = if line.ends_with('}') {
                 (*line).to_owned()
             } else {
-                lines[number..=number + rest].join("\n")
+                lines[number..=number + length].join("\n")
             };
             self.functions.push(Function { file: path.clone(), of: of.clone(), name, body });
         }
@@ -140,23 +140,22 @@ impl Source {
             let variant = variant(word);
             // The variant is matched in the same function if it is one of a nested enum, else in a
             // called one.
-            let mut found: Vec<_> =
+            let mut arms: Vec<_> =
                 at.iter().filter_map(|function| function.arm(&variant)).collect();
-            if found.is_empty() {
-                found = self
+            if arms.is_empty() {
+                arms = self
                     .callees(&at)
                     .iter()
                     .filter_map(|function| function.arm(&variant))
                     .collect();
             }
-            assert!(!found.is_empty(), "no function of `{command}` is found at {word}");
+            assert!(!arms.is_empty(), "no function of `{command}` is found at {word}");
             entries.extend(
-                found
-                    .iter()
+                arms.iter()
                     .map(|(_, around)| around.clone())
                     .filter(|around| around.name != "run_tao"),
             );
-            at = found.into_iter().map(|(arm, _)| arm).collect();
+            at = arms.into_iter().map(|(arm, _)| arm).collect();
         }
         entries.extend(at);
         self.all_reads(&entries)
@@ -240,25 +239,25 @@ impl Source {
             named.push(("services.", "services."));
         }
         for (root, prefix) in named {
-            for (path, rest) in after(&body, root) {
-                self.field(&format!("{prefix}{path}"), rest, reads);
+            for (path, after) in after(&body, root) {
+                self.field(&format!("{prefix}{path}"), after, reads);
             }
         }
     }
 
     /// Adds the variable of a field; for a struct of settings that is passed on as one value, those
     /// of its fields.
-    fn field(&self, path: &str, rest: &str, reads: &mut BTreeSet<String>) {
-        let whole = path.strip_suffix(".clone").unwrap_or(path);
-        let below = format!("{whole}.");
-        let is_assigned = rest.starts_with(" = ");
+    fn field(&self, path: &str, after: &str, reads: &mut BTreeSet<String>) {
+        let path = path.strip_suffix(".clone").unwrap_or(path);
+        let below = format!("{path}.");
+        let is_assigned = after.starts_with(" = ");
         for (field, name) in &self.fields {
-            let is_field = *field == whole
-                || path.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('.'));
+            let is_field = *field == path
+                || path.strip_prefix(field.as_str()).is_some_and(|after| after.starts_with('.'));
             // The switch of the uploads has no effect on the storage; functions read single fields
             // of the services' part.
             let is_below =
-                field.starts_with(&below) && whole != "services" && field != "operator.s3.enabled";
+                field.starts_with(&below) && path != "services" && field != "operator.s3.enabled";
             if !is_assigned && (is_field || is_below) {
                 reads.insert((*name).to_owned());
             }
@@ -267,7 +266,7 @@ impl Source {
 
     /// Returns the functions that a function calls.
     fn calls(&self, function: &Function) -> Vec<usize> {
-        let mut found = Vec::new();
+        let mut calls = Vec::new();
         for (start, _) in function.body.match_indices('(') {
             let before = &function.body[..start];
             let (before, name) =
@@ -278,7 +277,7 @@ impl Source {
             let callees = self.position(|callee| {
                 callee.name == name && callee.of.is_some() == before.ends_with('.')
             });
-            found.extend(match before.strip_suffix("::").and_then(|before| words(before).last()) {
+            calls.extend(match before.strip_suffix("::").and_then(|before| words(before).last()) {
                 Some("Self") => {
                     self.position(|callee| callee.name == name && callee.of == function.of)
                 }
@@ -294,7 +293,7 @@ impl Source {
                 }
             });
         }
-        found
+        calls
     }
 
     /// Returns those of the methods whose type the file declares for a receiver of this name; all
@@ -428,8 +427,8 @@ fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
 
 /// Returns the field paths after each occurrence of the word `root`, each with the text after it.
 fn after<'a>(text: &'a str, root: &str) -> Vec<(String, &'a str)> {
-    let found = text.match_indices(root).filter(|(start, _)| !text[..*start].ends_with(is_word));
-    found
+    let matches = text.match_indices(root).filter(|(start, _)| !text[..*start].ends_with(is_word));
+    matches
         .map(|(start, root)| {
             let text = &text[start + root.len()..];
             let end = text
@@ -469,7 +468,7 @@ fn field(row: &str) -> Option<String> {
 fn implemented(line: &str) -> String {
     let line = line.rsplit(" for ").next().unwrap().trim_start_matches("impl");
     let line = if line.starts_with('<') {
-        line.split_once("> ").map_or(line, |(_, rest)| rest)
+        line.split_once("> ").map_or(line, |(_, name)| name)
     } else {
         line
     };

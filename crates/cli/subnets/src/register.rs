@@ -65,7 +65,7 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about)
             .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?)
             .expected_refusal(expected_refusal);
-        plan.found = registered;
+        plan.event_fields = registered;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -106,8 +106,8 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let call = if args.owner { call } else { calls::sudo(call) };
         let key = args.tx.unlock()?;
         let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
-        let place = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
-        let what = format!("Set {} to {}{place}", args.name, args.values.join(" "));
+        let subnet = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
+        let what = format!("Set {} to {}{subnet}", args.name, args.values.join(" "));
         args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -126,7 +126,7 @@ fn arguments(
 ) -> anyhow::Result<Map<String, Value>> {
     let mut arguments = Map::new();
     let mut names = fields;
-    if let Some((first, rest)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
+    if let Some((first, others)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
         let netuid = netuid.ok_or_else(|| {
             Classified::usage(
                 "this hyperparameter belongs to a subnet: --netuid \
@@ -134,7 +134,7 @@ fn arguments(
             )
         })?;
         arguments.insert(first.clone(), json!(netuid));
-        names = rest;
+        names = others;
     } else if netuid.is_some() {
         return Err(Classified::usage(
             "this hyperparameter belongs to the chain: --netuid is not \

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{check, read, root, there_is};
 
 /// Returns the names of the documented metrics in Prometheus, and of Prometheus's own.
-fn known() -> BTreeSet<String> {
+fn documented_metrics() -> BTreeSet<String> {
     let document = read("docs/metrics.md");
     let mut names: BTreeSet<String> = ["up".to_owned()].into();
     for row in document.lines().filter(|line| line.starts_with("| `")) {
@@ -61,7 +61,7 @@ fn metrics(expression: &str) -> Vec<String> {
     for keyword in ["by", "without", "on", "ignoring"] {
         while let Some((before, (list, after))) = text
             .split_once(&format!("{keyword} ("))
-            .and_then(|(before, rest)| Some((before, rest.split_once(')')?)))
+            .and_then(|(before, remaining)| Some((before, remaining.split_once(')')?)))
         {
             assert!(
                 list.chars().all(|c| c.is_ascii_alphanumeric() || "_, ".contains(c)),
@@ -72,11 +72,11 @@ fn metrics(expression: &str) -> Vec<String> {
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut names = Vec::new();
-    let mut rest = text.as_str();
-    while let Some(start) = rest.find(is_name) {
-        let word = rest[start..].split(|c| !is_name(c)).next().unwrap();
-        rest = &rest[start + word.len()..];
-        let is_function = rest.trim_start().starts_with('(');
+    let mut remaining = text.as_str();
+    while let Some(start) = remaining.find(is_name) {
+        let word = remaining[start..].split(|c| !is_name(c)).next().unwrap();
+        remaining = &remaining[start + word.len()..];
+        let is_function = remaining.trim_start().starts_with('(');
         if !is_function
             && !word.starts_with(|c: char| c.is_ascii_digit())
             && !KEYWORDS.contains(&word)
@@ -89,13 +89,16 @@ fn metrics(expression: &str) -> Vec<String> {
 
 #[test]
 fn metrics_are_found_in_expressions() {
-    let found = |expression: &str| metrics(expression).join(" ");
-    assert_eq!(found(r#"sum by (status) (rate(a_total{job="b", x=~"c"}[5m])) / 2"#), "a_total");
+    let metrics_in = |expression: &str| metrics(expression).join(" ");
     assert_eq!(
-        found("histogram_quantile(0.95, sum by (le, job) (rate(a_bucket[1h]))) > 1e3"),
+        metrics_in(r#"sum by (status) (rate(a_total{job="b", x=~"c"}[5m])) / 2"#),
+        "a_total"
+    );
+    assert_eq!(
+        metrics_in("histogram_quantile(0.95, sum by (le, job) (rate(a_bucket[1h]))) > 1e3"),
         "a_bucket"
     );
-    assert_eq!(found("time() - last > 3600 or absent(last)"), "last last");
+    assert_eq!(metrics_in("time() - last > 3600 or absent(last)"), "last last");
 }
 
 /// Returns every `expr` of a dashboard.
@@ -115,7 +118,7 @@ fn expressions(value: &Value) -> Vec<String> {
 
 #[test]
 fn dashboards_show_metrics_that_exist() {
-    let known = known();
+    let documented_metrics = documented_metrics();
     let compose = read("compose.yml");
     for (name, least) in [("babelbit", 10), ("nineteen", 10), ("proof", 5), ("prompting", 5)] {
         let dashboard: Value =
@@ -127,7 +130,7 @@ fn dashboards_show_metrics_that_exist() {
             assert!(!metrics.is_empty(), "{expression}");
             for metric in metrics {
                 assert!(
-                    known.contains(&metric),
+                    documented_metrics.contains(&metric),
                     "{metric} is not in docs/metrics.md: {expression}"
                 );
             }
@@ -144,17 +147,20 @@ fn dashboards_show_metrics_that_exist() {
 #[test]
 fn alerts_watch_metrics_that_exist() {
     let rules = read("prometheus.rules.yml");
-    let known = known();
+    let documented_metrics = documented_metrics();
     let mut watched = 0;
     let expressions = rules
         .split("expr: ")
         .skip(1)
-        .map(|rest| rest.split("\n        annotations").next().unwrap());
+        .map(|remaining| remaining.split("\n        annotations").next().unwrap());
     for expression in
         expressions.map(|expression| expression.split("\n        for:").next().unwrap())
     {
         for metric in metrics(expression) {
-            assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+            assert!(
+                documented_metrics.contains(&metric),
+                "{metric} is not in docs/metrics.md: {expression}"
+            );
             watched += 1;
         }
     }
@@ -169,7 +175,7 @@ fn prometheus_asks_every_daemon() {
     let targets: BTreeSet<&str> = settings
         .split("targets: [\"")
         .skip(1)
-        .map(|rest| rest.split('"').next().unwrap())
+        .map(|remaining| remaining.split('"').next().unwrap())
         .collect();
     let expected = ["subtensor-gateway:8010", "signer:8010", "validator:8010", "runner:8011"];
     assert_eq!(targets, expected.into());
@@ -184,7 +190,7 @@ fn prometheus_asks_every_daemon() {
 }
 
 #[test]
-fn prometheus_takes_its_files() {
+fn promtool_accepts_the_monitoring_files() {
     if there_is("promtool") {
         check(
             Command::new("promtool")

@@ -241,20 +241,20 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let found = chain.crowdloans(block.into()).await.map_err(failed)?;
+        let crowdloans = chain.crowdloans(block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> = found
+            let list: Vec<_> = crowdloans
                 .iter()
                 .map(|(id, crowdloan)| document(*id, crowdloan, block.number))
                 .collect();
             return context.print_json(&json!({ "block": block_json(block), "crowdloans": list }));
         }
-        if found.is_empty() {
+        if crowdloans.is_empty() {
             context.say("no crowdloans");
             return Ok(());
         }
         let mut rows = table(&CROWDLOANS);
-        for (id, crowdloan) in &found {
+        for (id, crowdloan) in &crowdloans {
             rows.add_row([
                 id.to_string(),
                 state(crowdloan, block.number).to_owned(),
@@ -362,7 +362,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), terms.deposit).await?;
         let mut plan =
             Plan::new(calls::create_crowdloan(terms, purpose), what, about).spending(spending);
-        plan.found = created;
+        plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -386,7 +386,7 @@ fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
         let what = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {left} TAO", args.id);
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), accepted).await?;
         let mut plan = Plan::new(calls::contribute(args.id, args.amount), what, about).spending(spending);
-        plan.found = contributed;
+        plan.event_fields = contributed;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -408,7 +408,7 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
             args.id, crowdloan.raised, crowdloan.cap
         );
         let mut plan = Plan::new(call(args.id), what, about);
-        plan.found = leased;
+        plan.event_fields = leased;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

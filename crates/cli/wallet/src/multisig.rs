@@ -283,7 +283,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
                     .await?;
             plan = plan.spending(deposit);
         }
-        plan.found = progress;
+        plan.event_fields = progress;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

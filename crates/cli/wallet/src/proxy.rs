@@ -267,28 +267,28 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let found = chain.proxies(account, block.into()).await.map_err(failed)?;
+        let proxies = chain.proxies(account, block.into()).await.map_err(failed)?;
         if context.json {
             return context.print_json(&json!({
                 "block": block_json(block),
                 "account": account,
-                "proxies": found.proxies,
-                "deposit_rao": found.deposit,
+                "proxies": proxies.proxies,
+                "deposit_rao": proxies.deposit,
             }));
         }
-        if found.proxies.is_empty() {
+        if proxies.proxies.is_empty() {
             context.say(&format!("{account} has no proxies"));
             return Ok(());
         }
         let mut rows = table(&PROXIES);
-        for proxy in &found.proxies {
+        for proxy in &proxies.proxies {
             rows.add_row([
                 proxy.delegate.to_string(),
                 proxy.proxy_type.clone(),
                 proxy.delay.to_string(),
             ]);
         }
-        context.print(&format!("{rows}\n\ndeposit {} TAO, block {block}", found.deposit))
+        context.print(&format!("{rows}\n\ndeposit {} TAO, block {block}", proxies.deposit))
     })
 }
 
@@ -324,16 +324,16 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
         let account: AccountId = args.tx.submit.coldkey(&key).into();
         let (call, what, removed) = match args.delegate {
             None => {
-                let found = chain.proxies(account, At::Head).await.map_err(failed)?;
-                (calls::remove_proxies(), format!("Remove all proxies of {account}"), found.proxies)
+                let all = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
+                (calls::remove_proxies(), format!("Remove all proxies of {account}"), all)
             }
             Some(delegate) => {
-                let mut found = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
-                found.retain(|proxy| {
+                let mut matching = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
+                matching.retain(|proxy| {
                     let is_kind = args.kind.is_none_or(|kind| kind.name() == proxy.proxy_type);
                     proxy.delegate == delegate.id() && is_kind
                 });
-                let removals: Vec<Call> = found
+                let removals: Vec<Call> = matching
                     .iter()
                     .filter_map(|proxy| {
                         let kind = proxy.proxy_type.parse().ok()?;
@@ -344,7 +344,7 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
                     [only] => only.clone(),
                     _ => calls::batch_all(removals),
                 };
-                (call, format!("Remove {delegate} from the proxies of {account}"), found)
+                (call, format!("Remove {delegate} from the proxies of {account}"), matching)
             }
         };
         if removed.is_empty() {
@@ -365,7 +365,7 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
         let what = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
         let deposit = Spending::deposit(&chain, spawner, DEPOSIT, 1, Rao::ZERO).await?;
         let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about).spending(deposit);
-        plan.found = created;
+        plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -398,17 +398,20 @@ fn announcements(args: &AnnouncementsArgs, context: &Context) -> anyhow::Result<
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let found = chain.announcements(delegate, block.into()).await.map_err(failed)?;
+        let announcements = chain.announcements(delegate, block.into()).await.map_err(failed)?;
         if context.json {
-            return context
-                .print_json(&json!({ "block": block_json(block), "delegate": delegate, "announcements": found }));
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "delegate": delegate,
+                "announcements": announcements,
+            }));
         }
-        if found.is_empty() {
+        if announcements.is_empty() {
             context.say(&format!("{delegate} has announced no calls"));
             return Ok(());
         }
         let mut rows = table(&ANNOUNCEMENTS);
-        for announcement in &found {
+        for announcement in &announcements {
             rows.add_row([
                 announcement.height.to_string(),
                 announcement.call_hash.clone(),

@@ -62,10 +62,10 @@ pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
     };
     let part = html! {
         @match &read {
-            Ok(found) => {
-                (facts(view, &state, account, found))
-                (stakes(view, found))
-                (proxies(view, found))
+            Ok(details) => {
+                (facts(view, &state, account, details))
+                (stakes(view, details))
+                (proxies(view, details))
             },
             Err(why) => (problem("The account cannot be read", &why.to_string())),
         }
@@ -81,8 +81,8 @@ pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
     Ok(view.page(&title, &body))
 }
 
-fn facts(view: &View, state: &State, account: AccountId, found: &Account) -> Markup {
-    let Account { balance, nonce, identity, .. } = found;
+fn facts(view: &View, state: &State, account: AccountId, details: &Account) -> Markup {
+    let Account { balance, nonce, identity, .. } = details;
     let neurons = state.metagraph.iter().flat_map(|metagraph| &metagraph.neurons);
     let neurons: Vec<_> = neurons
         .filter(|neuron| {
@@ -118,12 +118,12 @@ fn facts(view: &View, state: &State, account: AccountId, found: &Account) -> Mar
     }
 }
 
-fn stakes(view: &View, found: &Account) -> Markup {
-    let paging = Paging::of(view, "stakes", PER_PAGE, found.stakes.len());
+fn stakes(view: &View, details: &Account) -> Markup {
+    let paging = Paging::of(view, "stakes", PER_PAGE, details.stakes.len());
     html! {
         section.card aria-labelledby="stakes" {
             h2 id="stakes" { "Stakes" }
-            @if found.stakes.is_empty() { p.empty { "The account stakes on no hotkey." } } @else {
+            @if details.stakes.is_empty() { p.empty { "The account stakes on no hotkey." } } @else {
                 div.scroll tabindex="0" role="group" aria-labelledby="stakes" {
                     table {
                         thead {
@@ -136,7 +136,7 @@ fn stakes(view: &View, found: &Account) -> Markup {
                             }
                         }
                         tbody {
-                            @for stake in paging.slice(&found.stakes) {
+                            @for stake in paging.slice(&details.stakes) {
                                 tr {
                                     th scope="row" { (account_link(view, stake.hotkey)) }
                                     td.num {
@@ -158,8 +158,8 @@ fn stakes(view: &View, found: &Account) -> Markup {
     }
 }
 
-fn proxies(view: &View, found: &Account) -> Markup {
-    let Proxies { proxies, deposit } = &found.proxies;
+fn proxies(view: &View, details: &Account) -> Markup {
+    let Proxies { proxies, deposit } = &details.proxies;
     html! {
         section.card aria-labelledby="proxies" {
             h2 id="proxies" { "Proxies" }

@@ -57,33 +57,33 @@ impl EpochResults {
     }
 }
 
-/// Reads the results of the epochs after the epoch `known`, newest first, and the current schedule.
-/// Stops at the first epoch whose state the node has pruned.
+/// Reads the results of the epochs after the epoch `newest_index`, newest first, and the current
+/// schedule. Stops at the first epoch whose state the node has pruned.
 ///
 /// # Errors
 /// [`ChainError`] if the schedule or the latest epoch cannot be read.
 pub(super) async fn read_after(
-    known: Option<u64>,
+    newest_index: Option<u64>,
     chain: &dyn Chain,
     netuid: NetUid,
 ) -> Result<(Schedule, Vec<EpochResults>), ChainError> {
     let current = chain.weight_rules(netuid, At::Finalized).await?.schedule;
-    let (mut schedule, mut found) = (current, Vec::new());
-    while found.len() < MAX_EPOCHS && schedule.epoch_index > known.unwrap_or_default() {
+    let (mut schedule, mut epochs) = (current, Vec::new());
+    while epochs.len() < MAX_EPOCHS && schedule.epoch_index > newest_index.unwrap_or_default() {
         let block = schedule.last_epoch;
         let metagraph = match metagraph(chain, netuid, block.into()).await {
             // The results stay in the state until the next epoch.
-            Err(ChainError::NoSuchBlock(_)) if found.is_empty() => {
+            Err(ChainError::NoSuchBlock(_)) if epochs.is_empty() => {
                 metagraph(chain, netuid, At::Finalized).await?
             }
-            Err(error) if found.is_empty() => return Err(error),
+            Err(error) if epochs.is_empty() => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "the node has no state of earlier epochs");
                 break;
             }
             Ok(metagraph) => metagraph,
         };
-        found.push(EpochResults::new(&schedule, metagraph));
+        epochs.push(EpochResults::new(&schedule, metagraph));
         let earlier = match block.get() {
             0 => break,
             number => BlockNumber::new(number.saturating_sub(1)),
@@ -99,7 +99,7 @@ pub(super) async fn read_after(
             }
         }
     }
-    Ok((current, found))
+    Ok((current, epochs))
 }
 
 async fn metagraph(chain: &dyn Chain, netuid: NetUid, at: At) -> Result<Metagraph, ChainError> {

@@ -217,14 +217,14 @@ fn row(view: &View, metagraph: &Metagraph, neuron: &Neuron, is_shown: bool) -> M
 }
 
 /// Renders the hyperparameters of a subnet.
-pub(super) fn hyperparameters(known: Option<&Hyperparameters>) -> Markup {
+pub(super) fn hyperparameters(hyperparameters: Option<&Hyperparameters>) -> Markup {
     html! {
         section.card aria-labelledby="hyperparameters" {
             h2 id="hyperparameters" { "Hyperparameters" }
-            @match known {
+            @match hyperparameters {
                 None => p.empty { "The hyperparameters have not been read yet." },
-                Some(known) => table.facts {
-                    tbody { @for (name, value) in known.iter() { tr { th scope="row" { (shown(name)) } td { (value) } } } }
+                Some(hyperparameters) => table.facts {
+                    tbody { @for (name, value) in hyperparameters.iter() { tr { th scope="row" { (shown(name)) } td { (value) } } } }
                 },
             }
         }

@@ -127,9 +127,9 @@ impl Reader {
     /// Returns the header of a block.
     pub(super) async fn header(&self, at: At) -> Result<Arc<BlockHeader>, Unread> {
         if let At::Hash(hash) = at
-            && let Some(known) = self.headers.get(&hash)
+            && let Some(header) = self.headers.get(&hash)
         {
-            return Ok(known);
+            return Ok(header);
         }
         let node = self.node()?;
         let header = self.limited(node.header(at)).await?;
@@ -138,8 +138,8 @@ impl Reader {
 
     /// Returns the extrinsics and events of a block.
     pub(super) async fn contents(&self, block: Block) -> Result<Arc<SeenBlock>, Unread> {
-        if let Some(known) = self.blocks.get(&block.hash) {
-            return Ok(known);
+        if let Some(cached) = self.blocks.get(&block.hash) {
+            return Ok(cached);
         }
         let node = self.node()?;
         Ok(self.blocks.keep(block.hash, self.limited(node.contents(block)).await?))
@@ -152,8 +152,8 @@ impl Reader {
         block: BlockHash,
     ) -> Result<Arc<Account>, Unread> {
         let key = (account, block);
-        if let Some(known) = self.accounts.get(&key) {
-            return Ok(known);
+        if let Some(cached) = self.accounts.get(&key) {
+            return Ok(cached);
         }
         let node = self.node()?;
         Ok(self.accounts.keep(key, self.limited(node.account(account, block.into())).await?))
@@ -166,8 +166,8 @@ impl Reader {
         block: BlockHash,
     ) -> Result<Arc<Details>, Unread> {
         let key = (netuid, block);
-        if let Some(known) = self.subnets.get(&key) {
-            return Ok(known);
+        if let Some(cached) = self.subnets.get(&key) {
+            return Ok(cached);
         }
         let node = self.node()?;
         Ok(self.subnets.keep(key, self.limited(node.subnet(netuid, block.into())).await?))
@@ -227,7 +227,10 @@ impl<K, V> Default for Cache<K, V> {
 
 impl<K: PartialEq, V> Cache<K, V> {
     fn get(&self, key: &K) -> Option<Arc<V>> {
-        self.entries().iter().find(|(known, _)| known == key).map(|(_, value)| Arc::clone(value))
+        self.entries()
+            .iter()
+            .find(|(cached_key, _)| cached_key == key)
+            .map(|(_, value)| Arc::clone(value))
     }
 
     fn keep(&self, key: K, value: V) -> Arc<V> {

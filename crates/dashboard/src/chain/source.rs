@@ -61,11 +61,11 @@ impl State {
     /// have been reverted.
     pub(super) fn push_newest(&mut self, seen: SeenBlock) {
         let number = seen.block.number;
-        self.blocks.retain(|known| known.block.number < number);
+        self.blocks.retain(|seen_block| seen_block.block.number < number);
         self.blocks.push_front(Arc::new(seen));
         let mut items = 0;
-        let kept = self.blocks.iter().take(MAX_BLOCKS).take_while(|known| {
-            items += known.items();
+        let kept = self.blocks.iter().take(MAX_BLOCKS).take_while(|seen_block| {
+            items += seen_block.items();
             items <= MAX_ITEMS
         });
         let kept = kept.count().max(1);
@@ -75,7 +75,7 @@ impl State {
     /// Returns the number of the block before the oldest one in memory; `None` without space for
     /// it, or at block 0.
     fn next_earlier(&self) -> Option<BlockNumber> {
-        let items: usize = self.blocks.iter().map(|known| known.items()).sum();
+        let items: usize = self.blocks.iter().map(|seen_block| seen_block.items()).sum();
         let oldest = self.blocks.back()?.block.number;
         let has_space = self.blocks.len() < MAX_BLOCKS && items < MAX_ITEMS;
         (has_space && oldest.get() > 0).then(|| oldest.minus(1))
@@ -100,10 +100,10 @@ impl Source {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut known = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut state = State::clone(&known);
+        let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = State::clone(&current);
         change(&mut state);
-        *known = Arc::new(state);
+        *current = Arc::new(state);
     }
 
     /// Connects to the chain and follows it forever; reconnects after errors.
@@ -318,7 +318,7 @@ impl Source {
         }
         let (mut seen, mut reverted) = (Vec::new(), Vec::<Block>::new());
         if is_unknown(&self.state(), head) {
-            reverted = self.state().blocks.iter().map(|known| known.block).collect();
+            reverted = self.state().blocks.iter().map(|seen_block| seen_block.block).collect();
             let count = count_reverted(chain, &reverted).await?;
             let newest = reverted.split_off(count).first().map(|block| block.number);
             for number in skipped(newest, head) {
@@ -332,7 +332,7 @@ impl Source {
             state.problem = problem;
             // Another read may have added the blocks in the meantime.
             if is_unknown(state, head) {
-                state.blocks.retain(|known| !reverted.contains(&known.block));
+                state.blocks.retain(|seen_block| !reverted.contains(&seen_block.block));
                 for seen in seen {
                     state.push_newest(seen);
                 }
@@ -356,7 +356,7 @@ impl Source {
 
 /// Returns whether a block differs from the newest known one.
 fn is_unknown(state: &State, block: Block) -> bool {
-    state.blocks.front().is_none_or(|known| known.block.hash != block.hash)
+    state.blocks.front().is_none_or(|newest| newest.block.hash != block.hash)
 }
 
 /// Returns how many blocks the chain has reverted, given blocks that were read before, newest

@@ -82,7 +82,7 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
         section.card aria-label="Entries" {
             @match &read {
                 Err(why) => (problem("The storage item cannot be read", &with_causes(why))),
-                Ok(found) => (entries(view, item, found)),
+                Ok(list) => (entries(view, item, list)),
             }
         }
     };
@@ -102,14 +102,14 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     Ok(view.page(&title, &body))
 }
 
-fn entries(view: &View, item: &StorageItem, found: &Entries) -> Markup {
+fn entries(view: &View, item: &StorageItem, list: &Entries) -> Markup {
     html! {
-        @if found.entries.is_empty() { p.empty { "No entry begins with these keys." } } @else {
+        @if list.entries.is_empty() { p.empty { "No entry begins with these keys." } } @else {
             div.scroll tabindex="0" role="group" aria-label=(item.name) {
                 table.log {
                     thead { tr { @if item.keys > 0 { th scope="col" { "Keys" } } th scope="col" { "Value" } } }
                     tbody {
-                        @for (keys, value) in &found.entries {
+                        @for (keys, value) in &list.entries {
                             tr {
                                 @if item.keys > 0 { th scope="row" { (linked(view, keys)) } }
                                 td.event { (linked(view, value)) }
@@ -118,7 +118,7 @@ fn entries(view: &View, item: &StorageItem, found: &Entries) -> Markup {
                     }
                 }
             }
-            @if found.has_more { p.sub { "The page shows only the first " (counted(found.entries.len(), "entry")) "." } }
+            @if list.has_more { p.sub { "The page shows only the first " (counted(list.entries.len(), "entry")) "." } }
         }
     }
 }

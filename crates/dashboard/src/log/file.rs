@@ -39,7 +39,7 @@ impl LineFile {
         let metadata = file.metadata()?;
         let (id, length) = ((metadata.dev(), metadata.ino()), metadata.len());
         let position = match self.open {
-            Some((known, position)) if known == id && position <= length => position,
+            Some((open_id, position)) if open_id == id && position <= length => position,
             _ => {
                 let start = length.saturating_sub(TAIL_BYTES);
                 self.partial.clear();

@@ -105,12 +105,14 @@ fn histogram<'a>(kinds: &HashMap<&str, &str>, full: &'a str, suffix: &str) -> Op
 
 /// Splits a line into name, labels and value.
 fn sample(line: &str) -> Option<(&str, &str, f64)> {
-    let (name, labels, rest) = match line.split_once('{') {
+    let (name, labels, after) = match line.split_once('{') {
         // Values of labels may contain braces.
-        Some((name, rest)) => rest.rsplit_once('}').map(|(labels, rest)| (name, labels, rest))?,
-        None => line.split_once(' ').map(|(name, rest)| (name, "", rest))?,
+        Some((name, after)) => {
+            after.rsplit_once('}').map(|(labels, after)| (name, labels, after))?
+        }
+        None => line.split_once(' ').map(|(name, after)| (name, "", after))?,
     };
-    let value = rest.split_whitespace().next()?.parse().ok()?;
+    let value = after.split_whitespace().next()?.parse().ok()?;
     (!name.is_empty()).then_some((name, labels, value))
 }
 

@@ -154,12 +154,13 @@ impl Source {
         let states = join_all(followed.iter().map(|state| read(&client, state))).await;
         let is_changed =
             states.iter().zip(&followed).any(|(state, before)| state.is_changed(before));
-        self.change(|known| {
+        self.change(|services| {
             // Services may have been added, replaced or stopped in the meantime.
             for state in states {
-                let mut running = known.iter_mut().filter(|known| known.health != Health::Stopped);
-                if let Some(known) = running.find(|known| known.address == state.address) {
-                    *known = state;
+                let mut running =
+                    services.iter_mut().filter(|service| service.health != Health::Stopped);
+                if let Some(service) = running.find(|service| service.address == state.address) {
+                    *service = state;
                 }
             }
         });

@@ -119,15 +119,15 @@ async fn differing_weight_row_is_red_with_hint() {
         let section = WeightsSection::new(Some(chain));
         section.read(directory.path(), &Changes::default()).await;
         let body = page(&section, "/weights").await;
-        let mut found = Vec::new();
+        let mut red_uids = Vec::new();
         for row in body.split("<tr").filter(|row| row.contains("/chain/")) {
             let is_red = row.starts_with(" class=\"problem-row\"");
             assert_eq!(is_red, row.contains("<span class=\"badge bad\">differs</span>"), "{row}");
             let (uid, _) = row.split_once("Neuron ").unwrap().1.split_once('<').unwrap();
-            found.extend(is_red.then(|| uid.parse::<u16>().unwrap()));
+            red_uids.extend(is_red.then(|| uid.parse::<u16>().unwrap()));
         }
-        found.sort_unstable();
-        assert_eq!(found, differing, "{body}");
+        red_uids.sort_unstable();
+        assert_eq!(red_uids, differing, "{body}");
         let hint = "Hint: if another program sets weights with this hotkey, stop it";
         for part in ["the chain holds different weights", "Weights are not in effect", hint] {
             assert_eq!(body.contains(part), !differing.is_empty(), "{part}: {body}");

@@ -7,7 +7,7 @@ use taonet_neuron::{Neuron, Neurons};
 use taonet_primitives::{NetUid, with_causes};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
-use taonet_wire::StandingTable;
+use taonet_wire::RegistrationTable;
 
 /// Keeps a server up to date with the chain: reads the stakes and permits by which a
 /// [`Policy`](taonet_wire::Policy) admits callers. A [`Miner`](crate::Miner) has its own one, which
@@ -15,7 +15,7 @@ use taonet_wire::StandingTable;
 pub struct ChainSync {
     chain: Arc<dyn Chain>,
     netuid: NetUid,
-    standings: Arc<StandingTable>,
+    registrations: Arc<RegistrationTable>,
     own: Option<OwnNeuron>,
 }
 
@@ -28,9 +28,13 @@ struct OwnNeuron {
 }
 
 impl ChainSync {
-    /// Creates a sync that replaces `standings` by those of a subnet's neurons.
-    pub fn new(chain: Arc<dyn Chain>, netuid: NetUid, standings: Arc<StandingTable>) -> Self {
-        Self { chain, netuid, standings, own: None }
+    /// Creates a sync that replaces `registrations` by those of a subnet's neurons.
+    pub fn new(
+        chain: Arc<dyn Chain>,
+        netuid: NetUid,
+        registrations: Arc<RegistrationTable>,
+    ) -> Self {
+        Self { chain, netuid, registrations, own: None }
     }
 
     /// Publishes the address of a miner, too.
@@ -63,7 +67,7 @@ impl ChainSync {
     /// Reads the neurons of the subnet, with their stakes and permits.
     pub(super) async fn refresh(&self) -> Result<Neurons, ChainError> {
         let neurons = Neurons::read(&*self.chain, self.netuid).await?;
-        self.standings.replace(neurons.standings());
+        self.registrations.replace(neurons.registrations());
         Ok(neurons)
     }
 

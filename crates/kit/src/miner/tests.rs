@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_chain::Metagraph;
 use taonet_chain::testing::metagraph;
 use taonet_neuron::MinerEntry;
-use taonet_wire::{Call, CallError, ClientConfig, Retry, SignedClient, Standing};
+use taonet_wire::{Call, CallError, ClientConfig, Registration, Retry, SignedClient};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
@@ -46,17 +46,18 @@ impl Served {
     /// Serves a miner whose chain has validators with a permit, of different stakes, and the neuron
     /// `//neuron`, which has no permit.
     async fn start(miner: Miner) -> Self {
-        let standing = |uri: &str, stake, validator_permit| {
-            (key(uri).hotkey(), Standing { stake, validator_permit })
+        let registration = |uri: &str, stake, validator_permit| {
+            (key(uri).hotkey(), Registration { stake, validator_permit })
         };
-        let standings = [
-            standing("//rich", 9, true),
-            standing("//validator", 5, true),
-            standing("//poor", 1, true),
-            standing("//poorest", 0, true),
-            standing("//neuron", 5, false),
+        let registrations = [
+            registration("//rich", 9, true),
+            registration("//validator", 5, true),
+            registration("//poor", 1, true),
+            registration("//poorest", 0, true),
+            registration("//neuron", 5, false),
         ];
-        let router = miner.router(Arc::new(StandingTable::new(HashMap::from(standings)))).unwrap();
+        let router =
+            miner.router(Arc::new(RegistrationTable::new(HashMap::from(registrations)))).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let entry = entry(1, key("//miner").hotkey(), listener.local_addr().unwrap().port());
         let shutdown = Shutdown::new();
@@ -138,7 +139,7 @@ async fn response_is_the_request_with_the_result() {
 
 /// Columns: caller · class · body · status
 #[tokio::test]
-async fn requests_get_the_expected_status() {
+async fn status_depends_on_caller_class_and_body() {
     let miner = Served::adding(settings()).await;
     for (caller, class, body, expected) in [
         ("//validator", "Sum", json!({ "a": 1, "b": 2 }), 200),
@@ -390,18 +391,18 @@ async fn requests_in_flight_have_the_grace_period_at_shutdown() {
 }
 
 #[tokio::test]
-async fn standings_follow_the_chain_across_an_outage() {
+async fn registrations_follow_the_chain_across_an_outage() {
     let chain = chain(1, vec![neuron(0, "//validator", None)]);
-    let (standings, shutdown) = (Arc::<StandingTable>::default(), Shutdown::new());
-    let sync = ChainSync::new(Arc::new(chain.clone()), NETUID, Arc::clone(&standings));
+    let (registrations, shutdown) = (Arc::<RegistrationTable>::default(), Shutdown::new());
+    let sync = ChainSync::new(Arc::new(chain.clone()), NETUID, Arc::clone(&registrations));
     sync.start(Duration::from_millis(1), &shutdown).await.unwrap();
-    let registered = Standing { stake: 1, validator_permit: true };
-    assert_eq!(standings.standing(&key("//validator").hotkey()), Some(registered));
+    let registered = Registration { stake: 1, validator_permit: true };
+    assert_eq!(registrations.registration(&key("//validator").hotkey()), Some(registered));
     chain.lose_requests(3);
     let neurons = vec![neuron(0, "//other", None)];
     chain.set_metagraph(Metagraph { neurons, ..metagraph(NETUID, &key("//owner")) });
     let replaced = async {
-        while standings.hotkeys() != [key("//other").hotkey()] {
+        while registrations.hotkeys() != [key("//other").hotkey()] {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };

@@ -220,7 +220,7 @@ pub(super) fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
         state: from_column(
             "state",
             &state,
-            states.into_iter().find(|known| known.as_str() == state),
+            states.into_iter().find(|candidate| candidate.as_str() == state),
         )?,
     })
 }

@@ -80,7 +80,8 @@ impl LedgerReader {
             let mut extrinsics = Vec::with_capacity(rows.len());
             for row in rows {
                 let step: String = row.try_get("step")?;
-                let step = Step::ALL.into_iter().find(|known| known.as_str() == step).ok_or(step);
+                let step =
+                    Step::ALL.into_iter().find(|candidate| candidate.as_str() == step).ok_or(step);
                 let step = step.map_err(|value| LedgerError::Value { column: "step", value })?;
                 let signed = read_signed(&row)?;
                 let states: Vec<(String, i64)> = sqlx::query_as(
@@ -110,8 +111,12 @@ async fn check_version(
     path: PathBuf,
 ) -> Result<(), LedgerError> {
     let query = "SELECT max(version) FROM _sqlx_migrations";
-    let found: Option<i64> = sqlx::query_scalar(query).fetch_one(connection).await?;
-    let found = found.unwrap_or_default();
+    let version: Option<i64> = sqlx::query_scalar(query).fetch_one(connection).await?;
+    let version = version.unwrap_or_default();
     let expected = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-    if found == expected { Ok(()) } else { Err(LedgerError::Version { path, found, expected }) }
+    if version == expected {
+        Ok(())
+    } else {
+        Err(LedgerError::Version { path, found: version, expected })
+    }
 }

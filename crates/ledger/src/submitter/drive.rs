@@ -226,7 +226,7 @@ impl Submitter {
             return Ok(EndState::Open);
         };
         match self.chain.lookup(hash, birth, last_block).await {
-            Ok(found) => Ok(EndState::Known(found.unwrap_or(Outcome::Expired { last_block }))),
+            Ok(outcome) => Ok(EndState::Known(outcome.unwrap_or(Outcome::Expired { last_block }))),
             Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => {
                 Ok(EndState::Lost)
             }

@@ -267,7 +267,7 @@ impl Gguf {
             let row = entry.bytes / order.len().max(1);
             bytes = order
                 .iter()
-                .filter_map(|place| bytes.get(place * row..(place + 1) * row))
+                .filter_map(|index| bytes.get(index * row..(index + 1) * row))
                 .flatten()
                 .copied()
                 .collect();

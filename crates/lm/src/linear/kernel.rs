@@ -82,7 +82,7 @@ impl WithSimd for Share<'_> {
         let outputs = self.weights.len() / self.width;
         let distance = outputs / PLACES;
         for first in 0..distance {
-            self.fill::<S, PLACES>(simd, array::from_fn(|place| place * distance + first));
+            self.fill::<S, PLACES>(simd, array::from_fn(|index| index * distance + first));
         }
         for last in PLACES * distance..outputs {
             self.fill(simd, [last]);

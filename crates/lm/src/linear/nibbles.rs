@@ -437,4 +437,107 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
 }
 
 #[cfg(test)]
+<<<<<<< HEAD
 mod tests;
+=======
+mod tests {
+    use super::*;
+    use crate::linear::tests::{largest_difference, random};
+
+    /// Quantises and packs weights; `None` on processors without AVX2, which use candle's products.
+    fn packed(weights: &Tensor, bits: Bits) -> Option<(QTensor, Nibbles)> {
+        let blocks = QTensor::quantize(weights, bits.format()).unwrap();
+        Nibbles::pack(&blocks).unwrap().map(|weights| (blocks, weights))
+    }
+
+    /// Returns the values to which the input is rounded.
+    fn restored(input: &[Block], shape: (usize, usize)) -> Tensor {
+        let values = input.iter().flat_map(|block| {
+            let bytes: [i8; INPUTS] = bytemuck::cast(block.words);
+            bytes.map(|byte| f32::from(byte) * block.scale)
+        });
+        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
+    }
+
+    #[test]
+    fn quantised_product_equals_dequantised_product() {
+        // Outputs that fill no tile, and enough work for several threads.
+        for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
+            for bits in [Bits::Four, Bits::Eight] {
+                let Some((blocks, weights)) = packed(&random(outputs, inputs, "w"), bits) else {
+                    return;
+                };
+                let floats = blocks.dequantize(&Device::Cpu).unwrap();
+                assert!(largest_difference(&weights.dense(), &floats) < f32::EPSILON);
+                for rows in 1..=7 {
+                    check(&weights, &floats, &random(rows, inputs, "x"));
+                }
+            }
+        }
+    }
+
+    /// Compares products with those of weights as floats.
+    fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
+        let (rows, inputs) = input.dims2().unwrap();
+        let blocks = weights.rounded(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        let found = weights.multiply(input).unwrap();
+        // The standard deviation of an output is about this.
+        let spread = (inputs as f32).sqrt();
+        for (input, bound) in [(&restored(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
+            let difference =
+                largest_difference(&found, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
+            assert!(
+                difference < bound,
+                "{:?}, {}×{inputs}, {rows} rows: {difference}",
+                weights.bits,
+                weights.outputs
+            );
+        }
+        if let Some(simd) = V3::try_new() {
+            let same = Nibbles { instructions: Instructions::V3(simd), ..weights.clone() };
+            assert_eq!(
+                found.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+                same.products(&blocks)
+            );
+        }
+    }
+
+    #[test]
+    fn extreme_values_do_not_overflow() {
+        // These weights are exact.
+        for (bits, first, other) in
+            [(Bits::Four, -8.0, 7.0), (Bits::Eight, 127.0, 127.0), (Bits::Eight, -127.0, 126.0)]
+        {
+            let row: Vec<f32> =
+                (0..INPUTS).map(|place| if place == 0 { first } else { other }).collect();
+            let sum: f32 = row.iter().sum();
+            let row = Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap();
+            let Some((_, weights)) = packed(&row, bits) else { return };
+            for (value, factor) in
+                [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)]
+            {
+                let input = Tensor::full(value, (1, INPUTS), &Device::Cpu).unwrap();
+                let found = weights
+                    .multiply(&input)
+                    .unwrap()
+                    .flatten_all()
+                    .unwrap()
+                    .to_vec1::<f32>()
+                    .unwrap()[0];
+                let expected = sum * factor;
+                assert!(
+                    (found - expected).abs() <= 1e-5 * expected.abs(),
+                    "{bits:?}, {value}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn other_shapes_are_errors() {
+        let Some((_, weights)) = packed(&random(4, 64, "w"), Bits::Four) else { return };
+        assert!(weights.multiply(&random(1, 32, "x")).is_err());
+        assert!(weights.select(&Tensor::new(&[4_u32], &Device::Cpu).unwrap()).is_err());
+    }
+}
+>>>>>>> origin/h-house5

@@ -57,8 +57,8 @@ impl Stream {
             }
             Some(EngineEvent::End(finish)) => {
                 self.ended = true;
-                let rest = self.text.finish(model.vocabulary());
-                let mut text = event(&end_chunk(model, request, &rest, finish.as_str()));
+                let last_text = self.text.finish(model.vocabulary());
+                let mut text = event(&end_chunk(model, request, &last_text, finish.as_str()));
                 if request.wants_usage {
                     let mut chunk = head(model, request);
                     chunk.insert("choices".to_owned(), json!([]));
@@ -103,25 +103,29 @@ pub(super) async fn whole(
     } else {
         json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish})
     };
-    let mut answer = head(model, request);
-    answer.insert(
+    let mut response = head(model, request);
+    response.insert(
         "object".to_owned(),
         if request.is_chat() { "chat.completion" } else { "text_completion" }.into(),
     );
-    answer.insert("choices".to_owned(), json!([choice]));
-    answer.insert("usage".to_owned(), usage(prompt_tokens, steps.len()));
+    response.insert("choices".to_owned(), json!([choice]));
+    response.insert("usage".to_owned(), usage(prompt_tokens, steps.len()));
     if let Some((tokens, places)) = judged {
-        answer.insert("prompt_logprobs".to_owned(), prompt_logprobs(model, &tokens, &places));
+        response.insert("prompt_logprobs".to_owned(), prompt_logprobs(model, &tokens, &places));
     }
-    Json(answer).into_response()
+    Json(response).into_response()
 }
 
 fn event(chunk: &Value) -> String {
     format!("data: {chunk}\n\n")
 }
 
-fn usage(prompt: usize, answer: usize) -> Value {
-    json!({"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer})
+fn usage(prompt: usize, completion: usize) -> Value {
+    json!({
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    })
 }
 
 fn head(model: &LanguageModel, request: &Request) -> Map<String, Value> {
@@ -151,12 +155,12 @@ fn step_chunk(model: &LanguageModel, request: &Request, step: &Step, text: &str)
     Value::Object(chunk)
 }
 
-fn end_chunk(model: &LanguageModel, request: &Request, rest: &str, finish: &str) -> Value {
+fn end_chunk(model: &LanguageModel, request: &Request, text: &str, finish: &str) -> Value {
     let choice = if request.is_chat() {
-        let delta = if rest.is_empty() { json!({}) } else { json!({"content": rest}) };
+        let delta = if text.is_empty() { json!({}) } else { json!({"content": text}) };
         json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish})
     } else {
-        json!({"index": 0, "text": rest, "logprobs": null, "finish_reason": finish})
+        json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish})
     };
     let mut chunk = head(model, request);
     chunk.insert("choices".to_owned(), json!([choice]));
@@ -218,11 +222,11 @@ fn prompt_logprobs(
     places: &[PositionProbabilities],
 ) -> Value {
     let first = std::iter::once(Value::Null);
-    let later = places.iter().zip(tokens.iter().skip(1)).map(|(place, token)| {
+    let later = places.iter().zip(tokens.iter().skip(1)).map(|(position, token)| {
         let mut entries = Map::new();
-        let own = prompt_logprob(model, place.rank, place.logprob, *token);
+        let own = prompt_logprob(model, position.rank, position.logprob, *token);
         entries.insert(token.to_string(), own);
-        for ((other, logprob), rank) in place.top.iter().zip(1..) {
+        for ((other, logprob), rank) in position.top.iter().zip(1..) {
             entries
                 .entry(other.to_string())
                 .or_insert_with(|| prompt_logprob(model, rank, *logprob, *other));

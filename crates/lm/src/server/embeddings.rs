@@ -14,7 +14,7 @@ use super::{Served, failed, refuse};
 use crate::ModelError;
 
 /// Maximum number of texts in a request.
-const MOST_TEXTS: usize = 256;
+const MAX_TEXTS: usize = 256;
 
 fn bad_request(message: &str, param: Option<&str>) -> Response {
     refuse(StatusCode::BAD_REQUEST, message, param)
@@ -32,7 +32,7 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
         _ => None,
     };
     let texts = texts.filter(|texts| {
-        (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
+        (1..=MAX_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
     });
     let Some(texts) = texts else {
         return bad_request(

@@ -57,9 +57,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
 const MAX_TIME: u64 = 253_402_207_200_000;
 
-/// The goal of a command.
+/// What a command does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Goal {
+pub(crate) enum Action {
     /// A number of blocks.
     Blocks(u32),
     /// Nothing: wakes the author after a submission, for [`Clock::Instant`].
@@ -82,9 +82,9 @@ pub(crate) enum Goal {
     Restart(Box<Start>),
 }
 
-/// The result of a command.
+/// Output of a command.
 #[derive(Debug, Clone)]
-pub(crate) struct Done {
+pub(crate) struct CommandOutput {
     /// The newest block.
     pub(crate) head: Head,
     /// The extrinsic that the command added to this block.
@@ -94,8 +94,8 @@ pub(crate) struct Done {
 /// A command to produce blocks immediately, or to change the chain's newest block or time, with the
 /// channel on which its result is sent.
 pub(crate) struct Command {
-    pub(crate) goal: Goal,
-    pub(crate) reply: oneshot::Sender<Result<Done, AuthorError>>,
+    pub(crate) action: Action,
+    pub(crate) reply: oneshot::Sender<Result<CommandOutput, AuthorError>>,
 }
 
 /// Returns the block time in the chain's state, in milliseconds.
@@ -239,24 +239,25 @@ impl Author {
 
     /// Executes a command and replies with its result; stops early if the caller disconnects.
     fn execute(&mut self, command: Command) {
-        let Command { goal, reply } = command;
-        let done = match goal {
-            Goal::Submitted => Ok(None),
-            Goal::Blocks(blocks) => self.make_while(blocks, || !reply.is_closed()).map(|()| None),
-            Goal::Epoch(netuid) => self
+        let Command { action, reply } = command;
+        let executed = match action {
+            Action::Submitted => Ok(None),
+            Action::Blocks(blocks) => self.make_while(blocks, || !reply.is_closed()).map(|()| None),
+            Action::Epoch(netuid) => self
                 .blocks_to_epoch(netuid)
                 .and_then(|blocks| self.make_while(blocks, || !reply.is_closed()))
                 .map(|()| None),
-            Goal::Revert(name) => self.revert(&name).map(|()| None),
-            Goal::Advance(millis) => self.advance(millis).map(|()| None),
-            Goal::Impersonate(account, call) => self.impersonate(account, *call),
-            Goal::SetStorage(items) => self.set_storage(items),
-            Goal::Import(blocks) => self.import(blocks).map(|()| None),
-            Goal::Rewind(hash) => self.rewind(hash).map(|()| None),
-            Goal::Restart(start) => self.restart(*start).map(|()| None),
+            Action::Revert(name) => self.revert(&name).map(|()| None),
+            Action::Advance(millis) => self.advance(millis).map(|()| None),
+            Action::Impersonate(account, call) => self.impersonate(account, *call),
+            Action::SetStorage(items) => self.set_storage(items),
+            Action::Import(blocks) => self.import(blocks).map(|()| None),
+            Action::Rewind(hash) => self.rewind(hash).map(|()| None),
+            Action::Restart(start) => self.restart(*start).map(|()| None),
         };
         // The caller may have stopped waiting.
-        let _ = reply.send(done.map(|applied| Done { head: self.tip.clone(), applied }));
+        let _ =
+            reply.send(executed.map(|applied| CommandOutput { head: self.tip.clone(), applied }));
     }
 
     /// Reverts the chain to the block of a named snapshot.

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::execute::{CallError, Overlay, call};
 use crate::follow::Leader;
 use crate::pool::{Pool, SubmitError, Watcher};
-use crate::store::{First, Head, SnapshotError, State, Store, StoreError, Time};
+use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, Time};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
 const BACKLOG: usize = 256;
@@ -186,7 +186,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
-    pub(crate) fn restart(&self, first: First) -> Result<(), StoreError> {
+    pub(crate) fn restart(&self, first: FirstBlock) -> Result<(), StoreError> {
         let head = first.head().clone();
         // Writing a whole state takes seconds. Until then, requests read the old chain.
         self.is_restarting.store(true, Ordering::SeqCst);

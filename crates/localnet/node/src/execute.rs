@@ -72,8 +72,8 @@ pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     method: &'static str,
     data: &[u8],
 ) -> Result<T, CallError> {
-    let answer = call(overlay, state, method, data)?;
-    T::decode(&mut answer.as_slice()).map_err(|source| CallError::Answer { method, source })
+    let encoded = call(overlay, state, method, data)?;
+    T::decode(&mut encoded.as_slice()).map_err(|source| CallError::Answer { method, source })
 }
 
 /// Returns the message of a panic.

@@ -20,11 +20,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::author::{AuthorError, Block, Goal, ImportError, Start};
+use crate::author::{Action, AuthorError, Block, ImportError, Start};
 use crate::chain::Chain;
 use crate::meter;
 use crate::node::Control;
-use crate::store::{First, Head, History, StoreError};
+use crate::store::{FirstBlock, Head, History, StoreError};
 pub(crate) use leader::Leader;
 use leader::{Link, PAGE};
 
@@ -113,7 +113,10 @@ pub enum FollowError {
 ///
 /// # Errors
 /// [`FollowError`].
-pub(crate) async fn first_block(leader: &Leader, history: History) -> Result<First, FollowError> {
+pub(crate) async fn first_block(
+    leader: &Leader,
+    history: History,
+) -> Result<FirstBlock, FollowError> {
     let link = leader.connect().await?;
     loop {
         match fetch(&link, history, &link.head().await?).await {
@@ -134,7 +137,7 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
     while oldest < block.head.number() {
         let middle = oldest.midpoint(block.head.number());
         match link.block_at(middle).await? {
-            Some(found) => block = found,
+            Some(available) => block = available,
             None => oldest = middle.saturating_add(1),
         }
     }
@@ -321,7 +324,7 @@ impl Follower {
                 }
             }
             Some((_, hash)) => {
-                self.control.send(Goal::Rewind(hash)).await?;
+                self.control.send(Action::Rewind(hash)).await?;
                 Ok(())
             }
             None => self.begin_anew(link, newest).await,
@@ -355,7 +358,7 @@ impl Follower {
     }
 
     async fn import(&self, link: &Link, blocks: Vec<Block>) -> Result<(), FollowError> {
-        match self.control.send(Goal::Import(blocks)).await {
+        match self.control.send(Action::Import(blocks)).await {
             Err(AuthorError::Import(ImportError::Parent { .. })) => Err(link.changed()),
             done => done.map(drop).map_err(FollowError::from),
         }
@@ -364,7 +367,7 @@ impl Follower {
     /// Replaces the chain by a state of the leader.
     async fn begin_anew(&self, link: &Link, newest: &Head) -> Result<(), FollowError> {
         let start = fetch(link, self.history, newest).await?;
-        self.control.send(Goal::Restart(Box::new(start))).await?;
+        self.control.send(Action::Restart(Box::new(start))).await?;
         Ok(())
     }
 }

@@ -72,16 +72,16 @@ pub(crate) fn request(method: &'static str) {
 }
 
 /// A guard that counts an open subscription until dropped.
-pub(crate) struct Subscribed(());
+pub(crate) struct SubscriptionGuard(());
 
-impl Subscribed {
+impl SubscriptionGuard {
     pub(crate) fn new() -> Self {
         gauge!(SUBSCRIPTIONS).increment(1.0);
         Self(())
     }
 }
 
-impl Drop for Subscribed {
+impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
         gauge!(SUBSCRIPTIONS).decrement(1.0);
     }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Goal, slot};
+use crate::author::{Action, Author, AuthorError, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, within};
@@ -335,7 +335,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`].
     pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Goal::Blocks(blocks)).await?.head)
+        Ok(self.control.command(Action::Blocks(blocks)).await?.head)
     }
 
     /// Produces blocks up to and including the next one in which this subnet's epoch runs, and
@@ -344,7 +344,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Goal::Epoch(netuid)).await?.head)
+        Ok(self.control.command(Action::Epoch(netuid)).await?.head)
     }
 
     /// Takes a named snapshot: marks the newest block, so that [`Self::revert`] can return to it.
@@ -369,7 +369,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::Snapshot`] if there is no such snapshot.
     pub async fn revert(&self, name: &str) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Goal::Revert(name.to_owned())).await?.head)
+        Ok(self.control.command(Action::Revert(name.to_owned())).await?.head)
     }
 
     /// Drops a named snapshot, so that its block is pruned like any other.
@@ -387,7 +387,7 @@ impl NodeHandle {
     /// [`AuthorError`]; [`AuthorError::TooLate`] beyond the year 9999.
     pub async fn advance(&self, duration: Duration) -> Result<u64, AuthorError> {
         let millis = u64::try_from(duration.as_millis()).map_err(|_| AuthorError::TooLate)?;
-        self.control.command(Goal::Advance(millis)).await?;
+        self.control.command(Action::Advance(millis)).await?;
         Ok(self.chain.store.time()?.floor)
     }
 

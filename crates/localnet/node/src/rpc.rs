@@ -34,7 +34,7 @@ use serde_json::json;
 use taonet_http::WholeBodies;
 use tokio::net::TcpListener;
 
-use crate::author::Goal;
+use crate::author::Action;
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::node::{Control, NodeError};
@@ -116,23 +116,24 @@ impl Context {
     }
 
     /// Returns the size budget of a response.
-    fn room(&self) -> Room {
-        Room { left: self.response_bytes, max: self.response_bytes }
+    fn budget(&self) -> ResponseBudget {
+        ResponseBudget { remaining: self.response_bytes, max: self.response_bytes }
     }
 }
 
-/// Remaining size budget of a response while it is built.
-struct Room {
-    left: usize,
+/// Remaining size of a response while it is built, in bytes.
+struct ResponseBudget {
+    remaining: usize,
     max: usize,
 }
 
-impl Room {
+impl ResponseBudget {
     /// Encodes bytes as a hexadecimal string with the prefix `0x`; fails if the response becomes
     /// too large.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
-        self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
+        self.remaining =
+            self.remaining.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
         Ok(json!(to_hex(bytes)))
     }
 }
@@ -181,9 +182,9 @@ impl Methods {
                 move |params, context, extensions| async move {
                     let args = Args::parse(&params, fields)?;
                     if let Some(leader) = &context.chain.leader
-                        && let Some(answer) = leader.forward(name, args.values()).await
+                        && let Some(response) = leader.forward(name, args.values()).await
                     {
-                        return answer;
+                        return response;
                     }
                     on_worker(context, args, &extensions, handler).await
                 },
@@ -197,11 +198,11 @@ impl Methods {
         &mut self,
         name: &'static str,
         fields: ParamNames,
-        goal: fn(&Args) -> Result<Goal, ErrorObjectOwned>,
+        action: fn(&Args) -> Result<Action, ErrorObjectOwned>,
     ) -> Result<(), RegisterError> {
         self.module.register_async_method(name, move |params, context, _| async move {
-            let goal = goal(&Args::parse(&params, fields)?)?;
-            dev::made(context.control.command(goal).await)
+            let action = action(&Args::parse(&params, fields)?)?;
+            dev::made(context.control.command(action).await)
         })?;
         Ok(())
     }
@@ -253,8 +254,8 @@ async fn on_worker(
 ) -> Answer {
     let pace = pace_of(extensions)?;
     let job = context.clone();
-    let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
-    answer.unwrap_or_else(|| Err(internal("the request's worker panicked")))
+    let response = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
+    response.unwrap_or_else(|| Err(internal("the request's worker panicked")))
 }
 
 /// Returns the backpressure state of the request's connection.

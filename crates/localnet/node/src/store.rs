@@ -9,7 +9,7 @@
 mod commit;
 mod error;
 mod file;
-mod first;
+mod first_block;
 mod named;
 mod nodes;
 mod snapshot;
@@ -42,7 +42,7 @@ use values::Values;
 
 pub(crate) use commit::Staged;
 pub use error::StoreError;
-pub(crate) use first::First;
+pub(crate) use first_block::FirstBlock;
 pub use named::Snapshot;
 pub(crate) use named::Target;
 pub use snapshot::{SnapshotError, load_snapshot};
@@ -156,7 +156,7 @@ impl Store {
         genesis: Option<Storage>,
         history: History,
     ) -> Result<Self, StoreError> {
-        Self::open_from(directory, genesis.map(First::of_genesis).transpose()?, history)
+        Self::open_from(directory, genesis.map(FirstBlock::of_genesis).transpose()?, history)
     }
 
     /// Opens the chain in `directory`, or creates it with its first block; without a directory the
@@ -166,7 +166,7 @@ impl Store {
     /// [`StoreError`].
     pub(crate) fn open_from(
         directory: Option<&Path>,
-        first: Option<First>,
+        first: Option<FirstBlock>,
         history: History,
     ) -> Result<Self, StoreError> {
         let path = directory.map(|directory| directory.join(FILE));
@@ -179,7 +179,7 @@ impl Store {
 
     fn try_open(
         directory: Option<&Path>,
-        first: Option<First>,
+        first: Option<FirstBlock>,
         history: History,
     ) -> Result<Self, StoreError> {
         let flushing = Flushing::default();
@@ -221,7 +221,7 @@ impl Store {
             flushing,
             path: None,
         };
-        store.check_or_create(None, Some(First::of_genesis(genesis).unwrap())).unwrap();
+        store.check_or_create(None, Some(FirstBlock::of_genesis(genesis).unwrap())).unwrap();
         store
     }
 
@@ -229,7 +229,7 @@ impl Store {
     fn check_or_create(
         &self,
         directory: Option<&Path>,
-        first: Option<First>,
+        first: Option<FirstBlock>,
     ) -> Result<(), StoreError> {
         let path = directory.unwrap_or(Path::new("memory"));
         let write = self.database.begin_write()?;
@@ -265,12 +265,12 @@ impl Store {
     /// Checks that `genesis` is the state of the genesis block.
     ///
     /// # Errors
-    /// [`StoreError::Genesis`] if the states differ; also the errors of [`First::of_genesis`].
+    /// [`StoreError::Genesis`] if the states differ; also the errors of [`FirstBlock::of_genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
-        self.check_first(&First::of_genesis(genesis)?)
+        self.check_first(&FirstBlock::of_genesis(genesis)?)
     }
 
-    fn check_first(&self, first: &First) -> Result<(), StoreError> {
+    fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {
         let found = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let given = first.genesis.hash;
         if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }

@@ -196,8 +196,8 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     fn is_at_end(&mut self) -> Result<bool, RecordingError> {
-        let rest = self.input.fill_buf();
-        Ok(rest
+        let buffered = self.input.fill_buf();
+        Ok(buffered
             .map_err(|source| RecordingError::File { path: self.path.to_owned(), source })?
             .is_empty())
     }

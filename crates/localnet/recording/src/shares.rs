@@ -59,7 +59,10 @@ fn required<'a>(
 
 /// Returns the epoch of the entry of an item.
 fn epoch(epochs: &BTreeMap<Vec<u8>, u64>, item: &Item, key: &[u8]) -> u64 {
-    key.strip_prefix(item.prefix()).and_then(|rest| epochs.get(rest)).copied().unwrap_or_default()
+    key.strip_prefix(item.prefix())
+        .and_then(|suffix| epochs.get(suffix))
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Removes the entries of an item; returns their values by the rest of their keys.

@@ -81,7 +81,7 @@ pub fn ethereum_account(address: [u8; 20]) -> AccountId {
 /// # Errors
 /// When `//NAME` is not a valid derivation path.
 pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::SecretStringError> {
-    if let Some((_, key)) = KEYS.iter().find(|(known, _)| *known == name) {
+    if let Some((_, key)) = KEYS.iter().find(|(account_name, _)| *account_name == name) {
         return Ok(AccountId::new(*key));
     }
     let pair = sr25519::Pair::from_string(&format!("{DEVELOPMENT_SEED}//{name}"), None)?;
@@ -133,7 +133,9 @@ pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, Ge
     }
     balances.extend(ETHEREUM.map(|address| (ethereum_account(address), MODEST)));
     for account in endowed {
-        if let Some(entry) = balances.iter_mut().find(|(known, _)| known == account) {
+        if let Some(entry) =
+            balances.iter_mut().find(|(endowed_account, _)| endowed_account == account)
+        {
             entry.1 = RICH;
         } else {
             balances.push((account.clone(), RICH));

@@ -271,16 +271,18 @@ impl Pass<'_> {
     ) -> Result<Edit, TreeError> {
         let Some(first) = changes.first() else { return Ok(Edit::of(node)) };
         let depth = depth + node.partial.len();
-        let mut rest = changes;
+        let mut remaining = changes;
         if first.nibbles.len() == depth {
             self.set_value(&mut node, first);
-            rest = changes.get(1..).unwrap_or_default();
+            remaining = changes.get(1..).unwrap_or_default();
         }
-        while let Some(nibble) = rest.first().and_then(|change| change.nibbles.get(depth)) {
-            let count =
-                rest.iter().take_while(|change| change.nibbles.get(depth) == Some(nibble)).count();
-            let (group, others) = rest.split_at(count);
-            rest = others;
+        while let Some(nibble) = remaining.first().and_then(|change| change.nibbles.get(depth)) {
+            let count = remaining
+                .iter()
+                .take_while(|change| change.nibbles.get(depth) == Some(nibble))
+                .count();
+            let (group, others) = remaining.split_at(count);
+            remaining = others;
             let edit = match node.child(*nibble) {
                 Some(child) => self.at_child(child, group, depth + 1)?,
                 None => self.grow(group, depth + 1)?,
@@ -398,8 +400,8 @@ impl Pass<'_> {
 
 /// Returns the position after the first nibbles of a key.
 fn prefix(key: &[u8], nibbles: usize) -> Prefix<'_> {
-    let (bytes, rest) = key.split_at(nibbles / 2);
-    let half = if nibbles % 2 == 1 { rest.first().map(|byte| byte & 0xf0) } else { None };
+    let (bytes, remaining) = key.split_at(nibbles / 2);
+    let half = if nibbles % 2 == 1 { remaining.first().map(|byte| byte & 0xf0) } else { None };
     (bytes, half)
 }
 

@@ -159,25 +159,25 @@ impl Node {
     }
 
     pub(super) fn child(&self, nibble: u8) -> Option<&Child> {
-        let (exists, place) = self.place(nibble);
-        if exists { self.children.get(place) } else { None }
+        let (exists, index) = self.place(nibble);
+        if exists { self.children.get(index) } else { None }
     }
 
     pub(super) fn set(&mut self, nibble: u8, child: Child) {
-        let (exists, place) = self.place(nibble);
+        let (exists, index) = self.place(nibble);
         if !exists {
             self.present |= 1 << nibble;
-            self.children.insert(place, child);
-        } else if let Some(slot) = self.children.get_mut(place) {
+            self.children.insert(index, child);
+        } else if let Some(slot) = self.children.get_mut(index) {
             *slot = child;
         }
     }
 
     pub(super) fn remove(&mut self, nibble: u8) {
-        let (exists, place) = self.place(nibble);
+        let (exists, index) = self.place(nibble);
         if exists {
             self.present &= !(1 << nibble);
-            self.children.remove(place);
+            self.children.remove(index);
         }
     }
 

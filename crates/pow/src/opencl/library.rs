@@ -341,9 +341,9 @@ impl Session {
         functions.pass(&self.search, 2, &difficulty)?;
         functions.pass(&self.search, 3, &self.found.handle)?;
         functions.enqueue(&self.queue, &self.search, count)?;
-        let mut found = u32::MAX;
+        let mut offset = u32::MAX;
         let (queue, buffer, value) =
-            (self.queue.handle, self.found.handle, (&raw mut found).cast());
+            (self.queue.handle, self.found.handle, (&raw mut offset).cast());
         // SAFETY: The buffer has one word, and the call returns after `found` has been written.
         let status = unsafe {
             (functions.read)(
@@ -359,7 +359,7 @@ impl Session {
             )
         };
         checked("clEnqueueReadBuffer", status)?;
-        Ok(found)
+        Ok(offset)
     }
 }
 

@@ -210,25 +210,25 @@ impl Download<'_> {
         if done > 0 {
             request = request.header(RANGE, format!("bytes={done}-"));
         }
-        let answer = request.send().await.map_err(|source| self.broken(source))?;
-        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        let response = request.send().await.map_err(|source| self.broken(source))?;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             // The partial file does not match this download: the next attempt must not resume from
             // it.
             part.set_len(0).map_err(ModelError::io(&self.part))?;
         }
-        if !answer.status().is_success() {
+        if !response.status().is_success() {
             return Err(ModelError::Status {
                 url: self.url.clone(),
-                status: answer.status().as_u16(),
+                status: response.status().as_u16(),
             });
         }
-        if !continues(&answer, done) {
+        if !continues(&response, done) {
             part.set_len(0).map_err(ModelError::io(&self.part))?;
             done = 0;
         }
         let mut writer =
             tokio::fs::File::from_std(part.try_clone().map_err(ModelError::io(&self.part))?);
-        let mut body = answer.bytes_stream();
+        let mut body = response.bytes_stream();
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
@@ -280,9 +280,9 @@ impl Download<'_> {
 }
 
 /// Returns whether a response resumes after `done` bytes rather than from the first byte.
-fn continues(answer: &Response, done: u64) -> bool {
-    let range = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    answer.status() == StatusCode::PARTIAL_CONTENT
+fn continues(response: &Response, done: u64) -> bool {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    response.status() == StatusCode::PARTIAL_CONTENT
         && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")))
 }
 

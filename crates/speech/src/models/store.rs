@@ -141,8 +141,8 @@ mod tests {
     fn the_given_directory_comes_before_the_cache() {
         for (filled, expected) in [(&["given", "cache"][..], "given"), (&["cache"], "cache")] {
             let (root, store) = store(filled);
-            let found = store.locate(&ALL_MINILM_L6_V2).unwrap();
-            assert_eq!(found, root.path().join(expected).join("all-MiniLM-L6-v2"));
+            let located = store.locate(&ALL_MINILM_L6_V2).unwrap();
+            assert_eq!(located, root.path().join(expected).join("all-MiniLM-L6-v2"));
         }
     }
 

@@ -26,12 +26,12 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], WavError> {
-        let (head, rest) = self.0.split_at_checked(length).ok_or(WavError::Truncated {
+        let (head, remaining) = self.0.split_at_checked(length).ok_or(WavError::Truncated {
             field,
             expected: length,
             found: self.0.len(),
         })?;
-        self.0 = rest;
+        self.0 = remaining;
         Ok(head)
     }
 
@@ -115,11 +115,11 @@ fn skip_padding(reader: &mut Reader<'_>, length: usize) {
 
 /// Returns the bytes of the data chunk: those in the file, if it declares more. `head_only` means
 /// that the RIFF length covers only the header, so a data length of 0 is a placeholder.
-fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> &[u8] {
+fn data_bytes(remaining: &[u8], declared: u32, head_only: bool) -> &[u8] {
     if declared == 0 && head_only {
-        return rest;
+        return remaining;
     }
-    rest.get(..declared as usize).unwrap_or(rest)
+    remaining.get(..declared as usize).unwrap_or(remaining)
 }
 
 fn cut<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {

@@ -75,9 +75,13 @@ impl Ciphertext {
     /// # Errors
     /// [`FormatError`] when the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut rest = bytes;
-        let ciphertext = Self::read(&mut rest)?;
-        if rest.is_empty() { Ok(ciphertext) } else { Err(FormatError::Trailing(rest.len())) }
+        let mut remaining = bytes;
+        let ciphertext = Self::read(&mut remaining)?;
+        if remaining.is_empty() {
+            Ok(ciphertext)
+        } else {
+            Err(FormatError::Trailing(remaining.len()))
+        }
     }
 
     /// Decodes a ciphertext from the start of `input` and advances `input` past it, as the chain
@@ -86,11 +90,11 @@ impl Ciphertext {
     /// # Errors
     /// [`FormatError`] when the bytes do not begin with a container.
     pub fn read(input: &mut &[u8]) -> Result<Self, FormatError> {
-        let mut rest = *input;
-        let point: [u8; POINT] = take_array(&mut rest, "point")?;
-        let v: [u8; WIDTH] = read_array(&mut rest, "V")?;
-        let w: [u8; WIDTH] = read_array(&mut rest, "W")?;
-        let mut body = read_part(&mut rest, "body")?;
+        let mut remaining = *input;
+        let point: [u8; POINT] = take_array(&mut remaining, "point")?;
+        let v: [u8; WIDTH] = read_array(&mut remaining, "V")?;
+        let w: [u8; WIDTH] = read_array(&mut remaining, "W")?;
+        let mut body = read_part(&mut remaining, "body")?;
         let data = read_part(&mut body, "data")?.to_vec();
         let nonce: [u8; NONCE] = read_array(&mut body, "nonce")?;
         if !body.is_empty() {
@@ -100,13 +104,13 @@ impl Ciphertext {
                 found: body.len() as u64,
             });
         }
-        if read_part(&mut rest, "cipher's name")? != SUITE {
+        if read_part(&mut remaining, "cipher's name")? != SUITE {
             return Err(FormatError::Suite);
         }
         // Parsed last, since it costs far more than all other fields together.
         let u =
             G2Affine::deserialize_compressed(point.as_slice()).map_err(|_| FormatError::Point)?;
-        *input = rest;
+        *input = remaining;
         Ok(Self { key: SealedKey { u, v, w }, data, nonce })
     }
 }
@@ -118,37 +122,37 @@ fn write(bytes: &mut Vec<u8>, part: &[u8]) {
 }
 
 fn take_array<const N: usize>(
-    rest: &mut &[u8],
+    input: &mut &[u8],
     part: &'static str,
 ) -> Result<[u8; N], FormatError> {
-    let (taken, left) = rest.split_first_chunk().ok_or(FormatError::Truncated { part })?;
-    *rest = left;
+    let (taken, left) = input.split_first_chunk().ok_or(FormatError::Truncated { part })?;
+    *input = left;
     Ok(*taken)
 }
 
-fn read_length(rest: &mut &[u8], part: &'static str) -> Result<u64, FormatError> {
-    take_array(rest, part).map(u64::from_le_bytes)
+fn read_length(input: &mut &[u8], part: &'static str) -> Result<u64, FormatError> {
+    take_array(input, part).map(u64::from_le_bytes)
 }
 
 /// Reads a field of any length, after its length prefix.
-fn read_part<'a>(rest: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], FormatError> {
-    let length = read_length(rest, part)?;
+fn read_part<'a>(input: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], FormatError> {
+    let length = read_length(input, part)?;
     let (taken, left) = usize::try_from(length)
         .ok()
-        .and_then(|length| rest.split_at_checked(length))
+        .and_then(|length| input.split_at_checked(length))
         .ok_or(FormatError::Truncated { part })?;
-    *rest = left;
+    *input = left;
     Ok(taken)
 }
 
 /// Reads a field of a fixed length, after its length prefix.
 fn read_array<const N: usize>(
-    rest: &mut &[u8],
+    input: &mut &[u8],
     part: &'static str,
 ) -> Result<[u8; N], FormatError> {
-    let (found, expected) = (read_length(rest, part)?, N as u64);
+    let (found, expected) = (read_length(input, part)?, N as u64);
     if found != expected {
         return Err(FormatError::Length { part, expected, found });
     }
-    take_array(rest, part)
+    take_array(input, part)
 }

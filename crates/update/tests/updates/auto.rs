@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use taonet_service::Shutdown;
 use taonet_update::{AutoUpdate, restart};
 
-use crate::installation::{Place, updater};
+use crate::installation::{Installation, updater};
 use crate::releases::{Keys, Releases, program};
 use crate::server::{Manner, Server};
 
 /// Creates automatic updates of a daemon in this process, with short intervals.
-fn auto(server: &Server, releases: &Releases, place: &Place) -> AutoUpdate {
-    let updater = updater(server.source(), releases.keys.key(), place.program());
+fn auto(server: &Server, releases: &Releases, installation: &Installation) -> AutoUpdate {
+    let updater = updater(server.source(), releases.keys.key(), installation.program());
     AutoUpdate::new(updater).every(Duration::from_millis(20))
 }
 
@@ -32,24 +32,24 @@ async fn eventually(mut condition: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
-    let (releases, place) = (Releases::of("0.1.0"), Place::new());
+    let (releases, installation) = (Releases::of("0.1.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
     let shutdown = Shutdown::new();
-    let pending = auto(&server, &releases, &place).spawn(&shutdown).unwrap();
+    let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!shutdown.is_requested(), "the installed version is the latest");
     releases.publish("0.2.0", program("0.2.0").as_bytes());
     shutdown.finished().await.unwrap();
-    assert_eq!(pending.program().await, Some(place.program()));
-    assert_eq!(fs::read_to_string(place.program()).unwrap(), program("0.2.0"));
+    assert_eq!(pending.program().await, Some(installation.program()));
+    assert_eq!(fs::read_to_string(installation.program()).unwrap(), program("0.2.0"));
 }
 
 #[tokio::test]
 async fn shutdown_stops_the_checks() {
-    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(5)).await;
     let shutdown = Shutdown::new();
-    let pending = auto(&server, &releases, &place).spawn(&shutdown).unwrap();
+    let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
     eventually(|| !server.offsets().is_empty()).await;
     shutdown.request();
     shutdown.finished().await.unwrap();
@@ -58,11 +58,11 @@ async fn shutdown_stops_the_checks() {
 
 #[tokio::test]
 async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once() {
-    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     releases.publish("0.2.0", b"#!/bin/sh\nexit 1\n");
     let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
     let shutdown = Shutdown::new();
-    let pending = auto(&server, &releases, &place).spawn(&shutdown).unwrap();
+    let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
     eventually(|| !server.offsets().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.offsets(), [0]);
@@ -70,7 +70,7 @@ async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once()
     // The fixed release has a different digest, so the daemon installs it.
     releases.publish("0.2.1", program("0.2.1").as_bytes());
     shutdown.finished().await.unwrap();
-    assert_eq!(pending.program().await, Some(place.program()));
+    assert_eq!(pending.program().await, Some(installation.program()));
 }
 
 const SOURCE: &str = "TAONET_TEST_RELEASES";
@@ -104,10 +104,10 @@ async fn daemon() {
 }
 
 /// Starts [`daemon`] as a separate process.
-fn start(releases: &Releases, place: &Place, signal: bool) -> Child {
+fn start(releases: &Releases, installation: &Installation, signal: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["auto::daemon", "--exact", "--nocapture"]);
-    command.env(SOURCE, releases.path()).env(PROGRAM, place.program());
+    command.env(SOURCE, releases.path()).env(PROGRAM, installation.program());
     if signal {
         command.env(SIGNAL, "1");
     }
@@ -123,10 +123,10 @@ fn end(daemon: Child) -> (u32, Output, String) {
 
 #[test]
 fn the_new_program_runs_in_the_same_process_with_the_same_arguments() {
-    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo tao 0.2.0 || echo \"new: $$ $*\"\n";
     releases.publish("0.2.0", script.as_bytes());
-    let (id, output, text) = end(start(&releases, &place, false));
+    let (id, output, text) = end(start(&releases, &installation, false));
     assert!(output.status.success(), "{text}");
     assert!(text.contains(&format!("new: {id} --port 7\n")), "{text}");
 }
@@ -134,9 +134,9 @@ fn the_new_program_runs_in_the_same_process_with_the_same_arguments() {
 /// The new program must not start after the operator has stopped the daemon.
 #[test]
 fn a_signal_during_the_shutdown_prevents_the_restart() {
-    let (releases, place) = (Releases::of("0.2.0"), Place::new());
-    let (_, output, text) = end(start(&releases, &place, true));
+    let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
+    let (_, output, text) = end(start(&releases, &installation, true));
     assert!(output.status.success(), "{text}");
     assert!(text.contains("stopped without a restart"), "{text}");
-    assert_eq!(fs::read_to_string(place.program()).unwrap(), program("0.2.0"));
+    assert_eq!(fs::read_to_string(installation.program()).unwrap(), program("0.2.0"));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use taonet_update::{Check, RestartError, UpdateError, Updater};
 
-use crate::installation::{Place, updater};
+use crate::installation::{Installation, updater};
 use crate::releases::{Releases, program};
 
 const OLD: &str = "0.1.0";
@@ -31,14 +31,14 @@ async fn update(
 
 #[tokio::test]
 async fn previous_program_is_restored_when_daemons_do_not_become_ready() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let source = releases.path().to_str().unwrap().parse().unwrap();
-    let updater = updater(source, releases.keys.key(), place.program());
+    let updater = updater(source, releases.keys.key(), installation.program());
     let minute = Duration::from_mins(1);
-    let installed = || fs::read_to_string(place.program()).unwrap();
+    let installed = || fs::read_to_string(installation.program()).unwrap();
     // The daemon is ready only with the old program.
     let only_old = format!("$TAO --version >>$TAO.log; grep -q {OLD} $TAO.log");
-    let error = update(&updater, &place.program(), &only_old, minute).await.unwrap_err();
+    let error = update(&updater, &installation.program(), &only_old, minute).await.unwrap_err();
     assert!(
         matches!(&error, UpdateError::NotReady { failure: RestartError::Failed(_), .. }),
         "{error}"
@@ -48,36 +48,37 @@ async fn previous_program_is_restored_when_daemons_do_not_become_ready() {
         "{error}"
     );
     assert_eq!(installed(), program(OLD));
-    let runs = fs::read_to_string(place.program().with_extension("log")).unwrap();
+    let runs = fs::read_to_string(installation.program().with_extension("log")).unwrap();
     assert_eq!(runs, "tao 0.2.0\ntao 0.1.0\n");
     // It is ready with neither.
-    let error = update(&updater, &place.program(), "exit 7", minute).await.unwrap_err();
+    let error = update(&updater, &installation.program(), "exit 7", minute).await.unwrap_err();
     assert!(
         error.to_string().contains("with version 0.2.0")
             && error.to_string().contains("not become ready with it")
     );
     assert_eq!(installed(), program(OLD));
     // It is ready.
-    update(&updater, &place.program(), "$TAO --version", minute).await.unwrap();
+    update(&updater, &installation.program(), "$TAO --version", minute).await.unwrap();
     assert_eq!(installed(), program(NEW));
 }
 
 #[tokio::test]
 async fn restart_that_hangs_is_not_ready() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let source = releases.path().to_str().unwrap().parse().unwrap();
-    let updater = updater(source, releases.keys.key(), place.program());
+    let updater = updater(source, releases.keys.key(), installation.program());
     let began = Instant::now();
     // The test must also pass on a busy machine: the command hangs with the new program, and with
     // the old one does little.
     let command = format!("case $(cat $TAO) in *{OLD}*) ;; *) exec sleep 600 ;; esac");
-    let error =
-        update(&updater, &place.program(), &command, Duration::from_secs(10)).await.unwrap_err();
+    let error = update(&updater, &installation.program(), &command, Duration::from_secs(10))
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, UpdateError::NotReady { failure: RestartError::Timeout(_), .. }),
         "{error}"
     );
     assert!(error.to_string().ends_with("the daemons run it"), "{error}");
     assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
-    assert_eq!(fs::read_to_string(place.program()).unwrap(), program(OLD));
+    assert_eq!(fs::read_to_string(installation.program()).unwrap(), program(OLD));
 }

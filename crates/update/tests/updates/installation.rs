@@ -19,16 +19,16 @@ const OLD: &str = "0.1.0";
 const NEW: &str = "0.2.0";
 
 /// A directory with the installed program.
-pub(crate) struct Place {
+pub(crate) struct Installation {
     folder: TempDir,
 }
 
-impl Place {
+impl Installation {
     pub(crate) fn new() -> Self {
-        let place = Self { folder: TempDir::new().unwrap() };
-        fs::write(place.program(), program(OLD)).unwrap();
-        fs::set_permissions(place.program(), fs::Permissions::from_mode(0o750)).unwrap();
-        place
+        let installation = Self { folder: TempDir::new().unwrap() };
+        fs::write(installation.program(), program(OLD)).unwrap();
+        fs::set_permissions(installation.program(), fs::Permissions::from_mode(0o750)).unwrap();
+        installation
     }
 
     pub(crate) fn program(&self) -> PathBuf {
@@ -67,8 +67,8 @@ fn source(releases: &Releases) -> ReleaseSource {
     releases.path().to_str().unwrap().parse().unwrap()
 }
 
-fn local(releases: &Releases, place: &Place) -> Updater {
-    updater(source(releases), releases.keys.key(), place.program())
+fn local(releases: &Releases, installation: &Installation) -> Updater {
+    updater(source(releases), releases.keys.key(), installation.program())
 }
 
 async fn newer(updater: &Updater) -> Release {
@@ -79,24 +79,24 @@ async fn newer(updater: &Updater) -> Release {
 }
 
 /// Returns the error of a check or installation, and asserts that the program is unchanged.
-async fn refusal(updater: &Updater, place: &Place) -> UpdateError {
-    let before = place.content();
+async fn refusal(updater: &Updater, installation: &Installation) -> UpdateError {
+    let before = installation.content();
     let error = match updater.check().await {
         Ok(Check::Newer(release)) => updater.install(&release, |_| {}).await.unwrap_err(),
         Ok(other) => panic!("{other:?}"),
         Err(error) => error,
     };
-    assert_eq!(place.content(), before, "{error}");
+    assert_eq!(installation.content(), before, "{error}");
     error
 }
 
 #[tokio::test]
 async fn a_newer_release_is_installed_and_the_old_program_kept() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
-    std::os::unix::fs::symlink("tao", place.file("sn2-miner")).unwrap();
-    fs::write(place.file("bb"), "another program").unwrap();
-    let updater = updater(server.source(), releases.keys.key(), place.program());
+    std::os::unix::fs::symlink("tao", installation.file("sn2-miner")).unwrap();
+    fs::write(installation.file("bb"), "another program").unwrap();
+    let updater = updater(server.source(), releases.keys.key(), installation.program());
     let release = newer(&updater).await;
     assert_eq!(release.version().to_string(), NEW);
     assert_eq!(release.digest(), sha256(program(NEW).as_bytes()));
@@ -106,18 +106,18 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
     assert_eq!(seen.last(), Some(&Progress { done: total, total: Some(total) }));
     assert_eq!(
         (installed.version.to_string(), installed.previous),
-        (NEW.to_owned(), Some(place.file("tao.previous")))
+        (NEW.to_owned(), Some(installation.file("tao.previous")))
     );
-    assert_eq!(installed.other_programs, [place.file("bb")]);
-    assert_eq!(place.content(), program(NEW));
-    assert_eq!(fs::read_to_string(place.file("tao.previous")).unwrap(), program(OLD));
+    assert_eq!(installed.other_programs, [installation.file("bb")]);
+    assert_eq!(installation.content(), program(NEW));
+    assert_eq!(fs::read_to_string(installation.file("tao.previous")).unwrap(), program(OLD));
     assert_eq!(
-        fs::read_to_string(place.file("sn2-miner")).unwrap(),
+        fs::read_to_string(installation.file("sn2-miner")).unwrap(),
         program(NEW),
         "links point to the new program"
     );
-    assert_eq!(fs::metadata(place.program()).unwrap().permissions().mode() & 0o777, 0o750);
-    assert_eq!(place.others(), ["bb", "sn2-miner", "tao.previous"]);
+    assert_eq!(fs::metadata(installation.program()).unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(installation.others(), ["bb", "sn2-miner", "tao.previous"]);
     // Another daemon that still runs the old version finds the new version installed.
     let again = updater.install(&release, |_| {}).await.unwrap();
     assert_eq!((again.version.to_string(), again.previous), (NEW.to_owned(), None));
@@ -126,7 +126,7 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
 
 #[tokio::test]
 async fn only_newer_versions_are_offered() {
-    let place = Place::new();
+    let installation = Installation::new();
     for (version, expected) in [
         (OLD, Check::Current),
         ("0.1.0+build.7", Check::Current),
@@ -134,14 +134,14 @@ async fn only_newer_versions_are_offered() {
         ("0.1.0-rc.1", Check::Older(Version::parse("0.1.0-rc.1").unwrap())),
     ] {
         assert_eq!(
-            local(&Releases::of(version), &place).check().await.unwrap(),
+            local(&Releases::of(version), &installation).check().await.unwrap(),
             expected,
             "{version}"
         );
     }
     for version in ["0.1.1", "0.10.0", "1.0.0-rc.1"] {
         assert_eq!(
-            newer(&local(&Releases::of(version), &place)).await.version().to_string(),
+            newer(&local(&Releases::of(version), &installation)).await.version().to_string(),
             version
         );
     }
@@ -150,24 +150,24 @@ async fn only_newer_versions_are_offered() {
 /// An old release with a valid signature is published under a new version.
 #[tokio::test]
 async fn old_release_under_a_new_version_is_refused() {
-    let (releases, place) = (Releases::of("0.0.9"), Place::new());
+    let (releases, installation) = (Releases::of("0.0.9"), Installation::new());
     fs::rename(releases.path().join("0.0.9"), releases.path().join(NEW)).unwrap();
     releases.announce(NEW);
     assert!(matches!(
-        refusal(&local(&releases, &place), &place).await,
+        refusal(&local(&releases, &installation), &installation).await,
         UpdateError::NotListed { .. }
     ));
     // The new list contains the old program.
     releases.publish(NEW, program("0.0.9").as_bytes());
-    let error = refusal(&local(&releases, &place), &place).await;
+    let error = refusal(&local(&releases, &installation), &installation).await;
     assert!(error.to_string().contains("the program reports version 0.0.9, not 0.2.0"), "{error}");
-    assert_eq!(place.others(), Vec::<String>::new());
+    assert_eq!(installation.others(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn signatures_that_do_not_verify_are_refused() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
-    let updater = local(&releases, &place);
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
+    let updater = local(&releases, &installation);
     let signature = releases.file(NEW, "SHA256SUMS.minisig");
     let list = fs::read(releases.file(NEW, "SHA256SUMS")).unwrap();
     let good = fs::read_to_string(&signature).unwrap();
@@ -179,7 +179,7 @@ async fn signatures_that_do_not_verify_are_refused() {
     let named = [&other, &impostor, &other_list, &comment, &cut].map(String::as_str);
     for bad in named.into_iter().chain(["", "\u{0}\u{ffff}"]) {
         fs::write(&signature, bad).unwrap();
-        let error = refusal(&updater, &place).await;
+        let error = refusal(&updater, &installation).await;
         assert!(
             error.is_authentication() && error.to_string().contains("\nhint: "),
             "{bad}: {error}"
@@ -190,46 +190,46 @@ async fn signatures_that_do_not_verify_are_refused() {
     let mut changed = list.clone();
     changed[0] ^= 1;
     fs::write(releases.file(NEW, "SHA256SUMS"), changed).unwrap();
-    assert!(refusal(&updater, &place).await.is_authentication());
+    assert!(refusal(&updater, &installation).await.is_authentication());
     fs::write(releases.file(NEW, "SHA256SUMS"), list).unwrap();
     newer(&updater).await;
     fs::remove_file(&signature).unwrap();
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::Read { .. }));
-    assert_eq!(place.others(), Vec::<String>::new(), "nothing was downloaded");
+    assert!(matches!(refusal(&updater, &installation).await, UpdateError::Read { .. }));
+    assert_eq!(installation.others(), Vec::<String>::new(), "nothing was downloaded");
 }
 
 #[tokio::test]
 async fn a_program_with_another_hash_is_deleted() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
-    let error = refusal(&local(&releases, &place), &place).await;
+    let error = refusal(&local(&releases, &installation), &installation).await;
     assert!(matches!(error, UpdateError::Checksum { .. }), "{error}");
-    assert_eq!(place.others(), Vec::<String>::new());
+    assert_eq!(installation.others(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn an_interrupted_download_resumes() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let long = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long.as_bytes());
     let server = Server::start(releases.path().to_owned(), Manner::Breaks(30_000)).await;
-    let updater = updater(server.source(), releases.keys.key(), place.program());
+    let updater = updater(server.source(), releases.keys.key(), installation.program());
     let release = newer(&updater).await;
     // Every attempt makes progress, so the limit of two attempts is never reached.
     updater.install(&release, |_| {}).await.unwrap();
-    assert_eq!(place.content(), long);
+    assert_eq!(installation.content(), long);
     assert_eq!(server.offsets(), [0, 30_000, 60_000, 90_000]);
 }
 
 #[tokio::test]
 async fn a_later_update_resumes_half_a_download() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let long = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long.as_bytes());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(60_000)).await;
-    let updater = updater(server.source(), releases.keys.key(), place.program());
+    let updater = updater(server.source(), releases.keys.key(), installation.program());
     let release = newer(&updater).await;
-    let partial = place.file(".tao.update");
+    let partial = installation.file(".tao.update");
     let downloaded = async {
         while !fs::metadata(&partial).is_ok_and(|file| file.len() >= 60_000) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -242,10 +242,10 @@ async fn a_later_update_resumes_half_a_download() {
     }
     assert_eq!(fs::metadata(&partial).unwrap().len(), 60_000);
     server.set(Manner::Down);
-    assert!(refusal(&updater, &place).await.is_network());
+    assert!(refusal(&updater, &installation).await.is_network());
     server.set(Manner::Honest);
     updater.install(&release, |_| {}).await.unwrap();
-    assert_eq!(place.content(), long);
+    assert_eq!(installation.content(), long);
     assert_eq!(server.offsets(), [0, 60_000, 60_000, 60_000]);
 }
 
@@ -256,49 +256,53 @@ async fn download_restarts_without_ranges_or_with_other_partial_file() {
         (Manner::Honest, "others".to_owned()),
         (Manner::Honest, "longer than the program".repeat(1000)),
     ] {
-        let (releases, place) = (Releases::of(NEW), Place::new());
+        let (releases, installation) = (Releases::of(NEW), Installation::new());
         let server = Server::start(releases.path().to_owned(), manner).await;
-        let updater = updater(server.source(), releases.keys.key(), place.program());
-        fs::write(place.file(".tao.update"), &partial).unwrap();
+        let updater = updater(server.source(), releases.keys.key(), installation.program());
+        fs::write(installation.file(".tao.update"), &partial).unwrap();
         updater.install(&newer(&updater).await, |_| {}).await.unwrap();
-        assert_eq!(place.content(), program(NEW), "{manner:?}");
-        assert_eq!(place.others(), ["tao.previous"]);
+        assert_eq!(installation.content(), program(NEW), "{manner:?}");
+        assert_eq!(installation.others(), ["tao.previous"]);
     }
 }
 
 #[tokio::test]
 async fn endless_bodies_are_cut_off() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Endless).await;
-    let updater = updater(server.source(), releases.keys.key(), place.program());
+    let updater = updater(server.source(), releases.keys.key(), installation.program());
     assert!(matches!(
-        refusal(&updater, &place).await,
+        refusal(&updater, &installation).await,
         UpdateError::TooLarge { limit: 1_048_576, .. }
     ));
-    assert_eq!(place.others(), Vec::<String>::new());
+    assert_eq!(installation.others(), Vec::<String>::new());
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 17]).unwrap();
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { limit: 65_536, .. }));
+    assert!(matches!(
+        refusal(&updater, &installation).await,
+        UpdateError::TooLarge { limit: 65_536, .. }
+    ));
     // The announced length exceeds the limit.
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     releases.publish(NEW, &vec![0; (1 << 20) + 1]);
-    let updater = local(&releases, &place);
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { .. }));
+    let updater = local(&releases, &installation);
+    assert!(matches!(refusal(&updater, &installation).await, UpdateError::TooLarge { .. }));
 }
 
 #[tokio::test]
 async fn silent_servers_time_out() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(0)).await;
     let short = Limits { stalled: Duration::from_millis(500), ..limits() };
-    let silent = updater(server.source(), releases.keys.key(), place.program()).with_limits(short);
-    let error = refusal(&silent, &place).await;
+    let silent =
+        updater(server.source(), releases.keys.key(), installation.program()).with_limits(short);
+    let error = refusal(&silent, &installation).await;
     assert!(
         matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(),
         "{error}"
     );
     let nowhere =
-        updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), place.program());
-    assert!(refusal(&nowhere, &place).await.is_network());
+        updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), installation.program());
+    assert!(refusal(&nowhere, &installation).await.is_network());
 }
 
 #[tokio::test]
@@ -311,38 +315,38 @@ async fn a_program_that_fails_its_self_test_is_not_installed() {
         ("#!/no/such/interpreter\n", "cannot execute the program"),
         ("not a program", "self-test"),
     ] {
-        let (releases, place) = (Releases::of(NEW), Place::new());
+        let (releases, installation) = (Releases::of(NEW), Installation::new());
         releases.publish(NEW, script.as_bytes());
-        let error = refusal(&local(&releases, &place), &place).await;
+        let error = refusal(&local(&releases, &installation), &installation).await;
         assert!(matches!(error, UpdateError::SelfTest(_)), "{error}");
         assert!(error.to_string().contains(expected), "{script}: {error}");
-        assert_eq!(place.others(), Vec::<String>::new(), "{script}");
+        assert_eq!(installation.others(), Vec::<String>::new(), "{script}");
     }
 }
 
 #[tokio::test]
 async fn a_self_test_that_does_not_end_is_stopped() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     releases.publish(NEW, b"#!/bin/sh\nexec sleep 600\n");
     let short = Limits { self_test: Duration::from_millis(300), ..limits() };
-    let error = refusal(&local(&releases, &place).with_limits(short), &place).await;
+    let error = refusal(&local(&releases, &installation).with_limits(short), &installation).await;
     assert!(error.to_string().contains("did not exit within 300ms"), "{error}");
 }
 
 /// The program passes its self-test only under the name of the download.
 #[tokio::test]
 async fn a_program_that_fails_after_the_replacement_is_rolled_back() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
     let script = format!(
         "#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) echo broken >&2; exit 1 ;; esac\n"
     );
     releases.publish(NEW, script.as_bytes());
-    let error = refusal(&local(&releases, &place), &place).await;
+    let error = refusal(&local(&releases, &installation), &installation).await;
     assert!(
         matches!(error, UpdateError::RolledBack(_)) && error.to_string().contains("broken"),
         "{error}"
     );
-    assert_eq!(place.others(), Vec::<String>::new());
+    assert_eq!(installation.others(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -367,22 +371,25 @@ async fn directories_that_cannot_be_written_are_named_before_the_download() {
 
 #[tokio::test]
 async fn one_process_updates_at_a_time() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
-    let updater = local(&releases, &place);
-    let lock = fs::File::create(place.file(".tao.lock")).unwrap();
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
+    let updater = local(&releases, &installation);
+    let lock = fs::File::create(installation.file(".tao.lock")).unwrap();
     lock.lock().unwrap();
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::Busy(_)));
+    assert!(matches!(refusal(&updater, &installation).await, UpdateError::Busy(_)));
     drop(lock);
     updater.install(&newer(&updater).await, |_| {}).await.unwrap();
 }
 
 #[tokio::test]
 async fn malformed_metadata_is_refused() {
-    let (releases, place) = (Releases::of(NEW), Place::new());
-    let updater = local(&releases, &place);
+    let (releases, installation) = (Releases::of(NEW), Installation::new());
+    let updater = local(&releases, &installation);
     for bad in ["", "{}", "0.2.0", r#"{"version": "../../0.2.0"}"#] {
         fs::write(releases.path().join("latest.json"), bad).unwrap();
-        assert!(matches!(refusal(&updater, &place).await, UpdateError::Malformed { .. }), "{bad}");
+        assert!(
+            matches!(refusal(&updater, &installation).await, UpdateError::Malformed { .. }),
+            "{bad}"
+        );
     }
     releases.announce(NEW);
     for bad in [
@@ -390,10 +397,13 @@ async fn malformed_metadata_is_refused() {
         format!("{}  {n}\n{0}  {n}\n", "00".repeat(32), n = name(NEW)),
     ] {
         releases.list(NEW, &bad);
-        assert!(matches!(refusal(&updater, &place).await, UpdateError::Malformed { .. }), "{bad}");
+        assert!(
+            matches!(refusal(&updater, &installation).await, UpdateError::Malformed { .. }),
+            "{bad}"
+        );
     }
     releases.list(NEW, "");
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::NotListed { .. }));
+    assert!(matches!(refusal(&updater, &installation).await, UpdateError::NotListed { .. }));
     fs::remove_file(releases.path().join("latest.json")).unwrap();
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::Read { .. }));
+    assert!(matches!(refusal(&updater, &installation).await, UpdateError::Read { .. }));
 }

@@ -45,8 +45,8 @@ impl Drop for Daemon {
 }
 
 /// Starts a daemon that updates itself every 50 ms.
-fn start(releases: &Releases, place: &Path) -> Daemon {
-    let (installed, key) = (place.join("tao"), place.join("key.pub"));
+fn start(releases: &Releases, directory: &Path) -> Daemon {
+    let (installed, key) = (directory.join("tao"), directory.join("key.pub"));
     fs::write(&key, releases.keys.public()).unwrap();
     fs::write(&installed, compiled("0.1.0")).unwrap();
     fs::set_permissions(&installed, fs::Permissions::from_mode(0o755)).unwrap();
@@ -69,9 +69,9 @@ fn start(releases: &Releases, place: &Path) -> Daemon {
 fn a_compiled_program_replaces_itself_while_it_runs() {
     let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
     releases.publish("0.1.0", &compiled("0.1.0"));
-    let place = TempDir::new().unwrap();
-    let installed = place.path().join("tao");
-    let mut daemon = start(&releases, place.path());
+    let directory = TempDir::new().unwrap();
+    let installed = directory.path().join("tao");
+    let mut daemon = start(&releases, directory.path());
     let id = daemon.child.id();
     assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
 
@@ -79,7 +79,7 @@ fn a_compiled_program_replaces_itself_while_it_runs() {
     assert_eq!(daemon.line(), format!("running 0.2.0 as {id}"));
     assert!(fs::read(&installed).unwrap() == compiled("0.2.0"), "the new program is installed");
     assert!(
-        fs::read(place.path().join("tao.previous")).unwrap() == compiled("0.1.0"),
+        fs::read(directory.path().join("tao.previous")).unwrap() == compiled("0.1.0"),
         "the old program is kept"
     );
 
@@ -110,16 +110,16 @@ fn a_compiled_program_replaces_itself_while_it_runs() {
 fn release_that_is_not_ready_is_rolled_back() {
     let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
     releases.publish("0.1.0", &compiled("0.1.0"));
-    let place = TempDir::new().unwrap();
-    let mut daemon = start(&releases, place.path());
+    let directory = TempDir::new().unwrap();
+    let mut daemon = start(&releases, directory.path());
     let id = daemon.child.id();
     assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
     for version in ["0.2.0-hangs", "0.3.0-fails", "0.4.0-panics"] {
         releases.publish(version, &compiled(version));
         assert_eq!(daemon.line(), format!("running {version} as {id}"));
         assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
-        assert!(fs::read(place.path().join("tao")).unwrap() == compiled("0.1.0"), "{version}");
-        assert_eq!(fs::read_to_string(place.path().join(".tao.rejected")).unwrap(), version);
+        assert!(fs::read(directory.path().join("tao")).unwrap() == compiled("0.1.0"), "{version}");
+        assert_eq!(fs::read_to_string(directory.path().join(".tao.rejected")).unwrap(), version);
     }
     // Several checks later, the daemon still runs, without another attempt.
     std::thread::sleep(std::time::Duration::from_millis(500));
@@ -129,6 +129,6 @@ fn release_that_is_not_ready_is_rolled_back() {
     // Its trial, of 10 s, has ended.
     std::thread::sleep(std::time::Duration::from_secs(12));
     assert!(daemon.child.try_wait().unwrap().is_none());
-    assert!(fs::read(place.path().join("tao")).unwrap() == compiled("0.5.0"));
-    assert!(!place.path().join(".tao.rejected").exists());
+    assert!(fs::read(directory.path().join("tao")).unwrap() == compiled("0.5.0"));
+    assert!(!directory.path().join(".tao.rejected").exists());
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use taonet_update::{Check, ReleaseKey, TARGET};
 use tempfile::TempDir;
 
-use crate::installation::{Place, updater};
+use crate::installation::{Installation, updater};
 use crate::releases::program;
 use crate::{has, repository};
 
@@ -52,12 +52,12 @@ async fn a_signed_directory_is_a_release_server() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let key = fs::read_to_string(project.path().join("crates/update/release.pub")).unwrap();
     let releases = project.path().join("releases");
-    let place = Place::new();
+    let installation = Installation::new();
     let source = releases.to_str().unwrap().parse().unwrap();
-    let updater = updater(source, ReleaseKey::parse(&key).unwrap(), place.program());
+    let updater = updater(source, ReleaseKey::parse(&key).unwrap(), installation.program());
     let Check::Newer(release) = updater.check().await.unwrap() else { panic!("it is not newer") };
     updater.install(&release, |_| {}).await.unwrap();
-    assert_eq!(fs::read_to_string(place.program()).unwrap(), program("0.2.0"));
+    assert_eq!(fs::read_to_string(installation.program()).unwrap(), program("0.2.0"));
     // A published release is never changed.
     let again = sign(project.path(), "secret.key", &[&programs]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("never changed"));

@@ -104,7 +104,7 @@ fn the_state_of_older_versions_is_read() {
 /// Columns: current hotkeys · burn uid · resubmitted weights of 0.3 for hk1, 0.1 for hk2 and 0.6
 /// for hk3
 #[test]
-fn weights_that_are_set_again_follow_their_hotkeys() {
+fn resubmitted_weights_follow_hotkeys() {
     let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
     let previous = Previous::new(&set, hotkey_of, BlockNumber::new(5));
     for (now, burn_uid, expected) in [

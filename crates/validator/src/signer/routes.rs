@@ -104,7 +104,7 @@ async fn set_weights(
         ..request
     };
     match config.gateway.set_and_confirm(&request).await {
-        Ok(answer) if answer.success => Ok(Json(answer)),
+        Ok(response) if response.success => Ok(Json(response)),
         Ok(WeightsAnswer { error, details, .. }) => Err(ApiError::Unconfirmed {
             error: error.unwrap_or_else(|| "confirmation failed".to_owned()),
             details,

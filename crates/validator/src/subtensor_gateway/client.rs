@@ -53,9 +53,9 @@ impl GatewayClient {
     /// # Errors
     /// [`GatewayError`] when the call fails.
     pub async fn current_block(&self, timeout: Duration) -> Result<BlockNumber, GatewayError> {
-        let answer: BlockAnswer =
+        let response: BlockAnswer =
             self.call("/v1/block/current", &json!({}), timeout.min(self.timeout)).await?;
-        Ok(BlockNumber::new(answer.block))
+        Ok(BlockNumber::new(response.block))
     }
 
     /// Waits for the next block; `None` after `timeout`.
@@ -69,7 +69,7 @@ impl GatewayClient {
         let body = json!({ "timeout_s": timeout.as_secs_f64() });
         match self.call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(GRACE)).await
         {
-            Ok(answer) => Ok(Some(BlockNumber::new(answer.block))),
+            Ok(response) => Ok(Some(BlockNumber::new(response.block))),
             Err(GatewayError { source: JsonCallError::Status { status, .. }, .. })
                 if status == reqwest::StatusCode::GATEWAY_TIMEOUT =>
             {
@@ -109,27 +109,27 @@ impl GatewayClient {
         body: &Value,
         timeout: Duration,
     ) -> Result<T, GatewayError> {
-        let answer = self.http.post(path, body, timeout).await.and_then(fields);
-        answer.map_err(|source| GatewayError { path, source })
+        let response = self.http.post(path, body, timeout).await.and_then(fields);
+        response.map_err(|source| GatewayError { path, source })
     }
 }
 
 /// Parses the response of the signer or the gateway to a request to set weights, even if it has an
 /// error status.
 pub(crate) fn weights_answer(
-    answer: Result<Value, JsonCallError>,
+    response: Result<Value, JsonCallError>,
 ) -> Result<WeightsAnswer, JsonCallError> {
-    match answer {
-        Ok(answer) => fields(answer),
+    match response {
+        Ok(response) => fields(response),
         Err(JsonCallError::Status { status, body, retry_after }) => {
             match serde_json::from_str(&body) {
                 Ok(
-                    answer @ WeightsAnswer {
+                    response @ WeightsAnswer {
                         success: false,
                         error: Some(_),
                         details: Value::Object(_),
                     },
-                ) => Ok(answer),
+                ) => Ok(response),
                 _ => Err(JsonCallError::Status { status, body, retry_after }),
             }
         }

@@ -66,7 +66,7 @@ impl HttpWeights {
         let answered =
             tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
         match answered {
-            Ok(Ok(answer)) => answer.into(),
+            Ok(Ok(response)) => response.into(),
             Ok(Err(error)) => {
                 WeightsOutcome::NotSet { error: error.to_string(), details: Value::Null }
             }
@@ -88,7 +88,7 @@ impl HttpWeights {
         let mut pauses = PAUSES.into_iter();
         loop {
             let error = match self.submit_once(request).await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
             let Some(pause) = pauses.next() else { return Err(error) };
@@ -103,10 +103,10 @@ impl HttpWeights {
     /// Submits through the signer and, if that sets no weights on the chain, through the gateway.
     async fn submit_once(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         match self.signer.set_weights(request).await {
-            Ok(answer) if answer.success => return Ok(answer),
-            Ok(answer) => {
+            Ok(response) if response.success => return Ok(response),
+            Ok(response) => {
                 tracing::warn!(
-                    error = answer.error,
+                    error = response.error,
                     "the signer could not set weights, falling back to the gateway"
                 );
             }

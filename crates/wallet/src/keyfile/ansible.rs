@@ -53,8 +53,8 @@ impl AnsibleVault {
     }
 
     pub(super) fn open(&self, keys: &Keys) -> Option<Zeroizing<Vec<u8>>> {
-        let (cipher_key, rest) = keys.split_first_chunk::<32>()?;
-        let (tag_key, counter) = rest.split_first_chunk::<32>()?;
+        let (cipher_key, remaining) = keys.split_first_chunk::<32>()?;
+        let (tag_key, counter) = remaining.split_first_chunk::<32>()?;
         let mac = Hmac::<Sha256>::new_from_slice(tag_key).ok()?.chain_update(&self.ciphertext);
         mac.verify_slice(&self.tag).ok()?;
         let mut text = Zeroizing::new(self.ciphertext.clone());

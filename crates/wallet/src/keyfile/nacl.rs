@@ -30,8 +30,8 @@ pub(super) struct Nacl {
 
 impl Nacl {
     pub(super) fn parse(file: &[u8]) -> Option<Self> {
-        let (nonce, rest) = file.strip_prefix(PREFIX)?.split_first_chunk()?;
-        let (tag, ciphertext) = rest.split_first_chunk()?;
+        let (nonce, sealed) = file.strip_prefix(PREFIX)?.split_first_chunk()?;
+        let (tag, ciphertext) = sealed.split_first_chunk()?;
         Some(Self { nonce: *nonce, tag: *tag, ciphertext: ciphertext.to_vec() })
     }
 

@@ -80,7 +80,7 @@ fn inconsistent_keyfile_is_refused() {
 
 /// Bittensor's wallet also ignores the private key if there is a seed.
 #[test]
-fn an_unreadable_private_key_does_no_harm_beside_a_seed() {
+fn unreadable_private_key_is_ignored_beside_a_seed() {
     let json = format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x12"}}"#);
     assert_eq!(load(&json).unwrap().public().to_string(), ADDRESS);
 }

@@ -31,7 +31,7 @@ fn export_round_trips() {
 }
 
 #[test]
-fn plain_content_must_be_the_addresss() {
+fn content_must_match_the_address() {
     let alice = Keypair::from_uri("//Alice").unwrap();
     let text = write_pkcs8(&alice.sr25519().unwrap().secret, alice.public().as_bytes());
     let open = |text: &[u8], address: &str| with("none", text, address).unwrap().open(&password());

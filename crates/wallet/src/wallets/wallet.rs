@@ -253,7 +253,7 @@ pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
 
 /// Whether a public file already has this key.
 fn holds(path: &Path, key: PublicKey) -> bool {
-    read_public(path).is_ok_and(|found| found == key)
+    read_public(path).is_ok_and(|public| public == key)
 }
 
 /// Writes a draft of a public file, unless the existing one has the same key.

@@ -15,8 +15,8 @@ const VERSION: u32 = 6;
 const SPECIFICATION: &str = "WhisperSpec";
 const REVISION: u32 = 3;
 /// Maximum number of variables; whisper-large has about 1 300.
-const MOST_VARIABLES: u32 = 65_536;
-const MOST_DIMENSIONS: u8 = 8;
+const MAX_VARIABLES: u32 = 65_536;
+const MAX_DIMENSIONS: u8 = 8;
 
 /// Locations of all variables, by name and alias.
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl Index {
 fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError> {
     let name = string(file)?;
     let rank = byte(file)?;
-    if rank > MOST_DIMENSIONS {
+    if rank > MAX_DIMENSIONS {
         return Err(IndexError::Damaged(format!(
-            "tensor `{name}` has more than {MOST_DIMENSIONS} dimensions"
+            "tensor `{name}` has more than {MAX_DIMENSIONS} dimensions"
         )));
     }
     let shape =
@@ -116,8 +116,8 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
 }
 
 fn bounded(count: u32, what: &str) -> Result<u32, IndexError> {
-    if count > MOST_VARIABLES {
-        Err(IndexError::Damaged(format!("more than {MOST_VARIABLES} {what}")))
+    if count > MAX_VARIABLES {
+        Err(IndexError::Damaged(format!("more than {MAX_VARIABLES} {what}")))
     } else {
         Ok(count)
     }

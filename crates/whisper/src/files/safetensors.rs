@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{ElementType, Entry, IndexError};
 
 /// Maximum header size in bytes; whisper-large's header has about 150 KB.
-const LONGEST_HEADER: u64 = 16 << 20;
+const MAX_HEADER_LENGTH: u64 = 16 << 20;
 
 /// Locations of all tensors, by name.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Index {
         let mut bytes = [0; 8];
         file.read_exact(&mut bytes)?;
         let size = u64::from_le_bytes(bytes);
-        if size > LONGEST_HEADER || size + 8 > length {
+        if size > MAX_HEADER_LENGTH || size + 8 > length {
             return Err(IndexError::Damaged(format!("the header claims {size} bytes")));
         }
         let mut header = vec![0; size as usize];

@@ -76,7 +76,7 @@ fn ctranslate2_files_are_read_by_name_and_alias() {
 }
 
 #[test]
-fn int8_scale_by_which_no_weight_can_be_divided_is_refused() {
+fn unusable_int8_scale_is_refused() {
     for scale in [0.0_f32, f32::NAN, f32::INFINITY] {
         let scale = scale.to_le_bytes();
         let variables: [(&str, &[u32], u8, &[u8]); 2] =

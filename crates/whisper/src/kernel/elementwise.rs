@@ -44,13 +44,13 @@ fn erf(x: f32) -> f32 {
 #[inline(always)]
 fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
+    let (chunks, remainder) = values.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
             *lane += term(*value);
         }
     }
-    lanes.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
+    lanes.iter().sum::<f32>() + remainder.iter().map(|value| term(*value)).sum::<f32>()
 }
 
 /// Returns the greater number with a single instruction, unlike [`f32::max`], which handles NaN.
@@ -133,14 +133,14 @@ pub(crate) fn exp_sum_max(values: &mut [f32]) -> f32 {
         || {
             let max = max_of(values, |value| value);
             let mut lanes = [0.0f32; LANES];
-            let (chunks, rest) = values.as_chunks_mut::<LANES>();
+            let (chunks, remainder) = values.as_chunks_mut::<LANES>();
             for chunk in chunks {
                 for (lane, value) in lanes.iter_mut().zip(chunk) {
                     *value = exp(*value - max);
                     *lane += *value;
                 }
             }
-            for (lane, value) in lanes.iter_mut().zip(rest) {
+            for (lane, value) in lanes.iter_mut().zip(remainder) {
                 *value = exp(*value - max);
                 *lane += *value;
             }

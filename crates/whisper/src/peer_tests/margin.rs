@@ -66,7 +66,7 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
     let different = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
-    let [mut found, mut other] =
+    let [mut ours_followed, mut theirs_followed] =
         [ours, theirs].map(|tokens| Followed::new(tokens, different, &task));
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let (gemm, width, tokens) =
@@ -113,7 +113,7 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
         let open: Vec<f32> =
             candidates.iter().filter(|(path, _)| !ends(path)).map(|(_, score)| *score).collect();
         for (path, score) in &candidates {
-            for hypothesis in [&mut found, &mut other] {
+            for hypothesis in [&mut ours_followed, &mut theirs_followed] {
                 if hypothesis.left.is_none() && hypothesis.tokens.starts_with(path) {
                     hypothesis.advance(step, *score, if ends(path) { &all } else { &open }, beams);
                 }
@@ -132,19 +132,23 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
             break;
         }
     }
-    if let Some(left) = other.left {
+    if let Some(left) = theirs_followed.left {
         return left;
     }
-    if !other.has_ended {
-        return if found.lead < one_less {
-            Margin { step: different, score: found.lead }
+    if !theirs_followed.has_ended {
+        return if ours_followed.lead < one_less {
+            Margin { step: different, score: ours_followed.lead }
         } else {
-            Margin { step: found.tokens.len() - 1, score: one_less }
+            Margin { step: ours_followed.tokens.len() - 1, score: one_less }
         };
     }
     let mean = |score: f32, tokens: &[u32]| score / tokens.len() as f32;
-    let lower =
-        (mean(found.score, ours) - mean(other.score, theirs)) * ours.len().max(theirs.len()) as f32;
-    let removed = if ours.len() > theirs.len() { found.lead.min(one_more) } else { found.lead };
+    let lower = (mean(ours_followed.score, ours) - mean(theirs_followed.score, theirs))
+        * ours.len().max(theirs.len()) as f32;
+    let removed = if ours.len() > theirs.len() {
+        ours_followed.lead.min(one_more)
+    } else {
+        ours_followed.lead
+    };
     Margin { step: different, score: lower.min(removed) }
 }

@@ -27,7 +27,7 @@ use crate::{EngineSize, Transcriber};
 const ROUNDING: f32 = 0.09;
 /// Maximum change of a hypothesis' score that rounding explains at any step: above the largest
 /// recorded margin of rounding, 0.309 at step 73, and below the margins of wrong tokens.
-const MOST_ROUNDING: f32 = 0.4;
+const MAX_ROUNDING: f32 = 0.4;
 /// Maximum difference of an average log probability that rounding explains, about twice the
 /// observed maximum.
 const AVERAGE_ROUNDING: f64 = 0.02;
@@ -308,7 +308,7 @@ fn time_difference(ours: &Segment, theirs: &TheirSegment) -> f64 {
 /// Returns the maximum change of a hypothesis' score up to a step that rounding explains: the
 /// changes of the steps are independent.
 fn rounding(step: usize) -> f32 {
-    (ROUNDING * ((step + 1) as f32).sqrt()).min(MOST_ROUNDING)
+    (ROUNDING * ((step + 1) as f32).sqrt()).min(MAX_ROUNDING)
 }
 
 /// Returns whether rounding explains a different decision of the search.
@@ -406,7 +406,7 @@ fn margins_separate_wrong_results_from_rounding() {
         changed[late] = other[2];
         let found = margin(&model, task(), tokens, &changed);
         assert!(
-            found.step >= 10 && found.score > MOST_ROUNDING && !is_rounding(found),
+            found.step >= 10 && found.score > MAX_ROUNDING && !is_rounding(found),
             "{index}: {found:?}"
         );
     }

@@ -325,7 +325,7 @@ fn random_language(seed: u64) -> impl Fn(&[u32]) -> Vec<f32> {
 
 proptest! {
     #[test]
-    fn beams_end_as_in_the_textbook(seed: u64, beams in 1usize..6, patience in 0.3f32..2.5, longest in 1usize..9) {
+    fn beam_search_equals_the_textbook(seed: u64, beams in 1usize..6, patience in 0.3f32..2.5, longest in 1usize..9) {
         let language = random_language(seed);
         let mut rules = (*rules()).clone();
         // All timestamps are allowed, so every rule applies.

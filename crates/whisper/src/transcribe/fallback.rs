@@ -16,7 +16,7 @@ pub(super) struct Attempt {
 
 /// Decision on the latest attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Accept,
     Retry,
 }
@@ -65,22 +65,22 @@ impl Attempt {
     }
 }
 
-/// Judges the latest attempt. An uncertain attempt in a probably silent window is accepted; any
+/// Decides on the latest attempt. An uncertain attempt in a probably silent window is accepted; any
 /// other uncertain or repetitive attempt is retried.
-pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
-    let Some(attempt) = attempts.last() else { return Verdict::Retry };
+pub(super) fn decide(options: &Options, attempts: &[Attempt]) -> Decision {
+    let Some(attempt) = attempts.last() else { return Decision::Retry };
     let is_uncertain = attempt.is_uncertain(options);
     if is_uncertain && attempt.is_probably_silent(options) {
-        return Verdict::Accept;
+        return Decision::Accept;
     }
-    if is_uncertain || attempt.is_repetitive(options) { Verdict::Retry } else { Verdict::Accept }
+    if is_uncertain || attempt.is_repetitive(options) { Decision::Retry } else { Decision::Accept }
 }
 
 /// Chooses an attempt: the latest if it is accepted. Otherwise chooses the most probable
 /// non-repetitive attempt (the most probable of all if all are repetitive), and reports it with the
 /// last temperature.
 pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attempt> {
-    if judge(options, &attempts) == Verdict::Accept {
+    if decide(options, &attempts) == Decision::Accept {
         return attempts.into_iter().next_back();
     }
     let temperature = attempts.last()?.temperature;

@@ -218,7 +218,7 @@ fn window_without_progress_is_skipped() {
 }
 
 #[test]
-fn compression_is_zlib_s() {
+fn compressed_lengths_equal_those_of_zlib() {
     // Expected lengths from zlib 1.2.13: fixed, stored and dynamic blocks, near and far matches,
     // several blocks.
     let mut state = 1u32;

@@ -114,7 +114,7 @@ fn words_after_a_pause_are_shortened() {
 }
 
 #[test]
-fn segments_follow_their_words_unless_those_are_too_long() {
+fn segment_times_follow_words_within_limits() {
     // (segment, words) -> segment, words; median 0.25
     type Times = ((f64, f64), &'static [(f64, f64)]);
     let cases: [(Times, Times); 3] = [

@@ -73,7 +73,7 @@ impl Retry {
             (_, Err(CallError::Connect { .. })) | (Self::Idempotent, Err(CallError::Broken(_))) => {
                 true
             }
-            (Self::Idempotent, Ok(answer)) => matches!(answer.status.as_u16(), 502..=504),
+            (Self::Idempotent, Ok(response)) => matches!(response.status.as_u16(), 502..=504),
             _ => false,
         }
     }

@@ -32,14 +32,14 @@ impl ResponseMemory {
 
     /// Starts a response, without a reservation.
     pub fn share(&self) -> MemoryReservation<'_> {
-        MemoryReservation { room: self, held: 0, permits: Vec::new(), is_extra: false }
+        MemoryReservation { memory: self, held: 0, permits: Vec::new(), is_extra: false }
     }
 }
 
 /// The reservation of one response, released on drop.
 #[derive(Debug)]
 pub struct MemoryReservation<'a> {
-    room: &'a ResponseMemory,
+    memory: &'a ResponseMemory,
     held: usize,
     permits: Vec<OwnedSemaphorePermit>,
     is_extra: bool,
@@ -52,12 +52,12 @@ impl MemoryReservation<'_> {
         if missing == 0 || self.is_extra {
             return;
         }
-        let left = self.room.bytes.saturating_sub(self.held);
+        let left = self.memory.bytes.saturating_sub(self.held);
         let step = STEP.min(left).min(max.saturating_sub(SMALL_ANSWER + self.held)).max(missing);
         let shared = async {
             match u32::try_from(step) {
                 Ok(permits) if step <= left => {
-                    Arc::clone(&self.room.shared).acquire_many_owned(permits).await
+                    Arc::clone(&self.memory.shared).acquire_many_owned(permits).await
                 }
                 _ => pending().await,
             }
@@ -69,7 +69,7 @@ impl MemoryReservation<'_> {
                 self.permits.extend(permit);
                 self.held += step;
             }
-            permit = Arc::clone(&self.room.extra).acquire_owned() => {
+            permit = Arc::clone(&self.memory.extra).acquire_owned() => {
                 self.permits.extend(permit);
                 self.is_extra = true;
             }

@@ -66,7 +66,7 @@ impl ReturnCode {
     /// Returns the code of a call's result.
     pub fn of(result: &Result<Answer, CallError>) -> Self {
         match result {
-            Ok(answer) => Self::of_status(answer.status),
+            Ok(response) => Self::of_status(response.status),
             Err(error) => Self::of_error(error),
         }
     }

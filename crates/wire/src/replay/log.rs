@@ -79,8 +79,8 @@ impl Entry {
 
     fn from_bytes(bytes: &[u8; RECORD]) -> Option<Self> {
         let (content, crc) = bytes.split_last_chunk::<4>()?;
-        let (sender, rest) = content.split_first_chunk::<32>()?;
-        let (process, nonce) = rest.split_first_chunk::<16>()?;
+        let (sender, remaining) = content.split_first_chunk::<32>()?;
+        let (process, nonce) = remaining.split_first_chunk::<16>()?;
         (crc32fast::hash(content) == u32::from_be_bytes(*crc)).then_some(Self {
             sender: Hotkey::from_bytes(*sender),
             process: u128::from_be_bytes(*process),
@@ -150,12 +150,12 @@ impl RecoveredLog {
             Some(header) => {
                 self.floor = self.floor.max(header.floor);
                 self.complete &= Some(header.boot) == boot;
-                follows = header.place == FOLLOWS;
+                follows = header.kind == FOLLOWS;
             }
             None => self.complete = false,
         }
-        let (records, rest) = records.as_chunks();
-        self.complete &= rest.is_empty();
+        let (records, incomplete) = records.as_chunks();
+        self.complete &= incomplete.is_empty();
         for record in records {
             match Entry::from_bytes(record) {
                 Some(entry) => self.entries.push(entry),
@@ -265,8 +265,8 @@ fn write_new(
     Ok(file)
 }
 
-fn header(boot: &str, floor: u64, place: &str) -> String {
-    let content = format!("{TITLE} {boot} {floor} {place}");
+fn header(boot: &str, floor: u64, kind: &str) -> String {
+    let content = format!("{TITLE} {boot} {floor} {kind}");
     format!("{content} {:08x}\n", crc32fast::hash(content.as_bytes()))
 }
 
@@ -275,16 +275,16 @@ struct Header<'a> {
     boot: &'a str,
     floor: u64,
     /// The header word: [`WHOLE`] or [`FOLLOWS`].
-    place: &'a str,
+    kind: &'a str,
 }
 
 fn parse_header(line: &str) -> Option<Header<'_>> {
     let (content, crc) = line.rsplit_once(' ')?;
     let has_valid_checksum =
         u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(content.as_bytes()));
-    let (boot, rest) = content.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
-    let (floor, place) = rest.split_once(' ')?;
-    Some(Header { boot, floor: floor.parse().ok()?, place }).filter(|_| has_valid_checksum)
+    let (boot, remaining) = content.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
+    let (floor, kind) = remaining.split_once(' ')?;
+    Some(Header { boot, floor: floor.parse().ok()?, kind }).filter(|_| has_valid_checksum)
 }
 
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {

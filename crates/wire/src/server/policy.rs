@@ -6,68 +6,70 @@ use taonet_primitives::Hotkey;
 
 use crate::Refusal;
 
-/// A hotkey's stake and validator permit on the server's subnet.
+/// A hotkey's stake and validator permit on the subnet where it is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct Registration {
     /// Stake of the hotkey in rao.
     pub stake: u64,
     /// Whether the hotkey has a validator permit.
     pub validator_permit: bool,
 }
 
-/// Standings in memory, which a [`Policy`] queries for every request. They are replaced completely
-/// with each new metagraph.
+/// In-memory registrations, which a [`Policy`] queries for every request. They are replaced
+/// completely with each new metagraph.
 #[derive(Debug, Default)]
-pub struct StandingTable(RwLock<Standings>);
+pub struct RegistrationTable(RwLock<Registrations>);
 
-/// The standings of one metagraph.
+/// The registrations of one metagraph.
 #[derive(Debug, Default)]
-struct Standings {
-    by_hotkey: HashMap<Hotkey, Standing>,
+struct Registrations {
+    by_hotkey: HashMap<Hotkey, Registration>,
     total_stake: u128,
 }
 
-impl Standings {
-    fn new(by_hotkey: HashMap<Hotkey, Standing>) -> Self {
-        let total_stake = by_hotkey.values().map(|standing| u128::from(standing.stake)).sum();
+impl Registrations {
+    fn new(by_hotkey: HashMap<Hotkey, Registration>) -> Self {
+        let total_stake =
+            by_hotkey.values().map(|registration| u128::from(registration.stake)).sum();
         Self { by_hotkey, total_stake }
     }
 }
 
-impl StandingTable {
-    /// Creates a table with these standings.
-    pub fn new(standings: HashMap<Hotkey, Standing>) -> Self {
-        Self(RwLock::new(Standings::new(standings)))
+impl RegistrationTable {
+    /// Creates a table with these registrations.
+    pub fn new(registrations: HashMap<Hotkey, Registration>) -> Self {
+        Self(RwLock::new(Registrations::new(registrations)))
     }
 
-    /// Replaces all standings.
-    pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
-        let standings = Standings::new(standings);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = standings;
+    /// Replaces all registrations.
+    pub fn replace(&self, registrations: HashMap<Hotkey, Registration>) {
+        let registrations = Registrations::new(registrations);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = registrations;
     }
 
-    /// Returns every hotkey that has a standing.
+    /// Returns every registered hotkey.
     pub fn hotkeys(&self) -> Vec<Hotkey> {
         self.read().by_hotkey.keys().copied().collect()
     }
 
-    /// Returns the hotkey's standing; `None` when it is not registered.
-    pub fn standing(&self, hotkey: &Hotkey) -> Option<Standing> {
+    /// Returns the hotkey's registration; `None` when it is not registered.
+    pub fn registration(&self, hotkey: &Hotkey) -> Option<Registration> {
         self.read().by_hotkey.get(hotkey).copied()
     }
 
     /// Returns the hotkey's share of the total stake, in `0..=1`; 0 if the hotkey is not registered
     /// or has no stake.
     pub fn share(&self, hotkey: &Hotkey) -> f64 {
-        let standings = self.read();
-        let stake = standings.by_hotkey.get(hotkey).map_or(0, |standing| standing.stake);
-        match standings.total_stake {
+        let registrations = self.read();
+        let stake =
+            registrations.by_hotkey.get(hotkey).map_or(0, |registration| registration.stake);
+        match registrations.total_stake {
             0 => 0.0,
             total => stake as f64 / total as f64,
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Standings> {
+    fn read(&self) -> RwLockReadGuard<'_, Registrations> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +79,7 @@ impl StandingTable {
 pub struct Policy {
     allowed: Option<Arc<HashSet<Hotkey>>>,
     blocked: Arc<HashSet<Hotkey>>,
-    standings: Option<Arc<StandingTable>>,
+    registrations: Option<Arc<RegistrationTable>>,
     registered: bool,
     min_stake: u64,
     permit: bool,
@@ -103,24 +105,25 @@ impl Policy {
     /// Sets the source of stakes and permits. In the queue, callers with more stake are then served
     /// first.
     #[must_use]
-    pub fn with_standings(self, standings: Arc<StandingTable>) -> Self {
-        Self { standings: Some(standings), ..self }
+    pub fn with_registrations(self, registrations: Arc<RegistrationTable>) -> Self {
+        Self { registrations: Some(registrations), ..self }
     }
 
-    /// Admits registered hotkeys only, of any stake. Without [`Self::with_standings`] no hotkey is
-    /// admitted.
+    /// Admits registered hotkeys only, of any stake. Without [`Self::with_registrations`], no hotkey
+    /// is admitted.
     #[must_use]
     pub fn registered_only(self) -> Self {
         Self { registered: true, ..self }
     }
 
-    /// Requires a stake of at least `rao`. Without [`Self::with_standings`] every stake is zero.
+    /// Requires a stake of at least `rao`. Without [`Self::with_registrations`], every stake is
+    /// zero.
     #[must_use]
     pub fn min_stake(self, rao: u64) -> Self {
         Self { min_stake: rao, ..self }
     }
 
-    /// Requires a validator permit. Without [`Self::with_standings`] no hotkey has one.
+    /// Requires a validator permit. Without [`Self::with_registrations`] no hotkey has one.
     #[must_use]
     pub fn validators_only(self) -> Self {
         Self { permit: true, ..self }
@@ -131,24 +134,24 @@ impl Policy {
         self.check(hotkey).is_ok()
     }
 
-    /// Returns the standing of an allowed caller.
-    pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Standing, Refusal> {
+    /// Returns the registration of an allowed caller.
+    pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Registration, Refusal> {
         let listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
         if !listed || self.blocked.contains(hotkey) {
             return Err(Refusal::NotAllowed(*hotkey));
         }
-        let standing = self.standings.as_ref().and_then(|table| table.standing(hotkey));
-        if self.registered && standing.is_none() {
+        let registration = self.registrations.as_ref().and_then(|table| table.registration(hotkey));
+        if self.registered && registration.is_none() {
             return Err(Refusal::NotAllowed(*hotkey));
         }
-        let standing = standing.unwrap_or_default();
-        if standing.stake < self.min_stake {
+        let registration = registration.unwrap_or_default();
+        if registration.stake < self.min_stake {
             return Err(Refusal::StakeTooLow { hotkey: *hotkey, needed: self.min_stake });
         }
-        if self.permit && !standing.validator_permit {
+        if self.permit && !registration.validator_permit {
             return Err(Refusal::NoPermit(*hotkey));
         }
-        Ok(standing)
+        Ok(registration)
     }
 }
 
@@ -175,19 +178,19 @@ mod tests {
 
     #[test]
     fn caller_must_meet_every_condition() {
-        let standing = |stake, validator_permit| Standing { stake, validator_permit };
-        let rich = (key(1), standing(1_000, true));
-        let poor = (key(2), standing(999, true));
-        let miner = (key(3), standing(1_000, false));
-        let table = Arc::new(StandingTable::new(HashMap::from([rich, poor, miner])));
+        let registration = |stake, validator_permit| Registration { stake, validator_permit };
+        let rich = (key(1), registration(1_000, true));
+        let poor = (key(2), registration(999, true));
+        let miner = (key(3), registration(1_000, false));
+        let table = Arc::new(RegistrationTable::new(HashMap::from([rich, poor, miner])));
         let strict =
-            Policy::open().with_standings(table.clone()).min_stake(1_000).validators_only();
+            Policy::open().with_registrations(table.clone()).min_stake(1_000).validators_only();
         let too_low = |hotkey| Err(Refusal::StakeTooLow { hotkey, needed: 1_000 });
         assert_eq!(strict.check(&key(1)), Ok(rich.1));
         assert_eq!(strict.check(&key(2)), too_low(key(2)));
         assert_eq!(strict.check(&key(3)), Err(Refusal::NoPermit(key(3))));
         assert_eq!(strict.check(&key(4)), too_low(key(4)), "not registered");
-        let registered = Policy::open().with_standings(table.clone()).registered_only();
+        let registered = Policy::open().with_registrations(table.clone()).registered_only();
         assert_eq!(registered.check(&key(3)), Ok(miner.1));
         assert_eq!(registered.check(&key(4)), Err(Refusal::NotAllowed(key(4))));
         assert_eq!(
@@ -200,10 +203,10 @@ mod tests {
         assert_eq!(strict.check(&key(1)), too_low(key(1)));
 
         let listed = Policy::only([key(1), key(2)]).block([key(2)]);
-        assert_eq!(listed.check(&key(1)), Ok(Standing::default()));
+        assert_eq!(listed.check(&key(1)), Ok(Registration::default()));
         assert_eq!(listed.check(&key(2)), Err(Refusal::NotAllowed(key(2))));
         assert_eq!(listed.check(&key(3)), Err(Refusal::NotAllowed(key(3))));
-        // A policy that requires stake, without a source of standings, allows no caller.
+        // A policy that requires stake, without a source of registrations, allows no caller.
         assert_eq!(Policy::open().min_stake(1_000).check(&key(1)), too_low(key(1)));
         assert_eq!(Policy::open().validators_only().check(&key(1)), Err(Refusal::NoPermit(key(1))));
     }
@@ -211,14 +214,17 @@ mod tests {
     #[test]
     #[allow(clippy::float_cmp, reason = "the shares are exact in binary")]
     fn shares_are_by_stake() {
-        let validators = StandingTable::default();
+        let validators = RegistrationTable::default();
         assert_eq!(validators.share(&key(1)), 0.0);
-        let standing = |stake| Standing { stake, validator_permit: true };
-        validators
-            .replace([(key(1), standing(3)), (key(2), standing(1)), (key(3), standing(0))].into());
+        let registration = |stake| Registration { stake, validator_permit: true };
+        validators.replace(
+            [(key(1), registration(3)), (key(2), registration(1)), (key(3), registration(0))]
+                .into(),
+        );
         assert_eq!([1, 2, 3, 4].map(|byte| validators.share(&key(byte))), [0.75, 0.25, 0.0, 0.0]);
-        assert_eq!(validators.standing(&key(4)), None);
-        validators.replace([(key(1), standing(u64::MAX)), (key(2), standing(u64::MAX))].into());
+        assert_eq!(validators.registration(&key(4)), None);
+        validators
+            .replace([(key(1), registration(u64::MAX)), (key(2), registration(u64::MAX))].into());
         assert_eq!(validators.share(&key(1)), 0.5);
     }
 }

@@ -493,16 +493,17 @@ async fn verifier_makes_the_checks_of_its_layer_step_by_step() {
 
     let accepted = head(signed(NOW));
     let claim = verifier.claim(&accepted).unwrap();
-    let standing = verifier.check_head(&accepted, &claim).unwrap();
-    assert!(standing.is_some(), "the signature is verified before the body is read");
-    let standing = verifier.check_body(&accepted, &claim, standing, BODY.as_bytes()).unwrap();
+    let registration = verifier.check_head(&accepted, &claim).unwrap();
+    assert!(registration.is_some(), "the signature is verified before the body is read");
+    let registration =
+        verifier.check_body(&accepted, &claim, registration, BODY.as_bytes()).unwrap();
     assert!(
-        verifier.enter(standing, &claim).await.unwrap().is_none(),
+        verifier.enter(registration, &claim).await.unwrap().is_none(),
         "the layer limits no concurrency"
     );
     assert_eq!(verifier.check_head(&accepted, &claim), Err(Refusal::Replayed));
     assert_eq!(
-        verifier.check_body(&accepted, &claim, Some(standing), BODY.as_bytes()),
+        verifier.check_body(&accepted, &claim, Some(registration), BODY.as_bytes()),
         Err(Refusal::Replayed)
     );
     let replayed = refused(401, "request was already received, or a newer one was");

@@ -10,7 +10,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::PublicKey;
 
 use super::load::{Gate, Permit, RateLimiter};
-use super::{Limits, Policy, Standing};
+use super::{Limits, Policy, Registration};
 use crate::clock::nanoseconds;
 use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, Window};
 
@@ -51,11 +51,11 @@ impl Verifier {
 
     /// Makes all checks that need no body: receiver and freshness and, unless the scheme signs the
     /// body's bytes, also signature, admission and a first look at the replay cache. Returns the
-    /// standing of an admitted caller; `None` if these checks need the body.
+    /// registration of an admitted caller; `None` if these checks need the body.
     ///
     /// # Errors
     /// [`Refusal`]: the first check that failed.
-    pub fn check_head(&self, head: &Parts, claim: &Claim) -> Result<Option<Standing>, Refusal> {
+    pub fn check_head(&self, head: &Parts, claim: &Claim) -> Result<Option<Registration>, Refusal> {
         if claim.receiver.is_some_and(|receiver| receiver != self.me) {
             return Err(Refusal::WrongReceiver);
         }
@@ -74,8 +74,8 @@ impl Verifier {
     }
 
     /// Makes the checks that remain once the body is complete, and records the request in the
-    /// replay cache. `standing` is the result of [`Self::check_head`]. Hashes the body: for large
-    /// bodies, call it on a thread that may block.
+    /// replay cache. `registration` is the result of [`Self::check_head`]. Hashes the body: for
+    /// large bodies, call it on a thread that may block.
     ///
     /// # Errors
     /// [`Refusal`]: the first check that failed.
@@ -83,17 +83,17 @@ impl Verifier {
         &self,
         head: &Parts,
         claim: &Claim,
-        standing: Option<Standing>,
+        registration: Option<Registration>,
         body: &[u8],
-    ) -> Result<Standing, Refusal> {
-        let standing = standing.map_or_else(|| self.authenticate(head, claim, body), Ok)?;
+    ) -> Result<Registration, Refusal> {
+        let registration = registration.map_or_else(|| self.authenticate(head, claim, body), Ok)?;
         self.scheme.check_body(head, claim, body)?;
         let now = self.clock.now_ns();
         self.replay.accept(claim, now)?;
         if let Some(rate) = &self.rate {
             rate.check(&claim.sender, now)?;
         }
-        Ok(standing)
+        Ok(registration)
     }
 
     /// Waits for a permit to run if concurrent requests are limited. Hold the permit until the
@@ -104,11 +104,11 @@ impl Verifier {
     /// or the queue's patience ends.
     pub async fn enter(
         &self,
-        standing: Standing,
+        registration: Registration,
         claim: &Claim,
     ) -> Result<Option<Permit>, Refusal> {
         match &self.gate {
-            Some(gate) => gate.enter(standing.stake, claim.timeout).await.map(Some),
+            Some(gate) => gate.enter(registration.stake, claim.timeout).await.map(Some),
             None => Ok(None),
         }
     }
@@ -139,15 +139,20 @@ impl Verifier {
         self.scheme.complete(echo, took, response);
     }
 
-    fn authenticate(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Standing, Refusal> {
+    fn authenticate(
+        &self,
+        head: &Parts,
+        claim: &Claim,
+        body: &[u8],
+    ) -> Result<Registration, Refusal> {
         let message = self.scheme.message(head, claim, body)?;
         let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
         if !sender.verify(&message, &claim.signature) {
             return Err(Refusal::WrongSignature);
         }
-        let standing = self.policy.check(&claim.sender)?;
+        let registration = self.policy.check(&claim.sender)?;
         self.replay.peek(claim)?;
-        Ok(standing)
+        Ok(registration)
     }
 
     fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {

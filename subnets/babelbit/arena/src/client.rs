@@ -207,16 +207,16 @@ impl Arena {
         let mut logged = HashSet::new();
         loop {
             let failure = match self.look(registered, &mut logged).await {
-                Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => {
-                    return Ok(found);
+                Ok(ready) if !ready.is_empty() && ready.iter().all(Route::is_ready) => {
+                    return Ok(ready);
                 }
-                Ok(found) => {
+                Ok(ready) => {
                     tracing::info!(
-                        routes = found.len(),
-                        waiting = waiting(&found),
+                        routes = ready.len(),
+                        waiting = waiting(&ready),
                         "arena miners are not ready yet"
                     );
-                    last = Some(found);
+                    last = Some(ready);
                     None
                 }
                 Err(error) if last.is_none() && !error.is_retryable() => return Err(error),
@@ -229,15 +229,15 @@ impl Arena {
                 .ready_timeout
                 .saturating_sub(self.time.now().saturating_duration_since(began));
             if left.is_zero() {
-                let Some(mut found) = last else {
+                let Some(mut latest) = last else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);
                 };
                 tracing::warn!(
-                    left_out = waiting(&found),
+                    left_out = waiting(&latest),
                     "arena miners skipped: not ready before the timeout"
                 );
-                found.retain(Route::is_ready);
-                return Ok(found);
+                latest.retain(Route::is_ready);
+                return Ok(latest);
             }
             self.time.sleep(poll.min(left)).await;
         }

@@ -12,9 +12,9 @@
 
 mod compare;
 mod files;
-mod kept;
 mod recompute;
 mod report;
+mod stored_replies;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -29,10 +29,10 @@ use taonet_babelbit_runner::{ChallengeRow, Ledger, LedgerError, ResultRow, RunPa
 use taonet_babelbit_scorer::{ScorerError, ScoringConditions};
 
 pub use compare::TOLERANCE;
-pub(crate) use kept::{Kept, MAX_REPLY_BYTES, examine};
 pub use recompute::Engines;
 pub(crate) use recompute::recompute;
 pub use report::{AuditReport, Mismatch, Place};
+pub(crate) use stored_replies::{MAX_REPLY_BYTES, StoredReply, examine};
 
 /// Number of suggested challenges when the requested one is missing.
 const SUGGESTIONS: u32 = 5;
@@ -151,7 +151,7 @@ fn names(rows: &[ResultRow]) -> impl Iterator<Item = &str> {
 }
 
 /// Stored replies by miner and utterance.
-pub(crate) type KeptReplies = HashMap<(MinerKey, u32), Kept>;
+pub(crate) type StoredReplies = HashMap<(MinerKey, u32), StoredReply>;
 
 /// Recomputes a challenge's scores from the files of `paths`, and compares them with the record.
 /// Blocks during recognition: call it on a blocking thread.
@@ -165,8 +165,8 @@ pub fn audit(
 ) -> Result<AuditReport, AuditError> {
     let started = Instant::now();
     let layout = Layout::new(paths, &record.challenge);
-    let kept = kept::examine_all(record, &layout);
-    let recomputed = recompute(record, &kept, engines)?;
+    let replies = stored_replies::examine_all(record, &layout);
+    let recomputed = recompute(record, &replies, engines)?;
     let mut mismatches = recomputed.mismatches;
     mismatches.extend(files::compare(record, &layout, &recomputed.rows, engines));
     let mut report = AuditReport::new(record, engines, recomputed.replies, mismatches);

@@ -3,9 +3,9 @@
 //!
 //! [`check`] plays one utterance as a validator does and inspects every response, then sends
 //! requests that must be refused; [`check_text`] does the same with a miner of the text contest.
-//! Both return one verdict per [`Rule`], with a remedy for the kind of fault, and report each
-//! verdict as soon as it is final. [`ChallengePlayer`] plays complete challenges with the runner and
-//! scores them. Both measure response times.
+//! Both return one outcome per [`Rule`], with a remedy for the kind of fault, and report each
+//! outcome as soon as it is final. [`ChallengePlayer`] plays complete challenges with the runner
+//! and scores them. Both measure response times.
 
 mod contest;
 mod deferred;
@@ -27,7 +27,7 @@ use taonet_babelbit_runner::{MinerAddress, PlaySettings, Source};
 
 pub use contest::{ChallengePlayer, ContestError, Played, speech};
 pub use probe::{check, check_text};
-pub use rules::{Rule, RuleReport, Verdict};
+pub use rules::{Rule, RuleOutcome, RuleReport};
 pub use timing::{Phase, PhaseTiming, Timings};
 
 /// The miner under test, and the key of its caller.
@@ -59,8 +59,8 @@ pub enum TestError {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The verdict of a rule is final.
-    Verdict(&'a RuleReport),
+    /// The outcome of a rule is final.
+    RuleChecked(&'a RuleReport),
     /// What the test is doing, for display.
     Progress(&'a str),
 }
@@ -80,7 +80,7 @@ pub struct RulesReport {
 impl RulesReport {
     /// Returns the violated rules.
     pub fn failed(&self) -> impl Iterator<Item = &RuleReport> {
-        self.rules.iter().filter(|rule| rule.verdict == Verdict::Failed)
+        self.rules.iter().filter(|rule| rule.outcome == RuleOutcome::Failed)
     }
 }
 

@@ -93,7 +93,7 @@ pub enum EvidenceError {
     #[error(
         "the stored reply of miner {uid} to utterance {index} differs from the record ({field}); hint: run bb audit"
     )]
-    Kept {
+    AlteredReply {
         /// Uid of the miner.
         uid: Uid,
         /// Position of the utterance.
@@ -132,7 +132,7 @@ impl Bundle {
     /// [`AuditError`] when the scores cannot be recomputed.
     pub fn verify(&self, engines: &Engines) -> Result<EvidenceReport, AuditError> {
         let started = Instant::now();
-        let done = recompute(self.record(), self.kept(), engines)?;
+        let done = recompute(self.record(), self.replies(), engines)?;
         let mut audit = AuditReport::new(self.record(), engines, done.replies, done.mismatches);
         audit.wall_sec = started.elapsed().as_secs_f64();
         Ok(EvidenceReport {

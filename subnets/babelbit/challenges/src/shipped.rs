@@ -44,7 +44,7 @@ impl Challenges {
     /// [`ChallengeError`] when the shipped file is malformed.
     pub fn find(name: &str) -> Result<Option<Challenge>, ChallengeError> {
         let mut challenges = Self::names().zip(ENGLISH.iter().chain(FOREIGN));
-        let challenge = challenges.find(|(known, _)| known == name);
+        let challenge = challenges.find(|(shipped_name, _)| shipped_name == name);
         challenge.map(|(_, (file, text))| Challenge::parse(file, text)).transpose()
     }
 

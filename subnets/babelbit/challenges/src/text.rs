@@ -156,7 +156,7 @@ fn check(
     {
         return checker.fail("dialogues", Problem::TooMany(MAX_UTTERANCES));
     }
-    let mut known = HashMap::new();
+    let mut indexes = HashMap::new();
     let mut dialogues = Vec::with_capacity(raw.dialogues.len());
     for (index, dialogue) in raw.dialogues.into_iter().enumerate() {
         let at = format!("dialogues[{index}]");
@@ -168,7 +168,7 @@ fn check(
             100,
             "A-Z a-z 0-9 . _ -",
         )?;
-        if let Some(earlier) = known.insert(dialogue_uid.clone(), index) {
+        if let Some(earlier) = indexes.insert(dialogue_uid.clone(), index) {
             return checker.fail(format!("{at}.dialogue_uid"), Problem::DuplicateDialogue(earlier));
         }
         if dialogue.utterances.is_empty() {

@@ -10,7 +10,7 @@ use reqwest::header::{
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
-use taonet_http::sse::{EventStream, EventTooLong, LONGEST_EVENT, ServerEvent};
+use taonet_http::sse::{EventStream, EventTooLong, MAX_EVENT_LENGTH, ServerEvent};
 use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_primitives::printable_excerpt;
 use taonet_settings::Secret;
@@ -455,7 +455,7 @@ impl Service {
                 Ok(()) if chunk.is_some() => {}
                 Ok(()) | Err(LogEnd::Break) => return Ok(()),
                 Err(LogEnd::TooLong) => {
-                    return Err(ApiError::refused(what, Fault::TooLarge(LONGEST_EVENT)));
+                    return Err(ApiError::refused(what, Fault::TooLarge(MAX_EVENT_LENGTH)));
                 }
             }
         }

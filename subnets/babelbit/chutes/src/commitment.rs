@@ -58,7 +58,7 @@ impl Commitment {
         let fields: Map<String, Value> = serde_json::from_str(text)?;
         let Self { model, revision, chute_id, slug, hotkey } =
             Self::deserialize(Value::Object(fields))?;
-        let known = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let nonempty = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         match hotkey {
             Some(other) if other != *miner => Err(CommitmentError::OtherHotkey(other)),
             _ => Ok(Self {

@@ -95,7 +95,7 @@ fn is_plain(part: &str) -> bool {
 }
 
 fn has_extension(name: &str, extension: &str) -> bool {
-    Path::new(name).extension().is_some_and(|found| found == extension)
+    Path::new(name).extension().is_some_and(|actual| actual == extension)
 }
 
 impl fmt::Display for HubModel {

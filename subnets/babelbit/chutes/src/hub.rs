@@ -105,13 +105,13 @@ impl HubApi {
         what: &'static str,
         method: Method,
         repository: &str,
-        rest: &[&str],
+        segments: &[&str],
         body: Body,
     ) -> Call {
         let segments: Vec<&str> = ["api", "models"]
             .into_iter()
             .chain(repository.split('/'))
-            .chain(rest.iter().copied())
+            .chain(segments.iter().copied())
             .collect();
         self.service.call(what, method, &segments, body)
     }

@@ -45,7 +45,7 @@ impl LocalModel {
     /// has no file, or when a file is a device, too large, or not named in UTF-8.
     pub fn read(path: &Path) -> Result<Self, ApiError> {
         let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        let (mut pending, mut found) = (vec![path.to_owned()], Vec::new());
+        let (mut pending, mut files) = (vec![path.to_owned()], Vec::new());
         while let Some(path) = pending.pop() {
             let metadata = fs::metadata(&path).map_err(ApiError::file(&path))?;
             if metadata.is_dir() {
@@ -56,21 +56,21 @@ impl LocalModel {
                     }
                 }
             } else {
-                found.push(file(root, path, &metadata)?);
+                files.push(file(root, path, &metadata)?);
             }
-            if found.len() > MAX_FILES {
+            if files.len() > MAX_FILES {
                 return Err(ApiError::Unsuitable {
                     path: root.to_owned(),
                     reason: "more than 1000 files\nhint: pass the directory of one model",
                 });
             }
         }
-        if found.is_empty() {
+        if files.is_empty() {
             let reason = "contains no file\nhint: pass the directory of a model with its configuration and weights";
             return Err(ApiError::Unsuitable { path: path.to_owned(), reason });
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { files: found })
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { files })
     }
 }
 

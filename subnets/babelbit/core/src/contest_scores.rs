@@ -58,7 +58,7 @@ impl<M: Copy + PartialEq> ContestScores<M> {
             Contest::Main => &mut self.main,
             Contest::Arena => &mut self.arena,
         };
-        if let Some(score) = score.filter(|_| scores.iter().all(|(known, _)| *known != miner)) {
+        if let Some(score) = score.filter(|_| scores.iter().all(|(scored, _)| *scored != miner)) {
             scores.push((miner, score));
         }
     }
@@ -89,7 +89,7 @@ impl ContestScores {
         for (uid, part) in
             main.chain(self.arena.iter().map(|(uid, score)| (*uid, arena_share * score)))
         {
-            match combined.iter_mut().find(|(known, _)| *known == uid) {
+            match combined.iter_mut().find(|(combined_uid, _)| *combined_uid == uid) {
                 Some((_, sum)) => *sum += part,
                 None => combined.push((uid, part)),
             }

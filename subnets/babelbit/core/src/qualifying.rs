@@ -122,7 +122,7 @@ mod tests {
 
     /// The rows of a challenge may have more hotkeys than there are uids.
     #[test]
-    fn hotkeys_may_outnumber_uids() {
+    fn more_hotkeys_than_uids_are_ranked() {
         let mut rows: Vec<_> = (0..=u32::from(u16::MAX))
             .map(|number| json!({ "hotkey": format!("a{number}") }))
             .collect();

@@ -21,14 +21,14 @@ pub(crate) struct Challenge {
     /// Results, sorted by miner and utterance.
     pub(crate) results: Vec<ResultDigest>,
     /// Statistics of the miners, best first.
-    pub(crate) standings: Vec<Standing>,
+    pub(crate) standings: Vec<MinerStats>,
     /// Why the results are unreadable.
     pub(crate) problem: Option<String>,
 }
 
 /// Statistics of a miner over one or several challenges. Means cover measured values only.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct MinerStats {
     pub(crate) miner: MinerKey,
     /// Mean score; over several challenges, the mean of the challenge means.
     pub(crate) score: f64,
@@ -93,7 +93,7 @@ impl Mean {
     }
 }
 
-impl Standing {
+impl MinerStats {
     /// Computes a miner's statistics in one challenge of `total` utterances.
     fn of(miner: MinerKey, results: &[&ResultDigest], total: usize, rules: Rules) -> Self {
         let [mut accuracy, mut rate, mut overshoot, mut wall] = [(); 4].map(|()| Mean::default());
@@ -145,7 +145,7 @@ impl Challenge {
         }
         let total = head.utterances as usize;
         let standings =
-            by_miner.iter().map(|(miner, results)| Standing::of(*miner, results, total, rules));
+            by_miner.iter().map(|(miner, results)| MinerStats::of(*miner, results, total, rules));
         let mut standings: Vec<_> = standings.collect();
         sort(&mut standings);
         Self { head, results, standings, problem: None }
@@ -162,8 +162,8 @@ impl Challenge {
     }
 
     /// Returns a miner's statistics in this challenge.
-    pub(crate) fn standing(&self, miner: &Hotkey) -> Option<&Standing> {
-        self.standings.iter().find(|standing| standing.miner.hotkey == *miner)
+    pub(crate) fn stats(&self, miner: &Hotkey) -> Option<&MinerStats> {
+        self.standings.iter().find(|stats| stats.miner.hotkey == *miner)
     }
 
     /// Whether the runner may still add results.
@@ -184,7 +184,7 @@ impl Challenge {
 }
 
 /// Sorts standings by score, best first.
-fn sort(standings: &mut [Standing]) {
+fn sort(standings: &mut [MinerStats]) {
     standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.miner.cmp(&b.miner)));
 }
 
@@ -199,7 +199,7 @@ impl Index {
         let standings = self.challenges.iter().flat_map(|challenge| &challenge.standings);
         Totals {
             open: self.challenges.iter().filter(|challenge| challenge.is_open()).count(),
-            miners: standings.map(|standing| standing.miner).collect::<HashSet<_>>().len(),
+            miners: standings.map(|stats| stats.miner).collect::<HashSet<_>>().len(),
             replies: self.challenges.iter().map(|challenge| challenge.results.len()).sum(),
         }
     }
@@ -220,12 +220,12 @@ impl Index {
 
     /// Returns the leaderboard of a contest, best first, each miner with its scores in the latest
     /// `history` challenges.
-    pub(crate) fn leaderboard(&self, contest: ChallengeType, history: usize) -> Vec<Standing> {
+    pub(crate) fn leaderboard(&self, contest: ChallengeType, history: usize) -> Vec<MinerStats> {
         let challenges: Vec<_> = self.of(contest).collect();
-        let mut by_miner: HashMap<MinerKey, Vec<(usize, &Standing)>> = HashMap::new();
+        let mut by_miner: HashMap<MinerKey, Vec<(usize, &MinerStats)>> = HashMap::new();
         for (position, challenge) in challenges.iter().enumerate() {
-            for standing in &challenge.standings {
-                by_miner.entry(standing.miner).or_default().push((position, standing));
+            for stats in &challenge.standings {
+                by_miner.entry(stats.miner).or_default().push((position, stats));
             }
         }
         let shown = challenges.len().min(history);
@@ -238,8 +238,8 @@ impl Index {
 
 /// Combines a miner's statistics over several challenges, each with its position, where 0 is the
 /// latest.
-fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Standing {
-    let mean = |value: fn(&Standing) -> Option<f64>| {
+fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], shown: usize) -> MinerStats {
+    let mean = |value: fn(&MinerStats) -> Option<f64>| {
         let mut mean = Mean::default();
         for (_, part) in parts {
             mean.add(value(part));
@@ -256,7 +256,7 @@ fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Stand
             *slot = Some(part.score);
         }
     }
-    Standing {
+    MinerStats {
         miner,
         // Challenges without a score yet do not count.
         score: mean(|part| (part.utterances > part.awaiting).then_some(part.score))

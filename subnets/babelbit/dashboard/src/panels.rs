@@ -5,7 +5,7 @@ use taonet_babelbit_core::scoring::losses;
 use taonet_babelbit_runner::{ChallengeState, RoundEnd};
 use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number};
 
-use crate::index::{CONTESTS, Index, Standing};
+use crate::index::{CONTESTS, Index, MinerStats};
 use crate::section::BabelbitSection;
 
 /// Maximum number of challenges in a history.
@@ -91,17 +91,17 @@ fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType)
         Column::number("Wall clock"),
         Column::text("Lost points"),
     ];
-    let row = |(rank, standing): (usize, &Standing)| {
+    let row = |(rank, stats): (usize, &MinerStats)| {
         vec![
             (rank + 1).to_string(),
-            section.name(&standing.miner),
-            number(Some(standing.score), 3),
-            bars(&standing.history),
-            number(standing.accuracy, 2),
-            number(standing.rate_ratio, 2),
-            duration(standing.overshoot_sec),
-            duration(standing.wall_after_source_sec),
-            losses(&standing.failed_gates, standing.utterances),
+            section.name(&stats.miner),
+            number(Some(stats.score), 3),
+            bars(&stats.history),
+            number(stats.accuracy, 2),
+            number(stats.rate_ratio, 2),
+            duration(stats.overshoot_sec),
+            duration(stats.wall_after_source_sec),
+            losses(&stats.failed_gates, stats.utterances),
         ]
     };
     let rows = standings.iter().enumerate().map(row).collect();

@@ -37,11 +37,11 @@ pub(crate) fn is_cut(timeline: &Timeline) -> bool {
 
 /// Maps the words of a reply from their times in its recording to their times on the axis.
 pub(crate) fn marks(words: &[Word], pieces: &[Piece]) -> Vec<Mark> {
-    let place = |word: &Word| {
+    let mark = |word: &Word| {
         let piece = pieces.iter().rev().find(|piece| piece.offset <= word.start + 1e-6)?;
         Some(Mark { start: piece.start + (word.start - piece.offset), text: shown(&word.text) })
     };
-    words.iter().filter(|word| word.start.is_finite()).filter_map(place).collect()
+    words.iter().filter(|word| word.start.is_finite()).filter_map(mark).collect()
 }
 
 #[cfg(test)]

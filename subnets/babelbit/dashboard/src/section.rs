@@ -22,7 +22,7 @@ use crate::panels;
 use crate::source::{LEDGER, Source};
 use crate::validators::Validators;
 
-/// Longest time without a sign of life of the runner, in seconds; its daemon shows one every
+/// Longest time without a heartbeat of the runner, in seconds; its daemon shows one every
 /// minute.
 const MAX_SILENCE: i64 = 600;
 /// Why the runner counts as stopped.
@@ -88,7 +88,7 @@ impl BabelbitSection {
 
     /// Renders whether the runner runs.
     pub(crate) fn activity(&self) -> Markup {
-        let last = self.source.last_sign_of_life();
+        let last = self.source.last_heartbeat();
         activity(last.is_some(), self.has_ended.load(Ordering::Relaxed) || is_silent(last))
     }
 
@@ -97,7 +97,7 @@ impl BabelbitSection {
     pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
         let is_daemon =
             !self.source.index().rounds.is_empty() && !self.has_ended.load(Ordering::Relaxed);
-        (is_daemon && is_silent(self.source.last_sign_of_life()))
+        (is_daemon && is_silent(self.source.last_heartbeat()))
             .then_some(("The runner has stopped", SILENT))
     }
 
@@ -178,7 +178,7 @@ impl Section for BabelbitSection {
     }
 }
 
-/// Returns whether the last sign of life of the runner, in seconds since the Unix epoch, was long
+/// Returns whether the last heartbeat of the runner, in seconds since the Unix epoch, was long
 /// ago.
 fn is_silent(last: Option<i64>) -> bool {
     last.is_some_and(|last| now_unix().saturating_sub(last) > MAX_SILENCE)

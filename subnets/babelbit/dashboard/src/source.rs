@@ -102,11 +102,11 @@ impl Source {
 
     /// Returns when the runner last showed that it runs, in seconds since the Unix epoch: its sign
     /// of life, the start of a challenge, or the end of a round. `None` if it has never run.
-    pub(crate) fn last_sign_of_life(&self) -> Option<i64> {
+    pub(crate) fn last_heartbeat(&self) -> Option<i64> {
         let index = self.index();
         let rounds = index.rounds.iter().map(|round| round.ended_unix);
         let challenges = index.challenges.iter().map(|challenge| challenge.head.started_unix);
-        rounds.chain(challenges).chain(Ledger::last_sign_of_life(&self.paths.state)).max()
+        rounds.chain(challenges).chain(Ledger::last_heartbeat(&self.paths.state)).max()
     }
 
     pub(crate) const fn paths(&self) -> &RunPaths {
@@ -192,9 +192,9 @@ impl Source {
         follower: &mut Follower,
         before: &Index,
     ) -> Result<Option<Index>, LedgerError> {
-        let known = follower.ledger.as_ref().map(|(id, _)| *id);
+        let open_id = follower.ledger.as_ref().map(|(id, _)| *id);
         let ledger = self.connected(&mut follower.ledger).await?;
-        let is_same_file = known.is_some() && known == file_id(&self.paths);
+        let is_same_file = open_id.is_some() && open_id == file_id(&self.paths);
         let version = ledger.data_version().await?;
         if is_same_file && follower.version == Some(version) {
             return Ok(None);
@@ -238,8 +238,8 @@ impl Source {
     /// version.
     pub(crate) async fn peaks(&self, path: &Path, version: &str) -> Option<Arc<Peaks>> {
         let key = (path.to_owned(), version.to_owned());
-        if let Some(known) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Some(Arc::clone(known));
+        if let Some(cached) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Some(Arc::clone(cached));
         }
         let permit = self.reads.acquire().await.ok()?;
         let path = path.to_owned();
@@ -278,7 +278,7 @@ async fn read_challenge(
         let hash = ledger.conditions_of(head.id).await?;
         let rules = hash
             .and_then(|hash| conditions.get(&hash))
-            .map_or(Rules::Reference, |known| known.options.rules);
+            .map_or(Rules::Reference, |conditions| conditions.options.rules);
         Ok::<_, LedgerError>((rules, ledger.digests(head.id).await?))
     };
     match read.await {

@@ -33,8 +33,8 @@ impl TextSection {
     /// Opens a run's directory; `None` if the directory has no results of the text contest.
     pub async fn open(paths: &RunPaths) -> Option<Arc<Self>> {
         let section = Arc::new(Self { scores: paths.scores.clone(), index: Mutex::default() });
-        let found = section.runs().await.ok()?;
-        (!found.runs.is_empty()).then_some(section)
+        let list = section.runs().await.ok()?;
+        (!list.runs.is_empty()).then_some(section)
     }
 
     /// Lists the latest runs.

@@ -107,7 +107,7 @@ impl Validators {
             }
         }
         uids.truncate(MAX_CHALLENGES);
-        state.challenges.retain(|known, _| uids.contains(&known.as_str()));
+        state.challenges.retain(|uid, _| uids.contains(&uid.as_str()));
         for (position, uid) in uids.iter().enumerate() {
             if position >= ALWAYS_READ && state.challenges.contains_key(*uid) {
                 continue;

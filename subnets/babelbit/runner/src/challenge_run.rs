@@ -64,13 +64,13 @@ impl ChallengeRun {
     /// phase. Dropping the future cancels the run, and a later run resumes it.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
         let began = Instant::now();
-        let known = self.intact_rows().await?;
+        let intact = self.intact_rows().await?;
         let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
         let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
         let mut players = JoinSet::new();
         for miner in miners {
             let played: Vec<&ResultRow> =
-                known.iter().filter(|row| row.miner == miner.key).collect();
+                intact.iter().filter(|row| row.miner == miner.key).collect();
             let is_played = |index| played.iter().any(|row| row.utterance_index == index);
             let todo: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
             let failures = self.failures_in_a_row(played.iter().copied());
@@ -85,7 +85,7 @@ impl ChallengeRun {
         drop(sender);
 
         let mut batches =
-            Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), known);
+            Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), intact);
         batches.advance().await?;
         while let Some(progress) = receiver.recv().await {
             match progress {

@@ -61,13 +61,13 @@ impl EarlierFiles {
         survey.read_logs(&paths.logs.join("s2s"))?;
         survey.read_status(&paths.status)?;
         let challenge =
-            |((challenge_uid, challenge_type), found): ((String, ChallengeType), Found)| {
+            |((challenge_uid, challenge_type), files): ((String, ChallengeType), Found)| {
                 EarlierChallenge {
                     challenge_uid,
                     challenge_type,
-                    scored_miners: found.scored.len(),
-                    run_logs: found.logged.len(),
-                    processed_at: found.processed_at,
+                    scored_miners: files.scored.len(),
+                    run_logs: files.logged.len(),
+                    processed_at: files.processed_at,
                 }
             };
         Ok(Self {
@@ -86,8 +86,8 @@ impl Survey {
             if !is_result || !name.ends_with(".json") {
                 continue;
             }
-            if let Some((found, miner)) = self.result(&path) {
-                found.scored.insert(miner);
+            if let Some((files, miner)) = self.result(&path) {
+                files.scored.insert(miner);
             }
         }
         Ok(())
@@ -103,8 +103,8 @@ impl Survey {
                     if !path.is_file() {
                         continue;
                     }
-                    if let Some((found, miner)) = self.result(&path) {
-                        found.logged.insert(miner);
+                    if let Some((files, miner)) = self.result(&path) {
+                        files.logged.insert(miner);
                     }
                 }
             }
@@ -120,11 +120,11 @@ impl Survey {
             let text = read_bounded(&path).unwrap_or_default();
             match serde_json::from_slice::<ChallengeStatus>(&text) {
                 Ok(status) => {
-                    let found = self
+                    let files = self
                         .challenges
                         .entry((status.challenge_uid, status.challenge_type))
                         .or_default();
-                    found.processed_at = Some(status.processed_at);
+                    files.processed_at = Some(status.processed_at);
                 }
                 Err(_) => self.unreadable.push(path),
             }
@@ -145,8 +145,8 @@ impl Survey {
             self.unreadable.push(path.to_owned());
             return None;
         };
-        let found = self.challenges.entry((challenge_uid, kind)).or_default();
-        Some((found, MinerKey { uid: miner_uid, hotkey: miner_hotkey }))
+        let files = self.challenges.entry((challenge_uid, kind)).or_default();
+        Some((files, MinerKey { uid: miner_uid, hotkey: miner_hotkey }))
     }
 }
 

@@ -3,10 +3,10 @@ use taonet_babelbit_core::records::is_safe_name;
 
 /// Maximum length of a part in bytes. The longest file name, that of a text miner's log, has two
 /// parts and 101 further bytes. While a file is written, its name has 9 more; file systems allow 255.
-const LONGEST: usize = 72;
+const MAX_BYTES: usize = 72;
 /// Number of characters of a name, and of hex digits of its hash, in a shortened part.
-const KEPT: usize = LONGEST - 1 - DIGITS;
-const DIGITS: usize = 8;
+const PREFIX_LENGTH: usize = MAX_BYTES - 1 - HASH_DIGITS;
+const HASH_DIGITS: usize = 8;
 
 /// Converts a name from the engine, such as the uid of a dialogue, to a safe part of a file name. A
 /// name with characters other than letters, digits, `-`, `_` and `.` has `_` in their place. A long
@@ -18,11 +18,11 @@ pub fn file_name_part(name: &str) -> String {
     if text.is_empty() {
         return "unknown".to_owned();
     }
-    if text.len() <= LONGEST {
+    if text.len() <= MAX_BYTES {
         return text;
     }
     let hash = hex::encode(Sha256::digest(name));
-    format!("{text:.KEPT$}-{hash:.DIGITS$}")
+    format!("{text:.PREFIX_LENGTH$}-{hash:.HASH_DIGITS$}")
 }
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn long_names_are_shortened_and_stay_different() {
-        let longest = "d".repeat(LONGEST);
+        let longest = "d".repeat(MAX_BYTES);
         assert_eq!(file_name_part(&longest), longest);
         assert_eq!(file_name_part(&format!("{longest}d")), format!("{}-3a33d564", "d".repeat(63)));
         assert_eq!(file_name_part(&"/".repeat(500)), format!("{}-6a32c943", "_".repeat(63)));

@@ -19,12 +19,12 @@ const MAX_REFERENCE_BYTES: u64 = 16 << 20;
 /// Validates every utterance of a challenge and stores its source; returns the rows for the ledger.
 /// Blocks the calling thread.
 ///
-/// `known` is the existing row of the challenge, whose sources and references stay unchanged. The
-/// row of an unplayable utterance contains the reason; other utterances are not affected. Without a
-/// reference from the engine, the function searches the settings' `metadata_root`.
+/// `recorded` is the existing row of the challenge, whose sources and references stay unchanged.
+/// The row of an unplayable utterance contains the reason; other utterances are not affected.
+/// Without a reference from the engine, the function searches the settings' `metadata_root`.
 pub(super) fn import(
     challenge: PrefetchedChallenge,
-    known: Option<&ChallengeRow>,
+    recorded: Option<&ChallengeRow>,
     settings: &RunnerSettings,
     now: &jiff::Zoned,
 ) -> io::Result<NewChallenge> {
@@ -41,7 +41,7 @@ pub(super) fn import(
         let source = match read_source(&utterance, settings.play.max_source) {
             Ok((wav, info)) => {
                 let path = shared_source(paths, &challenge_uid, challenge_type, index);
-                if may_write(known, index, &info.wav_sha256) {
+                if may_write(recorded, index, &info.wav_sha256) {
                     replace(&path, |file| file.write_all(&wav))?;
                 }
                 Ok(info)
@@ -58,14 +58,15 @@ pub(super) fn import(
             source,
         });
     }
-    let known_reference =
-        known.and_then(|known| Some((known.reference.clone()?, known.reference_source.clone())));
+    let known_reference = recorded.and_then(|recorded| {
+        Some((recorded.reference.clone()?, recorded.reference_source.clone()))
+    });
     let (reference, reference_source) = match (known_reference, reference) {
-        (Some((known, source)), Some(found)) => {
-            (Some(completed(known, found.document, &rows)), source)
+        (Some((recorded, source)), Some(published)) => {
+            (Some(completed(recorded, published.document, &rows)), source)
         }
-        (Some((known, source)), None) => (Some(known), source),
-        (None, Some(found)) => (Some(found.document), Some(found.source)),
+        (Some((recorded, source)), None) => (Some(recorded), source),
+        (None, Some(published)) => (Some(published.document), Some(published.source)),
         (None, None) => stored_reference(settings.metadata_root.as_deref(), &challenge_uid),
     };
     Ok(NewChallenge {
@@ -84,8 +85,8 @@ pub(super) fn import(
 
 /// Whether the import may write a source file: false if the ledger has different audio under this
 /// index, since replies to that audio may exist.
-fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool {
-    let utterances = known.map_or(&[][..], |challenge| &challenge.utterances);
+fn may_write(recorded: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool {
+    let utterances = recorded.map_or(&[][..], |challenge| &challenge.utterances);
     match utterances
         .iter()
         .find(|utterance| utterance.index == index)
@@ -100,14 +101,14 @@ fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool
 
 /// Adds missing utterances to a reference document from a second one: inline references cover only
 /// the fetched utterances. Existing entries stay unchanged, since scores may depend on them.
-fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Value {
+fn completed(mut recorded: Value, published: Value, utterances: &[UtteranceRow]) -> Value {
     let (Ok(own), Ok(other)) =
-        (ReferenceDocument::parse(known.clone()), ReferenceDocument::parse(found))
+        (ReferenceDocument::parse(recorded.clone()), ReferenceDocument::parse(published))
     else {
-        return known;
+        return recorded;
     };
-    let Some(entries) = known.get_mut("utterances").and_then(Value::as_array_mut) else {
-        return known;
+    let Some(entries) = recorded.get_mut("utterances").and_then(Value::as_array_mut) else {
+        return recorded;
     };
     for UtteranceRow { utterance_id, .. } in utterances {
         if let (None, Some(entry)) = (own.entry(utterance_id), other.entry(utterance_id)) {
@@ -117,7 +118,7 @@ fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Val
             entries.push(entry.into());
         }
     }
-    known
+    recorded
 }
 
 /// Loads a challenge's reference document from `{root}/{uid}/challenge.json` or
@@ -161,35 +162,35 @@ mod tests {
             source: Err(String::new()),
         };
         let rows = [row(0), row(1), row(2)];
-        let known =
+        let stored =
             json!({ "utterances": [{ "utterance_id": "c1:0", "reference_text": "first" }] });
-        let found = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
+        let published = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
         let both = json!({ "utterances": [
             { "utterance_id": "c1:0", "reference_text": "first" },
             { "utterance_id": "c1:1", "reference_text": "second" },
         ] });
-        assert_eq!(completed(known.clone(), found, &rows), both);
-        assert_eq!(completed(known.clone(), json!([]), &rows), known);
+        assert_eq!(completed(stored.clone(), published, &rows), both);
+        assert_eq!(completed(stored.clone(), json!([]), &rows), stored);
         let bare = json!({ "reference_text": "alone" });
-        assert_eq!(completed(bare.clone(), known, &rows), bare);
+        assert_eq!(completed(bare.clone(), stored, &rows), bare);
     }
 
     #[test]
     fn stored_references_are_found_in_order() {
         let root = tempfile::tempdir().unwrap();
-        let found = || stored_reference(Some(root.path()), "c1");
+        let find = || stored_reference(Some(root.path()), "c1");
         let file = |name: &str| Some(root.path().join(name).display().to_string());
-        assert_eq!(found(), (None, None));
+        assert_eq!(find(), (None, None));
         std::fs::write(root.path().join("c1.json"), "[1]").unwrap();
-        assert_eq!(found(), (Some(json!([1])), file("c1.json")));
+        assert_eq!(find(), (Some(json!([1])), file("c1.json")));
         std::fs::create_dir(root.path().join("c1")).unwrap();
         let first = root.path().join("c1/challenge.json");
         std::fs::write(&first, "[2]").unwrap();
-        assert_eq!(found(), (Some(json!([2])), file("c1/challenge.json")));
+        assert_eq!(find(), (Some(json!([2])), file("c1/challenge.json")));
         std::fs::write(&first, "not JSON").unwrap();
-        assert_eq!(found(), (None, file("c1/challenge.json")));
+        assert_eq!(find(), (None, file("c1/challenge.json")));
         File::create(&first).unwrap().set_len(MAX_REFERENCE_BYTES + 1).unwrap();
-        assert_eq!(found(), (None, file("c1/challenge.json")));
+        assert_eq!(find(), (None, file("c1/challenge.json")));
         assert_eq!(stored_reference(None, "c1"), (None, None));
     }
 }

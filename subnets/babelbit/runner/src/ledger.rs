@@ -48,8 +48,8 @@ pub use text::{TextChallenge, TextFile};
 const FILE: &str = "runner.sqlite";
 /// Name of the lock file in the state directory.
 const LOCK: &str = "runner.lock";
-/// Interval between two signs of life of a runner's daemon.
-const SIGN_OF_LIFE: Duration = Duration::from_mins(1);
+/// Interval between two heartbeats of a runner's daemon.
+const HEARTBEAT: Duration = Duration::from_mins(1);
 /// SQLite busy timeout, for a reader and a runner on the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -197,23 +197,29 @@ impl Ledger {
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: None })
     }
 
-    /// Shows every minute until shutdown that the runner runs, in the modification time of the lock
-    /// file: a round takes place every few hours, and nothing is recorded between two rounds.
-    pub async fn show_life(&self, shutdown: &Shutdown) {
+    /// Updates the heartbeat every minute until shutdown: the modification time of the lock file. A
+    /// round takes place every few hours, and nothing is recorded between two rounds.
+    pub async fn beat(&self, shutdown: &Shutdown) {
         loop {
             let marked = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
             if let Some(Err(error)) = marked {
                 tracing::debug!(%error, "cannot set the time of the lock file");
             }
+<<<<<<< HEAD
             if !shutdown.sleep(SIGN_OF_LIFE).await {
                 return;
+=======
+            tokio::select! {
+                () = tokio::time::sleep(HEARTBEAT) => {}
+                () = shutdown.requested() => return,
+>>>>>>> origin/h-house5
             }
         }
     }
 
-    /// Returns when a runner of a state directory last showed that it runs ([`Self::show_life`], or
+    /// Returns when a runner of a state directory last showed that it runs ([`Self::beat`], or
     /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
-    pub fn last_sign_of_life(directory: &Path) -> Option<i64> {
+    pub fn last_heartbeat(directory: &Path) -> Option<i64> {
         let modified =
             std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;
         i64::try_from(unix_time(modified).as_secs()).ok()

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reply_arrives_while_the_source_is_spoken() {
+    async fn reply_arrives_during_source_speech() {
         let miner =
             Arc::new(ScriptedMiner::new(|k, _| Step::sound(if k == 2 { 960 } else { 0 }, k == 4)));
         let mut live = open(&miner, PlaySettings::default()).await;

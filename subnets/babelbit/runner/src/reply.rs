@@ -93,9 +93,9 @@ impl ReplyDecoder {
         if self.bytes > self.limit {
             return Err(ReplyError::TooLong { limit: self.limit });
         }
-        let (whole, rest) = chunk.as_chunks::<SAMPLE_BYTES>();
-        let samples = whole.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
-        self.rest.extend_from_slice(rest);
+        let (samples, incomplete) = chunk.as_chunks::<SAMPLE_BYTES>();
+        let samples = samples.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
+        self.rest.extend_from_slice(incomplete);
         // Reuse the buffer for the small chunks that most miners send, but free a large one.
         if chunk.capacity() <= MAX_SCRATCH_BYTES {
             self.scratch = chunk;

@@ -124,9 +124,9 @@ impl References {
     /// scored.
     pub fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
         let document = self.document.as_ref().map_err(Clone::clone);
-        let found =
+        let reference =
             document.and_then(|document| document.find(utterance_id, &self.target_language));
-        match (found, &self.source) {
+        match (reference, &self.source) {
             (Ok(reference), Some(source)) => Ok(reference.with_source(source.clone())),
             (Ok(reference), None) => Ok(reference),
             (Err(error), source) => {

@@ -47,10 +47,10 @@ use taonet_service::Sleeper;
 
 pub use chain_view::{ChainView, ChainViewError, ConnectChain};
 pub use round::{RoundError, RoundReport, announced_miners, registered_miners};
-pub use schedule::{ArenaSchedule, Due, ScheduleSettings};
+pub use schedule::{ArenaSchedule, DueRound, ScheduleSettings};
 
 use round::SpeechRounds;
-use schedule::{Saved, Schedule};
+use schedule::{LastRounds, Schedule};
 use taonet_babelbit_core::records::ChallengeType;
 
 /// Timeout for waiting for a block.
@@ -127,7 +127,7 @@ pub struct RoundsSettings {
 /// Player of due rounds, one at a time. Dropping the future cancels a round.
 pub trait RoundPlayer: Send + Sync {
     /// Plays a round to its end.
-    fn play<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<PlayedRound, RoundError>>;
+    fn play<'a>(&'a self, due: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>>;
 }
 
 /// Result of a completed round.
@@ -247,12 +247,12 @@ impl Rounds {
         settings: ScheduleSettings,
     ) -> Result<Self, LedgerError> {
         let ledger = &parts.ledger;
-        let saved = Saved {
+        let last_rounds = LastRounds {
             main: ledger.last_round(ChallengeType::Main).await?,
             solo: ledger.last_round(ChallengeType::Solo).await?,
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
-        let schedule = Schedule::new(settings, &saved, (parts.clock)());
+        let schedule = Schedule::new(settings, &last_rounds, (parts.clock)());
         Ok(Self { parts, schedule, block: None, is_connected: true })
     }
 
@@ -308,8 +308,8 @@ impl Rounds {
         }
     }
 
-    async fn round(&mut self, due: &Due) {
-        let Due { contest, epoch, attempt, .. } = due;
+    async fn round(&mut self, due: &DueRound) {
+        let DueRound { contest, epoch, attempt, .. } = due;
         tracing::info!(%contest, epoch, attempt, "round started");
         let began = Instant::now();
         let result = self.parts.player.play(due).await;
@@ -370,13 +370,13 @@ impl Rounds {
         if self.block.replace(block) == Some(block) {
             (self.parts.sleeper)(AFTER_STANDSTILL).await;
         }
-        let rest = self.schedule.rest(self.now()).unwrap_or(WAITING);
-        match self.parts.chain.wait(rest.clamp(AFTER_STANDSTILL, WAITING)).await {
+        let pause = self.schedule.remaining_backoff(self.now()).unwrap_or(WAITING);
+        match self.parts.chain.wait(pause.clamp(AFTER_STANDSTILL, WAITING)).await {
             Ok(is_new) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
                 }
-                if !is_new && rest >= WAITING {
+                if !is_new && pause >= WAITING {
                     tracing::warn!(block, "no new block within {} s", WAITING.as_secs());
                 }
             }

@@ -227,17 +227,17 @@ impl Runner {
             ));
         }
         let settings = self.settings.clone();
-        let known = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
-        let resumed = known.is_some();
+        let earlier = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
+        let resumed = earlier.is_some();
         let job =
-            move || (import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()), known);
-        let (new, known) = spawn_blocking(job).await.map_err(RunError::Task)?;
+            move || (import(challenge, earlier.as_ref(), &settings, &jiff::Zoned::now()), earlier);
+        let (new, earlier) = spawn_blocking(job).await.map_err(RunError::Task)?;
         let new = new
             .map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
-        if let Some(known) = known {
+        if let Some(earlier) = earlier {
             // This step precedes `begin`, which marks the challenge as complete: if the process is
             // killed in between, the next run repeats the step.
-            self.unscore_what_lacked_its_reference(&known, &new).await?;
+            self.clear_scores_without_reference(&earlier, &new).await?;
         }
         let challenge = self.ledger.begin(&new).await?;
         // File names contain the row's timestamp: the row must be durable before the files exist.
@@ -246,7 +246,7 @@ impl Runner {
     }
 
     /// Clears the scores of utterances whose reference was missing and has become available.
-    async fn unscore_what_lacked_its_reference(
+    async fn clear_scores_without_reference(
         &self,
         before: &ChallengeRow,
         new: &NewChallenge,
@@ -275,9 +275,9 @@ impl Runner {
     ) -> Result<RunReport, RunError> {
         self.store_names(miners).await;
         let finished = self.ledger.finished_miners(&challenge).await?;
-        let known = self.ledger.played_miners(&challenge).await?;
-        let elsewhere = self.scored_elsewhere(&challenge, miners, &known).await?;
-        let miners = self.participants(&challenge, miners, &known, &elsewhere).await?;
+        let played = self.ledger.played_miners(&challenge).await?;
+        let elsewhere = self.scored_elsewhere(&challenge, miners, &played).await?;
+        let miners = self.participants(&challenge, miners, &played, &elsewhere).await?;
         let (todo, done): (Vec<_>, Vec<_>) = miners
             .iter()
             .cloned()
@@ -313,7 +313,7 @@ impl Runner {
         }
         // Replies of miners that have left the list since the interrupted run are scored, too.
         let mut profile = RunProfile::default();
-        if !todo.is_empty() || !known.is_subset(&finished) {
+        if !todo.is_empty() || !played.is_subset(&finished) {
             profile = Arc::clone(&run).run(&todo).await?;
         }
         let writing = Instant::now();
@@ -363,7 +363,7 @@ impl Runner {
         &self,
         challenge: &ChallengeRow,
         miners: &[Miner],
-        known: &HashSet<MinerKey>,
+        played: &HashSet<MinerKey>,
         elsewhere: &HashSet<MinerKey>,
     ) -> Result<Vec<Miner>, RunError> {
         let mut miners = miners.to_vec();
@@ -378,7 +378,7 @@ impl Runner {
             Some(main) => self.ledger.played_miners(main).await?,
             None => HashSet::new(),
         };
-        let is_known = |miner: &MinerKey| known.contains(miner) || elsewhere.contains(miner);
+        let is_known = |miner: &MinerKey| played.contains(miner) || elsewhere.contains(miner);
         miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !beside.contains(key)));
         miners.truncate(self.settings.max_miners);
         Ok(miners)
@@ -389,7 +389,7 @@ impl Runner {
         &self,
         challenge: &ChallengeRow,
         miners: &[Miner],
-        known: &HashSet<MinerKey>,
+        played: &HashSet<MinerKey>,
     ) -> Result<HashSet<MinerKey>, RunError> {
         let scores = self.settings.paths.scores.clone();
         let (path, uid) = (scores.clone(), challenge.challenge_uid.clone());
@@ -397,7 +397,7 @@ impl Runner {
             .await
             .map_err(RunError::Task)?
             .map_err(|source| RunError::File { path, source })?;
-        let strangers = miners.iter().map(|miner| miner.key).filter(|key| !known.contains(key));
+        let strangers = miners.iter().map(|miner| miner.key).filter(|key| !played.contains(key));
         Ok(strangers
             .filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key))
             .collect())

@@ -30,7 +30,7 @@ use taonet_objects::ObjectStorage;
 use taonet_service::{Clock, system_clock, unix_time};
 
 pub use client::SubmitError;
-use client::{Arrived, ScoringApi};
+use client::{Acceptance, ScoringApi};
 use payload::LocalFile;
 
 /// Interval at which the outbox requeues refused files.
@@ -206,10 +206,10 @@ impl Outbox {
             )
         };
         match self.submit(&entry).await {
-            Ok(arrived) => {
+            Ok(acceptance) => {
                 self.ledger.note_outcome(&entry, self.now_ms(), None).await?;
                 metrics::counter!("taonet_submission_delivered_total", "kind" => kind).increment(1);
-                if arrived == Arrived::Superseded {
+                if acceptance == Acceptance::Superseded {
                     tracing::info!(
                         file = named(),
                         "superseded: the scoring API already has this submission or one signed later; hint: check \
@@ -249,7 +249,7 @@ impl Outbox {
         Ok(())
     }
 
-    async fn submit(&self, entry: &OutboxEntry) -> Result<Arrived, Failed> {
+    async fn submit(&self, entry: &OutboxEntry) -> Result<Acceptance, Failed> {
         let file = LocalFile::of(entry, &self.settings.paths);
         let mut s3_path = entry.s3_path.clone();
         if let (Some(storage), None) = (&self.storage, &s3_path)

@@ -66,10 +66,10 @@ pub enum InputError {
 
 impl InputError {
     /// Prefixes the path of a nested document's error.
-    fn within(self, place: &str) -> Self {
+    fn within(self, parent: &str) -> Self {
         match self {
             Self::Field { document, path, problem } => {
-                Self::Field { document, path: join(place, &path), problem }
+                Self::Field { document, path: join(parent, &path), problem }
             }
             other => other,
         }
@@ -95,19 +95,19 @@ pub enum Warning {
 
 impl Warning {
     /// Prefixes the path of a nested document's warning.
-    fn within(self, place: &str) -> Self {
+    fn within(self, parent: &str) -> Self {
         match self {
             Self::UnknownField { document, path } => {
-                Self::UnknownField { document, path: join(place, &path) }
+                Self::UnknownField { document, path: join(parent, &path) }
             }
             other @ Self::NoArrivals => other,
         }
     }
 }
 
-fn join(place: &str, path: &str) -> String {
-    let dot = if place.is_empty() || path.is_empty() { "" } else { "." };
-    format!("{place}{dot}{path}")
+fn join(parent: &str, path: &str) -> String {
+    let dot = if parent.is_empty() || path.is_empty() { "" } else { "." };
+    format!("{parent}{dot}{path}")
 }
 
 /// Result of processing a document, with its warnings.
@@ -211,27 +211,27 @@ pub fn score_batch_document(
     let mut warnings = Vec::new();
     let mut batches = Vec::with_capacity(documents.len());
     for (index, document) in documents.into_iter().enumerate() {
-        let place = if is_list { format!("[{index}]") } else { String::new() };
+        let path = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
         let batch =
             read::document("the batch", document, &mut own).and_then(BatchDocument::checked);
-        batches.push(batch.map_err(|error| error.within(&place))?);
-        warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
+        batches.push(batch.map_err(|error| error.within(&path))?);
+        warnings.extend(own.into_iter().map(|warning| warning.within(&path)));
     }
     // Recognition of the next batch overlaps with scoring of the current one; at most two batches
     // are in memory.
-    let mut answers = Vec::with_capacity(batches.len());
+    let mut results = Vec::with_capacity(batches.len());
     let mut ahead = None;
     for batch in batches.into_iter().map(Some).chain([None]) {
         let next = batch.map(|batch| begin(batch, base, scorer)).transpose()?;
         if let Some((reference, candidates)) = std::mem::replace(&mut ahead, next) {
-            let results = BatchResults { results: scorer.score(reference.as_ref(), &candidates) };
-            let answer = serde_json::to_value(results);
-            answers
-                .push(answer.map_err(|error| read::problem("the answer", "", &error.to_string()))?);
+            let scored = BatchResults { results: scorer.score(reference.as_ref(), &candidates) };
+            let result = serde_json::to_value(scored);
+            results
+                .push(result.map_err(|error| read::problem("the answer", "", &error.to_string()))?);
         }
     }
-    let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
+    let value = if is_list { Value::Array(results) } else { results.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })
 }
 
@@ -263,7 +263,7 @@ pub fn compute_weights_document(
 ) -> Result<Outcome<Weights>, InputError> {
     let mut warnings = Vec::new();
     let document: WeightsDocument = read::document("the scores", value, &mut warnings)?;
-    let known = |scores: Vec<(Uid, Option<f64>)>| -> Vec<(Uid, f64)> {
+    let scored = |scores: Vec<(Uid, Option<f64>)>| -> Vec<(Uid, f64)> {
         scores.into_iter().filter_map(|(uid, score)| Some((uid, score?))).collect()
     };
     let share = match document.arena_percent {
@@ -274,8 +274,8 @@ pub fn compute_weights_document(
         _ => ArenaShare::default(),
     };
     let value = compute_weights(
-        &known(document.main),
-        &known(document.arena),
+        &scored(document.main),
+        &scored(document.arena),
         share,
         document.burn_uid,
         rules,
@@ -300,19 +300,19 @@ pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>,
         document => (vec![document], false),
     };
     let (mut warnings, mut absent) = (Vec::new(), MAX_ABSENT_STEPS);
-    let mut answers = Vec::with_capacity(documents.len());
+    let mut results = Vec::with_capacity(documents.len());
     for (index, mut document) in documents.into_iter().enumerate() {
-        let place = if is_list { format!("[{index}]") } else { String::new() };
+        let path = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
         let parsed = parse_lines(&mut document)
             .and_then(|()| read::document("the dialogue", document, &mut own));
         let score = parsed.and_then(|document: TextDocument| document.score(&mut absent, rules));
-        let answer = serde_json::to_value(score.map_err(|error| error.within(&place))?);
-        answers
-            .push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
-        warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
+        let result = serde_json::to_value(score.map_err(|error| error.within(&path))?);
+        results
+            .push(result.map_err(|error| read::problem("the answer", &path, &error.to_string()))?);
+        warnings.extend(own.into_iter().map(|warning| warning.within(&path)));
     }
-    let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
+    let value = if is_list { Value::Array(results) } else { results.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })
 }
 

@@ -84,7 +84,7 @@ impl Jobs {
         }
         match slots.entry(hash) {
             Entry::Occupied(slot) => (Arc::clone(slot.get()), false),
-            Entry::Vacant(place) => (Arc::clone(place.insert(Arc::default())), true),
+            Entry::Vacant(entry) => (Arc::clone(entry.insert(Arc::default())), true),
         }
     }
 

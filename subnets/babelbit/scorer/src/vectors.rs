@@ -34,9 +34,9 @@ impl Vectorizer {
 
     /// Returns the vector of a reference text, from the cache if possible.
     pub(super) fn reference(&self, text: &str) -> Result<Embedding, ScoreError> {
-        let known =
+        let cached =
             self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
-        if let Some(vector) = known {
+        if let Some(vector) = cached {
             return Ok(vector);
         }
         let vector = self.embed_one(text)?;

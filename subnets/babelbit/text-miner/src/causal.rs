@@ -232,10 +232,10 @@ impl Worker {
             return Err(ModelError::Tokens);
         }
         let session = sessions.open(tokens)?;
-        let known = session.cache.tokens();
-        counter!(TOKENS, "kind" => "reused").increment(known as u64);
+        let cached = session.cache.tokens();
+        counter!(TOKENS, "kind" => "reused").increment(cached as u64);
         let mut logits = Vec::new();
-        for piece in tokens.get(known..).unwrap_or_default().chunks(PIECE) {
+        for piece in tokens.get(cached..).unwrap_or_default().chunks(PIECE) {
             if is_late() {
                 return Ok(Outcome::Timeout);
             }
@@ -251,9 +251,9 @@ impl Worker {
             generated.push(token);
             let text = vocabulary.decode(&generated);
             // A character may be spread over several tokens.
-            let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-            let added = line.add(whole.get(shown..).unwrap_or_default());
-            shown = shown.max(whole.len());
+            let decoded = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+            let added = line.add(decoded.get(shown..).unwrap_or_default());
+            shown = shown.max(decoded.len());
             if added == ControlFlow::Break(()) || session.cache.tokens() >= model.context() {
                 break;
             }

@@ -19,8 +19,8 @@ pub(crate) fn prompt(prefix: &str, context: &str) -> String {
     let mut lines = vec![prefix];
     let mut left = MAX_CONTEXT;
     for utterance in spoken(context.rsplit(CONTEXT_SEPARATOR)) {
-        let Some(rest) = left.checked_sub(utterance.len() + 1) else { break };
-        left = rest;
+        let Some(remaining) = left.checked_sub(utterance.len() + 1) else { break };
+        left = remaining;
         lines.push(utterance);
     }
     lines.reverse();

@@ -107,12 +107,12 @@ impl CommittedMiners {
         let keys =
             neurons.list.iter().map(|neuron| MinerKey { uid: neuron.uid, hotkey: neuron.hotkey });
         let texts = (self.read)().await.map_err(RoundError::Contest)?;
-        let mut found = candidates(keys, &axons, &texts);
+        let mut candidates = candidates(keys, &axons, &texts);
         if self.settings.api_key.is_none() {
-            found = without_chutes(found);
+            candidates = without_chutes(candidates);
         }
-        let (all, found) = (found.len(), earliest(found, Candidate::slug));
-        let checks = stream::iter(found).map(|candidate| async move {
+        let (all, candidates) = (candidates.len(), earliest(candidates, Candidate::slug));
+        let checks = stream::iter(candidates).map(|candidate| async move {
             let is_valid = self.is_valid(&candidate).await;
             is_valid.then_some(candidate)
         });
@@ -188,8 +188,8 @@ impl CommittedMiners {
 
     /// Whether access to a model is gated; an unknown model is not.
     async fn is_gated(&self, model: &str) -> bool {
-        let known = self.gated.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
-        if let Some((_, is_gated)) = known.filter(|(since, _)| since.elapsed() < CACHED) {
+        let cached = self.gated.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
+        if let Some((_, is_gated)) = cached.filter(|(since, _)| since.elapsed() < CACHED) {
             return is_gated;
         }
         let call = self.hub.public_model(model);

@@ -10,7 +10,7 @@ use rand::seq::SliceRandom as _;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient};
 use taonet_babelbit_runner::{
-    ChainView, Due, MinerEntry, MinerSource, PlayedRound, RoundError, RoundPlayer, RunError,
+    ChainView, DueRound, MinerEntry, MinerSource, PlayedRound, RoundError, RoundPlayer, RunError,
 };
 use taonet_wire::PeerError;
 
@@ -125,7 +125,7 @@ impl TextRounds {
     }
 
     /// Returns the runner with the settings of this round.
-    fn runner_of(&self, due: &Due) -> TextRunner {
+    fn runner_of(&self, due: &DueRound) -> TextRunner {
         let stream = if due.contest == ChallengeType::Solo {
             ChallengeKind::Solo
         } else {
@@ -155,7 +155,7 @@ impl TextRounds {
         }
     }
 
-    async fn run(&self, due: &Due) -> Result<PlayedRound, RoundError> {
+    async fn run(&self, due: &DueRound) -> Result<PlayedRound, RoundError> {
         let contest = due.contest.as_str();
         let miners = self.miners(due.contest).await?;
         if miners.is_empty() {
@@ -182,7 +182,7 @@ impl TextRounds {
 }
 
 impl RoundPlayer for TextRounds {
-    fn play<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
+    fn play<'a>(&'a self, due: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
         self.run(due).boxed()
     }
 }

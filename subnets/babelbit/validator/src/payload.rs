@@ -80,9 +80,9 @@ impl PayloadPolicy {
         if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
         }
-        let known =
+        let kind =
             if text.starts_with('{') { self.scoring_api(text) } else { self.miner_request(text) };
-        match known {
+        match kind {
             Ok(kind) => Ok(kind),
             Err(_) if self.prefixes.iter().any(|prefix| text.starts_with(prefix)) => {
                 Ok(PayloadKind::Prefixed)

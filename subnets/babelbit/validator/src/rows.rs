@@ -68,11 +68,11 @@ impl Babelbit {
             self.rows_of(challenge_uid, Some(Contest::Arena))
         );
         let arena_share = self.settings.arena_share.get();
-        for (answer, place, share) in
+        for (answer, slot, share) in
             [(main, &mut rows.main, 1.0 - arena_share), (arena, &mut rows.arena, arena_share)]
         {
             match answer {
-                Ok(found) => *place = found,
+                Ok(scores) => *slot = scores,
                 Err(error) if share > 0.0 => rows.missing = rows.missing.take().or(Some(error)),
                 Err(error) => {
                     tracing::warn!(%error, "cannot get scores of a contest without a share of the weights");
@@ -87,7 +87,7 @@ impl Babelbit {
     pub(super) async fn older_rows(&self, rows: &mut Rows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {
-            Ok(found) => rows.main = found,
+            Ok(scores) => rows.main = scores,
             Err(error) => rows.missing = Some(error),
         }
     }

@@ -145,8 +145,8 @@ impl Queue {
                     .insert(group.to_owned(), consumer.num_pending.saturating_add(unacknowledged));
             }
         }
-        let known = others.values().fold(0_u64, |sum, jobs| sum.saturating_add(*jobs));
-        others.insert(NO_WORKER.to_owned(), all.saturating_sub(known));
+        let assigned = others.values().fold(0_u64, |sum, jobs| sum.saturating_add(*jobs));
+        others.insert(NO_WORKER.to_owned(), all.saturating_sub(assigned));
         let jobs = others.remove(&self.group).unwrap_or_default();
         let oldest = if jobs == 0 { Duration::ZERO } else { self.oldest().await? };
         Ok(Depth { jobs, oldest, others })

@@ -25,7 +25,7 @@ impl EmbeddingReference {
     ) -> Result<Checked, CheckError> {
         let texts =
             payload.get("input").and_then(Value::as_array).ok_or(CheckError::Sample("no input"))?;
-        let Some(found) = answer.first().and_then(|answer| vectors(answer, texts.len())) else {
+        let Some(returned) = answer.first().and_then(|answer| vectors(answer, texts.len())) else {
             return Ok(Checked::failed(&"malformed answer"));
         };
         let mut request = payload.clone();
@@ -33,7 +33,7 @@ impl EmbeddingReference {
         let expected = self.server.post("/embeddings", &request).await?;
         let expected = vectors(&expected, texts.len())
             .ok_or(CheckError::Malformed("has no vector for some texts"))?;
-        let similarity = similarity(&found, &expected);
+        let similarity = similarity(&returned, &expected);
         Ok(Checked {
             quality: Some(quality(similarity)),
             reason: format!("cosine similarity {similarity:.4}"),

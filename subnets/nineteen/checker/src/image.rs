@@ -28,7 +28,7 @@ impl ImageReference {
         payload: &Map<String, Value>,
         answer: &[Value],
     ) -> Result<Checked, CheckError> {
-        let Some(found) = answer.first().and_then(parse) else {
+        let Some(image) = answer.first().and_then(parse) else {
             return Ok(Checked::failed(&"malformed answer"));
         };
         let mut payload = payload.clone();
@@ -37,7 +37,7 @@ impl ImageReference {
         }
         let expected = self.server.post(endpoint.path(), &payload).await?;
         let expected = parse(&expected).ok_or(CheckError::Malformed("is not an image answer"))?;
-        Ok(match quality(&found, &expected) {
+        Ok(match quality(&image, &expected) {
             Some(quality) => {
                 Checked { quality: Some(quality), reason: format!("image of quality {quality:.4}") }
             }

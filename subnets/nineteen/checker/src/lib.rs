@@ -81,12 +81,12 @@ pub struct Question<'a> {
     /// Tokens of the miner's answer.
     pub tokens: &'a [Token],
     /// Positions of the tokens to compare.
-    pub places: &'a [usize],
+    pub positions: &'a [usize],
 }
 
 /// A model's probabilities at one position of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PlaceReading {
+pub struct TokenReading {
     /// The likeliest tokens with their log-probabilities, in descending order.
     pub top: Vec<(String, f64)>,
     /// Rank (from 1) and log-probability of the miner's token, if the model reports them.
@@ -95,11 +95,27 @@ pub struct PlaceReading {
     pub end_logprob: Option<f64>,
 }
 
-impl PlaceReading {
+impl TokenReading {
     /// Returns the log-probability of a token if it is among the five likeliest.
     pub(crate) fn among_likeliest(&self, token: &str) -> Option<f64> {
         self.top.iter().take(LIKELIEST).find(|(text, _)| text == token).map(|(_, logprob)| *logprob)
     }
+<<<<<<< HEAD
+=======
+
+    /// Returns the log-probability of the miner's token if it is among the five likeliest, or the
+    /// sixth and almost as likely as the fifth: the miner, which computes the answer in a batch
+    /// with others, may have added in another order, which exchanges such tokens.
+    pub(crate) fn own_if_likely(&self) -> Option<f64> {
+        let (rank, logprob) = self.own?;
+        let rank = rank as usize;
+        let is_tied = || {
+            let fifth = self.top.get(LIKELIEST - 1);
+            rank == LIKELIEST + 1 && fifth.is_some_and(|(_, fifth)| logprob >= fifth - ROUNDING)
+        };
+        (rank <= LIKELIEST || is_tied()).then_some(logprob)
+    }
+>>>>>>> origin/h-house5
 }
 
 /// Number of likeliest tokens that a check considers.
@@ -109,9 +125,9 @@ pub(crate) const LIKELIEST: usize = 5;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
     /// Probabilities of all tokens, in the order of the answer.
-    Whole(Vec<PlaceReading>),
+    FullText(Vec<TokenReading>),
     /// Probabilities at the requested positions, in their order.
-    Places(Vec<PlaceReading>),
+    Positions(Vec<TokenReading>),
 }
 
 /// Why a check failed.

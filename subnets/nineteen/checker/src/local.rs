@@ -8,7 +8,7 @@ use taonet_lm::{LanguageModel, Message, Vocabulary};
 use taonet_nineteen_core::checker::text::Token;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
+use crate::{CheckError, LIKELIEST, Question, Reading, ReferenceModel, TokenReading};
 
 /// A language model in this process, which processes every answer in one pass.
 #[derive(Debug, Clone)]
@@ -28,21 +28,23 @@ impl ReferenceModel for LocalReference {
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
         let prompt = prompt(&self.model, question)?;
         let vocabulary = self.model.vocabulary();
-        let Answer { tokens, places } = Answer::read(vocabulary, question.tokens)?;
+        let Answer { tokens, positions } = Answer::read(vocabulary, question.tokens)?;
         let model = Arc::clone(&self.model);
-        let judged =
+        let readings =
             tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, LIKELIEST)).await;
-        let judged = judged.map_err(|_| CheckError::Stopped)??;
+        let readings = readings.map_err(|_| CheckError::Stopped)??;
         let text = |token: u32| vocabulary.text(token).to_owned();
-        let reading = |place: Option<usize>| match place.and_then(|place| judged.get(place)) {
-            Some(place) => PlaceReading {
-                top: place.top.iter().map(|(token, logprob)| (text(*token), *logprob)).collect(),
-                own: Some((place.rank, place.logprob)),
-                end_logprob: Some(place.end_logprob),
+        let reading = |position: Option<usize>| match position
+            .and_then(|position| readings.get(position))
+        {
+            Some(reading) => TokenReading {
+                top: reading.top.iter().map(|(token, logprob)| (text(*token), *logprob)).collect(),
+                own: Some((reading.rank, reading.logprob)),
+                end_logprob: Some(reading.end_logprob),
             },
-            None => PlaceReading { top: Vec::new(), own: None, end_logprob: None },
+            None => TokenReading { top: Vec::new(), own: None, end_logprob: None },
         };
-        Ok(Reading::Whole(places.into_iter().map(reading).collect()))
+        Ok(Reading::FullText(positions.into_iter().map(reading).collect()))
     }
 }
 
@@ -51,7 +53,7 @@ impl ReferenceModel for LocalReference {
 struct Answer {
     tokens: Vec<u32>,
     /// Index in `tokens` of each of the miner's tokens; `None` if the model has no such token.
-    places: Vec<Option<usize>>,
+    positions: Vec<Option<usize>>,
 }
 
 impl Answer {
@@ -67,14 +69,14 @@ impl Answer {
         let (mut own, mut theirs) = (split.as_slice(), miners);
         let mut answer = Self {
             tokens: Vec::with_capacity(split.len()),
-            places: Vec::with_capacity(miners.len()),
+            positions: Vec::with_capacity(miners.len()),
         };
         while !theirs.is_empty() {
             let (mine, yours) = same_text(own, theirs);
-            let (run, rest) = own.split_at(mine);
+            let (run, remaining) = own.split_at(mine);
             let (run_theirs, rest_theirs) = theirs.split_at(yours);
             answer.add(vocabulary, run, run_theirs);
-            (own, theirs) = (rest, rest_theirs);
+            (own, theirs) = (remaining, rest_theirs);
         }
         Ok(answer)
     }
@@ -88,12 +90,13 @@ impl Answer {
         // A sampled answer may have other tokens than the tokeniser chooses for the same text.
         let others =
             || theirs.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>();
-        let known = if is_same { Some(own()) } else { others() };
-        let (first, is_known) = (self.tokens.len(), known.is_some());
+        let tokens = if is_same { Some(own()) } else { others() };
+        let (first, is_known) = (self.tokens.len(), tokens.is_some());
         // Unknown tokens are read as the tokens of the same text, so that later positions still
         // match the answer.
-        self.tokens.extend(known.unwrap_or_else(own));
-        self.places.extend((first..).take(theirs.len()).map(|place| is_known.then_some(place)));
+        self.tokens.extend(tokens.unwrap_or_else(own));
+        self.positions
+            .extend((first..).take(theirs.len()).map(|position| is_known.then_some(position)));
     }
 }
 

@@ -6,7 +6,7 @@ use taonet_nineteen_core::checker::text::{Token, comparable};
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{
-    CheckError, CheckingServer, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel,
+    CheckError, CheckingServer, LIKELIEST, Question, Reading, ReferenceModel, TokenReading,
 };
 
 /// A reference model on an OpenAI-compatible server that the validator runs.
@@ -62,35 +62,38 @@ impl OpenAiReference {
         Ok(body)
     }
 
-    async fn whole(
+    async fn read_full_text(
         &self,
         question: &Question<'_>,
-    ) -> Result<Option<Vec<PlaceReading>>, CheckError> {
+    ) -> Result<Option<Vec<TokenReading>>, CheckError> {
         let text: String = question.tokens.iter().map(|token| token.text.as_str()).collect();
         let mut body = self.request(question, &text)?;
         body.insert("prompt_logprobs".to_owned(), LIKELIEST.into());
-        let answer = match self.server.post(question.endpoint.path(), &body).await {
+        let response = match self.server.post(question.endpoint.path(), &body).await {
             // The server does not support the option.
             Err(CheckError::Refused { status: 400 | 422, .. }) => return Ok(None),
             other => other?,
         };
-        let found =
-            answer.get("prompt_logprobs").or_else(|| answer.pointer("/choices/0/prompt_logprobs"));
-        Ok(found.and_then(Value::as_array).and_then(|places| align(places, question.tokens)))
+        let logprobs = response
+            .get("prompt_logprobs")
+            .or_else(|| response.pointer("/choices/0/prompt_logprobs"));
+        Ok(logprobs
+            .and_then(Value::as_array)
+            .and_then(|positions| align(positions, question.tokens)))
     }
 
-    async fn place(
+    async fn read_position(
         &self,
         question: &Question<'_>,
-        place: usize,
-    ) -> Result<PlaceReading, CheckError> {
+        position: usize,
+    ) -> Result<TokenReading, CheckError> {
         let begun: String =
-            question.tokens.iter().take(place).map(|token| token.text.as_str()).collect();
-        let answer =
+            question.tokens.iter().take(position).map(|token| token.text.as_str()).collect();
+        let response =
             self.server.post(question.endpoint.path(), &self.request(question, &begun)?).await?;
         let missing = CheckError::Malformed("has no log-probabilities of the likeliest tokens");
         let top: Vec<(String, f64)> = if question.endpoint == Endpoint::Completions {
-            let top = answer
+            let top = response
                 .pointer("/choices/0/logprobs/top_logprobs/0")
                 .and_then(Value::as_object)
                 .ok_or(missing)?;
@@ -98,7 +101,7 @@ impl OpenAiReference {
                 .filter_map(|(token, logprob)| Some((token.clone(), logprob.as_f64()?)))
                 .collect()
         } else {
-            let top = answer
+            let top = response
                 .pointer("/choices/0/logprobs/content/0/top_logprobs")
                 .and_then(Value::as_array);
             let entry = |entry: &Value| {
@@ -106,21 +109,21 @@ impl OpenAiReference {
             };
             top.ok_or(missing)?.iter().filter_map(entry).collect()
         };
-        Ok(PlaceReading { top, own: None, end_logprob: None })
+        Ok(TokenReading { top, own: None, end_logprob: None })
     }
 }
 
 #[async_trait]
 impl ReferenceModel for OpenAiReference {
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
-        if let Some(whole) = self.whole(question).await? {
-            return Ok(Reading::Whole(whole));
+        if let Some(readings) = self.read_full_text(question).await? {
+            return Ok(Reading::FullText(readings));
         }
-        let mut readings = Vec::with_capacity(question.places.len());
-        for place in question.places {
-            readings.push(self.place(question, *place).await?);
+        let mut readings = Vec::with_capacity(question.positions.len());
+        for position in question.positions {
+            readings.push(self.read_position(question, *position).await?);
         }
-        Ok(Reading::Places(readings))
+        Ok(Reading::Positions(readings))
     }
 
     async fn write(
@@ -134,8 +137,8 @@ impl ReferenceModel for OpenAiReference {
             "stream": false,
         });
         let body = body.as_object().ok_or(CheckError::Sample("no messages"))?;
-        let answer = self.server.post(Endpoint::Chat.path(), body).await?;
-        let content = answer.pointer("/choices/0/message/content").and_then(Value::as_str);
+        let response = self.server.post(Endpoint::Chat.path(), body).await?;
+        let content = response.pointer("/choices/0/message/content").and_then(Value::as_str);
         content
             .map(|content| Some(content.to_owned()))
             .ok_or(CheckError::Malformed("has no message"))
@@ -144,21 +147,22 @@ impl ReferenceModel for OpenAiReference {
 
 /// Matches the last positions of a prompt with the miner's tokens; `None` if the server splits the
 /// answer into different tokens.
-fn align(places: &[Value], tokens: &[Token]) -> Option<Vec<PlaceReading>> {
-    let own = places.get(places.len().checked_sub(tokens.len())?..)?;
+fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<TokenReading>> {
+    let own = positions.get(positions.len().checked_sub(tokens.len())?..)?;
     let comparable = comparable(tokens);
     // Servers differ in how they show a part of a character.
-    let text =
-        |place: usize| tokens.get(place).filter(|_| comparable.binary_search(&place).is_ok());
-    let reading = |(place, found): (usize, &Value)| {
-        reading(found.as_object()?, text(place).map(|token| &*token.text))
+    let text = |position: usize| {
+        tokens.get(position).filter(|_| comparable.binary_search(&position).is_ok())
+    };
+    let reading = |(position, entries): (usize, &Value)| {
+        reading(entries.as_object()?, text(position).map(|token| &*token.text))
     };
     own.iter().enumerate().map(reading).collect()
 }
 
 /// Parses a position in vLLM's format: a map from token IDs to log-probability, rank and text. The
 /// prompt's own token comes first, and must have this text if one is given.
-fn reading(place: &Map<String, Value>, text: Option<&str>) -> Option<PlaceReading> {
+fn reading(entries: &Map<String, Value>, text: Option<&str>) -> Option<TokenReading> {
     let entry = |entry: &Value| {
         let text = entry.get("decoded_token")?.as_str()?.to_owned();
         Some((
@@ -167,12 +171,12 @@ fn reading(place: &Map<String, Value>, text: Option<&str>) -> Option<PlaceReadin
             entry.get("logprob")?.as_f64()?,
         ))
     };
-    let (first, rank, logprob) = entry(place.values().next()?)?;
+    let (first, rank, logprob) = entry(entries.values().next()?)?;
     if text.is_some_and(|text| first != text) {
         return None;
     }
-    let mut top: Vec<_> = place.values().filter_map(entry).collect();
+    let mut top: Vec<_> = entries.values().filter_map(entry).collect();
     top.sort_by_key(|(_, rank, _)| *rank);
     let top = top.into_iter().map(|(text, _, logprob)| (text, logprob)).collect();
-    Some(PlaceReading { top, own: Some((rank, logprob)), end_logprob: None })
+    Some(TokenReading { top, own: Some((rank, logprob)), end_logprob: None })
 }

@@ -140,8 +140,8 @@ async fn invented_probabilities_fail() {
     for chunk in &mut chunks {
         chunk["choices"][0]["logprobs"]["content"][0]["logprob"] = json!(-9.0);
     }
-    let found = quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await;
-    assert!(found < 0.5, "{found}");
+    let actual = quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await;
+    assert!(actual < 0.5, "{actual}");
 }
 
 #[tokio::test]
@@ -162,6 +162,28 @@ async fn malformed_answer_has_zero_quality() {
     assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
 }
 
+<<<<<<< HEAD
+=======
+#[test]
+fn sixth_token_counts_if_it_is_almost_as_likely_as_the_fifth() {
+    let top: Vec<_> = (1..=LIKELIEST).map(|rank| (format!("t{rank}"), -(rank as f64))).collect();
+    for (rank, logprob, expected) in [
+        (1, -1.0, Some(-1.0)),
+        (5, -5.0, Some(-5.0)),
+        (6, -5.05, Some(-5.05)),
+        (6, -5.2, None),
+        // In a flat distribution, many tokens are almost as likely as the fifth.
+        (7, -5.05, None),
+    ] {
+        let reading =
+            TokenReading { top: top.clone(), own: Some((rank, logprob)), end_logprob: None };
+        assert_eq!(reading.own_if_likely(), expected, "{rank} {logprob}");
+    }
+    let short = TokenReading { top: Vec::new(), own: Some((6, -5.0)), end_logprob: None };
+    assert_eq!(short.own_if_likely(), None);
+}
+
+>>>>>>> origin/h-house5
 /// A busy or broken checking server yields an error, never a score: the reference's busy server
 /// returns the ID of the running job, whose score then counts for another miner.
 #[tokio::test]
@@ -172,7 +194,7 @@ async fn busy_server_gives_no_score() {
         let busy = move || async move { (status, "busy with another job") };
         let server = listen(Router::new().route("/v1/chat/completions", post(busy))).await;
         let (server, payload) = (reference(server), payload());
-        let found = check_text(
+        let check = check_text(
             &server,
             Endpoint::Chat,
             &payload,
@@ -180,20 +202,20 @@ async fn busy_server_gives_no_score() {
             ScoringProfile::Reference,
             |_| 0,
         );
-        let error = found.await.unwrap_err();
+        let error = check.await.unwrap_err();
         assert!(matches!(error, CheckError::Refused { .. }) && !error.is_final(), "{error}");
     }
     let too_long =
         || async { (axum::http::StatusCode::BAD_REQUEST, "maximum context length exceeded") };
     let server =
         reference(listen(Router::new().route("/v1/chat/completions", post(too_long))).await);
-    let found =
+    let result =
         check_text(&server, Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0)
             .await;
-    assert!(found.unwrap_err().is_final());
+    assert!(result.unwrap_err().is_final());
     let garbage =
         listen(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
-    let found = check_text(
+    let result = check_text(
         &reference(garbage),
         Endpoint::Chat,
         &payload(),
@@ -202,7 +224,7 @@ async fn busy_server_gives_no_score() {
         |_| 0,
     )
     .await;
-    assert!(matches!(found, Err(CheckError::Malformed(_))), "{found:?}");
+    assert!(matches!(result, Err(CheckError::Malformed(_))), "{result:?}");
 }
 
 async fn checking_server(router: Router) -> CheckingServer {
@@ -277,7 +299,7 @@ async fn painted_image_is_checked_on_every_route() {
 }
 
 #[tokio::test]
-async fn an_image_is_compared_with_the_validators() {
+async fn images_are_compared_with_those_of_the_validator() {
     // The server echoes what it was asked in the place of the picture.
     let make = |Json(request): Json<Value>| async move {
         assert_eq!((&request["model"], &request["seed"]), (&json!("dreamshaper"), &json!(7)));
@@ -312,7 +334,7 @@ async fn an_image_is_compared_with_the_validators() {
 }
 
 #[tokio::test]
-async fn an_embedding_is_compared_with_the_validators() {
+async fn embeddings_are_compared_with_those_of_the_validator() {
     let own = model(2, 1);
     let address = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let base = format!("http://{address}/v1").parse().unwrap();

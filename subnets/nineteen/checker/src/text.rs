@@ -1,14 +1,18 @@
 //! Quality of text answers.
 
 use serde_json::{Map, Value};
+use taonet_nineteen_core::checker::full_text::{self, TokenLikelihood};
 use taonet_nineteen_core::checker::text::{
     comparable, distance_score, positions, token_distance, tokens,
 };
-use taonet_nineteen_core::checker::whole::{self, Verdict};
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
+<<<<<<< HEAD
 use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
+=======
+use crate::{CheckError, Question, Reading, ReferenceModel, TokenReading};
+>>>>>>> origin/h-house5
 
 /// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_TOKENS: usize = 2_048;
@@ -57,63 +61,71 @@ pub async fn check_text(
         });
     }
     let drawn = positions(comparable.len(), draw);
-    let mut places: Vec<_> =
-        drawn.into_iter().filter_map(|place| comparable.get(place).copied()).collect();
-    let question = Question { endpoint, payload, tokens: &tokens, places: &places };
+    let mut positions: Vec<_> =
+        drawn.into_iter().filter_map(|position| comparable.get(position).copied()).collect();
+    let question = Question { endpoint, payload, tokens: &tokens, positions: &positions };
     let reading = model.read(&question).await?;
-    let whole = match reading {
-        Reading::Whole(whole) => whole,
-        Reading::Places(readings) => {
-            let distances = readings.iter().zip(&places).filter_map(|(reading, place)| {
-                let token = tokens.get(*place)?;
+    let readings = match reading {
+        Reading::FullText(readings) => readings,
+        Reading::Positions(readings) => {
+            let distances = readings.iter().zip(&positions).filter_map(|(reading, position)| {
+                let token = tokens.get(*position)?;
                 Some(token_distance(reading.among_likeliest(&token.text), token.logprob))
             });
             return Ok(judged(&distances.collect::<Vec<_>>()));
         }
     };
-    if whole.len() != tokens.len() {
+    if readings.len() != tokens.len() {
         return Err(CheckError::Malformed("has no probabilities for some tokens"));
     }
-    let is_part = |place: usize| comparable.binary_search(&place).is_err();
+    let is_part = |position: usize| comparable.binary_search(&position).is_err();
     // The answer's last character may be cut off, so that its tokens are unknown.
     let end = tokens.iter().rposition(|token| !token.text.is_empty()).map_or(0, |last| last + 1);
     // Parts of characters that the model does not spread over as many tokens: a miner could hide
     // its tokens there.
-    let hidden = (0..end)
-        .filter(|place| is_part(*place) && whole.get(*place).is_some_and(|own| own.own.is_none()));
-    places.extend(hidden);
+    let hidden = (0..end).filter(|position| {
+        is_part(*position) && readings.get(*position).is_some_and(|own| own.own.is_none())
+    });
+    positions.extend(hidden);
     if profile.is_later() {
         // Parts of characters that the model spreads over the same tokens, and those after the last
         // character, pass.
-        let passes = |place: usize, reading: &PlaceReading| {
-            is_part(place) && (reading.own.is_some() || place >= end)
+        let passes = |position: usize, reading: &TokenReading| {
+            is_part(position) && (reading.own.is_some() || position >= end)
         };
-        let verdicts = whole
+        let likelihoods = readings
             .iter()
             .enumerate()
-            .map(|(place, reading)| verdict(reading, passes(place, reading)));
-        match whole::check(&verdicts.collect::<Vec<_>>(), tokens.len(), max_tokens(payload)) {
+            .map(|(position, reading)| likelihood(reading, passes(position, reading)));
+        match full_text::check(&likelihoods.collect::<Vec<_>>(), tokens.len(), max_tokens(payload))
+        {
             Ok(unlikely) => {
                 let further: Vec<_> =
-                    unlikely.into_iter().filter(|place| !places.contains(place)).collect();
-                places.extend(further);
+                    unlikely.into_iter().filter(|position| !positions.contains(position)).collect();
+                positions.extend(further);
             }
             Err(fault) => return Ok(Checked::failed(&fault)),
         }
     }
+<<<<<<< HEAD
     let distances = places.iter().filter_map(|place| {
         let (reading, token) = (whole.get(*place)?, tokens.get(*place)?);
         let own =
             reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
+=======
+    let distances = positions.iter().filter_map(|position| {
+        let (reading, token) = (readings.get(*position)?, tokens.get(*position)?);
+        let own = reading.own_if_likely();
+>>>>>>> origin/h-house5
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))
 }
 
-/// Returns the model's verdict on a token. One that passes has the probability of certainty.
-fn verdict(reading: &PlaceReading, passes: bool) -> Verdict {
+/// Returns the model's likelihood of a token. One that passes has the probability of certainty.
+fn likelihood(reading: &TokenReading, passes: bool) -> TokenLikelihood {
     let own = if passes { Some((1, 0.0)) } else { reading.own };
-    Verdict {
+    TokenLikelihood {
         rank: own.map(|(rank, _)| rank),
         logprob: own.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
         end_logprob: reading.end_logprob,

@@ -297,10 +297,10 @@ impl Controller {
         }
         self.refresh_nodes(self.settings.retry).await?;
         let Some(period_miners) = self.querier.market().period_miners() else { return Ok(()) };
-        let known: HashSet<Hotkey> =
+        let admitted: HashSet<Hotkey> =
             period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
         let mut nodes = self.store.nodes().await?;
-        nodes.retain(|node| !known.contains(node.peer.hotkey()));
+        nodes.retain(|node| !admitted.contains(node.peer.hotkey()));
         let needed = unix_time((self.clock)()) + left + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);

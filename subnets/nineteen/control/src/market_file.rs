@@ -141,9 +141,9 @@ impl MarketFile {
     /// Reloads the file, applies the votes and returns the configuration. If the file is invalid,
     /// logs why and uses the last valid one.
     pub fn reload(&self) -> Arc<MarketConfig> {
-        let found = self.0.path.as_deref().map(|path| (path, read(path)));
+        let config = self.0.path.as_deref().map(|path| (path, read(path)));
         let mut state = self.state();
-        match found {
+        match config {
             Some((path, Ok(config))) if state.file != config => {
                 tracing::info!(path = %path.display(), "market configuration reloaded");
                 state.file = config;

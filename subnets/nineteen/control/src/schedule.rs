@@ -69,7 +69,7 @@ pub(crate) async fn send_all(
             continue;
         }
         task_miners.spend();
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
             measures::skipped("busy");
             continue;
         };
@@ -87,7 +87,7 @@ pub(crate) async fn send_all(
             if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
                 read(&querier, request(&task, payload), &task).await;
             }
-            drop(place);
+            drop(permit);
         });
     }
     sleep_until(end).await;

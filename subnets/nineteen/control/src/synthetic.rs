@@ -9,14 +9,14 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::payload::{EmbeddingPayload, LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_core::payload::{EmbeddingPayload, MAX_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::Endpoint;
 
 pub use drafts::Drafts;
 use words::{Part, text};
 
 /// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
-const MOST_TOKENS: u64 = 2_000;
+const MAX_TOKENS: u64 = 2_000;
 /// Minimum of a randomly drawn `max_tokens`.
 const FEWEST_TOKENS: u64 = 16;
 /// Round values of `max_tokens`, which buyers typically choose.
@@ -76,7 +76,7 @@ pub fn payload(
 /// Returns the maximum number of chunks of an answer to a payload.
 pub fn most_chunks(payload: &Map<String, Value>) -> usize {
     // Add one, because some servers send a final chunk without a token.
-    let tokens = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(MOST_TOKENS);
+    let tokens = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(MAX_TOKENS);
     usize::try_from(tokens).unwrap_or(usize::MAX).saturating_add(1)
 }
 
@@ -86,12 +86,12 @@ fn text_payload(
     limit: Option<u64>,
     random: &mut impl Rng,
 ) -> Map<String, Value> {
-    let most = limit.unwrap_or(MOST_TOKENS).max(1);
+    let most = limit.unwrap_or(MAX_TOKENS).max(1);
     let tokens = if random.random_bool(0.6) {
-        ROUND.choose(random).copied().unwrap_or(MOST_TOKENS)
+        ROUND.choose(random).copied().unwrap_or(MAX_TOKENS)
     } else {
         // Uniform on a logarithmic scale.
-        let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MOST_TOKENS as f64).ln());
+        let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MAX_TOKENS as f64).ln());
         random.random_range(low..high).exp() as u64
     };
     let temperature = if random.random_bool(0.3) {
@@ -103,7 +103,7 @@ fn text_payload(
         input,
         model: task.task.to_string(),
         temperature,
-        seed: random.random_range(1..=LARGEST_SEED),
+        seed: random.random_range(1..=MAX_SEED),
         top_p: if random.random_bool(0.9) { 1.0 } else { 0.9 },
         max_tokens: tokens.min(most),
         further: Map::new(),

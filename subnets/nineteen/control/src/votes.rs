@@ -18,11 +18,11 @@ use crate::MarketFile;
 /// Path of the votes below the service's URL.
 const PATH: &str = "v1/weights";
 /// Interval between two fetches.
-const EVERY: Duration = Duration::from_mins(10);
+const INTERVAL: Duration = Duration::from_mins(10);
 /// Timeout of a fetch.
-const WITHIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a response, in bytes.
-const LARGEST: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 /// Why the votes cannot be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +58,8 @@ impl VotesFeed {
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(url: &Url, market: MarketFile) -> Result<Self, VotesError> {
-        let client =
-            JsonClient::new(url, None, LARGEST).map_err(|error| VotesError::Setup(error.into()))?;
+        let client = JsonClient::new(url, None, MAX_BYTES)
+            .map_err(|error| VotesError::Setup(error.into()))?;
         Ok(Self { client, market })
     }
 
@@ -68,7 +68,7 @@ impl VotesFeed {
     /// # Errors
     /// [`VotesError::Call`] when the service fails; the last votes remain.
     pub async fn fetch(&self) -> Result<(), VotesError> {
-        let votes: HashMap<String, f64> = fields(self.client.get(PATH, &[], WITHIN).await?)?;
+        let votes: HashMap<String, f64> = fields(self.client.get(PATH, &[], TIMEOUT).await?)?;
         tracing::debug!(tasks = votes.len(), "votes fetched");
         self.market.vote(votes);
         Ok(())
@@ -83,7 +83,7 @@ impl VotesFeed {
                     "votes not fetched; the last ones remain"
                 );
             }
-            if !shutdown.sleep(EVERY).await {
+            if !shutdown.sleep(INTERVAL).await {
                 return;
             }
         }

@@ -5,7 +5,7 @@
 const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
 
 /// Share of the capacity to test with the remaining probability of 0.5 %.
-const LARGEST_SHARE: f64 = 0.80;
+const MAX_SHARE: f64 = 0.80;
 
 /// A miner's declared capacity for one task, as accepted by the validator. Units: tokens or
 /// denoising steps per period.
@@ -35,7 +35,7 @@ impl Capacity {
 ///
 /// The expected value is 0.0674.
 pub fn sampled_share(draw: f64) -> f64 {
-    SHARES.iter().find(|(up_to, _)| draw < *up_to).map_or(LARGEST_SHARE, |(_, share)| *share)
+    SHARES.iter().find(|(up_to, _)| draw < *up_to).map_or(MAX_SHARE, |(_, share)| *share)
 }
 
 #[cfg(test)]

@@ -20,11 +20,11 @@ pub use votes::{VOTE_UNITS, Votes, stake_weighted};
 /// requests scales.
 const REFERENCE_PERIOD: f64 = 1_800.0;
 /// Maximum length of a scoring period, in seconds.
-const LONGEST_PERIOD: f64 = 86_400.0;
+const MAX_PERIOD: f64 = 86_400.0;
 /// Maximum number of tasks in a market.
-const MOST_TASKS: usize = 256;
+const MAX_TASKS: usize = 256;
 /// Maximum number of tasks of an alias.
-const MOST_OF_ALIAS: usize = 16;
+const MAX_ALIAS_TASKS: usize = 16;
 
 const DEFAULT: &str = include_str!("../tasks.toml");
 
@@ -162,7 +162,7 @@ impl MarketConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let period = self.period().get();
         check(
-            period > 0.0 && period <= LONGEST_PERIOD,
+            period > 0.0 && period <= MAX_PERIOD,
             || "period".into(),
             &period,
             "use 1..=86400 seconds",
@@ -177,7 +177,7 @@ impl MarketConfig {
         )?;
         let count = self.tasks.len();
         check(
-            (1..=MOST_TASKS).contains(&count),
+            (1..=MAX_TASKS).contains(&count),
             || "tasks".into(),
             &format!("{count} tasks"),
             "use 1..=256 tasks",
@@ -194,7 +194,7 @@ impl MarketConfig {
         }
         let most = self.aliases.len();
         check(
-            most <= MOST_TASKS,
+            most <= MAX_TASKS,
             || "aliases".into(),
             &format!("{most} aliases"),
             "use at most 256 aliases",
@@ -209,7 +209,7 @@ impl MarketConfig {
                 "use a name that buyers use for no task, nor a short form of one",
             )?;
             let count = format!("{} tasks", tasks.len());
-            check((1..=MOST_OF_ALIAS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
+            check((1..=MAX_ALIAS_TASKS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
             for (index, task) in tasks.iter().enumerate() {
                 check(names.contains(task), path, task, "use names of tasks in the file")?;
                 let is_first = !tasks.iter().take(index).any(|earlier| earlier == task);

@@ -294,8 +294,8 @@ fn each(document: &Value, path: String, work: Work<'_>) -> Result<Value, Documen
 
 fn parse<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, DocumentError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let place = error.path().to_string();
-        let path = if place == "." { path.to_owned() } else { format!("{path}.{place}") };
+        let location = error.path().to_string();
+        let path = if location == "." { path.to_owned() } else { format!("{path}.{location}") };
         field(path, error.into_inner().to_string())
     })
 }

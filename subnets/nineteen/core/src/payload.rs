@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// Maximum sampling seed of a request.
-pub const LARGEST_SEED: u64 = 100_000_000;
+pub const MAX_SEED: u64 = 100_000_000;
 /// `top_k` of text requests, as in the reference.
 pub(crate) const TOP_K: u64 = 5;
 
@@ -28,7 +28,7 @@ pub struct TextPayload {
     pub model: String,
     /// Sampling temperature, in `0..=2`.
     pub temperature: f64,
-    /// Sampling seed, in `1..=LARGEST_SEED`.
+    /// Sampling seed, in `1..=MAX_SEED`.
     pub seed: u64,
     /// Nucleus sampling: cumulative probability of the candidate tokens.
     pub top_p: f64,
@@ -118,7 +118,7 @@ pub struct ImagePayload {
     pub width: u64,
     /// Height, in pixels.
     pub height: u64,
-    /// Seed of the noise, in `1..=LARGEST_SEED`.
+    /// Seed of the noise, in `1..=MAX_SEED`.
     pub seed: u64,
     /// Name of the task, sent as `model`; `None` if the route selects it
     /// ([`crate::MarketConfig::names_task`]).

@@ -16,7 +16,7 @@ pub use health::{Breaker, Ewma, Health};
 pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`Prospect::value`], in seconds.
-const SHORTEST_LATENCY: f64 = 0.01;
+const MIN_LATENCY: f64 = 0.01;
 /// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]):
 /// most servers have as many slots.
 const MIN_RUNNING: f64 = 4.0;
@@ -53,10 +53,10 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
         .iter()
         .enumerate()
         .filter(|(_, allowance)| allowance.has_room())
-        .map(|(place, allowance)| (place, allowance.used()))
+        .map(|(index, allowance)| (index, allowance.used()))
         .collect();
     order.sort_by(|(_, one), (_, other)| one.total_cmp(other));
-    order.into_iter().map(|(place, _)| place).collect()
+    order.into_iter().map(|(index, _)| index).collect()
 }
 
 /// A candidate for an organic request.
@@ -77,7 +77,7 @@ impl Prospect {
     /// Returns the expected value of an answer: `quality · success rate / latency of the first
     /// token`.
     pub fn value(&self) -> f64 {
-        self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
+        self.quality * self.health.success() / self.health.latency().max(MIN_LATENCY)
     }
 }
 
@@ -163,19 +163,19 @@ pub fn organic_order(
 }
 
 /// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random
-/// order of all begins with it. `place` is its index in `prospects`.
-pub fn share(prospects: &[Prospect], place: usize) -> f64 {
+/// order of all begins with it. `index` is its index in `prospects`.
+pub fn share(prospects: &[Prospect], index: usize) -> f64 {
     let all: f64 = prospects.iter().map(Prospect::value).sum();
-    prospects.get(place).map_or(0.0, Prospect::value) / all.max(f64::MIN_POSITIVE)
+    prospects.get(index).map_or(0.0, Prospect::value) / all.max(f64::MIN_POSITIVE)
 }
 
 /// Returns whether a contender has so many requests in flight that it gets no more just because
-/// their prompts begin alike: at least 4, and twice as many as by its [`share`]. `place` is its
+/// their prompts begin alike: at least 4, and twice as many as by its [`share`]. `index` is its
 /// index in `prospects`.
-pub fn exceeds_share(prospects: &[Prospect], place: usize) -> bool {
-    let Some(prospect) = prospects.get(place) else { return true };
+pub fn exceeds_share(prospects: &[Prospect], index: usize) -> bool {
+    let Some(prospect) = prospects.get(index) else { return true };
     let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
-    prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share(prospects, place) * running as f64
+    prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share(prospects, index) * running as f64
 }
 
 #[cfg(test)]

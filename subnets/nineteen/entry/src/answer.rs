@@ -247,10 +247,10 @@ impl Events for Chunks {
             if deltas.is_empty() && logprobs.is_some() {
                 deltas.push(json!({}));
             }
-            for (place, delta) in deltas.iter().enumerate() {
+            for (index, delta) in deltas.iter().enumerate() {
                 let start = self.begin_event(choice, events);
                 let _ = write!(events, "\"delta\":{delta}");
-                Self::end_event(start, logprobs.filter(|_| place == 0), events);
+                Self::end_event(start, logprobs.filter(|_| index == 0), events);
             }
             return;
         }
@@ -264,9 +264,9 @@ impl Events for Chunks {
             ChunkBody::Object(_) => {
                 events.push_str("\"delta\":{");
                 let fields = field("delta").and_then(Value::as_object).into_iter().flatten();
-                for (place, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate()
+                for (index, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate()
                 {
-                    events.push_str(if place == 0 { "" } else { "," });
+                    events.push_str(if index == 0 { "" } else { "," });
                     quote(name, events);
                     let _ = write!(events, ":{value}");
                 }

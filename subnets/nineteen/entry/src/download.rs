@@ -14,7 +14,7 @@ use taonet_http::client::{builder, fault, read_capped};
 use taonet_wire::is_public;
 
 /// Timeout of a download, with all redirects.
-const WITHIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an image, in bytes.
 const LARGEST: usize = 6 << 20;
 /// Maximum number of redirects.
@@ -50,7 +50,7 @@ pub(crate) struct Downloads {
 
 impl Default for Downloads {
     fn default() -> Self {
-        Self { scheme: "https", is_callable: is_public, within: WITHIN }
+        Self { scheme: "https", is_callable: is_public, within: TIMEOUT }
     }
 }
 

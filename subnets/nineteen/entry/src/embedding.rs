@@ -9,9 +9,9 @@ use crate::GatewayError;
 use crate::request::Fields;
 
 /// Maximum number of texts in a request.
-const MOST_TEXTS: usize = 2_048;
+const MAX_TEXTS: usize = 2_048;
 /// Maximum number of dimensions of a vector.
-const MOST_DIMENSIONS: u64 = 65_536;
+const MAX_DIMENSIONS: u64 = 65_536;
 
 /// A parsed embedding request.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ impl EmbeddingRequest {
             _ => None,
         };
         let is_sane = |texts: &Vec<String>| {
-            (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
+            (1..=MAX_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
         };
         let input = texts.filter(is_sane).ok_or_else(|| {
             GatewayError::field(
@@ -59,7 +59,7 @@ impl EmbeddingRequest {
                 ));
             }
         };
-        let dimensions = fields.whole("dimensions", 1, MOST_DIMENSIONS)?;
+        let dimensions = fields.whole("dimensions", 1, MAX_DIMENSIONS)?;
         let further = dimensions
             .map(|dimensions| ("dimensions".to_owned(), dimensions.into()))
             .into_iter()

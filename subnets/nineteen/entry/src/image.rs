@@ -25,7 +25,7 @@ const DEFAULT_SIDE: u64 = 1_024;
 /// Minimum and maximum width and height, in pixels: those of the reference's image workers.
 const SIDES: std::ops::RangeInclusive<u64> = 513..=2_047;
 /// Maximum length of a prompt, in characters.
-const LONGEST_PROMPT: usize = 32_000;
+const MAX_PROMPT_LENGTH: usize = 32_000;
 
 /// A parsed image request.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,7 +112,8 @@ fn payload(
     (width, height): (u64, u64),
     default_steps: u64,
 ) -> Result<ImagePayload, GatewayError> {
-    let is_sane = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_PROMPT;
+    let is_sane =
+        |text: &String| !text.trim().is_empty() && text.chars().count() <= MAX_PROMPT_LENGTH;
     let prompt = match fields.take("prompt") {
         Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
         _ => {
@@ -124,7 +125,7 @@ fn payload(
     };
     let negative_prompt = match fields.take("negative_prompt") {
         None => String::new(),
-        Some(Value::String(prompt)) if prompt.chars().count() <= LONGEST_PROMPT => prompt,
+        Some(Value::String(prompt)) if prompt.chars().count() <= MAX_PROMPT_LENGTH => prompt,
         Some(_) => {
             return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string"));
         }

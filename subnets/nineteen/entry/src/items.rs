@@ -7,7 +7,7 @@ use serde_json::Value;
 use taonet_nineteen_query::Chunk;
 
 /// Maximum number of tool calls in an answer; later ones are dropped.
-pub(crate) const MOST_CALLS: usize = 128;
+pub(crate) const MAX_CALLS: usize = 128;
 /// Names of the field of a chunk with reasoning; inference servers differ.
 const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
 
@@ -142,7 +142,7 @@ impl Items {
         }
         let mut call = match self.unnamed.iter().position(|call| call.number == of_fragment) {
             Some(index) => self.unnamed.swap_remove(index),
-            None if self.calls >= MOST_CALLS => return None,
+            None if self.calls >= MAX_CALLS => return None,
             None => {
                 self.calls += 1;
                 Unnamed { number: of_fragment, ..Unnamed::default() }
@@ -301,6 +301,6 @@ mod tests {
             items.add(&chunk(&call(index, "f", "{}")));
         }
         items.add(&chunk(&json!({"content": "text"})));
-        assert_eq!(items.iter().count(), MOST_CALLS + 1);
+        assert_eq!(items.iter().count(), MAX_CALLS + 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::GatewayError;
 
 /// Time for which a task refuses a selection after answers without log-probabilities, which miners
 /// give for nothing. Other miners, or another version of the backend, may send them later.
-const MEMORY: Duration = Duration::from_mins(5);
+const RETENTION: Duration = Duration::from_mins(5);
 
 /// Times of the newest answers without log-probabilities, by the name of the task.
 #[derive(Debug, Default)]
@@ -36,7 +36,9 @@ impl MissingLogprobs {
 
     /// Returns whether recent answers of a task have no log-probabilities.
     pub(crate) fn has(&self, task: &str, now: Instant) -> bool {
-        self.tasks().get(task).is_some_and(|since| now.saturating_duration_since(*since) < MEMORY)
+        self.tasks()
+            .get(task)
+            .is_some_and(|since| now.saturating_duration_since(*since) < RETENTION)
     }
 }
 
@@ -55,12 +57,12 @@ mod tests {
     fn missing_log_probabilities_are_remembered_for_minutes() {
         let (missing, now) = (MissingLogprobs::default(), Instant::now());
         missing.remember("a", now);
-        let before_end = now + MEMORY.checked_sub(Duration::from_millis(1)).unwrap();
+        let before_end = now + RETENTION.checked_sub(Duration::from_millis(1)).unwrap();
         assert!(missing.has("a", before_end) && !missing.has("b", now));
-        assert!(!missing.has("a", now + MEMORY));
-        missing.remember("a", now + MEMORY);
-        assert!(missing.has("a", now + MEMORY));
+        assert!(!missing.has("a", now + RETENTION));
+        missing.remember("a", now + RETENTION);
+        assert!(missing.has("a", now + RETENTION));
         missing.forget("a");
-        assert!(!missing.has("a", now + MEMORY));
+        assert!(!missing.has("a", now + RETENTION));
     }
 }

@@ -27,7 +27,7 @@ const INVALID_JSON: &str = "INVALID_JSON";
 const ID_PREFIX: &str = "toolu_";
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(
+pub(crate) async fn respond(
     head: Head,
     options: MessageOptions,
     replies: Replies,

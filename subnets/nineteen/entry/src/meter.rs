@@ -9,10 +9,10 @@ use crate::usage::TextSize;
 
 /// Bytes of text to one log-probability, beyond which the log-probabilities do not cover the text.
 /// Tokens of languages are shorter.
-const LONGEST_TOKEN: usize = 32;
+const MAX_TOKEN_LENGTH: usize = 32;
 /// Maximum size of the text that is given to a tokenizer, in bytes. Also limited to
-/// [`LONGEST_TOKEN`] for each requested token: a miner may send more than requested.
-const LONGEST_TEXT: usize = 1 << 20;
+/// [`MAX_TOKEN_LENGTH`] for each requested token: a miner may send more than requested.
+const MAX_TEXT_LENGTH: usize = 1 << 20;
 
 /// Counts the tokens of an answer as it is delivered.
 ///
@@ -53,7 +53,7 @@ impl TokenMeter {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
-        if bytes <= chunk.entries.saturating_mul(LONGEST_TOKEN) {
+        if bytes <= chunk.entries.saturating_mul(MAX_TOKEN_LENGTH) {
             let parts = pending.min(bytes - characters);
             self.counted =
                 self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
@@ -70,7 +70,7 @@ impl TokenMeter {
     /// Appends to the text for the tokenizer, up to its maximum size.
     fn extend(&mut self, text: &str) {
         let requested = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
-        let most = LONGEST_TEXT.min(requested.saturating_mul(LONGEST_TOKEN));
+        let most = MAX_TEXT_LENGTH.min(requested.saturating_mul(MAX_TOKEN_LENGTH));
         let end = text.floor_char_boundary(most.saturating_sub(self.text.len()));
         if let Some(text) = text.get(..end).filter(|text| !text.is_empty()) {
             self.text.push_str(text);

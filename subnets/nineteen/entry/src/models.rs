@@ -17,7 +17,7 @@ use crate::fallback::may_use;
 use crate::{Gateway, GatewayError};
 
 /// Maximum length of the unknown model's name in an error, in characters.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LENGTH: usize = 100;
 
 /// Handler of `GET /v1/models`.
 pub(crate) async fn list(
@@ -49,7 +49,7 @@ pub(crate) async fn model(
         || config.enabled().find(|task| task.is_named(&id) && is_allowed(key.as_ref(), task));
     match alias.or_else(|| task().map(task_document)) {
         Some(document) => Ok(Json(document).into_response()),
-        None => Err(GatewayError::Model(id.chars().take(LONGEST_NAME).collect())),
+        None => Err(GatewayError::Model(id.chars().take(MAX_NAME_LENGTH).collect())),
     }
 }
 

@@ -64,9 +64,9 @@ impl Rates {
         }
         let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
         let usage = store.admit(&key.id, limit, now_ms).await?;
-        let standing = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
+        let status = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
         let refused = GatewayError::Rate { limit, retry: usage.retry };
-        Ok((standing, if usage.is_admitted { Ok(()) } else { Err(refused) }))
+        Ok((status, if usage.is_admitted { Ok(()) } else { Err(refused) }))
     }
 
     fn admit_here(

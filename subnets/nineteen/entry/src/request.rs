@@ -9,35 +9,35 @@ use std::ops::RangeInclusive;
 use rand::Rng as _;
 use serde_json::{Map, Value};
 use taonet_http::parse_object;
-use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_core::payload::{MAX_SEED, TextInput, TextPayload};
 use taonet_nineteen_openapi::{EFFORTS, VERBOSITIES};
 
 use crate::GatewayError;
 use crate::answer::ChoiceForm;
-use crate::vision::{MOST_IMAGES, check_image, is_image};
+use crate::vision::{MAX_IMAGES, check_image, is_image};
 
 /// Maximum number of tokens in an answer.
-pub(crate) const MOST_TOKENS: u64 = 32_768;
+pub(crate) const MAX_TOKENS: u64 = 32_768;
 /// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers
 /// differ in whether 0, -1 or both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
 /// Maximum number of answers to a request, as in OpenAI's API. Each is a request to miners.
-const MOST_CHOICES: u64 = 128;
+const MAX_CHOICES: u64 = 128;
 /// Maximum number of tokens of all answers to a request together. Answers that are not streamed are
 /// in memory until the last one is complete: those to one request take as much of it as eight of
 /// the longest ones. With log-probabilities, more than eight answers count as many tokens more as
 /// each token has alternatives.
-pub(crate) const MOST_TOTAL_TOKENS: u64 = MOST_LONGEST * MOST_TOKENS;
+pub(crate) const MAX_TOTAL_TOKENS: u64 = MOST_LONGEST * MAX_TOKENS;
 /// Number of the longest answers that may be in memory for one request.
 const MOST_LONGEST: u64 = 8;
 /// Maximum number of pairs in `metadata`.
-const MOST_METADATA: usize = 16;
+const MAX_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
-pub(crate) const MOST_MESSAGES: usize = 1_024;
+pub(crate) const MAX_MESSAGES: usize = 1_024;
 /// Maximum number of stop sequences.
-pub(crate) const MOST_STOPS: usize = 4;
+pub(crate) const MAX_STOPS: usize = 4;
 /// Maximum number of tools in a request.
-const MOST_TOOLS: usize = 128;
+const MAX_TOOLS: usize = 128;
 /// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching. Only text
 /// requests have an effective `prompt_cache_key`.
 const WITHOUT_EFFECT: [&str; 4] =
@@ -78,7 +78,7 @@ impl TextRequest {
     pub(crate) fn chat(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let mut messages = match fields.take("messages") {
-            Some(Value::Array(messages)) if (1..=MOST_MESSAGES).contains(&messages.len()) => {
+            Some(Value::Array(messages)) if (1..=MAX_MESSAGES).contains(&messages.len()) => {
                 messages
             }
             _ => {
@@ -147,7 +147,7 @@ impl TextRequest {
 
     /// Sets the names of the fields with images.
     pub(crate) fn with_images(self, images: Vec<String>) -> Result<Self, GatewayError> {
-        match images.get(MOST_IMAGES) {
+        match images.get(MAX_IMAGES) {
             Some(param) => Err(GatewayError::field(
                 param.as_str(),
                 format!("{param}: a request has at most 8 images"),
@@ -168,7 +168,7 @@ impl TextRequest {
             GatewayError::field("prompt", "prompt must be a string or an array of 1..=128 strings")
         })?;
         fields.refuse_unless_off("suffix")?;
-        let best_of = fields.whole("best_of", 1, MOST_CHOICES)?;
+        let best_of = fields.whole("best_of", 1, MAX_CHOICES)?;
         let logprobs = fields.whole("logprobs", 0, 5)?;
         let echoes = fields.flag("echo")?;
         if echoes && logprobs.is_some() {
@@ -205,16 +205,16 @@ impl TextRequest {
     fn within_limits(self) -> Result<Self, GatewayError> {
         let (field, answers) =
             (self.count_field(), u64::try_from(self.all_answers()).unwrap_or(u64::MAX));
-        if answers > MOST_CHOICES {
+        if answers > MAX_CHOICES {
             let message = format!(
-                "the prompts have {answers} answers, but may have {MOST_CHOICES}; hint: send fewer prompts"
+                "the prompts have {answers} answers, but may have {MAX_CHOICES}; hint: send fewer prompts"
             );
             return Err(GatewayError::field(field, message));
         }
         let tokens = self.max_tokens.unwrap_or(self.min_tokens).saturating_mul(answers);
         let most = self.most_total_tokens();
         if tokens > most {
-            let cause = if most < MOST_TOTAL_TOKENS {
+            let cause = if most < MAX_TOTAL_TOKENS {
                 " with these log-probabilities without stream"
             } else {
                 ""
@@ -232,13 +232,13 @@ impl TextRequest {
     pub(crate) fn most_total_tokens(&self) -> u64 {
         let is_large = u64::try_from(self.all_answers()).is_ok_and(|count| count > MOST_LONGEST);
         if self.streams || !self.wants_logprobs || !is_large {
-            return MOST_TOTAL_TOKENS;
+            return MAX_TOTAL_TOKENS;
         }
         let further = &self.payload.further;
         // In completions, `logprobs` is the number of alternatives.
         let alternatives = further.get("top_logprobs").or_else(|| further.get("logprobs"));
         let alternatives = alternatives.and_then(Value::as_u64).unwrap_or(0);
-        MOST_TOTAL_TOKENS / alternatives.saturating_add(1)
+        MAX_TOTAL_TOKENS / alternatives.saturating_add(1)
     }
 
     /// Returns the number of prompts; 1 for a chat.
@@ -280,7 +280,7 @@ fn split_prompts(prompts: Vec<Value>) -> Option<(String, Vec<String>)> {
         _ => None,
     });
     let mut prompts =
-        prompts.collect::<Option<Vec<_>>>().filter(|_| count <= MOST_CHOICES)?.into_iter();
+        prompts.collect::<Option<Vec<_>>>().filter(|_| count <= MAX_CHOICES)?.into_iter();
     Some((prompts.next()?, prompts.collect()))
 }
 
@@ -346,12 +346,12 @@ impl Fields {
         mut further: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
-        let choices = self.whole("n", 1, MOST_CHOICES)?.unwrap_or(1);
+        let choices = self.whole("n", 1, MAX_CHOICES)?.unwrap_or(1);
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
         let max_tokens = match (
-            self.whole("max_completion_tokens", 1, MOST_TOKENS)?,
-            self.whole("max_tokens", 1, MOST_TOKENS)?,
+            self.whole("max_completion_tokens", 1, MAX_TOKENS)?,
+            self.whole("max_tokens", 1, MAX_TOKENS)?,
         ) {
             (Some(one), Some(other)) if one != other => {
                 return Err(GatewayError::field(
@@ -361,7 +361,7 @@ impl Fields {
             }
             (one, other) => one.or(other),
         };
-        let min_tokens = self.whole("min_tokens", 0, MOST_TOKENS)?.unwrap_or(0);
+        let min_tokens = self.whole("min_tokens", 0, MAX_TOKENS)?.unwrap_or(0);
         if max_tokens.is_some_and(|most| most < min_tokens) {
             return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
         }
@@ -375,7 +375,7 @@ impl Fields {
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
             value.as_object().is_some_and(|pairs| {
-                pairs.len() <= MOST_METADATA && pairs.values().all(Value::is_string)
+                pairs.len() <= MAX_METADATA && pairs.values().all(Value::is_string)
             })
         };
         self.refuse_unless(
@@ -387,7 +387,7 @@ impl Fields {
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
         let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
         self.end()?;
-        let most = max_tokens.unwrap_or(MOST_TOKENS);
+        let most = max_tokens.unwrap_or(MAX_TOKENS);
         let form = match input {
             TextInput::Messages(_) => ChoiceForm::Chat,
             TextInput::Prompt(_) => ChoiceForm::Completion { echoes: false },
@@ -425,7 +425,7 @@ impl Fields {
         self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
             let tools = value.as_array();
             tools.is_some_and(|tools| {
-                (1..=MOST_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
+                (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
             })
         })?;
         let is_choice = |value: &Value| match value {
@@ -455,7 +455,7 @@ impl Fields {
     /// equal seeds remain equal.
     pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
         let Some(value) = self.take("seed") else {
-            return Ok(rand::rng().random_range(1..=LARGEST_SEED));
+            return Ok(rand::rng().random_range(1..=MAX_SEED));
         };
         // A seed that is negative or has more than 64 bits counts as the unsigned number with the
         // same bits.
@@ -463,7 +463,7 @@ impl Fields {
         let seed =
             value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned)).or_else(large);
         let seed = seed.ok_or_else(|| GatewayError::field("seed", "seed must be an integer"))?;
-        Ok(if (1..=LARGEST_SEED).contains(&seed) { seed } else { seed % LARGEST_SEED + 1 })
+        Ok(if (1..=MAX_SEED).contains(&seed) { seed } else { seed % MAX_SEED + 1 })
     }
 
     fn stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {

@@ -18,7 +18,7 @@ use output::Output;
 pub(crate) use request::{Echo, parse};
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(
+pub(crate) async fn respond(
     head: Head,
     echo: Echo,
     replies: Replies,
@@ -67,10 +67,10 @@ impl State {
 /// Returns an answer as a stream of server-sent events, each with a type and a sequence number.
 pub(crate) fn stream(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Response {
     let output = Output::new(head.id.clone(), head.wants_logprobs);
-    delivery::stream(Typed { head, echo, output, sequence: 0 }, replies, bill)
+    delivery::stream(ResponseEvents { head, echo, output, sequence: 0 }, replies, bill)
 }
 
-struct Typed {
+struct ResponseEvents {
     head: Head,
     echo: Echo,
     output: Output,
@@ -78,7 +78,7 @@ struct Typed {
     sequence: u64,
 }
 
-impl Typed {
+impl ResponseEvents {
     fn event(&mut self, kind: &str, mut event: Value) -> String {
         if let Some(event) = event.as_object_mut() {
             event.insert("sequence_number".to_owned(), self.sequence.into());
@@ -92,7 +92,7 @@ impl Typed {
     }
 }
 
-impl Events for Typed {
+impl Events for ResponseEvents {
     fn begin(&mut self) -> Vec<String> {
         let response = self.echo.document(&self.head, State::InProgress, Vec::new(), None);
         ["response.created", "response.in_progress"]

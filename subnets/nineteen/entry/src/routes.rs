@@ -27,10 +27,10 @@ use crate::bill::now_ms;
 use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{RoutePreference, Speeds};
+use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 use crate::logprobs::MissingLogprobs;
 use crate::measures::{self, Measures};
-use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Maximum size of a request body, in bytes.
-const LARGEST_BODY: usize = 8 << 20;
+const MAX_BODY: usize = 8 << 20;
 /// Timeout for reading a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in
@@ -56,7 +56,7 @@ const CONVERTING: usize = 4;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Maximum length of a request ID sent by the buyer, in bytes.
-const LONGEST_ID: usize = 128;
+const MAX_ID_LENGTH: usize = 128;
 
 /// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
@@ -129,7 +129,7 @@ impl Gateway {
             measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),
-            bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),
+            bodies: WholeBodies::new(MAX_BODY, BODY_WITHIN, LARGE_BODIES),
         }))
     }
 
@@ -235,9 +235,9 @@ impl Gateway {
             Ok(body) => body,
             Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
-        let (standing, admitted) =
+        let (limits, admitted) =
             match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
-                Ok(found) => found,
+                Ok(limits) => limits,
                 Err(error) => return error.into_response(),
             };
         let sold = match admitted {
@@ -260,7 +260,7 @@ impl Gateway {
         if key.terms.log_requests {
             log(&key, head.uri.path(), &response);
         }
-        standing.write(response.headers_mut());
+        limits.write(response.headers_mut());
         self.0.rates.write_tokens(&key, response.headers_mut());
         self.0.budget_warnings.write(&key, response.headers_mut());
         response
@@ -274,13 +274,13 @@ impl Gateway {
         body: Bytes,
         product: Product,
     ) -> Result<Response, GatewayError> {
-        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms(&self.0.clock))
+        match KeyClaim::claim(&self.0.store, &key.id, headers, (path, &body), now_ms(&self.0.clock))
             .await?
         {
-            Begun::Unnamed => self.answer(key, headers, body, product).await,
-            Begun::Replayed(response) => Ok(response),
-            Begun::New(once) => {
-                Ok(once.keep(self.answer(key, headers, body, product).await?).await)
+            IdempotencyCheck::NoKey => self.answer(key, headers, body, product).await,
+            IdempotencyCheck::Replayed(response) => Ok(response),
+            IdempotencyCheck::New(claim) => {
+                Ok(claim.store_response(self.answer(key, headers, body, product).await?).await)
             }
         }
     }
@@ -373,7 +373,7 @@ async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
     const ANTHROPICS_NAME: HeaderName = HeaderName::from_static("request-id");
     let own =
-        request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
+        request.headers().get(NAME).filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len())).cloned();
     let is_message = is_message_route(request.uri().path());
     let response = next.run(request).await;
     let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
-use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_core::payload::{MAX_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sealed_size};
@@ -22,7 +22,7 @@ use crate::logprobs::no_selection;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
-use crate::request::{MOST_TOKENS, TextRequest};
+use crate::request::{MAX_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::routes::Inner;
 use crate::usage::{PromptTokens, input_tokens, texts_tokens};
@@ -180,12 +180,14 @@ impl Gateway {
         };
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
-            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
+            (Protocol::Responses(echo), false) => {
+                responses::respond(head, echo, replies, bill).await
+            }
             (Protocol::Messages(options), true) => {
                 Ok(messages::stream(head, options, replies, bill))
             }
             (Protocol::Messages(options), false) => {
-                messages::whole(head, options, replies, bill).await
+                messages::respond(head, options, replies, bill).await
             }
             (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
             (Protocol::Completions, false) => {
@@ -407,8 +409,8 @@ impl Gateway {
             }
             match replies.next().await {
                 Some((choice, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) => {
-                    if let Some(place) = values.get_mut(choice) {
-                        *place = Some(value);
+                    if let Some(slot) = values.get_mut(choice) {
+                        *slot = Some(value);
                     }
                 }
                 // A document ends with its only chunk.
@@ -426,7 +428,7 @@ impl Gateway {
 /// otherwise what remains of the model's context, as with vLLM.
 fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     if let Some(tokens) = task.default_max_tokens {
-        return u64::from(tokens.get()).min(MOST_TOKENS);
+        return u64::from(tokens.get()).min(MAX_TOKENS);
     }
     let Some(context) = task.context_length() else { return TOKENS_OF_UNKNOWN_CONTEXT };
     let messages = match &payload.input {
@@ -439,7 +441,7 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     let reserved = most_input
         .saturating_add(messages.saturating_mul(TEMPLATE_TOKENS))
         .saturating_add(TEMPLATE_TOKENS);
-    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MOST_TOKENS)
+    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_TOKENS)
 }
 
 /// Returns the maximum number of output tokens that a number of credits pays for, beside the input.
@@ -450,10 +452,10 @@ fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
         .map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
-/// Returns the seed of a choice, in `1..=LARGEST_SEED`. The seeds of a request's choices differ, so
+/// Returns the seed of a choice, in `1..=MAX_SEED`. The seeds of a request's choices differ, so
 /// that the answers do.
 const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
-    seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
+    seed.saturating_sub(1).saturating_add(choice) % MAX_SEED + 1
 }
 
 /// Returns a request to miners for each answer to a buyer's text request. The answers to a prompt
@@ -537,7 +539,7 @@ mod tests {
         }
         let options = &mut task.orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), json!(131_072));
-        assert_eq!(default_max_tokens(&task, &payload, 10), MOST_TOKENS);
+        assert_eq!(default_max_tokens(&task, &payload, 10), MAX_TOKENS);
         task.orchestrator_server_config.load_model_config.shift_remove("max_model_len");
         assert_eq!(default_max_tokens(&task, &payload, 10), 2_000);
         task.default_max_tokens = std::num::NonZeroU32::new(99);
@@ -546,8 +548,8 @@ mod tests {
 
     #[test]
     fn choices_have_different_seeds_of_tests() {
-        let seeds = [0, 1, 2].map(|choice| seed_of_choice(LARGEST_SEED - 1, choice));
-        assert_eq!(seeds, [LARGEST_SEED - 1, LARGEST_SEED, 1]);
+        let seeds = [0, 1, 2].map(|choice| seed_of_choice(MAX_SEED - 1, choice));
+        assert_eq!(seeds, [MAX_SEED - 1, MAX_SEED, 1]);
         assert_eq!(seed_of_choice(7, 0), 7);
     }
 

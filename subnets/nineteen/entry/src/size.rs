@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
-use taonet_nineteen_query::{LARGEST_REQUEST, sealed_size};
+use taonet_nineteen_query::{MAX_REQUEST, sealed_size};
 
 use crate::GatewayError;
 use crate::request::TextRequest;
@@ -11,14 +11,14 @@ use crate::vision::largest_image;
 
 /// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
 /// them: a miner has as much memory for large requests.
-const LARGEST_CHOICES: usize = 4 * LARGEST_REQUEST;
+const MAX_CHOICES: usize = 4 * MAX_REQUEST;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
 /// options.
 const OTHER_FIELDS: usize = 1_024;
 /// Maximum size of a character in JSON, relative to that in UTF-8: control characters are escaped.
-const LONGEST_ESCAPE: usize = 6;
+const MAX_ESCAPE_LENGTH: usize = 6;
 /// Maximum size in bytes of a JSON number, of `true`, `false` and `null`.
-const LONGEST_SCALAR: usize = 32;
+const MAX_SCALAR_LENGTH: usize = 32;
 /// Maximum size in bytes of the quotes, brackets and separators around a JSON value.
 const PUNCTUATION: usize = 6;
 
@@ -32,8 +32,8 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     // Encryption adds less than half.
     let bound = 2 * (largest_size(payload) + OTHER_FIELDS);
     if further_prompts.is_empty()
-        && bound <= LARGEST_REQUEST
-        && bound.saturating_mul(*answers) <= LARGEST_CHOICES
+        && bound <= MAX_REQUEST
+        && bound.saturating_mul(*answers) <= MAX_CHOICES
     {
         return Ok(());
     }
@@ -70,7 +70,7 @@ fn largest_size_of_value(value: &Value) -> usize {
             values.iter().map(largest_size_of_value).sum::<usize>() + PUNCTUATION
         }
         Value::Object(fields) => largest_size_of_fields(fields),
-        _ => LONGEST_SCALAR,
+        _ => MAX_SCALAR_LENGTH,
     }
 }
 
@@ -82,7 +82,7 @@ fn largest_size_of_fields(fields: &Map<String, Value>) -> usize {
 }
 
 const fn largest_size_of_text(text: &str) -> usize {
-    LONGEST_ESCAPE * text.len() + PUNCTUATION
+    MAX_ESCAPE_LENGTH * text.len() + PUNCTUATION
 }
 
 /// Checks that miners accept a number of requests for images. `size` is that of the fields with
@@ -98,11 +98,11 @@ pub(crate) fn check_image(size: usize, count: usize, param: &str) -> Result<(), 
 /// Checks the size of the requests for a number of choices together, which depends on the buyer's
 /// field `field`.
 fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), GatewayError> {
-    if size <= LARGEST_CHOICES {
+    if size <= MAX_CHOICES {
         return Ok(());
     }
     let message = format!(
-        "{field}: the requests for {choices} choices have {size} bytes or more together, but may have {LARGEST_CHOICES}; \
+        "{field}: the requests for {choices} choices have {size} bytes or more together, but may have {MAX_CHOICES}; \
          hint: request fewer choices"
     );
     Err(GatewayError::TooLarge { param: Some(field.to_owned()), message })
@@ -117,13 +117,13 @@ pub(crate) fn check<'a>(
     size: usize,
     param: impl FnOnce() -> Option<&'a str>,
 ) -> Result<(), GatewayError> {
-    if size <= LARGEST_REQUEST {
+    if size <= MAX_REQUEST {
         return Ok(());
     }
     let param = param();
     let subject = param.unwrap_or("the request");
     let message = format!(
-        "{subject} is too large: the encrypted request would have {size} bytes, but miners accept {LARGEST_REQUEST}; hint: \
+        "{subject} is too large: the encrypted request would have {size} bytes, but miners accept {MAX_REQUEST}; hint: \
          send less text, or smaller or fewer images"
     );
     Err(GatewayError::TooLarge { param: param.map(str::to_owned), message })
@@ -156,7 +156,7 @@ mod tests {
         ] {
             let request = TextRequest { choices, answers: choices, ..chat(&sizes) };
             let checked = check_text(&request);
-            let is_accepted = sealed_size(&request.payload.clone().into_map()) <= LARGEST_REQUEST;
+            let is_accepted = sealed_size(&request.payload.clone().into_map()) <= MAX_REQUEST;
             match param {
                 None => assert!(checked.is_ok() && is_accepted, "{sizes:?}: {checked:?}"),
                 Some(param) => {

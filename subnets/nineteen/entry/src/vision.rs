@@ -12,10 +12,10 @@ use crate::GatewayError;
 use crate::download::Downloads;
 
 /// Maximum number of images in a request.
-pub(crate) const MOST_IMAGES: usize = 8;
+pub(crate) const MAX_IMAGES: usize = 8;
 /// Maximum size of all downloaded images of a request together, in bytes: encoded in base64 twice,
 /// they fit into a request to a miner.
-const LARGEST_TOTAL: usize = 9 << 20;
+const MAX_TOTAL: usize = 9 << 20;
 /// Number of characters of base64 that contain the first 12 bytes of an image.
 const SIGNATURE: usize = 16;
 /// Type of a message's part that is an image.
@@ -140,7 +140,7 @@ pub(crate) async fn download_images(
         let bytes = downloads.download(address).await;
         let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
         total += bytes.len();
-        if total > LARGEST_TOTAL {
+        if total > MAX_TOTAL {
             return Err(GatewayError::image(
                 param,
                 "the images of the request have more than 9 MiB together",

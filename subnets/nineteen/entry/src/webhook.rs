@@ -23,14 +23,14 @@ use crate::bill::now_ms;
 use crate::budget_warnings::EXHAUSTED_PERCENT;
 
 /// Timeout of a delivery.
-const WITHIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses after failed deliveries.
 pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
 /// Age from which an event is no longer delivered, in milliseconds: a day, after which a daily
 /// budget is renewed.
-const EXPIRED_MS: i64 = 24 * 60 * 60 * 1_000;
+const MAX_AGE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Maximum number of events that wait for their delivery.
-const MOST_PENDING: usize = 1_000;
+const MAX_PENDING: usize = 1_000;
 /// Sizes of a secret that the specification allows, in bytes.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Prefix of a secret.
@@ -153,8 +153,10 @@ impl Webhook {
         if !["http", "https"].contains(&url.scheme()) {
             return Err(WebhookError::Scheme);
         }
-        let client =
-            builder().timeout(WITHIN).build().map_err(|error| WebhookError::Setup(fault(error)))?;
+        let client = builder()
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(|error| WebhookError::Setup(fault(error)))?;
         let (pending, arrived) = (Mutex::default(), Notify::new());
         Ok(Self { client, url, signer: secret.map(signer).transpose()?, pending, arrived })
     }
@@ -166,7 +168,7 @@ impl Webhook {
     /// Queues an event. Drops it if too many events wait already.
     pub(crate) fn push(&self, event: WebhookEvent) {
         let mut pending = self.pending();
-        if pending.len() >= MOST_PENDING {
+        if pending.len() >= MAX_PENDING {
             drop(pending);
             count("dropped");
             tracing::error!(
@@ -191,7 +193,7 @@ impl Webhook {
                 continue;
             };
             let now_ms = now_ms(clock);
-            if now_ms.saturating_sub(event.created_ms) > EXPIRED_MS {
+            if now_ms.saturating_sub(event.created_ms) > MAX_AGE_MS {
                 count("dropped");
                 tracing::error!(
                     id = event.id,
@@ -402,8 +404,8 @@ mod tests {
         };
         let url = format!("http://{}/", listen(Router::new().route("/", post(receive))).await);
         let webhook = Webhook::new(url.parse().unwrap(), None).unwrap();
-        webhook.push(WebhookEvent { created_ms: NOW_MS - EXPIRED_MS - 1, ..event("old", 80) });
-        webhook.push(WebhookEvent { created_ms: NOW_MS - EXPIRED_MS, ..event("new", 80) });
+        webhook.push(WebhookEvent { created_ms: NOW_MS - MAX_AGE_MS - 1, ..event("old", 80) });
+        webhook.push(WebhookEvent { created_ms: NOW_MS - MAX_AGE_MS, ..event("new", 80) });
         let clock = clock_at(NOW_MS);
         tokio::select! {
             () = webhook.deliver(&clock, BACKOFF) => panic!("the delivery does not end"),
@@ -414,13 +416,13 @@ mod tests {
     #[test]
     fn events_beyond_the_queue_are_dropped() {
         let webhook = Webhook::new("https://example.org/".parse().unwrap(), None).unwrap();
-        for number in 0..=MOST_PENDING {
+        for number in 0..=MAX_PENDING {
             webhook.push(event(&number.to_string(), 80));
         }
         let pending = webhook.pending();
         assert_eq!(
-            (pending.len(), pending[MOST_PENDING - 1].id.as_str()),
-            (MOST_PENDING, "budget-999-2026-11-80")
+            (pending.len(), pending[MAX_PENDING - 1].id.as_str()),
+            (MAX_PENDING, "budget-999-2026-11-80")
         );
     }
 }

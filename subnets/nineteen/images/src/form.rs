@@ -11,7 +11,7 @@ use multer::{Multipart, parse_boundary};
 use serde_json::{Map, Number, Value};
 
 /// Maximum number of fields; OpenAI's API has fewer than 20.
-const MOST_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 64;
 /// Fields with files.
 const FILES: [&str; 2] = ["image", "mask"];
 /// Fields with numbers; all others are texts or flags.
@@ -40,7 +40,7 @@ pub enum FormError {
     #[error("the form has more than one field {0}")]
     Twice(String),
     /// The form has too many fields.
-    #[error("the form has more than {MOST_FIELDS} fields")]
+    #[error("the form has more than {MAX_FIELDS} fields")]
     TooMany,
 }
 
@@ -59,7 +59,7 @@ pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, 
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default();
         let name = name.strip_suffix("[]").unwrap_or(name).to_owned();
-        if fields.len() >= MOST_FIELDS {
+        if fields.len() >= MAX_FIELDS {
             return Err(FormError::TooMany);
         }
         let value = if FILES.contains(&name.as_str()) {
@@ -123,7 +123,7 @@ mod tests {
             [part("image", "; filename=\"a\"", "a"), part("image[]", "; filename=\"b\"", "b")];
         assert_eq!(parse(&twice).await.unwrap_err(), "the form has more than one field image");
         let many: Vec<_> =
-            (0..=MOST_FIELDS).map(|index| part(&format!("a{index}"), "", "1")).collect();
+            (0..=MAX_FIELDS).map(|index| part(&format!("a{index}"), "", "1")).collect();
         assert_eq!(parse(&many).await.unwrap_err(), "the form has more than 64 fields");
         for (kind, body) in [
             ("text/plain", ""),

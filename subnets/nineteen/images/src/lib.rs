@@ -49,6 +49,6 @@ mod server;
 pub use form::{FormError, edit_fields};
 pub use hashes::{embedding, hashes};
 pub use painter::paint;
-pub use picture::{Format, LARGEST_SIDE, Picture, PictureError};
+pub use picture::{Format, MAX_SIDE, Picture, PictureError};
 pub use request::{PaintRequest, PaintRequestError};
 pub use server::{router, worker_answer};

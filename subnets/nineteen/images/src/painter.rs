@@ -95,8 +95,8 @@ pub fn paint(request: &PaintRequest) -> Picture {
         colours.into_iter().map(|colour| contrasted(colour, contrast)).collect();
     let pick = |random: &mut Random| {
         // The first colours, which the prompt names, are the most frequent.
-        let place = random.next() * random.next() * colours.len() as f32;
-        let colour = colours.get(place as usize).copied().unwrap_or([128.0; 3]);
+        let index = random.next() * random.next() * colours.len() as f32;
+        let colour = colours.get(index as usize).copied().unwrap_or([128.0; 3]);
         let shade = random.within(-SHADE, SHADE);
         colour.map(|part| part + shade)
     };

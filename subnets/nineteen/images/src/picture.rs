@@ -11,10 +11,10 @@ use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, Luma, Rgb
 
 /// Maximum width and height of a decoded image, in pixels: twice those of the largest image that
 /// miners create.
-pub const LARGEST_SIDE: u32 = 4_096;
+pub const MAX_SIDE: u32 = 4_096;
 /// Maximum memory of a decoder, in bytes: an image of the largest sides with four channels of 16
 /// bits.
-const LARGEST_DECODED: u64 = 8 * (LARGEST_SIDE as u64) * (LARGEST_SIDE as u64);
+const MAX_DECODED: u64 = 8 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 /// Smallest value of a channel that counts as set in a mask: half of the range.
 const HALF: u8 = 128;
 
@@ -68,7 +68,7 @@ pub enum PictureError {
     /// The file has another format.
     #[error("is not a PNG, JPEG or WebP image")]
     Format,
-    /// The image has more pixels than [`LARGEST_SIDE`] allows, or its decoding takes too much
+    /// The image has more pixels than [`MAX_SIDE`] allows, or its decoding takes too much
     /// memory.
     #[error("is larger than 4096x4096 pixels")]
     TooLarge,
@@ -105,9 +105,8 @@ impl Picture {
     pub fn decode(file: &[u8]) -> Result<Self, PictureError> {
         let format = Format::of(file).ok_or(PictureError::Format)?;
         let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) =
-            (Some(LARGEST_SIDE), Some(LARGEST_SIDE));
-        limits.max_alloc = Some(LARGEST_DECODED);
+        (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+        limits.max_alloc = Some(MAX_DECODED);
         let mut reader = ImageReader::with_format(Cursor::new(file), format.decoder());
         reader.limits(limits);
         Ok(Self(reader.decode()?))
@@ -323,7 +322,7 @@ mod tests {
             file[at] = byte;
             file.truncate(file.len().saturating_sub(cut % file.len()));
             if let Ok(picture) = Picture::decode(&file) {
-                proptest::prop_assert!(picture.width() <= LARGEST_SIDE && picture.height() <= LARGEST_SIDE);
+                proptest::prop_assert!(picture.width() <= MAX_SIDE && picture.height() <= MAX_SIDE);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Requests to the painter: payloads of the miners' image routes.
 
 use serde_json::{Map, Value};
-use taonet_nineteen_core::payload::LARGEST_SEED;
+use taonet_nineteen_core::payload::MAX_SEED;
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{Picture, PictureError};
@@ -180,7 +180,7 @@ impl Fields<'_> {
     fn seed(&self) -> Result<u64, PaintRequestError> {
         let Some(value) = self.get("seed") else { return Ok(1) };
         let expected = "an integer in 0..=100000000";
-        let seed = value.as_u64().filter(|seed| *seed <= LARGEST_SEED);
+        let seed = value.as_u64().filter(|seed| *seed <= MAX_SEED);
         seed.ok_or(PaintRequestError::Field { name: "seed", expected })
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Maximum size of a request, in bytes: two images in base64.
-const LARGEST_REQUEST: usize = 32 << 20;
+const MAX_REQUEST_BYTES: usize = 32 << 20;
 /// Word of a prompt whose image is withheld as unsafe.
 const UNSAFE: &str = "nsfw";
 /// Name of the field with the mask on the workers' routes.
@@ -33,7 +33,7 @@ const ROUTES: [Endpoint; 4] =
 
 /// One permit for each image that is being painted.
 #[derive(Clone)]
-struct Places(Arc<Semaphore>);
+struct PaintPermits(Arc<Semaphore>);
 
 /// Protocol of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +49,11 @@ enum Protocol {
 /// image in base64. An image whose prompt has the word `nsfw` is withheld, as a worker withholds
 /// what its classifier finds.
 pub fn router() -> Router {
-    let places = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut router = Router::new();
     for endpoint in ROUTES {
-        let worker = move |State(places): State<Places>, body: Bytes| async move {
-            worker(&places, endpoint, &body).await
+        let worker = move |State(permits): State<PaintPermits>, body: Bytes| async move {
+            worker(&permits, endpoint, &body).await
         };
         router = router
             .route(endpoint.path(), post(worker))
@@ -62,8 +62,8 @@ pub fn router() -> Router {
     router
         .route("/v1/images/generations", post(generations))
         .route("/v1/images/edits", post(edits))
-        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
-        .with_state(Places(Arc::new(Semaphore::new(places))))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(PaintPermits(Arc::new(Semaphore::new(permits))))
 }
 
 /// Why a request is refused.
@@ -108,10 +108,10 @@ impl Refusal {
     }
 }
 
-async fn worker(places: &Places, endpoint: Endpoint, body: &[u8]) -> Response {
+async fn worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Response {
     let answered = async {
         let payload = serde_json::from_slice(body).map_err(|_| Refusal::Body)?;
-        painted(places, endpoint, payload, Protocol::Workers).await
+        painted(permits, endpoint, payload, Protocol::Workers).await
     };
     match answered.await {
         Ok(answer) => Json(answer).into_response(),
@@ -136,15 +136,15 @@ fn answer(file: Option<&str>, picture: &Picture) -> Value {
     json!({"image_b64": file, "is_nsfw": is_nsfw, "clip_embeddings": embedding, "image_hashes": hashes})
 }
 
-async fn generations(State(places): State<Places>, body: Bytes) -> Response {
+async fn generations(State(permits): State<PaintPermits>, body: Bytes) -> Response {
     let answered = async {
         let fields = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
-        openai(&places, Endpoint::TextToImage, fields).await
+        openai(&permits, Endpoint::TextToImage, fields).await
     };
     answered.await.unwrap_or_else(|refusal| refusal.openai())
 }
 
-async fn edits(State(places): State<Places>, headers: HeaderMap, body: Bytes) -> Response {
+async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: Bytes) -> Response {
     let answered = async {
         let content_type =
             headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -159,14 +159,14 @@ async fn edits(State(places): State<Places>, headers: HeaderMap, body: Bytes) ->
             }
             None => Endpoint::ImageToImage,
         };
-        openai(&places, endpoint, fields).await
+        openai(&permits, endpoint, fields).await
     };
     answered.await.unwrap_or_else(|refusal| refusal.openai())
 }
 
 /// Answers a request of OpenAI's API.
 async fn openai(
-    places: &Places,
+    permits: &PaintPermits,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
 ) -> Result<Response, Refusal> {
@@ -185,20 +185,20 @@ async fn openai(
         fields.insert("width".to_owned(), side(width)?.into());
         fields.insert("height".to_owned(), side(height)?.into());
     }
-    Ok(Json(painted(places, endpoint, fields, Protocol::OpenAi).await?).into_response())
+    Ok(Json(painted(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
 
 /// Paints an image on a thread for blocking work, once there is a place; returns the answer. The
 /// thread holds the place: it does not stop when the client disconnects.
 async fn painted(
-    places: &Places,
+    permits: &PaintPermits,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
     protocol: Protocol,
 ) -> Result<Value, Refusal> {
-    let place = Arc::clone(&places.0).acquire_owned().await.map_err(|_| Refusal::Failed)?;
+    let permit = Arc::clone(&permits.0).acquire_owned().await.map_err(|_| Refusal::Failed)?;
     let paint = move || {
-        let _place = place;
+        let _permit = permit;
         if protocol == Protocol::OpenAi
             && let Some(mask) = fields.get_mut(MASK)
         {

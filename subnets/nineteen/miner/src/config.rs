@@ -39,8 +39,8 @@ impl Served {
             name.strip_suffix(suffix.as_str())
                 .is_some_and(|start| start.is_empty() || start.ends_with('-'))
         };
-        let known = defaults.task(name).map(|task| task.endpoint);
-        known.or_else(|| Endpoint::ALL.into_iter().find(is_named))
+        let configured = defaults.task(name).map(|task| task.endpoint);
+        configured.or_else(|| Endpoint::ALL.into_iter().find(is_named))
     }
 }
 

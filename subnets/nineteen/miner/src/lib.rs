@@ -6,7 +6,7 @@
 //! backend's request is cancelled when the validator disconnects.
 //!
 //! [`Miner`] declares a capacity for each task that it serves, divided among validators by stake
-//! ([`taonet_wire::StandingTable`]), and responds with status 429 at its concurrency limit.
+//! ([`taonet_wire::RegistrationTable`]), and responds with status 429 at its concurrency limit.
 //! [`routes`] returns its routes, which [`miner_router`] wraps in the transport's request
 //! verification.
 //!

@@ -15,7 +15,7 @@ use taonet_http::parse_object;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
 use taonet_primitives::Hotkey;
-use taonet_wire::{Caller, SignedLayer, StandingTable};
+use taonet_wire::{Caller, RegistrationTable, SignedLayer};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Call;
@@ -28,9 +28,9 @@ use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, Served, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
-const LARGEST_ANSWER: usize = 64 << 20;
+const MAX_ANSWER: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
-const LARGEST_ERROR: usize = 64 << 10;
+const MAX_ERROR: usize = 64 << 10;
 
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ struct Inner {
     config: MinerConfig,
     task_routes: TaskRoutes,
     backend: Backend,
-    validators: Option<Arc<StandingTable>>,
+    validators: Option<Arc<RegistrationTable>>,
     places: Arc<Places>,
     logprobs_warning: LogprobsWarning,
     limit: BackendLimit,
@@ -52,7 +52,7 @@ impl Miner {
     pub fn new(
         config: MinerConfig,
         backend: Backend,
-        validators: Option<Arc<StandingTable>>,
+        validators: Option<Arc<RegistrationTable>>,
     ) -> Self {
         let places = Places::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);
@@ -249,7 +249,7 @@ async fn work(
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
     let body =
-        timeout_at(first, whole(answer, LARGEST_ANSWER)).await.map_err(|_| Refused::Timeout)??;
+        timeout_at(first, whole(answer, MAX_ANSWER)).await.map_err(|_| Refused::Timeout)??;
     drop(running);
     if let Some(fault) = error_in(&body) {
         return Err(miner.refused(fault.status(), &fault));
@@ -278,7 +278,7 @@ async fn rejected(
     is_openai_image: bool,
 ) -> Result<Response, Refused> {
     let status = answer.status();
-    let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
+    let body = timeout_at(first, whole(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
     let body = body.unwrap_or_default();
     if let Some(withheld) =
         Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body))
@@ -316,7 +316,7 @@ fn is_json(answer: &reqwest::Response) -> bool {
 
 /// Returns the error in a backend's JSON document, which may have the status 200.
 fn error_in(body: &[u8]) -> Option<StreamFault> {
-    if body.len() > LARGEST_ERROR {
+    if body.len() > MAX_ERROR {
         return None;
     }
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;

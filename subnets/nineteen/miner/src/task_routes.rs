@@ -11,7 +11,7 @@ use taonet_primitives::Hotkey;
 use crate::Served;
 
 /// Maximum number of validators whose tasks are remembered: a subnet has fewer neurons.
-const MOST_VALIDATORS: usize = 4_096;
+const MAX_VALIDATORS: usize = 4_096;
 
 /// Endpoint of each served task, in the order of the tasks; `None` if it is unknown.
 type Endpoints = Vec<Option<Endpoint>>;
@@ -45,7 +45,7 @@ impl TaskRoutes {
         let mut by_validator = self.by_validator.lock().unwrap_or_else(PoisonError::into_inner);
         if endpoints == self.by_name {
             by_validator.remove(&validator);
-        } else if by_validator.len() < MOST_VALIDATORS || by_validator.contains_key(&validator) {
+        } else if by_validator.len() < MAX_VALIDATORS || by_validator.contains_key(&validator) {
             by_validator.insert(validator, endpoints);
         }
     }

@@ -230,8 +230,8 @@ fn get(id: &str, summary: &str, schema: &str) -> OperationBuilder {
     OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", ok)
 }
 
-fn parameter(name: &str, place: ParameterIn, schema: RefOr<Schema>) -> ParameterBuilder {
-    ParameterBuilder::new().name(name).parameter_in(place).schema(Some(schema))
+fn parameter(name: &str, location: ParameterIn, schema: RefOr<Schema>) -> ParameterBuilder {
+    ParameterBuilder::new().name(name).parameter_in(location).schema(Some(schema))
 }
 
 /// Returns the alternative ways to send the API key.

@@ -19,7 +19,7 @@ use crate::embedding::ignored_dimensions;
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::period_miners::Completion;
 use crate::querier::Inner;
-use crate::reading::Reading;
+use crate::reading::ResponseReader;
 use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
@@ -40,7 +40,7 @@ pub struct Interrupted(pub(crate) String);
 /// Result of opening an attempt: a response whose first chunk has arrived.
 struct Opened {
     /// Rest of the response; `None` at its end.
-    stream: Option<Reading>,
+    stream: Option<ResponseReader>,
     ready: VecDeque<Chunk>,
 }
 
@@ -170,7 +170,7 @@ impl Attempt {
     /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
     async fn read(
         &mut self,
-        stream: &mut Option<Reading>,
+        stream: &mut Option<ResponseReader>,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<(), AttemptError> {
         let Some(reading) = stream.as_mut() else { return Ok(()) };
@@ -244,7 +244,8 @@ impl Attempt {
             return Err(AttemptError::Status(answer.status));
         }
         self.waited = began.elapsed();
-        let mut reading = Reading::new(answer, between, self.inner.deadlines.total_of(self.most));
+        let mut reading =
+            ResponseReader::new(answer, between, self.inner.deadlines.total_of(self.most));
         if !self.slot.task.is_stream {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);
@@ -278,7 +279,7 @@ impl Attempt {
 
     async fn read_whole(
         &mut self,
-        reading: &mut Reading,
+        reading: &mut ResponseReader,
         first: Duration,
     ) -> Result<Chunk, AttemptError> {
         let mut body = Vec::new();
@@ -304,7 +305,7 @@ impl Attempt {
             TaskType::Text => value
                 .get("choices")
                 .and_then(Value::as_array)
-                .is_some_and(|found| !found.is_empty()),
+                .is_some_and(|choices| !choices.is_empty()),
         };
         if !is_valid {
             return Err(AttemptError::Whole("no image, embedding or choice"));
@@ -456,7 +457,7 @@ impl Drop for Attempt {
 /// A miner's answer as a stream of chunks. Dropping it closes the connection, which cancels the
 /// miner's work.
 pub struct Answer {
-    stream: Option<Reading>,
+    stream: Option<ResponseReader>,
     ready: VecDeque<Chunk>,
     contender: Arc<TaskMiner>,
     /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has

@@ -98,9 +98,9 @@ impl<'de> Deserialize<'de> for TextLogprobs {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextLogprobs, A::Error> {
                 let mut lengths = [None, None];
                 while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-                    let place =
+                    let index =
                         ["content", "token_logprobs"].iter().position(|field| *field == name);
-                    match place.and_then(|place| lengths.get_mut(place)) {
+                    match index.and_then(|index| lengths.get_mut(index)) {
                         None => _ = map.next_value::<IgnoredAny>()?,
                         Some(Some(_)) => return Err(A::Error::custom("duplicate field")),
                         Some(length) => *length = Some(map.next_value::<Option<Length>>()?),

@@ -375,7 +375,7 @@ impl PeriodMiners {
         let by_name = tasks
             .iter()
             .zip(0..)
-            .map(|(task_miners, place)| (task_miners.task.task.clone(), place))
+            .map(|(task_miners, index)| (task_miners.task.task.clone(), index))
             .collect();
         let offers = tasks
             .iter()
@@ -465,7 +465,7 @@ impl PeriodMiners {
         let mut by_task: HashMap<TaskName, Vec<TaskMiner>> = HashMap::new();
         for contender in late {
             let task_miners = self.task(contender.offer.task.as_str());
-            let is_known = |known: &Arc<TaskMiner>| known.offer.hotkey == contender.offer.hotkey;
+            let is_known = |miner: &Arc<TaskMiner>| miner.offer.hotkey == contender.offer.hotkey;
             if task_miners.is_some_and(|task_miners| !task_miners.contenders.iter().any(is_known)) {
                 by_task.entry(contender.offer.task.clone()).or_default().push(contender);
             }
@@ -481,12 +481,12 @@ impl PeriodMiners {
     /// Continues the contenders of the same miners in an earlier period.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
-        let known: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
+        let by_task: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
             .collect();
         for contender in self.contenders() {
-            if let Some(earlier) = known.get(&(&contender.offer.task, &contender.offer.hotkey)) {
+            if let Some(earlier) = by_task.get(&(&contender.offer.task, &contender.offer.hotkey)) {
                 contender.inherit(earlier);
             }
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::failure::AttemptError;
 
 /// A miner's response with its timeouts.
-pub(crate) struct Reading {
+pub(crate) struct ResponseReader {
     answer: AnswerStream,
     /// Timeout between two chunks.
     pub(crate) between: Duration,
@@ -22,29 +22,29 @@ pub(crate) struct Reading {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Reading {
+impl ResponseReader {
     pub(crate) fn new(answer: AnswerStream, between: Duration, total: Duration) -> Self {
         Self { answer, between, total, timer: None }
     }
 
-    /// Reads the next bytes, with a timeout of `within` or the remaining total time, whichever is
-    /// shorter. The total time includes only time spent waiting for the miner. `named` is the
-    /// timeout that an error reports.
+    /// Reads the next bytes, with a timeout of `timeout` or the remaining total time, whichever is
+    /// shorter. The total time includes only time spent waiting for the miner. Errors contain
+    /// `reported_timeout`.
     pub(crate) async fn next(
         &mut self,
-        within: Duration,
-        named: Duration,
+        timeout: Duration,
+        reported_timeout: Duration,
         waited: &mut Duration,
     ) -> Result<Option<Bytes>, AttemptError> {
         let left = self.total.saturating_sub(*waited);
         let began = Instant::now();
-        let end = began + within.min(left);
-        let piece = std::future::poll_fn(|context| self.poll_until(end, context)).await;
+        let end = began + timeout.min(left);
+        let chunk = std::future::poll_fn(|context| self.poll_until(end, context)).await;
         *waited += began.elapsed();
-        match piece {
-            Ok(piece) => Ok(piece.transpose()?),
-            Err(()) if left <= within => Err(AttemptError::TooLong(self.total)),
-            Err(()) => Err(AttemptError::Silent(named)),
+        match chunk {
+            Ok(chunk) => Ok(chunk.transpose()?),
+            Err(()) if left <= timeout => Err(AttemptError::TooLong(self.total)),
+            Err(()) => Err(AttemptError::Silent(reported_timeout)),
         }
     }
 
@@ -55,8 +55,8 @@ impl Reading {
         end: Instant,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Result<Bytes, CallError>>, ()>> {
-        if let Poll::Ready(piece) = self.answer.poll_next_unpin(context) {
-            return Poll::Ready(Ok(piece));
+        if let Poll::Ready(chunk) = self.answer.poll_next_unpin(context) {
+            return Poll::Ready(Ok(chunk));
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         if timer.deadline() > end {

@@ -60,7 +60,7 @@ impl Slot {
         let order =
             period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
         let (is_of_prefix, is_sampled) = (order.is_of_prefix, order.is_sampled);
-        let (place, mut slot) = order.enumerate().find_map(|(place, contender)| {
+        let (index, mut slot) = order.enumerate().find_map(|(index, contender)| {
             let load = period_miners.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
             let Some(is_probe) = contender.enter(now) else {
@@ -69,13 +69,13 @@ impl Slot {
             };
             let mut slot = Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
             slot.completion.ends_probe = is_probe;
-            Some((place, slot))
+            Some((index, slot))
         })?;
         if prefix.is_some() {
-            measures::prefix(is_of_prefix && place == 0 && tried.is_empty());
+            measures::prefix(is_of_prefix && index == 0 && tried.is_empty());
         }
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
-        slot.keeps_samples &= is_sampled && (place == 0 || !is_of_prefix);
+        slot.keeps_samples &= is_sampled && (index == 0 || !is_of_prefix);
         Some(slot)
     }
 

@@ -131,7 +131,7 @@ pub(crate) fn depth(value: &Value) -> usize {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
-    use taonet_http::sse::LONGEST_EVENT;
+    use taonet_http::sse::MAX_EVENT_LENGTH;
     use taonet_http::testing::split_at;
 
     use super::*;
@@ -158,7 +158,7 @@ mod tests {
         }
         assert_eq!(through(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
         assert_eq!(
-            through(&[&vec![b'x'; LONGEST_EVENT + 1]]),
+            through(&[&vec![b'x'; MAX_EVENT_LENGTH + 1]]),
             Err(StreamFault::Event(EventTooLong))
         );
         assert_eq!(through(&[b"event: error\ndata: {}\n\n"]), Err(StreamFault::Reported));

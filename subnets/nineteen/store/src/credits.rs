@@ -9,9 +9,9 @@
 //! charge   held:ID → revenue     charges the delivered work
 //! ```
 //!
-//! A lease, which is a row of the table `hold`, covers many requests of a process (see `till`). The
-//! lease of a crashed process is released later: an answer whose delivery is unknown is not
-//! charged.
+//! A lease, which is a row of the table `hold`, covers many requests of a process (see
+//! `credit_leases`). The lease of a crashed process is released later: an answer whose delivery is
+//! unknown is not charged.
 //!
 //! Each transaction locks the API key before it reads or changes a balance, so that transactions on
 //! one key run one after the other. Transfers have random IDs: with a counter, each would wait for
@@ -21,8 +21,8 @@
 
 use taonet_database::{Row, Transaction, statement};
 
+use crate::credit_leases::Hold;
 use crate::keys::lock;
-use crate::till::Hold;
 use crate::{BudgetPeriod, BudgetScope, Store, StoreError};
 
 /// Maximum of all granted credits together, less withdrawn ones: the largest integer that every
@@ -129,7 +129,7 @@ impl Store {
             return Ok(None);
         };
         transaction.commit().await?;
-        Ok(Some(after.saturating_add(self.till.free(key))))
+        Ok(Some(after.saturating_add(self.leases.free(key))))
     }
 
     /// Reserves the maximum price of a request, unless the key's credits or a budget are
@@ -151,7 +151,7 @@ impl Store {
             created_ms: now_ms,
             is_retried: false,
         };
-        self.till.hold(&self.database, request, hold, day).await
+        self.leases.hold(&self.database, request, hold, day).await
     }
 
     /// Charges a request once, up to the amount of its hold, and releases the rest. Returns the
@@ -165,14 +165,14 @@ impl Store {
         usage: &Usage,
         now_ms: i64,
     ) -> Result<Option<i64>, StoreError> {
-        self.till.charge(&self.database, request, usage, now_ms).await
+        self.leases.charge(&self.database, request, usage, now_ms).await
     }
 
     /// Returns the unused credits of this process's leases, and leases no more than the running
     /// requests need from now on. Call at shutdown: the leases of a process that exits without it
     /// are released later.
     pub async fn close_leases(&self) {
-        self.till.close(&self.database).await;
+        self.leases.close(&self.database).await;
     }
 
     /// Releases this process's holds, and the leases and unanswered claims of other processes,
@@ -184,7 +184,7 @@ impl Store {
     /// [`StoreError`] when the database fails.
     pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
         let released = self.release_leases(before_ms, now_ms).await?;
-        let own = self.till.release_holds(&self.database, before_ms, |_| true).await;
+        let own = self.leases.release_holds(&self.database, before_ms, |_| true).await;
         Ok(released.saturating_add(own))
     }
 
@@ -200,7 +200,8 @@ impl Store {
         now_ms: i64,
     ) -> Result<usize, StoreError> {
         let released = self.release_leases(before_ms, now_ms).await?;
-        let own = self.till.release_holds(&self.database, before_ms, |hold| hold.is_retried).await;
+        let own =
+            self.leases.release_holds(&self.database, before_ms, |hold| hold.is_retried).await;
         Ok(released.saturating_add(own))
     }
 
@@ -212,7 +213,7 @@ impl Store {
         let mut released = 0_usize;
         for row in rows.rows(&self.database).await? {
             let (id, key): (String, String) = (row.get("request_id")?, row.get("key_id")?);
-            if self.till.has_leased(&id) {
+            if self.leases.has_leased(&id) {
                 continue;
             }
             let mut transaction = self.database.begin().await?;

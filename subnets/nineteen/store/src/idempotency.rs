@@ -60,17 +60,17 @@ impl Store {
         if claimed > 0 {
             return Ok(Claim::New);
         }
-        let known = statement("SELECT fingerprint, content_type, body FROM idempotent WHERE key_id = $1 AND name = $2")
+        let row = statement("SELECT fingerprint, content_type, body FROM idempotent WHERE key_id = $1 AND name = $2")
             .bind(key)
             .bind(name)
             .row(&self.database)
             .await?;
         // A missing row means that the claim was released just now; the buyer retries.
-        let Some(known) = known else { return Ok(Claim::Running) };
-        if known.get::<String>("fingerprint")? != fingerprint {
+        let Some(row) = row else { return Ok(Claim::Running) };
+        if row.get::<String>("fingerprint")? != fingerprint {
             return Ok(Claim::Other);
         }
-        Ok(match (known.get("content_type")?, known.get("body")?) {
+        Ok(match (row.get("content_type")?, row.get("body")?) {
             (Some(content_type), Some(body)) => {
                 Claim::Answered(StoredAnswer { content_type, body })
             }

@@ -198,13 +198,13 @@ impl Store {
     pub async fn key_of(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
         // The lookup is by hash, so that its timing reveals nothing about the key.
         let hash = hash(secret);
-        if let Some(known) = self.recent_keys.get(&hash) {
-            return Ok(Some(known));
+        if let Some(cached) = self.recent_keys.get(&hash) {
+            return Ok(Some(cached));
         }
         let row = select!("WHERE api_key.hash = $1").bind(&hash).row(&self.database).await?;
-        let found = row.as_ref().map(|row| self.read_key(row)).transpose()?;
-        self.recent_keys.keep(hash, found.as_ref());
-        Ok(found)
+        let key = row.as_ref().map(|row| self.read_key(row)).transpose()?;
+        self.recent_keys.keep(hash, key.as_ref());
+        Ok(key)
     }
 
     /// Returns the API key with this ID.
@@ -286,7 +286,7 @@ impl Store {
 
     fn read_key(&self, row: &Row) -> Result<ApiKey, StoreError> {
         let mut key = key(row)?;
-        key.balance = key.balance.saturating_add(self.till.free(&key.id));
+        key.balance = key.balance.saturating_add(self.leases.free(&key.id));
         Ok(key)
     }
 }

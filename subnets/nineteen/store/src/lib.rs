@@ -52,6 +52,7 @@
 
 mod budgets;
 mod control;
+mod credit_leases;
 mod credits;
 mod error;
 mod idempotency;
@@ -65,7 +66,6 @@ mod rates;
 mod reference;
 mod samples;
 mod teams;
-mod till;
 mod token_rates;
 mod topups;
 
@@ -76,6 +76,7 @@ use taonet_database::{Database, Migrator, migrations, statement};
 
 pub use budgets::{BudgetPeriod, BudgetScope, BudgetUse};
 pub use control::ControlLock;
+use credit_leases::CreditLeases;
 #[cfg(any(test, feature = "testing"))]
 pub use credits::Charge;
 pub use credits::{HoldRefusal, KeySpend, MAX_CREDITS, Usage, UsageRow};
@@ -153,7 +154,7 @@ static SQLITE: LazyLock<Migrator> =
 pub struct Store {
     database: Database,
     /// Leases, holds and charges of this process.
-    till: Arc<till::Till>,
+    leases: Arc<CreditLeases>,
     rates: Arc<rates::RateLeases>,
     token_rates: Arc<token_rates::TokenRates>,
     recent_keys: Arc<keys::RecentKeys>,
@@ -236,7 +237,7 @@ impl Store {
     fn new(database: Database) -> Self {
         Self {
             database,
-            till: Arc::new(till::Till::new()),
+            leases: Arc::new(CreditLeases::new()),
             rates: Arc::default(),
             token_rates: Arc::default(),
             recent_keys: Arc::default(),

@@ -477,8 +477,8 @@ pub(crate) const fn profile_name(profile: PeriodProfile) -> &'static str {
 }
 
 fn profile(text: &str) -> Result<PeriodProfile, StoreError> {
-    let known = [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed];
-    known
+    let profiles = [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed];
+    profiles
         .into_iter()
         .find(|profile| profile_name(*profile) == text)
         .ok_or_else(|| invalid("profile", &text))

@@ -163,11 +163,11 @@ impl Remarks {
         reason: &'static str,
         example: &str,
     ) {
-        let is_same = |known: &&mut RowRemark| {
-            known.table == table && known.column == column && known.reason == reason
+        let is_same = |remark: &&mut RowRemark| {
+            remark.table == table && remark.column == column && remark.reason == reason
         };
         match self.0.iter_mut().find(is_same) {
-            Some(known) => known.rows += 1,
+            Some(remark) => remark.rows += 1,
             None => self.0.push(RowRemark {
                 table,
                 column,

@@ -43,7 +43,7 @@ pub const CONCURRENCY: &str = "x-taonet-concurrency";
 pub const PROBE: &str = "x-taonet-probe";
 /// Maximum size in bytes of an encrypted request that `tao nineteen miner` accepts; see
 /// [`sealed_size`](crate::sealed_size).
-pub const LARGEST_REQUEST: usize = 16 << 20;
+pub const MAX_REQUEST: usize = 16 << 20;
 
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -27,7 +27,7 @@ pub(crate) const SIGNATURE: &str = "signature";
 /// Maximum age of a nonce, and maximum time that a nonce may be ahead of the receiver's clock.
 const FRESH: Duration = Duration::from_mins(2);
 /// Maximum length of a symmetric key ID; fiber uses 64 characters.
-const LONGEST_ID: usize = 128;
+const MAX_ID_LENGTH: usize = 128;
 
 /// Verification rules for requests with a valid signature and nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,7 +103,7 @@ impl Scheme for FiberScheme {
                 .map(|name| required(headers, name).map(|text| (name, text)));
         let (key_id, sender, receiver, nonce, signature) =
             (key_id?, sender?, receiver?, nonce?, signature?);
-        if key_id.1.len() > LONGEST_ID {
+        if key_id.1.len() > MAX_ID_LENGTH {
             return Err(Refusal::Malformed(key_id.0));
         }
         let receiver = match self.rules {

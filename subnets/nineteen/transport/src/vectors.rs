@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
-use taonet_wire::{Identity, ManualClock, Policy, Standing, StandingTable};
+use taonet_wire::{Identity, ManualClock, Policy, Registration, RegistrationTable};
 use tower::ServiceExt as _;
 
 use crate::payload::with_nonce;
@@ -99,12 +99,12 @@ fn sealed() -> Router {
 fn miner(recording: &Recording, rules: FiberRules, clock: &Arc<ManualClock>) -> Router {
     let keypair = Keypair::from_uri(&recording.miner).unwrap();
     let stakes = [(&recording.validator, 100_000), (&recording.low_stake, 10)];
-    let standing = |(uri, tao): (&String, u64)| {
-        (hotkey(uri), Standing { stake: tao * TAO, validator_permit: true })
+    let registration = |(uri, tao): (&String, u64)| {
+        (hotkey(uri), Registration { stake: tao * TAO, validator_permit: true })
     };
-    let standings = StandingTable::new(stakes.map(standing).into_iter().collect());
+    let registrations = RegistrationTable::new(stakes.map(registration).into_iter().collect());
     let policy = Policy::open()
-        .with_standings(Arc::new(standings))
+        .with_registrations(Arc::new(registrations))
         .registered_only()
         .min_stake(recording.min_stake * TAO);
     let signed =

@@ -74,8 +74,8 @@ fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -
         draws.shuffle(&mut order);
         let (mut coalition, mut before) = (Vec::<usize>::with_capacity(players), nobody);
         for player in &order {
-            let place = coalition.partition_point(|member| member < player);
-            coalition.insert(place, *player);
+            let index = coalition.partition_point(|member| member < player);
+            coalition.insert(index, *player);
             let after = value(&coalition);
             if let Some(sum) = sums.get_mut(*player) {
                 *sum += after - before;

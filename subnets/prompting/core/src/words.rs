@@ -26,7 +26,7 @@ mod tests {
 
     /// Columns: text · number of runs of three words
     #[test]
-    fn runs_of_a_short_text_are_the_text() {
+    fn texts_have_a_run_for_each_position_and_short_texts_one() {
         for (text, count) in [("", 0), ("one", 1), ("one two three", 1), ("one two three four", 2)]
         {
             assert_eq!(runs(&words(text), 3).len(), count, "{text}");

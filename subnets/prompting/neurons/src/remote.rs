@@ -142,10 +142,10 @@ impl RemoteFile {
             DownloadError::File(source) => RemoteError::File { path: part.clone(), source },
             DownloadError::TooLarge => RemoteError::TooLarge { url: shown(&self.url) },
         })?;
-        let found = sha256(&part).await.map_err(file_error(&part))?.unwrap_or_default();
-        if found != self.sha256 {
+        let digest = sha256(&part).await.map_err(file_error(&part))?.unwrap_or_default();
+        if digest != self.sha256 {
             tokio::fs::remove_file(&part).await.map_err(file_error(&part))?;
-            let [expected, found] = [self.sha256, found].map(hex::encode);
+            let [expected, found] = [self.sha256, digest].map(hex::encode);
             return Err(RemoteError::Content { url: shown(&self.url), expected, found });
         }
         tokio::fs::rename(&part, &path).await.map_err(file_error(&path))?;

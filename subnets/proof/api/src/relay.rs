@@ -24,11 +24,11 @@ use crate::{JobFileError, JobSettings, Jobs};
 use frame::FrameError;
 
 /// Maximum number of proofs in progress.
-const RUNNING: usize = 64;
+const MAX_RUNNING: usize = 64;
 /// Maximum number of runs in memory, including finished ones whose status was not requested yet.
-const KEPT: usize = 256;
+const MAX_KEPT: usize = 256;
 /// Maximum number of queued messages to the relay.
-const QUEUED: usize = 256;
+const QUEUE_CAPACITY: usize = 256;
 /// Pauses before a reconnection.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 /// Maximum time at shutdown for proofs in progress, which end within 8 s, and for the last messages
@@ -118,7 +118,7 @@ impl Relay {
             .with_no_client_auth();
         let connector = Connector::Rustls(Arc::new(config));
         // Not on disk: the protocol has no way to continue a request on another connection.
-        let jobs = JobSettings { running: RUNNING, kept: KEPT, directory: None };
+        let jobs = JobSettings { running: MAX_RUNNING, kept: MAX_KEPT, directory: None };
         let jobs = Jobs::open(examiner, jobs, stop)?;
         Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs })
     }
@@ -134,7 +134,7 @@ impl Relay {
     /// process with the same hotkey connects to the relay.
     pub async fn run(self, stop: &Shutdown) {
         let relay = Arc::new(self);
-        let (outbound, mut queue) = mpsc::channel(QUEUED);
+        let (outbound, mut queue) = mpsc::channel(QUEUE_CAPACITY);
         let mut failures = 0_u32;
         for session in 0_u64.. {
             let mut is_authenticated = false;

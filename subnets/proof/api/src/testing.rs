@@ -6,7 +6,7 @@ use std::time::Duration;
 use taonet_http::{ServeLimits, serve};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_core::Digest;
-use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
+use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, Wire};
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
@@ -26,7 +26,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn start(conduct: Conduct) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let place = tempfile::tempdir().unwrap();
         let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
         let model = ShippedModel::DiabetesRegression;
@@ -38,7 +38,7 @@ impl World {
         let catalogue = Catalogue::open(&circuits).unwrap();
 
         let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
-        let miner = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(bob) };
+        let miner = MinerSettings { behaviour, concurrency: 4, ..MinerSettings::new(bob) };
         let routes = signed_requests(bob, Duration::from_mins(3)).build();
         let routes = router(Miner::load(&catalogue, miner).unwrap(), routes);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

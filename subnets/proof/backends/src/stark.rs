@@ -509,9 +509,9 @@ impl<S: Scheme> StarkVerifier<S> {
         if bytes.len() > MAX_PROOF_BYTES {
             return Err(malformed("too many bytes"));
         }
-        let (proof, rest) =
+        let (proof, remaining) =
             postcard::take_from_bytes::<T>(bytes).map_err(|error| malformed(&error.to_string()))?;
-        if !rest.is_empty() {
+        if !remaining.is_empty() {
             return Err(malformed("trailing bytes after the proof"));
         }
         // Each proof has exactly one encoding.

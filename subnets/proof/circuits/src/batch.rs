@@ -11,7 +11,7 @@ use crate::bundle::Claim;
 use crate::{Backends, Bundle, CircuitError, ModelBundle};
 
 /// Maximum number of proofs that a thread verifies in a row.
-const MOST_TOGETHER: usize = 64;
+const MAX_BATCH: usize = 64;
 
 /// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its
 /// proofs, and proofs of `groth16` share a pairing equation. Returns a result for each bundle, in
@@ -29,7 +29,7 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     }
     let total: usize = groups.values().map(|group| group.proofs.len()).sum();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
-    let most = total.div_ceil(threads).clamp(1, MOST_TOGETHER);
+    let most = total.div_ceil(threads).clamp(1, MAX_BATCH);
     let tasks: Vec<_> = groups
         .values()
         .flat_map(|group| group.proofs.chunks(most).map(move |proofs| (group, proofs)))

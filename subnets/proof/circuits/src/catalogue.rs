@@ -10,7 +10,7 @@ use crate::directory::{MAX_METADATA, read};
 use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Maximum number of directory entries that are read.
-const MOST_ENTRIES: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// Depth of slices below a directory with sliced models.
 const DEPTH: usize = 2;
 
@@ -93,9 +93,13 @@ impl Catalogue {
     /// # Errors
     /// When the directory cannot be read, or contains no circuit.
     pub fn list(path: &Path) -> Result<BTreeMap<Digest, CircuitMetadata>, CircuitError> {
-        let mut found = BTreeMap::new();
-        list(path, DEPTH, &mut found)?;
-        if found.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(found) }
+        let mut circuits = BTreeMap::new();
+        list(path, DEPTH, &mut circuits)?;
+        if circuits.is_empty() {
+            Err(CircuitError::NoCircuit(path.to_owned()))
+        } else {
+            Ok(circuits)
+        }
     }
 
     /// Opens the circuits and sliced models of a directory. Subdirectories that cannot be opened
@@ -103,9 +107,9 @@ impl Catalogue {
     fn read(path: &Path, backends: &Backends) -> Result<(Self, Vec<Skipped>), CircuitError> {
         let (mut catalogue, mut skipped) = (Self::default(), Vec::new());
         if !catalogue.add(path, backends)? {
-            for place in subdirectories(path)? {
-                if let Err(error) = catalogue.add(&place, backends) {
-                    skipped.push(Skipped { path: place, error });
+            for directory in subdirectories(path)? {
+                if let Err(error) = catalogue.add(&directory, backends) {
+                    skipped.push(Skipped { path: directory, error });
                 }
             }
         }
@@ -133,8 +137,8 @@ impl Catalogue {
             return Ok(false);
         }
         let model = SlicedModel::from_json(&read(&description, MAX_METADATA)?)?;
-        for place in subdirectories(path)? {
-            self.add(&place, backends)?;
+        for directory in subdirectories(path)? {
+            self.add(&directory, backends)?;
         }
         let find = |slice: &Digest| {
             let missing = || CircuitError::NoSlice { path: path.to_owned(), slice: *slice };
@@ -181,16 +185,16 @@ impl Catalogue {
 fn list(
     path: &Path,
     depth: usize,
-    found: &mut BTreeMap<Digest, CircuitMetadata>,
+    circuits: &mut BTreeMap<Digest, CircuitMetadata>,
 ) -> Result<(), CircuitError> {
     let file = path.join(metadata::FILE);
     if file.is_file() {
         let metadata = CircuitMetadata::from_json(&read(&file, MAX_METADATA)?)?;
-        found.insert(metadata.id()?, metadata);
+        circuits.insert(metadata.id()?, metadata);
     } else if depth > 0 {
-        for place in subdirectories(path)? {
+        for directory in subdirectories(path)? {
             // One unreadable circuit does not hide the others.
-            let _ = list(&place, depth - 1, found);
+            let _ = list(&directory, depth - 1, circuits);
         }
     }
     Ok(())
@@ -201,7 +205,7 @@ fn list(
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
     let fail = |source| CircuitError::File { path: path.to_owned(), source };
     let mut places = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(fail)?.take(MOST_ENTRIES) {
+    for entry in std::fs::read_dir(path).map_err(fail)?.take(MAX_ENTRIES) {
         let entry = entry.map_err(fail)?;
         if !entry.file_name().to_string_lossy().starts_with('.') && entry.path().is_dir() {
             places.push(entry.path());

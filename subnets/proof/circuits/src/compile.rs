@@ -166,13 +166,13 @@ impl ParsedModel {
             let layers: Vec<_> = layers.by_ref().take(slice.layers.len()).collect();
             slices.push(with_keys(metadata, slice, &circuit, &layers, options)?);
         }
-        let whole =
+        let circuit =
             CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
         let model = SlicedModel {
             version: VERSION,
             name: options.name.clone(),
-            input: whole.input,
-            output: whole.output,
+            input: circuit.input,
+            output: circuit.output,
             slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
         };
         Ok(CompiledSlices { model, slices })
@@ -289,8 +289,9 @@ pub fn verify_contributions(
     let contributors = added.iter().map(|contribution| contribution.contributor.clone()).collect();
     let initial_key =
         before.contributions.last().map_or(before.initial_key, |contribution| contribution.key);
-    let rest = Transcript { initial: before.initial, initial_key, contributions: added };
-    ceremony::verify(&earlier.keys()?, &later.keys()?, &rest)?;
+    let added_transcript =
+        Transcript { initial: before.initial, initial_key, contributions: added };
+    ceremony::verify(&earlier.keys()?, &later.keys()?, &added_transcript)?;
     Ok(contributors)
 }
 

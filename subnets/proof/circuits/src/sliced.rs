@@ -21,10 +21,10 @@ impl CompiledSlices {
         require_empty(path)?;
         replace_by(path, |staging| {
             for (index, slice) in self.slices.iter().enumerate() {
-                let place = staging.join(format!("slice_{index}"));
-                std::fs::create_dir(&place)
-                    .map_err(|source| CircuitError::File { path: place.clone(), source })?;
-                write_circuit(&place, slice)?;
+                let directory = staging.join(format!("slice_{index}"));
+                std::fs::create_dir(&directory)
+                    .map_err(|source| CircuitError::File { path: directory.clone(), source })?;
+                write_circuit(&directory, slice)?;
             }
             write_synced(&staging.join(FILE), &self.model.to_json()?)
         })

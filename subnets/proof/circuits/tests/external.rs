@@ -116,7 +116,7 @@ fn program_of_a_circuit_takes_precedence() {
 }
 
 #[test]
-fn slices_are_proven_by_a_program() {
+fn external_programs_prove_slices() {
     let backends = running(&program());
     let (nonce, miner) = request();
     let model = ShippedModel::DiabetesRegression;

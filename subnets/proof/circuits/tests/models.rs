@@ -21,9 +21,9 @@ use taonet_proof_core::quantise::{Sample, quantise};
 use taonet_proof_onnx as onnx;
 
 /// Maximum size of the proof of a shipped model, in bytes.
-const LARGEST_PROOF: usize = 400_000;
+const MAX_PROOF: usize = 400_000;
 /// Maximum size of a proof by `stark` that hides values, in bytes.
-const LARGEST_HIDDEN_PROOF: usize = 800_000;
+const MAX_HIDDEN_PROOF: usize = 800_000;
 
 fn compiled(model: ShippedModel, backend: &str) -> Compiled {
     model.compile(backend).unwrap()
@@ -63,7 +63,7 @@ fn quantisation_loses_little_accuracy() {
 }
 
 fn prove_and_verify(model: ShippedModel, backend: &str) {
-    let bundle = check_proof(model, &compiled(model, backend), LARGEST_PROOF);
+    let bundle = check_proof(model, &compiled(model, backend), MAX_PROOF);
     assert_eq!(bundle.hides_values().unwrap(), Some(backend == "groth16"));
 }
 
@@ -126,7 +126,7 @@ fn models_are_proven_with_hidden_values() {
     let hiding = Backends::default().with_hidden_values();
     for model in ShippedModel::ALL {
         let compiled = model.compile_with("stark", &hiding).unwrap();
-        let bundle = check_proof(model, &compiled, LARGEST_HIDDEN_PROOF);
+        let bundle = check_proof(model, &compiled, MAX_HIDDEN_PROOF);
         assert_eq!(bundle.hides_values().unwrap(), Some(true));
         // The same network, and another circuit.
         let plain = model.compile("stark").unwrap();

@@ -36,7 +36,7 @@ fn compile_files(model: &str, sample: &str) -> Result<Compiled, CircuitError> {
 /// onnxruntime or the standard compute other outputs, or refuse the file, where an earlier version
 /// compiled it.
 #[test]
-fn files_with_another_meaning_are_refused() {
+fn ambiguous_onnx_attributes_are_refused() {
     for (model, sample, expected) in [
         ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
         (

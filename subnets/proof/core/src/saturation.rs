@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn clamps_that_are_the_operation_are_not_counted() {
+    fn clamping_by_relu_is_not_counted() {
         let relu = vec![sum(0, 1, Clamp::Unsigned(4))];
         assert_eq!(saturated(relu.clone(), &[-100, 0, 15], &[]), NONE);
         assert_eq!(saturated(relu, &[-100, 0, 100], &[]), [(0, 1)]);

@@ -138,7 +138,7 @@ impl Window {
             if !bounded || before.max(after) > MAX_EXTENT {
                 return None;
             }
-            (extent + before + after).checked_sub(kernel).map(|rest| rest / stride + 1)
+            (extent + before + after).checked_sub(kernel).map(|span| span / stride + 1)
         };
         let [stride_rows, stride_columns] = self.stride;
         let rows = axis(input.height, kernel_rows, stride_rows, top, bottom);

@@ -187,10 +187,10 @@ fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, Lm
 fn drawn(logits: &[f32], share: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());
-    let mut rest = share * weights().sum::<f64>();
+    let mut remaining = share * weights().sum::<f64>();
     let reached = weights().position(|weight| {
-        rest -= weight;
-        rest <= 0.0
+        remaining -= weight;
+        remaining <= 0.0
     });
     reached.unwrap_or_default() as u32
 }

@@ -9,7 +9,7 @@
 //! - [`router`] creates its routes, and [`signed_requests`] creates the signature checks in front
 //!   of them;
 //! - [`QuicServer`] serves the same miner over QUIC;
-//! - [`Conduct`] makes a miner dishonest, for demonstrations and tests of validators.
+//! - [`Behaviour`] makes a miner dishonest, for demonstrations and tests of validators.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -41,14 +41,14 @@
 //! published crate `btlightning` (messages and frames over QUIC). Used by `tao proof miner` and
 //! `tao proof demo`.
 
-mod conduct;
+mod behaviour;
 mod measures;
 mod prover;
 mod quic;
 mod refusal;
 mod routes;
 
-pub use conduct::Conduct;
+pub use behaviour::Behaviour;
 pub use measures::describe as describe_metrics;
 pub use prover::{Miner, MinerSettings};
 pub use quic::{Permits, QuicError, QuicServer, QuicSettings};

@@ -12,7 +12,7 @@ use taonet_proof_core::{Binding, Digest};
 use tokio::sync::Semaphore;
 
 use crate::measures::{Proving, proof};
-use crate::{Conduct, Refusal};
+use crate::{Behaviour, Refusal};
 
 /// Settings of a [`Miner`].
 #[derive(Clone, Debug)]
@@ -24,19 +24,19 @@ pub struct MinerSettings {
     /// Timeout of a request.
     pub timeout: Duration,
     /// Behaviour of the miner.
-    pub conduct: Conduct,
+    pub behaviour: Behaviour,
 }
 
 impl MinerSettings {
     /// Creates default settings: one concurrent proof per two cores, a timeout of 180 s, honest
-    /// conduct.
+    /// behaviour.
     pub fn new(hotkey: Hotkey) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             hotkey,
             concurrency: (cores / 2).max(1),
             timeout: Duration::from_mins(3),
-            conduct: Conduct::default(),
+            behaviour: Behaviour::default(),
         }
     }
 }
@@ -51,7 +51,7 @@ struct Inner {
     /// Circuits of each sliced model.
     models: Arc<BTreeMap<Digest, Vec<Digest>>>,
     places: Arc<Semaphore>,
-    /// First proof of each circuit, for [`Conduct::Replay`].
+    /// First proof of each circuit, for [`Behaviour::Replay`].
     kept: Mutex<BTreeMap<Digest, Proven>>,
 }
 
@@ -95,10 +95,10 @@ impl Miner {
         if let Some(error) = first_error.filter(|_| circuits.is_empty()) {
             return Err(error);
         }
-        let whole = catalogue
+        let models = catalogue
             .models()
             .filter(|(_, model)| model.slices.iter().all(|slice| circuits.contains_key(slice)));
-        let models = whole.map(|(id, model)| (*id, model.slices.clone())).collect();
+        let models = models.map(|(id, model)| (*id, model.slices.clone())).collect();
         Ok(Self::new(Arc::new(circuits), Arc::new(models), settings))
     }
 
@@ -134,14 +134,14 @@ impl Miner {
     /// [`Refusal`]: the inputs do not fit, the miner is at capacity, or the proof times out.
     pub async fn answer(&self, query: &ProofQuery) -> Result<ProofAnswer, Refusal> {
         let served = self.0.served(&query.circuit)?;
-        let mut proven = match &self.0.settings.conduct {
-            Conduct::Honest | Conduct::WrongOutput => self.prove(query).await?,
-            Conduct::Slow(pause) => {
+        let mut proven = match &self.0.settings.behaviour {
+            Behaviour::Honest | Behaviour::WrongOutput => self.prove(query).await?,
+            Behaviour::Slow(pause) => {
                 tokio::time::sleep(*pause).await;
                 self.prove(query).await?
             }
-            Conduct::Replay => self.replay(query).await?,
-            Conduct::OtherCircuit => {
+            Behaviour::Replay => self.replay(query).await?,
+            Behaviour::OtherCircuit => {
                 let fits = |other: &&Digest| {
                     **other != query.circuit
                         && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
@@ -149,10 +149,10 @@ impl Miner {
                 let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
                 self.prove(&ProofQuery { circuit: other, ..query.clone() }).await?
             }
-            Conduct::Copy(other) => other.prove(query).await?,
+            Behaviour::Copy(other) => other.prove(query).await?,
         };
-        if let (Conduct::WrongOutput, Some(output)) =
-            (&self.0.settings.conduct, proven.outputs.first_mut())
+        if let (Behaviour::WrongOutput, Some(output)) =
+            (&self.0.settings.behaviour, proven.outputs.first_mut())
         {
             *output += 1;
         }
@@ -201,8 +201,8 @@ impl Miner {
 
     async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
         let kept = || self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept().get(&query.circuit).cloned();
-        if let Some(proven) = known {
+        let first_proof = kept().get(&query.circuit).cloned();
+        if let Some(proven) = first_proof {
             return Ok(proven);
         }
         let proven = self.prove(query).await?;

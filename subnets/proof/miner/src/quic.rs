@@ -34,9 +34,9 @@ use requests::{Requests, handlers};
 
 /// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a
 /// separator.
-const LARGEST_INTEGER: usize = 21;
+const MAX_INTEGER: usize = 21;
 /// Lower bound of the maximum message size, in bytes.
-const SMALLEST_LIMIT: usize = 64 << 10;
+const MIN_LIMIT: usize = 64 << 10;
 /// Maximum size of all messages in flight together, in bytes.
 const IN_FLIGHT_BYTES: usize = 512 << 20;
 /// Maximum number of authenticated connections. A subnet has at most 64 validators with a permit.
@@ -116,9 +116,9 @@ impl Limits {
     /// from one address.
     fn of(inputs: usize) -> Self {
         let message = inputs
-            .saturating_mul(LARGEST_INTEGER)
+            .saturating_mul(MAX_INTEGER)
             .saturating_add(4096)
-            .clamp(SMALLEST_LIMIT, IN_FLIGHT_BYTES);
+            .clamp(MIN_LIMIT, IN_FLIGHT_BYTES);
         let validators = (IN_FLIGHT_BYTES / message).clamp(1, VALIDATORS);
         let streams = IN_FLIGHT_BYTES / validators / message;
         Self {

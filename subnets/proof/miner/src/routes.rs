@@ -13,7 +13,7 @@ use taonet_wire::{BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder}
 use crate::{Miner, Refusal, measures};
 
 /// Maximum size of a request body in bytes.
-const LARGEST_REQUEST: usize = 10 << 20;
+const MAX_REQUEST: usize = 10 << 20;
 /// Grace period for the answer, beyond the timeout of a proof.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// proof; see [`router`].
 pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     let answer_timeout = timeout.saturating_add(GRACE);
-    let limits = Limits { body_bytes: LARGEST_REQUEST, answer_timeout, ..Limits::default() };
+    let limits = Limits { body_bytes: MAX_REQUEST, answer_timeout, ..Limits::default() };
     SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
 }
 

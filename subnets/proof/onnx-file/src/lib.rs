@@ -259,12 +259,12 @@ fn check_names(
     match dimensions.keys().find(|name| !all.contains(name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let known = if all.is_empty() {
+            let names = if all.is_empty() {
                 "none".to_owned()
             } else {
                 all.into_iter().collect::<Vec<_>>().join(", ")
             };
-            Err(OnnxError::UnknownDimension { name: name.clone(), known })
+            Err(OnnxError::UnknownDimension { name: name.clone(), known: names })
         }
     }
 }

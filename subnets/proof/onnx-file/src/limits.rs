@@ -52,14 +52,14 @@ fn count(mut bytes: &[u8], form: Form, depth: usize, left: &mut usize) -> Option
             // Groups have no place in the format, and the decoder would skip them.
             WireType::StartGroup | WireType::EndGroup => return None,
         };
-        let Some((part, rest)) = bytes.split_at_checked(length) else { return Some(()) };
+        let Some((part, remaining)) = bytes.split_at_checked(length) else { return Some(()) };
         if wire == WireType::LengthDelimited
-            && let Some((_, inner)) = form.0.iter().find(|(known, _)| *known == tag)
+            && let Some((_, inner)) = form.0.iter().find(|(inner_tag, _)| *inner_tag == tag)
             && depth < MAX_DEPTH
         {
             count(part, **inner, depth + 1, left)?;
         }
-        bytes = rest;
+        bytes = remaining;
     }
     Some(())
 }

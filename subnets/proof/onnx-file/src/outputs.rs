@@ -24,9 +24,12 @@ pub(super) struct Chosen {
 /// # Errors
 /// When no output has one of the names.
 pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, OnnxError> {
-    let known: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
-    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(OnnxError::UnknownOutput { name: name.clone(), known: known.join(", ") });
+    let output_names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    if let Some(name) = names.iter().find(|name| !output_names.contains(&name.as_str())) {
+        return Err(OnnxError::UnknownOutput {
+            name: name.clone(),
+            known: output_names.join(", "),
+        });
     }
     let tensors = Tensors::new(graph);
     let omitted: Vec<bool> = graph
@@ -40,7 +43,7 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, Onn
     // Texts without scores are an output like others, which the compiler refuses.
     let has_others = omitted.contains(&false);
     let (mut outputs, mut notes) = (Vec::new(), Vec::new());
-    for (&name, is_omitted) in known.iter().zip(omitted) {
+    for (&name, is_omitted) in output_names.iter().zip(omitted) {
         if is_omitted && has_others {
             notes.push(match names {
                 [] => format!("the label '{name}' is omitted: the scores determine it"),

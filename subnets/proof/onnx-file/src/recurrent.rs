@@ -117,8 +117,9 @@ fn activations(
         return Ok(vec![defaults.iter().map(|&name| name.to_owned()).collect(); directions]);
     };
     let operator = |name: &Vec<u8>| {
-        let known = ACTIVATIONS.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
-        known.map(|&known| known.to_owned()).ok_or_else(|| {
+        let activation =
+            ACTIVATIONS.iter().find(|activation| activation.as_bytes().eq_ignore_ascii_case(name));
+        activation.map(|&activation| activation.to_owned()).ok_or_else(|| {
             unsupported(
                 node,
                 format!("the activation '{}' is unsupported", String::from_utf8_lossy(name)),

@@ -408,7 +408,7 @@ pub fn check(node: &NodeProto) -> Result<(), OnnxError> {
     }
     for (index, attribute) in node.attribute.iter().enumerate() {
         let name = &attribute.name;
-        let Some((_, kind)) = attributes.iter().find(|(known, _)| known == name) else {
+        let Some((_, kind)) = attributes.iter().find(|(attribute, _)| attribute == name) else {
             return Err(unsupported(node, format!("attribute '{name}' is unsupported")));
         };
         let longest = match node.op_type.as_str() {

@@ -84,21 +84,21 @@ impl Reader {
         }
         let mut values = self.in_rows(node, input.index, &rows)?;
         while width > 1 {
-            let (half, rest) = (width / 2, width % 2);
+            let (half, odd) = (width / 2, width % 2);
             let shape = row_shape(node, count, half)?;
             let mut sides = Vec::with_capacity(2);
             for start in [0, half] {
-                let places =
+                let positions =
                     (0..count).flat_map(|row| row * width + start..row * width + start + half);
-                let places = places.map(|at| at as u32).collect();
-                sides.push(self.push_moved(node, vec![values], places, 0.0, shape)?);
+                let positions = positions.map(|at| at as u32).collect();
+                sides.push(self.push_moved(node, vec![values], positions, 0.0, shape)?);
             }
             let mut product = self.push_node(FloatNode {
                 inputs: sides,
                 shape,
                 operation: FloatOperation::Multiply,
             })?;
-            if rest == 1 {
+            if odd == 1 {
                 // The last element has no other one.
                 let last = |row: usize| count * half + row * width + width - 1;
                 let joined =
@@ -107,7 +107,7 @@ impl Reader {
                 let shape = row_shape(node, count, half + 1)?;
                 product = self.push_moved(node, vec![product, values], joined, 0.0, shape)?;
             }
-            (values, width) = (product, half + rest);
+            (values, width) = (product, half + odd);
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(values, dims))
     }

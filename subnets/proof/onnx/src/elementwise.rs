@@ -572,6 +572,6 @@ fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine
 
 /// Returns the value that all numbers have.
 pub(super) fn uniform(values: &[f32]) -> Option<f32> {
-    let (&first, rest) = values.split_first()?;
-    rest.iter().all(|value| value.to_bits() == first.to_bits()).then_some(first)
+    let (&first, others) = values.split_first()?;
+    others.iter().all(|value| value.to_bits() == first.to_bits()).then_some(first)
 }

@@ -78,8 +78,8 @@ impl Writer {
                     *cell = taps.get(&slot).map_or(0, |&cell| address(cell));
                 }
                 for &output in &job.outputs {
-                    if let Some(place) = order.get_mut(output as usize) {
-                        *place = position;
+                    if let Some(slot) = order.get_mut(output as usize) {
+                        *slot = position;
                     }
                     position += 1;
                 }

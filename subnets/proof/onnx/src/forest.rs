@@ -63,9 +63,9 @@ impl Conditions {
                     self.compare(feature, value.next_down(), true),
                 ];
                 self.equalities.push(pair);
-                let place = self.equalities.len() as u32 - 1;
+                let index = self.equalities.len() as u32 - 1;
                 return [true, false]
-                    .map(|holds| Condition::Equality(place, holds == (test == Test::Equal)));
+                    .map(|holds| Condition::Equality(index, holds == (test == Test::Equal)));
             }
         };
         [one, other].map(|(feature, limit, is_above)| {
@@ -84,11 +84,11 @@ struct Gates {
 impl Gates {
     fn element(&self, condition: Condition) -> Element {
         match (condition, self.equalities) {
-            (Condition::Equality(place, holds), Some([equal, unequal])) => {
-                (if holds { equal } else { unequal }, place)
+            (Condition::Equality(index, holds), Some([equal, unequal])) => {
+                (if holds { equal } else { unequal }, index)
             }
-            (Condition::Comparison(place) | Condition::Equality(place, _), _) => {
-                (self.comparisons, place)
+            (Condition::Comparison(index) | Condition::Equality(index, _), _) => {
+                (self.comparisons, index)
             }
         }
     }
@@ -174,7 +174,7 @@ impl Reader {
             level = first;
             if !children.is_empty() {
                 let products = self.products(node, &parents, &tests)?;
-                level.extend(children.into_iter().zip((0..).map(|place| Some((products, place)))));
+                level.extend(children.into_iter().zip((0..).map(|index| Some((products, index)))));
             }
         }
         let sides: &[[f64; 2]] = match ensemble.scores {
@@ -213,7 +213,7 @@ impl Reader {
         }
         let [low, high]: [Vec<Element>; 2] = [0, 1].map(|side: usize| {
             let places = conditions.equalities.iter().filter_map(|pair| pair.get(side));
-            places.map(|&place| (comparisons, place)).collect()
+            places.map(|&index| (comparisons, index)).collect()
         });
         let equal = self.products(node, &low, &high)?;
         let count = conditions.equalities.len();
@@ -246,14 +246,14 @@ impl Reader {
     fn gathered(&mut self, node: &NodeProto, elements: &[Element]) -> Result<usize, OnnxError> {
         let (mut inputs, mut starts, mut next) = (Vec::new(), HashMap::new(), 0);
         let mut indices = Vec::with_capacity(elements.len());
-        for &(tensor, place) in elements {
+        for &(tensor, index) in elements {
             let start = *starts.entry(tensor).or_insert_with(|| {
                 inputs.push(tensor);
                 let start = next;
                 next += self.network.shape(tensor).map_or(0, |shape| shape.elements()) as u32;
                 start
             });
-            indices.push(start + place);
+            indices.push(start + index);
         }
         let shape = vector(node, elements.len())?;
         self.push_moved(node, inputs, indices, 0.0, shape)

@@ -76,11 +76,13 @@ impl Reader {
         let axis = dims::axis(node, node.int("axis", 0), of_data.len())?;
         check_covered(node, &of_data, &of_indices, axis)?;
         let extent = of_data.get(axis).copied().unwrap_or_default();
-        let source = |place: &[usize], index: usize| position(&of_data, place, Some((axis, index)));
+        let source = |coordinates: &[usize], index: usize| {
+            position(&of_data, coordinates, Some((axis, index)))
+        };
         if let Some(indices) = self.constant_indices(node)? {
-            let sources = places(&of_indices).zip(indices);
-            let sources = sources.map(|(place, index)| {
-                dims::index(node, index, extent).map(|index| source(&place, index))
+            let sources = all_coordinates(&of_indices).zip(indices);
+            let sources = sources.map(|(coordinates, index)| {
+                dims::index(node, index, extent).map(|index| source(&coordinates, index))
             });
             let sources = sources.collect::<Result<Vec<_>, _>>()?;
             let data = self.operand(node, 0)?;
@@ -90,10 +92,11 @@ impl Reader {
         let count = index.shape.elements();
         let shape = row_shape(node, count, extent)?;
         let chosen = self.choices(node, &index, extent, [0.0, 1.0])?;
-        let candidates = places(&of_indices);
+        let candidates = all_coordinates(&of_indices);
+        let candidates = candidates
+            .flat_map(|coordinates| (0..extent).map(move |index| (coordinates.clone(), index)));
         let candidates =
-            candidates.flat_map(|place| (0..extent).map(move |index| (place.clone(), index)));
-        let candidates = candidates.map(|(place, index)| source(&place, index)).collect();
+            candidates.map(|(coordinates, index)| source(&coordinates, index)).collect();
         let data = self.operand(node, 0)?;
         let candidates = self.push_moved(node, vec![data.index], candidates, 0.0, shape)?;
         let chosen = self.chosen_rows(node, candidates, chosen, [count, extent, 1])?;
@@ -111,8 +114,8 @@ impl Reader {
         };
         let batch = usize::try_from(node.int("batch_dims", 0)).map_err(|_| refuse())?;
         let (&width, outer) = of_indices.split_last().ok_or_else(refuse)?;
-        let (of_batch, rest) = of_data.split_at_checked(batch).ok_or_else(refuse)?;
-        let (named, inner) = rest.split_at_checked(width).ok_or_else(refuse)?;
+        let (of_batch, remaining) = of_data.split_at_checked(batch).ok_or_else(refuse)?;
+        let (named, inner) = remaining.split_at_checked(width).ok_or_else(refuse)?;
         if width == 0 || outer.get(..batch) != Some(of_batch) {
             return Err(refuse());
         }
@@ -140,10 +143,10 @@ impl Reader {
         let shape = row_shape(node, tuples, area * slice)?;
         let mut chosen =
             self.push_moved(node, vec![data.index], candidates.collect(), 0.0, shape)?;
-        let mut rest = area * slice;
+        let mut row_size = area * slice;
         for (choices, &extent) in self.tuple_choices(node, &index, named)?.into_iter().zip(named) {
-            rest /= extent;
-            chosen = self.chosen_rows(node, chosen, choices, [tuples, extent, rest])?;
+            row_size /= extent;
+            chosen = self.chosen_rows(node, chosen, choices, [tuples, extent, row_size])?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(chosen, dims))
     }
@@ -279,32 +282,36 @@ impl Reader {
 }
 
 /// Iterates over the positions along the axes of all elements, in order.
-pub(super) fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+pub(super) fn all_coordinates(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     let count = dims.iter().product::<usize>();
     (0..count).map(move |element| {
-        let mut rest = element;
-        let mut place: Vec<usize> = dims
+        let mut remaining = element;
+        let mut coordinates: Vec<usize> = dims
             .iter()
             .rev()
             .map(|&extent| {
-                let at = rest % extent;
-                rest /= extent;
+                let at = remaining % extent;
+                remaining /= extent;
                 at
             })
             .collect();
-        place.reverse();
-        place
+        coordinates.reverse();
+        coordinates
     })
 }
 
 /// Returns the position of an element in the order of all elements, where the position along one
 /// axis can be another.
-pub(super) fn position(dims: &[usize], place: &[usize], along: Option<(usize, usize)>) -> u32 {
-    let places = place.iter().enumerate().map(|(axis, &at)| match along {
+pub(super) fn position(
+    dims: &[usize],
+    coordinates: &[usize],
+    along: Option<(usize, usize)>,
+) -> u32 {
+    let moved = coordinates.iter().enumerate().map(|(axis, &at)| match along {
         Some((other, index)) if other == axis => index,
         _ => at,
     });
-    places.zip(dims).fold(0, |position, (at, &extent)| position * extent + at) as u32
+    moved.zip(dims).fold(0, |position, (at, &extent)| position * extent + at) as u32
 }
 
 /// Returns the position of the slice that a constant index of several axes names.

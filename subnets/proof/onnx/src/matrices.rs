@@ -44,7 +44,7 @@ impl Reader {
             }
             return self.dense(node, &input, weights, bias);
         }
-        let [left, right, rest @ ..] = &node.input[..] else { return Err(OnnxError::Empty) };
+        let [left, right, others @ ..] = &node.input[..] else { return Err(OnnxError::Empty) };
         let mut expansion = Expansion::new(self, node);
         let [left, right] = [(left, turns_a), (right, turns_b)].map(|(name, turns)| {
             if turns {
@@ -55,7 +55,7 @@ impl Reader {
         });
         let mut product = expansion.node("MatMul", &[&left, &right]);
         product = expansion.multiplied(&product, alpha)?;
-        if let Some(addend) = rest.first().filter(|name| !name.is_empty()) {
+        if let Some(addend) = others.first().filter(|name| !name.is_empty()) {
             let addend = expansion.multiplied(addend, beta)?;
             product = expansion.node("Add", &[&product, &addend]);
         }

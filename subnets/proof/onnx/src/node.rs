@@ -253,10 +253,10 @@ impl Reader {
         })?;
         let values = dims::broadcast(&values, &constant.dims, dims);
         values.ok_or_else(|| {
-            let found = &constant.dims;
+            let actual = &constant.dims;
             unsupported(
                 node,
-                format!("input {position} has dimensions {found:?}, which cannot be repeated to {dims:?}"),
+                format!("input {position} has dimensions {actual:?}, which cannot be repeated to {dims:?}"),
             )
         })
     }

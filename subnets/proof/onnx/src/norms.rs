@@ -236,10 +236,10 @@ impl Reader {
             for &element in elements {
                 let source =
                     indices.get(element as usize).copied().filter(|&source| source != masked);
-                let place = source.map(|_| sources.len() as u32);
+                let index = source.map(|_| sources.len() as u32);
                 // An element that is repeated does not change the maximum of its row.
-                nearest.push(place.unwrap_or(first as u32));
-                places.push(place);
+                nearest.push(index.unwrap_or(first as u32));
+                places.push(index);
                 sources.extend(source);
                 of_terms.extend(source.map(|_| row as u32));
             }
@@ -251,7 +251,7 @@ impl Reader {
         let count = sources.len().next_multiple_of(rows.width);
         sources.resize(count, sources.first().copied().unwrap_or_default());
         of_terms.resize(count, 0);
-        let places = places.into_iter().map(|place| place.unwrap_or(count as u32)).collect();
+        let places = places.into_iter().map(|index| index.unwrap_or(count as u32)).collect();
         Ok(Some(Mask { inputs: inputs.clone(), sources, rows: of_terms, nearest, places }))
     }
 

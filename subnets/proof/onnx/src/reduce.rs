@@ -51,9 +51,9 @@ impl Rows {
     /// Returns the place in the rows of each element of the tensor.
     fn places(&self) -> Vec<u32> {
         let mut places = vec![0; self.positions.len()];
-        for (&position, place) in self.positions.iter().zip(0..) {
+        for (&position, index) in self.positions.iter().zip(0..) {
             if let Some(slot) = places.get_mut(position as usize) {
-                *slot = place;
+                *slot = index;
             }
         }
         places
@@ -192,7 +192,7 @@ impl Reader {
         let columns = dims::transposed(&[*count, *width], &[1, 0]);
         let columns = columns
             .into_iter()
-            .filter_map(|place| positions.get(place as usize).copied())
+            .filter_map(|index| positions.get(index as usize).copied())
             .collect();
         let inputs = vec![self.push_moved(node, vec![tensor], columns, 0.0, shape)?];
         let (shape, operation) =

@@ -40,10 +40,11 @@ impl Reader {
         for (&extent, (size, factor)) in
             input.dims.iter().zip(self.resize_factors(node, &input.dims)?)
         {
-            let at = |place: usize| {
-                nearest.round(coordinates.original(place, extent, size, factor), extent)
+            let at = |position: usize| {
+                nearest.round(coordinates.original(position, extent, size, factor), extent)
             };
-            positions.push((0..size).map(|place| Some(at(place))).collect::<Vec<Option<usize>>>());
+            positions
+                .push((0..size).map(|position| Some(at(position))).collect::<Vec<Option<usize>>>());
         }
         self.select(node, input.index, &input.dims, &positions, 0.0)
     }
@@ -142,8 +143,8 @@ impl Reader {
 impl Coordinates {
     /// Returns the coordinate in the input, which has this extent, of a place in the output, whose
     /// size is `factor` times as large.
-    fn original(self, place: usize, extent: usize, size: usize, factor: f32) -> f32 {
-        let (at, last) = (place as f32, extent as f32 - 1.0);
+    fn original(self, position: usize, extent: usize, size: usize, factor: f32) -> f32 {
+        let (at, last) = (position as f32, extent as f32 - 1.0);
         match self {
             // The axis remains.
             _ if (factor - 1.0).abs() <= 0.0 => at,

@@ -4,7 +4,7 @@
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation, Function, Unary};
 
-use super::gather::{check_covered, places, position, slice_of};
+use super::gather::{all_coordinates, check_covered, position, slice_of};
 use super::node::output;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
@@ -25,9 +25,9 @@ impl Reader {
         let elements = of_data.iter().product::<usize>();
         if let Some(indices) = self.constant_indices(node)? {
             let mut targets = Vec::with_capacity(indices.len());
-            for (place, index) in places(&of_indices).zip(indices) {
+            for (coordinates, index) in all_coordinates(&of_indices).zip(indices) {
                 let index = dims::index(node, index, extent)?;
-                targets.push(position(&of_data, &place, Some((axis, index))));
+                targets.push(position(&of_data, &coordinates, Some((axis, index))));
             }
             return self.replace(node, of_data, &targets);
         }
@@ -39,8 +39,8 @@ impl Reader {
         let choices = self.choices(node, &index, extent, [0.0, 1.0])?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let mut current = self.fitted(node, &data, &of_data, shape)?;
-        let is_covered = |place: &[usize]| {
-            place
+        let is_covered = |coordinates: &[usize]| {
+            coordinates
                 .iter()
                 .zip(&of_indices)
                 .enumerate()
@@ -49,10 +49,10 @@ impl Reader {
         for step in 0..steps {
             let (mut gates, mut sources) =
                 (Vec::with_capacity(elements), Vec::with_capacity(elements));
-            for place in places(&of_data) {
-                let at = place.get(axis).copied().unwrap_or_default() * count;
-                let update =
-                    is_covered(&place).then(|| position(&of_indices, &place, Some((axis, step))));
+            for coordinates in all_coordinates(&of_data) {
+                let at = coordinates.get(axis).copied().unwrap_or_default() * count;
+                let update = is_covered(&coordinates)
+                    .then(|| position(&of_indices, &coordinates, Some((axis, step))));
                 // Elsewhere, nothing is replaced.
                 gates.push(update.map_or((extent * count) as u32, |update| at as u32 + update));
                 sources.push(update.unwrap_or(count as u32));

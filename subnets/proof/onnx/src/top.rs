@@ -117,7 +117,7 @@ impl Reader {
                 let earlier = (0..element).map(|other| line * pairs + pair(other, element));
                 let later =
                     (element + 1..width).map(|other| (lines + line) * pairs + pair(element, other));
-                terms.extend(earlier.chain(later).map(|place| place as u32));
+                terms.extend(earlier.chain(later).map(|rank| rank as u32));
             }
         }
         let of_terms = Shape::new(lines * width, width - 1, 1).map_err(&refuse)?;
@@ -175,8 +175,8 @@ impl Reader {
         let lines = shape.elements() / count;
         // The rows are in the order of the other axes.
         let places = (0..shape.elements()).map(|at| {
-            let (outer, rest) = (at / (count * inner), at % (count * inner));
-            ((rest / inner) * lines + outer * inner + rest % inner) as u32
+            let (outer, within) = (at / (count * inner), at % (count * inner));
+            ((within / inner) * lines + outer * inner + within % inner) as u32
         });
         let index = self.push_moved(node, parts, places.collect(), 0.0, shape)?;
         if !is_negative {

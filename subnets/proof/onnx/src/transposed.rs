@@ -82,7 +82,7 @@ impl Reader {
 fn places(extent: usize, spread: usize, stride: usize, before: usize) -> Vec<Option<usize>> {
     let place = |at: usize| {
         let from = at.checked_sub(before).filter(|from| from.is_multiple_of(stride))?;
-        Some(from / stride).filter(|&place| place < extent)
+        Some(from / stride).filter(|&input| input < extent)
     };
     (0..spread).map(place).collect()
 }

@@ -152,10 +152,10 @@ impl Reader {
         for (channel, tap) in
             (0..channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
         {
-            for (place, row) in
-                (0..places).flat_map(|place| (0..block).map(move |row| (place, row)))
+            for (position, row) in
+                (0..places).flat_map(|position| (0..block).map(move |row| (position, row)))
             {
-                let plane = (place * steps + tap * spacing)
+                let plane = (position * steps + tap * spacing)
                     .checked_sub(front)
                     .filter(|&plane| plane < depth);
                 let row = row.checked_sub(top).filter(|&row| row < height);
@@ -180,10 +180,10 @@ impl Reader {
         let dims = vec![1, outputs, places, rows, shape.width];
         Self::check_elements(node, &dims)?;
         let mut kept = Vec::with_capacity(outputs * places * rows * shape.width);
-        for (output, place) in
-            (0..outputs).flat_map(|output| (0..places).map(move |place| (output, place)))
+        for (output, position) in
+            (0..outputs).flat_map(|output| (0..places).map(move |position| (output, position)))
         {
-            let start = (output * shape.height + place * (block / down)) * shape.width;
+            let start = (output * shape.height + position * (block / down)) * shape.width;
             kept.extend((start..start + rows * shape.width).map(|at| at as u32));
         }
         self.moved(node, vec![convolved], kept, 0.0, dims)
@@ -403,8 +403,8 @@ fn mean_factors(node: &NodeProto, sliding: &Sliding, extents: &[usize]) -> Vec<f
         } else {
             before..before + extent
         };
-        let along = (0..of_axis(&sliding.positions)).map(|place| {
-            let covered = place * stride..place * stride + kernel;
+        let along = (0..of_axis(&sliding.positions)).map(|position| {
+            let covered = position * stride..position * stride + kernel;
             let count =
                 covered.end.min(counted.end).saturating_sub(covered.start.max(counted.start));
             kernel as f64 / count as f64

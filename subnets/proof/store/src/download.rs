@@ -45,7 +45,7 @@ impl Origin for Remote<'_> {
 /// and removes a file whose digest differs.
 pub(crate) async fn download(
     source: &Source,
-    place: &str,
+    location: &str,
     path: &Path,
     expected: Option<Digest>,
     limit: u64,
@@ -55,17 +55,19 @@ pub(crate) async fn download(
         return Ok(());
     }
     let target = Download { file: path, limit, attempts: ATTEMPTS, pause: PAUSE };
-    target.run(&Remote { source, place }, |_, _| ()).await.map_err(|error| match error {
-        DownloadError::Origin(error) => StoreError::Source(error),
-        DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },
-        DownloadError::TooLarge => StoreError::TooLarge { place: place.to_owned(), limit },
-    })?;
+    target.run(&Remote { source, place: location }, |_, _| ()).await.map_err(
+        |error| match error {
+            DownloadError::Origin(error) => StoreError::Source(error),
+            DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },
+            DownloadError::TooLarge => StoreError::TooLarge { place: location.to_owned(), limit },
+        },
+    )?;
     let Some(expected) = expected else { return Ok(()) };
     if digest(path).await.map_err(StoreError::file(path))? == Some(expected) {
         return Ok(());
     }
     tokio::fs::remove_file(path).await.map_err(StoreError::file(path))?;
-    Err(StoreError::Checksum { place: place.to_owned(), expected })
+    Err(StoreError::Checksum { place: location.to_owned(), expected })
 }
 
 /// Returns the digest of a file; `None` if the file does not exist.

@@ -79,14 +79,14 @@ impl Listing {
     /// Currently none.
     pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
         let circuits = catalogue.circuits().map(|circuit| {
-            let place = circuit.path().strip_prefix(root).unwrap_or(circuit.path());
-            let place: Vec<_> =
-                place.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+            let path = circuit.path().strip_prefix(root).unwrap_or(circuit.path());
+            let path: Vec<_> =
+                path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
             let names = circuit.metadata().files.keys().map(String::as_str).chain([metadata::FILE]);
             let file = |name: &str| {
-                let place =
-                    place.iter().map(|part| &**part).chain([name]).collect::<Vec<_>>().join("/");
-                (name.to_owned(), place)
+                let path =
+                    path.iter().map(|part| &**part).chain([name]).collect::<Vec<_>>().join("/");
+                (name.to_owned(), path)
             };
             Listed { id: circuit.id(), files: names.map(file).collect() }
         });

@@ -96,13 +96,13 @@ impl Source {
 
     /// Reads the catalogue document.
     pub(crate) async fn listing(&self) -> Result<Listing, SourceError> {
-        let place = match &self.0 {
+        let location = match &self.0 {
             Kind::Http { document, .. } => document.to_string(),
             Kind::Bucket { document, .. } => {
                 document.rsplit('/').next().unwrap_or_default().to_owned()
             }
         };
-        let mut part = self.open(&place, 0).await?;
+        let mut part = self.open(&location, 0).await?;
         let mut text = Vec::new();
         while let Some(bytes) = part.chunks.next().await.transpose()? {
             if text.len() + bytes.len() > MAX_DOCUMENT {
@@ -116,13 +116,14 @@ impl Source {
     /// Opens a file at a byte offset. A server that ignores the offset starts at 0.
     pub(crate) async fn open(
         &self,
-        place: &str,
+        location: &str,
         from: u64,
     ) -> Result<RemainingFile<SourceError>, SourceError> {
         match &self.0 {
             Kind::Http { client, document } => {
-                let url =
-                    document.join(place).map_err(|_| SourceError::Address(place.to_owned()))?;
+                let url = document
+                    .join(location)
+                    .map_err(|_| SourceError::Address(location.to_owned()))?;
                 let url = web(url)?;
                 let failed = {
                     let url = Box::new(url.clone());
@@ -135,9 +136,9 @@ impl Source {
                     .rsplit_once('/')
                     .map(|(parent, _)| format!("{parent}/"))
                     .unwrap_or_default();
-                let key = format!("{parent}{place}");
-                let place = place.to_owned();
-                let stalled = move |_: Elapsed| SourceError::Stalled(place.clone());
+                let key = format!("{parent}{location}");
+                let location = location.to_owned();
+                let stalled = move |_: Elapsed| SourceError::Stalled(location.clone());
                 let object =
                     timeout(STALLED, storage.read(&key, from)).await.map_err(&stalled)??;
                 let chunks =

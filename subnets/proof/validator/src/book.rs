@@ -250,8 +250,8 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
 /// Applies the journal's events after event `number`; returns the number of the last one.
 fn replay(board: &mut Scoreboard, mut number: u64, text: &str) -> Result<u64, String> {
     // A line without its newline was truncated by a kill; its event was never applied.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    for line in whole.lines() {
+    let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
+    for line in complete.lines() {
         let entry: Entry<Event> = serde_json::from_str(line).map_err(|error| error.to_string())?;
         if entry.number <= number {
             continue;

@@ -27,9 +27,9 @@ use crate::examiner::bundle;
 use crate::request::{ProofRequest, RequestError, UnverifiedProof};
 
 /// Maximum number of miners that may fail one slice.
-const MOST_ATTEMPTS: usize = 20;
+const MAX_ATTEMPTS: usize = 20;
 /// Maximum number of miners that work on the same slice concurrently; all but the last are overdue.
-const MOST_PARALLEL: usize = 4;
+const MAX_PARALLEL: usize = 4;
 /// Pause after a miner reports that it is at capacity.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -214,8 +214,8 @@ impl Examiner {
         let mut before = inputs;
         let mut parts = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
-            let mut known = self.circuits.iter().enumerate();
-            let (position, examined) = known
+            let mut circuits = self.circuits.iter().enumerate();
+            let (position, examined) = circuits
                 .find(|(_, examined)| examined.directory.id() == *circuit)
                 .ok_or(DeliveryError::UnknownModel(*circuit))?;
             let after = examined.circuit().execute(&before)?.outputs(examined.circuit());
@@ -245,13 +245,13 @@ impl Examiner {
     ) -> Result<Bundle, DeliveryError> {
         let (slice, asked) = (asked.slice(), Arc::new(asked));
         // Each attempt sends at most two messages.
-        let (sender, mut attempts) = mpsc::channel(2 * MOST_ATTEMPTS);
+        let (sender, mut attempts) = mpsc::channel(2 * MAX_ATTEMPTS);
         let (mut tried, mut patient) = (BTreeSet::new(), BTreeSet::new());
         let (mut in_flight, mut full) = (0, Duration::ZERO);
         loop {
             let may_ask = patient.is_empty()
-                && in_flight < MOST_PARALLEL
-                && tried.len() < MOST_ATTEMPTS
+                && in_flight < MAX_PARALLEL
+                && tried.len() < MAX_ATTEMPTS
                 && full < self.settings.timeout;
             let assignment = if may_ask {
                 self.dispatcher.assign(position, &self.miners(), &tried, Instant::now())

@@ -1,7 +1,7 @@
 //! Diagnosis of rejected proofs: verifies a proof against other circuits, earlier requests and
 //! other miners.
 //!
-//! The reason has no effect on the score, so a diagnosis is bounded: at most [`MOST_TRIALS`]
+//! The reason has no effect on the score, so a diagnosis is bounded: at most [`MAX_TRIALS`]
 //! verifications per proof, and [`TRIALS_A_MINUTE`] per minute for all proofs of a miner.
 //! Recognising a verbatim copy requires none. Verifiers of external programs are not tried: each
 //! verification may take minutes.
@@ -21,11 +21,11 @@ use crate::request::{LoadedCircuit, UnverifiedProof};
 /// Number of statements remembered per miner, from the miner's latest verified proofs.
 const REMEMBERED: usize = 4;
 /// Maximum number of verifications to diagnose one proof.
-const MOST_TRIALS: usize = 32;
+const MAX_TRIALS: usize = 32;
 /// Maximum number of verifications with other circuits.
-const MOST_CIRCUITS: usize = 8;
+const MAX_CIRCUITS: usize = 8;
 /// Maximum number of verifications with other miners for the same request.
-const MOST_MINERS: usize = 16;
+const MAX_MINERS: usize = 16;
 /// Maximum number of verifications per minute to diagnose the proofs of one miner.
 const TRIALS_A_MINUTE: usize = 128;
 
@@ -90,9 +90,9 @@ impl Remembered {
     fn allowance(&self, miner: &Hotkey, now: Instant) -> usize {
         match self.lock().get(miner).and_then(|record| record.spent) {
             Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => {
-                TRIALS_A_MINUTE.saturating_sub(spent).min(MOST_TRIALS)
+                TRIALS_A_MINUTE.saturating_sub(spent).min(MAX_TRIALS)
             }
-            _ => MOST_TRIALS,
+            _ => MAX_TRIALS,
         }
     }
 
@@ -133,7 +133,7 @@ impl Trials<'_> {
     }
 }
 
-/// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MOST_TRIALS`]
+/// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MAX_TRIALS`]
 /// verifications.
 pub(crate) fn diagnose(
     examined: &LoadedCircuit,
@@ -146,9 +146,9 @@ pub(crate) fn diagnose(
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
     let mut trials =
         Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
-    let found = origin(examined, all, claimed, remembered, miners, &mut trials);
+    let fault = origin(examined, all, claimed, remembered, miners, &mut trials);
     remembered.charge(miner, trials.made, now);
-    if let Some(fault) = found {
+    if let Some(fault) = fault {
         return fault;
     }
     if matches!(error, VerifyError::Malformed(_)) {
@@ -179,7 +179,7 @@ fn origin(
     for other in all
         .iter()
         .filter(|other| other.directory.id() != examined.directory.id())
-        .take(MOST_CIRCUITS)
+        .take(MAX_CIRCUITS)
     {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
         if trials.holds(other, &statement) {
@@ -199,7 +199,7 @@ fn origin(
     let mut others: Vec<&ProofMiner> =
         miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
     others.sort_by_key(|entry| Some(entry.peer.host()) != host);
-    for other in others.into_iter().take(MOST_MINERS) {
+    for other in others.into_iter().take(MAX_MINERS) {
         let statement =
             Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };
         if trials.holds(examined, &statement) {

@@ -42,13 +42,13 @@ use connections::Connections;
 use stopwatch::Stopwatch;
 
 /// Maximum size of a STARK proof, in bytes: seven times that of the largest shipped circuit.
-const LARGEST_STARK: usize = 2 << 20;
+const MAX_STARK: usize = 2 << 20;
 /// Maximum size of a proof of an external backend, in bytes.
-const LARGEST_PROOF: usize = 16 << 20;
+const MAX_PROOF: usize = 16 << 20;
 /// Maximum size of an output in a message, in bytes: a double with its type.
 const OUTPUT_BYTES: usize = 9;
 /// Lower bound of the maximum size of an answer, in bytes.
-const SMALLEST_LIMIT: usize = 64 << 10;
+const MIN_LIMIT: usize = 64 << 10;
 /// Maximum size of all answers in flight together, in bytes, besides the first 768 KiB of each.
 const IN_FLIGHT_BYTES: usize = 256 << 20;
 /// Step in which an answer is read, in bytes.
@@ -307,11 +307,10 @@ fn unix_seconds() -> u64 {
 fn largest_answer(circuit: &CircuitMetadata) -> usize {
     let proof = match circuit.backend.as_str() {
         groth16::ID => groth16::PROOF_BYTES,
-        stark::ID => LARGEST_STARK,
-        _ => LARGEST_PROOF,
+        stark::ID => MAX_STARK,
+        _ => MAX_PROOF,
     };
-    (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096)
-        .max(SMALLEST_LIMIT)
+    (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096).max(MIN_LIMIT)
 }
 
 /// Returns the address of a miner; `None` if it is not an IPv4 address.

@@ -139,7 +139,7 @@ fn nineteen_guide_continues_keys_and_scores_of_the_reference() {
                 let report = walkthrough.run(line);
                 let summary = "would be imported: 2 API keys with 100000000 credits, 60 rewards, 9 scores of 9 periods";
                 assert!(report.trim_end().ends_with(summary), "{report}");
-                assert!(!walkthrough.place().join("market").exists(), "{line}");
+                assert!(!walkthrough.directory().join("market").exists(), "{line}");
             }
             line if line.starts_with("tao nineteen keys list") => {
                 assert!(walkthrough.run(line).contains("shop"), "{line}");

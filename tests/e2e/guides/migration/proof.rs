@@ -30,7 +30,7 @@ fn write_state(machine: &Machine) {
         (format!("{circuit}/settings.json"), json!({"num_inputs": 10})),
     ];
     for (name, content) in files {
-        let path = machine.place().join(STATE).join(name);
+        let path = machine.directory().join(STATE).join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content.to_string()).unwrap();
     }
@@ -41,11 +41,11 @@ fn subnet_2_guide_leaves_the_files_of_the_reference() {
     let machine = Machine::new(&["validator"]);
     machine.run("tao register --netuid 2 --wallet-name validator --yes");
     write_state(&machine);
-    let before = files(&machine.place().join(STATE));
-    let programs = Programs::create(machine.place(), &[("pm2", "")]);
+    let before = files(&machine.directory().join(STATE));
+    let programs = Programs::create(machine.directory(), &[("pm2", "")]);
     let pm2 = |line: &str| {
         let mut command = program("sh");
-        command.args(["-c", line]).current_dir(machine.place()).env("PATH", programs.path());
+        command.args(["-c", line]).current_dir(machine.directory()).env("PATH", programs.path());
         assert!(command.status().unwrap().success(), "{line}");
     };
 
@@ -75,13 +75,13 @@ fn subnet_2_guide_leaves_the_files_of_the_reference() {
             // It finds no time server here.
             ["tao", "doctor", _] => {
                 let mut command = machine.command(&words);
-                command.args(["--ntp-server", "127.0.0.1:9"]).env("HOME", machine.place());
+                command.args(["--ntp-server", "127.0.0.1:9"]).env("HOME", machine.directory());
                 let output = command.output().unwrap();
                 assert!(!output.stdout.is_empty(), "{line}: {}", stderr(&output));
             }
             ["pm2", ..] => pm2(&actual),
             ["sn2-validator", ..] => {
-                let links = machine.place().join("target/release/sn2-validator");
+                let links = machine.directory().join("target/release/sn2-validator");
                 std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tao"), links).unwrap();
                 machine.run_validator(&words);
             }
@@ -95,15 +95,19 @@ fn subnet_2_guide_leaves_the_files_of_the_reference() {
         ["tao", "proof", "validator", "--loopback", "--key-uri", "//Alice", "--requests", "1"];
     let mut command = machine.command(&words.map(str::to_owned));
     command.args(["--peer", &format!("{BOB}@127.0.0.1:9")]);
-    command.env_remove("SN2_CIRCUIT_CACHE_DIR").env("HOME", machine.place());
+    command.env_remove("SN2_CIRCUIT_CACHE_DIR").env("HOME", machine.directory());
     let output = command.output().unwrap();
     assert!(!output.status.success(), "{}", stderr(&output));
 
     for (line, _) in commands("Subnet 2's way back") {
         pm2(&line);
     }
-    assert_eq!(files(&machine.place().join(STATE)), before, "files of the reference have changed");
-    let place = machine.place().file_name().unwrap().to_str().unwrap();
-    let expected = ["stop", "start"].map(|verb| format!("{place}: pm2 {verb} subnet-2-validator"));
+    assert_eq!(
+        files(&machine.directory().join(STATE)),
+        before,
+        "files of the reference have changed"
+    );
+    let name = machine.directory().file_name().unwrap().to_str().unwrap();
+    let expected = ["stop", "start"].map(|verb| format!("{name}: pm2 {verb} subnet-2-validator"));
     assert_eq!(programs.calls(), expected);
 }

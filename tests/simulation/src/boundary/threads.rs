@@ -55,8 +55,8 @@ pub(super) unsafe fn system_call<const N: usize>(number: c_long, arguments: [usi
     // the same places.
     let function: Function = unsafe { mem::transmute(SYSCALL.address()) };
     let mut all = [0; 6];
-    for (place, argument) in all.iter_mut().zip(arguments) {
-        *place = argument;
+    for (slot, argument) in all.iter_mut().zip(arguments) {
+        *slot = argument;
     }
     let [a0, a1, a2, a3, a4, a5] = all;
     // SAFETY: as for this function.
@@ -186,8 +186,8 @@ unsafe extern "C" fn sched_yield() -> c_int {
     unsafe { original() }
 }
 
-/// The C library's function has a variable number of arguments; like this one, it passes on those
-/// that there are not.
+/// The C library's function is variadic. Like it, this one always passes on six arguments, of which
+/// the system call ignores those that it does not have.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taonet_chain::Chain;
 use taonet_neuron::AddressPolicy;
-use taonet_nineteen_checker::{CheckError, PlaceReading, Question, Reading, ReferenceModel};
+use taonet_nineteen_checker::{CheckError, Question, Reading, ReferenceModel, TokenReading};
 use taonet_nineteen_control::{
     ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
 };
@@ -23,7 +23,7 @@ use super::{SAMPLES_AHEAD, Shared, config, querier, watch_balances};
 use crate::chain::NETUID;
 use crate::endpoint::{Endpoint, Node};
 use crate::invariants::fail_all;
-use crate::process::Life;
+use crate::process::Incarnation;
 use crate::services::{VALIDATOR_TEMPO, validator_key};
 
 /// Interval at which miners without an offer are asked again.
@@ -32,7 +32,11 @@ const RETRY: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Runs the control, like `tao nineteen validator`, with the buyers' API keys in its database.
-pub(super) async fn control(life: Life, shared: Shared, node: Node) -> anyhow::Result<()> {
+pub(super) async fn control(
+    incarnation: Incarnation,
+    shared: Shared,
+    node: Node,
+) -> anyhow::Result<()> {
     let (key, shutdown) = (validator_key(), Shutdown::new());
     let chain: Arc<dyn Chain> = Arc::new(Endpoint::new(node));
     let store = Store::open_shared(&shared.database).await?;
@@ -73,7 +77,7 @@ pub(super) async fn control(life: Life, shared: Shared, node: Node) -> anyhow::R
         burn_uid: Uid(0),
         max_skipped_epochs: 24,
     };
-    let directory = &life.directory;
+    let directory = &incarnation.directory;
     let mut validator =
         Validator::open(subnet, key, chain, directory, "validator.json", settings, &shutdown)
             .await?;
@@ -122,11 +126,11 @@ struct Model;
 #[async_trait]
 impl ReferenceModel for Model {
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
-        let reading = |place: &usize| PlaceReading {
-            top: vec![(token(question.payload, *place), LOGPROB)],
+        let reading = |position: &usize| TokenReading {
+            top: vec![(token(question.payload, *position), LOGPROB)],
             own: None,
             end_logprob: None,
         };
-        Ok(Reading::Places(question.places.iter().map(reading).collect()))
+        Ok(Reading::Positions(question.positions.iter().map(reading).collect()))
     }
 }

@@ -20,7 +20,7 @@ use taonet_service::Shutdown;
 use taonet_wire::Policy;
 
 use super::{TASK, miner_key};
-use crate::process::Life;
+use crate::process::Incarnation;
 use crate::service_fault::ServiceFaults;
 use crate::services::{listen, validator_key};
 
@@ -53,7 +53,7 @@ pub(super) enum Behaviour {
 
 /// Runs a miner.
 pub(super) async fn miner(
-    life: Life,
+    incarnation: Incarnation,
     uid: u8,
     behaviour: Behaviour,
     faults: ServiceFaults,
@@ -66,7 +66,7 @@ pub(super) async fn miner(
     let sealed =
         Router::new().route("/capacity", post(capacity)).route(Endpoint::Chat.path(), post(chat));
     let router = faults.apply(routes(handshake, signed, sealed));
-    listen(&life, router, &Shutdown::new()).await
+    listen(&incarnation, router, &Shutdown::new()).await
 }
 
 fn rsa_key() -> anyhow::Result<RsaKey> {

@@ -10,12 +10,16 @@ use taonet_service::{Shutdown, system_clock};
 use tokio::sync::mpsc;
 
 use super::{SAMPLES_AHEAD, Shared, querier, watch_balances};
-use crate::process::Life;
+use crate::process::Incarnation;
 use crate::services::listen;
 
 /// Runs `tao nineteen entry` and `tao nineteen query` in one process. `turn` is that of
 /// [`watch_balances`].
-pub(super) async fn query(life: Life, shared: Shared, turn: u64) -> anyhow::Result<()> {
+pub(super) async fn query(
+    incarnation: Incarnation,
+    shared: Shared,
+    turn: u64,
+) -> anyhow::Result<()> {
     let (shutdown, clock) = (Shutdown::new(), system_clock());
     let store = Store::open_shared(&shared.database).await?;
     let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
@@ -29,7 +33,7 @@ pub(super) async fn query(life: Life, shared: Shared, turn: u64) -> anyhow::Resu
     let gateway = Gateway::new(store.clone(), querier, market, Arc::clone(&clock));
     gateway.load_tokenizers(|_| None).await;
     gateway.recover().await?;
-    let served = listen(&life, gateway.router(), &shutdown);
+    let served = listen(&incarnation, gateway.router(), &shutdown);
     tokio::join!(
         served,
         recorder.keep_counters(&shutdown),

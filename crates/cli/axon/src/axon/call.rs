@@ -16,9 +16,9 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable;
 use taonet_wire::{Call, Peer, SignedClient, SynapseClass};
 
+use super::call_outcome::CallOutcome;
 use super::data::Fields;
 use super::peer::PeerArgs;
-use super::verdict::CallOutcome;
 use super::{SchemeName, data, echo};
 
 /// Call a neuron and print its response.
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         if args.stream {
             stream(&client, &peer, &call, dendrite).await
         } else {
-            whole(&client, &peer, &call, dendrite, context).await
+            call_once(&client, &peer, &call, dendrite, context).await
         }
     })
 }
@@ -146,7 +146,7 @@ impl CallArgs {
     }
 }
 
-async fn whole(
+async fn call_once(
     client: &SignedClient,
     peer: &Peer,
     call: &Call,
@@ -156,24 +156,24 @@ async fn whole(
     let began = Instant::now();
     let result = client.call(peer, call).await;
     let took = began.elapsed();
-    let verdict = CallOutcome::of(&result, dendrite);
+    let outcome = CallOutcome::of(&result, dendrite);
     if context.json {
-        let answer = result.as_ref().ok();
+        let response = result.as_ref().ok();
         context.print_json(&json!({
-            "code": verdict.code.code(),
-            "outcome": verdict.code.to_string(),
-            "status": verdict.status.as_u16(),
-            "message": verdict.message,
+            "code": outcome.code.code(),
+            "outcome": outcome.code.to_string(),
+            "status": outcome.status.as_u16(),
+            "message": outcome.message,
             "seconds": took.as_secs_f64(),
-            "body": answer.map(|answer| readable(&answer.body)),
+            "body": response.map(|response| readable(&response.body)),
         }))?;
-    } else if let (true, Ok(answer)) = (verdict.code.is_success(), &result) {
+    } else if let (true, Ok(response)) = (outcome.code.is_success(), &result) {
         let mut out = printable::stdout();
-        if write(&mut *out, &answer.body)? {
+        if write(&mut *out, &response.body)? {
             write(&mut *out, b"\n")?;
         }
     }
-    verdict.check()
+    outcome.check()
 }
 
 /// Formats a response body: JSON unchanged, anything else as text.
@@ -187,19 +187,19 @@ async fn stream(
     call: &Call,
     dendrite: bool,
 ) -> anyhow::Result<()> {
-    let mut answer = match client.stream(peer, call).await {
-        Ok(answer) => answer,
+    let mut response = match client.stream(peer, call).await {
+        Ok(response) => response,
         Err(error) => return CallOutcome::of_error(&error).check(),
     };
     let mut refusal = Vec::new();
-    if !answer.status.is_success() {
-        while let (Some(Ok(chunk)), true) = (answer.next().await, refusal.len() < 1024) {
+    if !response.status.is_success() {
+        while let (Some(Ok(chunk)), true) = (response.next().await, refusal.len() < 1024) {
             refusal.extend_from_slice(&chunk);
         }
     }
-    CallOutcome::of_answer(answer.status, &answer.headers, &refusal, dendrite).check()?;
+    CallOutcome::of_answer(response.status, &response.headers, &refusal, dendrite).check()?;
     let mut out = printable::stdout();
-    while let Some(chunk) = answer.next().await {
+    while let Some(chunk) = response.next().await {
         match chunk {
             Ok(chunk) if write(&mut *out, &chunk)? => {}
             Ok(_) => return Ok(()),

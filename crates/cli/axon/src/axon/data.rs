@@ -71,7 +71,7 @@ fn inside(object: &str) -> &str {
     object
         .trim()
         .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
+        .and_then(|object| object.strip_suffix('}'))
         .unwrap_or_default()
         .trim()
 }

@@ -15,8 +15,8 @@ use taonet_cli_base::tables::PING;
 use taonet_wire::{Call, Retry};
 
 use super::SchemeName;
+use super::call_outcome::CallOutcome;
 use super::peer::PeerArgs;
-use super::verdict::CallOutcome;
 
 /// Measure the response time of a neuron.
 ///
@@ -62,9 +62,9 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             let began = Instant::now();
             let result = client.call(&peer, &call).await;
             let took = began.elapsed();
-            let verdict = CallOutcome::of(&result, dendrite);
-            *outcomes.entry(verdict.code.to_string()).or_default() += 1;
-            match verdict.check() {
+            let outcome = CallOutcome::of(&result, dendrite);
+            *outcomes.entry(outcome.code.to_string()).or_default() += 1;
+            match outcome.check() {
                 Ok(()) => latencies.push(took.as_secs_f64() * 1_000.0),
                 Err(error) => last_failure = Some(error),
             }

@@ -198,15 +198,15 @@ impl Load {
         let result = client.call(&self.peer, &call).await;
         let service = start.elapsed();
         self.idle().push(client);
-        let verdict = CallOutcome::of(&result, self.is_dendrite);
-        let answer = result.as_ref().ok();
-        let problem = answer
-            .filter(|_| verdict.code.is_success())
-            .and_then(|answer| request.problem(&answer.body));
+        let outcome = CallOutcome::of(&result, self.is_dendrite);
+        let response = result.as_ref().ok();
+        let problem = response
+            .filter(|_| outcome.code.is_success())
+            .and_then(|response| request.problem(&response.body));
         let (code, reason) = match problem {
             Some(problem) => problem,
-            None if verdict.code.is_success() => (verdict.code, String::new()),
-            None => (verdict.code, verdict.message.chars().take(MAX_REASON).collect()),
+            None if outcome.code.is_success() => (outcome.code, String::new()),
+            None => (outcome.code, outcome.message.chars().take(MAX_REASON).collect()),
         };
         Sample {
             call: index / self.plan.batch,
@@ -214,9 +214,9 @@ impl Load {
             start: start - began,
             service,
             code,
-            status: verdict.status,
+            status: outcome.status,
             reason,
-            bytes: answer.map_or(0, |answer| answer.body.len()),
+            bytes: response.map_or(0, |response| response.body.len()),
         }
     }
 }

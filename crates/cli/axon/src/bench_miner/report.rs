@@ -138,10 +138,10 @@ impl Report {
         let Some(last) = self.samples.last() else {
             bail!("interrupted before the first response")
         };
-        let verdict =
+        let outcome =
             CallOutcome { code: last.code, status: last.status, message: last.reason.clone() };
         let requests = counted(self.requests, "request");
-        verdict.check().map_err(|error| error.context(format!("none of {requests} succeeded")))
+        outcome.check().map_err(|error| error.context(format!("none of {requests} succeeded")))
     }
 
     /// Formats the report as tables.

@@ -142,11 +142,11 @@ async fn public_address(peer: &Peer) -> anyhow::Result<Option<IpAddr>> {
     if let Ok(address) = peer.host().parse() {
         return Ok(Some(address).filter(|address| is_public(*address)));
     }
-    let found = permitted_addresses(peer.host(), |_| true).await;
-    let found = found
+    let addresses = permitted_addresses(peer.host(), |_| true).await;
+    let addresses = addresses
         .with_context(|| format!("cannot resolve {}", peer.host()))
         .map_err(|error| Classified::error(Failure::Network, format!("{error:#}")))?;
-    Ok(found.into_iter().map(|address| address.ip()).find(|address| is_public(*address)))
+    Ok(addresses.into_iter().map(|address| address.ip()).find(|address| is_public(*address)))
 }
 
 #[cfg(test)]

@@ -311,11 +311,11 @@ impl Push<'_> {
         if !self.needs_chute() {
             return Ok(None);
         }
-        let found = self.api.find(&name, revision).await.map_err(failed)?;
+        let chute = self.api.find(&name, revision).await.map_err(failed)?;
         if self.args.no_deploy {
-            return Ok(found);
+            return Ok(chute);
         }
-        let chute = match found {
+        let chute = match chute {
             Some(chute) => {
                 context.say(&printable(&format!("{} is already deployed", chute.name)));
                 chute

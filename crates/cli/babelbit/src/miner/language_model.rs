@@ -230,7 +230,7 @@ impl LanguageModelArgs {
             Err(ModelError::Missing { .. }) => {
                 engines::pull(&store, &ALL_MINILM_L6_V2, context).await?
             }
-            found => found?,
+            result => result?,
         };
         let embedder =
             MiniLm::load(&directory).context("cannot load the model that compares meanings")?;

@@ -233,15 +233,15 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
         let (network, connection) = (network.clone(), Arc::clone(&connection));
         Box::pin(async move {
             let client = connection.get_or_try_init(|| Client::connect(&network)).await?;
-            let mut found = client.revealed_commitments(netuid, At::Head).await?;
+            let mut commitments = client.revealed_commitments(netuid, At::Head).await?;
             if is_local {
-                let revealed: HashSet<Hotkey> = found.iter().map(|one| one.hotkey).collect();
+                let revealed: HashSet<Hotkey> = commitments.iter().map(|one| one.hotkey).collect();
                 let clear = client.dated_commitments(netuid, At::Head).await?;
-                found.extend(clear.into_iter().filter(|one| !revealed.contains(&one.hotkey)));
+                commitments.extend(clear.into_iter().filter(|one| !revealed.contains(&one.hotkey)));
             }
             let text =
                 |DatedCommitment { hotkey, block, text }| PublishedText { hotkey, block, text };
-            Ok(found.into_iter().map(text).collect())
+            Ok(commitments.into_iter().map(text).collect())
         })
     });
     Ok(read)

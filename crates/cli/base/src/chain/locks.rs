@@ -47,7 +47,7 @@ pub struct HotkeyConviction {
 /// Returns the locks of a coldkey, by subnet. `at` must not be the newest block, which can change
 /// between the reads.
 pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Result<Vec<StakeLock>> {
-    let mut found = Vec::new();
+    let mut locks = Vec::new();
     for (keys, _) in
         chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(failed)?
     {
@@ -60,7 +60,7 @@ pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Resul
             continue;
         }
         let decays = chain.storage(SUBTENSOR, "DecayingLock", &keys, at).await.map_err(failed)?;
-        found.push(StakeLock {
+        locks.push(StakeLock {
             netuid,
             hotkey,
             locked: read(lock["locked_mass"].clone())?,
@@ -70,8 +70,8 @@ pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Resul
             last_update: read(lock["last_update"].clone())?,
         });
     }
-    found.sort_unstable_by_key(|lock| lock.netuid);
-    Ok(found)
+    locks.sort_unstable_by_key(|lock| lock.netuid);
+    Ok(locks)
 }
 
 /// Returns the lock of a coldkey on a subnet; `None` if it has none.
@@ -99,18 +99,18 @@ pub async fn convictions(
             hotkeys.insert(read(keys.into_iter().next_back().unwrap_or_default())?);
         }
     }
-    let mut found = Vec::new();
+    let mut convictions = Vec::new();
     for hotkey in hotkeys {
         let keys = [json!(hotkey), json!(netuid)];
         let fixed =
             chain.runtime_api(STAKE, "get_hotkey_conviction", &keys, at).await.map_err(failed)?;
         let conviction = whole(&fixed)?;
         if conviction > Alpha::ZERO {
-            found.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });
+            convictions.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });
         }
     }
-    found.sort_by_key(|found| Reverse(found.conviction));
-    Ok(found)
+    convictions.sort_by_key(|hotkey| Reverse(hotkey.conviction));
+    Ok(convictions)
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> anyhow::Result<T> {

@@ -31,7 +31,7 @@ impl ProxyArgs {
         plan: Plan,
     ) -> anyhow::Result<Plan> {
         let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
-        let Plan { call, what, mut about, found, spending, expected_refusal } = plan;
+        let Plan { call, what, mut about, event_fields, spending, expected_refusal } = plan;
         if let Value::Object(fields) = &mut about {
             fields.insert("proxy_for".to_owned(), json!(real));
         }
@@ -52,7 +52,7 @@ impl ProxyArgs {
             call,
             what: format!("{what}, as a proxy of {real}"),
             about,
-            found,
+            event_fields,
             spending,
             expected_refusal,
         })

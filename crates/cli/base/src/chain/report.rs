@@ -399,7 +399,7 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
     let hint = match because {
         RefusedBecause::Payment => Some("check the account with `tao balance`"),
         RefusedBecause::Custom { code, .. } => {
-            CUSTOM_HINTS.iter().find(|(known, _)| known == code).map(|(_, hint)| *hint)
+            CUSTOM_HINTS.iter().find(|(custom_code, _)| custom_code == code).map(|(_, hint)| *hint)
         }
         _ => None,
     };

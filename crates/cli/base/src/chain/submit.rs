@@ -102,7 +102,7 @@ pub struct Plan {
     /// Leading fields of the JSON document.
     pub about: Value,
     /// Extracts further JSON fields from the events of a successful call, such as a new uid.
-    pub found: fn(&Inclusion) -> Value,
+    pub event_fields: fn(&Inclusion) -> Value,
     /// TAO that the call takes, checked before the call is sent.
     pub spending: Option<Spending>,
     /// Why the call is not sent.
@@ -112,7 +112,14 @@ pub struct Plan {
 impl Plan {
     /// Creates a plan whose JSON document has no fields from events.
     pub fn new(call: Call, what: String, about: Value) -> Self {
-        Self { call, what, about, found: |_| json!({}), spending: None, expected_refusal: None }
+        Self {
+            call,
+            what,
+            about,
+            event_fields: |_| json!({}),
+            spending: None,
+            expected_refusal: None,
+        }
     }
 
     /// Sets the TAO that the call takes.
@@ -399,7 +406,7 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
     let Sent { extrinsic, outcome, shield } = sent;
     let is_done = report::is_done(outcome, until);
     let succeeded = outcome.inclusion().filter(|_| is_done);
-    let found = succeeded.map_or_else(|| json!({}), plan.found);
+    let event_fields = succeeded.map_or_else(|| json!({}), plan.event_fields);
     if context.json {
         let shield = shield.as_ref().map_or_else(
             || json!({}),
@@ -407,12 +414,12 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
         );
         context.print_json(&merged([
             plan.about,
-            found,
+            event_fields,
             report::document(extrinsic, outcome, until),
             shield,
         ]))?;
     } else if is_done {
-        let facts = found
+        let facts = event_fields
             .as_object()
             .into_iter()
             .flatten()

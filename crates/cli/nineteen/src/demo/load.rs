@@ -83,7 +83,7 @@ impl Buyer {
             "max_tokens": TOKENS,
             "temperature": 0.7,
         });
-        let answer = self
+        let response = self
             .http
             .post(self.url.clone())
             .bearer_auth(self.key.as_str())
@@ -91,8 +91,8 @@ impl Buyer {
             .send()
             .await
             .ok()?;
-        let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
-        answer.pointer("/usage/completion_tokens")?.as_u64()
+        let response: Value = response.error_for_status().ok()?.json().await.ok()?;
+        response.pointer("/usage/completion_tokens")?.as_u64()
     }
 }
 

@@ -18,9 +18,7 @@ use taonet_lm::server::router;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::{PaintRequest, paint, worker_answer};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, Served, miner_router};
-use taonet_nineteen_transport::{
-    FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
-};
+use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -169,7 +167,7 @@ async fn register(
     shutdown: &Shutdown,
 ) -> anyhow::Result<DemoMiner> {
     let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
-    let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+    let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
     let signed = signed_requests(keypair.hotkey(), FiberRules::Strict)
         .policy(Policy::only([validator.hotkey()]));
     let signed = signed.limits(limits).build();
@@ -186,8 +184,8 @@ fn one_image() -> anyhow::Result<Router> {
         Endpoint::TextToImage,
         request.as_object().context("no object")?,
     )?);
-    let answer = worker_answer(&picture)?;
-    Ok(Router::new().fallback(move || async move { Json(answer) }))
+    let response = worker_answer(&picture)?;
+    Ok(Router::new().fallback(move || async move { Json(response) }))
 }
 
 /// Adds the first-token delay and the faults of a behaviour to a backend.

@@ -17,7 +17,7 @@ use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_lm::{FACTS_LM, FACTS_LM_TEXTS, LmOptions};
-use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
+use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{
     Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory,
 };
@@ -36,7 +36,7 @@ const MIN_ANSWERS: u64 = 3;
 /// Minimum number of verified proofs per epoch, over all miners.
 const PROOFS: u64 = 40;
 /// Timeout of an epoch.
-const LONGEST: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
 const SLOWNESS: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
@@ -50,7 +50,7 @@ const TOKENS: usize = 32;
 const PROMPT: &str = "The capital of Texas is";
 
 /// A compiled circuit, and its compile time in seconds.
-pub(super) struct Made {
+pub(super) struct CompiledCircuit {
     pub(super) directory: CircuitDirectory,
     pub(super) seconds: f64,
 }
@@ -58,8 +58,8 @@ pub(super) struct Made {
 /// Circuits and keys of the market.
 pub(super) struct Market {
     directory: PathBuf,
-    circuits: Vec<Made>,
-    language_model: Made,
+    circuits: Vec<CompiledCircuit>,
+    language_model: CompiledCircuit,
     catalogue: Catalogue,
     validator: Arc<Keypair>,
     names: BTreeMap<Hotkey, &'static str>,
@@ -68,17 +68,17 @@ pub(super) struct Market {
 impl Market {
     /// Compiles one model for both backends, and a language model.
     pub(super) fn prepare(directory: &Path, context: &Context) -> anyhow::Result<Self> {
-        let place = directory.join("circuits");
+        let circuits = directory.join("circuits");
         let mut circuits = Vec::new();
         for backend in ["stark", "groth16"] {
             let model = ShippedModel::DigitsMlp;
             context.say(&format!("compiling {} for {backend}", model.name()));
-            let path = place.join(format!("{}-{backend}", model.name()));
+            let path = circuits.join(format!("{}-{backend}", model.name()));
             circuits.push(make(&path, || Ok(model.compile(backend)?))?);
         }
         context.say(&format!("compiling {LANGUAGE_MODEL} for stark"));
-        let language_model = make(&place.join(LANGUAGE_MODEL), compile_language_model)?;
-        let catalogue = Catalogue::open(&place)?;
+        let language_model = make(&circuits.join(LANGUAGE_MODEL), compile_language_model)?;
+        let catalogue = Catalogue::open(&circuits)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let names = BTreeMap::new();
         Ok(Self {
@@ -97,8 +97,8 @@ impl Market {
         epochs: usize,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        demonstrate(async |passing, shutdown| {
-            self.run_all(epochs, passing, shutdown, context).await
+        demonstrate(async |state_directory, shutdown| {
+            self.run_all(epochs, state_directory, shutdown, context).await
         })
         .await
     }
@@ -106,14 +106,14 @@ impl Market {
     async fn run_all(
         &mut self,
         epochs: usize,
-        passing: &Path,
+        state_directory: &Path,
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
         let began = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let book = Arc::new(Book::open(&passing.join("scores")).await?);
-        let mut epoch_loop = self.epoch_loop(&book, &chain, passing, shutdown).await?;
+        let book = Arc::new(Book::open(&state_directory.join("scores")).await?);
+        let mut epoch_loop = self.epoch_loop(&book, &chain, state_directory, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles)
@@ -147,7 +147,7 @@ impl Market {
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let listed: Vec<_> =
             miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
-        let user = User::start(&examiner, passing, shutdown).await?;
+        let user = User::start(&examiner, state_directory, shutdown).await?;
         // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would
         // earn less.
         examiner.follow_list(&listed).await;
@@ -176,9 +176,9 @@ impl Market {
         let weights = last.and_then(|report| report.weights).unwrap_or_default();
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
-        let standings = self.standings(&miners, &book, &weights, &on_chain, &bundles);
+        let ranking = self.rank_miners(&miners, &book, &weights, &on_chain, &bundles);
         let circuits = self.circuits.iter().chain([&self.language_model]);
-        Ok(DemoReport::new(circuits, standings, user_proofs, answer, began.elapsed()))
+        Ok(DemoReport::new(circuits, ranking, user_proofs, answer, began.elapsed()))
     }
 
     /// Opens the epoch loop of the validator.
@@ -186,7 +186,7 @@ impl Market {
         &self,
         book: &Arc<Book>,
         chain: &DemoChain,
-        passing: &Path,
+        state_directory: &Path,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Validator<ProofSubnet>> {
         let settings = ValidatorSettings {
@@ -199,11 +199,11 @@ impl Market {
         let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
         let (key, client) = (Keypair::clone(&self.validator), chain.client());
         let state = validator::STATE_FILE;
-        Ok(Validator::open(subnet, key, client, passing, state, settings, shutdown).await?)
+        Ok(Validator::open(subnet, key, client, state_directory, state, settings, shutdown).await?)
     }
 
     /// Returns the results of each miner.
-    fn standings(
+    fn rank_miners(
         &self,
         miners: &[MinerEntry],
         book: &Book,
@@ -213,7 +213,7 @@ impl Market {
     ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
         let tallies = book.read(|board| board.tallies().clone());
-        let standings = miners.iter().map(|miner| {
+        let ranking = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
             RankedMiner {
                 name: self.names.get(&hotkey).copied().unwrap_or_default(),
@@ -226,7 +226,7 @@ impl Market {
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
             }
         });
-        standings.collect()
+        ranking.collect()
     }
 
     /// Sends a prompt to the language model through the user API.
@@ -249,30 +249,31 @@ impl Market {
         bundles: &Path,
     ) -> anyhow::Result<Vec<UserProof>> {
         let mut proofs = Vec::new();
-        for made in &self.circuits {
-            let backend = &made.directory.metadata().backend;
+        for circuit in &self.circuits {
+            let backend = &circuit.directory.metadata().backend;
             let bundle = bundles.join(format!("user-{backend}-{picture}.json"));
-            proofs.push(user.prove(made.directory.id(), picture, bundle, &self.names).await?);
+            proofs.push(user.prove(circuit.directory.id(), picture, bundle, &self.names).await?);
         }
         Ok(proofs)
     }
 
-    /// Starts and registers miners of each conduct, each with its own key.
+    /// Starts and registers miners of each behaviour, each with its own key.
     async fn start_miners(&mut self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (catalogue, settings) =
             (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
         let loaded =
             tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
-        let honest = self.start_miner("honest", Conduct::Honest, &loaded, chain, shutdown).await?;
-        for (name, conduct) in [
-            ("honest-2", Conduct::Honest),
-            ("slow", Conduct::Slow(SLOWNESS)),
-            ("wrong-output", Conduct::WrongOutput),
-            ("replay", Conduct::Replay),
-            ("other-circuit", Conduct::OtherCircuit),
-            ("copy", Conduct::Copy(honest)),
+        let honest =
+            self.start_miner("honest", Behaviour::Honest, &loaded, chain, shutdown).await?;
+        for (name, behaviour) in [
+            ("honest-2", Behaviour::Honest),
+            ("slow", Behaviour::Slow(SLOWNESS)),
+            ("wrong-output", Behaviour::WrongOutput),
+            ("replay", Behaviour::Replay),
+            ("other-circuit", Behaviour::OtherCircuit),
+            ("copy", Behaviour::Copy(honest)),
         ] {
-            self.start_miner(name, conduct, &loaded, chain, shutdown).await?;
+            self.start_miner(name, behaviour, &loaded, chain, shutdown).await?;
         }
         Ok(())
     }
@@ -280,7 +281,7 @@ impl Market {
     async fn start_miner(
         &mut self,
         name: &'static str,
-        conduct: Conduct,
+        behaviour: Behaviour,
         loaded: &Miner,
         chain: &DemoChain,
         shutdown: &Shutdown,
@@ -288,7 +289,7 @@ impl Market {
         let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
         let hotkey = keypair.hotkey();
         // One slot for the validator's requests, one for those of the copying miner.
-        let settings = MinerSettings { concurrency: 2, conduct, ..MinerSettings::new(hotkey) };
+        let settings = MinerSettings { concurrency: 2, behaviour, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
         let miner = loaded.sibling(settings);
         let signed = signed_requests(hotkey, timeout)
@@ -305,7 +306,7 @@ impl Market {
     async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
         let began = Instant::now();
         let kinds: Vec<String> =
-            self.circuits.iter().map(|made| kind(made.directory.id())).collect();
+            self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
         loop {
             let is_enough = book.read(|board| {
                 let tallies = board.tallies();
@@ -320,9 +321,9 @@ impl Market {
                 return Ok(());
             }
             anyhow::ensure!(
-                began.elapsed() < LONGEST,
+                began.elapsed() < TIMEOUT,
                 "too few proofs verified within {} s",
-                LONGEST.as_secs()
+                TIMEOUT.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -331,7 +332,10 @@ impl Market {
 
 /// Compiles a model into a directory, in place of the circuit that an earlier demonstration left
 /// there.
-fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyhow::Result<Made> {
+fn make(
+    path: &Path,
+    compile: impl FnOnce() -> anyhow::Result<Compiled>,
+) -> anyhow::Result<CompiledCircuit> {
     let began = Instant::now();
     let compiled = compile()?;
     let seconds = began.elapsed().as_secs_f64();
@@ -340,7 +344,7 @@ fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyh
     } else {
         CircuitDirectory::create(path, &compiled)?
     };
-    Ok(Made { directory, seconds })
+    Ok(CompiledCircuit { directory, seconds })
 }
 
 fn compile_language_model() -> anyhow::Result<Compiled> {

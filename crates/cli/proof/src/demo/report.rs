@@ -11,7 +11,7 @@ use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::scoring::Tally;
 use taonet_proof_lm::Text;
 
-use super::market::Made;
+use super::market::CompiledCircuit;
 use super::user::{UserAnswer, UserProof};
 use crate::table::{mean_bytes, mean_seconds, reasons};
 use crate::validator::tally_document;
@@ -35,26 +35,30 @@ pub(super) struct RankedMiner {
 pub(super) struct DemoReport {
     circuits: Vec<(String, CircuitMetadata, f64)>,
     /// Miners by descending score.
-    standings: Vec<RankedMiner>,
+    ranking: Vec<RankedMiner>,
     /// Proofs of the user, in order.
     user: Vec<UserProof>,
     answer: UserAnswer,
-    wall: Duration,
+    elapsed: Duration,
 }
 
 impl DemoReport {
     pub(super) fn new<'a>(
-        circuits: impl IntoIterator<Item = &'a Made>,
-        mut standings: Vec<RankedMiner>,
+        circuits: impl IntoIterator<Item = &'a CompiledCircuit>,
+        mut ranking: Vec<RankedMiner>,
         user: Vec<UserProof>,
         answer: UserAnswer,
-        wall: Duration,
+        elapsed: Duration,
     ) -> Self {
-        standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-        let circuits = circuits.into_iter().map(|made| {
-            (made.directory.id().to_string(), made.directory.metadata().clone(), made.seconds)
+        ranking.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
+        let circuits = circuits.into_iter().map(|circuit| {
+            (
+                circuit.directory.id().to_string(),
+                circuit.directory.metadata().clone(),
+                circuit.seconds,
+            )
         });
-        Self { circuits: circuits.collect(), standings, user, answer, wall }
+        Self { circuits: circuits.collect(), ranking, user, answer, elapsed }
     }
 
     /// Returns the document that `--json` prints.
@@ -70,9 +74,9 @@ impl DemoReport {
         });
         json!({
             "schema": "taonet.proof-demo/1",
-            "wall_seconds": self.wall.as_secs_f64(),
+            "wall_seconds": self.elapsed.as_secs_f64(),
             "circuits": circuits.collect::<Vec<_>>(),
-            "miners": self.standings.iter().map(RankedMiner::document).collect::<Vec<_>>(),
+            "miners": self.ranking.iter().map(RankedMiner::document).collect::<Vec<_>>(),
             "user": self.user.iter().map(UserProof::document).collect::<Vec<_>>(),
             "language_model": self.answer.document(),
         })
@@ -161,17 +165,17 @@ impl fmt::Display for DemoReport {
         }
         writeln!(f, "{rows}\n")?;
         let mut rows = table(&PROOF_STANDINGS);
-        for standing in &self.standings {
-            let tally = &standing.tally;
+        for miner in &self.ranking {
+            let tally = &miner.tally;
             rows.add_row([
-                judged(standing.name, standing.score > 0.0),
-                standing.uid.to_string().into(),
+                judged(miner.name, miner.score > 0.0),
+                miner.uid.to_string().into(),
                 tally.verified.to_string().into(),
                 (tally.answers() - tally.verified).to_string().into(),
                 mean_seconds(tally).into(),
                 mean_bytes(tally).into(),
-                decimals(Some(standing.weight), 3).into(),
-                format!("{} α", decimals(Some(standing.chain.emission as f64 / 1e9), 3)).into(),
+                decimals(Some(miner.weight), 3).into(),
+                format!("{} α", decimals(Some(miner.chain.emission as f64 / 1e9), 3)).into(),
                 reasons(tally).into(),
             ]);
         }
@@ -195,7 +199,7 @@ impl fmt::Display for DemoReport {
         write!(
             f,
             "Every proof was verified. The chain ran in memory; {:.1} s.",
-            self.wall.as_secs_f64()
+            self.elapsed.as_secs_f64()
         )
     }
 }

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 const NAME: &str = "demo-user";
 /// Timeout of each request to the API, such as that of the events until a proof is complete, on a
 /// busy machine.
-const LONGEST: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A client of the API with its key.
 pub(super) struct User {
@@ -87,20 +87,20 @@ impl User {
     /// Serves the user API on this machine and creates a key for it.
     pub(super) async fn start(
         examiner: &Arc<Examiner>,
-        passing: &Path,
+        directory: &Path,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let path = passing.join("api-keys.json");
+        let path = directory.join("api-keys.json");
         let key = ApiKeys::open(&path)?.add(NAME, &path)?;
-        let identity = Identity::own(passing)?;
+        let identity = Identity::own(directory)?;
         let root = Certificate::from_pem(identity.certificate())?;
         let client =
-            Client::builder().tls_certs_only([root]).no_proxy().timeout(LONGEST).build()?;
+            Client::builder().tls_certs_only([root]).no_proxy().timeout(TIMEOUT).build()?;
         let listener =
             TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
         let url = format!("https://{}", listener.local_addr()?);
         let defaults = ApiSettings::default();
-        let jobs = JobSettings { directory: Some(passing.join("user-proofs")), ..defaults.jobs };
+        let jobs = JobSettings { directory: Some(directory.join("user-proofs")), ..defaults.jobs };
         let routes = router(
             Arc::clone(examiner),
             LiveKeys::open(&path)?,
@@ -225,9 +225,9 @@ impl User {
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
-        let answer =
+        let response =
             self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await?;
-        Ok(answer.error_for_status()?.text().await?)
+        Ok(response.error_for_status()?.text().await?)
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn register(
     let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
     let mut plan =
         Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
-    plan.found = registered;
+    plan.event_fields = registered;
     // Costs nothing, and the work is soon too old.
     args.tx.submit.submit(chain, &key, plan, context).await
 }
@@ -127,10 +127,10 @@ async fn search(
         let deadline = Instant::now() + left.min(chain.block_time() * BLOCKS);
         let (start, count) = (rand::random(), Arc::clone(&hashed));
         let mut search = tokio::task::spawn_blocking(move || {
-            let found = searcher.search(&work, start, deadline, &count);
-            (searcher, found)
+            let result = searcher.search(&work, start, deadline, &count);
+            (searcher, result)
         });
-        let (returned, found) = loop {
+        let (returned, result) = loop {
             let ended = tokio::time::timeout(REFRESH, &mut search).await;
             let hashes = hashed.load(Ordering::Relaxed);
             let rate = hashes as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
@@ -142,7 +142,7 @@ async fn search(
             }
         };
         searcher = returned;
-        if let Some(solution) = found? {
+        if let Some(solution) = result? {
             bar.finish_and_clear();
             return Ok(Found {
                 block,

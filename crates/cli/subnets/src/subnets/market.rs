@@ -82,15 +82,15 @@ pub(super) fn conviction(args: &SubnetArgs, context: &Context) -> anyhow::Result
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let found = convictions(&chain, netuid, block.into()).await?;
+        let hotkeys = convictions(&chain, netuid, block.into()).await?;
         if context.json {
-            let list: Vec<_> = found
+            let list: Vec<_> = hotkeys
                 .iter()
-                .map(|found| {
+                .map(|hotkey| {
                     json!({
-                        "hotkey": found.hotkey,
-                        "conviction_rao": found.conviction,
-                        "is_owner": found.is_owner,
+                        "hotkey": hotkey.hotkey,
+                        "conviction_rao": hotkey.conviction,
+                        "is_owner": hotkey.is_owner,
                     })
                 })
                 .collect();
@@ -98,16 +98,16 @@ pub(super) fn conviction(args: &SubnetArgs, context: &Context) -> anyhow::Result
                 &json!({ "block": block_json(block), "netuid": netuid, "convictions": list }),
             );
         }
-        if found.is_empty() {
+        if hotkeys.is_empty() {
             context.say(&format!("no stake is locked on subnet {netuid}"));
             return Ok(());
         }
         let mut rows = table(&CONVICTIONS);
-        for found in &found {
-            let owner = if found.is_owner { "yes" } else { "" };
+        for hotkey in &hotkeys {
+            let owner = if hotkey.is_owner { "yes" } else { "" };
             rows.add_row([
-                found.hotkey.to_string(),
-                found.conviction.to_string(),
+                hotkey.hotkey.to_string(),
+                hotkey.conviction.to_string(),
                 owner.to_owned(),
             ]);
         }

@@ -140,7 +140,8 @@ impl FromStr for Source {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // Cargo takes URLs only, not the short form of ssh.
-        if let Some((host, path)) = text.strip_prefix("git@").and_then(|rest| rest.split_once(':'))
+        if let Some((host, path)) =
+            text.strip_prefix("git@").and_then(|location| location.split_once(':'))
         {
             return Ok(Self::Git {
                 url: format!("ssh://git@{host}/{}", path.trim_start_matches('/')),
@@ -290,8 +291,8 @@ fn named(text: &str, name: &str) -> String {
 fn manifest(template: &str, source: &Source) -> anyhow::Result<String> {
     let mut text = String::new();
     for line in template.lines() {
-        if let Some((before, rest)) = line.split_once('@') {
-            let (directory, after) = rest.split_at(rest.find([' ', ',']).unwrap_or(rest.len()));
+        if let Some((before, after)) = line.split_once('@') {
+            let (directory, after) = after.split_at(after.find([' ', ',']).unwrap_or(after.len()));
             text.extend([before, &source.dependency(directory)?, after]);
         } else {
             text.push_str(line);

@@ -49,7 +49,7 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
             format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
         let mut plan = Plan::new(calls::register_network(hotkey), what, about)
             .spending(Spending::read(&chain, coldkey, cost).await?);
-        plan.found = created;
+        plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

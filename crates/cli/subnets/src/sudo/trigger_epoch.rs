@@ -26,7 +26,7 @@ pub(super) fn run(args: &TriggerEpochArgs, context: &Context) -> anyhow::Result<
         let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let what = format!("Trigger an epoch of subnet {}", args.netuid);
         let mut plan = Plan::new(calls::trigger_epoch(args.netuid), what, about);
-        plan.found = triggered;
+        plan.event_fields = triggered;
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

@@ -14,9 +14,9 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let raised = super::existing(&chain, args.id, block.into()).await?.raised;
-        let found = chain.contributions(args.id, block.into()).await.map_err(failed)?;
+        let contributions = chain.contributions(args.id, block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> = found
+            let list: Vec<_> = contributions
                 .iter()
                 .map(|(account, amount)| {
                     json!({ "account": account, "amount_rao": amount, "percent": percent(*amount, raised) })
@@ -27,7 +27,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             return context.print_json(&document);
         }
         let mut rows = table(&CROWDLOAN_SHARES);
-        for (account, amount) in &found {
+        for (account, amount) in &contributions {
             let share = format!("{:.2} %", percent(*amount, raised));
             rows.add_row([account.to_string(), amount.to_string(), share]);
         }

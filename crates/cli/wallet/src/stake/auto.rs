@@ -38,9 +38,9 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let coldkey = args.coldkey()?;
     context.block_on(async {
         let (chain, block) = args.connect().await?;
-        let found = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(failed)?;
+        let hotkeys = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> = found
+            let list: Vec<_> = hotkeys
                 .iter()
                 .map(|(netuid, hotkey)| json!({ "netuid": netuid, "hotkey": hotkey }))
                 .collect();
@@ -48,12 +48,12 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
                 &json!({ "block": block_json(block), "coldkey": coldkey, "auto_stakes": list }),
             );
         }
-        if found.is_empty() {
+        if hotkeys.is_empty() {
             context.say("the emission of each miner is staked on its own hotkey");
             return Ok(());
         }
         let mut rows = table(&AUTO_STAKES);
-        for (netuid, hotkey) in &found {
+        for (netuid, hotkey) in &hotkeys {
             rows.add_row([netuid.to_string(), hotkey.to_string()]);
         }
         context.print(&rows.to_string())

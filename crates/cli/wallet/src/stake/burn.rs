@@ -56,7 +56,7 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
         let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about)
             .spending(spending);
-        plan.found = burned;
+        plan.event_fields = burned;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

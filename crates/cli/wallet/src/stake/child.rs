@@ -223,7 +223,7 @@ fn submit(
             limit.expected_refusal(&chain, last, CHANGE_BLOCKS, head.number).await?;
         let call = calls::set_children(hotkey, netuid, children);
         let mut plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
-        plan.found = scheduled;
+        plan.event_fields = scheduled;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -24,20 +24,20 @@ pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let (coldkey, hotkey) = (args.tx.submit.coldkey(&key), args.hotkey.map(Account::hotkey));
         let owed = chain.root_dividends(hotkey, coldkey, At::Head).await.map_err(failed)?;
-        let (call, place) = match hotkey {
+        let (call, scope) = match hotkey {
             Some(hotkey) => (calls::claim_root_with_hotkey(hotkey), format!("on {hotkey}")),
             None => (calls::claim_root(), "on all validators".to_owned()),
         };
         if owed == Rao::ZERO {
             bail!(
-                "{coldkey} has no dividends to claim {place}\nhint: stake on the root network (netuid 0) earns dividends at \
+                "{coldkey} has no dividends to claim {scope}\nhint: stake on the root network (netuid 0) earns dividends at \
                 the validator's epochs; list it with `tao stake list`"
             );
         }
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "expected_rao": owed });
-        let what = format!("Claim about {owed} TAO of root dividends {place} as root stake");
+        let what = format!("Claim about {owed} TAO of root dividends {scope} as root stake");
         let mut plan = Plan::new(call, what, about);
-        plan.found = claimed;
+        plan.event_fields = claimed;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

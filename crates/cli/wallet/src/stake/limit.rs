@@ -178,12 +178,12 @@ impl FromStr for Tolerance {
     /// Parses a percentage, with or without `%`.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        if !is_number(whole) || !is_number(decimals) || decimals.len() > DECIMALS {
+        let (integer, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        if !is_number(integer) || !is_number(decimals) || decimals.len() > DECIMALS {
             return Err(MALFORMED.to_owned());
         }
         let parts: u32 =
-            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| MALFORMED.to_owned())?;
+            format!("{integer}{decimals:0<DECIMALS$}").parse().map_err(|_| MALFORMED.to_owned())?;
         if parts <= WHOLE { Ok(Self(parts)) } else { Err(MALFORMED.to_owned()) }
     }
 }

@@ -127,10 +127,10 @@ async fn remove_on(
         "expected_tao_rao": expected.tao_amount,
         "limit_price": limit.map(|limit| limit.price),
     });
-    let whole = if is_full { "everything, now " } else { "" };
+    let everything = if is_full { "everything, now " } else { "" };
     let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
     let what = format!(
-        "Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
+        "Unstake {everything}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
     );
     Ok(Plan::new(call, what, about).expected_refusal(expected_refusal))
 }

@@ -103,8 +103,8 @@ async fn metagraphs(
         Some(netuid) => vec![netuid],
         None => chain.netuids(at).await.map_err(failed)?,
     };
-    let found = chain.registrations(&hotkeys, &netuids, at).await.map_err(failed)?;
-    let mut netuids: Vec<_> = found.into_iter().map(|(netuid, ..)| netuid).collect();
+    let registrations = chain.registrations(&hotkeys, &netuids, at).await.map_err(failed)?;
+    let mut netuids: Vec<_> = registrations.into_iter().map(|(netuid, ..)| netuid).collect();
     netuids.dedup();
     let reads: Vec<_> = netuids
         .into_iter()

@@ -163,8 +163,8 @@ impl SourceArgs {
             read_secret(file, scheme, from_private_key)
         } else {
             let hint = "pass the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
-            let answer = prompt::secret("Mnemonic, or seed or private key in hex", hint)?;
-            from_any(answer.trim(), scheme)
+            let input = prompt::secret("Mnemonic, or seed or private key in hex", hint)?;
+            from_any(input.trim(), scheme)
         }
     }
 

@@ -86,10 +86,10 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
             "keep_stake": args.keep_stake,
             "cost_rao": cost,
         });
-        let place =
+        let subnets =
             netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
         let without = if args.keep_stake { ", without its stake" } else { "" };
-        let what = format!("Replace {old} by {new} on {place}{without}, for {cost} TAO");
+        let what = format!("Replace {old} by {new} on {subnets}{without}, for {cost} TAO");
         let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about)
             .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await

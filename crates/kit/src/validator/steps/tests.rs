@@ -267,7 +267,7 @@ impl Challenge for Hanging {
 /// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` has the rest of
 /// a step.
 #[tokio::test]
-async fn step_that_a_stop_interrupts_is_made_again_and_counts_once() {
+async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {
         let (world, reached) = (World::new().await, Arc::new(Notify::new()));
         let asked = Arc::clone(&reached);
@@ -367,7 +367,7 @@ fn rewards_are_limited_to_their_range() {
 }
 
 #[test]
-fn other_number_of_rewards_is_an_error() {
+fn wrong_number_of_rewards_is_an_error() {
     for (count, rewards, text) in [
         (1, &[][..], "the challenge returned 0 rewards for 1 reply"),
         (2, &[1.0], "the challenge returned 1 reward for 2 replies"),

@@ -173,7 +173,7 @@ fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> 
         .collect();
     let mut merges: Vec<(f32, &str, &str)> = Vec::new();
     for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED) {
-        let splits = piece.char_indices().skip(1).map(|(place, _)| piece.split_at(place));
+        let splits = piece.char_indices().skip(1).map(|(index, _)| piece.split_at(index));
         let listed =
             splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
         merges.extend(listed.map(|(left, right)| (*score, left, right)));

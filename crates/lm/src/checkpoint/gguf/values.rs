@@ -17,9 +17,9 @@ pub(super) fn are_finite(format: GgmlDType, bytes: &[u8]) -> bool {
         _ => {
             let halves = halves(format);
             bytes.chunks_exact(format.type_size()).all(|block| {
-                halves.iter().all(|place| {
+                halves.iter().all(|offset| {
                     block
-                        .get(*place..)
+                        .get(*offset..)
                         .and_then(<[u8]>::first_chunk)
                         .is_none_or(|number| is_finite_half(*number))
                 })

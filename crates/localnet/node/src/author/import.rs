@@ -18,7 +18,7 @@ use super::{Author, AuthorError, Waiting};
 use crate::chain::NewBlock;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::meter;
-use crate::store::{First, Head, KnownState, StoreError, Target};
+use crate::store::{FirstBlock, Head, KnownState, StoreError, Target};
 
 /// Why a block of another node was refused.
 #[derive(Debug, thiserror::Error)]
@@ -120,9 +120,9 @@ impl Start {
     ///
     /// # Errors
     /// [`ImportError::Differs`] if the state is not that of the block.
-    pub(crate) fn first(self) -> Result<First, ImportError> {
+    pub(crate) fn first(self) -> Result<FirstBlock, ImportError> {
         let Self { genesis, block, state } = self;
-        First::of_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
+        FirstBlock::of_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
             .map_err(|own| block.differs("state root", block.head.header.state_root(), &own))
     }
 }

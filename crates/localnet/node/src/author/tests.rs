@@ -11,7 +11,7 @@ use super::group::GROUP;
 use super::*;
 use crate::chain::ChainEvent;
 use crate::pool::{Pool, PoolLimits, TxEvent};
-use crate::store::{First, History, Store};
+use crate::store::{FirstBlock, History, Store};
 
 pub(super) fn author() -> Author {
     author_on(Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap())
@@ -62,7 +62,7 @@ fn command_is_cancelled_when_its_caller_disconnects() {
         drop(answer);
         chain.head().number()
     });
-    author.execute(Command { goal: Goal::Blocks(u32::MAX), reply });
+    author.execute(Command { action: Action::Blocks(u32::MAX), reply });
     // Blocks that were produced before the caller disconnected remain.
     assert!(author.chain.head().number() >= caller.join().unwrap());
     assert_eq!(author.chain.head(), author.tip);
@@ -167,7 +167,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
     let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     let (chain, first) =
-        (author.chain.clone(), First::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
+        (author.chain.clone(), FirstBlock::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
     let held = gate.lock().unwrap();
     let restart = std::thread::spawn(move || chain.restart(first).unwrap());
     while !waiting.load(Ordering::SeqCst) {

@@ -145,7 +145,7 @@ impl Leader {
     /// Forwards a request; `None` if the leader does not respond.
     pub(crate) async fn forward(&self, method: &'static str, params: &[Value]) -> Option<Answer> {
         match self.client()?.request(method, params).await {
-            Ok(answer) => Some(Ok(answer)),
+            Ok(response) => Some(Ok(response)),
             Err(ClientError::Call(error)) => Some(Err(error)),
             Err(error) => {
                 tracing::debug!(method, %error, "request was not forwarded");
@@ -323,8 +323,8 @@ impl Link {
     /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its
     /// state.
     pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
-        let answer: Option<SignedBlock> = self.ask("chain_getBlock", (hash,)).await?;
-        let Some(SignedBlock { block: Content { header, extrinsics } }) = answer else {
+        let response: Option<SignedBlock> = self.ask("chain_getBlock", (hash,)).await?;
+        let Some(SignedBlock { block: Content { header, extrinsics } }) = response else {
             return Ok(None);
         };
         let extrinsics = extrinsics.into_iter().map(|bytes| bytes.0).collect();

@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::author::{AuthorError, Command, Done, Goal, MAX_COMMANDS};
+use crate::author::{Action, AuthorError, Command, CommandOutput, MAX_COMMANDS};
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::execute::panic_text;
@@ -88,21 +88,21 @@ impl Control {
 
     /// Runs a command that changes the chain, and waits for its result; a node that follows another
     /// one refuses it.
-    pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
+    pub(crate) async fn command(&self, action: Action) -> Result<CommandOutput, AuthorError> {
         match &self.follows {
             Some(url) => Err(AuthorError::Following(url.to_string())),
-            None => self.send(goal).await,
+            None => self.send(action).await,
         }
     }
 
     /// Runs a command and waits for its result.
-    pub(crate) async fn send(&self, goal: Goal) -> Result<Done, AuthorError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
+    pub(crate) async fn send(&self, action: Action) -> Result<CommandOutput, AuthorError> {
+        let (reply, output) = oneshot::channel();
+        self.commands.try_send(Command { action, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
             TrySendError::Disconnected(_) => AuthorError::Stopping,
         })?;
-        answer.await.map_err(|_| AuthorError::Stopping)?
+        output.await.map_err(|_| AuthorError::Stopping)?
     }
 
     /// Wakes the author after a submission, if its clock is [`Clock::Instant`].
@@ -110,7 +110,7 @@ impl Control {
         if clock == Clock::Instant {
             let (reply, _) = oneshot::channel();
             // If the queue is full, the author looks at the pool after each command in it.
-            let _ = self.commands.try_send(Command { goal: Goal::Submitted, reply });
+            let _ = self.commands.try_send(Command { action: Action::Submitted, reply });
         }
     }
 
@@ -120,7 +120,7 @@ impl Control {
         // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is
         // full, the author is awake.
         let (reply, _) = oneshot::channel();
-        let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
+        let _ = self.commands.try_send(Command { action: Action::Blocks(0), reply });
         Stop::Asked.send_to(&self.stop);
     }
 

@@ -20,13 +20,13 @@ use crate::pool::{TxEvent, Watcher};
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
     methods.forwarded(&["author_pendingExtrinsics"], &[], |context, _| {
-        let mut room = context.room();
+        let mut budget = context.budget();
         context
             .chain
             .pool
             .pending()
             .iter()
-            .map(|bytes| room.hex(bytes))
+            .map(|bytes| budget.hex(bytes))
             .collect::<Result<_, _>>()
             .map(Value::Array)
     });

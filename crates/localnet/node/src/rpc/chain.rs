@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sp_core::H256;
 
 use super::error::{Answer, store};
-use super::params::{Args, BlockRef, block_ref, short, to_hex};
+use super::params::{Args, BlockRef, block_ref, bounded, to_hex};
 use super::{Context, Methods};
 
 pub(super) fn register(methods: &mut Methods) {
@@ -18,7 +18,7 @@ pub(super) fn register(methods: &mut Methods) {
 
 fn block_hash(context: &Context, args: &Args) -> Answer {
     match args.value(0) {
-        Value::Array(numbers) => short(numbers)?
+        Value::Array(numbers) => bounded(numbers)?
             .iter()
             .map(|number| one_hash(context, number))
             .collect::<Result<_, _>>()

@@ -42,18 +42,18 @@ impl<S> Counted<S> {
     fn paced<'a>(
         &self,
         bytes: usize,
-        answer: impl Future<Output = MethodResponse> + Send + 'a,
+        response: impl Future<Output = MethodResponse> + Send + 'a,
     ) -> impl Future<Output = MethodResponse> + Send + 'a {
         let (in_work, pace) = (self.pace.request(bytes), self.pace.clone());
         async move {
             let _in_work = in_work;
-            let answer = answer.await;
+            let response = response.await;
             // Notifications have no response, and the response to a subscribe call was sent
             // already.
-            if answer.is_method_call() || answer.is_batch() {
-                pace.answered(answer.as_json().get().len());
+            if response.is_method_call() || response.is_batch() {
+                pace.answered(response.as_json().get().len());
             }
-            answer
+            response
         }
     }
 }

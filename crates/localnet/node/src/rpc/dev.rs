@@ -10,7 +10,7 @@ use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic, VERSION};
 use super::error::{Answer, author, internal, invalid_params, snapshot, store};
 use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
-use crate::author::{Applied, AuthorError, Done, Goal, simulate};
+use crate::author::{Action, Applied, AuthorError, CommandOutput, simulate};
 use crate::clock::Clock;
 use crate::pool::DEPTH;
 use crate::store::Snapshot;
@@ -24,13 +24,13 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let blocks = args.count(0, "the number of blocks")?;
         let blocks = u32::try_from(blocks)
             .map_err(|_| invalid_params("the number of blocks is at most 4294967295"))?;
-        Ok(Goal::Blocks(blocks))
+        Ok(Action::Blocks(blocks))
     })?;
     methods.command("dev_epoch", &["netuid"], |args| {
         let netuid = args.count(0, "a netuid")?;
         let netuid =
             u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
-        Ok(Goal::Epoch(netuid))
+        Ok(Action::Epoch(netuid))
     })?;
     methods.heavy(&["dev_status"], &[], status);
     methods.heavy(&["dev_dryRun"], &["extrinsic"], |context, args| {
@@ -70,11 +70,15 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(json!(true))
     });
     methods.command("dev_revertSnapshot", &["name"], |args| {
-        Ok(Goal::Revert(args.name(0, "a snapshot")?))
+        Ok(Action::Revert(args.name(0, "a snapshot")?))
     })?;
     methods.module.register_async_method("dev_advance", |params, context, _| async move {
         let millis = Args::parse(&params, &["millis"])?.count(0, "a number of milliseconds")?;
-        context.control.command(Goal::Advance(millis)).await.map_err(|failure| author(&failure))?;
+        context
+            .control
+            .command(Action::Advance(millis))
+            .await
+            .map_err(|failure| author(&failure))?;
         let time = context.chain.store.time().map_err(|failure| store(&failure))?;
         Answer::Ok(json!({"time": time.floor}))
     })?;
@@ -90,7 +94,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             .await
             .ok_or_else(|| internal("the request's worker panicked"))?;
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
-        made(context.control.command(Goal::Impersonate(account, call)).await)
+        made(context.control.command(Action::Impersonate(account, call)).await)
     })?;
     methods.command("dev_setStorage", &["items"], |args| {
         let entries = args.entries(0)?;
@@ -102,7 +106,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
                 "keys and values must have at most {MAX_SET} bytes in total"
             )));
         }
-        Ok(Goal::SetStorage(entries))
+        Ok(Action::SetStorage(entries))
     })?;
     methods.light(&["dev_stop"], &[], |context, _| {
         context.control.stop();
@@ -151,8 +155,8 @@ fn status(context: &Context, _: &Args) -> Answer {
 }
 
 /// Returns the response to a finished command.
-pub(super) fn made(outcome: Result<Done, AuthorError>) -> Answer {
-    let Done { head, applied } = outcome.map_err(|failure| author(&failure))?;
+pub(super) fn made(outcome: Result<CommandOutput, AuthorError>) -> Answer {
+    let CommandOutput { head, applied } = outcome.map_err(|failure| author(&failure))?;
     Ok(match applied {
         None => json!({"number": head.number(), "hash": head.hash}),
         Some(Applied { hash, index, result }) => json!({

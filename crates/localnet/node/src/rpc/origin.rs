@@ -41,8 +41,8 @@ pub(super) fn refusal() -> HttpResponse {
 /// Whether an origin, such as `http://localhost:3000`, is on this machine.
 fn is_loopback(origin: &str) -> bool {
     let Some((_, authority)) = origin.split_once("://") else { return false };
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
+    let (host, port) = if let Some(address_and_port) = authority.strip_prefix('[') {
+        let Some((address, port)) = address_and_port.split_once(']') else { return false };
         (address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()), port)
     } else {
         let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));

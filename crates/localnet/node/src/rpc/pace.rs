@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn disconnected_client_blocks_no_work() {
+    async fn disconnected_client_does_not_block_heavy_work() {
         let (pace, mut server, client) = connection().await;
         pace.start();
         pace.answered(11);

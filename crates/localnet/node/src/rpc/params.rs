@@ -12,9 +12,9 @@ use super::error::{invalid_params, too_many};
 type Parsed<T> = Result<T, ErrorObjectOwned>;
 
 /// Maximum number of storage keys or block numbers in a list, the same as for a page of keys.
-const LIST: usize = 1_000;
+const MAX_LIST: usize = 1_000;
 /// Maximum bytes of a storage key in a list; no key of the runtime is longer.
-const KEY: usize = 512;
+const MAX_KEY_BYTES: usize = 512;
 
 /// The names of a method's parameters, in order, as in the real chain's node.
 pub(crate) type Names = &'static [&'static str];
@@ -64,9 +64,13 @@ fn hash_of(text: &str) -> Parsed<H256> {
     Ok(H256(bytes))
 }
 
-/// Checks the length of a list.
-pub(crate) fn short(values: &[Value]) -> Parsed<&[Value]> {
-    if values.len() > LIST { Err(too_many(values.len() as u64, LIST as u64)) } else { Ok(values) }
+/// Checks the length of a list; returns the list.
+pub(crate) fn bounded(values: &[Value]) -> Parsed<&[Value]> {
+    if values.len() > MAX_LIST {
+        Err(too_many(values.len() as u64, MAX_LIST as u64))
+    } else {
+        Ok(values)
+    }
 }
 
 fn malformed_entries() -> ErrorObjectOwned {
@@ -87,9 +91,9 @@ fn storage_entry(entry: &Value) -> Parsed<StorageEntry> {
 
 fn key(value: &Value) -> Parsed<Vec<u8>> {
     let text = value.as_str().ok_or_else(|| invalid_params("a storage key must be a string"))?;
-    if text.len() > 2 * (KEY + 1) {
+    if text.len() > 2 * (MAX_KEY_BYTES + 1) {
         return Err(invalid_params(format!(
-            "a storage key in a list must have at most {KEY} bytes"
+            "a storage key in a list must have at most {MAX_KEY_BYTES} bytes"
         )));
     }
     from_hex(text)
@@ -177,7 +181,7 @@ impl Args {
     pub(crate) fn keys(&self, position: usize) -> Parsed<Vec<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(Vec::new()),
-            Value::Array(values) => short(values)?.iter().map(key).collect(),
+            Value::Array(values) => bounded(values)?.iter().map(key).collect(),
             _ => Err(invalid_params("storage keys must be a list")),
         }
     }
@@ -185,7 +189,7 @@ impl Args {
     /// Parses a list of storage keys, each with a value or null.
     pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<StorageEntry>> {
         let entries = self.value(position).as_array().ok_or_else(malformed_entries)?;
-        short(entries)?.iter().map(storage_entry).collect()
+        bounded(entries)?.iter().map(storage_entry).collect()
     }
 
     /// Parses a non-negative count.
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn block_numbers_come_as_integers_as_hexadecimal_and_as_text() {
+    fn block_number_is_integer_hexadecimal_or_text() {
         for (value, number) in [
             (json!(null), BlockRef::Newest),
             (json!(0), BlockRef::Number(Some(0))),
@@ -259,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_come_as_addresses_and_as_keys() {
+    fn account_is_address_or_public_key() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         let key = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
         assert_eq!(

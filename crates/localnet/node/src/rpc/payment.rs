@@ -45,7 +45,7 @@ fn ask<T: Decode>(
     let mut data = args.bytes(0, "an extrinsic")?;
     let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
     length.encode_to(&mut data);
-    let answer =
+    let encoded =
         context.chain.call(args.hash(1)?, method, &data).map_err(|failure| payment(&failure))?;
-    T::decode(&mut answer.as_slice()).map_err(|failure| internal(failure.to_string()))
+    T::decode(&mut encoded.as_slice()).map_err(|failure| internal(failure.to_string()))
 }

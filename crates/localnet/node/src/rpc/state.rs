@@ -12,7 +12,7 @@ use taonet_localnet_runtime::runtime::SlotDuration;
 
 use super::error::{self, Answer, internal, too_many};
 use super::params::{Args, Names, to_hex};
-use super::{Context, Methods, Room};
+use super::{Context, Methods, ResponseBudget};
 use crate::chain::StateError;
 use crate::store::State;
 
@@ -80,12 +80,12 @@ fn code_hash(state: &State) -> Result<H256, String> {
 }
 
 fn metadata(context: &Context, args: &Args) -> Answer {
-    let answer = context
+    let encoded = context
         .chain
         .call(args.hash(0)?, "Metadata_metadata", &[])
         .map_err(|failure| error::state(&failure))?;
     // The result is opaque bytes; clients expect their content.
-    let inside = Vec::<u8>::decode(&mut answer.as_slice())
+    let inside = Vec::<u8>::decode(&mut encoded.as_slice())
         .map_err(|failure| internal(failure.to_string()))?;
     Ok(json!(to_hex(&inside)))
 }
@@ -93,11 +93,11 @@ fn metadata(context: &Context, args: &Args) -> Answer {
 fn call(context: &Context, args: &Args) -> Answer {
     let (method, data, at) =
         (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
-    let answer = context.chain.call(at, &method, &data).map_err(|failure| match failure {
+    let output = context.chain.call(at, &method, &data).map_err(|failure| match failure {
         StateError::Discarded(hash) => error::discarded_call(hash),
         failure => error::state(&failure),
     })?;
-    Ok(json!(to_hex(&answer)))
+    Ok(json!(to_hex(&output)))
 }
 
 fn read(
@@ -113,11 +113,11 @@ fn read(
 fn query_storage(context: &Context, args: &Args) -> Answer {
     let keys = args.keys(0)?;
     let (hash, state) = state_at(context, args.hash(1)?)?;
-    let mut room = context.room();
+    let mut budget = context.budget();
     let mut changes = Vec::with_capacity(keys.len());
     for key in &keys {
         let value = state.storage(key).map_err(trie)?;
-        changes.push(json!([room.hex(key)?, value.map(|value| room.hex(&value)).transpose()?]));
+        changes.push(json!([budget.hex(key)?, value.map(|value| budget.hex(&value)).transpose()?]));
     }
     Ok(json!([{"block": hash, "changes": changes}]))
 }
@@ -130,13 +130,13 @@ fn keys_paged(context: &Context, args: &Args) -> Answer {
     }
     let start = args.optional_bytes(2, "a start key")?;
     let (_, state) = state_at(context, args.hash(3)?)?;
-    list(&state, prefix.as_deref(), start.as_deref(), count as usize, context.room())
+    list(&state, prefix.as_deref(), start.as_deref(), count as usize, context.budget())
 }
 
 fn keys(context: &Context, args: &Args) -> Answer {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
-    let listed = list(&state, prefix.as_deref(), None, LISTING + 1, context.room())?;
+    let listed = list(&state, prefix.as_deref(), None, LISTING + 1, context.budget())?;
     match listed.as_array().map_or(0, Vec::len) {
         count if count > LISTING => Err(too_many(count as u64, LISTING as u64)),
         _ => Ok(listed),
@@ -148,12 +148,12 @@ fn list(
     prefix: Option<&[u8]>,
     start: Option<&[u8]>,
     count: usize,
-    mut room: Room,
+    mut budget: ResponseBudget,
 ) -> Answer {
     let mut range = IterArgs::default();
     range.prefix = prefix;
     range.start_at = start;
     range.start_at_exclusive = true;
     let keys = state.keys(range).map_err(trie)?.take(count);
-    keys.map(|key| room.hex(&key.map_err(trie)?)).collect::<Result<_, _>>().map(Value::Array)
+    keys.map(|key| budget.hex(&key.map_err(trie)?)).collect::<Result<_, _>>().map(Value::Array)
 }

@@ -24,7 +24,7 @@ use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
 use crate::chain::{ChainEvent, NewBlock};
-use crate::meter::Subscribed;
+use crate::meter::SubscriptionGuard;
 use crate::store::Head;
 
 /// A pending subscription request.
@@ -43,7 +43,12 @@ impl SubscriptionRequest {
 
     pub(super) async fn accept(self) -> Result<Feed, SubscriptionError> {
         let sink = self.pending.accept().await?;
-        Ok(Feed { sink, pace: self.pace, _following: self.following, _open: Subscribed::new() })
+        Ok(Feed {
+            sink,
+            pace: self.pace,
+            _following: self.following,
+            _open: SubscriptionGuard::new(),
+        })
     }
 }
 
@@ -52,7 +57,7 @@ pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
     pace: Arc<Pace>,
     _following: Following,
-    _open: Subscribed,
+    _open: SubscriptionGuard,
 }
 
 impl Feed {
@@ -210,10 +215,10 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
 fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
-        let Some(known) = sent.get_mut(key) else { continue };
+        let Some(last_value) = sent.get_mut(key) else { continue };
         let new = fingerprint(value.as_ref());
-        if *known != new {
-            *known = new;
+        if *last_value != new {
+            *last_value = new;
             changed.push(json!([to_hex(key), value.as_ref().map(|value| to_hex(value))]));
         }
     }
@@ -227,25 +232,25 @@ async fn read_changes(
     keys: &[Vec<u8>],
     sent: &mut Sent,
 ) -> Result<Option<Value>, ErrorObjectOwned> {
-    let (job, keys, mut known) = (context.clone(), keys.to_vec(), sent.clone());
+    let (job, keys, mut values) = (context.clone(), keys.to_vec(), sent.clone());
     let read = context.workers.run(move || {
         let (head, state) = state_at(&job, None)?;
-        let (mut room, mut changed) = (job.room(), Vec::new());
+        let (mut budget, mut changed) = (job.budget(), Vec::new());
         for key in keys {
             let value = state.storage(&key).map_err(trie)?;
             let new = fingerprint(value.as_ref());
-            if known.get(&key) != Some(&new) {
+            if values.get(&key) != Some(&new) {
                 changed.push(json!([
-                    room.hex(&key)?,
-                    value.map(|value| room.hex(&value)).transpose()?
+                    budget.hex(&key)?,
+                    value.map(|value| budget.hex(&value)).transpose()?
                 ]));
-                known.insert(key, new);
+                values.insert(key, new);
             }
         }
-        Ok((message(head, &changed), known))
+        Ok((message(head, &changed), values))
     });
     let read = read.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
-    let (message, known) = read?;
-    *sent = known;
+    let (message, values) = read?;
+    *sent = values;
     Ok(message)
 }

@@ -78,8 +78,8 @@ fn position(prefix: &[u8], birth: u32) -> Vec<u8> {
 
 /// Returns the block that created the node of a row.
 pub(crate) fn birth_of(key: &[u8]) -> Option<u32> {
-    let (rest, _) = key.split_last_chunk::<TAG>()?;
-    rest.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
+    let (without_tag, _) = key.split_last_chunk::<TAG>()?;
+    without_tag.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
 /// Returns the newest version of a node in [`NODES`] visible at block `at`, with the block that
@@ -127,8 +127,8 @@ pub(crate) fn nodes_in(mut row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[
 
 fn sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
     let Compact(length) = Compact::<u32>::decode(row).ok()?;
-    let (bytes, rest) = row.split_at_checked(length as usize)?;
-    *row = rest;
+    let (bytes, remaining) = row.split_at_checked(length as usize)?;
+    *row = remaining;
     Some(bytes)
 }
 
@@ -292,8 +292,8 @@ impl NodeTables {
     fn find_recent(&self, name: &[u8], birth: u32) -> Result<Option<DBValue>, StoreError> {
         let Some(row) = self.recent.get(birth)? else { return Ok(None) };
         for node in nodes_in(row.value()) {
-            let (found, bytes) = node?;
-            if found == name {
+            let (node_name, bytes) = node?;
+            if node_name == name {
                 return Ok(Some(bytes.to_vec()));
             }
         }

@@ -21,7 +21,7 @@ use crate::support::{
     upgrade, websocket,
 };
 
-async fn lives(node: &NodeHandle) {
+async fn assert_alive(node: &NodeHandle) {
     assert_eq!(get(node, "system_chain", json!([])).await, "Bittensor");
     let before = node.head().number();
     assert_eq!(node.mine(1).await.unwrap().number(), before + 1);
@@ -54,7 +54,7 @@ async fn malformed_bodies_are_refused() {
     }
     let (status, answer) = post(node.address(), &[0xff; 1_000]).await;
     assert!(status >= 400 || answer.contains("error"), "{status} {answer}");
-    lives(&node).await;
+    assert_alive(&node).await;
     node.stop().await;
 }
 
@@ -73,7 +73,7 @@ async fn a_request_larger_than_allowed_is_refused() {
     assert_eq!(serde_json::from_str::<Value>(&answer).unwrap().as_array().unwrap().len(), 10);
     let (_, answer) = post(node.address(), json!(vec![request; 11]).to_string().as_bytes()).await;
     assert!(answer.contains("error"), "{answer}");
-    lives(&node).await;
+    assert_alive(&node).await;
     node.stop().await;
 }
 
@@ -116,7 +116,7 @@ async fn any_parameters_are_answered() {
         }
         let _ = ask(&node, &method, json!({"named": 1})).await;
     }
-    lives(&node).await;
+    assert_alive(&node).await;
     node.stop().await;
 }
 
@@ -142,7 +142,7 @@ async fn thousand_subscriptions_receive_every_block() {
         }
     }
     drop(subscriptions);
-    lives(&node).await;
+    assert_alive(&node).await;
     node.stop().await;
 }
 
@@ -161,7 +161,7 @@ async fn subscriptions_per_connection_are_limited() {
         .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
         .await;
     assert!(one_more.is_err());
-    lives(&node).await;
+    assert_alive(&node).await;
     node.stop().await;
 }
 
@@ -178,7 +178,7 @@ async fn slow_subscriber_does_not_block_others() {
     }
     // Far more heads than fit in all buffers between the node and this client.
     timeout(Duration::from_secs(30), node.mine(2_000)).await.unwrap().unwrap();
-    lives(&node).await;
+    assert_alive(&node).await;
     timeout(Duration::from_secs(20), node.stop()).await.unwrap();
 }
 
@@ -260,7 +260,7 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
     })
     .await
     .unwrap();
-    lives(&node).await;
+    assert_alive(&node).await;
     node.stop().await;
 }
 

@@ -47,19 +47,19 @@ pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, 
 }
 
 #[tokio::test]
-async fn a_call_is_made_without_the_key() {
+async fn impersonated_call_needs_no_key() {
     let node = node().await;
     node.mine(2).await.unwrap();
     let before = nonce_and_free(&node, "Bob");
-    let made = call_as(&node, "Bob", &transfer("Dave", 1_000_000_000)).await.unwrap();
+    let response = call_as(&node, "Bob", &transfer("Dave", 1_000_000_000)).await.unwrap();
     assert_eq!(
-        (&made["number"], &made["hash"], &made["error"]),
+        (&response["number"], &response["hash"], &response["error"]),
         (&json!(3), &json!(node.head().hash), &Value::Null)
     );
-    let block = get(&node, "chain_getBlock", json!([made["hash"]])).await;
-    let index = made["extrinsic"]["index"].as_u64().unwrap() as usize;
+    let block = get(&node, "chain_getBlock", json!([response["hash"]])).await;
+    let index = response["extrinsic"]["index"].as_u64().unwrap() as usize;
     let extrinsic = unhex(&block["block"]["extrinsics"][index]);
-    assert_eq!(json!(hex(&sp_io::hashing::blake2_256(&extrinsic))), made["extrinsic"]["hash"]);
+    assert_eq!(json!(hex(&sp_io::hashing::blake2_256(&extrinsic))), response["extrinsic"]["hash"]);
     // The account pays the fee, and its nonce increases.
     let (nonce, free) = nonce_and_free(&node, "Bob");
     assert_eq!(nonce, before.0 + 1);
@@ -75,8 +75,8 @@ async fn a_call_is_made_without_the_key() {
 #[tokio::test]
 async fn impersonated_call_works_in_the_first_block() {
     let node = node().await;
-    let made = call_as(&node, "Bob", &remark("first")).await.unwrap();
-    assert_eq!((&made["number"], &made["error"]), (&json!(1), &Value::Null));
+    let response = call_as(&node, "Bob", &remark("first")).await.unwrap();
+    assert_eq!((&response["number"], &response["error"]), (&json!(1), &Value::Null));
     node.stop().await;
 }
 
@@ -84,10 +84,10 @@ async fn impersonated_call_works_in_the_first_block() {
 async fn stored_block_with_impersonated_call_is_reexecuted() {
     let node = node().await;
     node.mine(1).await.unwrap();
-    let made = call_as(&node, "Bob", &remark(&"long".repeat(100))).await.unwrap();
+    let response = call_as(&node, "Bob", &remark(&"long".repeat(100))).await.unwrap();
     node.submit(signed(&node, "Alice", 0, &remark("plain"))).await.unwrap();
     let plain = node.mine(1).await.unwrap();
-    for hash in [&made["hash"], &json!(plain.hash)] {
+    for hash in [&response["hash"], &json!(plain.hash)] {
         reexecute(&node, hash).await.unwrap();
     }
     node.stop().await;
@@ -111,9 +111,9 @@ async fn impersonated_call_leaves_the_pool_unchanged() {
 async fn failed_call_is_in_a_block_and_refused_call_is_not() {
     let node = node().await;
     // The call is in a block, and fails there.
-    let made = call_as(&node, "Dave", &transfer("Alice", u64::MAX / 2)).await.unwrap();
-    assert_eq!(made["number"], 1);
-    assert!(!made["error"].is_null(), "{made}");
+    let response = call_as(&node, "Dave", &transfer("Alice", u64::MAX / 2)).await.unwrap();
+    assert_eq!(response["number"], 1);
+    assert!(!response["error"].is_null(), "{response}");
     // An account without funds cannot pay the fee: no block.
     let refused = call_as(&node, "Nobody", &remark("poor")).await.unwrap_err();
     assert_eq!(refused["code"], 1010, "{refused}");
@@ -147,11 +147,11 @@ async fn nested_calls_do_not_overflow_the_stack() {
         for _ in 0..depth {
             call = [start, &call].concat();
         }
-        let made =
+        let response =
             ask(&node, "dev_impersonate", json!([account("Bob").to_string(), hex(&call)])).await;
         // Nested batches fail in their block, and deeper ones are malformed.
-        match made {
-            Ok(made) => assert!(depth == 200 && !made["error"].is_null(), "{made}"),
+        match response {
+            Ok(response) => assert!(depth == 200 && !response["error"].is_null(), "{response}"),
             Err(error) => assert_eq!((depth, &error["code"]), (3_000, &json!(-32602)), "{error}"),
         }
     }

@@ -150,7 +150,7 @@ async fn too_little_history_is_refused() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_the_chain() {
+async fn snapshots_restore_the_chain() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("chain.snapshot");
     let node = Node::start(config()).await.unwrap();

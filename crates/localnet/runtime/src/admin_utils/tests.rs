@@ -401,7 +401,7 @@ fn the_owner_hotkey_changes_at_any_time_once_in_some_blocks() {
 }
 
 #[test]
-fn some_settings_of_a_subnet_need_the_subnet() {
+fn settings_of_missing_subnets_are_refused() {
     settled(|| {
         let netuid = NetUid(77);
         assert_eq!(as_root(&Call::sudo_set_kappa { netuid, kappa: 1 }), "SubnetDoesNotExist");

@@ -29,10 +29,10 @@ impl<T: Config> Pallet<T> {
     /// [`Data::TimelockRevealFailed`]. Returns whether a field is still timelocked.
     fn reveal_commitment(netuid: NetUid, who: &T::AccountId) -> bool {
         let Some(mut registration) = CommitmentOf::<T>::get(netuid, who) else { return false };
-        let (mut rest, mut revealed, mut waits) = (Vec::new(), Vec::new(), false);
+        let (mut remaining, mut revealed, mut waits) = (Vec::new(), Vec::new(), false);
         for field in &registration.info.fields {
             let Data::TimelockEncrypted { encrypted, reveal_round } = field else {
-                rest.push(field.clone());
+                remaining.push(field.clone());
                 continue;
             };
             match reveal::<T>(encrypted, *reveal_round) {
@@ -46,19 +46,19 @@ impl<T: Config> Pallet<T> {
                         reveal_round,
                         error,
                     });
-                    rest.push(Data::TimelockRevealFailed { encrypted, reveal_round });
+                    remaining.push(Data::TimelockRevealFailed { encrypted, reveal_round });
                 }
                 None => {
                     waits = true;
-                    rest.push(field.clone());
+                    remaining.push(field.clone());
                 }
             }
         }
-        if rest.is_empty() {
+        if remaining.is_empty() {
             CommitmentOf::<T>::remove(netuid, who);
-        } else if registration.info.fields.as_slice() != rest {
+        } else if registration.info.fields.as_slice() != remaining {
             // There are at most as many fields as before.
-            registration.info.fields = BoundedVec::truncate_from(rest);
+            registration.info.fields = BoundedVec::truncate_from(remaining);
             CommitmentOf::<T>::insert(netuid, who, registration);
         }
         Self::append_revealed(netuid, who, revealed);

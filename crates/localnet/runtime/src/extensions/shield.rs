@@ -57,9 +57,9 @@ mod tests {
         chain(|| {
             let custom = |number| Err(InvalidTransaction::Custom(number).into());
             let hash = sp_io::hashing::twox_128(&development_key().public()).to_vec();
-            let rest = [&4_u16.to_le_bytes()[..], &[0; 4], &[0; 24], &[0; 16]].concat();
-            assert_eq!(validate([hash.clone(), rest.clone()].concat()), Ok(()));
-            assert_eq!(validate([vec![1; 16], rest].concat()), custom(WRONG_KEY));
+            let body = [&4_u16.to_le_bytes()[..], &[0; 4], &[0; 24], &[0; 16]].concat();
+            assert_eq!(validate([hash.clone(), body.clone()].concat()), Ok(()));
+            assert_eq!(validate([vec![1; 16], body].concat()), custom(WRONG_KEY));
             assert_eq!(validate(Vec::new()), custom(MALFORMED));
             assert_eq!(validate([hash, vec![0xff; 40]].concat()), custom(MALFORMED));
         });

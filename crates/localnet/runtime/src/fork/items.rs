@@ -158,10 +158,10 @@ impl Item {
     /// Returns the subnets and accounts in a storage key, up to the first part of another type;
     /// `None` if it is not a key of this item.
     pub fn parts(&self, key: &[u8]) -> Option<Vec<KeyPart>> {
-        let mut rest = key.strip_prefix(self.prefix.as_slice())?;
+        let mut remaining = key.strip_prefix(self.prefix.as_slice())?;
         let mut parts = Vec::new();
         for (hasher, part) in &self.key {
-            let (hash, after) = rest.split_at_checked(hasher.width())?;
+            let (hash, after) = remaining.split_at_checked(hasher.width())?;
             let width = match part {
                 Part::Netuid | Part::Mechanism => 2,
                 Part::Account => 32,
@@ -178,9 +178,9 @@ impl Item {
                 }
                 _ => KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?)),
             });
-            rest = after;
+            remaining = after;
         }
-        rest.is_empty().then_some(parts)
+        remaining.is_empty().then_some(parts)
     }
 
     /// Whether this is a complete storage key, with parts of known types only.

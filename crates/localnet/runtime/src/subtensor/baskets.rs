@@ -133,10 +133,10 @@ impl<T: Config> Pallet<T> {
         let Ok(trade) = Self::quote_sell(netuid, alpha, Fee::Waived) else { return false };
         // The basket's own stake has earned its part of the dividends: that part is deposited
         // without new shares.
-        let (whole, own) =
+        let (total, own) =
             (Self::total_alpha(hotkey, NetUid::ROOT).0, Self::basket_value(hotkey).0);
-        let stakers = whole.saturating_sub(own);
-        let shares = Self::shares_for(hotkey, part(trade.received, stakers, whole));
+        let stakers = total.saturating_sub(own);
+        let shares = Self::shares_for(hotkey, part(trade.received, stakers, total));
         let rate =
             I96F32::saturating_from_num(shares).checked_div(I96F32::saturating_from_num(stakers));
         let Some(rate) = rate.filter(|rate| *rate > 0) else { return false };
@@ -258,11 +258,11 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns ⌊`amount` · `part` / `whole`⌋, saturating; 0 if the whole is 0.
-fn part(amount: u64, part: u64, whole: u64) -> u64 {
+/// Returns ⌊`amount` · `part` / `total`⌋, saturating; 0 if the total is 0.
+fn part(amount: u64, part: u64, total: u64) -> u64 {
     let product = u128::from(amount).saturating_mul(u128::from(part));
     product
-        .checked_div(u128::from(whole))
+        .checked_div(u128::from(total))
         .map_or(0, |share| u64::try_from(share).unwrap_or(u64::MAX))
 }
 

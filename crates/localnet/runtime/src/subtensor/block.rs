@@ -33,7 +33,7 @@ impl<T: Config> Pallet<T> {
                 });
                 continue;
             }
-            let Some(rest) = room.checked_sub(1) else {
+            let Some(remaining) = room.checked_sub(1) else {
                 BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
                     *blocks = blocks.saturating_add(1);
                 });
@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
                 Self::deposit_event(Event::EpochDeferred { netuid, from_block: block, to_block });
                 continue;
             };
-            room = rest;
+            room = remaining;
             BlocksSinceLastStep::<T>::insert(netuid, 0);
             LastEpochBlock::<T>::insert(netuid, block);
             PendingEpochAt::<T>::remove(netuid);

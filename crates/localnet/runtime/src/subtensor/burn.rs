@@ -23,7 +23,7 @@ impl<T: Config> Pallet<T> {
         }
         // Only root limits registrations per interval; its interval is its tempo.
         let tempo = u64::from(Tempo::<T>::get(NetUid::ROOT));
-        if Self::current_block().checked_rem(tempo).is_none_or(|rest| rest == 0) {
+        if Self::current_block().checked_rem(tempo).is_none_or(|remainder| remainder == 0) {
             RegistrationsThisInterval::<T>::remove(NetUid::ROOT);
         }
     }

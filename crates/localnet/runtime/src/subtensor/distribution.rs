@@ -61,14 +61,14 @@ impl<T: Config> Pallet<T> {
                 let amount = AlphaBalance(amount);
                 let captured = Self::settle_collateral(netuid, hotkey, &coldkey, amount, amount);
                 Self::increase_stake(hotkey, &coldkey, netuid, captured);
-                let rest = amount.saturating_sub(captured);
-                if rest != AlphaBalance::ZERO {
-                    Self::stake_earnings(hotkey, &coldkey, netuid, rest);
+                let remaining = amount.saturating_sub(captured);
+                if remaining != AlphaBalance::ZERO {
+                    Self::stake_earnings(hotkey, &coldkey, netuid, remaining);
                 }
             }
         }
-        let whole: u128 = earned.server.iter().copied().map(u128::from).sum();
-        let burned = (u128::from(withheld) << 32).checked_div(whole).unwrap_or_default();
+        let total: u128 = earned.server.iter().copied().map(u128::from).sum();
+        let burned = (u128::from(withheld) << 32).checked_div(total).unwrap_or_default();
         MinerBurned::<T>::insert(netuid, U96F32::from_bits(burned));
         match RecycleOrBurn::<T>::get(netuid) {
             RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
@@ -94,13 +94,13 @@ impl<T: Config> Pallet<T> {
             let (alpha_take, root_take) = (taken(take, *alpha), taken(take, *root));
             let (alpha_rest, root_rest) =
                 (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
-            for (whole, take) in [(*alpha, alpha_take), (*root, root_take)] {
+            for (dividend, take) in [(*alpha, alpha_take), (*root, root_take)] {
                 // The take is staked on the hotkey in any case.
                 Self::settle_collateral(
                     netuid,
                     hotkey,
                     &coldkey,
-                    AlphaBalance(whole),
+                    AlphaBalance(dividend),
                     AlphaBalance(take),
                 );
             }

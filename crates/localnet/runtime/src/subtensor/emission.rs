@@ -41,9 +41,9 @@ impl Split {
     /// half.
     fn of(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
         let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;
-        let rest = alpha.saturating_sub(owner);
-        let server = rest / 2;
-        let validators = rest.saturating_sub(server);
+        let remaining = alpha.saturating_sub(owner);
+        let server = remaining / 2;
+        let validators = remaining.saturating_sub(server);
         let root = part(validators, root_proportion);
         Self {
             owner: AlphaBalance(owner),

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coldkey_with_a_neuron_describes_itself() {
+    fn coldkeys_with_a_neuron_set_their_identity() {
         chain(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
             assert_eq!(outcome(send(&bob, describe(1, 1))), "HotKeyNotRegisteredInNetwork");

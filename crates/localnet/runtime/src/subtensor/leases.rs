@@ -70,7 +70,7 @@ impl<T: Config> Pallet<T> {
         // Stakers on the hotkey receive their dividends in full.
         Delegates::<T>::insert(&hotkey, sp_runtime::PerU16::zero());
 
-        let mut rest = unused;
+        let mut remaining = unused;
         for (contributor, amount) in
             crowdloan.contributions.iter().filter(|(contributor, _)| contributor != who)
         {
@@ -81,9 +81,9 @@ impl<T: Config> Pallet<T> {
             let refund =
                 TaoBalance(share.saturating_mul(U64F64::from_num(unused.0)).saturating_to_num());
             Self::pay(&coldkey, contributor, refund)?;
-            rest = rest.saturating_sub(refund);
+            remaining = remaining.saturating_sub(refund);
         }
-        Self::pay(&coldkey, who, rest)?;
+        Self::pay(&coldkey, who, remaining)?;
         Self::deposit_event(Event::SubnetLeaseCreated {
             beneficiary: who.clone(),
             lease_id,
@@ -169,15 +169,15 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let shares: Vec<(AccountId32, U64F64)> =
             SubnetLeaseShares::<T>::iter_prefix(lease_id).collect();
-        let mut rest = dividends;
+        let mut remaining = dividends;
         let mut payments = Vec::with_capacity(shares.len().saturating_add(1));
         for (contributor, share) in shares {
             let exact = share.saturating_mul(U64F64::from_num(dividends.0));
             let alpha = AlphaBalance(exact.checked_ceil().unwrap_or(exact).saturating_to_num());
-            rest = rest.saturating_sub(alpha);
+            remaining = remaining.saturating_sub(alpha);
             payments.push((contributor, alpha));
         }
-        payments.push((lease.beneficiary.clone(), rest));
+        payments.push((lease.beneficiary.clone(), remaining));
         for (contributor, alpha) in payments {
             Self::give_stake(&lease.coldkey, &contributor, &lease.hotkey, lease.netuid, alpha)?;
             Self::deposit_event(Event::SubnetLeaseDividendsDistributed {

@@ -25,8 +25,8 @@ impl<T: Config> Pallet<T> {
             let alpha = SubnetMovingAlpha::<T>::get()
                 .saturating_mul(age.checked_div(full).unwrap_or_default());
             let old = SubnetMovingPrice::<T>::get(netuid);
-            let rest = I96F32::from_num(1).saturating_sub(alpha);
-            let new = alpha.saturating_mul(price).saturating_add(rest.saturating_mul(old));
+            let complement = I96F32::from_num(1).saturating_sub(alpha);
+            let new = alpha.saturating_mul(price).saturating_add(complement.saturating_mul(old));
             if new != old {
                 SubnetMovingPrice::<T>::insert(netuid, new);
             }

@@ -59,26 +59,26 @@ impl<T: Config> Pallet<T> {
     /// `SubnetNotExists`; `InvalidValue` if the new maximum is below `MinAllowedUids` or above the
     /// current maximum; `TrimmingWouldExceedMaxImmunePercentage` if immune neurons would be 80 % or
     /// more.
-    pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
+    pub fn trim_to_max_allowed_uids(netuid: NetUid, max_uids: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        ensure!(room >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
-        ensure!(room <= MaxAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
+        ensure!(max_uids >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
+        ensure!(max_uids <= MaxAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
         let count = Self::neuron_count(netuid);
-        if count > room {
+        if count > max_uids {
             let protected = Self::immune_owner_uids(netuid);
             let (kept, mut others): (Vec<u16>, Vec<u16>) = (0..count)
                 .partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
-            let immune_percent = kept.len().saturating_mul(100) / usize::from(room);
+            let immune_percent = kept.len().saturating_mul(100) / usize::from(max_uids);
             ensure!(
                 immune_percent < MAX_IMMUNE_PERCENT,
                 Error::<T>::TrimmingWouldExceedMaxImmunePercentage
             );
             let emission = Emission::<T>::get(netuid);
             others.sort_by_key(|&uid| earned(&emission, uid));
-            others.truncate(usize::from(count.saturating_sub(room)));
+            others.truncate(usize::from(count.saturating_sub(max_uids)));
             Self::remove_neurons(netuid, &others);
         }
-        MaxAllowedUids::<T>::insert(netuid, room);
+        MaxAllowedUids::<T>::insert(netuid, max_uids);
         Ok(())
     }
 

@@ -66,14 +66,14 @@ impl SafeFloat {
         )
     }
 
-    /// Returns ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero if `whole` is zero.
-    pub(super) fn part_of(self, whole: Self, amount: u64) -> u64 {
-        if whole.is_zero() || self.is_zero() {
+    /// Returns ⌊`amount` · `self` / `total`⌋, at most `amount`; zero if `total` is zero.
+    pub(super) fn part_of(self, total: Self, amount: u64) -> u64 {
+        if total.is_zero() || self.is_zero() {
             return 0;
         }
         let numerator = U256::from(self.mantissa) * U256::from(amount);
-        let denominator = U256::from(whole.mantissa);
-        let shift = self.exponent.saturating_sub(whole.exponent);
+        let denominator = U256::from(total.mantissa);
+        let shift = self.exponent.saturating_sub(total.exponent);
         let part = match u32::try_from(shift.unsigned_abs()) {
             // The part exceeds the whole, or is indistinguishable from zero.
             Ok(digits) if digits > 20 && shift > 0 => return amount,

@@ -85,10 +85,10 @@ fn logarithm(high: U256, low: U256) -> U256 {
 /// Returns e^(−`exponent`): one halving for each whole multiple of ln 2, and the reciprocal of the
 /// Taylor series for the rest.
 fn falling_exponential(exponent: U256) -> U256 {
-    let (halvings, rest) = exponent.div_mod(U256::from(LN_2));
+    let (halvings, remainder) = exponent.div_mod(U256::from(LN_2));
     let (mut term, mut series) = (one(), one());
     for divisor in 1_u32.. {
-        term = ((term * rest) >> FRACTION_BITS) / U256::from(divisor);
+        term = ((term * remainder) >> FRACTION_BITS) / U256::from(divisor);
         if term.is_zero() {
             break;
         }

@@ -86,7 +86,7 @@ fn fill(netuid: NetUid, count: u16) {
 }
 
 #[test]
-fn the_first_block_answers_as_the_recorded_chain_did() {
+fn first_block_gives_the_recorded_results() {
     let Some(golden) = vectors::json("golden_spec461.json") else { return };
     let mut answered = Vec::new();
     on_the_first_block(|| {
@@ -116,7 +116,7 @@ fn the_first_block_answers_as_the_recorded_chain_did() {
 }
 
 #[test]
-fn neurons_are_answered_from_their_columns() {
+fn neuron_fields_come_from_their_columns() {
     on_the_first_block(|| {
         fill(FIRST, 8);
         subtensor::Weights::<Runtime>::insert(NetUidStorageIndex(1), 5, vec![(0, 0), (1, 7)]);
@@ -162,22 +162,31 @@ fn neurons_are_answered_from_their_columns() {
 fn fields_of_a_metagraph_can_be_chosen() {
     on_the_first_block(|| {
         fill(FIRST, 6);
-        let whole: Metagraph =
+        let metagraph: Metagraph =
             ask::<Option<_>>("SubnetInfoRuntimeApi_get_metagraph", FIRST).unwrap();
         assert_eq!(
-            (whole.netuid, whole.num_uids, whole.tempo),
+            (metagraph.netuid, metagraph.num_uids, metagraph.tempo),
             (Compact(FIRST), Compact(6), Compact(100))
         );
-        assert_eq!((whole.hotkeys.len(), whole.axons.len(), whole.collateral_min.len()), (6, 6, 6));
-        assert_eq!((whole.pruning_score.len(), whole.trust.len(), whole.rank.len()), (0, 0, 0));
-        assert_eq!(whole.total_stake[5], Compact(TaoBalance(5 * TAO)));
+        assert_eq!(
+            (metagraph.hotkeys.len(), metagraph.axons.len(), metagraph.collateral_min.len()),
+            (6, 6, 6)
+        );
+        assert_eq!(
+            (metagraph.pruning_score.len(), metagraph.trust.len(), metagraph.rank.len()),
+            (0, 0, 0)
+        );
+        assert_eq!(metagraph.total_stake[5], Compact(TaoBalance(5 * TAO)));
 
         let select = |numbers: &[u16]| -> SelectiveMetagraph {
             ask::<Option<_>>("SubnetInfoRuntimeApi_get_selective_metagraph", (FIRST, numbers))
                 .unwrap()
         };
         let some = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
-        assert_eq!((some.tempo, some.hotkeys), (Some(whole.tempo), Some(whole.hotkeys.clone())));
+        assert_eq!(
+            (some.tempo, some.hotkeys),
+            (Some(metagraph.tempo), Some(metagraph.hotkeys.clone()))
+        );
         assert_eq!(
             some.validators,
             Some([1, 3, 5].map(Compact).to_vec()),
@@ -185,7 +194,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
         );
         assert_eq!(
             (some.commitments, some.collateral_earned),
-            (Some(Vec::new()), Some(whole.collateral_earned.clone()))
+            (Some(Vec::new()), Some(metagraph.collateral_earned.clone()))
         );
         assert_eq!((some.name, some.axons, some.collateral_locked), (None, None, None));
 
@@ -197,7 +206,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
         let everything = select(&(0..77).collect::<Vec<_>>());
         assert_eq!(
             (everything.netuid, everything.total_stake),
-            (whole.netuid, Some(whole.total_stake))
+            (metagraph.netuid, Some(metagraph.total_stake))
         );
 
         let missing = |netuid, mecid| {
@@ -225,7 +234,7 @@ fn metagraphs_have_their_mechanisms_own_columns() {
 }
 
 #[test]
-fn subnets_are_answered_by_each_question() {
+fn subnet_methods_return_all_subnets() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let info: SubnetInfo =
@@ -457,7 +466,7 @@ fn baskets_and_locks_are_empty() {
 /// Clients call this method after every block; over JSON-RPC it must take less than 15 ms in a
 /// release build.
 #[test]
-fn a_full_subnet_is_answered_quickly() {
+fn neurons_of_a_full_subnet_are_encoded_quickly() {
     on_the_first_block(|| {
         fill(FIRST, 256);
         let start = Instant::now();

@@ -13,7 +13,7 @@ fn storage_that_weights_commit_reads_does_not_exist() {
         let items = items::of(metadata);
         let has = |name: &str| {
             items.iter().any(|item| {
-                item.kind == Kind::Storage && item.place == "SubtensorModule" && item.name == name
+                item.kind == Kind::Storage && item.owner == "SubtensorModule" && item.name == name
             })
         };
         assert!(!has("get_commit_reveal_weights_enabled"), "{chain}");

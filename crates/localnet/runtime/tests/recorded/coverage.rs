@@ -79,14 +79,14 @@ pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Ve
 }
 
 fn same_name(one: &Item, other: &Item) -> bool {
-    (&one.place, one.kind, &one.name) == (&other.place, other.kind, &other.name)
+    (&one.owner, one.kind, &one.name) == (&other.owner, other.kind, &other.name)
 }
 
 /// Returns all differences between two items. Ignores that FRAME's pallets use plain integers for
 /// TAO in our runtime.
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
     let mut found = Vec::new();
-    if (our.place.as_str(), our.name.as_str()) == ("System", "Version") {
+    if (our.owner.as_str(), our.name.as_str()) == ("System", "Version") {
         differing(&version(our), &version(their), &mut found);
     } else {
         differing(&our.text, &their.text, &mut found);
@@ -172,7 +172,7 @@ fn everything_served_is_the_real_chains() {
         .filter_map(|row| match &row.status {
             Status::Unexplained(difference) => Some(format!(
                 "{} {} {}: {difference}",
-                row.item.place, row.item.kind, row.item.name
+                row.item.owner, row.item.kind, row.item.name
             )),
             _ => None,
         })
@@ -233,7 +233,7 @@ fn check_absences(rows: &[Row]) {
     for Row { item, status } in rows {
         let reasons = ABSENCES.iter().filter(|absence| absence.covers(item)).count();
         if reasons != usize::from(*status == Status::Missing) {
-            wrong.push(format!("{} {} {}: {reasons} reasons", item.place, item.kind, item.name));
+            wrong.push(format!("{} {} {}: {reasons} reasons", item.owner, item.kind, item.name));
         }
     }
     assert!(
@@ -245,7 +245,7 @@ fn check_absences(rows: &[Row]) {
         let items = rows.iter().map(|row| &row.item).filter(|item| absence.covers(item));
         let found: BTreeSet<&str> = items
             .map(|item| match absence.items {
-                Absent::All => item.place.as_str(),
+                Absent::All => item.owner.as_str(),
                 Absent::Items(..) => item.name.as_str(),
             })
             .collect();

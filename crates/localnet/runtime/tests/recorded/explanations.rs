@@ -9,7 +9,7 @@ use crate::items::{Item, Kind};
 /// Items that differ for the same reason.
 #[derive(Debug)]
 pub(crate) struct Explanation {
-    place: &'static str,
+    owner: &'static str,
     kind: Kind,
     /// Differences by item name.
     pub(crate) differences: &'static [(&'static str, &'static str)],
@@ -19,7 +19,7 @@ pub(crate) struct Explanation {
 impl Explanation {
     /// Returns the expected difference of an item; `None` if this explanation does not cover it.
     pub(crate) fn expected(&self, item: &Item) -> Option<&'static str> {
-        let is_its = self.place == item.place && self.kind == item.kind;
+        let is_its = self.owner == item.owner && self.kind == item.kind;
         let known = self.differences.iter().find(|(name, _)| is_its && *name == item.name);
         known.map(|(_, difference)| *difference)
     }
@@ -46,7 +46,7 @@ pub(crate) enum Absent {
 impl Absence {
     /// Whether this is the reason for an item.
     pub(crate) fn covers(&self, item: &Item) -> bool {
-        self.places.contains(&item.place.as_str())
+        self.places.contains(&item.owner.as_str())
             && match self.items {
                 Absent::All => true,
                 Absent::Items(kind, names) => {
@@ -396,7 +396,7 @@ const NEWER: &str = "exists only in the localnet's newer polkadot-sdk release";
 /// All explained differences. The test fails if one does not occur.
 pub(crate) static EXPLANATIONS: &[Explanation] = &[
     Explanation {
-        place: "Drand",
+        owner: "Drand",
         kind: Kind::Call,
         differences: &[
             (
@@ -411,13 +411,13 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         reason: "newer polkadot-sdk release: keys and signatures may also be Ethereum's",
     },
     Explanation {
-        place: "System",
+        owner: "System",
         kind: Kind::Event,
         differences: &[("CodeUpdated", r#"[["hash","H256"]] is not []"#)],
         reason: "newer polkadot-sdk release: the event has the code hash; a native runtime never emits it",
     },
     Explanation {
-        place: "System",
+        owner: "System",
         kind: Kind::Constant,
         differences: &[(
             "BlockLength",
@@ -426,25 +426,25 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         reason: "newer polkadot-sdk release: the type also has the maximum header size",
     },
     Explanation {
-        place: "System",
+        owner: "System",
         kind: Kind::Constant,
         differences: &[("Version", r#""taonet-localnet" is not "node-subtensor""#)],
         reason: "different implementation name; different spec version, by which clients cache metadata; fewer runtime APIs",
     },
     Explanation {
-        place: "System",
+        owner: "System",
         kind: Kind::Storage,
         differences: &[("BlockSize", NOT_THEIRS), ("BlocksTillUpgrade", NOT_THEIRS)],
         reason: NEWER,
     },
     Explanation {
-        place: "Timestamp",
+        owner: "Timestamp",
         kind: Kind::Constant,
         differences: &[("MinimumPeriod", r#""0x0000000000000000" is not "0x7d00000000000000""#)],
         reason: "no minimum time between blocks, so that they can be produced as fast as possible",
     },
     Explanation {
-        place: "Balances",
+        owner: "Balances",
         kind: Kind::Event,
         differences: &[
             ("Burned", "12 is not 11"),
@@ -462,7 +462,7 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         reason: "newer polkadot-sdk release: two new events shift the indices of the events after them; clients look up events by name",
     },
     Explanation {
-        place: "Balances",
+        owner: "Balances",
         kind: Kind::Event,
         differences: &[
             ("MintedCredit", NOT_THEIRS),
@@ -477,61 +477,61 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         reason: NEWER,
     },
     Explanation {
-        place: "SubtensorModule",
+        owner: "SubtensorModule",
         kind: Kind::Call,
         differences: &[("pow_register", NOT_THEIRS)],
         reason: "newer than spec version 461; SDK 11 registers by proof of work with it",
     },
     Explanation {
-        place: "SubtensorModule",
+        owner: "SubtensorModule",
         kind: Kind::Storage,
         differences: &[("LastPowRegistrationBlock", NOT_THEIRS)],
         reason: "newer than spec version 461; SDK 11 registers by proof of work with it",
     },
     Explanation {
-        place: "SubtensorModule",
+        owner: "SubtensorModule",
         kind: Kind::Storage,
         differences: &[("SubnetEpochConsensus", NOT_THEIRS)],
         reason: "newer than spec version 461; SDK 11 reads it before it sets weights",
     },
     Explanation {
-        place: "SubtensorModule",
+        owner: "SubtensorModule",
         kind: Kind::Call,
         differences: &[("faucet", NOT_THEIRS)],
         reason: "in builds of the real chain with the feature `pow-faucet`, for tests",
     },
     Explanation {
-        place: "SubtensorModule",
+        owner: "SubtensorModule",
         kind: Kind::Storage,
         differences: &[("RootClaimType", NOT_THEIRS)],
         reason: "removed from the real chain in spec version 461; `btcli subnets show` 9.23 still reads it",
     },
     Explanation {
-        place: "SubtensorModule",
+        owner: "SubtensorModule",
         kind: Kind::Constant,
         differences: &[("MaxEpochsPerBlock", NOT_THEIRS)],
         reason: "a storage item of the real chain, which SDK 10 reads as a constant; this chain has both",
     },
     Explanation {
-        place: "ProxyFilterRuntimeApi",
+        owner: "ProxyFilterRuntimeApi",
         kind: Kind::Method,
         differences: &[("get_proxy_filter", NOT_THEIRS)],
         reason: "the name under which SDK 10 calls `get_proxy_filters`",
     },
     Explanation {
-        place: "TransactionPayment",
+        owner: "TransactionPayment",
         kind: Kind::Storage,
         differences: &[("TxPaymentCredit", NOT_THEIRS)],
         reason: NEWER,
     },
     Explanation {
-        place: "Core",
+        owner: "Core",
         kind: Kind::Method,
         differences: &[("execute_block", r#""LazyBlock" is not "Block""#)],
         reason: "newer polkadot-sdk release: extrinsics are decoded lazily; the encoding is equal",
     },
     Explanation {
-        place: "BlockBuilder",
+        owner: "BlockBuilder",
         kind: Kind::Method,
         differences: &[("check_inherents", r#""LazyBlock" is not "Block""#)],
         reason: "newer polkadot-sdk release: extrinsics are decoded lazily; the encoding is equal",

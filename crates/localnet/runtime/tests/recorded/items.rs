@@ -45,7 +45,7 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
     /// The pallet or runtime API that contains the item.
-    pub(crate) place: String,
+    pub(crate) owner: String,
     pub(crate) kind: Kind,
     pub(crate) name: String,
     /// All properties but the name, in the notation of the recorded runtime.
@@ -59,8 +59,8 @@ pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
     let types = &metadata.types;
     let name = |id| notation::name(types, id);
     let mut items = Vec::new();
-    let mut add = |place: &str, kind, name: &str, text, types| {
-        items.push(Item { place: place.into(), kind, name: name.into(), text, types });
+    let mut add = |owner: &str, kind, name: &str, text, types| {
+        items.push(Item { owner: owner.into(), kind, name: name.into(), text, types });
     };
     for pallet in &metadata.pallets {
         let parts = [
@@ -135,9 +135,9 @@ fn hasher(hasher: &StorageHasher) -> String {
 /// Returns the items of `runtime_spec461.json`, without type IDs.
 fn written(runtime: &Json) -> Vec<Item> {
     let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
-    let item = |place: &Json, kind, name: &Json, text| {
-        let [place, name] = [place, name].map(|json| json.as_str().unwrap().to_owned());
-        Item { place, kind, name, text, types: Vec::new() }
+    let item = |owner: &Json, kind, name: &Json, text| {
+        let [owner, name] = [owner, name].map(|json| json.as_str().unwrap().to_owned());
+        Item { owner, kind, name, text, types: Vec::new() }
     };
     let mut items = Vec::new();
     for pallet in list(&runtime["pallets"]) {
@@ -176,7 +176,7 @@ fn written(runtime: &Json) -> Vec<Item> {
 /// The recorded JSON description agrees with the recorded metadata; all other tests compare the
 /// metadata.
 #[test]
-fn items_are_written_as_in_the_recorded_runtime() {
+fn recorded_json_equals_recorded_metadata() {
     let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs())
     else {
         return;
@@ -188,7 +188,7 @@ fn items_are_written_as_in_the_recorded_runtime() {
     // The JSON description lists calls by index.
     for items in [&mut written, &mut read] {
         items.sort_by(|one, other| {
-            (&one.place, one.kind, &one.name).cmp(&(&other.place, other.kind, &other.name))
+            (&one.owner, one.kind, &one.name).cmp(&(&other.owner, other.kind, &other.name))
         });
     }
     assert_eq!(read.len(), written.len());

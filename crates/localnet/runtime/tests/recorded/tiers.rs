@@ -57,7 +57,7 @@ pub(crate) fn is_tier_1(item: &Item) -> bool {
 
 /// Returns the name of a call with its pallet, such as `SubtensorModule.serve_axon`.
 fn full_name(call: &Item) -> String {
-    format!("{}.{}", call.place, call.name)
+    format!("{}.{}", call.owner, call.name)
 }
 
 /// Returns the names of a runtime's calls.

@@ -94,14 +94,14 @@ const EPSILON: f32 = 1e-12;
 
 /// Sums in eight lanes: a strict left-to-right sum could not be vectorised.
 fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (lanes, rest) = row.as_chunks::<8>();
+    let (lanes, remainder) = row.as_chunks::<8>();
     let mut sums = [0.0; 8];
     for lane in lanes {
         for (sum, &x) in sums.iter_mut().zip(lane) {
             *sum += term(x);
         }
     }
-    sums.iter().sum::<f32>() + rest.iter().map(|&x| term(x)).sum::<f32>()
+    sums.iter().sum::<f32>() + remainder.iter().map(|&x| term(x)).sum::<f32>()
 }
 
 /// Computes GELU, `x · Φ(x)` with the normal distribution's cumulative function Φ, to about 1e-6.

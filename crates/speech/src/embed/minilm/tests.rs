@@ -83,7 +83,7 @@ fn similar_meaning_is_close_and_case_is_ignored() {
 }
 
 #[test]
-fn a_vector_does_not_depend_on_its_neighbours() {
+fn batched_vectors_equal_single_ones() {
     let entries = vectors();
     let texts: Vec<&str> =
         entries.iter().map(|entry| entry.text.as_str()).cycle().take(70).collect();

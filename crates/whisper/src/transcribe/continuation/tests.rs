@@ -68,7 +68,7 @@ fn texts(words: &[TimedWord]) -> Vec<&str> {
 
 /// Columns: tokens · index at which the repetition begins
 #[test]
-fn four_times_the_same_tokens_are_a_repetition() {
+fn four_repeats_of_tokens_are_a_repetition() {
     for (text, expected) in [
         (&[][..], None),
         (&[7, 7, 7, 7], None),
@@ -84,7 +84,7 @@ fn four_times_the_same_tokens_are_a_repetition() {
     }
 }
 
-/// A repetition that began in the prefix would go on for ever.
+/// A repetition that began in the prefix would otherwise be repeated endlessly.
 #[test]
 fn repetition_is_not_forced_again() {
     let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..begin() };
@@ -113,8 +113,8 @@ fn decision_depends_on_positions_and_threshold() {
         (true, 100, 301, Some(25), Decision::Stop),
         (true, 100, 90, None, Decision::Stop),
     ] {
-        let found = decide(is_end_of_text, position, latest, 1_000, threshold);
-        assert_eq!(found, expected, "{is_end_of_text} {position} {latest} {threshold:?}");
+        let decision = decide(is_end_of_text, position, latest, 1_000, threshold);
+        assert_eq!(decision, expected, "{is_end_of_text} {position} {latest} {threshold:?}");
     }
 }
 
@@ -125,8 +125,8 @@ fn number_of_tokens_is_limited_by_the_audio() {
     }
     // The model decodes without end if nothing stops it.
     let prefix = Prefix { is_end: true, ..begin() };
-    let found = tokens(&continue_noise(&prefix));
-    assert!(!found.is_empty() && found.len() <= max_tokens(LENGTH), "{} tokens", found.len());
+    let tokens = tokens(&continue_noise(&prefix));
+    assert!(!tokens.is_empty() && tokens.len() <= max_tokens(LENGTH), "{} tokens", tokens.len());
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn full_context_keeps_the_accepted_words() {
     // Prompt of three tokens, and the mark for text without timestamps.
     let room = |count: usize| CONTEXT - 4 - count;
     for count in [430, 440] {
-        let found = forced(count as u32);
-        assert!(found.len() <= room(count), "{} tokens after {count}", found.len());
+        let added = forced(count as u32);
+        assert!(added.len() <= room(count), "{} tokens after {count}", added.len());
     }
     assert!([400, 410, 420, 430, 440].into_iter().any(|count| !forced(count).is_empty()));
     assert!(forced(444).is_empty());
@@ -227,7 +227,11 @@ fn repetitions_are_dropped() {
 /// Columns: number of different words in 4 s · language · whether there is a threshold for
 /// repetitions · number of words kept
 #[test]
+<<<<<<< HEAD
 fn text_with_too_many_words_per_second_is_dropped() {
+=======
+fn impossible_speech_rates_are_dropped() {
+>>>>>>> origin/h-house5
     let prefix = Prefix::default();
     for (count, language, has_threshold, expected) in
         [(24, "en", true, 24), (40, "en", true, 0), (40, "en", false, 40), (40, "ja", true, 40)]
@@ -326,13 +330,13 @@ fn final_words_are_not_decoded_again() {
 fn times_ascend_within_the_audio() {
     let mut count = 0;
     for frame_threshold in (1..LENGTH).step_by(20) {
-        let found = continue_noise(&Prefix { frame_threshold, ..begin() });
-        count += found.words.len();
-        let times: Vec<f64> = found
+        let continuation = continue_noise(&Prefix { frame_threshold, ..begin() });
+        count += continuation.words.len();
+        let times: Vec<f64> = continuation
             .words
             .iter()
             .flat_map(|word| [word.start, word.end])
-            .chain([found.until])
+            .chain([continuation.until])
             .collect();
         assert!(times.is_sorted(), "{times:?}");
         assert!(times.iter().all(|time| (0.0..=4.0).contains(time)), "{times:?}");

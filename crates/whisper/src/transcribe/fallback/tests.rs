@@ -19,25 +19,25 @@ fn attempt(
 #[test]
 fn attempts_are_judged_by_three_thresholds() {
     let cases = [
-        // (average log probability, compression ratio, no speech) -> verdict, silent
-        (-0.5, 1.5, 0.1, Verdict::Accept, false),
+        // (average log probability, compression ratio, no speech) -> decision, silent
+        (-0.5, 1.5, 0.1, Decision::Accept, false),
         // At the thresholds; 0.6 in 32 bits is more than 0.6 in 64 bits, as in the reference.
-        (-1.0, 2.4, 0.599, Verdict::Accept, false),
-        (-1.0, 2.4, 0.6, Verdict::Accept, true),
-        (-1.01, 1.5, 0.1, Verdict::Retry, false), // too uncertain
-        (-0.5, 2.41, 0.1, Verdict::Retry, false), // too repetitive
-        (-0.5, 2.41, 0.9, Verdict::Retry, false), // certain, so retried despite the silence
-        (-1.01, 1.5, 0.9, Verdict::Accept, true), // silence
-        (-1.01, 3.0, 0.9, Verdict::Accept, true), // silence, repetitive or not
-        (-1.0, 1.0, 0.9, Verdict::Accept, true),  // not above the threshold: still silent
-        (-0.99, 1.0, 0.9, Verdict::Accept, false), // above the threshold: not silent
-        (f64::NAN, 1.0, 0.9, Verdict::Accept, true), // an empty text
+        (-1.0, 2.4, 0.599, Decision::Accept, false),
+        (-1.0, 2.4, 0.6, Decision::Accept, true),
+        (-1.01, 1.5, 0.1, Decision::Retry, false), // too uncertain
+        (-0.5, 2.41, 0.1, Decision::Retry, false), // too repetitive
+        (-0.5, 2.41, 0.9, Decision::Retry, false), // certain, so retried despite the silence
+        (-1.01, 1.5, 0.9, Decision::Accept, true), // silence
+        (-1.01, 3.0, 0.9, Decision::Accept, true), // silence, repetitive or not
+        (-1.0, 1.0, 0.9, Decision::Accept, true),  // not above the threshold: still silent
+        (-0.99, 1.0, 0.9, Decision::Accept, false), // above the threshold: not silent
+        (f64::NAN, 1.0, 0.9, Decision::Accept, true), // an empty text
     ];
     let options = Options::default();
-    for (probability, ratio, no_speech, verdict, silent) in cases {
+    for (probability, ratio, no_speech, decision, silent) in cases {
         let attempt = attempt(probability, ratio, no_speech);
         assert_eq!(is_silent(&options, &attempt), silent, "{attempt:?}");
-        assert_eq!(judge(&options, std::slice::from_ref(&attempt)), verdict, "{attempt:?}");
+        assert_eq!(decide(&options, std::slice::from_ref(&attempt)), decision, "{attempt:?}");
     }
 }
 
@@ -50,7 +50,7 @@ fn thresholds_can_be_absent() {
         ..Options::default()
     };
     let attempt = attempt(-9.0, 9.0, 1.0);
-    assert_eq!(judge(&options, std::slice::from_ref(&attempt)), Verdict::Accept);
+    assert_eq!(decide(&options, std::slice::from_ref(&attempt)), Decision::Accept);
     assert!(!is_silent(&options, &attempt));
     // Without a log-probability threshold, silence alone skips a window.
     let options = Options { log_prob_threshold: None, ..Options::default() };
@@ -80,7 +80,7 @@ fn most_probable_attempt_is_used_when_all_fail() {
 }
 
 #[test]
-fn the_average_counts_the_end_of_text() {
+fn average_log_probability_counts_end_of_text() {
     let hypothesis = |tokens: usize, score| Hypothesis { tokens: vec![1; tokens], score };
     let average = |tokens, score, penalty| {
         Attempt::new(hypothesis(tokens, score), 0.0, 0.0, 1.0, penalty).average_log_probability

@@ -23,7 +23,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 const MAX_BODY: usize = 8 << 20;
 /// States requested for the setting `running`: `running`, and every state from which a miner can
 /// return to it.
-const WIDENED: [&str; 6] = ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
+const RESUMABLE_STATES: [&str; 6] =
+    ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
 /// Registry route of older gateways.
 const LEGACY: &str = "/live_containers";
 
@@ -126,10 +127,10 @@ impl Registry {
         let mut paths = self.paths.as_slice();
         let mut rows = Rows::new(&self.predict_path);
         for status in &self.statuses {
-            let (path, answer) = self.page(&mut paths, status).await?;
-            if let Some(Value::Array(containers)) = answer.get("containers") {
+            let (path, response) = self.page(&mut paths, status).await?;
+            if let Some(Value::Array(containers)) = response.get("containers") {
                 rows.add(containers);
-            } else if let Some(Value::Array(miners)) = answer.get("miners") {
+            } else if let Some(Value::Array(miners)) = response.get("miners") {
                 // This response format has no states: each request returns the same list.
                 let miners: Vec<Value> =
                     miners.iter().map(|miner| self.gateway_row(miner)).collect();
@@ -166,7 +167,7 @@ impl Registry {
                 .map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
             match self.get(path, status).await {
                 Err(error) if error.is_not_found() && !others.is_empty() => *paths = others,
-                answer => return answer.map(|answer| (path.to_owned(), answer)),
+                result => return result.map(|response| (path.to_owned(), response)),
             }
         }
     }
@@ -178,7 +179,7 @@ impl Registry {
         let mut is_renewed = false;
         loop {
             let error = match self.attempt(path, status).await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err((error, Some(token))) if !is_renewed && error.refuses_token() => {
                     is_renewed = true;
                     self.tokens.forget(&self.scope, &token).await;
@@ -189,12 +190,12 @@ impl Registry {
             let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else {
                 return Err(error);
             };
-            let asked = match &error {
+            let retry_after = match &error {
                 RegistryError::Call { source, .. } => source.retry_after().unwrap_or_default(),
                 _ => Duration::ZERO,
             };
             tracing::info!(%error, "cannot list the arena's miners, retrying");
-            self.time.sleep(pause.max(asked).min(MAX_PAUSE)).await;
+            self.time.sleep(pause.max(retry_after).min(MAX_PAUSE)).await;
         }
     }
 
@@ -212,8 +213,8 @@ impl Registry {
         // Without a header, the gateway's token is not a valid header value.
         let header = bearer(&token).ok_or((RegistryError::Token(TokenError::NoToken), None))?;
         let query = [("window_seconds", self.window.as_str()), ("status", status)];
-        let answer = self.http.authorized(Some(header)).get(path, &query, self.timeout).await;
-        answer
+        let response = self.http.authorized(Some(header)).get(path, &query, self.timeout).await;
+        response
             .map_err(|source| (RegistryError::Call { path: path.to_owned(), source }, Some(token)))
     }
 }
@@ -221,8 +222,8 @@ impl Registry {
 /// Returns the candidate paths below `base`, in order: the configured one, then the same with `/v1`
 /// added or removed. If the base ends with `/v1`, the only candidate is the path without `/v1`.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
-    let path = normal(path);
-    let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));
+    let path = normalise(path);
+    let without = path.strip_prefix("/v1").filter(|after_version| after_version.starts_with('/'));
     if base.path().trim_end_matches('/').ends_with("/v1") {
         return vec![without.unwrap_or(&path).to_owned()];
     }
@@ -231,7 +232,7 @@ fn candidates(base: &Url, path: &str) -> Vec<String> {
 }
 
 /// Normalises slashes; replaces the legacy route with its new name.
-fn normal(path: &str) -> String {
+fn normalise(path: &str) -> String {
     let segments: Vec<_> = path.trim().split('/').filter(|segment| !segment.is_empty()).collect();
     let path = format!("/{}", segments.join("/"));
     match path.strip_suffix(LEGACY) {
@@ -241,16 +242,16 @@ fn normal(path: &str) -> String {
 }
 
 fn statuses(setting: &str) -> Vec<String> {
-    let mut asked: Vec<String> = Vec::new();
+    let mut requested: Vec<String> = Vec::new();
     for status in setting.split(',').map(|status| status.trim().to_ascii_lowercase()) {
-        if !status.is_empty() && !asked.contains(&status) {
-            asked.push(status);
+        if !status.is_empty() && !requested.contains(&status) {
+            requested.push(status);
         }
     }
-    match asked.as_slice() {
-        [] => WIDENED.map(str::to_owned).to_vec(),
-        [only] if only == "running" => WIDENED.map(str::to_owned).to_vec(),
-        _ => asked,
+    match requested.as_slice() {
+        [] => RESUMABLE_STATES.map(str::to_owned).to_vec(),
+        [only] if only == "running" => RESUMABLE_STATES.map(str::to_owned).to_vec(),
+        _ => requested,
     }
 }
 

@@ -145,7 +145,8 @@ impl Entries {
             last_at_ms: now,
         };
         self.change(|saved| {
-            let first_at_ms = saved.submissions.get(&hotkey).map_or(now, |known| known.first_at_ms);
+            let first_at_ms =
+                saved.submissions.get(&hotkey).map_or(now, |earlier| earlier.first_at_ms);
             if saved.submissions.len() >= MAX_SUBMISSIONS
                 && !saved.submissions.contains_key(&hotkey)
             {
@@ -163,7 +164,7 @@ impl Entries {
         challenge_uid: &str,
         now: SystemTime,
     ) -> Result<(), WriteError> {
-        if self.saved.lock().await.challenges.iter().any(|known| known.uid == challenge_uid) {
+        if self.saved.lock().await.challenges.iter().any(|earlier| earlier.uid == challenge_uid) {
             return Ok(());
         }
         let challenge = Challenge {
@@ -200,16 +201,18 @@ impl Entries {
             .await
             .challenges
             .iter()
-            .any(|known| known.uid == challenge_uid && known.winners == winners);
+            .any(|challenge| challenge.uid == challenge_uid && challenge.winners == winners);
         if is_known {
             return Ok(());
         }
         self.change(|saved| {
-            saved.challenges.retain(|known| known.seen_at >= since || known.uid == challenge_uid);
-            if let Some(known) =
-                saved.challenges.iter_mut().find(|known| known.uid == challenge_uid)
+            saved
+                .challenges
+                .retain(|challenge| challenge.seen_at >= since || challenge.uid == challenge_uid);
+            if let Some(challenge) =
+                saved.challenges.iter_mut().find(|challenge| challenge.uid == challenge_uid)
             {
-                known.winners = winners;
+                challenge.winners = winners;
             }
         })
         .await

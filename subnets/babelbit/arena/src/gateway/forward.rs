@@ -86,11 +86,11 @@ impl State {
     /// Returns the addressed miner in the arena, found by hotkey, else by uid.
     async fn addressee(&self, request: &RunsyncRequest) -> Result<Listed, ApiError> {
         let listed = self.listed().await?;
-        let found = match &request.miner_hotkey {
+        let miner = match &request.miner_hotkey {
             Some(hotkey) => listed.iter().find(|listed| hotkey.parse() == Ok(listed.hotkey)),
             None => listed.iter().find(|listed| request.uid == Some(listed.uid)),
         };
-        found.cloned().ok_or(ApiError::NoMiner)
+        miner.cloned().ok_or(ApiError::NoMiner)
     }
 }
 

@@ -58,11 +58,11 @@ impl State {
     pub(super) async fn listed(&self) -> Result<Arc<[Listed]>, ApiError> {
         let (config, now, version) = (&self.config, self.now(), self.entries.version());
         let mut cached = self.listed.lock().await;
-        if let Some(known) = cached.as_ref()
-            && known.version == version
-            && now.duration_since(known.at).is_ok_and(|age| age < LISTED_FOR)
+        if let Some(latest) = cached.as_ref()
+            && latest.version == version
+            && now.duration_since(latest.at).is_ok_and(|age| age < LISTED_FOR)
         {
-            return Ok(Arc::clone(&known.miners));
+            return Ok(Arc::clone(&latest.miners));
         }
         let rules =
             Rules { slots: config.slots, window: config.window, wins_needed: config.wins_needed };

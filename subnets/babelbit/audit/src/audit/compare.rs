@@ -16,29 +16,29 @@ pub(super) struct Difference {
 
 /// Finds the differences between two documents. A missing value equals null; `skip` lists ignored
 /// keys.
-pub(super) fn differences(recorded: &Value, found: &Value, skip: &[&str]) -> Vec<Difference> {
+pub(super) fn differences(recorded: &Value, actual: &Value, skip: &[&str]) -> Vec<Difference> {
     let mut all = Vec::new();
-    collect("", recorded, found, skip, &mut all);
+    collect("", recorded, actual, skip, &mut all);
     all
 }
 
-fn collect(path: &str, recorded: &Value, found: &Value, skip: &[&str], all: &mut Vec<Difference>) {
+fn collect(path: &str, recorded: &Value, actual: &Value, skip: &[&str], all: &mut Vec<Difference>) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    match (recorded, found) {
+    match (recorded, actual) {
         (Value::Object(fields), Value::Object(others)) => {
             let only_here = others.keys().filter(|key| !fields.contains_key(*key));
             for key in fields.keys().chain(only_here).filter(|key| !skip.contains(&key.as_str())) {
-                let [recorded, found] =
+                let [recorded, actual] =
                     [fields, others].map(|fields| fields.get(key).unwrap_or(&Value::Null));
-                collect(&below(key), recorded, found, skip, all);
+                collect(&below(key), recorded, actual, skip, all);
             }
         }
         (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
-            for (index, (recorded, found)) in items.iter().zip(others).enumerate() {
-                collect(&below(&index.to_string()), recorded, found, skip, all);
+            for (index, (recorded, actual)) in items.iter().zip(others).enumerate() {
+                collect(&below(&index.to_string()), recorded, actual, skip, all);
             }
         }
-        _ if recorded == found || are_close(recorded, found) => {}
+        _ if recorded == actual || are_close(recorded, actual) => {}
         _ => all.push(Difference {
             path: path.to_owned(),
             recorded: recorded.clone(),
@@ -47,9 +47,9 @@ fn collect(path: &str, recorded: &Value, found: &Value, skip: &[&str], all: &mut
     }
 }
 
-fn are_close(recorded: &Value, found: &Value) -> bool {
-    match (recorded.as_f64(), found.as_f64()) {
-        (Some(recorded), Some(found)) => (recorded - found).abs() <= TOLERANCE,
+fn are_close(recorded: &Value, actual: &Value) -> bool {
+    match (recorded.as_f64(), actual.as_f64()) {
+        (Some(recorded), Some(actual)) => (recorded - actual).abs() <= TOLERANCE,
         _ => false,
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn compare(
     let last = rows.iter().filter_map(|row| record.conditions_of(row)).next_back();
     let options = last.map_or(&engines.options, |conditions| &conditions.options);
     let texts = reference_texts(record, &options.target_language);
-    let mut found = sources(record, layout);
+    let mut mismatches = sources(record, layout);
     let mut scores = Vec::new();
     for miner in record.miners() {
         let rows: Vec<ResultRow> = rows.iter().filter(|row| row.miner == miner).cloned().collect();
@@ -47,14 +47,14 @@ pub(super) fn compare(
         };
         scores.push(result.score());
         if has_files(record, layout, miner) {
-            found.extend(documents(record, layout, &result));
-            found.extend(bundle(record, layout, miner, &rows));
+            mismatches.extend(documents(record, layout, &result));
+            mismatches.extend(bundle(record, layout, miner, &rows));
         }
     }
     if record.challenge.state == ChallengeState::Finished {
-        found.extend(status(record, layout, &scores));
+        mismatches.extend(status(record, layout, &scores));
     }
-    found
+    mismatches
 }
 
 fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {

@@ -8,7 +8,7 @@ use taonet_primitives::{SampleRate, Seconds, Transcript};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::compare::differences;
-use super::{AuditError, KeptReplies, Mismatch, Place, Record};
+use super::{AuditError, Mismatch, Place, Record, StoredReplies};
 use taonet_babelbit_runner::References;
 use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
 use taonet_babelbit_scorer::{
@@ -62,10 +62,10 @@ pub(crate) struct Recomputed {
 /// Scores every unchanged reply again and compares it with its row.
 pub(crate) fn recompute(
     record: &Record,
-    kept: &KeptReplies,
+    replies: &StoredReplies,
     engines: &Engines,
 ) -> Result<Recomputed, AuditError> {
-    let mut work = Work { record, kept, scorers: HashMap::new() };
+    let mut work = Work { record, replies, scorers: HashMap::new() };
     for row in record.rows.iter().filter(|row| row.score.is_some()) {
         work.prepare(row, engines)?;
     }
@@ -86,11 +86,11 @@ pub(crate) fn recompute(
             for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
                 done.replies += 1;
                 done.mismatches.extend(work.compare(row, &score));
-                let place = places
+                let row = places
                     .get(&(row.miner, row.utterance_index))
-                    .and_then(|place| done.rows.get_mut(*place));
-                if let Some(place) = place {
-                    place.score = Some(score);
+                    .and_then(|index| done.rows.get_mut(*index));
+                if let Some(row) = row {
+                    row.score = Some(score);
                 }
             }
         }
@@ -107,7 +107,7 @@ type Name = Option<String>;
 
 struct Work<'a> {
     record: &'a Record,
-    kept: &'a KeptReplies,
+    replies: &'a StoredReplies,
     scorers: HashMap<Name, BatchScorer>,
 }
 
@@ -119,21 +119,24 @@ impl Work<'_> {
     }
 
     fn is_intact(&self, row: &ResultRow) -> bool {
-        self.kept.get(&(row.miner, row.utterance_index)).is_some_and(super::Kept::is_intact)
+        self.replies
+            .get(&(row.miner, row.utterance_index))
+            .is_some_and(super::StoredReply::is_intact)
     }
 
     /// Returns the mismatches of changed replies.
     fn changed(&self) -> Vec<Mismatch> {
         let rows = self.record.rows.iter();
-        let found =
-            rows.filter_map(|row| Some((row, self.kept.get(&(row.miner, row.utterance_index))?)));
-        let told = found.flat_map(|(row, kept)| {
-            kept.differences.iter().map(|(field, recorded, found)| {
-                let mismatch = Mismatch::new(Place::Reply, *field, recorded.clone(), found.clone());
+        let replies = rows
+            .filter_map(|row| Some((row, self.replies.get(&(row.miner, row.utterance_index))?)));
+        let mismatches = replies.flat_map(|(row, reply)| {
+            reply.differences.iter().map(|(field, recorded, actual)| {
+                let mismatch =
+                    Mismatch::new(Place::Reply, *field, recorded.clone(), actual.clone());
                 mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
             })
         });
-        told.collect()
+        mismatches.collect()
     }
 
     /// Starts the recognition of a reply, with the scorer for its conditions.
@@ -161,13 +164,13 @@ impl Work<'_> {
 
     /// Creates the scorer's input for a recorded reply.
     fn candidate(&self, row: &ResultRow, source: &SourceInfo) -> Candidate {
-        let kept = self.kept.get(&(row.miner, row.utterance_index));
+        let reply = self.replies.get(&(row.miner, row.utterance_index));
         let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex);
         let score = row.score.as_ref();
         // A reply whose recognition was skipped is skipped again, regardless of its file.
         let is_spared = score.is_some_and(|score| score.result.gate.is_some());
         let listen = is_spared || self.is_intact(row);
-        let audio = kept.zip(hash).map(|(kept, hash)| Audio::on_disk(kept.path.clone(), hash));
+        let audio = reply.zip(hash).map(|(reply, hash)| Audio::on_disk(reply.path.clone(), hash));
         let recorded = || {
             score
                 .and_then(|score| score.heard.clone())

@@ -34,7 +34,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 
 /// Checks every rule of the speech contest that is observable from outside, with `source` as the
-/// speech to play. Calls `observe` with each verdict as soon as it is final.
+/// speech to play. Calls `observe` with each outcome as soon as it is final.
 ///
 /// # Errors
 /// [`TestError`] when no request can be sent.
@@ -376,7 +376,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn signed_body(&mut self, source: &Source) {
-        // The session is over: its verdicts are final.
+        // The session is over: its outcomes are final.
         self.findings.settle(&Rule::SPEECH);
         let reply =
             self.wire.body_signed(init(source, source.channels), self.settings.miner_timeout).await;

@@ -309,10 +309,10 @@ impl Rule {
     }
 }
 
-/// Result of a rule's check.
+/// Outcome of a rule's check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum RuleOutcome {
     /// The miner follows the rule.
     Passed,
     /// The miner violates the rule.
@@ -331,17 +331,18 @@ pub struct RuleReport {
     /// Required behaviour.
     pub expected: &'static str,
     /// Result of the check.
-    pub verdict: Verdict,
+    #[serde(rename = "verdict")]
+    pub outcome: RuleOutcome,
     /// Observed behaviour.
     pub seen: String,
     /// Hint for fixing the violation, if there is one.
     pub mend: Option<Cow<'static, str>>,
 }
 
-/// Verdict of a rule, what was seen, and a remedy other than the rule's own.
-type Finding = (Verdict, String, Option<Cow<'static, str>>);
+/// Outcome of a rule, what was seen, and a remedy other than the rule's own.
+type Finding = (RuleOutcome, String, Option<Cow<'static, str>>);
 
-/// Verdicts so far. Once a rule is violated, a later success does not change its verdict.
+/// Outcomes so far. Once a rule is violated, a later success does not change its outcome.
 pub(super) struct Findings<'a> {
     found: BTreeMap<Rule, Finding>,
     reported: BTreeSet<Rule>,
@@ -354,7 +355,7 @@ impl<'a> Findings<'a> {
     }
 
     pub(super) fn pass(&mut self, rule: Rule, seen: impl Into<String>) {
-        self.found.entry(rule).or_insert_with(|| (Verdict::Passed, seen.into(), None));
+        self.found.entry(rule).or_insert_with(|| (RuleOutcome::Passed, seen.into(), None));
     }
 
     pub(super) fn fail(&mut self, rule: Rule, seen: impl Into<String>) {
@@ -369,9 +370,9 @@ impl<'a> Findings<'a> {
         remedy: Option<Cow<'static, str>>,
     ) {
         let entry =
-            self.found.entry(rule).or_insert_with(|| (Verdict::Passed, String::new(), None));
-        if entry.0 == Verdict::Passed {
-            *entry = (Verdict::Failed, seen.into(), remedy);
+            self.found.entry(rule).or_insert_with(|| (RuleOutcome::Passed, String::new(), None));
+        if entry.0 == RuleOutcome::Passed {
+            *entry = (RuleOutcome::Failed, seen.into(), remedy);
             self.settle(&[rule]);
         }
     }
@@ -382,7 +383,7 @@ impl<'a> Findings<'a> {
 
     /// Whether a rule was checked, and not violated so far.
     pub(super) fn has_passed(&self, rule: Rule) -> bool {
-        self.found.get(&rule).is_some_and(|(verdict, ..)| *verdict == Verdict::Passed)
+        self.found.get(&rule).is_some_and(|(outcome, ..)| *outcome == RuleOutcome::Passed)
     }
 
     /// Reports what the test is doing.
@@ -390,27 +391,27 @@ impl<'a> Findings<'a> {
         (self.observe)(Event::Progress(text));
     }
 
-    /// Reports the verdicts of these rules, which no later response changes, unless they are
+    /// Reports the outcomes of these rules, which no later response changes, unless they are
     /// reported already.
     pub(super) fn settle(&mut self, rules: &[Rule]) {
         for rule in rules {
             if self.found.contains_key(rule) && self.reported.insert(*rule) {
                 let report = self.report(*rule);
-                (self.observe)(Event::Verdict(&report));
+                (self.observe)(Event::RuleChecked(&report));
             }
         }
     }
 
     fn report(&self, rule: Rule) -> RuleReport {
-        let (verdict, seen, remedy) = self.found.get(&rule).cloned().unwrap_or_else(|| {
-            (Verdict::NotTested, "an earlier failure prevented the test".to_owned(), None)
+        let (outcome, seen, remedy) = self.found.get(&rule).cloned().unwrap_or_else(|| {
+            (RuleOutcome::NotTested, "an earlier failure prevented the test".to_owned(), None)
         });
         let mend =
-            (verdict == Verdict::Failed).then(|| remedy.unwrap_or(Cow::Borrowed(rule.mend())));
-        RuleReport { rule, section: rule.section(), expected: rule.demands(), verdict, seen, mend }
+            (outcome == RuleOutcome::Failed).then(|| remedy.unwrap_or(Cow::Borrowed(rule.mend())));
+        RuleReport { rule, section: rule.section(), expected: rule.demands(), outcome, seen, mend }
     }
 
-    /// Returns the report of each rule, after reporting the verdicts that were not reported yet.
+    /// Returns the report of each rule, after reporting the outcomes that were not reported yet.
     pub(super) fn finish(mut self, rules: &[Rule]) -> Vec<RuleReport> {
         self.settle(rules);
         rules.iter().map(|rule| self.report(*rule)).collect()
@@ -437,8 +438,8 @@ mod tests {
     fn rule_that_failed_once_stays_failed() {
         let mut seen = Vec::new();
         let mut observe = |event: Event<'_>| {
-            if let Event::Verdict(report) = event {
-                seen.push((report.rule, report.verdict));
+            if let Event::RuleChecked(report) = event {
+                seen.push((report.rule, report.outcome));
             }
         };
         let mut findings = Findings::new(&mut observe);
@@ -450,14 +451,14 @@ mod tests {
         let reports = findings.finish(&[Rule::Ready, Rule::TwoChannels, Rule::Base64]);
         let report = |rule| reports.iter().find(|report| report.rule == rule).unwrap();
         assert_eq!(
-            (report(Rule::Base64).verdict, report(Rule::Base64).seen.as_str()),
-            (Verdict::Failed, "first")
+            (report(Rule::Base64).outcome, report(Rule::Base64).seen.as_str()),
+            (RuleOutcome::Failed, "first")
         );
         assert_eq!(
-            (report(Rule::TwoChannels).verdict, &report(Rule::TwoChannels).mend),
-            (Verdict::NotTested, &None)
+            (report(Rule::TwoChannels).outcome, &report(Rule::TwoChannels).mend),
+            (RuleOutcome::NotTested, &None)
         );
-        // A violation is reported at once, and every verdict once.
-        assert_eq!(seen, [(Rule::Base64, Verdict::Failed), (Rule::Ready, Verdict::Passed)]);
+        // A violation is reported at once, and every outcome once.
+        assert_eq!(seen, [(Rule::Base64, RuleOutcome::Failed), (Rule::Ready, RuleOutcome::Passed)]);
     }
 }

@@ -7,7 +7,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::verify;
 
 use super::{EvidenceError, Manifest, Seal, signed_text};
-use crate::audit::{KeptReplies, MAX_REPLY_BYTES, Record, examine};
+use crate::audit::{MAX_REPLY_BYTES, Record, StoredReplies, examine};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::ScoringConditions;
 
@@ -37,7 +37,7 @@ pub struct Bundle {
     validator: Hotkey,
     manifest_sha256: String,
     record: Record,
-    kept: KeptReplies,
+    replies: StoredReplies,
 }
 
 impl Bundle {
@@ -60,14 +60,14 @@ impl Bundle {
         let parsed = Manifest::parse(&manifest, seal.hotkey)?;
         drop(manifest);
         let record = parsed.into_record();
-        let mut kept = KeptReplies::new();
+        let mut replies = StoredReplies::new();
         for (number, row) in record.rows.iter().filter(|row| row.outcome.is_ok()).enumerate() {
             let path = directory.join(format!("{number}.wav"));
             let mut member =
                 members.next(&member_name(row.miner, row.utterance_index), MAX_REPLY_BYTES)?;
             io::copy(&mut member, &mut File::create(&path)?)?;
-            if let Some(reply) = examine(row, record.channels(row.utterance_index), path) {
-                kept.insert((row.miner, row.utterance_index), reply);
+            if let Some(stored) = examine(row, record.channels(row.utterance_index), path) {
+                replies.insert((row.miner, row.utterance_index), stored);
             }
         }
         members.end()?;
@@ -76,7 +76,7 @@ impl Bundle {
         if trailing.len() as u64 > MAX_END_BYTES || trailing.iter().any(|byte| *byte != 0) {
             return Err(EvidenceError::Trailing);
         }
-        Ok(Self { validator: seal.hotkey, manifest_sha256, record, kept })
+        Ok(Self { validator: seal.hotkey, manifest_sha256, record, replies })
     }
 
     /// Returns the hotkey of the signer.
@@ -98,8 +98,8 @@ impl Bundle {
         &self.record
     }
 
-    pub(super) const fn kept(&self) -> &KeptReplies {
-        &self.kept
+    pub(super) const fn replies(&self) -> &StoredReplies {
+        &self.replies
     }
 }
 

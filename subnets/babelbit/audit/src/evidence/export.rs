@@ -12,8 +12,8 @@ use taonet_babelbit_runner::files::Layout;
 /// calling thread.
 ///
 /// # Errors
-/// [`EvidenceError::Kept`] when a stored reply differs from the record; another [`EvidenceError`]
-/// when the bundle cannot be written.
+/// [`EvidenceError::AlteredReply`] when a stored reply differs from the record; another
+/// [`EvidenceError`] when the bundle cannot be written.
 pub fn export(
     record: &Record,
     paths: &RunPaths,
@@ -29,14 +29,14 @@ pub fn export(
     let layout = Layout::new(paths, &record.challenge);
     for row in &record.rows {
         let index = row.utterance_index;
-        let Some(kept) = examine(row, record.channels(index), layout.predicted(row.miner, index))
+        let Some(reply) = examine(row, record.channels(index), layout.predicted(row.miner, index))
         else {
             continue;
         };
-        if let Some((field, ..)) = kept.differences.first() {
-            return Err(EvidenceError::Kept { uid: row.miner.uid, index, field });
+        if let Some((field, ..)) = reply.differences.first() {
+            return Err(EvidenceError::AlteredReply { uid: row.miner.uid, index, field });
         }
-        append(&mut tar, &member_name(row.miner, index), &std::fs::read(&kept.path)?)?;
+        append(&mut tar, &member_name(row.miner, index), &std::fs::read(&reply.path)?)?;
     }
     tar.into_inner()?.flush()?;
     Ok(())

@@ -21,7 +21,8 @@ fn script_values_are_quoted_strings() {
     let text = script.render().unwrap();
     assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
     assert!(
-        !text.contains('@') || text.split('@').skip(1).all(|rest| rest.starts_with("chute.")),
+        !text.contains('@')
+            || text.split('@').skip(1).all(|decorator| decorator.starts_with("chute.")),
         "{text}"
     );
     let directory = tempfile::tempdir().unwrap();
@@ -68,7 +69,7 @@ fn byte_order_mark_of_template_files_is_left_out() {
 
 /// Columns: files of the template · Dockerfile, or the error
 #[test]
-fn the_image_of_a_template_has_a_dockerfile() {
+fn dockerfile_is_that_of_the_template() {
     let built_in = "FROM parachutes/python:3.12\nRUN pip install --no-cache-dir torch transformers accelerate huggingface_hub";
     for (files, expected) in [
         (&[][..], built_in),
@@ -85,12 +86,12 @@ fn the_image_of_a_template_has_a_dockerfile() {
         }
         let template = (!files.is_empty()).then(|| directory.path());
         let script = script(template);
-        let found = script.dockerfile().unwrap_or_else(|error| error.to_string());
-        let found = found.replace(&directory.path().display().to_string(), "DIR");
+        let dockerfile = script.dockerfile().unwrap_or_else(|error| error.to_string());
+        let dockerfile = dockerfile.replace(&directory.path().display().to_string(), "DIR");
         let is_error = expected.ends_with("hint: ");
         assert!(
-            if is_error { found.starts_with(expected) } else { found == expected },
-            "{files:?}: {found}"
+            if is_error { dockerfile.starts_with(expected) } else { dockerfile == expected },
+            "{files:?}: {dockerfile}"
         );
     }
     // The built-in Dockerfile is that of the image in the built-in setup.py.

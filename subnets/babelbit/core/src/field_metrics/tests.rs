@@ -19,8 +19,8 @@ fn ms(value: f64) -> Milliseconds {
 }
 
 #[track_caller]
-fn assert_close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() < 1e-6, "{what}: {found}, expected {expected}");
+fn assert_close(actual: f64, expected: f64, what: &str) {
+    assert!((actual - expected).abs() < 1e-6, "{what}: {actual}, expected {expected}");
 }
 
 #[derive(Deserialize)]
@@ -121,8 +121,8 @@ fn lag_metrics_equal_those_of_simuleval() {
         assert_close(lag(TargetLength::Adaptive), row.laal, &format!("LAAL of {delays:?}"));
     }
     for row in lags.speech {
-        let found = average_token_delay(&playback(&row.pieces)).unwrap().get();
-        assert_close(found, row.atd, &format!("ATD of {:?}", row.pieces));
+        let actual = average_token_delay(&playback(&row.pieces)).unwrap().get();
+        assert_close(actual, row.atd, &format!("ATD of {:?}", row.pieces));
     }
     assert!(lags.aligned.len() > 40);
     for row in lags.aligned {

@@ -11,10 +11,10 @@ pub fn same_utterance(left: &str, right: &str) -> bool {
 }
 
 fn forms(id: &str) -> Vec<String> {
-    let whole = id.trim();
-    let tail = whole.rsplit(':').next().unwrap_or(whole).trim();
+    let full = id.trim();
+    let tail = full.rsplit(':').next().unwrap_or(full).trim();
     let mut forms = Vec::with_capacity(4);
-    for form in [whole, tail] {
+    for form in [full, tail] {
         forms.push(form.to_owned());
         forms.extend(plain_integer(form));
     }
@@ -26,7 +26,7 @@ fn forms(id: &str) -> Vec<String> {
 /// text is not an integer.
 fn plain_integer(text: &str) -> Option<String> {
     let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
+        Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     if !digits

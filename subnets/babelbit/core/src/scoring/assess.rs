@@ -266,7 +266,7 @@ impl Basis<'_> {
     /// all known values.
     fn error(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
-        let known = self.empty(&self.latency());
+        let empty = self.empty(&self.latency());
         let failed = match error {
             ScoreError::NoAudio => Gate::NoAudio,
             ScoreError::NoSpeech { .. } => Gate::NoSpeech,
@@ -279,7 +279,7 @@ impl Basis<'_> {
             score_method: SCORE_METHOD_ERROR.to_owned(),
             score_error: Some(error.to_string()),
             failed: vec![failed],
-            ..known
+            ..empty
         };
         match self.options.rules {
             Rules::Reference => {

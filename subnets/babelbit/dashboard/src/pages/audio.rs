@@ -46,11 +46,11 @@ pub(crate) async fn reply(
 }
 
 async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
-    let known = section.source.index().challenge(id).map(|challenge| {
+    let indexed = section.source.index().challenge(id).map(|challenge| {
         let head = &challenge.head;
         layout(section.source.paths(), &head.challenge_uid, head.challenge_type, "")
     });
-    let found = match known {
+    let layout = match indexed {
         Some(layout) => layout,
         None => match section.source.challenge(id).await {
             Ok(row) => row.and_then(|row| {
@@ -59,7 +59,7 @@ async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout,
             Err(error) => return Err(view.unavailable("Recording", &error.0)),
         },
     };
-    found.ok_or_else(|| view.missing("This recording"))
+    layout.ok_or_else(|| view.missing("This recording"))
 }
 
 async fn send(view: &View, path: &Path, headers: &HeaderMap) -> Page {

@@ -16,7 +16,7 @@ use super::audio::layout;
 use super::parts::{reply_path, score, source_path, standing_cells, standing_header, state, time};
 use super::validators;
 use crate::diff::compare;
-use crate::index::{Challenge, Standing};
+use crate::index::{Challenge, MinerStats};
 use crate::reply::{MAX_PIECES, is_cut, marks, pieces};
 use crate::section::BabelbitSection;
 use crate::verdict::{components, decision};
@@ -30,7 +30,7 @@ const MAX_TOGETHER: f64 = 600.0;
 
 /// A reply with the data for drawing its lane.
 struct Reply {
-    standing: Standing,
+    stats: MinerStats,
     row: Option<ResultRow>,
     peaks: Option<Arc<Peaks>>,
     pieces: Vec<Piece>,
@@ -105,12 +105,12 @@ fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Mar
                     table {
                         thead { tr { th.num scope="col" { "#" } th scope="col" { "Miner" } th.num scope="col" { "Score" } (standing_header()) } }
                         tbody {
-                            @for (rank, standing) in challenge.standings.iter().take(RANKED).enumerate() {
+                            @for (rank, stats) in challenge.standings.iter().take(RANKED).enumerate() {
                                 tr {
                                     td.num.rank { (rank + 1) }
-                                    th scope="row" { (section.miner_link(view, &standing.miner)) }
-                                    td.num { (score(standing.score)) }
-                                    (standing_cells(standing))
+                                    th scope="row" { (section.miner_link(view, &stats.miner)) }
+                                    td.num { (score(stats.score)) }
+                                    (standing_cells(stats))
                                 }
                             }
                         }
@@ -151,7 +151,7 @@ async fn utterances(
     };
     let paging = Paging::of(view, "replies", PER_PAGE, challenge.standings.len());
     let standings = paging.slice(&challenge.standings).iter();
-    let loaded = standings.map(|standing| load(section, view, &about, files.as_ref(), standing));
+    let loaded = standings.map(|stats| load(section, view, &about, files.as_ref(), stats));
     let source = async {
         let path = files.as_ref()?.shared_source(utterance.index);
         section.source.peaks(&path, hash).await
@@ -208,20 +208,20 @@ async fn load(
     view: &View,
     about: &Utterance<'_>,
     files: Option<&Layout>,
-    standing: &Standing,
+    stats: &MinerStats,
 ) -> Result<Reply, Refusal> {
-    let read = section.source.result(about.id, standing.miner, about.row.index).await;
+    let read = section.source.result(about.id, stats.miner, about.row.index).await;
     let row = read.map_err(|why| view.unavailable("Challenge", &why.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
     let peaks = match (files, hash) {
         (Some(files), Some(hash)) => {
-            section.source.peaks(&files.predicted(standing.miner, about.row.index), hash).await
+            section.source.peaks(&files.predicted(stats.miner, about.row.index), hash).await
         }
         _ => None,
     };
     let pieces =
         row.as_ref().map(|row| pieces(&row.reply.timeline, about.channels)).unwrap_or_default();
-    Ok(Reply { standing: standing.clone(), row, peaks, pieces })
+    Ok(Reply { stats: stats.clone(), row, peaks, pieces })
 }
 
 fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
@@ -233,7 +233,7 @@ fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
 
 /// Draws the lane of a reply, or of the source.
 fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) -> Markup {
-    let whole = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
+    let source = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
     let stored = reply.and_then(|reply| reply.row.as_ref()?.score.as_ref());
     let latency = stored.map(|score| &score.result.latency);
     let words = stored
@@ -244,7 +244,7 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     Lane {
         axis,
         peaks: reply.map_or(about.peaks.as_deref(), |reply| reply.peaks.as_deref()),
-        pieces: reply.map_or(whole.as_slice(), |reply| reply.pieces.as_slice()),
+        pieces: reply.map_or(source.as_slice(), |reply| reply.pieces.as_slice()),
         source_end: about.seconds,
         window_end: latency
             .and_then(|latency| latency.allowed_overshoot_sec)
@@ -263,19 +263,19 @@ fn card(
     about: &Utterance<'_>,
     reply: &Reply,
 ) -> Markup {
-    let name = section.name(&reply.standing.miner);
+    let name = section.name(&reply.stats.miner);
     let label = format!("Reply of {name} to utterance {}", about.row.index + 1);
     let Some(row) = &reply.row else {
         return html! {
             article.card.reply aria-label=(label) {
-                div.reply-head { h3 { (section.miner_link(view, &reply.standing.miner)) } span.badge { "not played yet" } }
+                div.reply-head { h3 { (section.miner_link(view, &reply.stats.miner)) } span.badge { "not played yet" } }
             }
         };
     };
     let stored = row.score.as_ref();
     let heading = html! {
         div.reply-head {
-            h3 { (section.miner_link(view, &reply.standing.miner)) }
+            h3 { (section.miner_link(view, &reply.stats.miner)) }
             @match (stored, &row.outcome) {
                 (Some(stored), _) if stored.result.score > 0.0 => span.verdict.good { (number(Some(stored.result.score), 3)) },
                 (Some(stored), _) => span.verdict.bad { (number(Some(stored.result.score), 3)) },

@@ -34,7 +34,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                     tbody {
                         @for challenge in paging.slice(&challenges) {
                             @let standings = &challenge.standings;
-                            @let mean = standings.iter().map(|standing| standing.score).sum::<f64>() / standings.len() as f64;
+                            @let mean = standings.iter().map(|stats| stats.score).sum::<f64>() / standings.len() as f64;
                             tr {
                                 th scope="row" { (challenge_link(view, challenge)) }
                                 td { (state(challenge)) }

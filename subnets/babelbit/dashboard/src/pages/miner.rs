@@ -28,13 +28,13 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
     let mut keys = index
         .challenges
         .iter()
-        .filter_map(|challenge| challenge.standing(&hotkey))
-        .map(|standing| standing.miner);
+        .filter_map(|challenge| challenge.stats(&hotkey))
+        .map(|stats| stats.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
     let contest = chosen(view, &index, &hotkey);
     let parts: Vec<Part<'_>> = index
         .of(contest)
-        .filter(|challenge| challenge.standing(&hotkey).is_some())
+        .filter(|challenge| challenge.stats(&hotkey).is_some())
         .map(|challenge| {
             let results =
                 challenge.results.iter().filter(|result| result.miner.hotkey == hotkey).collect();
@@ -63,23 +63,22 @@ fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
     if view.param("contest").is_some() {
         return contest(view, index);
     }
-    let played = index.challenges.iter().filter(|challenge| challenge.standing(hotkey).is_some());
+    let played = index.challenges.iter().filter(|challenge| challenge.stats(hotkey).is_some());
     played.map(|challenge| challenge.head.challenge_type).min().unwrap_or_default()
 }
 
 fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
     let board = index.leaderboard(contest, 0);
-    let ranked =
-        board.iter().enumerate().find(|(_, standing)| standing.miner.hotkey == miner.hotkey);
+    let ranked = board.iter().enumerate().find(|(_, stats)| stats.miner.hotkey == miner.hotkey);
     html! {
-        @if let Some((rank, standing)) = ranked {
+        @if let Some((rank, stats)) = ranked {
             dl.figures {
                 div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
-                div { dt { "Score" } dd { (score(standing.score)) } }
-                div { dt { "Accuracy" } dd { (number(standing.accuracy, 2)) } }
-                div { dt { "Speaking rate" } dd { (number(standing.rate_ratio, 2)) small { "of the reference" } } }
-                div { dt { "Late by" } dd { (duration(standing.overshoot_sec)) small { "virtual clock" } } }
-                div { dt { "Wall clock" } dd { (duration(standing.wall_after_source_sec)) small { "after the source" } } }
+                div { dt { "Score" } dd { (score(stats.score)) } }
+                div { dt { "Accuracy" } dd { (number(stats.accuracy, 2)) } }
+                div { dt { "Speaking rate" } dd { (number(stats.rate_ratio, 2)) small { "of the reference" } } }
+                div { dt { "Late by" } dd { (duration(stats.overshoot_sec)) small { "virtual clock" } } }
+                div { dt { "Wall clock" } dd { (duration(stats.wall_after_source_sec)) small { "after the source" } } }
             }
         }
     }
@@ -89,10 +88,10 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
     let shown_parts = parts.iter().take(HISTORY).rev();
     let bars: Vec<_> = shown_parts
         .filter_map(|(challenge, _)| {
-            let standing = challenge.standing(hotkey)?;
+            let stats = challenge.stats(hotkey)?;
             Some(Column {
-                value: standing.score,
-                label: format!("{}: {}", challenge.title(), number(Some(standing.score), 3)),
+                value: stats.score,
+                label: format!("{}: {}", challenge.title(), number(Some(stats.score), 3)),
                 href: view.href(&format!("/challenges/{}", challenge.head.id)),
             })
         })
@@ -108,13 +107,13 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
                         thead { tr { th scope="col" { "Challenge" } th scope="col" { "State" } th scope="col" { "Started" } th.num scope="col" { "Score" } th scope="col" { "Lost points" } } }
                         tbody {
                             @for (challenge, _) in parts.iter().take(HISTORY) {
-                                @if let Some(standing) = challenge.standing(hotkey) {
+                                @if let Some(stats) = challenge.stats(hotkey) {
                                     tr {
                                         th scope="row" { (challenge_link(view, challenge)) }
                                         td { (state(challenge)) }
                                         td { (time(challenge.head.started_unix)) }
-                                        td.num { (number(Some(standing.score), 3)) }
-                                        td.losses { (losses(&standing.failed_gates, standing.utterances)) }
+                                        td.num { (number(Some(stats.score), 3)) }
+                                        td.losses { (losses(&stats.failed_gates, stats.utterances)) }
                                     }
                                 }
                             }

@@ -6,7 +6,7 @@ use taonet_babelbit_core::scoring::losses;
 use taonet_dashboard::{Paging, Sort, View, duration, live, number};
 
 use super::parts::{contest, history, score, tabs, warning};
-use crate::index::Standing;
+use crate::index::MinerStats;
 use crate::section::BabelbitSection;
 
 /// Maximum number of miners listed on one page.
@@ -25,11 +25,11 @@ const COLUMNS: [(&str, bool); 7] = [
     ("lost", true),
 ];
 
-fn lost(standing: &Standing) -> usize {
-    standing.failed_gates.values().sum()
+fn lost(stats: &MinerStats) -> usize {
+    stats.failed_gates.values().sum()
 }
 
-fn sort(standings: &mut [Standing], key: &str) {
+fn sort(standings: &mut [MinerStats], key: &str) {
     // Missing values come first in ascending order.
     let optional = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
     standings.sort_by(|a, b| {
@@ -75,17 +75,17 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                         }
                     }
                     tbody {
-                        @for standing in paging.slice(&standings) {
+                        @for stats in paging.slice(&standings) {
                             tr {
-                                th scope="row" { (section.miner_link(view, &standing.miner)) }
-                                td.num { (score(standing.score)) }
-                                td { (history(section, standing)) }
-                                td.num { (number(standing.accuracy, 2)) }
-                                td.num { (number(standing.rate_ratio, 2)) }
-                                td.num { (duration(standing.overshoot_sec)) }
-                                td.num { (duration(standing.wall_after_source_sec)) }
-                                td.num { (lost(standing)) " of " (standing.utterances) }
-                                td.losses { (losses(&standing.failed_gates, standing.utterances)) }
+                                th scope="row" { (section.miner_link(view, &stats.miner)) }
+                                td.num { (score(stats.score)) }
+                                td { (history(section, stats)) }
+                                td.num { (number(stats.accuracy, 2)) }
+                                td.num { (number(stats.rate_ratio, 2)) }
+                                td.num { (duration(stats.overshoot_sec)) }
+                                td.num { (duration(stats.wall_after_source_sec)) }
+                                td.num { (lost(stats)) " of " (stats.utterances) }
+                                td.losses { (losses(&stats.failed_gates, stats.utterances)) }
                             }
                         }
                     }

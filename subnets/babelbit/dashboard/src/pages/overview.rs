@@ -107,13 +107,13 @@ fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
                             }
                         }
                         tbody {
-                            @for (rank, standing) in paging.range().zip(paging.slice(&standings)) {
+                            @for (rank, stats) in paging.range().zip(paging.slice(&standings)) {
                                 tr {
                                     td.num.rank { (rank + 1) }
-                                    th scope="row" { (section.miner_link(view, &standing.miner)) }
-                                    td.num { (score(standing.score)) }
-                                    td { (history(section, standing)) }
-                                    (standing_cells(standing))
+                                    th scope="row" { (section.miner_link(view, &stats.miner)) }
+                                    td.num { (score(stats.score)) }
+                                    td { (history(section, stats)) }
+                                    (standing_cells(stats))
                                 }
                             }
                         }

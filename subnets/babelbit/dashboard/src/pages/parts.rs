@@ -8,7 +8,7 @@ use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{View, ago, duration, now_unix, number, problem, timestamp};
 use taonet_primitives::counted;
 
-use crate::index::{CONTESTS, Challenge, Index, Standing};
+use crate::index::{CONTESTS, Challenge, Index, MinerStats};
 use crate::section::BabelbitSection;
 
 /// Returns the contest selected in the query, else the first contest with challenges.
@@ -69,22 +69,22 @@ pub(super) fn standing_header() -> Markup {
 }
 
 /// Renders the means and lost points of a miner as table cells.
-pub(super) fn standing_cells(standing: &Standing) -> Markup {
+pub(super) fn standing_cells(stats: &MinerStats) -> Markup {
     html! {
-        td.num { (number(standing.accuracy, 2)) }
-        td.num { (number(standing.rate_ratio, 2)) }
-        td.num { (duration(standing.overshoot_sec)) }
-        td.num { (duration(standing.wall_after_source_sec)) }
-        td.losses { (losses(&standing.failed_gates, standing.utterances)) }
+        td.num { (number(stats.accuracy, 2)) }
+        td.num { (number(stats.rate_ratio, 2)) }
+        td.num { (duration(stats.overshoot_sec)) }
+        td.num { (duration(stats.wall_after_source_sec)) }
+        td.losses { (losses(&stats.failed_gates, stats.utterances)) }
     }
 }
 
 /// Renders a sparkline of a miner's latest scores.
-pub(super) fn history(section: &BabelbitSection, standing: &Standing) -> Markup {
-    let played = standing.history.iter().flatten().count();
+pub(super) fn history(section: &BabelbitSection, stats: &MinerStats) -> Markup {
+    let played = stats.history.iter().flatten().count();
     sparkline(
-        &standing.history,
-        &format!("scores of {} in {}", section.name(&standing.miner), counted(played, "challenge")),
+        &stats.history,
+        &format!("scores of {} in {}", section.name(&stats.miner), counted(played, "challenge")),
     )
 }
 

@@ -77,8 +77,8 @@ pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Chall
 /// Returns the miners that the scoring API knows, in its order, then those that only this validator
 /// has scored.
 fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
-    let own = |hotkey: &Hotkey| challenge.standing(hotkey).map(|standing| standing.score);
-    let known = all.iter().map(|(hotkey, score)| Row {
+    let own = |hotkey: &Hotkey| challenge.stats(hotkey).map(|stats| stats.score);
+    let submitted = all.iter().map(|(hotkey, score)| Row {
         hotkey: *hotkey,
         own: own(hotkey),
         all: Some(*score),
@@ -86,18 +86,15 @@ fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
     let missing = challenge
         .standings
         .iter()
-        .filter(|standing| all.iter().all(|(hotkey, _)| *hotkey != standing.miner.hotkey));
-    let missing = missing.map(|standing| Row {
-        hotkey: standing.miner.hotkey,
-        own: Some(standing.score),
-        all: None,
-    });
-    known.chain(missing).collect()
+        .filter(|stats| all.iter().all(|(hotkey, _)| *hotkey != stats.miner.hotkey));
+    let missing =
+        missing.map(|stats| Row { hotkey: stats.miner.hotkey, own: Some(stats.score), all: None });
+    submitted.chain(missing).collect()
 }
 
 fn miner(section: &BabelbitSection, view: &View, challenge: &Challenge, hotkey: &Hotkey) -> Markup {
-    if let Some(standing) = challenge.standing(hotkey) {
-        return section.miner_link(view, &standing.miner);
+    if let Some(stats) = challenge.stats(hotkey) {
+        return section.miner_link(view, &stats.miner);
     }
     let address = hotkey.to_string();
     html! { span.mono title=(address) { (shortened(&address)) } }

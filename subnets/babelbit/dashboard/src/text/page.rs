@@ -19,7 +19,7 @@ pub(super) fn list(view: &View, runs: io::Result<Runs>) -> Response {
         h1 { "Text contest" }
         section.card {
             (live("text-runs", &match runs {
-                Ok(found) => table(view, &found),
+                Ok(runs) => table(view, &runs),
                 Err(error) => problem("The results are unreadable", &error.to_string()),
             }))
         }
@@ -27,13 +27,13 @@ pub(super) fn list(view: &View, runs: io::Result<Runs>) -> Response {
     view.page("Text contest", &body)
 }
 
-fn table(view: &View, found: &Runs) -> Markup {
-    let paging = Paging::of(view, "page", PER_PAGE, found.runs.len());
+fn table(view: &View, list: &Runs) -> Markup {
+    let paging = Paging::of(view, "page", PER_PAGE, list.runs.len());
     html! {
-        @if found.unreadable > 0 {
-            (problem("Some results are unreadable", &format!("{} not shown", counted(found.unreadable, "malformed file"))))
+        @if list.unreadable > 0 {
+            (problem("Some results are unreadable", &format!("{} not shown", counted(list.unreadable, "malformed file"))))
         }
-        @if found.runs.is_empty() { p.empty { "There are no results." } } @else {
+        @if list.runs.is_empty() { p.empty { "There are no results." } } @else {
             div.scroll tabindex="0" role="region" aria-label="Results" {
                 table {
                     thead {
@@ -47,7 +47,7 @@ fn table(view: &View, found: &Runs) -> Markup {
                         }
                     }
                     tbody {
-                        @for run in paging.slice(&found.runs) {
+                        @for run in paging.slice(&list.runs) {
                             tr {
                                 th scope="row" {
                                     a href=(view.href(&format!("/text/{}", run.name))) { (run.challenge) }

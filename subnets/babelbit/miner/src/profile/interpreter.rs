@@ -265,8 +265,8 @@ impl Interpreting {
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         self.segmenter.hear(frame.iter().copied());
-        while let Some(found) = self.segmenter.find(end) {
-            let (heard, begins) = match found {
+        while let Some(segment) = self.segmenter.find(end) {
+            let (heard, begins) = match segment {
                 Found::Phrase(phrase) => {
                     let words = self.recognize(&phrase.samples)?;
                     self.remember(&phrase.samples);
@@ -345,12 +345,12 @@ impl Interpreting {
         let begins = self.segmenter.begins();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
-        let place = match best_cut(&words, seconds) {
-            Some(place) => place,
+        let index = match best_cut(&words, seconds) {
+            Some(index) => index,
             None if seconds < MAX_WAIT => return Ok((Vec::new(), begins)),
             None => words.len(),
         };
-        let after = words.split_off(place);
+        let after = words.split_off(index);
         let end = words.last().map_or(0.0, |word| word.end);
         let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
         let phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;

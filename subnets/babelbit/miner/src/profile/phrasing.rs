@@ -31,16 +31,16 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
     }
     let even = words.len() as f64 / count as f64;
     let places = (1..words.len())
-        .filter(|place| place.abs_diff(even.round() as usize) <= 2 && *place <= BREATH);
-    let value = |place: &usize| {
-        let (before, after) = (words.get(place - 1), words.get(*place));
+        .filter(|index| index.abs_diff(even.round() as usize) <= 2 && *index <= BREATH);
+    let value = |index: &usize| {
+        let (before, after) = (words.get(index - 1), words.get(*index));
         before.zip(after).map_or(0.0, |(before, after)| seam(before, after))
-            - (*place as f64 - even).abs() * 0.2
+            - (*index as f64 - even).abs() * 0.2
     };
     let best = places.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
-    let (first, rest) = words.split_at(best);
+    let (first, remaining) = words.split_at(best);
     let mut parts = vec![first];
-    parts.extend(breaths(rest));
+    parts.extend(breaths(remaining));
     parts
 }
 
@@ -49,15 +49,15 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
 ///
 /// Never cuts in the last 0.3 s, where words may be incomplete, or in the first 30 % of the speech.
 pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
-    let value = |place: usize| {
-        let (before, after) = words.get(place.checked_sub(1)?).zip(words.get(place))?;
+    let value = |index: usize| {
+        let (before, after) = words.get(index.checked_sub(1)?).zip(words.get(index))?;
         let at = f64::midpoint(before.end, after.start);
         let allowed = at >= 0.3 * length && after.start <= length - 0.3;
         let gap = (after.start - before.end).clamp(0.0, 0.3);
         allowed.then(|| seam(&before.text, &after.text) + 4.0 * gap + at / length)
     };
-    let places = (1..words.len()).filter_map(|place| Some((place, value(place)?)));
-    places.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
+    let places = (1..words.len()).filter_map(|index| Some((index, value(index)?)));
+    places.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
 }
 
 /// Pause that ends a phrase, in seconds: word times of recognisers are inexact.

@@ -114,10 +114,10 @@ impl Segmenter {
 
     /// Ends the current phrase near sample `at`, at the quietest point within 60 ms.
     pub(super) fn cut(&mut self, at: usize) -> Phrase {
-        let energy = |place: &usize| {
+        let energy = |sample: &usize| {
             let window = self
                 .pending
-                .get(place.saturating_sub(BLOCK / 4)..place + BLOCK / 4)
+                .get(sample.saturating_sub(BLOCK / 4)..sample + BLOCK / 4)
                 .unwrap_or_default();
             window.iter().map(|sample| sample * sample).sum::<f32>()
         };

@@ -121,16 +121,18 @@ impl Phrasebook {
     /// `starts` means that the words start a sentence.
     pub fn apply(&self, words: &[String], starts: bool) -> Vec<String> {
         let mut out = Vec::with_capacity(words.len());
-        let mut rest = words;
-        while let Some((word, after)) = rest.split_first() {
+        let mut remaining = words;
+        while let Some((word, after)) = remaining.split_first() {
             // Words removed so far do not count: without "well okay", "look" still starts the
             // sentence.
-            if let Some((length, replacement)) = self.replacement(rest, starts && out.is_empty()) {
+            if let Some((length, replacement)) =
+                self.replacement(remaining, starts && out.is_empty())
+            {
                 out.extend(replacement);
-                rest = rest.get(length..).unwrap_or_default();
+                remaining = remaining.get(length..).unwrap_or_default();
             } else {
                 out.push(word.clone());
-                rest = after;
+                remaining = after;
             }
         }
         out
@@ -200,7 +202,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
         return Err(Problem::Bar);
     }
     let (anchored, left) = match left.strip_prefix('^') {
-        Some(rest) => (true, rest),
+        Some(phrase) => (true, phrase),
         None => (false, left),
     };
     let left = left.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
@@ -216,12 +218,12 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     (0..total)
         .map(|number| {
             // Decodes the number of the entry as a mixed-radix numeral with one digit per choice.
-            let mut rest = number;
+            let mut remaining = number;
             let picks: Vec<usize> = left
                 .iter()
                 .map(|options| {
-                    let pick = rest % options.len();
-                    rest /= options.len();
+                    let pick = remaining % options.len();
+                    remaining /= options.len();
                     pick
                 })
                 .collect();
@@ -230,8 +232,8 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
                 .zip(&picks)
                 .flat_map(|(options, pick)| slots(options, *pick))
                 .collect::<Vec<_>>();
-            let replacement = right.iter().zip(&followed).flat_map(|(options, place)| {
-                let pick = place.and_then(|place| picks.get(place)).copied().unwrap_or_default();
+            let replacement = right.iter().zip(&followed).flat_map(|(options, index)| {
+                let pick = index.and_then(|index| picks.get(index)).copied().unwrap_or_default();
                 slots(options, pick)
             });
             let replacement = replacement.collect();
@@ -248,20 +250,20 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
 /// Maps each token of the replacement to the choice in the phrase that it follows.
 fn follow(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>, Problem> {
     let mut used: HashMap<usize, usize> = HashMap::new();
-    let place = |options: &Vec<&str>| {
+    let index = |options: &Vec<&str>| {
         if options.len() == 1 {
             return Ok(None);
         }
         let mut same = (0..)
             .zip(left)
             .filter(|(_, choice)| choice.len() == options.len())
-            .map(|(place, _)| place);
+            .map(|(index, _)| index);
         let nth = used.entry(options.len()).or_default();
-        let place = same.clone().nth(*nth).or_else(|| same.by_ref().last());
+        let index = same.clone().nth(*nth).or_else(|| same.by_ref().last());
         *nth += 1;
-        place.map(Some).ok_or_else(|| Problem::LoneChoice(options.join("/")))
+        index.map(Some).ok_or_else(|| Problem::LoneChoice(options.join("/")))
     };
-    right.iter().map(place).collect()
+    right.iter().map(index).collect()
 }
 
 fn slots(options: &[&str], pick: usize) -> Vec<Slot> {

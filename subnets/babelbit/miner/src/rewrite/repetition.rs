@@ -84,19 +84,19 @@ const OPENERS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that
 /// clause such as "if i could" can precede it.
 pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
-    let mut rest = words;
-    while let Some((word, after)) = rest.split_first() {
-        if let [pronoun, auxiliary, again, _, ..] = rest
+    let mut remaining = words;
+    while let Some((word, after)) = remaining.split_first() {
+        if let [pronoun, auxiliary, again, _, ..] = remaining
             && pronoun == again
             && PRONOUNS.contains(&pronoun.as_str())
             && AUXILIARIES.contains(&auxiliary.as_str())
             && out.last().is_none_or(|before| OPENERS.contains(&before.as_str()))
         {
-            rest = rest.get(2..).unwrap_or_default();
+            remaining = remaining.get(2..).unwrap_or_default();
             continue;
         }
         out.push(word.clone());
-        rest = after;
+        remaining = after;
     }
     out
 }
@@ -123,33 +123,33 @@ const REACH: usize = 5;
 /// otherwise only the marker is removed.
 pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
-    let mut rest = words;
-    while let Some((word, after)) = rest.split_first() {
+    let mut remaining = words;
+    while let Some((word, after)) = remaining.split_first() {
         let marker = MARKERS.iter().find(|marker| {
-            rest.len() >= marker.len()
-                && marker.iter().zip(rest).all(|(expected, word)| expected == word)
+            remaining.len() >= marker.len()
+                && marker.iter().zip(remaining).all(|(expected, word)| expected == word)
         });
         if let Some(marker) = marker
             && !out.is_empty()
         {
-            let corrected = rest.get(marker.len()..).unwrap_or_default();
+            let corrected = remaining.get(marker.len()..).unwrap_or_default();
             let window = out.len().saturating_sub(REACH);
             let again = corrected
                 .first()
                 .and_then(|next| out.iter().skip(window).rposition(|word| word == next));
-            if let Some(place) = again {
-                out.truncate(window + place);
+            if let Some(offset) = again {
+                out.truncate(window + offset);
             } else if *marker == ["i", "mean"] {
                 // The marker is part of a longer filler, as in "if you know what i mean", or a
                 // filler itself.
                 out.push(word.clone());
-                rest = after;
+                remaining = after;
                 continue;
             }
-            rest = corrected;
+            remaining = corrected;
         } else {
             out.push(word.clone());
-            rest = after;
+            remaining = after;
         }
     }
     out

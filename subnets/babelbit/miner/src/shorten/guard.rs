@@ -14,7 +14,7 @@ use super::{ProposalError, Rejection};
 /// checks of their own.
 pub const MIN_SIMILARITY: f32 = 0.78;
 /// Maximum length of a word sequence whose immediate repetition is found.
-const LONGEST_REPEATED: usize = 4;
+const MAX_REPEATED_LENGTH: usize = 4;
 /// One foreign function word in this many words marks a text of another language.
 const WORDS_PER_FOREIGN: usize = 4;
 
@@ -142,7 +142,7 @@ fn has_repetition(words: &[String]) -> bool {
         })
     };
     let mut seen = HashSet::new();
-    (1..=LONGEST_REPEATED).any(follows_itself)
+    (1..=MAX_REPEATED_LENGTH).any(follows_itself)
         || words.windows(3).any(|window| !seen.insert(window))
 }
 

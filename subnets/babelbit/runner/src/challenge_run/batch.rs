@@ -37,10 +37,10 @@ impl Batches {
     pub(super) fn new(
         run: Arc<ChallengeRun>,
         miners: HashSet<MinerKey>,
-        known: Vec<ResultRow>,
+        recorded: Vec<ResultRow>,
     ) -> Self {
         let mut rows: BTreeMap<u32, Vec<ResultRow>> = BTreeMap::new();
-        for row in known {
+        for row in recorded {
             rows.entry(row.utterance_index).or_default().push(row);
         }
         let waiting = run.indices().collect();

@@ -123,8 +123,8 @@ async fn failed_response_has_the_recorded_error_text() {
 #[tokio::test]
 async fn missing_optional_fields_have_defaults() {
     let template = ResponseTemplate::new(200).set_body_json(json!({"session_id": "s1"}));
-    let found = answer(template, TIMEOUT).await.unwrap();
-    assert_eq!((found.out_eos, found.audio_b64.as_str(), found.n_bytes), (false, "", 0));
+    let response = answer(template, TIMEOUT).await.unwrap();
+    assert_eq!((response.out_eos, response.audio_b64.as_str(), response.n_bytes), (false, "", 0));
 }
 
 #[tokio::test]

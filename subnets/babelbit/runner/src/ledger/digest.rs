@@ -124,14 +124,14 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn conditions_of(&self, challenge_id: i64) -> Result<Option<String>, LedgerError> {
-        let found: Option<Option<String>> = sqlx::query_scalar(
+        let conditions: Option<Option<String>> = sqlx::query_scalar(
             "SELECT json_extract(score, '$.conditions') FROM result
              WHERE challenge_id = ? AND score IS NOT NULL LIMIT 1",
         )
         .bind(challenge_id)
         .fetch_optional(&mut *self.connection.lock().await)
         .await?;
-        Ok(found.flatten())
+        Ok(conditions.flatten())
     }
 
     /// Looks up a miner's result for one utterance.

@@ -108,9 +108,9 @@ async fn a_solo_challenge_keeps_its_main_challenge() {
 }
 
 #[tokio::test]
-async fn running_daemon_shows_signs_of_life() {
+async fn running_daemon_updates_its_heartbeat() {
     let directory = tempfile::tempdir().unwrap();
-    assert_eq!(Ledger::last_sign_of_life(directory.path()), None);
+    assert_eq!(Ledger::last_heartbeat(directory.path()), None);
     let ledger = Ledger::open(directory.path()).await.unwrap();
     ledger
         .lock
@@ -118,11 +118,11 @@ async fn running_daemon_shows_signs_of_life() {
         .unwrap()
         .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(7))
         .unwrap();
-    assert_eq!(Ledger::last_sign_of_life(directory.path()), Some(7));
+    assert_eq!(Ledger::last_heartbeat(directory.path()), Some(7));
     let shutdown = Shutdown::new();
     shutdown.request();
-    ledger.show_life(&shutdown).await;
-    assert!(Ledger::last_sign_of_life(directory.path()).unwrap() > 1_000_000_000);
+    ledger.beat(&shutdown).await;
+    assert!(Ledger::last_heartbeat(directory.path()).unwrap() > 1_000_000_000);
 }
 
 #[tokio::test]

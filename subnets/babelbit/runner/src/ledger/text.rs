@@ -44,14 +44,14 @@ impl Ledger {
         challenge_uid: &str,
         challenge_type: ChallengeType,
     ) -> Result<bool, LedgerError> {
-        let found: i64 = sqlx::query_scalar(
+        let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM challenge WHERE challenge_uid = ? AND challenge_type = ?",
         )
         .bind(challenge_uid)
         .bind(challenge_type.as_str())
         .fetch_one(&mut *self.connection.lock().await)
         .await?;
-        Ok(found > 0)
+        Ok(count > 0)
     }
 
     /// Records in one transaction that a challenge of the text contest is played, and queues its

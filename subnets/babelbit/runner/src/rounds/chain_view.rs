@@ -110,9 +110,9 @@ impl ChainView {
             read(Arc::clone(chain)).await
         };
         match timeout(CONNECTING, asked).await {
-            Ok(Ok(found)) => {
+            Ok(Ok(value)) => {
                 tracing::debug!(%gateway, "using the fallback node");
-                Ok(found)
+                Ok(value)
             }
             Ok(Err(chain)) => Err(ChainViewError::Both { gateway, chain }),
             Err(_) => Err(ChainViewError::BothSlow { gateway }),

@@ -12,7 +12,7 @@ use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry, Neurons, Selected
 
 use super::chain_view::{ChainView, ChainViewError};
 use super::measure::Counting;
-use super::schedule::{Due, Retry};
+use super::schedule::{DueRound, Retry};
 use super::{
     ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle,
     auth_pause,
@@ -172,7 +172,7 @@ pub(super) struct SpeechRounds {
 }
 
 impl RoundPlayer for SpeechRounds {
-    fn play<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
+    fn play<'a>(&'a self, due: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
         async move {
             let report = self.run(due).await?;
             let is_known = report.outcome == RunOutcome::AlreadyDone;
@@ -188,7 +188,7 @@ impl RoundPlayer for SpeechRounds {
 
 impl SpeechRounds {
     /// Plays a round: first the engine's current challenge, then unfinished earlier ones.
-    async fn run(&self, due: &Due) -> Result<RunReport, RoundError> {
+    async fn run(&self, due: &DueRound) -> Result<RunReport, RoundError> {
         let miners = self.miners(due.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
@@ -208,7 +208,7 @@ impl SpeechRounds {
     }
 
     /// Returns the runner with the settings of this round.
-    fn runner_of(&self, due: &Due) -> Runner {
+    fn runner_of(&self, due: &DueRound) -> Runner {
         let usual = self.runner.settings();
         let is_arena = due.contest == ChallengeType::Arena;
         self.runner.with_settings(RunnerSettings {

@@ -38,7 +38,7 @@ pub struct ArenaSchedule {
 
 /// Last round of each contest, from the ledger.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Saved {
+pub(super) struct LastRounds {
     pub(super) main: Option<RoundRow>,
     pub(super) solo: Option<RoundRow>,
     pub(super) arena: Option<RoundRow>,
@@ -46,7 +46,7 @@ pub(super) struct Saved {
 
 /// A round that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct DueRound {
     /// Contest of the round.
     pub contest: ChallengeType,
     /// Number of the epoch since genesis; `None` if the chain is unreadable.
@@ -91,7 +91,7 @@ impl Track {
     }
 
     /// Returns the remaining backoff.
-    fn rest(&self, now: SystemTime) -> Duration {
+    fn remaining_backoff(&self, now: SystemTime) -> Duration {
         // A clock that was set back must not lengthen the pause.
         let passed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
         self.pause.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(passed(since)))
@@ -112,17 +112,21 @@ pub(super) struct Schedule {
     arena: Track,
     /// Epoch and uid of the main challenge whose solo round is due.
     solo_of: Option<(Option<u32>, String)>,
-    line: VecDeque<ChallengeType>,
+    queue: VecDeque<ChallengeType>,
     block: Option<u32>,
     /// End of the last main round, or creation of the schedule.
     main_ended: SystemTime,
     /// Whether the last main round was played while the block height was unknown. The next block
     /// then determines the round's epoch.
-    is_unplaced: bool,
+    has_unknown_epoch: bool,
 }
 
 impl Schedule {
-    pub(super) fn new(settings: ScheduleSettings, saved: &Saved, now: SystemTime) -> Self {
+    pub(super) fn new(
+        settings: ScheduleSettings,
+        last_rounds: &LastRounds,
+        now: SystemTime,
+    ) -> Self {
         let ended = |row: &RoundRow| {
             u64::try_from(row.ended_unix)
                 .ok()
@@ -130,14 +134,14 @@ impl Schedule {
         };
         let arena_startup = settings.arena.is_some_and(|arena| arena.on_startup);
         let mut schedule = Self {
-            main: Track::load(saved.main.as_ref(), settings.on_startup),
+            main: Track::load(last_rounds.main.as_ref(), settings.on_startup),
             solo: Track::default(),
-            arena: Track::load(saved.arena.as_ref(), arena_startup),
+            arena: Track::load(last_rounds.arena.as_ref(), arena_startup),
             solo_of: None,
-            line: VecDeque::new(),
+            queue: VecDeque::new(),
             block: None,
-            main_ended: saved.main.as_ref().and_then(ended).unwrap_or(now),
-            is_unplaced: false,
+            main_ended: last_rounds.main.as_ref().and_then(ended).unwrap_or(now),
+            has_unknown_epoch: false,
             settings,
         };
         // An incomplete solo round is due if its main round is complete.
@@ -146,8 +150,8 @@ impl Schedule {
             epoch: Some(epoch),
             challenge_uid: Some(uid),
             ..
-        }) = &saved.main
-            && saved
+        }) = &last_rounds.main
+            && last_rounds
                 .solo
                 .as_ref()
                 .is_none_or(|solo| solo.epoch != Some(*epoch) || solo.end == RoundEnd::Failed)
@@ -161,13 +165,13 @@ impl Schedule {
     /// epoch: at the first start, or after a decrease of the block height.
     pub(super) fn observe(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
         self.block = Some(block);
-        if std::mem::take(&mut self.is_unplaced) {
+        if std::mem::take(&mut self.has_unknown_epoch) {
             self.main.last = self.main.last.max(Some(block / self.settings.tempo.max(1)));
         }
-        let mut begun = Vec::new();
+        let mut waiting = Vec::new();
         for contest in [ChallengeType::Main, ChallengeType::Arena] {
             let Some(epoch) = self.epoch(contest) else { continue };
-            let track = self.track(contest);
+            let track = self.track_mut(contest);
             let is_due = match track.last {
                 _ if track.startup => true,
                 // A slightly lower block comes from a lagging node, not from a different chain.
@@ -180,15 +184,15 @@ impl Schedule {
                         );
                     }
                     track.last = Some(epoch);
-                    begun.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
+                    waiting.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
                     false
                 }
             };
-            if is_due && !self.line.contains(&contest) {
-                self.line.push_back(contest);
+            if is_due && !self.queue.contains(&contest) {
+                self.queue.push_back(contest);
             }
         }
-        begun
+        waiting
     }
 
     /// Records that the newest block is unreadable. As long as no block is readable, a main round
@@ -196,42 +200,52 @@ impl Schedule {
     pub(super) fn observe_outage(&mut self, now: SystemTime) {
         let passed = now.duration_since(self.main_ended).unwrap_or_default();
         if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
-            && !self.line.contains(&ChallengeType::Main)
+            && !self.queue.contains(&ChallengeType::Main)
         {
             self.block = None;
-            self.line.push_back(ChallengeType::Main);
+            self.queue.push_back(ChallengeType::Main);
         }
     }
 
     /// Returns the next due round, if any.
-    pub(super) fn next(&mut self, now: SystemTime) -> Option<Due> {
+    pub(super) fn next(&mut self, now: SystemTime) -> Option<DueRound> {
         let is_ready = |contest: &&ChallengeType| {
-            self.known(**contest).rest(now).is_zero()
+            self.track(**contest).remaining_backoff(now).is_zero()
                 && (**contest != ChallengeType::Arena || self.block.is_some())
         };
-        let contest = *self.line.iter().find(is_ready)?;
+        let contest = *self.queue.iter().find(is_ready)?;
         let (epoch, main_challenge_uid) = match (contest, &self.solo_of) {
             (ChallengeType::Solo, Some((epoch, uid))) => (*epoch, Some(uid.clone())),
             _ => (self.epoch(contest), None),
         };
-        let track = self.track(contest);
+        let track = self.track_mut(contest);
         if track.attempted != epoch {
             (track.attempted, track.attempts) = (epoch, 0);
         }
-        Some(Due { contest, epoch, attempt: track.attempts.saturating_add(1), main_challenge_uid })
+        Some(DueRound {
+            contest,
+            epoch,
+            attempt: track.attempts.saturating_add(1),
+            main_challenge_uid,
+        })
     }
 
     /// Returns the time until the next retry of a failed round.
-    pub(super) fn rest(&self, now: SystemTime) -> Option<Duration> {
-        self.line
+    pub(super) fn remaining_backoff(&self, now: SystemTime) -> Option<Duration> {
+        self.queue
             .iter()
-            .map(|contest| self.known(*contest).rest(now))
-            .filter(|rest| !rest.is_zero())
+            .map(|contest| self.track(*contest).remaining_backoff(now))
+            .filter(|pause| !pause.is_zero())
             .min()
     }
 
     /// Records that a round was completed; returns the row for the ledger.
-    pub(super) fn played(&mut self, due: &Due, challenge_uid: &str, now: SystemTime) -> RoundRow {
+    pub(super) fn played(
+        &mut self,
+        due: &DueRound,
+        challenge_uid: &str,
+        now: SystemTime,
+    ) -> RoundRow {
         self.end(due, Some(challenge_uid), now);
         row(due.contest, due.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
     }
@@ -239,13 +253,13 @@ impl Schedule {
     /// Records that a round failed. Returns a row for the ledger if the round is not retried.
     pub(super) fn failed(
         &mut self,
-        due: &Due,
+        due: &DueRound,
         challenge_uid: Option<&str>,
         retry: Retry,
         now: SystemTime,
     ) -> Option<RoundRow> {
         let attempts = self.settings.attempts;
-        let track = self.track(due.contest);
+        let track = self.track_mut(due.contest);
         let pause = match retry {
             Retry::After(pause) => pause,
             Retry::Counted => {
@@ -267,13 +281,13 @@ impl Schedule {
         None
     }
 
-    fn end(&mut self, due: &Due, challenge_uid: Option<&str>, now: SystemTime) {
-        self.line.retain(|contest| *contest != due.contest);
-        self.track(due.contest).end(due.epoch);
+    fn end(&mut self, due: &DueRound, challenge_uid: Option<&str>, now: SystemTime) {
+        self.queue.retain(|contest| *contest != due.contest);
+        self.track_mut(due.contest).end(due.epoch);
         match due.contest {
             ChallengeType::Main => {
                 self.main_ended = now;
-                self.is_unplaced = due.epoch.is_none();
+                self.has_unknown_epoch = due.epoch.is_none();
                 if let Some(uid) = challenge_uid {
                     self.solo_is_due(due.epoch, uid.to_owned());
                 }
@@ -286,8 +300,8 @@ impl Schedule {
     fn solo_is_due(&mut self, epoch: Option<u32>, main_challenge_uid: String) {
         if self.settings.solo {
             self.solo_of = Some((epoch, main_challenge_uid));
-            self.line.retain(|contest| *contest != ChallengeType::Solo);
-            self.line.push_front(ChallengeType::Solo);
+            self.queue.retain(|contest| *contest != ChallengeType::Solo);
+            self.queue.push_front(ChallengeType::Solo);
         }
     }
 
@@ -302,7 +316,7 @@ impl Schedule {
         Some(self.block? / blocks.max(1))
     }
 
-    const fn track(&mut self, contest: ChallengeType) -> &mut Track {
+    const fn track_mut(&mut self, contest: ChallengeType) -> &mut Track {
         match contest {
             ChallengeType::Main => &mut self.main,
             ChallengeType::Solo => &mut self.solo,
@@ -310,7 +324,7 @@ impl Schedule {
         }
     }
 
-    const fn known(&self, contest: ChallengeType) -> &Track {
+    const fn track(&self, contest: ChallengeType) -> &Track {
         match contest {
             ChallengeType::Main => &self.main,
             ChallengeType::Solo => &self.solo,

@@ -30,7 +30,7 @@ mod arena;
 mod chain_faults;
 mod engine_faults;
 mod miners;
-mod taken_up;
+mod resumed;
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 const LONG: Duration = Duration::from_mins(1);

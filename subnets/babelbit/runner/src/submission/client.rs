@@ -18,9 +18,9 @@ use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_objects::StorageError;
 
 /// Maximum number of bytes read from a response.
-const MAX_ANSWER: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Maximum number of characters of a response body in an error.
-const KEPT: usize = 300;
+const MAX_ERROR_CHARS: usize = 300;
 /// Connect timeout.
 const CONNECTING: Duration = Duration::from_secs(5);
 /// Minimum upload rate in bytes per second; the timeout for an audio bundle allows for this rate.
@@ -87,11 +87,11 @@ impl SubmitError {
     }
 }
 
-/// The scoring API's handling of a delivered result.
+/// What the scoring API did with a delivered result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrived {
+pub(super) enum Acceptance {
     /// The scoring API stored the result.
-    Kept,
+    Stored,
     /// The scoring API discarded the result, since it already has the same result or one signed
     /// later.
     Superseded,
@@ -125,7 +125,7 @@ impl ScoringApi {
         file: &LocalFile,
         s3_path: Option<&str>,
         timestamp: i64,
-    ) -> Result<Arrived, SubmitError> {
+    ) -> Result<Acceptance, SubmitError> {
         let signed = |data| {
             let miner = (entry.miner.uid, entry.miner.hotkey);
             let submission = Submission::new(
@@ -157,24 +157,28 @@ impl ScoringApi {
             let request = self.http.post(self.submit.clone()).timeout(self.timeout);
             request.header(CONTENT_TYPE, "application/json").body(body)
         };
-        judge(request.send().await.map_err(|error| SubmitError::Fault(fault(error)))?).await
+        read_acceptance(request.send().await.map_err(|error| SubmitError::Fault(fault(error)))?)
+            .await
     }
 }
 
 /// Reads the outcome of a submission from the response.
-async fn judge(response: Response) -> Result<Arrived, SubmitError> {
+async fn read_acceptance(response: Response) -> Result<Acceptance, SubmitError> {
     let status = response.status();
     let retry_after = retry_after(&response);
-    let body = read_capped(response, MAX_ANSWER).await;
+    let body = read_capped(response, MAX_RESPONSE_BYTES).await;
     if !status.is_success() {
-        let body = String::from_utf8_lossy(&body.unwrap_or_default()).chars().take(KEPT).collect();
+        let body = String::from_utf8_lossy(&body.unwrap_or_default())
+            .chars()
+            .take(MAX_ERROR_CHARS)
+            .collect();
         return Err(SubmitError::Status { status, body, retry_after });
     }
     let body = body.map_err(SubmitError::Fault)?;
     if body.is_empty() {
-        return Ok(Arrived::Kept);
+        return Ok(Acceptance::Stored);
     }
-    let answer: Value = serde_json::from_slice(&body).map_err(|_| SubmitError::NotJson)?;
-    let is_superseded = answer.get("stored").and_then(Value::as_bool) == Some(false);
-    Ok(if is_superseded { Arrived::Superseded } else { Arrived::Kept })
+    let response: Value = serde_json::from_slice(&body).map_err(|_| SubmitError::NotJson)?;
+    let is_superseded = response.get("stored").and_then(Value::as_bool) == Some(false);
+    Ok(if is_superseded { Acceptance::Superseded } else { Acceptance::Stored })
 }

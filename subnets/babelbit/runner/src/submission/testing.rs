@@ -191,14 +191,14 @@ pub enum Fault {
 }
 
 /// A faulty proxy in front of a service.
-pub struct Door {
+pub struct FaultyProxy {
     pub url: Url,
     fault: watch::Sender<Fault>,
     faults: Arc<AtomicUsize>,
 }
 
-impl Door {
-    pub async fn before(service: &Url, fault: Fault) -> Self {
+impl FaultyProxy {
+    pub async fn start(service: &Url, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let behind = service.socket_addrs(|| None).unwrap()[0];

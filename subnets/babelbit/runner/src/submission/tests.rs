@@ -339,7 +339,7 @@ async fn retry_pauses_double_up_to_the_maximum() {
 
 /// A complete round of 256 miners, with a flush of every row by SQLite.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_artefacts_go_out_in_seconds() {
+async fn a_thousand_artefacts_are_delivered_within_a_minute() {
     let results = Results::new(256).await;
     let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
     let began = Instant::now();

@@ -151,7 +151,7 @@ fn key(name: &str) -> String {
 
 /// Lists the files below a directory written before a time, except uploads in progress.
 fn written_before(directory: &Path, time: SystemTime) -> io::Result<Vec<String>> {
-    let (mut found, mut folders) = (Vec::new(), vec![directory.to_owned()]);
+    let (mut old_files, mut folders) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
             // Another task removed the directory with its last file.
@@ -172,9 +172,9 @@ fn written_before(directory: &Path, time: SystemTime) -> io::Result<Vec<String>>
                     folders.push(path);
                 }
             } else if metadata.modified()? < time {
-                found.push(name.to_owned());
+                old_files.push(name.to_owned());
             }
         }
     }
-    Ok(found)
+    Ok(old_files)
 }

@@ -86,7 +86,7 @@ impl Form {
         let is_it = head.split("\r\n").any(|line| {
             let (header, value) = line.split_once(':').unwrap_or_default();
             header.trim().eq_ignore_ascii_case("content-disposition")
-                && parameter(value, "name").is_some_and(|found| found == name)
+                && parameter(value, "name").is_some_and(|part_name| part_name == name)
         });
         if is_it { Ok(()) } else { Err(FormError::Missing(name)) }
     }
@@ -117,14 +117,14 @@ impl Form {
         field: &'static str,
         limit: usize,
     ) -> Result<Vec<u8>, FormError> {
-        let mut whole = Vec::new();
+        let mut content = Vec::new();
         while let Some(chunk) = self.chunk().await? {
-            if whole.len() + chunk.len() > limit {
+            if content.len() + chunk.len() > limit {
                 return Err(FormError::TooLarge { field, limit });
             }
-            whole.extend_from_slice(&chunk);
+            content.extend_from_slice(&chunk);
         }
-        Ok(whole)
+        Ok(content)
     }
 
     /// Reads the header lines of a part.
@@ -154,8 +154,8 @@ impl Form {
 /// Returns a parameter of a header: `name=value` or `name="value"`.
 fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     parameters.split(';').find_map(|parameter| {
-        let (found, value) = parameter.split_once('=')?;
-        found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+        let (key, value) = parameter.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
     })
 }
 

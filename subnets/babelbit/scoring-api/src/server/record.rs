@@ -42,15 +42,15 @@ pub struct SubmissionKey {
 
 /// Outcome of storing a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum PutOutcome {
     /// The submission was stored.
-    New {
+    Stored {
         /// The file of the replaced submission, which is no longer referenced.
         replaced: Option<String>,
     },
     /// The submission was not stored: one with the same key that was signed later (or, for a file,
     /// in the same second) is already stored.
-    Older,
+    Outdated,
 }
 
 /// A validator's score for a miner.

@@ -57,11 +57,11 @@ impl Purge {
 pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
     let work = async {
         for pass in 0_u64.. {
-            let mut found = purge_expired(state).await;
+            let mut purged = purge_expired(state).await;
             if pass % PURGES_BETWEEN_LISTS == 0 {
-                purge_orphans(state, &mut found).await;
+                purge_orphans(state, &mut purged).await;
             }
-            let Purge { submissions, unnamed, failures } = found;
+            let Purge { submissions, unnamed, failures } = purged;
             if failures > 0 {
                 tracing::warn!(failures, "purge incomplete, retrying in an hour");
             }

@@ -25,9 +25,9 @@ use super::answer::answer;
 use super::artifacts::{ArtifactError, Incoming};
 use super::error::{ApiError, form};
 use super::multipart::Form;
-use super::record::{Kept, NewSubmission, SubmissionKey};
+use super::record::{NewSubmission, PutOutcome, SubmissionKey};
 use super::store::StoreError;
-use super::verify::{Signed, asker, check_fresh};
+use super::verify::{Signed, check_fresh, verify_query};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::{JsonService, subscriber};
@@ -125,12 +125,12 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
     })?;
     let signed = Signed::read(&body)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
-    let new = signed.understand(state.now())?;
+    let new = signed.validate(state.now())?;
     if new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit-artifact" });
     }
-    let kept = state.store.put(&new).await?;
-    Ok(stored(&new, kept != Kept::Older))
+    let outcome = state.store.put(&new).await?;
+    Ok(stored(&new, outcome != PutOutcome::Outdated))
 }
 
 async fn submit_artifact(
@@ -156,7 +156,7 @@ async fn submit_artifact(
             expected: "at most 128 letters, digits, - _ .",
         });
     }
-    let mut new = signed.understand(state.now())?;
+    let mut new = signed.validate(state.now())?;
     if !new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit" });
     }
@@ -181,31 +181,35 @@ async fn submit_artifact(
     let (uploads, keeping) =
         (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
     // A spawned task survives the disconnection of its client.
-    let kept = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
-    Ok(stored(&new, kept != Kept::Older))
+    let outcome = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
+    Ok(stored(&new, outcome != PutOutcome::Outdated))
 }
 
 /// Stores a file and its row. Then removes the file that no row refers to: the replaced file, or
 /// the new one if its row was not stored. If the outcome is unknown, both files remain, and
 /// `retention` later removes the orphaned one.
-async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Result<Kept, ApiError> {
-    let (bytes, place) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
-    state.artifacts.keep(incoming, &place).await?;
-    let kept = state.store.put(&new).await;
-    let unnamed = match &kept {
-        Ok(Kept::New { replaced }) => {
+async fn keep(
+    state: Arc<State>,
+    incoming: Incoming,
+    new: NewSubmission,
+) -> Result<PutOutcome, ApiError> {
+    let (bytes, path) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
+    state.artifacts.keep(incoming, &path).await?;
+    let outcome = state.store.put(&new).await;
+    let unnamed = match &outcome {
+        Ok(PutOutcome::Stored { replaced }) => {
             metrics::counter!("taonet_scoring_api_artifact_bytes_total").increment(bytes);
             replaced.clone()
         }
         Err(StoreError::Unsure(_)) => None,
-        Ok(Kept::Older) | Err(_) => Some(place),
+        Ok(PutOutcome::Outdated) | Err(_) => Some(path),
     };
     if let Some(unnamed) = unnamed
         && let Err(error) = state.artifacts.remove(&unnamed).await
     {
         tracing::warn!(file = unnamed, %error, "cannot remove an orphaned file");
     }
-    Ok(kept?)
+    Ok(outcome?)
 }
 
 /// Returns the path of a stored file, composed of the submission's key, a random number and the
@@ -229,7 +233,7 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
             expected: "at most 128 letters, digits, - _ .",
         });
     }
-    let hotkey = asker(&query)?;
+    let hotkey = verify_query(&query)?;
     admit(&state, &hotkey, query.timestamp, &state.limits.readers)?;
     let contest = match query.challenge_type.as_deref() {
         None => None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_database::{Database, DatabaseError, Migrator, PoolOptions, Row, migrations, statement};
 
-use super::record::{GivenScore, Kept, NewSubmission, SubmissionKey};
+use super::record::{GivenScore, NewSubmission, PutOutcome, SubmissionKey};
 
 /// Maximum number of connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
@@ -111,7 +111,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if the commit fails, so that
     /// it is unknown whether the submission was stored.
-    pub async fn put(&self, new: &NewSubmission) -> Result<Kept, StoreError> {
+    pub async fn put(&self, new: &NewSubmission) -> Result<PutOutcome, StoreError> {
         let is_confirming = AtomicBool::new(false);
         self.put_confirming(new, &is_confirming).await.map_err(|error| {
             let error = StoreError::from(error);
@@ -128,7 +128,7 @@ impl Store {
         &self,
         new: &NewSubmission,
         is_confirming: &AtomicBool,
-    ) -> Result<Kept, DatabaseError> {
+    ) -> Result<PutOutcome, DatabaseError> {
         let key = &new.key;
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
         let (validator, kind) = (key.validator.to_string(), key.challenge_type.as_str());
@@ -175,7 +175,7 @@ impl Store {
         }
         is_confirming.store(true, Ordering::Relaxed);
         transaction.commit().await?;
-        Ok(if is_kept { Kept::New { replaced } } else { Kept::Older })
+        Ok(if is_kept { PutOutcome::Stored { replaced } } else { PutOutcome::Outdated })
     }
 
     /// Returns the signing time of the submission stored under a key, in seconds since the Unix

@@ -64,11 +64,11 @@ impl Validators {
 
     /// Returns the weight of a validator's scores; `None` excludes them.
     pub(super) fn stake(&self) -> impl Fn(&Hotkey) -> Option<u64> + '_ {
-        let known = self.known();
+        let permits = self.known();
         move |hotkey| match &self.admission {
             Admission::Open => Some(1),
             Admission::Listed(listed) => listed.contains(hotkey).then_some(1),
-            Admission::Permits { .. } => known.as_ref()?.get(hotkey).copied(),
+            Admission::Permits { .. } => permits.as_ref()?.get(hotkey).copied(),
         }
     }
 

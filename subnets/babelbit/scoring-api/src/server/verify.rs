@@ -53,7 +53,7 @@ impl Signed {
     }
 
     /// Validates the content, and extracts the key of the result and its score, if there is one.
-    pub(super) fn understand(self, received: SystemTime) -> Result<NewSubmission, ApiError> {
+    pub(super) fn validate(self, received: SystemTime) -> Result<NewSubmission, ApiError> {
         let submission = Submission::deserialize(&self.body).map_err(|_| ApiError::Field {
             field: "body",
             expected: "miner_hotkey, miner_uid, challenge_id, data",
@@ -140,11 +140,11 @@ impl<'a> Data<'a> {
 fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
     let score: Value =
         serde_json::from_str(content).map_err(|_| invalid_content("a challenge score in JSON"))?;
-    let says = |field: &str, expected: &str| {
-        score.get(field).and_then(Value::as_str).is_none_or(|said| said == expected)
+    let matches = |field: &str, expected: &str| {
+        score.get(field).and_then(Value::as_str).is_none_or(|actual| actual == expected)
     };
     let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
-    if !says("challenge_uid", &key.challenge_uid) || !says("miner_hotkey", &miner) {
+    if !matches("challenge_uid", &key.challenge_uid) || !matches("miner_hotkey", &miner) {
         return Err(invalid_content("the signed challenge and miner"));
     }
     let mean = score.get("challenge_mean_U").and_then(Value::as_f64);
@@ -157,7 +157,7 @@ fn invalid_content(expected: &'static str) -> ApiError {
 }
 
 /// Verifies the signature of a query; returns the caller's hotkey.
-pub(super) fn asker(query: &ScoreQuery) -> Result<Hotkey, ApiError> {
+pub(super) fn verify_query(query: &ScoreQuery) -> Result<Hotkey, ApiError> {
     let hotkey = hotkey_of(Some(&query.hotkey), "hotkey")?;
     check(&hotkey, &sorted_json(&query.signed()), &query.signature)?;
     Ok(hotkey)

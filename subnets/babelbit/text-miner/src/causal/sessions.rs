@@ -69,19 +69,19 @@ impl Sessions {
             .map(|(index, session)| (session.common(prompt).min(most), index))
             .max();
         let best = best.filter(|(common, _)| *common > 0);
-        let mut session = match best
-            .and_then(|(common, index)| self.kept.get(index).map(|found| (common, index, found)))
-        {
-            Some((common, index, found)) if found.is_continued_by(prompt) => {
+        let mut session = match best.and_then(|(common, index)| {
+            self.kept.get(index).map(|session| (common, index, session))
+        }) {
+            Some((common, index, session)) if session.is_continued_by(prompt) => {
                 let mut session = self.kept.remove(index);
                 session.cache.truncate(common);
                 session.tokens.truncate(common);
                 session
             }
             // The found utterance may continue, too.
-            Some((common, _, found)) => Session {
-                cache: found.cache.fork(common)?,
-                tokens: found.tokens.iter().take(common).copied().collect(),
+            Some((common, _, session)) => Session {
+                cache: session.cache.fork(common)?,
+                tokens: session.tokens.iter().take(common).copied().collect(),
                 ..Session::default()
             },
             None => Session::default(),

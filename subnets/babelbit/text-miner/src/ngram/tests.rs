@@ -22,7 +22,7 @@ fn read(bytes: &[u8]) -> Result<NgramModel, Problem> {
 
 /// Columns: prefix, prediction.
 #[test]
-fn the_longest_known_context_decides() {
+fn prediction_uses_longest_known_context() {
     let model = trained(
         3,
         &[

@@ -82,9 +82,9 @@ impl Trainer {
             if self.tokens.len() > MAX_WORDS {
                 return Err(TrainError::TooManyWords);
             }
-            let known = self.vocabulary.words.len();
+            let word_count = self.vocabulary.words.len();
             let id = self.vocabulary.id_or_insert(word);
-            if self.vocabulary.words.len() > known {
+            if self.vocabulary.words.len() > word_count {
                 self.vocabulary_bytes += word.len() + WORD_OVERHEAD;
             }
             if self.vocabulary_bytes > MAX_VOCABULARY {

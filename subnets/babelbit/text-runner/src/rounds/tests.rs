@@ -186,7 +186,7 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
         miners: Arc::new(Listed(Mutex::new(miners(&[&usual])))),
         arena: None,
     };
-    let due = |contest| Due { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
+    let due = |contest| DueRound { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
     let error = without.play(&due(ChallengeType::Arena)).await.unwrap_err();
     assert_eq!(error.outcome(), "no_miners");
 

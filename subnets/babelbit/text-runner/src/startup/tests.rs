@@ -11,19 +11,19 @@ use crate::tests::{failing, miners};
 
 /// A virtual clock that advances while a task sleeps on it, or a miner responds.
 #[derive(Clone, Default)]
-struct Passing(Arc<AtomicU64>);
+struct VirtualClock(Arc<AtomicU64>);
 
-impl Passing {
+impl VirtualClock {
     fn pass(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
     fn startup(&self, budget: u64) -> Startup {
-        let (seconds, began, passing) = (Arc::clone(&self.0), Instant::now(), self.clone());
+        let (seconds, began, clock) = (Arc::clone(&self.0), Instant::now(), self.clone());
         Startup {
             now: Arc::new(move || began + Duration::from_secs(seconds.load(Ordering::SeqCst))),
             sleeper: Arc::new(move |pause: Duration| {
-                passing.pass(pause.as_secs());
+                clock.pass(pause.as_secs());
                 Box::pin(std::future::ready(()))
             }),
             ..Startup::new(Duration::from_secs(budget), Duration::from_mins(1))
@@ -34,8 +34,8 @@ impl Passing {
 /// A miner that records the timeouts of its calls, in seconds. Each response takes the whole
 /// timeout; a missing one never arrives.
 #[derive(Default)]
-struct Waking {
-    passing: Passing,
+struct SlowStartMiner {
+    clock: VirtualClock,
     answers: Mutex<Vec<Option<Result<String, CallError>>>>,
     timeouts: Mutex<Vec<u64>>,
     /// Number of health checks that fail.
@@ -43,7 +43,7 @@ struct Waking {
     pings: Mutex<Vec<u64>>,
 }
 
-impl TextConnection for Waking {
+impl TextConnection for SlowStartMiner {
     fn predict<'a>(
         &'a self,
         _: &'a PredictedUtterance,
@@ -53,7 +53,7 @@ impl TextConnection for Waking {
         let Some(answer) = self.answers.lock().unwrap().remove(0) else {
             return std::future::pending().boxed();
         };
-        self.passing.pass(timeout.as_secs());
+        self.clock.pass(timeout.as_secs());
         std::future::ready(answer).boxed()
     }
 
@@ -66,7 +66,7 @@ impl TextConnection for Waking {
     }
 }
 
-fn connected(connection: &Arc<Waking>) -> TextMiner {
+fn connected(connection: &Arc<SlowStartMiner>) -> TextMiner {
     let mut miner = miners(&[&failing()]).remove(0);
     miner.connection = Arc::clone(connection) as _;
     miner
@@ -115,24 +115,24 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
         (300, vec![status(422), said("Is it")], vec![true, false], &[60, 11]),
         (0, vec![late(), said("Is it")], vec![true, false], &[11, 11]),
     ] {
-        let passing = Passing::default();
-        let waking = Arc::new(Waking {
-            passing: passing.clone(),
+        let clock = VirtualClock::default();
+        let slow_miner = Arc::new(SlowStartMiner {
+            clock: clock.clone(),
             answers: Mutex::new(answers),
-            ..Waking::default()
+            ..SlowStartMiner::default()
         });
-        let miner = passing.startup(budget).starting(connected(&waking));
+        let miner = clock.startup(budget).starting(connected(&slow_miner));
         for is_error in errors {
             let answer = miner.connection.predict(&request(), Duration::from_secs(11)).await;
             assert_eq!(answer.is_err(), is_error, "{budget} {expected:?}: {answer:?}");
         }
-        assert_eq!(*waking.timeouts.lock().unwrap(), expected, "{budget}");
+        assert_eq!(*slow_miner.timeouts.lock().unwrap(), expected, "{budget}");
     }
 }
 
 #[tokio::test]
 async fn a_cancelled_call_preserves_the_startup_budget() {
-    let passing = Passing::default();
+    let clock = VirtualClock::default();
     let answers = vec![
         None,
         Some(Err(CallError::InvalidPayloadType)),
@@ -140,12 +140,12 @@ async fn a_cancelled_call_preserves_the_startup_budget() {
         Some(Ok("Is it".to_owned())),
         None,
     ];
-    let waking = Arc::new(Waking {
-        passing: passing.clone(),
+    let slow_miner = Arc::new(SlowStartMiner {
+        clock: clock.clone(),
         answers: Mutex::new(answers),
-        ..Waking::default()
+        ..SlowStartMiner::default()
     });
-    let miner = passing.startup(100).starting(connected(&waking));
+    let miner = clock.startup(100).starting(connected(&slow_miner));
     let timeout = Duration::from_secs(11);
     for (expected, timeouts) in [
         (None, &[60][..]),
@@ -155,7 +155,7 @@ async fn a_cancelled_call_preserves_the_startup_budget() {
         (None, &[60, 60, 39, 60, 11]),
     ] {
         assert_eq!(miner.connection.predict(&request(), timeout).now_or_never(), expected);
-        assert_eq!(*waking.timeouts.lock().unwrap(), timeouts);
+        assert_eq!(*slow_miner.timeouts.lock().unwrap(), timeouts);
     }
 }
 
@@ -167,22 +167,22 @@ async fn a_round_waits_until_its_miners_are_healthy() {
         (3, 2, vec![30; 4]),
         (1_000, 1, [vec![30; 271], (1..30).rev().collect()].concat()),
     ] {
-        let passing = Passing::default();
-        let waking = Waking {
-            passing: passing.clone(),
+        let clock = VirtualClock::default();
+        let slow_miner = SlowStartMiner {
+            clock: clock.clone(),
             failing_pings: Mutex::new(failing_pings),
-            ..Waking::default()
+            ..SlowStartMiner::default()
         };
-        let waking = Arc::new(waking);
+        let slow_miner = Arc::new(slow_miner);
         // The other miner has no health check, like those behind the gateway.
-        let both = [miners(&[&failing()]), vec![connected(&waking)]].concat();
-        assert_eq!(passing.startup(300).healthy(both).await.len(), count, "{failing_pings}");
-        assert_eq!(*waking.pings.lock().unwrap(), expected);
+        let both = [miners(&[&failing()]), vec![connected(&slow_miner)]].concat();
+        assert_eq!(clock.startup(300).healthy(both).await.len(), count, "{failing_pings}");
+        assert_eq!(*slow_miner.pings.lock().unwrap(), expected);
     }
 }
 
 /// An arena with one miner.
-struct Listed(Arc<Waking>);
+struct Listed(Arc<SlowStartMiner>);
 
 impl ArenaTextMiners for Listed {
     fn text_miners<'a>(
@@ -196,15 +196,15 @@ impl ArenaTextMiners for Listed {
 
 #[tokio::test]
 async fn each_round_has_its_own_startup_budget() {
-    let passing = Passing::default();
+    let clock = VirtualClock::default();
     let answers = vec![Some(Ok("Is it".to_owned())); 4];
-    let waking = Waking {
-        passing: passing.clone(),
+    let slow_miner = SlowStartMiner {
+        clock: clock.clone(),
         answers: Mutex::new(answers),
         failing_pings: Mutex::new(1),
-        ..Waking::default()
+        ..SlowStartMiner::default()
     };
-    let waking = Arc::new(waking);
+    let slow_miner = Arc::new(slow_miner);
     let policy = AddressPolicy::private();
     let entry = MinerEntry {
         uid: taonet_primitives::Uid(1),
@@ -216,10 +216,10 @@ async fn each_round_has_its_own_startup_budget() {
         GatewayClient::new(&"http://127.0.0.1:9".parse().unwrap(), None, Duration::from_secs(1))
             .unwrap();
     let arena = TextArena {
-        arena: Arc::new(Listed(Arc::clone(&waking))),
+        arena: Arc::new(Listed(Arc::clone(&slow_miner))),
         source: MinerSource::Listed(vec![entry]),
         chain: Arc::new(ChainView::new(gateway, NetUid(59), None)),
-        startup: passing.startup(300),
+        startup: clock.startup(300),
     };
     for _ in 0..2 {
         let miners = arena.miners().await.unwrap();
@@ -227,6 +227,6 @@ async fn each_round_has_its_own_startup_budget() {
             miners[0].connection.predict(&request(), Duration::from_secs(11)).await.unwrap();
         }
     }
-    assert_eq!(*waking.timeouts.lock().unwrap(), [60, 11, 60, 11]);
-    assert_eq!(*waking.pings.lock().unwrap(), [30, 30, 30]);
+    assert_eq!(*slow_miner.timeouts.lock().unwrap(), [60, 11, 60, 11]);
+    assert_eq!(*slow_miner.pings.lock().unwrap(), [30, 30, 30]);
 }

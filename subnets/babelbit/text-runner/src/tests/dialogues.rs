@@ -12,8 +12,8 @@ async fn dialogues_with_the_same_uid_have_files_of_their_own() {
         ([json!("d 1"), json!("d/1")], ["d_1", "d_1-1"]),
     ] {
         let token = |token: &str, dialogue: usize| json!({"session_id": "s", "token": token, "dialogue_uid": uids[dialogue], "dialogue_index": dialogue});
-        let rest = [token("EOF EOF", 0), token("two", 1), token("EOF EOF", 1)];
-        let server = engine_of(&token("one", 0), &rest).await;
+        let following = [token("EOF EOF", 0), token("two", 1), token("EOF EOF", 1)];
+        let server = engine_of(&token("one", 0), &following).await;
         let directory = tempfile::tempdir().unwrap();
         let echo = scripted(|request| Ok(request.prefix.clone()));
         let runner = runner(&directory).await;
@@ -38,8 +38,8 @@ async fn long_uids_fit_into_file_names() {
         json!({"session_id": "s", "token": token, "challenge_uid": uid("c"), "dialogue_uid": uid(["a", "b"][dialogue]),
             "dialogue_index": dialogue})
     };
-    let rest = [token("EOF EOF", 0), token("two", 1), token("EOF EOF", 1)];
-    let server = engine_of(&token("one", 0), &rest).await;
+    let following = [token("EOF EOF", 0), token("two", 1), token("EOF EOF", 1)];
+    let server = engine_of(&token("one", 0), &following).await;
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let runner = runner(&directory).await;

@@ -21,7 +21,7 @@ const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
 /// Minimum number of kills. Further kills follow until one has hit a worker with a job.
 const KILLS: usize = 10;
-const MOST_KILLS: usize = 60;
+const MAX_KILLS: usize = 60;
 /// Processing time of a recording.
 const PAUSE: Duration = Duration::from_millis(40);
 
@@ -159,7 +159,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
         repeated = repeats(&servers, &jobs).await;
         if repeated == 0 && kills.load(Ordering::Relaxed) == wanted.load(Ordering::Relaxed) {
             assert!(
-                wanted.fetch_add(1, Ordering::Relaxed) < MOST_KILLS,
+                wanted.fetch_add(1, Ordering::Relaxed) < MAX_KILLS,
                 "no kill hit a worker with a job"
             );
         }

@@ -24,7 +24,7 @@ const MAX_AUDIO: usize = 256 << 20;
 /// Processing time of a job, including its waiting time, after which the worker stops extending its
 /// acknowledgement timeout, so that another worker receives the job. Longer than the transcription
 /// deadline of any accepted recording.
-const LONGEST: Duration = Duration::from_hours(6);
+const MAX_PROCESSING_TIME: Duration = Duration::from_hours(6);
 
 /// Acknowledgement of a delivery.
 enum Next {
@@ -56,7 +56,7 @@ impl Worker {
         let next = loop {
             tokio::select! {
                 next = &mut work => break next,
-                _ = extensions.tick(), if began.elapsed() < LONGEST => delivery.extend().await,
+                _ = extensions.tick(), if began.elapsed() < MAX_PROCESSING_TIME => delivery.extend().await,
             }
         };
         match next {
@@ -78,15 +78,15 @@ impl Worker {
         store: &Store,
         stop: &Shutdown,
     ) -> Result<Next, WorkError> {
-        let known = store.look(&[id.to_string()]).await?.pop();
-        if known.as_ref().is_some_and(|row| row.result.is_some()) {
+        let row = store.look(&[id.to_string()]).await?.pop();
+        if row.as_ref().is_some_and(|row| row.result.is_some()) {
             count("known");
             return Ok(Next::Done);
         }
         // Fetch the audio before the attempt begins: service failures must not count as attempts of
         // the job.
         let fetched = self.fetch(id, audio).await?;
-        let is_first = known.as_ref().is_none_or(|row| row.tries == 0);
+        let is_first = row.as_ref().is_none_or(|row| row.tries == 0);
         let turns = Arc::clone(&self.turns);
         let _turn = if is_first {
             (Some(turns.read_owned().await), None)
@@ -107,7 +107,7 @@ impl Worker {
         // Lost audio has one more attempt: the runner stores it again after the second.
         let most = self.services.pace.tries + i64::from(matches!(fetched, Fetched::Unusable(_)));
         if tries > most {
-            let last = known.map(|row| row.worker).unwrap_or_default();
+            let last = row.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
                 Fetched::Audio(_) => format!("the last worker, {last}, did not finish the job"),
                 Fetched::Unusable(reason) => reason,

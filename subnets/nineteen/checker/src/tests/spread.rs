@@ -130,8 +130,8 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
     let reference = LocalReference::new(model);
     let payload = request.as_object().unwrap();
     let question =
-        Question { endpoint: Endpoint::Completions, payload, tokens: &miners, places: &[] };
-    let Reading::Whole(readings) = reference.read(&question).await.unwrap() else {
+        Question { endpoint: Endpoint::Completions, payload, tokens: &miners, positions: &[] };
+    let Reading::FullText(readings) = reference.read(&question).await.unwrap() else {
         panic!("not read in one pass")
     };
     for (place, (reading, token)) in readings.iter().zip(&miners).enumerate() {

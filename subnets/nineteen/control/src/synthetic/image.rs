@@ -5,7 +5,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Map, Value};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::payload::{ImagePayload, LARGEST_SEED};
+use taonet_nineteen_core::payload::{ImagePayload, MAX_SEED};
 use taonet_nineteen_core::task::Endpoint;
 
 use super::picture::{mask, portrait, scene};
@@ -81,7 +81,7 @@ pub(super) fn payload(
         cfg_scale: cfg_scale(random),
         width,
         height,
-        seed: random.random_range(1..=LARGEST_SEED),
+        seed: random.random_range(1..=MAX_SEED),
         model: names_task.then(|| task.task.to_string()),
         further,
     };

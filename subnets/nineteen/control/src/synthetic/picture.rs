@@ -138,9 +138,9 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
     let light: Vec<_> = (0..OCTAVES).map(|octave| Noise::new(LATTICE << octave, random)).collect();
     let strength = random.random_range(10.0..45.0_f32);
     let pixel = |x: f32, y: f32| {
-        let mut found = blend(top, bottom, y);
+        let mut pixel = blend(top, bottom, y);
         for shape in shapes {
-            found = blend(found, shape.colour, cover(shape, x, y));
+            pixel = blend(pixel, shape.colour, cover(shape, x, y));
         }
         let light: f32 = light
             .iter()
@@ -148,7 +148,7 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
             .map(|(noise, octave)| noise.at(x, y) / (1 << octave) as f32)
             .sum();
         let shift = light * strength + random.random_range(-GRAIN..GRAIN);
-        found.map(|part| (part + shift).clamp(0.0, 255.0) as u8)
+        pixel.map(|part| (part + shift).clamp(0.0, 255.0) as u8)
     };
     png(width, height, pixel)
 }
@@ -220,29 +220,29 @@ mod tests {
     fn pixels(image: &str, width: usize, height: usize) -> Vec<u8> {
         let file = STANDARD.decode(image).unwrap();
         assert!(file.starts_with(b"\x89PNG\r\n\x1a\n") && file.ends_with(b"IEND\xae\x42\x60\x82"));
-        let (mut rest, mut data) = (&file[8..], Vec::new());
-        while let Some((length, body)) = rest.split_first_chunk::<4>() {
+        let (mut remaining, mut data) = (&file[8..], Vec::new());
+        while let Some((length, body)) = remaining.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*length) as usize;
             let (chunk, tail) = body.split_at(4 + length);
             assert_eq!(tail[..4], crc32fast::hash(chunk).to_be_bytes());
             if chunk.starts_with(b"IDAT") {
                 data.extend_from_slice(&chunk[4..]);
             }
-            rest = &tail[4..];
+            remaining = &tail[4..];
         }
         let mut rows = Vec::new();
         ZlibDecoder::new(data.as_slice()).read_to_end(&mut rows).unwrap();
         assert_eq!(rows.len(), height * (1 + 3 * width));
-        let mut found = Vec::new();
+        let mut decoded = Vec::new();
         for row in rows.chunks(1 + 3 * width) {
             assert_eq!(row[0], 1);
             let mut left = [0_u8; 3];
             for pixel in row[1..].chunks(3) {
                 left = [0, 1, 2].map(|part: usize| left[part].wrapping_add(pixel[part]));
-                found.extend(left);
+                decoded.extend(left);
             }
         }
-        found
+        decoded
     }
 
     #[test]

@@ -52,22 +52,22 @@ impl Part {
 /// Generates a text of at most `words` words; usually its length is close to this maximum.
 pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
     let (first, later) = part.names();
-    let mut found = String::new();
-    add(&mut found, first, DEEPEST, random);
-    while found.split(' ').count() < words {
+    let mut text = String::new();
+    add(&mut text, first, DEEPEST, random);
+    while text.split(' ').count() < words {
         let separator = match part {
             Part::Picture => ", ",
             _ if random.random_bool(0.1) => "\n\n",
             _ => " ",
         };
-        found.push_str(separator);
-        add(&mut found, later, DEEPEST, random);
+        text.push_str(separator);
+        add(&mut text, later, DEEPEST, random);
     }
-    let mut found = found.split(' ').take(words).collect::<Vec<_>>().join(" ");
+    let mut text = text.split(' ').take(words).collect::<Vec<_>>().join(" ");
     if part == Part::Message {
-        found = typed(found, random);
+        text = typed(text, random);
     }
-    found
+    text
 }
 
 /// Appends a random expansion of a grammar symbol; symbols in the expansion are expanded
@@ -90,45 +90,44 @@ fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
 }
 
 /// Adds text, with a capital letter where a sentence begins.
-fn push(found: &mut String, text: &str) {
-    let ended = found.trim_end();
-    let begins =
-        found.is_empty() || (ended.len() < found.len() && ended.ends_with(['.', '?', '!']));
+fn push(out: &mut String, text: &str) {
+    let ended = out.trim_end();
+    let begins = out.is_empty() || (ended.len() < out.len() && ended.ends_with(['.', '?', '!']));
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if begins => {
-            found.extend(first.to_uppercase());
-            found.push_str(letters.as_str());
+            out.extend(first.to_uppercase());
+            out.push_str(letters.as_str());
         }
-        _ => found.push_str(text),
+        _ => out.push_str(text),
     }
 }
 
 /// Appends a random number, name or invented word, which is in no list.
-fn drawn(found: &mut String, name: &str, random: &mut impl Rng) {
+fn drawn(out: &mut String, name: &str, random: &mut impl Rng) {
     match name {
         "number" => {
             // Uniform on a logarithmic scale.
             let number = random.random_range(2.0_f64..11.0).exp() as u64;
             let rounded = if random.random_bool(0.4) { number / 10 * 10 } else { number };
-            found.push_str(&rounded.to_string());
+            out.push_str(&rounded.to_string());
         }
-        "small" => found.push_str(&random.random_range(2..=12).to_string()),
-        "year" => found.push_str(&random.random_range(1_200..=2_060).to_string()),
+        "small" => out.push_str(&random.random_range(2..=12).to_string()),
+        "year" => out.push_str(&random.random_range(1_200..=2_060).to_string()),
         "code" => {
             let mut name = word(random);
             if random.random_bool(0.5) {
                 name.push('_');
                 name.push_str(&word(random));
             }
-            found.push_str(&name);
+            out.push_str(&name);
         }
         "name" => {
             let mut name = String::new();
             push(&mut name, &(syllable(random) + &word(random)));
-            found.push_str(&name);
+            out.push_str(&name);
         }
-        _ => push(found, &(syllable(random) + &word(random))),
+        _ => push(out, &(syllable(random) + &word(random))),
     }
 }
 
@@ -154,12 +153,12 @@ fn typed(mut text: String, random: &mut impl Rng) -> String {
     }
     if random.random_bool(0.15) {
         let letters: Vec<char> = text.chars().collect();
-        let place = random.random_range(0..letters.len().max(1));
+        let index = random.random_range(0..letters.len().max(1));
         // A letter is missing.
         text = letters
             .iter()
             .enumerate()
-            .filter(|(at, _)| *at != place || *at == 0)
+            .filter(|(at, _)| *at != index || *at == 0)
             .map(|(_, letter)| *letter)
             .collect();
     }

@@ -12,7 +12,7 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use url::Url;
 
-use super::{Ballot, EVERY, LARGEST, Voter, VotesError, WITHIN};
+use super::{Ballot, INTERVAL, MAX_BYTES, TIMEOUT, Voter, VotesError};
 
 /// Path of a validator's vote below the URL of its gateway.
 const PATH: &str = "v1/vote";
@@ -38,7 +38,16 @@ impl PeerVotes {
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(peers: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
+<<<<<<< HEAD
         let peers = peers.iter().map(peer).collect::<Result<_, _>>()?;
+=======
+        let client = |url: &Url| {
+            let client = JsonClient::new(url, None, MAX_BYTES)
+                .map_err(|error| VotesError::Setup(error.into()))?;
+            Ok((url.clone(), client))
+        };
+        let peers = peers.iter().map(client).collect::<Result<_, VotesError>>()?;
+>>>>>>> origin/h-house5
         Ok(Self { peers, voter, chain, ballots: HashMap::new() })
     }
 
@@ -68,11 +77,11 @@ impl PeerVotes {
         }
         keep(&mut self.ballots, self.voter.ballot());
         self.ballots.retain(|_, ballot| ballot.is_current(now));
-        let standings = Neurons::read(&*self.chain, netuid).await?.standings();
+        let registrations = Neurons::read(&*self.chain, netuid).await?.registrations();
         let counted = self.ballots.values().filter_map(|ballot| {
-            let standing = standings.get(&ballot.hotkey())?;
-            let counts = standing.validator_permit && standing.stake > 0;
-            counts.then_some((standing.stake, ballot.weights()))
+            let registration = registrations.get(&ballot.hotkey())?;
+            let counts = registration.validator_permit && registration.stake > 0;
+            counts.then_some((registration.stake, ballot.weights()))
         });
         let counted: Vec<_> = counted.collect();
         let count = counted.len();
@@ -90,7 +99,7 @@ impl PeerVotes {
                     "votes not counted; the last weights remain"
                 ),
             }
-            if !shutdown.sleep(EVERY).await {
+            if !shutdown.sleep(INTERVAL).await {
                 return;
             }
         }
@@ -105,13 +114,13 @@ fn peer(url: &Url) -> Result<(Url, JsonClient), VotesError> {
 }
 
 async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
-    Ok(fields(client.get(PATH, &[], WITHIN).await?)?)
+    Ok(fields(client.get(PATH, &[], TIMEOUT).await?)?)
 }
 
 /// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.
 fn keep(ballots: &mut HashMap<Hotkey, Ballot>, ballot: Ballot) {
-    let known = ballots.get(&ballot.hotkey());
-    if known.is_none_or(|known| known.created() <= ballot.created()) {
+    let latest = ballots.get(&ballot.hotkey());
+    if latest.is_none_or(|latest| latest.created() <= ballot.created()) {
         ballots.insert(ballot.hotkey(), ballot);
     }
 }

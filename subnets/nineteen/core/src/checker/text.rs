@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Maximum number of tokens of an answer that are compared individually.
-pub const MOST_CHECKS: usize = 5;
+pub const MAX_CHECKS: usize = 5;
 
 /// Distance of a token that is not among the top tokens of the validator's model.
 const ABSENT: f64 = 1.0;
@@ -72,7 +72,7 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
 }
 
 /// Maximum number of tokens of one character: one per UTF-8 byte.
-const LONGEST_CHARACTER: usize = 4;
+const MAX_CHARACTER_LENGTH: usize = 4;
 
 /// Returns the positions whose tokens can be compared: all that are not part of a character that is
 /// spread over several tokens.
@@ -90,7 +90,7 @@ pub fn comparable(tokens: &[Token]) -> Vec<usize> {
             let mut letters = last.text.chars();
             letters.next().is_some_and(|letter| !letter.is_ascii()) && letters.next().is_none()
         });
-        if token.text.is_empty() && is_character && empty < LONGEST_CHARACTER {
+        if token.text.is_empty() && is_character && empty < MAX_CHARACTER_LENGTH {
             position += empty + 1;
         } else {
             positions.push(position);
@@ -101,7 +101,7 @@ pub fn comparable(tokens: &[Token]) -> Vec<usize> {
 }
 
 /// Selects the positions to compare among `count` tokens: the first, the last, then random ones, at
-/// most [`MOST_CHECKS`].
+/// most [`MAX_CHECKS`].
 ///
 /// `draw(n)` returns a random number below `n`.
 pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
@@ -111,9 +111,9 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
         positions.push(last);
     }
     let mut interior: Vec<_> = (1..last).collect();
-    while positions.len() < MOST_CHECKS && !interior.is_empty() {
-        let place = draw(interior.len()).min(interior.len() - 1);
-        positions.push(interior.swap_remove(place));
+    while positions.len() < MAX_CHECKS && !interior.is_empty() {
+        let index = draw(interior.len()).min(interior.len() - 1);
+        positions.push(interior.swap_remove(index));
     }
     positions
 }

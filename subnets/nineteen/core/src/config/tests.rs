@@ -25,11 +25,11 @@ fn default_tasks_begin_with_the_references() {
     let (reference, further) = config.tasks.split_at(table.len());
     for (task, row) in reference.iter().zip(table) {
         let kind = serde_json::to_value(task.task_type).unwrap();
-        let found = (
+        let actual = (
             task.task.as_str(), kind.as_str().unwrap(), task.max_capacity, task.volume_to_requests_conversion,
             task.weight, task.timeout.get(), task.is_stream, task.endpoint.path(),
         );
-        assert_eq!(found, row);
+        assert_eq!(actual, row);
     }
     let sum: f64 = reference.iter().map(|task| task.weight).sum();
     assert!((sum - 1.0).abs() < 1e-12);
@@ -121,8 +121,8 @@ fn errors_name_the_field() {
         ),
         ("[[tasks]]", "[[tasks", "invalid TOML: "),
     ] {
-        let found = refused(from, to);
-        assert!(found.starts_with(message), "{found}\nexpected {message}");
+        let actual = refused(from, to);
+        assert!(actual.starts_with(message), "{actual}\nexpected {message}");
     }
     assert_eq!(
         MarketConfig::from_toml("tasks = []").unwrap_err().to_string(),
@@ -141,7 +141,7 @@ fn errors_name_the_field() {
 
 /// A vote of 0 disables a task; a failed vote has no effect.
 #[test]
-fn votes_count_and_failed_votes_do_not() {
+fn failed_votes_have_no_effect() {
     let config = MarketConfig::default();
     let mut votes = Votes::default();
     let weights = |votes: &Votes| {

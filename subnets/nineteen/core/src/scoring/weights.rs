@@ -258,11 +258,11 @@ fn sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
 
 /// Returns each miner's score and weight, and the sum of the scores.
 fn totals<T, K: Copy + Eq + Hash>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
-    let (mut totals, mut places) = (Vec::<Total<K>>::new(), HashMap::new());
+    let (mut totals, mut indices) = (Vec::<Total<K>>::new(), HashMap::new());
     let counts =
         |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
     for contender in tasks.iter().filter(counts).flat_map(|task| &task.contenders) {
-        let place = *places.entry(contender.hotkey).or_insert_with(|| {
+        let index = *indices.entry(contender.hotkey).or_insert_with(|| {
             totals.push(Total {
                 hotkey: contender.hotkey,
                 uid: contender.uid,
@@ -271,7 +271,7 @@ fn totals<T, K: Copy + Eq + Hash>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>,
             });
             totals.len() - 1
         });
-        if let Some(total) = totals.get_mut(place) {
+        if let Some(total) = totals.get_mut(index) {
             total.score += contender.contribution;
         }
     }

@@ -5,7 +5,7 @@ use taonet_nineteen_query::Chunk;
 
 use super::functions::function_call;
 use super::{ChoiceForm, End, Head};
-use crate::items::MOST_CALLS;
+use crate::items::MAX_CALLS;
 
 /// Content of a choice, put together from chunks.
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ fn merge_call(calls: &mut Vec<(u64, Value)>, piece: &Value) {
     }
     if let Some((_, call)) = calls.iter_mut().find(|(other, _)| *other == index) {
         merge_fields(call, piece);
-    } else if calls.len() < MOST_CALLS {
+    } else if calls.len() < MAX_CALLS {
         calls.push((index, piece));
     }
 }
@@ -162,6 +162,6 @@ mod tests {
         for index in 0..200 {
             merge_call(&mut calls, &json!({ "index": index }));
         }
-        assert_eq!(calls.len(), MOST_CALLS);
+        assert_eq!(calls.len(), MAX_CALLS);
     }
 }

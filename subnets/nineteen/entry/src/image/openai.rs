@@ -19,7 +19,7 @@ const LOW_STEPS: u64 = 5;
 /// Denoising steps of the qualities `high` and `hd`.
 const HIGH_STEPS: u64 = 20;
 /// Maximum number of images of a request, as in OpenAI's API.
-const MOST_IMAGES: u64 = 10;
+const MAX_IMAGES: u64 = 10;
 /// Sizes of OpenAI's API that are smaller than those of miners: a larger image is scaled to them.
 const SMALL_SIZES: [(&str, u32); 2] = [("256x256", 256), ("512x512", 512)];
 /// Sides of a scaled image are multiples of this number of pixels, which diffusion models need.
@@ -137,7 +137,7 @@ impl Options {
         let quality = u8::try_from(quality.unwrap_or(JPEG_QUALITY)).unwrap_or(u8::MAX);
         let (size, side) = size(fields.take("size"))?;
         Ok(Self {
-            count: fields.whole("n", 1, MOST_IMAGES)?.unwrap_or(1),
+            count: fields.whole("n", 1, MAX_IMAGES)?.unwrap_or(1),
             output: OpenAiOutput { is_url, format, quality, side },
             size,
             steps,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
 
 use crate::GatewayError;
-use crate::request::{Fields, MOST_MESSAGES, MOST_STOPS, MOST_TOKENS, TextRequest};
+use crate::request::{Fields, MAX_MESSAGES, MAX_STOPS, MAX_TOKENS, TextRequest};
 use crate::translation::{
     function_choice, function_tool, joined_text, text_of, tool_call, tool_message,
 };
@@ -49,7 +49,7 @@ pub(crate) fn parse_count(body: &[u8]) -> Result<TextRequest, GatewayError> {
 /// 000 for models that it does not know.
 fn omit_large_limit(fields: &mut Fields) {
     let limit = fields.0.get("max_tokens").and_then(Value::as_f64);
-    if limit.is_some_and(|limit| limit.fract() == 0.0 && limit > MOST_TOKENS as f64) {
+    if limit.is_some_and(|limit| limit.fract() == 0.0 && limit > MAX_TOKENS as f64) {
         fields.take("max_tokens");
     }
 }
@@ -111,7 +111,7 @@ fn conversation(
     messages: &mut Vec<Value>,
 ) -> Result<Vec<String>, GatewayError> {
     let given = match fields.take("messages") {
-        Some(Value::Array(given)) if (1..=MOST_MESSAGES).contains(&given.len()) => given,
+        Some(Value::Array(given)) if (1..=MAX_MESSAGES).contains(&given.len()) => given,
         _ => {
             return Err(GatewayError::field(
                 "messages",
@@ -419,7 +419,7 @@ fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
             "stop_sequences must be an array of up to 4 non-empty strings",
         )
     };
-    sequences.filter(|sequences| sequences.len() <= MOST_STOPS).ok_or_else(wrong)
+    sequences.filter(|sequences| sequences.len() <= MAX_STOPS).ok_or_else(wrong)
 }
 
 /// Returns whether the answer contains the model's reasoning. Whether and how long a model reasons

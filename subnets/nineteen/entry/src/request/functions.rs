@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Fields, MOST_TOOLS};
+use super::{Fields, MAX_TOOLS};
 use crate::GatewayError;
 use crate::translation::{function_choice, function_tool, tool_call, tool_message};
 
@@ -53,7 +53,7 @@ impl Fields {
 /// Returns functions as tools; `None` if they are invalid.
 fn tools(functions: &Value) -> Option<Vec<Value>> {
     let functions =
-        functions.as_array().filter(|functions| (1..=MOST_TOOLS).contains(&functions.len()))?;
+        functions.as_array().filter(|functions| (1..=MAX_TOOLS).contains(&functions.len()))?;
     let is_named =
         |function: &&Map<String, Value>| function.get("name").is_some_and(Value::is_string);
     functions

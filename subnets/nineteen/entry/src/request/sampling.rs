@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_openapi::{TEMPLATE_OVERRIDES, VLLM_FLAGS};
 
-use super::{ALL_TOKENS, Fields, MOST_STOPS, integer, is_number_in};
+use super::{ALL_TOKENS, Fields, MAX_STOPS, integer, is_number_in};
 use crate::GatewayError;
 
 /// Maximum number of token IDs, words or choices in a list.
-const LONGEST_LIST: usize = 4_096;
+const MAX_LIST_LENGTH: usize = 4_096;
 /// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.
 const GUIDED: &str = "guided_";
 /// Constraints of `structured_outputs` that have such a name, too.
@@ -33,7 +33,7 @@ impl Fields {
             "a string or an array of 1..=4 strings",
             |value| match value {
                 Value::Array(stops) => {
-                    (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
+                    (1..=MAX_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
                 }
                 stop => is_text(stop),
             },
@@ -157,11 +157,11 @@ fn is_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
 }
 
-/// Returns whether a value is a list of at most [`LONGEST_LIST`] valid elements.
+/// Returns whether a value is a list of at most [`MAX_LIST_LENGTH`] valid elements.
 fn is_list(value: &Value, is_element: impl Fn(&Value) -> bool) -> bool {
     let elements = value.as_array();
     elements.is_some_and(|elements| {
-        (1..=LONGEST_LIST).contains(&elements.len()) && elements.iter().all(is_element)
+        (1..=MAX_LIST_LENGTH).contains(&elements.len()) && elements.iter().all(is_element)
     })
 }
 

@@ -4,10 +4,10 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
-use taonet_nineteen_core::payload::LARGEST_SEED;
+use taonet_nineteen_core::payload::MAX_SEED;
 
 use crate::GatewayError;
-use crate::request::{MOST_TOKENS, MOST_TOTAL_TOKENS, TextRequest};
+use crate::request::{MAX_TOKENS, MAX_TOTAL_TOKENS, TextRequest};
 use crate::testing::payloads;
 use crate::{messages, responses};
 
@@ -182,7 +182,7 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
         );
         let most = u64::try_from(request.all_answers()).unwrap()
             * request.max_tokens.unwrap_or(request.min_tokens);
-        prop_assert!(most <= MOST_TOTAL_TOKENS && request.min_tokens <= request.payload.max_tokens);
+        prop_assert!(most <= MAX_TOTAL_TOKENS && request.min_tokens <= request.payload.max_tokens);
         // The images for which the buyer pays are those that the miner gets, in their order.
         let named: Vec<Option<String>> =
             request.images.iter().map(|field| url_at(body, field)).collect();
@@ -192,11 +192,11 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
         let number = |name: &str| payload.get(name).map(Value::as_u64);
         prop_assert!(
             number("seed")
-                .is_none_or(|seed| seed.is_some_and(|seed| (1..=LARGEST_SEED).contains(&seed)))
+                .is_none_or(|seed| seed.is_some_and(|seed| (1..=MAX_SEED).contains(&seed)))
         );
         prop_assert!(
             number("max_tokens")
-                .is_none_or(|most| most.is_some_and(|most| (1..=MOST_TOKENS).contains(&most)))
+                .is_none_or(|most| most.is_some_and(|most| (1..=MAX_TOKENS).contains(&most)))
         );
         prop_assert!(payload.get("stream").is_none_or(|stream| *stream == true));
     }
@@ -243,8 +243,8 @@ proptest! {
         route in 0..5_usize, changes in vec((any::<Index>(), value()), 1..4),
     ) {
         let mut body = requests()[route].clone();
-        for (place, new) in changes {
-            let mut position = place.index(size(&body));
+        for (index, new) in changes {
+            let mut position = index.index(size(&body));
             replace(&mut body, &mut position, &mut Some(new));
         }
         check(&body)?;

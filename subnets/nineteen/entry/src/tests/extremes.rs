@@ -21,7 +21,7 @@ use super::market::{Shop, TASK, document, shop_before_backend};
 use super::sockets::{RawResponse, Served, request};
 
 /// Maximum size of a request body, in bytes, which the documents name.
-const LARGEST_BODY: usize = 8 << 20;
+const MAX_BODY: usize = 8 << 20;
 
 /// Returns the body of a request to a route, with a model.
 fn body_for(path: &str, model: &str) -> Value {
@@ -153,12 +153,12 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
     for (path, endpoint, text) in routes {
         let shop = shop_of(endpoint).await;
         let served = Served::start(&shop, ServeLimits::default()).await;
-        let (response, length) = buy(&shop, &served, path, LARGEST_BODY).await;
+        let (response, length) = buy(&shop, &served, path, MAX_BODY).await;
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         let answer: Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(answer.pointer(text), Some(&json!(length.to_string())), "{path}: {answer}");
         let charged = shop.charged().await;
-        let (response, _) = buy(&shop, &served, path, LARGEST_BODY + 1).await;
+        let (response, _) = buy(&shop, &served, path, MAX_BODY + 1).await;
         let error: Value = serde_json::from_str(&response.body).unwrap();
         let is_named = error["error"]["code"] == "request_too_large"
             || error["error"]["type"] == "request_too_large";

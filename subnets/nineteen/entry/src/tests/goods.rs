@@ -176,7 +176,7 @@ async fn responses_are_complete_or_streamed() {
 }
 
 #[tokio::test]
-async fn responses_call_functions() {
+async fn responses_api_supports_function_calls() {
     let shop = chat(says(calls())).await;
     let tools = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
     let mut body = json!({"model": CHAT, "input": "Weather?", "tools": tools});

@@ -23,8 +23,8 @@ use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, says, shop, shop_before, text};
+use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
-use crate::once::{Begun, Once};
 
 const TASKS: [&str; 4] = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"];
 /// Width and height of all images.
@@ -242,7 +242,7 @@ async fn several_images_have_seeds_of_their_own() {
 }
 
 #[tokio::test]
-async fn images_are_converted_as_the_buyer_asks() {
+async fn images_are_converted_to_the_requested_format() {
     let shop = painting_shop(market(), &TASKS, false).await;
     let generate = async |further: Value| {
         let mut body =
@@ -271,13 +271,14 @@ async fn response_too_large_to_be_stored_is_delivered() {
     let shop = shop(says(Vec::new())).await;
     let mut headers = HeaderMap::new();
     headers.insert("idempotency-key", HeaderValue::from_static("large"));
-    let begun = Once::begin(&shop.store, &shop.id, &headers, ("/v1/images/generations", b""), 0)
-        .await
-        .unwrap();
-    let Begun::New(once) = begun else { panic!("the key is new") };
+    let check =
+        KeyClaim::claim(&shop.store, &shop.id, &headers, ("/v1/images/generations", b""), 0)
+            .await
+            .unwrap();
+    let IdempotencyCheck::New(claim) = check else { panic!("the key is new") };
     let images = "a".repeat(65 << 20);
-    let kept = once.keep(images.clone().into_response()).await;
-    assert!(kept.status().is_success() && text(kept).await == images);
+    let response = claim.store_response(images.clone().into_response()).await;
+    assert!(response.status().is_success() && text(response).await == images);
 }
 
 /// With two tasks of a route, the payload names the task, which a miner with both needs.

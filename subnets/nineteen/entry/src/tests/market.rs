@@ -21,7 +21,7 @@ use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig};
 use taonet_nineteen_query::{
-    LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
+    MAX_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
     TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
@@ -139,7 +139,7 @@ pub(super) async fn shop_with_slots(
     )
     .unwrap();
     let bob = key("//Bob");
-    let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+    let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).limits(limits).build();
     let handshake =
         MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
@@ -194,11 +194,16 @@ impl Shop {
         self.send("/v1/chat/completions", &body, None).await
     }
 
-    pub(super) async fn send(&self, path: &str, body: &Value, once: Option<&str>) -> Response {
+    pub(super) async fn send(
+        &self,
+        path: &str,
+        body: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Response {
         let mut request =
             Request::post(path).header("authorization", format!("Bearer {}", self.key));
-        if let Some(once) = once {
-            request = request.header("idempotency-key", once);
+        if let Some(idempotency_key) = idempotency_key {
+            request = request.header("idempotency-key", idempotency_key);
         }
         let request =
             request.header("x-request-id", "mine").body(Body::from(body.to_string())).unwrap();

@@ -129,7 +129,7 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
     assert_eq!(partial, "{\"town\":\"Ulm\"}");
     // The first block ends before the second one begins.
     let position = |name: &str, index: usize| {
-        events.iter().position(|(found, data)| *found == name && data["index"] == index).unwrap()
+        events.iter().position(|(event, data)| *event == name && data["index"] == index).unwrap()
     };
     assert!(position("content_block_stop", 0) < position("content_block_start", 1));
     let result = json!({"type": "tool_result", "tool_use_id": "c1", "content": "rain"});

@@ -47,12 +47,12 @@ fn here(path: &str) -> PathBuf {
 fn market() -> MarketConfig {
     let mut config = MarketConfig::default();
     config.tasks[0].image_tokens = NonZeroU32::new(100);
-    for (place, name, endpoint) in [
+    for (index, name, endpoint) in [
         (1, "comp", Endpoint::Completions),
         (2, "embed", Endpoint::Embeddings),
         (9, "inpaint", Endpoint::Inpaint),
     ] {
-        let task = &mut config.tasks[place];
+        let task = &mut config.tasks[index];
         (task.task, task.endpoint, task.task_type) =
             (name.parse().unwrap(), endpoint, endpoint.task_type());
         task.is_stream = task.task_type == TaskType::Text;

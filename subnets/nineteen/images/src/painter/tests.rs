@@ -23,14 +23,14 @@ fn base64(picture: &Picture) -> String {
 }
 
 /// Returns the quality that a validator gives to the first image if it expects the second one.
-fn compared(found: &Picture, expected: &Picture) -> f64 {
+fn compare(actual: &Picture, expected: &Picture) -> f64 {
     let answer = |picture: &Picture| ImageAnswer {
         image_b64: Some(String::new()),
         is_nsfw: Some(false),
         clip_embeddings: Some(embedding(picture)),
         image_hashes: Some(hashes(picture)),
     };
-    quality(&answer(found), &answer(expected)).unwrap()
+    quality(&answer(actual), &answer(expected)).unwrap()
 }
 
 /// Mean distance of the channels of two images.
@@ -64,9 +64,9 @@ fn every_field_changes_the_image() {
         let mut payload = text_to_image();
         payload[field] = value;
         let other = painted(Endpoint::TextToImage, &payload);
-        let quality = compared(&other, &reference);
+        let quality = compare(&other, &reference);
         assert!(quality < 0.5, "{field}: {quality}");
-        assert_eq!(compared(&other, &other), 1.0);
+        assert_eq!(compare(&other, &other), 1.0);
     }
     let mut payload = text_to_image();
     payload["cfg_scale"] = json!(9.0);
@@ -86,7 +86,7 @@ fn recompressed_image_is_the_same() {
         payload["seed"] = seed.into();
         let picture = painted(Endpoint::TextToImage, &payload);
         let recompressed = Picture::decode(&picture.to_jpeg(85).unwrap()).unwrap();
-        assert_eq!(compared(&recompressed, &picture), 1.0, "{seed}");
+        assert_eq!(compare(&recompressed, &picture), 1.0, "{seed}");
     }
 }
 
@@ -106,7 +106,7 @@ fn image_strength_determines_distance_from_initial_image() {
         [0.1, 0.5, 0.9, 1.0].map(|strength| distance(&with_strength(strength), &initial));
     assert!(distances.windows(2).all(|pair| pair[0] > pair[1]), "{distances:?}");
     assert_eq!(distances[3], 0.0);
-    assert!(compared(&with_strength(0.5), &with_strength(0.9)) < 1.0);
+    assert!(compare(&with_strength(0.5), &with_strength(0.9)) < 1.0);
 }
 
 #[test]

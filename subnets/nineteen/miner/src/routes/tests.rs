@@ -12,7 +12,7 @@ use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust,
 use taonet_primitives::Hotkey;
 use taonet_testing::CapturedLog;
 use taonet_wallet::Keypair;
-use taonet_wire::{ClientConfig, Peer, Standing, SystemClock};
+use taonet_wire::{ClientConfig, Peer, Registration, SystemClock};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use url::Url;
@@ -250,9 +250,9 @@ async fn embeddings_are_passed_on_unchanged() {
     let backend = Router::new().route("/v1/embeddings", post(move || async move { Json(answer) }));
     let config = MinerConfig { task_type: TaskType::Embedding, ..config() };
     let miner = miner_before(backend, config).await;
-    let found =
+    let response =
         text(ask(&miner, "/embeddings", json!({"model": "chat-a", "input": ["a"]})).await).await;
-    assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), expected);
     assert_eq!(
         ask(&miner, "/chat/completions", json!({"model": "chat-a"})).await.status(),
         StatusCode::NOT_FOUND
@@ -510,10 +510,10 @@ async fn probes_leave_a_quarter_of_the_slots_free() {
 
 #[tokio::test]
 async fn capacities_are_shared_by_stake() {
-    let validators = Arc::<StandingTable>::default();
-    let standing = |stake| Standing { stake, validator_permit: true };
+    let validators = Arc::<RegistrationTable>::default();
+    let registration = |stake| Registration { stake, validator_permit: true };
     let (alice, dave): (Hotkey, Hotkey) = (key("//Alice").hotkey(), key("//Dave").hotkey());
-    validators.replace([(alice, standing(1)), (dave, standing(3))].into());
+    validators.replace([(alice, registration(1)), (dave, registration(3))].into());
     let backend = Backend::new(&Url::parse("http://127.0.0.1:9").unwrap(), None).unwrap();
     let miner = Miner::new(
         MinerConfig { concurrency: 10, ..config() },
@@ -526,7 +526,7 @@ async fn capacities_are_shared_by_stake() {
     let answer = text(response).await;
     assert_eq!(answer, r#"{"miner_type":"text","chat-a":250.0}"#);
     assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
-    validators.replace([(alice, standing(1)), (dave, standing(99))].into());
+    validators.replace([(alice, registration(1)), (dave, registration(99))].into());
     let response = ask(&miner, "/capacity", json!({"task_configs": []})).await;
     assert_eq!(
         response.headers()[CONCURRENCY],
@@ -554,9 +554,9 @@ async fn session(miner: Miner) -> (FiberClient, Session) {
     (client, session)
 }
 
-struct Tell(mpsc::UnboundedSender<()>);
+struct NotifyOnDrop(mpsc::UnboundedSender<()>);
 
-impl Drop for Tell {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
@@ -566,15 +566,15 @@ impl Drop for Tell {
 async fn disconnected_validator_cancels_the_backend_request() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let backend = chats(move || {
-        let tell = Tell(sender.clone());
+        let notify = NotifyOnDrop(sender.clone());
         async move {
-            let chunks = futures::stream::unfold((tell, 0_u32), |(tell, sent)| async move {
+            let chunks = futures::stream::unfold((notify, 0_u32), |(notify, sent)| async move {
                 if sent > 0 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 Some((
                     Ok::<_, std::io::Error>(Bytes::from_static(CHUNK.as_bytes())),
-                    (tell, sent + 1),
+                    (notify, sent + 1),
                 ))
             });
             Body::from_stream(chunks)

@@ -26,17 +26,17 @@ pub(crate) struct OrganicOrder<'a> {
 }
 
 impl OrganicOrder<'_> {
-    fn is_tried(&self, place: usize) -> bool {
+    fn is_tried(&self, index: usize) -> bool {
         self.contenders
-            .get(place)
+            .get(index)
             .is_none_or(|contender| self.tried.contains(&contender.offer.hotkey))
     }
 
     /// Returns the index of the next contender, which remains the next one.
     fn peek(&mut self) -> Option<usize> {
-        while let Some(place) = self.order.peek() {
-            if !self.is_tried(place) {
-                return Some(place);
+        while let Some(index) = self.order.peek() {
+            if !self.is_tried(index) {
+                return Some(index);
             }
             self.order.next();
         }
@@ -48,9 +48,9 @@ impl<'a> Iterator for OrganicOrder<'a> {
     type Item = &'a Arc<TaskMiner>;
 
     fn next(&mut self) -> Option<&'a Arc<TaskMiner>> {
-        let place = self.peek()?;
+        let index = self.peek()?;
         self.order.next();
-        self.contenders.get(place)
+        self.contenders.get(index)
     }
 }
 
@@ -85,8 +85,8 @@ impl TaskMiners {
         if let Some(prefix) = prefix {
             let prospects: Vec<Prospect> = prospects().collect();
             let hotkey =
-                |place: usize| contenders.get(place).map(|contender| &contender.offer.hotkey);
-            let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
+                |index: usize| contenders.get(index).map(|contender| &contender.offer.hotkey);
+            let draw = |index| hotkey(index).map_or(0.0, |hotkey| prefix.draw(hotkey));
             let order = organic_order(prospects.iter().copied(), now, draw);
             let mut order =
                 OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
@@ -113,6 +113,6 @@ impl TaskMiners {
     }
 
     fn at(&self, places: &[usize]) -> Vec<Arc<TaskMiner>> {
-        places.iter().filter_map(|place| self.contenders.get(*place)).map(Arc::clone).collect()
+        places.iter().filter_map(|index| self.contenders.get(*index)).map(Arc::clone).collect()
     }
 }

@@ -4,9 +4,9 @@ use async_nats::{Client, Message, StatusCode};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// Maximum size of a frame's body: NATS accepts messages of 1 MiB.
-const LARGEST_BODY: usize = 512 << 10;
+const MAX_BODY: usize = 512 << 10;
 /// Maximum size of a document that is sent in several frames.
-const LARGEST_DOCUMENT: usize = 32 << 20;
+const MAX_DOCUMENT: usize = 32 << 20;
 /// Bytes of a frame before its body: tag and number.
 const HEAD: usize = 5;
 
@@ -51,8 +51,8 @@ impl Frame {
     }
 
     pub(super) fn decode(bytes: &Bytes) -> Option<(u32, Self)> {
-        let (tag, rest) = bytes.split_first()?;
-        let number = u32::from_be_bytes(*rest.first_chunk()?);
+        let (tag, remaining) = bytes.split_first()?;
+        let number = u32::from_be_bytes(*remaining.first_chunk()?);
         let body = bytes.slice(HEAD..);
         let frame = match *tag {
             b'T' => Self::Take,
@@ -124,8 +124,8 @@ impl Outbox {
     pub(super) async fn send_document(&mut self, document: Vec<u8>) -> u64 {
         let mut remaining = Bytes::from(document);
         let mut frames = 1;
-        while remaining.len() > LARGEST_BODY {
-            let part = remaining.split_to(LARGEST_BODY);
+        while remaining.len() > MAX_BODY {
+            let part = remaining.split_to(MAX_BODY);
             self.send(Frame::Part(part)).await;
             frames += 1;
         }
@@ -160,7 +160,7 @@ impl Assembly {
             Frame::Last(body) => (body, true),
             other => return Ok(Some(other)),
         };
-        if self.document.len() + body.len() > LARGEST_DOCUMENT {
+        if self.document.len() + body.len() > MAX_DOCUMENT {
             return Err(Lost);
         }
         self.document.extend_from_slice(&body);
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(assembly.take(4, last("b")), Err(Lost), "repeated");
         assert_eq!(assembly.take(6, last("c")), Err(Lost), "one is missing");
         let mut assembly = Assembly::default();
-        let large = Bytes::from(vec![0; LARGEST_BODY]);
+        let large = Bytes::from(vec![0; MAX_BODY]);
         let taken = (0..100).map(|number| assembly.take(number, Frame::Part(large.clone())));
         assert!(taken.into_iter().any(|taken| taken == Err(Lost)), "no sender fills the memory");
     }

@@ -246,7 +246,7 @@ async fn broken_server_among_others_counts_as_failure() {
 
 /// Malformed answers of a miner: each ends the attempt with the reason, and counts as a failure.
 #[tokio::test]
-async fn bad_streams_of_miners_are_named() {
+async fn malformed_stream_is_reported_with_reason() {
     let event = |data: &[u8]| [b"data: ", data, b"\n\n"].concat();
     let text =
         |text: &[u8]| event(&[br#"{"choices":[{"delta":{"content":""#, text, br#""}}]}"#].concat());

@@ -23,7 +23,7 @@ fn with_images() -> Request {
 
 /// A model that reads no images is no fault of the miner, which is not asked again for any.
 #[tokio::test]
-async fn miner_that_reads_no_images_loses_nothing_and_gets_no_more_of_them() {
+async fn miner_without_vision_gets_no_more_images() {
     for status in [400, 415, 422] {
         let asked = Arc::new(AtomicUsize::new(0));
         let miner = refuses(StatusCode::from_u16(status).unwrap(), &asked);
@@ -62,7 +62,7 @@ async fn third_miner_is_asked_for_images() {
 
 /// An image that no miner can read tells nothing of their models.
 #[tokio::test]
-async fn image_that_all_miners_refuse_is_at_fault() {
+async fn image_refused_by_all_miners_is_a_request_error() {
     let asked = Arc::new(AtomicUsize::new(0));
     let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
     let bench = bench(vec![refuser(), refuser()], QueryDeadlines::default()).await;
@@ -75,7 +75,7 @@ async fn image_that_all_miners_refuse_is_at_fault() {
 
 /// A miner need not accept requests of the size that others accept.
 #[tokio::test]
-async fn request_that_is_too_large_for_a_miner_does_not_count_against_it() {
+async fn refusal_of_a_large_request_is_no_miner_failure() {
     let asked = Arc::new(AtomicUsize::new(0));
     let miner = refuses(StatusCode::PAYLOAD_TOO_LARGE, &asked);
     let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;

@@ -222,12 +222,14 @@ fn new_periods<'a>(
     left_out: &mut Remarks,
     notes: &mut Remarks,
 ) -> Vec<(i64, &'a PeriodRecord)> {
-    let known = &existing.periods;
-    let newest_ms = known.iter().map(|known| known.closed_ms.unwrap_or(known.started_ms)).max();
-    let first = known.iter().map(|known| known.id).max().unwrap_or(0).saturating_add(1);
+    let existing = &existing.periods;
+    let newest_ms =
+        existing.iter().map(|period| period.closed_ms.unwrap_or(period.started_ms)).max();
+    let first = existing.iter().map(|period| period.id).max().unwrap_or(0).saturating_add(1);
     let mut periods = Vec::new();
-    let is_known =
-        |period: &PeriodRecord| known.iter().any(|known| known.closed_ms == Some(period.closed_ms));
+    let is_known = |period: &PeriodRecord| {
+        existing.iter().any(|earlier| earlier.closed_ms == Some(period.closed_ms))
+    };
     for period in records.periods.iter().filter(|period| !is_known(period)) {
         // Periods are numbered in the order of time.
         if newest_ms.is_some_and(|newest_ms| period.closed_ms < newest_ms) {

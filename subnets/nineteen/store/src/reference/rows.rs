@@ -17,7 +17,7 @@ use crate::{MAX_CREDITS, PeriodId, Reward, Sample};
 
 /// Age from which rewards and periods are left out, in milliseconds: the validator deletes them at
 /// its next period.
-const LONGEST_AGE_MS: i64 = 7 * 24 * 3_600 * 1_000;
+const MAX_AGE_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// Accepted difference between the clocks of the two machines, in milliseconds.
 const CLOCK_DIFFERENCE_MS: i64 = 60_000;
 /// Longest time that the reference takes to close the contenders of one period, in milliseconds.
@@ -147,16 +147,16 @@ pub(super) async fn read(
     let keys = records(&rows, (API_KEYS, "name"), &mut left_out, |row| key(row, terms))?;
 
     let aged = (SELECT_REWARDS, COUNT_OLD_REWARDS);
-    let (rows, found) =
+    let (rows, count) =
         young_rows(transaction, (REWARD_DATA, "created_at"), aged, terms, &mut left_out).await?;
-    tables.push((REWARD_DATA, found, "rewards of the last 7 days"));
+    tables.push((REWARD_DATA, count, "rewards of the last 7 days"));
     let rewards = records(&rows, (REWARD_DATA, "id"), &mut left_out, |row| reward(row, latest_ms))?;
 
     let aged = (SELECT_CONTENDERS, COUNT_OLD_CONTENDERS);
-    let (rows, found) =
+    let (rows, count) =
         young_rows(transaction, (CONTENDERS_HISTORY, "expired_at"), aged, terms, &mut left_out)
             .await?;
-    tables.push((CONTENDERS_HISTORY, found, "period scores of the last 7 days"));
+    tables.push((CONTENDERS_HISTORY, count, "period scores of the last 7 days"));
     let contenders = records(&rows, (CONTENDERS_HISTORY, "id"), &mut left_out, |row| {
         contender(row, terms, latest_ms)
     })?;
@@ -270,12 +270,12 @@ async fn young_rows(
     terms: &ReadTerms,
     left_out: &mut Remarks,
 ) -> Result<(Vec<Row>, u64), ReferenceError> {
-    let since_ms = terms.now_ms.saturating_sub(LONGEST_AGE_MS);
+    let since_ms = terms.now_ms.saturating_sub(MAX_AGE_MS);
     let rows = rows_of(transaction, table, statement(select).bind(since_ms)).await?;
     let old = number(transaction, table, statement(count_old).bind(since_ms)).await?;
     left_out.count(table, time, OLD, old);
-    let found = count(&rows).saturating_add(old);
-    Ok((rows, found))
+    let total = count(&rows).saturating_add(old);
+    Ok((rows, total))
 }
 
 /// Converts rows, and adds those that are left out to the remarks, with the value of a column as
@@ -359,9 +359,9 @@ fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
     if secret.len() < KEY_LENGTH {
         notes.push(("key", "shorter than a UUID: replace it if it can be guessed"));
     }
-    let known: String = row.get::<Option<String>>("name")?.unwrap_or_default();
-    let name = (terms.display_name)(&known);
-    if name != known {
+    let stored_name: String = row.get::<Option<String>>("name")?.unwrap_or_default();
+    let name = (terms.display_name)(&stored_name);
+    if name != stored_name {
         notes.push(("name", "changed to one line of 1 to 64 characters"));
     }
     let rate: Option<i64> = row.get("rate_limit_per_minute")?;

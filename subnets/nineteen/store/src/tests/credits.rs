@@ -19,9 +19,9 @@ pub(super) fn usage(day: &str, charge: i64) -> Usage {
 pub(super) async fn keys_are_looked_up_by_their_secret_only(home: Home) {
     let store = home.open().await;
     let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
-    let found = store.key_of(&made.secret).await.unwrap().unwrap();
+    let stored = store.key_of(&made.secret).await.unwrap().unwrap();
     assert_eq!(
-        (&found.id, &found.terms, found.balance, found.created_ms),
+        (&stored.id, &stored.terms, stored.balance, stored.created_ms),
         (&made.id, &terms(None), 0, 7)
     );
     for wrong in
@@ -133,8 +133,8 @@ pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
         ("2026-11-20", "2026-11-21", 9, &all[2..]),
         ("2026-11-20", "2026-11-20", 9, &[]),
     ] {
-        let found = store.spend_between(first, end, limit).await.unwrap();
-        assert_eq!(found, expected, "{first} to {end}");
+        let spent = store.spend_between(first, end, limit).await.unwrap();
+        assert_eq!(spent, expected, "{first} to {end}");
     }
 }
 
@@ -260,10 +260,10 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
         })
         .collect();
     let mut new = 0;
-    for found in claims {
-        match found.await.unwrap() {
+    for claim in claims {
+        match claim.await.unwrap() {
             Claim::New => new += 1,
-            found => assert_eq!(found, Claim::Running),
+            other => assert_eq!(other, Claim::Running),
         }
     }
     assert_eq!(new, 1);

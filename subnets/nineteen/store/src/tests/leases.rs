@@ -262,21 +262,22 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
         // Running requests, by process.
         let mut running: [Vec<(String, i64)>; 3] = Default::default();
         for step in 0..60 {
-            let place = random.random_range(0..3);
+            let process = random.random_range(0..3);
             let request = format!("{case}-{step}");
             match random.random_range(0..10) {
                 0..5 => {
                     let amount = random.random_range(0..200);
                     let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
                     let mut result =
-                        stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
+                        stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
                     if result.is_err() {
                         // Once no process has a reserve, a refusal is exact.
                         for store in &stores {
-                            store.till.return_reserves(&store.database).await;
+                            store.leases.return_reserves(&store.database).await;
                         }
                         let balance = granted - charged - held;
-                        result = stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
+                        result =
+                            stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
                         let exact = if balance < amount {
                             Err(HoldRefusal::Credits { balance })
                         } else {
@@ -290,39 +291,39 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                             "{held} + {amount} of {}",
                             granted - charged
                         );
-                        running[place].push((request, amount));
+                        running[process].push((request, amount));
                     }
                 }
-                5..8 if !running[place].is_empty() => {
-                    let index = random.random_range(0..running[place].len());
-                    let (request, amount) = running[place].swap_remove(index);
+                5..8 if !running[process].is_empty() => {
+                    let index = random.random_range(0..running[process].len());
+                    let (request, amount) = running[process].swap_remove(index);
                     let charge = random.random_range(0..250);
-                    let found =
-                        stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap();
-                    assert_eq!(found, Some(charge.min(amount)));
+                    let charged_amount =
+                        stores[process].charge(&request, &usage(DAY, charge), 1).await.unwrap();
+                    assert_eq!(charged_amount, Some(charge.min(amount)));
                     charged += charge.min(amount);
                 }
                 8 => {
                     let amount = random.random_range(-500..500);
-                    if stores[place].grant(&key, amount, "test", 1).await.unwrap().is_some() {
+                    if stores[process].grant(&key, amount, "test", 1).await.unwrap().is_some() {
                         granted += amount;
                     }
                 }
                 9 if random.random_range(0..4) == 0 => {
                     // Killed, and released by another process.
-                    let killed = Arc::downgrade(&stores[place].till);
-                    stores[place] = home.open().await;
+                    let killed = Arc::downgrade(&stores[process].leases);
+                    stores[process] = home.open().await;
                     // A transaction in the background ends first.
                     while killed.strong_count() > 0 {
                         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                     }
-                    let released = running[place].drain(..).len();
+                    let released = running[process].drain(..).len();
                     release_dead(&stores).await;
                     println!("{released} requests killed");
                 }
                 _ => {}
             }
-            assert!(stores[place].is_balanced().await.unwrap());
+            assert!(stores[process].is_balanced().await.unwrap());
         }
         let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
         for store in &stores {
@@ -352,7 +353,7 @@ async fn release_dead(alive: &[Store]) {
     for id in
         statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap()
     {
-        if !alive.iter().any(|store| store.till.has_leased(&id)) {
+        if !alive.iter().any(|store| store.leases.has_leased(&id)) {
             let age = statement("UPDATE hold SET created_ms = -1 WHERE request_id = $1");
             age.bind(&id).execute(&store.database).await.unwrap();
         }

@@ -167,7 +167,7 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
                 if result.is_err() {
                     // Once no process has a reserve, a refusal is exact.
                     for store in &stores {
-                        store.till.return_reserves(&store.database).await;
+                        store.leases.return_reserves(&store.database).await;
                     }
                     result = hold().await;
                     let (left, period, scope) =
@@ -225,7 +225,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
         for index in 0..2 {
             assert_eq!(store.hold(&key, &request(index), 10, DAY, 0).await.unwrap(), Ok(()));
         }
-        assert!(store.till.free(&key) > 1_000, "the key has a reserve");
+        assert!(store.leases.free(&key) > 1_000, "the key has a reserve");
         let terms = operator.key(&key).await.unwrap().unwrap().terms;
         let spent = operator
             .teams(DAY)
@@ -260,7 +260,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
             refused,
             "{narrowing:?}"
         );
-        assert_eq!(store.till.free(&key), 0, "{narrowing:?}");
+        assert_eq!(store.leases.free(&key), 0, "{narrowing:?}");
         assert_eq!(store.hold(&key, &request(3), 1, DAY, 0).await.unwrap(), Ok(()));
         for index in [1, 3] {
             assert_eq!(store.charge(&request(index), &usage(DAY, 0), 0).await.unwrap(), Some(0));
@@ -313,7 +313,7 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
             }
             2..13 => {
                 let (request, amount) = (step.to_string(), random.random_range(1..300));
-                let free = stores[place].till.free(&keys[key]);
+                let free = stores[place].leases.free(&keys[key]);
                 let granted =
                     stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
                 let team = team_of[key];

@@ -159,7 +159,7 @@ fn blend_is_the_weighted_mean_times_the_factors() {
 }
 
 #[test]
-fn standard_blend_prefers_a_sentence_to_a_word_and_gives_the_parrot_nothing() {
+fn standard_blend_ranks_sentences_above_words_and_repeated_questions_last() {
     let relevant = |text: &str, degrees: f32| Completion { text: text.to_owned(), ..at(degrees) };
     let completions = [
         relevant("The capital of Texas is Austin.", 30.0),

@@ -47,7 +47,7 @@ fn unverifiable_dataset_url_is_refused() {
             (Err(error), Err(text)) => {
                 assert!(with_causes(&error).contains(text), "{url}: {}", with_causes(&error));
             }
-            (found, _) => panic!("{url}: {found:?}, expected {expected:?}"),
+            (actual, _) => panic!("{url}: {actual:?}, expected {expected:?}"),
         }
     }
     let error =
@@ -70,15 +70,15 @@ async fn downloaded_file_is_kept() {
     let file = RemoteFile::new(&format!("{}/questions.txt", server.uri()), Some(hash())).unwrap();
     let questions = directory.path().join("questions");
     for _ in 0..2 {
-        let found = file.fetch(&questions).await.unwrap();
-        assert_eq!(found, questions.join(format!("{SHA256}.txt")));
-        assert_eq!(std::fs::read_to_string(found).unwrap(), TEXT);
+        let fetched = file.fetch(&questions).await.unwrap();
+        assert_eq!(fetched, questions.join(format!("{SHA256}.txt")));
+        assert_eq!(std::fs::read_to_string(fetched).unwrap(), TEXT);
     }
     assert_eq!(std::fs::read_dir(questions).unwrap().count(), 1);
 }
 
 #[tokio::test]
-async fn other_content_and_refusals_are_errors() {
+async fn changed_or_missing_file_is_error() {
     let (server, directory) = (MockServer::start().await, tempfile::tempdir().unwrap());
     let other = ResponseTemplate::new(200).set_body_string("hello, world");
     Mock::given(path(format!("/ipfs/{CID}"))).respond_with(other).mount(&server).await;

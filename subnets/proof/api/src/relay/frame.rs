@@ -72,8 +72,12 @@ impl<'a> Frame<'a> {
         let (head, payload) =
             bytes.split_first_chunk::<5>().ok_or(FrameError::Short(bytes.len()))?;
         let [kind, id @ ..] = *head;
-        let known = Kind::ALL.into_iter().find(|known| *known as u8 == kind);
-        Ok(Self { kind: known.ok_or(FrameError::Kind(kind))?, id: u32::from_be_bytes(id), payload })
+        let parsed = Kind::ALL.into_iter().find(|candidate| *candidate as u8 == kind);
+        Ok(Self {
+            kind: parsed.ok_or(FrameError::Kind(kind))?,
+            id: u32::from_be_bytes(id),
+            payload,
+        })
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, FrameError> {
@@ -83,9 +87,10 @@ impl<'a> Frame<'a> {
     /// Splits the payload of [`Kind::Submit`] into metadata and tensor: `u32 BE length | JSON |
     /// tensor`.
     pub(super) fn submission(&self) -> Result<(Request, Option<&'a [u8]>), FrameError> {
-        let (length, rest) = self.payload.split_first_chunk::<4>().ok_or(FrameError::Meta(0))?;
+        let (length, remaining) =
+            self.payload.split_first_chunk::<4>().ok_or(FrameError::Meta(0))?;
         let length = u32::from_be_bytes(*length) as usize;
-        let (meta, tensor) = rest.split_at_checked(length).ok_or(FrameError::Meta(length))?;
+        let (meta, tensor) = remaining.split_at_checked(length).ok_or(FrameError::Meta(length))?;
         Ok((parse(meta)?, Some(tensor).filter(|tensor| !tensor.is_empty())))
     }
 }
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn submissions_have_metadata_and_perhaps_a_tensor() {
+    fn submissions_have_metadata_and_an_optional_tensor() {
         let meta = br#"{"circuit_id": "c", "inputs": [1], "prove_pct": 0.5}"#;
         let length = u32::try_from(meta.len()).unwrap().to_be_bytes();
         let payload = [&length[..], meta, b"tensor"].concat();

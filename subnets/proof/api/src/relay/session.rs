@@ -24,7 +24,7 @@ use crate::{Job, Status, Submission};
 
 /// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that
 /// large; see [`MAX_JSON`](super::frame::MAX_JSON).
-const LARGEST_MESSAGE: usize = 128 << 20;
+const MAX_MESSAGE: usize = 128 << 20;
 /// Timeout of a connection attempt, and of each authentication step.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -66,8 +66,8 @@ impl Relay {
         is_authenticated: &mut bool,
     ) -> Result<End, SessionError> {
         let config = WebSocketConfig::default()
-            .max_message_size(Some(LARGEST_MESSAGE))
-            .max_frame_size(Some(LARGEST_MESSAGE));
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
         let connecting = connect_async_tls_with_config(
             self.url.clone(),
             Some(config),
@@ -212,9 +212,9 @@ impl Relay {
         let request: StatusRequest =
             frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         let run = request.run_uid.parse().ok();
-        let found = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
+        let job = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
         let (run, job) =
-            found.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
+            job.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
         let status = match job.status() {
             Status::Running => return Ok(json!({ "run_uid": run, "status": "processing" })),
             Status::Done(finished) => {

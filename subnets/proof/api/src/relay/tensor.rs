@@ -8,7 +8,7 @@ use taonet_proof_core::metadata::TensorDescription;
 use thiserror::Error;
 
 /// Maximum number of dimensions of a tensor.
-const MOST_DIMENSIONS: usize = 32;
+const MAX_DIMENSIONS: usize = 32;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Tensor {
@@ -50,7 +50,7 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
     // Encoders add or omit extents of 1, for batches of one and for vectors.
     let wide =
         |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
-    let fits = tensor.shape.len() <= MOST_DIMENSIONS && wide(&tensor.shape) == wide(&shape);
+    let fits = tensor.shape.len() <= MAX_DIMENSIONS && wide(&tensor.shape) == wide(&shape);
     if !fits || tensor.data.len() != elements {
         return Err(TensorError::Shape { found: tensor.shape, expected: shape.to_vec() });
     }

@@ -9,7 +9,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use taonet_proof_circuits::{ModelBundle, ShippedModel};
 use taonet_proof_core::Digest;
-use taonet_proof_miner::Conduct;
+use taonet_proof_miner::Behaviour;
 use taonet_wallet::verify;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -86,8 +86,8 @@ fn alice() -> Keypair {
 }
 
 /// Starts a validator with one miner, and a relay to which it connects.
-async fn start(conduct: Conduct) -> (World, TcpListener) {
-    let world = World::start(conduct).await;
+async fn start(behaviour: Behaviour) -> (World, TcpListener) {
+    let world = World::start(behaviour).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let relay =
@@ -112,7 +112,7 @@ fn tensor(inputs: &[i64], scale: i32) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn submissions_are_proven() {
-    let (world, listener) = start(Conduct::Honest).await;
+    let (world, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::authenticated(&listener).await;
     let scale =
         world.examiner.served().find(|served| served.id == world.model).unwrap().input.scale;
@@ -144,7 +144,7 @@ async fn submissions_are_proven() {
 /// A message of 20 MiB is read and refused; the connection stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_messages_are_accepted() {
-    let (world, listener) = start(Conduct::Honest).await;
+    let (world, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": world.circuit }), &vec![7; 20 << 20]).await;
     let (kind, id, refusal) = relay.next().await;
@@ -156,7 +156,7 @@ async fn large_messages_are_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_verify_offline() {
-    let (world, listener) = start(Conduct::Honest).await;
+    let (world, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::authenticated(&listener).await;
     let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
     let (kind, id, result) = relay.ask(Kind::ProofRequest, 5, &request).await;
@@ -169,7 +169,7 @@ async fn proofs_verify_offline() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_proofs_and_bad_requests_get_their_reasons() {
-    let (world, listener) = start(Conduct::WrongOutput).await;
+    let (world, listener) = start(Behaviour::WrongOutput).await;
     let mut relay = Server::authenticated(&listener).await;
     let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
     let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
@@ -218,7 +218,7 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_reopened_and_results_survive_them() {
-    let (world, listener) = start(Conduct::Honest).await;
+    let (world, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": world.circuit, "inputs": [inputs()] }), &[]).await;
     let (_, _, started) = relay.next().await;
@@ -245,7 +245,7 @@ async fn connections_are_reopened_and_results_survive_them() {
 /// A relay cannot obtain a signature of an extrinsic, or of the hash of a long one.
 #[tokio::test(flavor = "multi_thread")]
 async fn challenges_that_could_be_extrinsics_are_not_signed() {
-    let (_world, listener) = start(Conduct::Honest).await;
+    let (_world, listener) = start(Behaviour::Honest).await;
     for bytes in [0, 15, 32, 65, 200] {
         let mut server = Server::accept(&listener).await;
         let challenge = BASE64.encode(vec![7; bytes]);
@@ -257,7 +257,7 @@ async fn challenges_that_could_be_extrinsics_are_not_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_relays_may_send_challenges_of_any_short_length() {
-    let world = World::start(Conduct::Honest).await;
+    let world = World::start(Behaviour::Honest).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop)
@@ -275,7 +275,7 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
 #[test]
 fn relays_are_secure_or_local() {
     let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let world = world.block_on(World::start(Conduct::Honest));
+    let world = world.block_on(World::start(Behaviour::Honest));
     let new = |url: &str| {
         Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).map(drop)
     };

@@ -1,7 +1,7 @@
 use reqwest::{Certificate, Client};
 use taonet_http::ServeLimits;
 use taonet_proof_circuits::{ModelBundle, ShippedModel};
-use taonet_proof_miner::Conduct;
+use taonet_proof_miner::Behaviour;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -26,8 +26,8 @@ impl Drop for Running {
 
 /// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in
 /// slices.
-async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
-    let world = World::start(conduct).await;
+async fn start(behaviour: Behaviour, settings: ApiSettings) -> Running {
+    let world = World::start(behaviour).await;
     let path = world.place.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
@@ -92,7 +92,7 @@ fn submission(circuit: Digest) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inputs_become_bundles_that_verify() {
-    let api = start(Conduct::Honest, ApiSettings::default()).await;
+    let api = start(Behaviour::Honest, ApiSettings::default()).await;
     let (status, served) = api.get(0, "/v1/circuits").await;
     let served: Value = serde_json::from_str(&served).unwrap();
     assert_eq!((status, served["circuits"].as_array().unwrap().len()), (200, 4), "{served}");
@@ -129,7 +129,7 @@ async fn inputs_become_bundles_that_verify() {
 /// Keys that are removed while the validator runs are rejected from the next request on.
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_keys_are_rejected_without_a_restart() {
-    let api = start(Conduct::Honest, ApiSettings::default()).await;
+    let api = start(Behaviour::Honest, ApiSettings::default()).await;
     let path = api.place.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     assert_eq!(
@@ -149,7 +149,7 @@ async fn removed_keys_are_rejected_without_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_keys_and_invalid_submissions_are_refused() {
     let rate = RateLimit { requests: 15, window: Duration::from_mins(10) };
-    let api = start(Conduct::WrongOutput, ApiSettings { rate, jobs: jobs(1) }).await;
+    let api = start(Behaviour::WrongOutput, ApiSettings { rate, jobs: jobs(1) }).await;
     for request in [
         api.client.get(format!("{}/v1/circuits", api.url)),
         api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth("taoproof_0"),
@@ -199,7 +199,7 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_are_bounded() {
-    let slow = Conduct::Slow(Duration::from_secs(30));
+    let slow = Behaviour::Slow(Duration::from_secs(30));
     let api = start(slow, ApiSettings { jobs: jobs(2), ..ApiSettings::default() }).await;
     let document = submission(api.circuit);
     let mut statuses = Vec::new();
@@ -211,7 +211,7 @@ async fn proofs_in_progress_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_streams_last_as_long_as_the_proof() {
-    let world = World::start(Conduct::Slow(Duration::from_secs(8))).await;
+    let world = World::start(Behaviour::Slow(Duration::from_secs(8))).await;
     let path = world.place.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     // Each timeout of a connection is shorter than the time that the proof takes.
@@ -237,7 +237,7 @@ async fn event_streams_last_as_long_as_the_proof() {
 /// same ID after the restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_survive_restarts() {
-    let world = World::start(Conduct::Slow(Duration::from_secs(12))).await;
+    let world = World::start(Behaviour::Slow(Duration::from_secs(12))).await;
     let path = world.place.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     let directory = Some(world.place.path().join("jobs"));

@@ -72,16 +72,17 @@ impl VerificationKeyFile {
         if ![FORMAT, HASHED_OUTPUTS].contains(&format) {
             return Err(BackendError::Format { format, newest: HASHED_OUTPUTS });
         }
-        let (encoded, rest): (Encoded, &[u8]) =
+        let (encoded, remaining): (Encoded, &[u8]) =
             postcard::take_from_bytes(bytes).map_err(|error| refuse(&error))?;
         let count = encoded.outputs as usize;
-        let (outputs, rest) = if format == HASHED_OUTPUTS {
-            let (range, rest) = postcard::take_from_bytes(rest).map_err(|error| refuse(&error))?;
-            (Public { count, range, hashed: true }, rest)
+        let (outputs, remaining) = if format == HASHED_OUTPUTS {
+            let (range, remaining) =
+                postcard::take_from_bytes(remaining).map_err(|error| refuse(&error))?;
+            (Public { count, range, hashed: true }, remaining)
         } else {
-            (Public::unhashed(count), rest)
+            (Public::unhashed(count), remaining)
         };
-        if !rest.is_empty() {
+        if !remaining.is_empty() {
             return Err(refuse(&"trailing bytes"));
         }
         let mut reader = encoded.key.as_slice();

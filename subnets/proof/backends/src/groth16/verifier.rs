@@ -14,10 +14,10 @@ use super::{PROOF_BYTES, Scheme, generator};
 use crate::{BackendError, Statement, Verifier, VerifyError};
 
 /// Maximum number of proofs in one pairing equation.
-const MOST_TOGETHER: usize = 64;
+const MAX_BATCH: usize = 64;
 /// Maximum number of failed equations before the remaining proofs are verified individually. Two
-/// invalid proofs among [`MOST_TOGETHER`] stay below it.
-const MOST_FAILURES: usize = 12;
+/// invalid proofs among [`MAX_BATCH`] stay below it.
+const MAX_FAILURES: usize = 12;
 
 /// Public values and parsed proof.
 pub(super) type ReadProof = (Vec<Fr>, Proof<Bn254>);
@@ -85,10 +85,10 @@ impl Groth16Verifier {
     /// Combines the public values with the key's points in one multi-scalar multiplication.
     fn prepare(&self, values: &[Fr]) -> Result<G1Projective, VerifyError> {
         let points = &self.file.key.gamma_abc_g1;
-        let (first, rest) = points
+        let (first, others) = points
             .split_first()
             .ok_or_else(|| VerifyError::Verifier("the key is empty".to_owned()))?;
-        let sum = G1Projective::msm(rest, values);
+        let sum = G1Projective::msm(others, values);
         let sum =
             sum.map_err(|_| VerifyError::Verifier("public values do not fit the key".to_owned()))?;
         Ok(sum + first)
@@ -152,7 +152,7 @@ impl Verifier for Groth16Verifier {
     }
 
     fn most_together(&self) -> usize {
-        MOST_TOGETHER
+        MAX_BATCH
     }
 
     /// Verifies all well-formed proofs with one equation. If that fails, the proofs are bisected:
@@ -175,7 +175,7 @@ impl Verifier for Groth16Verifier {
 }
 
 /// Returns the proofs that have to be verified individually: the invalid ones and, after
-/// [`MOST_FAILURES`], all that are not known to be valid. `are_valid` verifies several proofs with
+/// [`MAX_FAILURES`], all that are not known to be valid. `are_valid` verifies several proofs with
 /// one equation.
 fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BTreeSet<usize> {
     let mut suspects = BTreeSet::new();
@@ -183,7 +183,7 @@ fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BT
     // Proofs, and whether at least one of them is known to be invalid.
     let mut pending = vec![(0..count, false)];
     while let Some((range, is_known)) = pending.pop() {
-        if range.len() <= 1 || failures == MOST_FAILURES {
+        if range.len() <= 1 || failures == MAX_FAILURES {
             suspects.extend(range);
         } else if is_known || !are_valid(range.clone()) {
             failures += 1;
@@ -207,7 +207,7 @@ mod tests {
     /// the number of equations, theirs included.
     fn search(invalid: &[usize]) -> (Vec<usize>, usize) {
         let mut equations = 0;
-        let found = suspects(MOST_TOGETHER, |range| {
+        let found = suspects(MAX_BATCH, |range| {
             equations += 1;
             !invalid.iter().any(|proof| range.contains(proof))
         });
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn invalid_proofs_are_bisected() {
         assert_eq!(search(&[]), (Vec::new(), 1));
-        for first in 0..MOST_TOGETHER {
+        for first in 0..MAX_BATCH {
             let (found, equations) = search(&[first]);
             assert!(
                 found.contains(&first) && found.len() <= 2 && equations <= 14,
@@ -236,9 +236,9 @@ mod tests {
             }
         }
         // Not many more than one for each proof, even if all are invalid.
-        let all: Vec<usize> = (0..MOST_TOGETHER).collect();
+        let all: Vec<usize> = (0..MAX_BATCH).collect();
         let (found, equations) = search(&all);
-        assert!(found == all && equations <= MOST_TOGETHER + 2 * MOST_FAILURES, "{equations}");
+        assert!(found == all && equations <= MAX_BATCH + 2 * MAX_FAILURES, "{equations}");
         assert!(suspects(0, |_| false).is_empty());
     }
 }

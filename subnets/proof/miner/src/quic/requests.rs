@@ -20,7 +20,7 @@ pub(super) type Handlers = HashMap<&'static str, Arc<dyn AsyncSynapseHandler>>;
 /// Returns the handlers of a miner.
 pub(super) fn handlers(miner: &Miner, requests: &Requests) -> Handlers {
     let (serving, counter) = (miner.clone(), requests.clone());
-    let whole = typed_async_handler(move |message: QueryZkProof| {
+    let circuit = typed_async_handler(move |message: QueryZkProof| {
         let (miner, requests) = (serving.clone(), counter.clone());
         async move { prove(&miner, &requests, &message).await }
     });
@@ -29,7 +29,7 @@ pub(super) fn handlers(miner: &Miner, requests: &Requests) -> Handlers {
         let (miner, requests) = (serving.clone(), counter.clone());
         async move { prove_slice(&miner, &requests, &message).await }
     });
-    HashMap::from([(QUERY_ZK_PROOF, whole), (SLICE_PROOF, slice)])
+    HashMap::from([(QUERY_ZK_PROOF, circuit), (SLICE_PROOF, slice)])
 }
 
 /// Requests in progress.

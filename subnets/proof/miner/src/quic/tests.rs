@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{Conduct, MinerSettings};
+use crate::{Behaviour, MinerSettings};
 
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
@@ -40,17 +40,17 @@ struct Running {
 
 /// Starts an honest miner of one model in two slices.
 fn start(concurrency: usize, permits: Option<Permits>) -> Running {
-    start_with(concurrency, permits, Conduct::Honest)
+    start_with(concurrency, permits, Behaviour::Honest)
 }
 
-fn start_with(concurrency: usize, permits: Option<Permits>, conduct: Conduct) -> Running {
-    start_within(concurrency, permits, conduct, None)
+fn start_with(concurrency: usize, permits: Option<Permits>, behaviour: Behaviour) -> Running {
+    start_within(concurrency, permits, behaviour, None)
 }
 
 fn start_within(
     concurrency: usize,
     permits: Option<Permits>,
-    conduct: Conduct,
+    behaviour: Behaviour,
     limits: Option<Limits>,
 ) -> Running {
     let folder = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn start_within(
     compiled.write(&folder.path().join("regression")).unwrap();
     let catalogue = Catalogue::open(Path::new(folder.path())).unwrap();
     let bob = key("//Bob");
-    let settings = MinerSettings { concurrency, conduct, ..MinerSettings::new(bob.hotkey()) };
+    let settings = MinerSettings { concurrency, behaviour, ..MinerSettings::new(bob.hotkey()) };
     let miner = Miner::load(&catalogue, settings).unwrap();
     let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits };
     let limits = limits.unwrap_or_else(|| Limits::of(miner.largest_input()));
@@ -231,7 +231,7 @@ async fn at_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_are_answered_at_shutdown() {
-    let miner = start_with(2, None, Conduct::Slow(Duration::from_secs(4)));
+    let miner = start_with(2, None, Behaviour::Slow(Duration::from_secs(4)));
     let alice = client("//Alice").await;
     let (query, axon) = (miner.query(b"1"), miner.axon.clone());
     // Connecting takes a while; afterwards, a request arrives soon.
@@ -275,7 +275,7 @@ fn messages_in_flight_are_bounded_together() {
     for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
         let limits = Limits::of(inputs);
         assert!(
-            limits.message >= inputs.saturating_mul(LARGEST_INTEGER).min(IN_FLIGHT_BYTES),
+            limits.message >= inputs.saturating_mul(MAX_INTEGER).min(IN_FLIGHT_BYTES),
             "{inputs}: all fit"
         );
         let total = limits.validators * limits.streams as usize * limits.message;

@@ -14,7 +14,7 @@ use taonet_wire::{BtauthScheme, Peer, Signer};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{Conduct, MinerSettings};
+use crate::{Behaviour, MinerSettings};
 
 const PATH: &str = "/query-zk-proof";
 
@@ -183,14 +183,14 @@ async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
 
 #[tokio::test]
 async fn answers_of_dishonest_miners_do_not_verify() {
-    let wrong = start(|settings| MinerSettings { conduct: Conduct::WrongOutput, ..settings });
+    let wrong = start(|settings| MinerSettings { behaviour: Behaviour::WrongOutput, ..settings });
     assert!(!wrong.is_proven(&wrong.query(b"1")).await);
-    let replay = start(|settings| MinerSettings { conduct: Conduct::Replay, ..settings });
+    let replay = start(|settings| MinerSettings { behaviour: Behaviour::Replay, ..settings });
     assert!(replay.is_proven(&replay.query(b"1")).await);
     assert!(!replay.is_proven(&replay.query(b"2")).await);
     let folder = tempfile::tempdir().unwrap();
     let hotkey = key("//Charlie").hotkey();
     let (other, _) = load(folder.path(), |_| MinerSettings::new(hotkey));
-    let copy = start(|settings| MinerSettings { conduct: Conduct::Copy(other), ..settings });
+    let copy = start(|settings| MinerSettings { behaviour: Behaviour::Copy(other), ..settings });
     assert!(!copy.is_proven(&copy.query(b"1")).await);
 }

@@ -38,7 +38,7 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     // The first node of each tree is its root.
     let mut seen = BTreeSet::new();
     let roots: Vec<usize> = (0..keys.len())
-        .filter(|&place| keys.get(place).is_some_and(|key| seen.insert(key.0)))
+        .filter(|&index| keys.get(index).is_some_and(|key| seen.insert(key.0)))
         .collect();
     average(node, &mut nodes, roots.len())?;
     let sums = match scores {
@@ -82,9 +82,9 @@ fn branches(
             nodes.push(TreeNode::Leaf(Vec::new()));
             continue;
         };
-        let place = |number: i64| {
-            let place = places.get(&(tree, number)).copied();
-            place.ok_or_else(|| unsupported(node, format!("tree {tree} has no node {number}")))
+        let index = |number: i64| {
+            let index = places.get(&(tree, number)).copied();
+            index.ok_or_else(|| unsupported(node, format!("tree {tree} has no node {number}")))
         };
         let feature = usize::try_from(feature).unwrap_or(usize::MAX);
         nodes.push(TreeNode::Branch {
@@ -129,15 +129,15 @@ fn weights(
     check_lengths(node, &lengths, trees.len())?;
     let weights = trees.iter().zip(nodes).zip(ids.iter().zip(&values)).map(
         |((&tree, &number), (&id, &value))| {
-            let place = places.get(&(tree, number)).copied();
+            let index = places.get(&(tree, number)).copied();
             let output = usize::try_from(id).ok();
-            let (Some(place), Some(output)) = (place, output) else {
+            let (Some(index), Some(output)) = (index, output) else {
                 return Err(unsupported(
                     node,
                     format!("a weight of tree {tree}, node {number}, output {id} is misplaced"),
                 ));
             };
-            Ok((place, output, value))
+            Ok((index, output, value))
         },
     );
     weights.collect()

@@ -1,6 +1,6 @@
 //! Sums of products over labelled axes, by the formula of the standard.
 
-use super::elements::{built, places};
+use super::elements::{all_coordinates, built};
 use super::{Operands, Tensor};
 use crate::OnnxError;
 use crate::einsum::Equation;
@@ -17,13 +17,13 @@ impl Operands<'_> {
         let extents: Vec<usize> = summed.iter().map(|label| equation.extent(*label)).collect();
         let output: Vec<usize> =
             equation.output.iter().map(|label| equation.extent(*label)).collect();
-        Ok(built(output, |place| {
-            let terms = places(&extents).map(|further| {
+        Ok(built(output, |coordinates| {
+            let terms = all_coordinates(&extents).map(|further| {
                 let at = |label: &char| {
-                    let of = |labels: &[char], place: &[usize]| {
-                        labels.iter().position(|other| other == label).map(|at| place[at])
+                    let of = |labels: &[char], coordinates: &[usize]| {
+                        labels.iter().position(|other| other == label).map(|at| coordinates[at])
                     };
-                    of(&equation.output, place)
+                    of(&equation.output, coordinates)
                         .or_else(|| of(&summed, &further))
                         .unwrap_or_default()
                 };

@@ -42,7 +42,7 @@ impl Operands<'_> {
     /// operator.
     pub(super) fn element_wise(&self) -> Result<Option<Tensor>, OnnxError> {
         let parameter = |name: &str, default: f64| {
-            self.node.attribute(name).map_or(default, |found| f64::from(found.f))
+            self.node.attribute(name).map_or(default, |attribute| f64::from(attribute.f))
         };
         let alpha = |default: f64| parameter("alpha", default);
         let function: Box<dyn Fn(f64) -> f64> = match self.node.op_type.as_str() {
@@ -65,7 +65,10 @@ impl Operands<'_> {
                 Box::new(move |x: f64| if x < 0.0 { alpha * (x.exp() - 1.0) } else { x })
             }
             "Gelu"
-                if self.node.attribute("approximate").is_some_and(|found| found.s == b"tanh") =>
+                if self
+                    .node
+                    .attribute("approximate")
+                    .is_some_and(|attribute| attribute.s == b"tanh") =>
             {
                 let factor = (2.0 / std::f64::consts::PI).sqrt();
                 Box::new(move |x: f64| {
@@ -129,9 +132,9 @@ impl Operands<'_> {
             return Err(self.refuse("perm is malformed"));
         }
         let dims = order.iter().map(|&axis| input.dims[axis]).collect();
-        Ok(built(dims, |place| {
+        Ok(built(dims, |coordinates| {
             let mut source = vec![0; rank];
-            for (&axis, &at) in order.iter().zip(place) {
+            for (&axis, &at) in order.iter().zip(coordinates) {
                 source[axis] = at;
             }
             input.at(&source)
@@ -164,8 +167,9 @@ impl Operands<'_> {
             }
         }
         let dims = kept.iter().map(Vec::len).collect();
-        Ok(built(dims, |place| {
-            let source: Vec<usize> = place.iter().zip(&kept).map(|(&at, kept)| kept[at]).collect();
+        Ok(built(dims, |coordinates| {
+            let source: Vec<usize> =
+                coordinates.iter().zip(&kept).map(|(&at, kept)| kept[at]).collect();
             input.at(&source)
         }))
     }
@@ -186,8 +190,8 @@ impl Operands<'_> {
             let mut dims = input.dims.clone();
             dims[axis] = size;
             let first = start;
-            parts.push(built(dims, |place| {
-                let mut source = place.to_vec();
+            parts.push(built(dims, |coordinates| {
+                let mut source = coordinates.to_vec();
                 source[axis] += first;
                 input.at(&source)
             }));
@@ -228,8 +232,8 @@ impl Operands<'_> {
             }
             dims[axis] = total;
         }
-        Ok(built(dims, |place| {
-            let mut source = place.to_vec();
+        Ok(built(dims, |coordinates| {
+            let mut source = coordinates.to_vec();
             for part in &parts {
                 if source[axis] < part.dims[axis] {
                     return part.at(&source);
@@ -263,9 +267,9 @@ impl Operands<'_> {
             );
             dims[axis] = extent.map_err(|_| self.refuse("the pads remove all elements"))?;
         }
-        Ok(built(dims, |place| {
+        Ok(built(dims, |coordinates| {
             let mut source = Vec::with_capacity(rank);
-            for ((&at, &before), &extent) in place.iter().zip(&before).zip(&input.dims) {
+            for ((&at, &before), &extent) in coordinates.iter().zip(&before).zip(&input.dims) {
                 let (at, last) =
                     (at.cast_signed() as i64 - before, extent.cast_signed() as i64 - 1);
                 source.push(match &mode[..] {
@@ -291,9 +295,9 @@ impl Operands<'_> {
         let extent = input.dims[axis] as f64;
         let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
         let dims = [outer, &indices.dims, inner].concat();
-        Ok(built(dims, |place| {
-            let (outer, rest) = place.split_at(axis);
-            let (middle, inner) = rest.split_at(indices.dims.len());
+        Ok(built(dims, |coordinates| {
+            let (outer, inner_coordinates) = coordinates.split_at(axis);
+            let (middle, inner) = inner_coordinates.split_at(indices.dims.len());
             let index = indices.at(middle);
             // The reader refuses constant indices that do not exist; a computed one has no value.
             if !(-extent..extent).contains(&index) {
@@ -307,28 +311,28 @@ impl Operands<'_> {
 
 impl Tensor {
     /// Returns the element at these positions along the axes.
-    pub(super) fn at(&self, place: &[usize]) -> f64 {
-        self.values.get(self.index(place)).copied().unwrap_or(f64::NAN)
+    pub(super) fn at(&self, coordinates: &[usize]) -> f64 {
+        self.values.get(self.index(coordinates)).copied().unwrap_or(f64::NAN)
     }
 
     /// Returns the element at these positions along the axes, which must exist.
-    pub(super) fn at_mut(&mut self, place: &[usize]) -> &mut f64 {
-        let index = self.index(place);
+    pub(super) fn at_mut(&mut self, coordinates: &[usize]) -> &mut f64 {
+        let index = self.index(coordinates);
         &mut self.values[index]
     }
 
     /// Returns the index of the element at these positions along the axes.
-    fn index(&self, place: &[usize]) -> usize {
-        place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at)
+    fn index(&self, coordinates: &[usize]) -> usize {
+        coordinates.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at)
     }
 }
 
 /// Iterates over the positions along axes with these extents, the last axis first.
-pub(super) fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+pub(super) fn all_coordinates(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     let (dims, count) = (dims.to_vec(), dims.iter().product::<usize>());
     let mut next = vec![0; dims.len()];
     (0..count).map(move |_| {
-        let place = next.clone();
+        let coordinates = next.clone();
         for (at, &extent) in next.iter_mut().zip(&dims).rev() {
             *at += 1;
             if *at < extent {
@@ -336,13 +340,13 @@ pub(super) fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
             }
             *at = 0;
         }
-        place
+        coordinates
     })
 }
 
 /// Builds a tensor from a function of the positions along its axes.
 pub(super) fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
-    let values = places(&dims).map(|place| element(&place)).collect();
+    let values = all_coordinates(&dims).map(|coordinates| element(&coordinates)).collect();
     Tensor { dims, values }
 }
 

@@ -73,9 +73,9 @@ impl Operands<'_> {
                 for output in 0..of_group {
                     for tap in 0..rows * columns {
                         let (row, column) = (corner[0] + tap / columns, corner[1] + tap % columns);
-                        let place = row.checked_sub(top).zip(column.checked_sub(left));
+                        let target = row.checked_sub(top).zip(column.checked_sub(left));
                         let Some((row, column)) =
-                            place.filter(|&(y, x)| y < out_rows && x < out_columns)
+                            target.filter(|&(y, x)| y < out_rows && x < out_columns)
                         else {
                             continue;
                         };
@@ -157,9 +157,9 @@ impl Operands<'_> {
                 let value = |at: usize| sign * block[at * inner + column];
                 order.sort_by(|&a, &b| value(b).total_cmp(&value(a)).then(a.cmp(&b)));
                 for (rank, &at) in order.iter().take(count).enumerate() {
-                    let place = (outer * count + rank) * inner + column;
-                    outputs[0].values[place] = block[at * inner + column];
-                    outputs[1].values[place] = at as f64;
+                    let index = (outer * count + rank) * inner + column;
+                    outputs[0].values[index] = block[at * inner + column];
+                    outputs[1].values[index] = at as f64;
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use taonet_proof_core::MAX_ELEMENTS;
 
-use super::elements::{built, existing_axis, places};
+use super::elements::{all_coordinates, built, existing_axis};
 use super::reduced::change_lines;
 use super::{Operands, Tensor};
 use crate::OnnxError;
@@ -48,13 +48,13 @@ impl Operands<'_> {
     /// Returns the positions of elements other than 0, a row for each axis.
     pub(super) fn non_zero(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
-        let found: Vec<Vec<usize>> = places(&input.dims)
+        let nonzero: Vec<Vec<usize>> = all_coordinates(&input.dims)
             .zip(&input.values)
             .filter(|(_, value)| value.abs() > 0.0)
-            .map(|(place, _)| place)
+            .map(|(coordinates, _)| coordinates)
             .collect();
-        let dims = vec![input.dims.len(), found.len()];
-        Ok(built(dims, |at| found[at[1]][at[0]] as f64))
+        let dims = vec![input.dims.len(), nonzero.len()];
+        Ok(built(dims, |at| nonzero[at[1]][at[0]] as f64))
     }
 
     pub(super) fn tiled(&self) -> Result<Tensor, OnnxError> {
@@ -74,9 +74,9 @@ impl Operands<'_> {
             .map(|(&extent, &count)| extent.saturating_mul(count))
             .collect();
         self.check_size(&dims)?;
-        Ok(built(dims, |place| {
+        Ok(built(dims, |coordinates| {
             let source: Vec<usize> =
-                place.iter().zip(&input.dims).map(|(&at, &extent)| at % extent).collect();
+                coordinates.iter().zip(&input.dims).map(|(&at, &extent)| at % extent).collect();
             input.at(&source)
         }))
     }
@@ -89,13 +89,13 @@ impl Operands<'_> {
         if input.dims.len() < 2 {
             return Err(self.refuse("the operand has no matrices"));
         }
-        Ok(built(input.dims.clone(), |place| {
-            let [.., row, column] = place else { return f64::NAN };
+        Ok(built(input.dims.clone(), |coordinates| {
+            let [.., row, column] = coordinates else { return f64::NAN };
             let distance = (column.cast_signed() as i64)
                 .saturating_sub(row.cast_signed() as i64)
                 .saturating_sub(shift);
             let is_kept = if keeps_upper { distance >= 0 } else { distance <= 0 };
-            if is_kept { input.at(place) } else { 0.0 }
+            if is_kept { input.at(coordinates) } else { 0.0 }
         }))
     }
 
@@ -110,10 +110,10 @@ impl Operands<'_> {
         let (input, indices) = (self.get(0)?, self.get(1)?);
         let axis = self.axis(0, &input.dims)?;
         self.check_covered(&input.dims, &indices.dims, axis)?;
-        Ok(built(indices.dims.clone(), |place| {
-            let mut source = place.to_vec();
+        Ok(built(indices.dims.clone(), |coordinates| {
+            let mut source = coordinates.to_vec();
             // A computed index that does not exist has no value.
-            match Self::index(indices.at(place), input.dims[axis]) {
+            match Self::index(indices.at(coordinates), input.dims[axis]) {
                 Some(index) => source[axis] = index,
                 None => return f64::NAN,
             }
@@ -174,8 +174,8 @@ impl Operands<'_> {
         }
         let dims = [&outer[..], &input.dims[batch + width..]].concat();
         self.check_size(&dims)?;
-        Ok(built(dims, |place| {
-            let (tuple, inner) = place.split_at(outer.len());
+        Ok(built(dims, |coordinates| {
+            let (tuple, inner) = coordinates.split_at(outer.len());
             let mut source = tuple[..batch].to_vec();
             for position in 0..width {
                 let value = indices.at(&[tuple, &[position]].concat());
@@ -198,12 +198,12 @@ impl Operands<'_> {
         if indices.dims != updates.dims {
             return Err(self.refuse("the operands do not fit each other"));
         }
-        for (mut place, &update) in places(&updates.dims).zip(&updates.values) {
-            let index = Self::index(indices.at(&place), output.dims[axis]);
-            place[axis] = index.unwrap_or(usize::MAX);
+        for (mut coordinates, &update) in all_coordinates(&updates.dims).zip(&updates.values) {
+            let index = Self::index(indices.at(&coordinates), output.dims[axis]);
+            coordinates[axis] = index.unwrap_or(usize::MAX);
             // A computed index that does not exist changes nothing.
-            if place.iter().zip(&output.dims).all(|(&at, &extent)| at < extent) {
-                *output.at_mut(&place) = update;
+            if coordinates.iter().zip(&output.dims).all(|(&at, &extent)| at < extent) {
+                *output.at_mut(&coordinates) = update;
             }
         }
         Ok(output)
@@ -217,8 +217,8 @@ impl Operands<'_> {
         if updates.dims != [&outer[..], &output.dims[width..]].concat() {
             return Err(self.refuse("the operands do not fit each other"));
         }
-        for (place, &update) in places(&updates.dims).zip(&updates.values) {
-            let (tuple, inner) = place.split_at(outer.len());
+        for (coordinates, &update) in all_coordinates(&updates.dims).zip(&updates.values) {
+            let (tuple, inner) = coordinates.split_at(outer.len());
             let index = |position: usize| {
                 Self::index(indices.at(&[tuple, &[position]].concat()), output.dims[position])
             };
@@ -245,8 +245,8 @@ impl Operands<'_> {
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         dims.insert(axis, depth);
         self.check_size(&dims)?;
-        Ok(built(dims, |place| {
-            let mut source = place.to_vec();
+        Ok(built(dims, |coordinates| {
+            let mut source = coordinates.to_vec();
             let position = source.remove(axis);
             if Self::index(indices.at(&source), depth) == Some(position) { on } else { off }
         }))
@@ -304,9 +304,9 @@ impl Operands<'_> {
                 text("nearest_mode", "round_prefer_floor"),
             )
         };
-        Ok(built(dims.clone(), |place| {
+        Ok(built(dims.clone(), |coordinates| {
             let mut source = Vec::with_capacity(rank);
-            for (axis, &at) in place.iter().enumerate() {
+            for (axis, &at) in coordinates.iter().enumerate() {
                 let (extent, size, factor, at) =
                     (input.dims[axis] as f32, dims[axis] as f32, factors[axis], at as f32);
                 let original = f64::from(match mode.as_str() {
@@ -377,13 +377,13 @@ impl Operands<'_> {
         if is_to_depth {
             let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
             self.check_size(&dims)?;
-            return Ok(built(dims, |place| {
-                let (block, channel) = (place[1] / channels, place[1] % channels);
+            return Ok(built(dims, |coordinates| {
+                let (block, channel) = (coordinates[1] / channels, coordinates[1] % channels);
                 input.at(&[
-                    place[0],
+                    coordinates[0],
                     channel,
-                    place[2] * size + block / size,
-                    place[3] * size + block % size,
+                    coordinates[2] * size + block / size,
+                    coordinates[3] * size + block % size,
                 ])
             }));
         }
@@ -396,11 +396,14 @@ impl Operands<'_> {
             _ => return Err(self.refuse("mode is neither DCR nor CRD")),
         };
         let of_block = channels / area;
-        Ok(built(dims, |place| {
-            let block = place[2] % size * size + place[3] % size;
-            let channel =
-                if is_by_column { place[1] * area + block } else { block * of_block + place[1] };
-            input.at(&[place[0], channel, place[2] / size, place[3] / size])
+        Ok(built(dims, |coordinates| {
+            let block = coordinates[2] % size * size + coordinates[3] % size;
+            let channel = if is_by_column {
+                coordinates[1] * area + block
+            } else {
+                block * of_block + coordinates[1]
+            };
+            input.at(&[coordinates[0], channel, coordinates[2] / size, coordinates[3] / size])
         }))
     }
 }

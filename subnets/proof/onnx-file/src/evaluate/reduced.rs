@@ -240,13 +240,13 @@ fn reduced_value(operator: &str, group: &[f64]) -> f64 {
 
 /// Returns the index of an element's group: its index with all reduced axes at 0.
 fn reduced_index(index: usize, dims: &[usize], is_reduced: &[bool]) -> usize {
-    let (mut rest, mut reduced, mut stride) = (index, 0, 1);
+    let (mut remaining, mut reduced, mut stride) = (index, 0, 1);
     for (&extent, &is_reduced) in dims.iter().zip(is_reduced).rev() {
         if !is_reduced {
-            reduced += rest % extent * stride;
+            reduced += remaining % extent * stride;
             stride *= extent;
         }
-        rest /= extent;
+        remaining /= extent;
     }
     reduced
 }

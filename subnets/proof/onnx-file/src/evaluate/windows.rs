@@ -1,7 +1,7 @@
 //! Convolutions and pools over any number of axes, by the formulas of the standard. Of the reader's
 //! code, they share the check of attributes only.
 
-use super::elements::places;
+use super::elements::all_coordinates;
 use super::{Operands, Tensor};
 use crate::OnnxError;
 use crate::window::Sliding;
@@ -28,8 +28,9 @@ impl Operands<'_> {
         }
         let window = Sliding::parse(self.node, kernel, extents)?;
         let (plane, area) = (extents.iter().product::<usize>(), kernel.iter().product::<usize>());
-        let taps: Vec<Vec<Tap>> =
-            places(&window.positions).map(|place| covered(&window, extents, &place)).collect();
+        let taps: Vec<Vec<Tap>> = all_coordinates(&window.positions)
+            .map(|coordinates| covered(&window, extents, &coordinates))
+            .collect();
         let mut values = Vec::with_capacity(outputs * taps.len());
         for (output, bias) in bias.iter().enumerate() {
             let first = output / (outputs / groups) * inner;
@@ -62,11 +63,11 @@ impl Operands<'_> {
         let window = Sliding::parse(self.node, &kernel, extents)?;
         let is_max = self.node.op_type.ends_with("MaxPool");
         let counts_padding = self.node.int("count_include_pad", 0) != 0;
-        let windows: Vec<(Vec<Tap>, usize)> = places(&window.positions)
-            .map(|place| {
-                let taps = covered(&window, extents, &place);
+        let windows: Vec<(Vec<Tap>, usize)> = all_coordinates(&window.positions)
+            .map(|coordinates| {
+                let taps = covered(&window, extents, &coordinates);
                 let count = if counts_padding {
-                    padded_count(&window, extents, &place)
+                    padded_count(&window, extents, &coordinates)
                 } else {
                     taps.len()
                 };
@@ -89,11 +90,11 @@ impl Operands<'_> {
 }
 
 /// Returns the elements that a window covers at a position, without padding.
-fn covered(window: &Sliding, extents: &[usize], place: &[usize]) -> Vec<Tap> {
-    let taps = places(&window.kernel).enumerate().filter_map(|(tap, offset)| {
+fn covered(window: &Sliding, extents: &[usize], coordinates: &[usize]) -> Vec<Tap> {
+    let taps = all_coordinates(&window.kernel).enumerate().filter_map(|(tap, offset)| {
         let mut element = 0;
         for (axis, &extent) in extents.iter().enumerate() {
-            let at = place[axis] * window.stride[axis] + offset[axis] * window.dilation[axis];
+            let at = coordinates[axis] * window.stride[axis] + offset[axis] * window.dilation[axis];
             let at = at.checked_sub(window.before[axis]).filter(|&at| at < extent)?;
             element = element * extent + at;
         }
@@ -103,10 +104,12 @@ fn covered(window: &Sliding, extents: &[usize], place: &[usize]) -> Vec<Tap> {
 }
 
 /// Returns the number of elements and of padding that a window covers at a position.
-fn padded_count(window: &Sliding, extents: &[usize], place: &[usize]) -> usize {
+fn padded_count(window: &Sliding, extents: &[usize], coordinates: &[usize]) -> usize {
     let counts = extents.iter().enumerate().map(|(axis, &extent)| {
         let end = window.before[axis] + extent + window.after[axis];
-        let at = |offset: usize| place[axis] * window.stride[axis] + offset * window.dilation[axis];
+        let at = |offset: usize| {
+            coordinates[axis] * window.stride[axis] + offset * window.dilation[axis]
+        };
         (0..window.kernel[axis]).filter(|&offset| at(offset) < end).count()
     });
     counts.product()

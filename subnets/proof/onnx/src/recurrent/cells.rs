@@ -44,8 +44,8 @@ impl Direction {
         let (directions, hidden, rows) =
             (form.is_reverse.len(), form.hidden, form.gates * form.hidden);
         let part = |position: usize, dims: [usize; 2]| {
-            let whole = reader.floats(node, position, &[directions, dims[0], dims[1]])?;
-            Ok(slice(&whole, index, dims[0] * dims[1]))
+            let tensor = reader.floats(node, position, &[directions, dims[0], dims[1]])?;
+            Ok(slice(&tensor, index, dims[0] * dims[1]))
         };
         let (inputs, recurrent) = (part(1, [rows, form.inputs])?, part(2, [rows, hidden])?);
         let bias = match reader.weights(node, 3)? {
@@ -223,8 +223,8 @@ impl Direction {
         };
         let candidate = self.activate(expansion, 1, &sum);
         let one = expansion.number(1.0)?;
-        let rest = expansion.node("Sub", &[&one, &update]);
-        let changed = expansion.node("Mul", &[&rest, &candidate]);
+        let complement = expansion.node("Sub", &[&one, &update]);
+        let changed = expansion.node("Mul", &[&complement, &candidate]);
         Ok(match state.name(expansion, hidden)? {
             None => changed,
             Some(name) => {

@@ -266,7 +266,7 @@ fn sizes_ranges_and_positions_are_computed_when_the_model_is_read() {
 }
 
 #[test]
-fn indices_and_moves_with_another_meaning_are_refused() {
+fn unsupported_indices_and_moves_are_refused() {
     let weights = || {
         vec![
             integers("two", &[2]),

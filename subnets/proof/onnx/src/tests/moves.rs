@@ -296,7 +296,7 @@ fn moves_have_the_values_of_the_standard() {
 }
 
 #[test]
-fn parts_and_repetitions_that_do_not_fit_are_refused() {
+fn invalid_splits_and_expansions_are_refused() {
     let nodes = vec![node("Expand", &["x", "target"], "y", &[])];
     let error = quantised(20, small(&[1, 2], nodes, vec![integers("target", &[3, 3])]))
         .unwrap_err()

@@ -90,7 +90,7 @@ fn largest_elements_of_ties_are_the_first_ones() {
 }
 
 #[test]
-fn transposed_convolutions_and_quantised_tensors_with_another_meaning_are_refused() {
+fn unsupported_transposed_convolutions_and_quantised_tensors_are_refused() {
     let image: &[i64] = &[1, 2, 4, 4];
     let kernel = || vec![floats("w", &[2, 3, 2, 2], &[0.5; 24])];
     let convolution = |ints: &[(&str, &[i64])]| vec![node("ConvTranspose", &["x", "w"], "y", ints)];

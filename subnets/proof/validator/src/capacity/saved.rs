@@ -132,7 +132,7 @@ fn by_position<T>(
     circuits: &[Digest],
 ) -> impl Iterator<Item = (usize, T)> {
     values.into_iter().filter_map(|(circuit, value)| {
-        let position = circuits.iter().position(|known| *known == circuit)?;
+        let position = circuits.iter().position(|candidate| *candidate == circuit)?;
         Some((position, value))
     })
 }

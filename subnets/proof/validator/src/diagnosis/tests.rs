@@ -141,7 +141,7 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
     for _ in 0..20 {
         let (fault, trials) = case.diagnose(0, &bad, &remembered);
         assert_eq!(fault, Fault::Invalid);
-        assert!(trials <= MOST_TRIALS, "{trials} verifications for one proof");
+        assert!(trials <= MAX_TRIALS, "{trials} verifications for one proof");
         total += trials;
     }
     assert_eq!(
@@ -150,10 +150,10 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
     );
     // Another miner has its own allowance.
     let other = case.claim(0, 999, 6, [b"a", b"b"]);
-    assert_eq!(case.diagnose(0, &other, &remembered), (Fault::Invalid, MOST_TRIALS));
+    assert_eq!(case.diagnose(0, &other, &remembered), (Fault::Invalid, MAX_TRIALS));
     // The allowance is renewed after a minute.
     let later = Instant::now() + MINUTE;
-    assert_eq!(remembered.allowance(&key(5), later), MOST_TRIALS);
+    assert_eq!(remembered.allowance(&key(5), later), MAX_TRIALS);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn performance_survives_a_restart() {
 }
 
 #[test]
-fn benchmarks_fill_small_capacities_first_and_the_rest_goes_to_the_large_ones() {
+fn benchmarks_fill_small_capacities_first() {
     // Distributes 100 requests over capacities of 300, 8, 9 and 1, as in the specification, but
     // with at most 32 per miner.
     let miners = miners(4);
@@ -234,7 +234,7 @@ fn overdue_and_failing_miners_pause() {
 }
 
 #[test]
-fn timeouts_come_from_the_miners_own_times_and_patience_also_from_the_others() {
+fn timeouts_follow_the_times_of_the_miner_and_patience_those_of_all() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let unknown = dispatcher.assign_to(0, &miners[0]);

@@ -10,7 +10,7 @@ use taonet_proof_backends::external::External;
 use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel, compile};
 use taonet_proof_core::scoring::Fault;
 use taonet_proof_miner::{
-    Conduct, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests,
+    Behaviour, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests,
 };
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
@@ -109,23 +109,23 @@ impl Market {
         (Arc::new(examiner), book)
     }
 
-    async fn miner(&self, uri: &str, conduct: Conduct) -> (ProofMiner, Miner) {
-        self.miner_until(uri, conduct, &self.stop).await
+    async fn miner(&self, uri: &str, behaviour: Behaviour) -> (ProofMiner, Miner) {
+        self.miner_until(uri, behaviour, &self.stop).await
     }
 
-    fn load(&self, uri: &str, conduct: Conduct) -> Miner {
+    fn load(&self, uri: &str, behaviour: Behaviour) -> Miner {
         let settings =
-            MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(key(uri).hotkey()) };
+            MinerSettings { behaviour, concurrency: 4, ..MinerSettings::new(key(uri).hotkey()) };
         Miner::load(&self.catalogue, settings).unwrap()
     }
 
     async fn miner_until(
         &self,
         uri: &str,
-        conduct: Conduct,
+        behaviour: Behaviour,
         stop: &Shutdown,
     ) -> (ProofMiner, Miner) {
-        let miner = self.load(uri, conduct);
+        let miner = self.load(uri, behaviour);
         let routes = router(miner.clone(), signed_requests(key(uri).hotkey(), LONG).build());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -152,7 +152,7 @@ const LONG: Duration = Duration::from_mins(1);
 async fn honest_proofs_verify_and_are_kept_as_bundles() {
     let market = Market::new(&["stark", "groth16"]);
     let (examiner, book) = market.examiner(LONG).await;
-    let (honest, _) = market.miner("//Bob", Conduct::Honest).await;
+    let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
     for _ in 0..6 {
         assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
     }
@@ -173,10 +173,10 @@ async fn honest_proofs_verify_and_are_kept_as_bundles() {
 async fn each_invalid_answer_has_its_fault() {
     let market = Market::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG).await;
-    let (honest, miner) = market.miner("//Bob", Conduct::Honest).await;
-    let (wrong, _) = market.miner("//Charlie", Conduct::WrongOutput).await;
-    let (replay, _) = market.miner("//Dave", Conduct::Replay).await;
-    let (copy, _) = market.miner("//Eve", Conduct::Copy(miner)).await;
+    let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
+    let (wrong, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
+    let (replay, _) = market.miner("//Dave", Behaviour::Replay).await;
+    let (copy, _) = market.miner("//Eve", Behaviour::Copy(miner)).await;
     let all = [&honest, &wrong, &replay, &copy].map(ProofMiner::clone);
     examiner.follow_list(&all).await;
     assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
@@ -189,8 +189,8 @@ async fn each_invalid_answer_has_its_fault() {
 async fn external_programs_prove_and_verify() {
     let market = Market::external();
     let (examiner, _) = market.examiner(LONG).await;
-    let (honest, _) = market.miner("//Bob", Conduct::Honest).await;
-    let (wrong, _) = market.miner("//Charlie", Conduct::WrongOutput).await;
+    let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
+    let (wrong, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
     assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
     assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
 }
@@ -217,7 +217,7 @@ async fn measured_performance_survives_restarts_and_corruption() {
         performance: Some(path.clone()),
         ..ExaminerSettings::default()
     };
-    let (bob, _) = market.miner("//Bob", Conduct::Honest).await;
+    let (bob, _) = market.miner("//Bob", Behaviour::Honest).await;
     let saved =
         || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
     let (examiner, book) = market.examiner_with(settings.clone()).await;
@@ -250,7 +250,7 @@ async fn proof_of_another_circuit_is_recognised() {
     for backends in [["stark", "groth16"], ["groth16", "stark"]] {
         let market = Market::new(&backends);
         let (examiner, _) = market.examiner(LONG).await;
-        let (liar, _) = market.miner("//Ferdie", Conduct::OtherCircuit).await;
+        let (liar, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
         for _ in 0..4 {
             assert_eq!(examiner.examine(&liar).await, Some(failed(Fault::OtherCircuit)));
         }
@@ -261,7 +261,7 @@ async fn proof_of_another_circuit_is_recognised() {
 async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(Duration::from_secs(2)).await;
-    let (slow, _) = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await;
+    let (slow, _) = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(5))).await;
     assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
     // Nobody else gets the port of a socket that does not listen.
     let silent = TcpSocket::new_v4().unwrap();
@@ -302,8 +302,8 @@ async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofM
 async fn pipelines_follow_the_list_of_miners() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(LONG).await;
-    let (bob, _) = market.miner("//Bob", Conduct::Honest).await;
-    let (charlie, _) = market.miner("//Charlie", Conduct::Honest).await;
+    let (bob, _) = market.miner("//Bob", Behaviour::Honest).await;
+    let (charlie, _) = market.miner("//Charlie", Behaviour::Honest).await;
     let (list, listed) = watch::channel(vec![bob.clone()]);
     let stop = Shutdown::new();
     let (running, end) = (Arc::clone(&examiner), stop.clone());
@@ -363,8 +363,8 @@ async fn silent_miners_never_stop_honest_ones() {
         miners.push(silent_miner(&market, &format!("//silent/{number}")).await);
     }
     let honest = [
-        market.miner("//Bob", Conduct::Honest).await.0,
-        market.miner("//Charlie", Conduct::Honest).await.0,
+        market.miner("//Bob", Behaviour::Honest).await.0,
+        market.miner("//Charlie", Behaviour::Honest).await.0,
     ];
     // The silent miners come first, and hold every permit until their requests are overdue.
     miners.extend(honest.iter().cloned());
@@ -407,7 +407,7 @@ async fn silent_miners_never_stop_honest_ones() {
 async fn answers_in_flight_at_shutdown_are_recorded() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(LONG).await;
-    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(1))).await.0;
+    let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(1))).await.0;
     let (_list, listed) = watch::channel(vec![slow.clone()]);
     let stop = Shutdown::new();
     let (running, end) = (Arc::clone(&examiner), stop.clone());
@@ -425,10 +425,10 @@ async fn miners_are_queried_over_quic() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(Duration::from_secs(20)).await;
     let mut miners = Vec::new();
-    for (uri, conduct) in [("//Bob", Conduct::Honest), ("//Charlie", Conduct::WrongOutput)] {
+    for (uri, behaviour) in [("//Bob", Behaviour::Honest), ("//Charlie", Behaviour::WrongOutput)] {
         let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits: None };
         let server =
-            QuicServer::bind(&market.load(uri, conduct), &key(uri), LONG, settings).unwrap();
+            QuicServer::bind(&market.load(uri, behaviour), &key(uri), LONG, settings).unwrap();
         let port = server.address().unwrap().port();
         let stop = market.stop.clone();
         market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });

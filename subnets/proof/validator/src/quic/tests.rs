@@ -101,7 +101,7 @@ impl FakeMiner {
     /// Reads a request, and returns the stream for its answer.
     async fn request(connection: &Connection) -> SendStream {
         let (send, mut recv) = connection.accept_bi().await.unwrap();
-        read_frame(&mut recv, SMALLEST_LIMIT).await.unwrap();
+        read_frame(&mut recv, MIN_LIMIT).await.unwrap();
         send
     }
 }

@@ -45,24 +45,24 @@ proptest! {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let mut head = store.head().unwrap();
         for (reads, changes) in blocks {
-            let known = store.tip(&head).unwrap();
-            let state = &known.state;
+            let newest = store.tip(&head).unwrap();
+            let state = &newest.state;
             for key in &reads {
-                prop_assert_eq!(known.storage(key), state.storage(key));
-                prop_assert_eq!(known.exists_storage(key), state.exists_storage(key));
-                prop_assert_eq!(known.next_storage_key(key), state.next_storage_key(key));
-                prop_assert_eq!(keys_of(&known, key), keys_of(state, key));
+                prop_assert_eq!(newest.storage(key), state.storage(key));
+                prop_assert_eq!(newest.exists_storage(key), state.exists_storage(key));
+                prop_assert_eq!(newest.next_storage_key(key), state.next_storage_key(key));
+                prop_assert_eq!(keys_of(&newest, key), keys_of(state, key));
             }
             let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
             for (key, value) in changes {
                 overlay.set_storage(key, value);
             }
             let expected = overlay.clone().drain_storage_changes(state, StateVersion::V1).unwrap();
-            let built = overlay.drain_storage_changes(&known, StateVersion::V1).unwrap();
+            let built = overlay.drain_storage_changes(&newest, StateVersion::V1).unwrap();
             prop_assert_eq!(built.transaction_storage_root, expected.transaction_storage_root);
             prop_assert_eq!(&built.main_storage_changes, &expected.main_storage_changes);
             prop_assert_eq!(built.transaction.keys(), expected.transaction.keys());
-            known.advance(built.transaction_storage_root, &built.main_storage_changes);
+            newest.advance(built.transaction_storage_root, &built.main_storage_changes);
             let (number, root) = (head.number() + 1, built.transaction_storage_root);
             head = Head::of(Header::new(number, H256::zero(), root, head.hash, Digest::default()));
             let staged = store.stage(head.clone(), Vec::new(), built.transaction);
@@ -72,7 +72,7 @@ proptest! {
 }
 
 /// Returns a view of the newest state, and its root.
-fn known(store: &Store) -> (KnownState, H256) {
+fn newest_state(store: &Store) -> (KnownState, H256) {
     let state = store.tip(&store.head().unwrap()).unwrap();
     let root = *state.state.root();
     (state, root)
@@ -81,20 +81,20 @@ fn known(store: &Store) -> (KnownState, H256) {
 #[test]
 fn a_read_item_is_not_read_again() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let (state, root) = known(&store);
+    let (state, root) = newest_state(&store);
     let key = b":slot_duration";
     // The first block of an author makes its state the one whose values are kept.
     state.advance(root, &[]);
     assert_eq!(state.storage(key), Ok(None));
     store.values.write().unwrap().items.insert(key.to_vec(), Some(vec![7]));
     assert_eq!(state.storage(key), Ok(Some(vec![7])));
-    assert_eq!(known(&store).0.storage(key), Ok(Some(vec![7])));
+    assert_eq!(newest_state(&store).0.storage(key), Ok(Some(vec![7])));
 }
 
 #[test]
 fn cache_of_another_state_is_not_used() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let (state, root) = known(&store);
+    let (state, root) = newest_state(&store);
     state.advance(root, &[]);
     let (key, next) = (b":slot_duration".to_vec(), H256::repeat_byte(1));
     assert_eq!(state.storage(&key), Ok(None));
@@ -120,7 +120,7 @@ fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
 #[test]
 fn a_root_that_lacks_a_node_is_an_error() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let (state, root) = known(&store);
+    let (state, root) = newest_state(&store);
     let _ = next(&state);
     assert_eq!(state.check_roots(), Ok(()));
     let lacking = Head::of(Header::new(
@@ -143,7 +143,7 @@ fn a_root_that_lacks_a_node_is_an_error() {
 #[test]
 fn the_trie_of_the_next_state_stays_in_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let (state, root) = known(&store);
+    let (state, root) = newest_state(&store);
     let (first, changes) = next(&state);
     assert!(store.values.read().unwrap().candidate.is_none(), "the trie of another state");
     state.advance(root, &[]);
@@ -158,7 +158,7 @@ fn the_trie_of_the_next_state_stays_in_memory() {
 #[test]
 fn the_trie_of_a_discarded_state_leaves_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let (state, root) = known(&store);
+    let (state, root) = newest_state(&store);
     state.advance(root, &[]);
     let _ = next(&state);
     state.advance(H256::repeat_byte(1), &[]);
@@ -171,7 +171,7 @@ fn the_trie_of_a_discarded_state_leaves_memory() {
 #[test]
 fn the_number_of_nodes_is_bounded() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let (state, _) = known(&store);
+    let (state, _) = newest_state(&store);
     let empty = Tree::new(sp_trie::empty_trie_root::<sp_trie::LayoutV1<BlakeTwo256>>());
     let keys: Vec<_> = (0..65_600_u32).map(u32::to_be_bytes).collect();
     let delta = keys.iter().map(|key| (key.as_slice(), Some(key.as_slice())));

@@ -197,9 +197,9 @@ fn every_call_of_the_real_chain_is_in_one_group() {
     ];
     for (pallet, call) in every_call() {
         let groups = all.iter().copied().chain([ROOT_PARAMETERS]);
-        let found = groups.flatten().filter(|group| group.contains(&pallet, &call)).count();
+        let count = groups.flatten().filter(|group| group.contains(&pallet, &call)).count();
         let expected = usize::from(!["EVM", "Contracts"].contains(&pallet.as_str()));
-        assert_eq!(found, expected, "{pallet}.{call}");
+        assert_eq!(count, expected, "{pallet}.{call}");
     }
 }
 

@@ -59,7 +59,9 @@ impl<T: Config> Pallet<T> {
         }
         let kept = Self::children_of(hotkey, netuid)
             .iter()
-            .fold(U96F32::from_num(1), |rest, (parts, _)| rest.saturating_sub(proportion(*parts)));
+            .fold(U96F32::from_num(1), |remaining, (parts, _)| {
+                remaining.saturating_sub(proportion(*parts))
+            });
         // The real chain cuts a validator's own contribution to a whole number, but not those of
         // its parents.
         let own: u64 = Self::contribution(hotkey, netuid, kept).saturating_to_num();
@@ -70,7 +72,7 @@ impl<T: Config> Pallet<T> {
                 (parent, contribution)
             })
             .collect();
-        let whole = contributions.iter().fold(U96F32::from_num(own), |sum, (_, contribution)| {
+        let total = contributions.iter().fold(U96F32::from_num(own), |sum, (_, contribution)| {
             sum.saturating_add(*contribution)
         });
         let take = U96F32::from_num(Self::childkey_take(hotkey, netuid).deconstruct())
@@ -78,21 +80,21 @@ impl<T: Config> Pallet<T> {
             .unwrap_or_default();
         let burn = proportion(CKBurn::<T>::get());
         let (owner, dividends) = (Owner::<T>::get(hotkey), U96F32::from_num(dividends));
-        let (mut rest, mut shares) = (dividends, Shares::new());
+        let (mut remaining, mut shares) = (dividends, Shares::new());
         for (parent, contribution) in contributions {
             let share =
-                dividends.saturating_mul(contribution.checked_div(whole).unwrap_or_default());
-            rest = rest.saturating_sub(share);
+                dividends.saturating_mul(contribution.checked_div(total).unwrap_or_default());
+            remaining = remaining.saturating_sub(share);
             let mut paid = share;
             if Owner::<T>::get(&parent) != owner {
                 let (burned, taken) = (burn.saturating_mul(share), take.saturating_mul(share));
                 paid = paid.saturating_sub(burned).saturating_sub(taken);
-                rest = rest.saturating_add(taken);
+                remaining = remaining.saturating_add(taken);
                 Self::recycle_issued(netuid, AlphaBalance(burned.saturating_to_num()));
             }
             shares.push((parent, paid.saturating_to_num()));
         }
-        shares.push((hotkey.clone(), rest.saturating_to_num()));
+        shares.push((hotkey.clone(), remaining.saturating_to_num()));
         shares
     }
 

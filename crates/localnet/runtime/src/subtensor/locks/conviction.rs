@@ -141,8 +141,8 @@ mod tests {
         (rolled.locked_mass.0 as f64, rolled.conviction.to_num())
     }
 
-    fn close(found: (f64, f64), expected: (f64, f64)) -> bool {
-        (found.0 - expected.0).abs() < 2.0 && (found.1 - expected.1).abs() < 2.0
+    fn close(actual: (f64, f64), expected: (f64, f64)) -> bool {
+        (actual.0 - expected.0).abs() < 2.0 && (actual.1 - expected.1).abs() < 2.0
     }
 
     #[test]

@@ -213,8 +213,8 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Returns the ratio of a part to a total amount.
-fn share_of(part: AlphaBalance, whole: AlphaBalance) -> U64F64 {
-    U64F64::from_num(part.0).checked_div(U64F64::from_num(whole.0)).unwrap_or_default()
+fn share_of(part: AlphaBalance, total: AlphaBalance) -> U64F64 {
+    U64F64::from_num(part.0).checked_div(U64F64::from_num(total.0)).unwrap_or_default()
 }
 
 /// Returns a lock reduced by an amount.

@@ -116,7 +116,7 @@ impl<T: Config> Pallet<T> {
             .collect();
         let pool = SubnetTAO::<T>::get(netuid);
         let all: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
-        let mut rest = pool;
+        let mut remaining = pool;
         let mut hotkeys = BTreeSet::new();
         for (hotkey, coldkey, stake) in stakes {
             let part = u128::from(pool.0)
@@ -124,7 +124,7 @@ impl<T: Config> Pallet<T> {
                 .checked_div(all)
                 .unwrap_or_default();
             let part = TaoBalance(u64::try_from(part).unwrap_or(pool.0));
-            rest = rest.saturating_sub(part);
+            remaining = remaining.saturating_sub(part);
             Self::credit(&coldkey, part.0);
             Self::decrease_stake(&hotkey, &coldkey, netuid, stake);
             TotalHotkeyAlphaLastEpoch::<T>::remove(&hotkey, netuid);
@@ -136,7 +136,7 @@ impl<T: Config> Pallet<T> {
             TotalHotkeySharesV2::<T>::remove(&hotkey, netuid);
         }
         // The remainder, or all TAO of a pool without stakers, is subtracted from the issuance.
-        TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(rest));
+        TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(remaining));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
         Self::forget_pool(netuid);
     }

@@ -184,10 +184,10 @@ impl<T: Config> Pallet<T> {
         }
         StakingHotkeys::<T>::remove(old);
         StakingHotkeys::<T>::mutate_exists(new, |staking| {
-            let known = staking.take().unwrap_or_default();
+            let own = staking.take().unwrap_or_default();
             let others =
-                hotkeys.into_iter().filter(|hotkey| !known.contains(hotkey)).collect::<Vec<_>>();
-            let all = [known, others].concat();
+                hotkeys.into_iter().filter(|hotkey| !own.contains(hotkey)).collect::<Vec<_>>();
+            let all = [own, others].concat();
             *staking = (!all.is_empty()).then_some(all);
         });
         let owned = OwnedHotkeys::<T>::take(old);

@@ -96,22 +96,24 @@ impl<T: Config> Pallet<T> {
             })
             .collect();
         let not_found = |hash: H256| {
-            if expired.iter().any(|(known, ..)| *known == hash) {
+            if expired.iter().any(|(expired_hash, ..)| *expired_hash == hash) {
                 Error::<T>::ExpiredWeightCommit
             } else {
                 Error::<T>::InvalidRevealCommitHashNotMatch
             }
         };
         for (.., hash) in &reveals {
-            let commit =
-                open.iter().find(|(known, ..)| known == hash).ok_or_else(|| not_found(*hash))?;
+            let commit = open
+                .iter()
+                .find(|(committed, ..)| committed == hash)
+                .ok_or_else(|| not_found(*hash))?;
             ensure!(Self::is_revealable(netuid, commit.1), Error::<T>::RevealTooEarly);
         }
         let mut revealed = Vec::with_capacity(reveals.len());
         for (uids, values, version_key, hash) in reveals {
             let position = open
                 .iter()
-                .position(|(known, ..)| *known == hash)
+                .position(|(committed, ..)| *committed == hash)
                 .ok_or_else(|| not_found(hash))?;
             open.remove(position);
             Self::put_weights(who, netuid, MechId(0), uids, values, version_key)?;

@@ -55,10 +55,10 @@ impl Submission {
 }
 
 #[test]
-fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
-    type Mend = fn(&mut Submission);
+fn weight_checks_are_in_the_order_of_the_chain() {
+    type Correction = fn(&mut Submission);
     // The error, and its correction.
-    let steps: [(&str, Mend); 14] = [
+    let steps: [(&str, Correction); 14] = [
         ("CommitRevealEnabled", |_| {
             CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false);
         }),
@@ -101,9 +101,9 @@ fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
             weights: vec![1],
             version_key: 4,
         };
-        for (refused, mend) in steps {
-            assert_eq!(submission.send(), refused);
-            mend(&mut submission);
+        for (expected, correct) in steps {
+            assert_eq!(submission.send(), expected);
+            correct(&mut submission);
         }
         assert_eq!(submission.send(), "ok");
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(2, 65_535), (0, 28_086)]);
@@ -203,7 +203,7 @@ fn commit_hash_covers_encoding_of_revealed_fields() {
 }
 
 #[test]
-fn each_mended_fault_of_a_commit_shows_the_next_one() {
+fn commit_checks_are_in_the_order_of_the_chain() {
     chain(|| {
         let (who, uid) = committing_validator();
         let commit_to = |mecid| {
@@ -325,7 +325,7 @@ fn commit_timelocked(who: &AccountId, mecid: u8, version: u16) -> String {
 }
 
 #[test]
-fn each_mended_fault_of_a_timelocked_commit_shows_the_next_one() {
+fn timelocked_commit_checks_are_in_the_order_of_the_chain() {
     chain(|| {
         let (who, uid) = committing_validator();
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
@@ -400,26 +400,26 @@ fn pool_checks_stake_and_rate_limits_only() {
             weights: weights.to_vec(),
             version_key: 0,
         };
-        let refused = |submission: &Submission| {
+        let precheck = |submission: &Submission| {
             Subtensor::precheck_weights(&submission.who, &submission.call())
                 .map_or_else(|error| outcome(Err(error.into())), |()| "ok".to_owned())
         };
-        assert_eq!(refused(&submission(&who, &[1, 2])), "ok", "a wrong length fails in the block");
+        assert_eq!(precheck(&submission(&who, &[1, 2])), "ok", "a wrong length fails in the block");
         assert_eq!(
-            refused(&submission(&key(8), &[1])),
+            precheck(&submission(&key(8), &[1])),
             "ok",
             "an unknown hotkey fails in the block"
         );
-        assert_eq!(refused(&submission(&who, &[1])), "ok", "a missing permit fails in the block");
+        assert_eq!(precheck(&submission(&who, &[1])), "ok", "a missing permit fails in the block");
         StakeThreshold::<Runtime>::put(1);
-        assert_eq!(refused(&submission(&who, &[1])), "NotEnoughStakeToSetWeights");
+        assert_eq!(precheck(&submission(&who, &[1])), "NotEnoughStakeToSetWeights");
         StakeThreshold::<Runtime>::put(0);
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 100);
         jump_to(50);
-        assert_eq!(refused(&submission(&who, &[1])), "SettingWeightsTooFast");
+        assert_eq!(precheck(&submission(&who, &[1])), "SettingWeightsTooFast");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         assert_eq!(
-            refused(&submission(&who, &[1])),
+            precheck(&submission(&who, &[1])),
             "ok",
             "enabled commit-reveal fails in the block"
         );

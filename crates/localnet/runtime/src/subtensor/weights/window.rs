@@ -51,10 +51,11 @@ impl<T: Config> Pallet<T> {
             if Self::is_expired(netuid, epoch) {
                 continue;
             }
-            if let Some(known) =
+            if let Some(first_commit) =
                 Self::uid_of(netuid, &who).and_then(|uid| oldest.get_mut(usize::from(uid)))
             {
-                *known = Some(known.map_or(block, |known: u64| known.min(block)));
+                *first_commit =
+                    Some(first_commit.map_or(block, |first_commit: u64| first_commit.min(block)));
             }
         }
         Some(oldest)

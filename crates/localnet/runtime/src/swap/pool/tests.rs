@@ -13,7 +13,7 @@ fn agree(ours: u64, theirs: f64) -> bool {
 }
 
 #[test]
-fn recorded_trades_come_out_the_same() {
+fn trades_match_recorded_ones() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["pool_swaps"].as_array().unwrap();
     assert_eq!(cases.len(), 5);

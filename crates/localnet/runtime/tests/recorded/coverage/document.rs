@@ -162,12 +162,12 @@ pub(crate) fn document(rows: &[Row]) -> String {
              localnet. Calls are in two [tiers](#tiers-of-calls).\n\n";
     page += "| Pallet | Tier 1 calls | Tier 2 calls | Storage | Events | Errors | Constants |\n";
     page += "|---|---|---|---|---|---|---|\n";
-    for place in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
-        let tier_1 = cell(rows, &place, is_tier_1);
-        let tier_2 = cell(rows, &place, |item| item.kind == Kind::Call && !is_tier_1(item));
-        page += &format!("| {place} | {tier_1} | {tier_2} |");
+    for owner in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
+        let tier_1 = cell(rows, &owner, is_tier_1);
+        let tier_2 = cell(rows, &owner, |item| item.kind == Kind::Call && !is_tier_1(item));
+        page += &format!("| {owner} | {tier_1} | {tier_2} |");
         for kind in Kind::OF_PALLETS.into_iter().filter(|kind| *kind != Kind::Call) {
-            page += &format!(" {} |", cell(rows, &place, |item| item.kind == kind));
+            page += &format!(" {} |", cell(rows, &owner, |item| item.kind == kind));
         }
         page.push('\n');
     }
@@ -178,9 +178,9 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += TIERS;
     page += &tier_1_calls(rows);
     page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
-    for place in places(rows, |kind| kind == Kind::Method, true) {
+    for owner in places(rows, |kind| kind == Kind::Method, true) {
         page +=
-            &format!("| {place} | {} |\n", cell(rows, &place, |item| item.kind == Kind::Method));
+            &format!("| {owner} | {} |\n", cell(rows, &owner, |item| item.kind == Kind::Method));
     }
     page += &format!(
         "\nUnsupported: {}.\n",
@@ -206,22 +206,22 @@ pub(crate) fn document(rows: &[Row]) -> String {
 fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut places: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
-        if !places.contains(&row.item.place.as_str()) {
-            places.push(&row.item.place);
+        if !places.contains(&row.item.owner.as_str()) {
+            places.push(&row.item.owner);
         }
     }
-    let is_served = |place: &str| {
+    let is_served = |owner: &str| {
         rows.iter().any(|row| {
-            row.item.place == place && of_kind(row.item.kind) && row.status != Status::Missing
+            row.item.owner == owner && of_kind(row.item.kind) && row.status != Status::Missing
         })
     };
-    places.into_iter().filter(|place| is_served(place) == served).map(Into::into).collect()
+    places.into_iter().filter(|owner| is_served(owner) == served).map(Into::into).collect()
 }
 
 /// Renders how many of a pallet's or API's items with a property are supported, and how many of
 /// these differ.
-fn cell(rows: &[Row], place: &str, is_counted: impl Fn(&Item) -> bool) -> String {
-    let counted = rows.iter().filter(|row| row.item.place == place && is_counted(&row.item));
+fn cell(rows: &[Row], owner: &str, is_counted: impl Fn(&Item) -> bool) -> String {
+    let counted = rows.iter().filter(|row| row.item.owner == owner && is_counted(&row.item));
     let (mut all, mut served, mut different) = (0, 0, 0);
     for row in counted {
         all += 1;
@@ -238,12 +238,12 @@ fn cell(rows: &[Row], place: &str, is_counted: impl Fn(&Item) -> bool) -> String
 /// Renders the table of the calls of tier 1, with one row for each pallet.
 fn tier_1_calls(rows: &[Row]) -> String {
     let mut calls: Vec<&Row> = rows.iter().filter(|row| is_tier_1(&row.item)).collect();
-    calls.sort_by_key(|row| (&row.item.place, &row.item.name));
-    let pallets = calls.chunk_by(|one, other| one.item.place == other.item.place);
+    calls.sort_by_key(|row| (&row.item.owner, &row.item.name));
+    let pallets = calls.chunk_by(|one, other| one.item.owner == other.item.owner);
     let row = |calls: &[&Row]| {
         let (missing, supported): (Vec<&&Row>, Vec<&&Row>) =
             calls.iter().partition(|row| row.status == Status::Missing);
-        format!("| {} | {} | {} |\n", calls[0].item.place, names(&supported), names(&missing))
+        format!("| {} | {} | {} |\n", calls[0].item.owner, names(&supported), names(&missing))
     };
     pallets.map(row).collect()
 }
@@ -259,15 +259,15 @@ fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
     let mut entries: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {
         let Status::Different(reason) = row.status else { continue };
-        let place = format!("{} {}", row.item.place, row.item.kind);
-        match entries.iter_mut().find(|entry| entry.0 == place && entry.1 == reason) {
+        let owner = format!("{} {}", row.item.owner, row.item.kind);
+        match entries.iter_mut().find(|entry| entry.0 == owner && entry.1 == reason) {
             Some(entry) => entry.2.push(&row.item.name),
-            None => entries.push((place, reason, vec![&row.item.name])),
+            None => entries.push((owner, reason, vec![&row.item.name])),
         }
     }
     let entries = entries.into_iter();
     entries
-        .map(|(place, reason, names)| (format!("{place}: {}", names.join(", ")), reason))
+        .map(|(owner, reason, names)| (format!("{owner}: {}", names.join(", ")), reason))
         .collect()
 }
 

@@ -83,8 +83,8 @@ fn items_for_clients_only_are_those_in_the_document() {
     let written: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
-    let own = items::of(vectors::ours()).into_iter().filter(|item| pallets.contains(&item.place));
-    let unused = own.map(|item| (item.place, item.kind, item.name)).filter(|name| match name.1 {
+    let own = items::of(vectors::ours()).into_iter().filter(|item| pallets.contains(&item.owner));
+    let unused = own.map(|item| (item.owner, item.kind, item.name)).filter(|name| match name.1 {
         Kind::Event | Kind::Error => !used.contains(name),
         Kind::Storage => written.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
         _ => false,
@@ -105,8 +105,8 @@ fn items_for_clients_only_are_those_in_the_document() {
 /// Returns the items that an entry of UNUSED explains.
 fn names(entry: &Absence) -> Vec<Name> {
     let Absent::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
-    let of = |place: &&str| -> Vec<Name> {
-        names.iter().map(|name| ((*place).to_owned(), kind, (*name).to_owned())).collect()
+    let of = |owner: &&str| -> Vec<Name> {
+        names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };
     entry.places.iter().flat_map(of).collect()
 }

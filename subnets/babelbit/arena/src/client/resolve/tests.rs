@@ -32,15 +32,15 @@ fn only_registered_miners_are_played_with_uids_of_the_chain() {
     nobody["uid"] = json!(77);
     let mut no_slot = row(4, "running");
     no_slot.as_object_mut().unwrap().remove("uid");
-    let found = resolved(
+    let resolution = resolved(
         &[row(1, "running"), other_slot, other_hotkey, nobody, no_slot, row(6, "idle")],
         &[1, 2, 3, 4, 5],
         true,
     );
-    assert_eq!((uids(&found), found.unregistered), (vec![1, 2, 3, 4], 2));
+    assert_eq!((uids(&resolution), resolution.unregistered), (vec![1, 2, 3, 4], 2));
     // Hotkey and uid come from the chain, regardless of the row.
-    assert_eq!(found.routes[2].miner, registered(&[3])[0]);
-    assert_eq!(found.routes[1].miner, registered(&[2])[0]);
+    assert_eq!(resolution.routes[2].miner, registered(&[3])[0]);
+    assert_eq!(resolution.routes[1].miner, registered(&[2])[0]);
 }
 
 #[test]
@@ -55,9 +55,9 @@ fn duplicate_rows_keep_the_better_state() {
         ("unknown", "failed", "failed"),
         ("odd", "strange", "odd"),
     ] {
-        let found = resolved(&[row(1, first), row(2, "idle"), row(1, second)], &[1, 2], true);
+        let resolution = resolved(&[row(1, first), row(2, "idle"), row(1, second)], &[1, 2], true);
         assert_eq!(
-            (uids(&found), found.routes[0].status.as_str()),
+            (uids(&resolution), resolution.routes[0].status.as_str()),
             (vec![1, 2], better),
             "{first} {second}"
         );
@@ -80,13 +80,13 @@ fn miner_terminated_when_idle_stays_in_the_list() {
     ] {
         let mut terminated = row(1, "terminated");
         terminated.as_object_mut().unwrap().extend(reason.as_object().unwrap().clone());
-        let found = resolved(&[terminated], &[1], true);
+        let resolution = resolved(&[terminated], &[1], true);
         assert_eq!(
-            (found.routes.len(), found.terminated),
+            (resolution.routes.len(), resolution.terminated),
             (usize::from(stays), usize::from(!stays)),
             "{reason}"
         );
-        assert!(found.routes.iter().all(|route| !route.is_ready()));
+        assert!(resolution.routes.iter().all(|route| !route.is_ready()));
     }
 }
 
@@ -123,16 +123,16 @@ fn private_endpoints_are_not_called_in_production() {
         ("https://gw.example.com/other", "gateway", true),
     ] {
         let row = json!({ "hotkey": hotkey(1), "status": "running", "provider": provider, "url": endpoint });
-        let found = resolved(std::slice::from_ref(&row), &[1], false);
-        assert_eq!(found.routes.len(), usize::from(called), "{endpoint}");
+        let resolution = resolved(std::slice::from_ref(&row), &[1], false);
+        assert_eq!(resolution.routes.len(), usize::from(called), "{endpoint}");
         if let Some(Target::Gateway { is_ours, .. }) =
-            found.routes.first().map(|route| &route.target)
+            resolution.routes.first().map(|route| &route.target)
         {
             assert!(is_ours, "{endpoint}");
         }
     }
-    let found = resolved(&[row(1, "running")], &[1], true);
-    assert!(matches!(found.routes[0].target, Target::Container(_)));
+    let resolution = resolved(&[row(1, "running")], &[1], true);
+    assert!(matches!(resolution.routes[0].target, Target::Container(_)));
 }
 
 /// A token request names no gateway, so a request signed for another gateway is valid at the
@@ -150,18 +150,20 @@ fn route_through_foreign_gateway_is_refused() {
             json!({ "hotkey": hotkey(1), "status": "running", "provider": "gateway", "url": url }),
             row(2, "idle"),
         ];
-        let found = resolved(&rows, &[1, 2], false);
-        assert_eq!(uids(&found), [2], "{origin}");
-        let [(uid, error)] = &found.refused[..] else { panic!("{origin}: {:?}", found.refused) };
+        let resolution = resolved(&rows, &[1, 2], false);
+        assert_eq!(uids(&resolution), [2], "{origin}");
+        let [(uid, error)] = &resolution.refused[..] else {
+            panic!("{origin}: {:?}", resolution.refused)
+        };
         let ours = "https://gw.example.com".to_owned();
         assert_eq!(
             (*uid, error),
             (Uid(1), &RouteError::ForeignGateway { origin: origin.to_owned(), ours })
         );
         assert!(error.to_string().contains("set BB_ARENA_GATEWAY_URL to it"), "{error}");
-        let found = resolved(&rows, &[1, 2], true);
+        let resolution = resolved(&rows, &[1, 2], true);
         assert!(
-            matches!(found.routes[0].target, Target::Gateway { is_ours: false, .. }),
+            matches!(resolution.routes[0].target, Target::Gateway { is_ours: false, .. }),
             "{origin}"
         );
     }

@@ -36,22 +36,22 @@ enum Fault {
 
 /// A proxy in front of a gateway that fails a limited number of requests for one path.
 #[derive(Clone)]
-struct Faulty {
+struct FaultyGateway {
     inner: Router,
     path: &'static str,
     fault: Arc<Mutex<Option<(Fault, usize)>>>,
     failed: Arc<AtomicUsize>,
 }
 
-impl Faulty {
-    async fn before(inner: Router, path: &'static str) -> (Self, Url) {
-        let faulty = Self { inner, path, fault: Arc::default(), failed: Arc::default() };
-        let handler = faulty.clone();
+impl FaultyGateway {
+    async fn start(inner: Router, path: &'static str) -> (Self, Url) {
+        let gateway = Self { inner, path, fault: Arc::default(), failed: Arc::default() };
+        let handler = gateway.clone();
         let url = listen(
             Router::new().fallback(move |request| async move { handler.answer(request).await }),
         )
         .await;
-        (faulty, url)
+        (gateway, url)
     }
 
     fn fail(&self, fault: Fault, times: usize) {
@@ -123,21 +123,21 @@ async fn list_request_is_retried_after_temporary_faults() {
             (Fault::Garbage("<html>"), path == "/list_arena_miners"),
             (Fault::Garbage(r#"{"miners": 7, "auth_token": 7}"#), false),
         ] {
-            let (faulty, url) = Faulty::before(world.router.clone(), path).await;
+            let (gateway, url) = FaultyGateway::start(world.router.clone(), path).await;
             // If the gateway responds, its two token requests count as one attempt.
-            faulty.fail(fault, 2);
+            gateway.fail(fault, 2);
             let passing = Passing::default();
             let outcome = arena_at(&url, &passing).miners(&registered(&[1])).await;
             match outcome {
                 Ok(miners) => {
                     assert!(passes, "{path} {fault:?}");
-                    assert_eq!((miners.len(), faulty.failures()), (1, 2), "{path} {fault:?}");
+                    assert_eq!((miners.len(), gateway.failures()), (1, 2), "{path} {fault:?}");
                     play(&*miners[0].connection, 0, 2).await;
                 }
                 Err(error) => assert!(!passes, "{path} {fault:?}: {error}"),
             }
             // If the fault persists, the client fails before the timeout, with the reason.
-            faulty.fail(fault, usize::MAX);
+            gateway.fail(fault, usize::MAX);
             let passing = Passing::default();
             let mut settings = settings();
             settings.ready_timeout = Duration::from_secs(3);
@@ -185,7 +185,7 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
 #[tokio::test]
 async fn frame_is_retried_after_temporary_faults() {
     let world = world(Listing::Gateway, &[1]).await;
-    let (faulty, url) = Faulty::before(world.router.clone(), "/runsync").await;
+    let (gateway, url) = FaultyGateway::start(world.router.clone(), "/runsync").await;
     let passing = Passing::default();
     let miners = arena_at(&url, &passing).miners(&registered(&[1])).await.unwrap();
     let miner = &*miners[0].connection;
@@ -206,10 +206,10 @@ async fn frame_is_retried_after_temporary_faults() {
         (Fault::Slow, 1, Some("no answer")),
     ]) {
         let session = miner.init(init(utterance), Duration::from_secs(5)).await.unwrap().session_id;
-        let before = faulty.failures();
+        let before = gateway.failures();
         for number in 0..4 {
             if number == 2 {
-                faulty.fail(fault, times);
+                gateway.fail(fault, times);
             }
             let call = miner.predict(frame(&session, number, number == 3), Duration::from_secs(20));
             // The player's own deadline for a frame.
@@ -227,7 +227,7 @@ async fn frame_is_retried_after_temporary_faults() {
                 (Err(error), _) => panic!("{fault:?}: frame {number}: {error}"),
             }
         }
-        assert_eq!(faulty.failures() - before, times, "{fault:?}");
+        assert_eq!(gateway.failures() - before, times, "{fault:?}");
     }
     play(miner, 99, 3).await;
 }

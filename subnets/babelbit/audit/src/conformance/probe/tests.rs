@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::conformance::fault::NoReply;
-use crate::conformance::{Event, Verdict, tone};
+use crate::conformance::{Event, RuleOutcome, tone};
 
 /// A server that sends the same bytes to every request, or never answers if there are none.
 async fn server(answer: Vec<u8>) -> MinerAddress {
@@ -139,14 +139,18 @@ async fn each_fault_has_a_specific_hint() {
         let target = target(server(answer).await, "v1/predict");
         let mut live = Vec::new();
         let mut observe = |event: Event<'_>| {
-            if let Event::Verdict(report) = event {
+            if let Event::RuleChecked(report) = event {
                 live.push(report.clone());
             }
         };
         let mut probe = Probe::new(&target, MESSAGE, &settings, &mut observe).unwrap();
         assert_eq!(probe.open(&source).await, None);
         let report = probe.findings.finish(&[Rule::SignedRequest]).remove(0);
-        assert_eq!((report.rule, report.verdict), (Rule::SignedRequest, Verdict::Failed), "{seen}");
+        assert_eq!(
+            (report.rule, report.outcome),
+            (Rule::SignedRequest, RuleOutcome::Failed),
+            "{seen}"
+        );
         assert!(report.seen.contains(seen), "{seen}: {}", report.seen);
         let mend = report.mend.clone().unwrap();
         assert!(mend.starts_with(remedy), "{seen}: {mend}");
@@ -233,7 +237,7 @@ async fn text_miner_is_checked_word_by_word() {
         });
         let target = target(miner.await, "/predict");
         let mut observe = move |event: Event<'_>| {
-            if let Event::Verdict(report) = event {
+            if let Event::RuleChecked(report) = event {
                 recorded.lock().unwrap().push(report.rule);
             }
         };
@@ -254,10 +258,10 @@ async fn text_miner_is_checked_word_by_word() {
                 .unwrap();
             assert!(mend.starts_with(remedy), "{mend}");
         }
-        assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each verdict is reported once");
-        // Verdicts that the last request does not decide are reported before its response.
+        assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each outcome is reported once");
+        // Outcomes that the last request does not decide are reported before its response.
         let reported = reported.load(Ordering::Relaxed);
-        assert!(reported > Rule::TEXT.len() / 2, "{reported} verdicts before the last response");
+        assert!(reported > Rule::TEXT.len() / 2, "{reported} outcomes before the last response");
         assert_eq!(report.timings.0[0].phase, Phase::Step);
     }
 }

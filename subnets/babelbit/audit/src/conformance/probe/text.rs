@@ -15,7 +15,7 @@ const UTTERANCES: [&str; 2] =
 const MAX_ANSWER: usize = 8 << 10;
 
 /// Checks every rule of the text contest that is observable from outside. Calls `observe` with each
-/// verdict as soon as it is final.
+/// outcome as soon as it is final.
 ///
 /// # Errors
 /// [`TestError`] when no request can be sent.

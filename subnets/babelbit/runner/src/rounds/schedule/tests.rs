@@ -24,7 +24,7 @@ fn main_only() -> ScheduleSettings {
 }
 
 fn fresh(settings: ScheduleSettings) -> Schedule {
-    Schedule::new(settings, &Saved::default(), NOON)
+    Schedule::new(settings, &LastRounds::default(), NOON)
 }
 
 /// Plays all due rounds; returns contests and epochs in order.
@@ -65,8 +65,8 @@ fn first_start_waits_and_stores_its_block() {
     assert_eq!(begun, [waits(Main, 2), waits(Arena, 8)]);
     assert_eq!(schedule.observe(251, at(6)), []);
     // A restart after the boundary is not a first start.
-    let saved = Saved { main: begun.first().cloned(), ..Saved::default() };
-    let mut schedule = Schedule::new(main_only(), &saved, NOON);
+    let last_rounds = LastRounds { main: begun.first().cloned(), ..LastRounds::default() };
+    let mut schedule = Schedule::new(main_only(), &last_rounds, NOON);
     schedule.observe(305, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);
 }
@@ -81,11 +81,11 @@ fn start_plays_immediately_with_on_startup() {
     schedule.observe(260, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
     // The startup round is played even if this epoch's round was already played.
-    let saved = Saved {
+    let last_rounds = LastRounds {
         main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)),
-        ..Saved::default()
+        ..LastRounds::default()
     };
-    let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &saved, NOON);
+    let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &last_rounds, NOON);
     schedule.observe(250, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Arena, 8)]);
 }
@@ -130,9 +130,9 @@ fn restart_resumes_from_the_ledger() {
         (main(3, RoundEnd::Waited), None, &[]),
     ] {
         let shown = format!("{main:?} {solo:?}");
-        let saved = Saved { main, solo, arena: None };
+        let last_rounds = LastRounds { main, solo, arena: None };
         let mut schedule =
-            Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
+            Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, NOON);
         schedule.observe(350, NOON);
         assert_eq!(play(&mut schedule, NOON), expected, "{shown}");
     }
@@ -140,11 +140,12 @@ fn restart_resumes_from_the_ledger() {
 
 #[test]
 fn solo_round_names_its_main_challenge() {
-    let saved = Saved {
+    let last_rounds = LastRounds {
         main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), NOON)),
-        ..Saved::default()
+        ..LastRounds::default()
     };
-    let mut schedule = Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
+    let mut schedule =
+        Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, NOON);
     assert_eq!(schedule.next(NOON).unwrap().main_challenge_uid.as_deref(), Some("ours"));
 }
 
@@ -158,7 +159,7 @@ fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
         let due = schedule.next(at(now)).unwrap();
         assert_eq!(due.attempt, attempt);
         assert_eq!(schedule.failed(&due, None, Retry::Counted, at(now)), None);
-        assert_eq!(schedule.rest(at(now)), Some(Duration::from_secs(pause)));
+        assert_eq!(schedule.remaining_backoff(at(now)), Some(Duration::from_secs(pause)));
         assert_eq!(schedule.next(at(now + pause - 1)), None);
         now += pause;
     }
@@ -182,9 +183,9 @@ fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
     for _ in 0..60 {
         let due = schedule.next(at(now)).unwrap();
         schedule.failed(&due, None, Retry::Counted, at(now));
-        let rest = schedule.rest(at(now)).unwrap();
-        longest = longest.max(rest);
-        now += rest.as_secs();
+        let backoff = schedule.remaining_backoff(at(now)).unwrap();
+        longest = longest.max(backoff);
+        now += backoff.as_secs();
     }
     assert_eq!(longest, Duration::from_mins(10));
     schedule.observe(400, at(now));
@@ -200,13 +201,13 @@ fn waiting_for_a_busy_service_is_no_attempt() {
     for second in 0..10 {
         let pause = Duration::from_mins(5);
         assert_eq!(schedule.failed(&main, None, Retry::After(pause), at(second * 300)), None);
-        assert_eq!(schedule.rest(at(second * 300)), Some(pause));
+        assert_eq!(schedule.remaining_backoff(at(second * 300)), Some(pause));
     }
     // The arena round becomes due in the meantime.
     assert_eq!(schedule.next(at(2_700)).unwrap().contest, Arena);
     assert_eq!(schedule.next(at(3_000)).unwrap(), main);
     // Setting the clock back by a day does not extend the pause by a day.
-    assert_eq!(schedule.rest(NOON), None);
+    assert_eq!(schedule.remaining_backoff(NOON), None);
 }
 
 #[test]
@@ -230,14 +231,16 @@ fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
 
 #[test]
 fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
-    let saved =
-        Saved { main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))), ..Saved::default() };
-    let mut schedule = Schedule::new(main_only(), &saved, at(1_100));
+    let last_rounds = LastRounds {
+        main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))),
+        ..LastRounds::default()
+    };
+    let mut schedule = Schedule::new(main_only(), &last_rounds, at(1_100));
     schedule.observe_outage(at(1_200));
     assert!(schedule.next(at(1_200)).is_some());
     let mut schedule = Schedule::new(
         ScheduleSettings { on_startup: true, ..main_only() },
-        &Saved::default(),
+        &LastRounds::default(),
         NOON,
     );
     schedule.observe_outage(NOON);

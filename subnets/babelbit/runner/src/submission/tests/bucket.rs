@@ -1,6 +1,6 @@
 //! Uploads before submissions: a failing bucket delays files without losing any.
 
-use super::super::testing::{Door, Fault};
+use super::super::testing::{Fault, FaultyProxy};
 use super::*;
 use taonet_objects::S3Addressing;
 use taonet_objects::client_options;
@@ -79,19 +79,19 @@ async fn failing_bucket_loses_no_submission() {
         let results = Results::new(2).await;
         let bucket = S3Server::start().await;
         let (server, url) = taking_all().await;
-        let door = Door::before(&bucket.url, fault.clone()).await;
-        let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
+        let proxy = FaultyProxy::start(&bucket.url, fault.clone()).await;
+        let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
         let outbox = results.outbox_with(results.settings(&url), Some(storage));
         let spoiled = async |more: usize| {
-            let (began, before) = (Instant::now(), door.faults());
-            while door.faults() < before + more {
+            let (began, before) = (Instant::now(), proxy.faults());
+            while proxy.faults() < before + more {
                 assert!(began.elapsed() < Duration::from_mins(1), "{what}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            door.set(Fault::None);
+            proxy.set(Fault::None);
         };
         let spoil = async || {
-            door.set(fault.clone());
+            proxy.set(fault.clone());
             results.add(2..4).await;
             spoiled(2).await;
         };
@@ -111,11 +111,13 @@ async fn failing_bucket_loses_no_submission() {
 async fn refusing_bucket_does_not_delay_submissions() {
     let results = Results::new(1).await;
     let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    let door =
-        Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::Answer(forbidden.to_owned()))
-            .await;
+    let proxy = FaultyProxy::start(
+        &"http://127.0.0.1:9".parse().unwrap(),
+        Fault::Answer(forbidden.to_owned()),
+    )
+    .await;
     let (server, url) = taking_all().await;
-    let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
+    let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
     let counts = results.outbox_with(results.settings(&url), Some(storage)).drain().await.unwrap();
     assert_eq!(counts.delivered, 4);
     for request in requests(&server, "/v1/submit").await {
@@ -127,10 +129,10 @@ async fn refusing_bucket_does_not_delay_submissions() {
 #[tokio::test]
 async fn silent_bucket_times_out() {
     let results = Results::new(0).await;
-    let door = Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::HalfOpen).await;
+    let proxy = FaultyProxy::start(&"http://127.0.0.1:9".parse().unwrap(), Fault::HalfOpen).await;
     let path = results.folder.path().join("x");
     std::fs::write(&path, "x").unwrap();
-    let settings = settings(&door.url, S3Addressing::Path);
+    let settings = settings(&proxy.url, S3Addressing::Path);
     let storage =
         ObjectStorage::open_with(&settings, client_options(Duration::from_millis(200))).unwrap();
     storage.upload("x", &path).await.unwrap_err();

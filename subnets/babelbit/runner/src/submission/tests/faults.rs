@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::testing::{Door, Fault};
+use super::super::testing::{Fault, FaultyProxy};
 use super::*;
 use taonet_babelbit_scoring_api::server::ScoringApi;
 
@@ -72,17 +72,17 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
     for (what, fault) in every_fault() {
         let results = Results::new(MINERS).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
-        let door = Door::before(&url, fault.clone()).await;
+        let proxy = FaultyProxy::start(&url, fault.clone()).await;
         let settings =
-            OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
+            OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&proxy.url) };
         let outbox = results.outbox_with(settings, None);
         let began = Instant::now();
         let mend = async {
-            until(async || door.faults() >= 4).await;
+            until(async || proxy.faults() >= 4).await;
             if fault != Fault::Deaf {
                 assert_eq!(api.store().count().await.unwrap(), 0, "{what}");
             }
-            door.set(Fault::None);
+            proxy.set(Fault::None);
         };
         let (counts, ()) = tokio::join!(outbox.drain(), mend);
         let counts = counts.unwrap();
@@ -102,15 +102,15 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
     for (what, fault) in every_fault() {
         let results = Results::new(MINERS / 2).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
-        let door = Door::before(&url, Fault::None).await;
+        let proxy = FaultyProxy::start(&url, Fault::None).await;
         let settings =
-            OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
+            OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&proxy.url) };
         let outbox = results.outbox_with(settings, None);
         let spoil = async || {
-            door.set(fault.clone());
+            proxy.set(fault.clone());
             results.add(MINERS / 2..MINERS).await;
-            until(async || door.faults() >= 3).await;
-            door.set(Fault::None);
+            until(async || proxy.faults() >= 3).await;
+            proxy.set(Fault::None);
         };
         Results::delivered_through(outbox, &results, MINERS, spoil).await;
         check(&results, &api, what).await;

@@ -5,7 +5,7 @@ use taonet_primitives::Hotkey;
 use super::*;
 use crate::server::testing::{Postgres, sqlite};
 
-const NEW: Kept = Kept::New { replaced: None };
+const NEW: PutOutcome = PutOutcome::Stored { replaced: None };
 
 impl Store {
     /// Locks all submissions and stays idle, like a client on a crashed machine.
@@ -70,7 +70,10 @@ async fn check(url: &str) {
     assert_eq!(store.signed_at(&first.key).await.unwrap(), Some(100));
     // The submission signed later wins, in any order of arrival.
     assert_eq!(store.put(&submission(1, 7, ChallengeScores, 102, 0.75)).await.unwrap(), NEW);
-    assert_eq!(store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap(), Kept::Older);
+    assert_eq!(
+        store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap(),
+        PutOutcome::Outdated
+    );
     assert_eq!(scores(&store).await, [(7, 0.75)]);
     // Submissions with other keys are stored separately.
     store.put(&submission(2, 7, ChallengeScores, 100, 0.5)).await.unwrap();
@@ -83,9 +86,9 @@ async fn check(url: &str) {
     assert_eq!(store.put(&file).await.unwrap(), NEW);
     let replaced = Some("c/1/first".to_owned());
     let file = submission(1, 7, AudioBundle, 100, 0.0);
-    assert_eq!(store.put(&file).await.unwrap(), Kept::New { replaced });
+    assert_eq!(store.put(&file).await.unwrap(), PutOutcome::Stored { replaced });
     let other = NewSubmission { artifact: Some("c/1/other".to_owned()), ..file };
-    assert_eq!(store.put(&other).await.unwrap(), Kept::Older);
+    assert_eq!(store.put(&other).await.unwrap(), PutOutcome::Outdated);
     assert!(
         store.names_artifact("c/1/7").await.unwrap()
             && !store.names_artifact("c/1/first").await.unwrap()

@@ -125,13 +125,13 @@ impl Recorder {
         let sent = std::mem::take(&mut *self.0.lock().unwrap());
         let shapes =
             |requests: &[RecordedRequest]| requests.iter().map(RecordedRequest::shape).collect();
-        let found: BTreeSet<_> = shapes(&sent);
+        let actual: BTreeSet<_> = shapes(&sent);
         if std::env::var_os("TAONET_RECORD_REQUESTS").is_some() {
             fs::write(file(client), written(sent)).unwrap();
         }
         let expected: BTreeSet<_> = shapes(&recorded_requests(client));
         assert_eq!(
-            found, expected,
+            actual, expected,
             "{client} sends other requests than recorded; set TAONET_RECORD_REQUESTS to record them"
         );
     }

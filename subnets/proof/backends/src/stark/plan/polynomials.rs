@@ -243,8 +243,8 @@ impl Polynomials {
         let [height, ..] = self.heights();
         let mut values = Val::zero_vec(height * POLYNOMIAL_FIXED);
         for (row, columns) in self.rows.iter().zip(values.chunks_mut(POLYNOMIAL_FIXED)) {
-            let (addresses, rest) = columns.split_at_mut(COEFFICIENTS);
-            let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
+            let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS);
+            let (counts, flags) = remaining.split_at_mut(COEFFICIENTS);
             set_addresses(&row.coefficients, addresses, counts, reads);
             let kernel = if let End::Input(kernel) = row.end { kernel } else { 0 };
             let ends = [
@@ -272,8 +272,8 @@ impl Polynomials {
         let [.., height] = self.heights();
         let mut values = Val::zero_vec(height * OPERAND_FIXED);
         for (row, columns) in self.operands.iter().zip(values.chunks_mut(OPERAND_FIXED)) {
-            let (addresses, rest) = columns.split_at_mut(COEFFICIENTS);
-            let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
+            let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS);
+            let (counts, flags) = remaining.split_at_mut(COEFFICIENTS);
             set_addresses(&row.weights, addresses, counts, reads);
             if let Some(start) = flags.first_mut() {
                 *start = Val::from_bool(row.start);

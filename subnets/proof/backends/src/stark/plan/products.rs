@@ -99,10 +99,10 @@ impl Products {
         let width = tile.fixed();
         let mut values = Val::zero_vec(rows * width);
         for (row, columns) in self.rows.iter().zip(values.chunks_mut(width)) {
-            let (addresses, rest) = columns.split_at_mut(tile.inputs);
-            let (weights, rest) = rest.split_at_mut(tile.inputs * tile.outputs);
-            let (first, rest) = rest.split_at_mut(1);
-            let (counts, carry) = rest.split_at_mut(tile.outputs);
+            let (addresses, remaining) = columns.split_at_mut(tile.inputs);
+            let (weights, remaining) = remaining.split_at_mut(tile.inputs * tile.outputs);
+            let (first, remaining) = remaining.split_at_mut(1);
+            let (counts, carry) = remaining.split_at_mut(tile.outputs);
             for (column, &address) in addresses.iter_mut().zip(&row.addresses) {
                 *column = Val::from_u32(address);
             }
@@ -167,9 +167,9 @@ impl Layout {
             for (output, (_, weighted)) in outputs.iter().enumerate() {
                 for &(position, weight) in weighted {
                     let slot = position.checked_sub(start).filter(|&slot| slot < tile.inputs);
-                    let place = slot.and_then(|slot| weights.get_mut(slot * tile.outputs + output));
-                    if let Some(place) = place {
-                        *place += weight;
+                    let cell = slot.and_then(|slot| weights.get_mut(slot * tile.outputs + output));
+                    if let Some(cell) = cell {
+                        *cell += weight;
                     }
                 }
             }

@@ -72,7 +72,7 @@ fn table_values_are_part_of_the_key() {
 }
 
 #[test]
-fn moves_and_products_are_part_of_the_key() {
+fn verification_key_depends_on_moves_and_products() {
     let key = |indices: [u32; 3], constant: i64, of: u32| {
         let layers = vec![moved(&[0], &indices, constant), product(1, of, None)];
         Stark.setup(&small(3, layers).lower().unwrap()).unwrap().verification

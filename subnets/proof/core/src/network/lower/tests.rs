@@ -200,7 +200,7 @@ fn elements_can_be_outputs_without_a_stage_of_their_own() {
 }
 
 #[test]
-fn layers_that_do_not_fit_are_refused() {
+fn invalid_layers_are_refused() {
     let table = |low: i64, values: usize| Operation::Table { low, values: vec![0; values] };
     let moved = |extent: usize, indices: Vec<u32>, constant: i64| Operation::Move {
         shape: Shape { channels: extent, height: 1, width: 1 },

@@ -420,7 +420,7 @@ mod tests {
     /// A logarithm has no value for the 0 of padding. No input is 0, so the table's value for it
     /// has no effect.
     #[test]
-    fn ranges_without_zero_have_functions_without_a_value_for_it() {
+    fn functions_need_no_value_for_zero_outside_the_range() {
         let shape = Shape::vector(2).unwrap();
         let logarithm = || FloatOperation::Function(Function::Variable.then(Unary::Log));
         let moved = |is_padded: bool| {

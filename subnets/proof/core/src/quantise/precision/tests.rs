@@ -74,7 +74,7 @@ fn tensors_have_as_many_bits_as_the_maximum_error_needs() {
 }
 
 #[test]
-fn maximum_errors_that_nothing_holds_are_refused() {
+fn unattainable_maximum_errors_are_refused() {
     let (float, rows) = (branches(), rows());
     let within = |max_error| quantise_within(&float, &options(), &rows, &rows, max_error);
     let refused = within(1e-9).unwrap_err();

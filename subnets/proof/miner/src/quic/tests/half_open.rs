@@ -35,7 +35,7 @@ const LIMITS: Limits = Limits {
     validators: 40,
     validators_per_address: 8,
     streams: 4,
-    message: SMALLEST_LIMIT,
+    message: MIN_LIMIT,
     handshake: Duration::from_mins(5),
     transfer: Duration::from_mins(5),
 };
@@ -243,7 +243,7 @@ async fn is_answered(miner: &Running, client: &LightningClient) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_connections_are_replaced() {
     for attack in [Attack::HalfTls, Attack::Silent, Attack::HalfHandshake, Attack::HalfMessages] {
-        let miner = start_within(1, None, Conduct::Honest, Some(LIMITS));
+        let miner = start_within(1, None, Behaviour::Honest, Some(LIMITS));
         let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
         let before = client("//Alice").await;
         assert!(is_answered(&miner, &before).await, "{attack:?}");
@@ -275,7 +275,7 @@ async fn half_open_connections_are_replaced() {
 /// constant.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_bounded() {
-    let miner = start_within(1, None, Conduct::Honest, Some(LIMITS));
+    let miner = start_within(1, None, Behaviour::Honest, Some(LIMITS));
     let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
     let endpoints: Vec<_> = (2..2 + ADDRESSES).map(|from| endpoint(from, false)).collect();
     let mut opened = Vec::new();
@@ -338,7 +338,7 @@ async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
 async fn incomplete_handshakes_time_out() {
     let limits = Limits { handshake: Duration::from_secs(1), ..LIMITS };
     for attack in [Attack::HalfTls, Attack::Silent, Attack::HalfHandshake] {
-        let miner = start_within(1, None, Conduct::Honest, Some(limits));
+        let miner = start_within(1, None, Behaviour::Honest, Some(limits));
         let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
         let endpoint = endpoint(2, attack == Attack::HalfTls);
         let connecting = endpoint.connect(to, "localhost").unwrap();
@@ -366,7 +366,7 @@ async fn incomplete_handshakes_time_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn incomplete_messages_time_out_and_the_connection_remains() {
     let limits = Limits { transfer: Duration::from_millis(500), ..LIMITS };
-    let miner = start_within(1, None, Conduct::Honest, Some(limits));
+    let miner = start_within(1, None, Behaviour::Honest, Some(limits));
     let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
     let connection = endpoint(2, false).connect(to, "localhost").unwrap().await.unwrap();
     authenticate(&connection, 0).await.expect("the handshake is accepted");

@@ -12,9 +12,9 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     let patience = Duration::from_millis(300);
     let (examiner, book) =
         market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
-    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(10))).await.0;
+    let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(10))).await.0;
     let (silent, quick) =
-        (silent_miner(&market, "//Dave").await, market.miner("//Eve", Conduct::Honest).await.0);
+        (silent_miner(&market, "//Dave").await, market.miner("//Eve", Behaviour::Honest).await.0);
     examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
@@ -49,7 +49,7 @@ async fn a_circuit_for_users_only_has_no_benchmarks() {
     for _ in 0..20 {
         assert_eq!(examiner.choose(), Some(1));
     }
-    examiner.follow_list(&[market.miner("//Bob", Conduct::Honest).await.0]).await;
+    examiner.follow_list(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
     let (_, report) = steps();
     examiner.deliver(&circuits[0], &inputs, report).await.unwrap().verify().unwrap();
@@ -63,7 +63,7 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
     let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
     let mut miners = Vec::new();
     for uri in ["//Bob", "//Charlie", "//Dave"] {
-        miners.push(market.miner(uri, Conduct::Honest).await.0);
+        miners.push(market.miner(uri, Behaviour::Honest).await.0);
     }
     examiner.follow_list(&miners).await;
     let (_, report) = steps();
@@ -76,7 +76,7 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
 
     // Eve receives a slice, and her miner is killed while it proves the slice.
     let killed = Shutdown::new();
-    let (eve, _) = market.miner_until("//Eve", Conduct::Slow(LONG), &killed).await;
+    let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG), &killed).await;
     miners[2] = eve.clone();
     examiner.follow_list(&miners).await;
     let (seen, report) = steps();
@@ -113,8 +113,8 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let (examiner, _) = market.examiner(LONG).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (liar, _) = market.miner("//Bob", Conduct::WrongOutput).await;
-    let (honest, _) = market.miner("//Charlie", Conduct::Honest).await;
+    let (liar, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
+    let (honest, _) = market.miner("//Charlie", Behaviour::Honest).await;
     let deliver = async |inputs: &[i64]| examiner.deliver(&circuit, inputs, steps().1).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { slice: 0 })));
     examiner.follow_list(&[liar.clone(), honest.clone()]).await;

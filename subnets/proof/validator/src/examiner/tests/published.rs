@@ -44,7 +44,7 @@ impl Published {
             let validators = HashSet::from([key(validator).hotkey().to_string()]);
             server.set_validator_permit_resolver(Box::new(Permitted(validators)));
         }
-        let miner = market.load(uri, Conduct::Honest);
+        let miner = market.load(uri, Behaviour::Honest);
         let proving = miner.clone();
         let whole = typed_async_handler(move |message: QueryZkProof| {
             let miner = proving.clone();

@@ -1,0 +1,112 @@
+//! Outcome of a call to a neuron.
+
+use axum::http::{HeaderMap, StatusCode};
+use taonet_cli_base::exit::{Failure, Quoting};
+use taonet_primitives::with_causes;
+use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
+
+/// Outcome of a call: return code, HTTP status and message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CallOutcome {
+    pub(crate) code: ReturnCode,
+    pub(crate) status: StatusCode,
+    /// Reason for the failure; for a success, the peer's message.
+    pub(crate) message: String,
+}
+
+impl CallOutcome {
+    pub(crate) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
+        match result {
+            Ok(response) => {
+                Self::of_answer(response.status, &response.headers, &response.body, dendrite)
+            }
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    /// Classifies a response. `body` is used for failures only. In the dendrite scheme, an axon
+    /// also sends a status in an unsigned header, which can turn a success into a failure, but not
+    /// a failure into a success.
+    pub(crate) fn of_answer(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        dendrite: bool,
+    ) -> Self {
+        let axon = AxonStatus::of(headers)
+            .filter(|axon| dendrite && (status.is_success() || axon.code == status));
+        let (status, message) = match axon {
+            Some(axon) => (axon.code, axon.message),
+            None if status.is_success() => (status, String::new()),
+            None => (status, format!("{status}: {}", String::from_utf8_lossy(body).trim_end())),
+        };
+        Self { code: ReturnCode::of_status(status), status, message }
+    }
+
+    pub(crate) fn of_error(error: &CallError) -> Self {
+        Self {
+            code: ReturnCode::of_error(error),
+            status: error.status(),
+            message: with_causes(error),
+        }
+    }
+
+    /// Returns an error with an exit code, unless the call succeeded.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if self.code.is_success() { Ok(()) } else { Err(self.failure()) }
+    }
+
+    fn failure(&self) -> anyhow::Error {
+        let failure = match self.code {
+            ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
+                Some(Failure::Network)
+            }
+            ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => {
+                Some(Failure::Authentication)
+            }
+            _ => None,
+        };
+        Quoting::error(
+            failure,
+            &format!("{} ({})", self.code, self.code.code()),
+            &self.message,
+            None,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axon_may_call_its_answer_a_failure_but_not_its_failure_a_success() {
+        for (status, axon, dendrite, judged, message) in [
+            (200, Some(200), true, 200, "its words"),
+            (200, Some(401), true, 401, "its words"),
+            (200, Some(401), false, 200, ""),
+            (200, None, true, 200, ""),
+            (403, Some(403), true, 403, "its words"),
+            (500, Some(200), true, 500, "500 Internal Server Error: body"),
+            (500, Some(403), true, 500, "500 Internal Server Error: body"),
+            (302, Some(200), true, 302, "302 Found: body"),
+            (404, None, false, 404, "404 Not Found: body"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(axon) = axon {
+                headers.insert("bt_header_axon_status_code", axon.into());
+                headers.insert("bt_header_axon_status_message", "its words".parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            let outcome = CallOutcome::of_answer(status, &headers, b"body\n", dendrite);
+            let judged = StatusCode::from_u16(judged).unwrap();
+            let expected = CallOutcome {
+                code: ReturnCode::of_status(judged),
+                status: judged,
+                message: message.to_owned(),
+            };
+            assert_eq!(outcome, expected, "{status} {axon:?} {dendrite}");
+            assert_eq!(outcome.check().is_ok(), judged.is_success());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The first block of a chain: the genesis block, the recorded block of a fork, or a block of
+//! another node.
+
+use codec::Encode;
+use redb::{ReadableDatabase, WriteTransaction};
+use sp_core::H256;
+use sp_core::storage::{StateVersion, Storage, StorageMap};
+use sp_runtime::Digest;
+use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
+use sp_state_machine::{BackendTransaction, InMemoryBackend};
+use sp_trie::{LayoutV1, empty_trie_root};
+use taonet_localnet_runtime::Header;
+use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
+use taonet_localnet_trie::Tree;
+
+use super::named::SNAPSHOTS;
+use super::nodes::{NODES, RECENT};
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, OLDEST_KEY, Store, StoreError};
+
+/// Key of the flag of chains that follow another node.
+const FOLLOWER_KEY: u8 = 4;
+
+/// The first block with a state, which is the genesis block unless the chain is a fork or follows
+/// another node.
+pub(crate) struct FirstBlock {
+    pub(super) genesis: Head,
+    head: Head,
+    extrinsics: Vec<Vec<u8>>,
+    nodes: BackendTransaction<BlakeTwo256>,
+    is_follower: bool,
+}
+
+/// Builds a block without extrinsics that has this state.
+fn empty_block(
+    number: u32,
+    state: &StorageMap,
+    parent: H256,
+) -> Result<(Head, BackendTransaction<BlakeTwo256>), StoreError> {
+    let values = state.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
+    let tree = Tree::new(empty_trie_root::<LayoutV1<BlakeTwo256>>());
+    // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's start.
+    let built = tree.changed(values, &BackendTransaction::<BlakeTwo256>::default());
+    let (state, nodes) = built.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
+    let header = Header::new(number, extrinsics_root, state.root(), parent, Digest::default());
+    Ok((Head::of(header), nodes))
+}
+
+impl FirstBlock {
+    /// Builds the first block of a new chain. A fork begins with the block after which it
+    /// continues, whose parent is the genesis block.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the state has child tries, which no pallet uses.
+    pub(crate) fn of_genesis(mut genesis: Storage) -> Result<Self, StoreError> {
+        if !genesis.children_default.is_empty() {
+            return Err(StoreError::Corrupt("the genesis state has child tries".to_owned()));
+        }
+        let (genesis, (head, nodes)) = match block_number(&genesis) {
+            0 => {
+                let (head, nodes) = empty_block(0, &genesis.top, H256::zero())?;
+                (head.clone(), (head, nodes))
+            }
+            number => {
+                let (first, _) = empty_block(0, &genesis.top, H256::zero())?;
+                set_genesis_hash(&mut genesis, first.hash);
+                (first.clone(), empty_block(number, &genesis.top, first.hash)?)
+            }
+        };
+        Ok(Self { genesis, head, nodes, extrinsics: Vec::new(), is_follower: false })
+    }
+
+    /// Builds the first block of a chain that follows another node, from a block of that node and
+    /// its state.
+    ///
+    /// # Errors
+    /// The root of `state`, if it is not the state root of the block.
+    pub(crate) fn of_leader(
+        genesis: Head,
+        head: Head,
+        extrinsics: Vec<Vec<u8>>,
+        state: StorageMap,
+    ) -> Result<Self, H256> {
+        let storage = Storage { top: state, ..Storage::default() };
+        let state: InMemoryBackend<BlakeTwo256> = (storage, StateVersion::V1).into();
+        if state.root() != head.header.state_root() {
+            return Err(*state.root());
+        }
+        Ok(Self { genesis, head, nodes: state.into_storage(), extrinsics, is_follower: true })
+    }
+
+    /// Returns the head of the block.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl Store {
+    /// Writes the first block into empty tables.
+    pub(super) fn write_first(
+        &self,
+        write: &WriteTransaction,
+        first: FirstBlock,
+    ) -> Result<(), StoreError> {
+        let FirstBlock { genesis, head, extrinsics, nodes, is_follower } = first;
+        if is_follower {
+            write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
+        }
+        // In a fork, as if the blocks after the genesis block were pruned.
+        write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
+        write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
+        self.write(write, &[self.stage(head, extrinsics, nodes)])
+    }
+
+    /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No
+    /// block may be staged.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the chain is then unchanged.
+    pub(crate) fn restart(&self, first: FirstBlock) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.delete_table(HEADERS)?;
+        write.delete_table(BODIES)?;
+        write.delete_table(NUMBERS)?;
+        write.delete_table(DEATHS)?;
+        write.delete_table(NODES)?;
+        write.delete_table(RECENT)?;
+        write.delete_table(SNAPSHOTS)?;
+        write.open_table(META)?.remove(OLDEST_KEY)?;
+        let written = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
+        if written.is_err() {
+            self.discard();
+        }
+        written
+    }
+
+    /// Whether the chain follows another node.
+    pub(crate) fn is_follower(&self) -> Result<bool, StoreError> {
+        let meta = self.database.begin_read()?.open_table(META)?;
+        Ok(meta.get(FOLLOWER_KEY)?.is_some())
+    }
+
+    /// Marks the chain as independent: this node produces its next blocks.
+    pub(crate) fn set_own(&self) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.open_table(META)?.remove(FOLLOWER_KEY)?;
+        Ok(write.commit()?)
+    }
+}

@@ -1,0 +1,190 @@
+//! Idempotent requests: a retry with the same `Idempotency-Key` gets the stored response and is not
+//! charged again.
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use taonet_nineteen_store::{Claim, Store, StoredAnswer};
+
+use crate::GatewayError;
+
+/// Request header with the idempotency key.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Response header that marks a replayed response.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Maximum length of an idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 255;
+/// Maximum size of a stored response, in bytes. Larger responses are not stored: a retry of such a
+/// request is executed again.
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
+
+/// How to handle a request, depending on its `Idempotency-Key`.
+pub(crate) enum IdempotencyCheck {
+    /// The request has no `Idempotency-Key`: answer it.
+    NoKey,
+    /// The key is new: answer the request, and store the response.
+    New(KeyClaim),
+    /// An earlier request with this key was answered: return the stored response.
+    Replayed(Response),
+}
+
+/// A claim on an `Idempotency-Key`. Dropping the claim without a stored response releases the key.
+pub(crate) struct KeyClaim {
+    store: Store,
+    key: String,
+    name: String,
+    is_stored: bool,
+}
+
+impl KeyClaim {
+    /// Claims a request's idempotency key, or returns the stored response for replay.
+    pub(crate) async fn claim(
+        store: &Store,
+        key: &str,
+        headers: &HeaderMap,
+        (path, body): (&str, &[u8]),
+        now_ms: i64,
+    ) -> Result<IdempotencyCheck, GatewayError> {
+        let Some(name) = headers.get(IDEMPOTENCY_KEY) else { return Ok(IdempotencyCheck::NoKey) };
+        let is_valid =
+            |name: &&str| (1..=MAX_KEY_BYTES).contains(&name.len()) && !name.contains('\t');
+        let name = name.to_str().ok().filter(is_valid);
+        let name = name.ok_or_else(|| {
+            GatewayError::field(
+                "Idempotency-Key",
+                "Idempotency-Key must have 1..=255 ASCII characters",
+            )
+        })?;
+        let name = name.to_owned();
+        let mut hash = Sha256::new();
+        hash.update(path);
+        hash.update([0]);
+        hash.update(body);
+        match store.claim(key, &name, &hex::encode(hash.finalize()), now_ms).await? {
+            Claim::New => Ok(IdempotencyCheck::New(Self {
+                store: store.clone(),
+                key: key.to_owned(),
+                name,
+                is_stored: false,
+            })),
+            Claim::Running => Err(GatewayError::InProgress),
+            Claim::Other => Err(GatewayError::Reused),
+            Claim::Answered(answer) => {
+                let StoredAnswer { content_type, body } = answer;
+                let headers = [(CONTENT_TYPE, content_type), (REPLAYED, "true".to_owned())];
+                Ok(IdempotencyCheck::Replayed((headers, body).into_response()))
+            }
+        }
+    }
+
+    /// Stores a response: a document immediately, a stream after it has ended without an error.
+    pub(crate) async fn store_response(self, response: Response) -> Response {
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let content_type = content_type.unwrap_or("application/json").to_owned();
+        let (head, body) = response.into_parts();
+        if !content_type.starts_with("text/event-stream") {
+            // A document is in memory already. That of ten images can have more than 100 MiB.
+            let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+                return GatewayError::Internal.into_response();
+            };
+            self.finish(content_type, bytes.to_vec()).await;
+            return Response::from_parts(head, Body::from(bytes));
+        }
+        let recorded = RecordedStream {
+            claim: Some(self),
+            content_type,
+            text: Vec::new(),
+            body: body.into_data_stream(),
+        };
+        let stream = futures::stream::unfold(recorded, |mut recorded| async move {
+            let chunk = recorded.next().await?;
+            Some((chunk, recorded))
+        });
+        Response::from_parts(head, Body::from_stream(stream))
+    }
+
+    async fn finish(mut self, content_type: String, body: Vec<u8>) {
+        let Some(body) =
+            String::from_utf8(body).ok().filter(|body| body.len() <= MAX_RESPONSE_BYTES)
+        else {
+            return;
+        };
+        match self
+            .store
+            .keep_answer(&self.key, &self.name, &StoredAnswer { content_type, body })
+            .await
+        {
+            Ok(()) => self.is_stored = true,
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "failed to store a response"
+            ),
+        }
+    }
+}
+
+impl Drop for KeyClaim {
+    fn drop(&mut self) {
+        if self.is_stored {
+            return;
+        }
+        let (store, key, name) =
+            (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.name));
+        // Without a runtime, the next start releases the claim.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = store.drop_claim(&key, &name).await {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "failed to release an idempotency key"
+                    );
+                }
+            });
+        }
+    }
+}
+
+/// A stream that is recorded for replay. `claim` is `None` if the stream is too long or was
+/// interrupted.
+struct RecordedStream {
+    claim: Option<KeyClaim>,
+    content_type: String,
+    text: Vec<u8>,
+    body: axum::body::BodyDataStream,
+}
+
+impl RecordedStream {
+    async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
+        let chunk = self.body.next().await;
+        match &chunk {
+            Some(Ok(bytes)) if self.claim.is_some() => {
+                self.text.extend_from_slice(bytes);
+                if self.text.len() > MAX_RESPONSE_BYTES || is_interruption(bytes) {
+                    (self.claim, self.text) = (None, Vec::new());
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.claim = None,
+            None => {
+                if let Some(claim) = self.claim.take() {
+                    claim
+                        .finish(
+                            std::mem::take(&mut self.content_type),
+                            std::mem::take(&mut self.text),
+                        )
+                        .await;
+                }
+            }
+        }
+        chunk
+    }
+}
+
+/// Returns whether server-sent events report an interrupted answer.
+fn is_interruption(events: &[u8]) -> bool {
+    let starts: [&[u8]; 3] = [b"data: {\"error\"", b"event: response.failed", b"event: error"];
+    starts.iter().any(|start| events.starts_with(start))
+}

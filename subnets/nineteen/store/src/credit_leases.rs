@@ -1,0 +1,559 @@
+//! Holds and charges of this process's requests.
+//!
+//! A process leases credits of an API key (`held:ID`), and divides the lease among the holds of its
+//! running requests in memory. Only holds that exceed the lease, and charges, need the database.
+//! All of them that are pending share one transaction: those that arrive during a transaction join
+//! the next one. A charge is complete once it is on disk.
+//!
+//! A lease consists of the holds, plus a reserve for further requests. The reserve is at most 1/64
+//! of the key's credits and of its budgets, so that other processes can use almost all credits;
+//! keys with few credits have no reserve. Half of a reserve is left when it is refilled, so that
+//! requests of a busy key do not wait for the database. A reserve that is unused for a second is
+//! returned. The lease of a killed process is released like its holds.
+//!
+//! Holds from the lease do not read the budgets. Each transaction on a key does, except those that
+//! return its reserve. If the lease exceeds a budget, because the budget was lowered or the key has
+//! joined a team, its reserve is returned. After a second without a transaction, the next hold
+//! needs one. So a changed budget limits all holds after about a second.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use taonet_database::Database;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::credits::{HoldRefusal, Usage};
+use crate::{Process, StoreError};
+
+mod batch;
+mod plan;
+mod teams;
+
+use plan::{Plan, Settled};
+
+/// Time after which an unused reserve is returned.
+const IDLE: Duration = Duration::from_secs(1);
+/// Time after which a hold reads the budgets again, although the lease has enough credits.
+const FRESH: Duration = Duration::from_secs(1);
+/// Interval at which the lease of a key with long requests is marked as alive.
+const RENEWAL: Duration = Duration::from_mins(1);
+
+/// Leases, holds and pending charges of this process.
+#[derive(Debug)]
+pub(crate) struct CreditLeases {
+    process: Process,
+    state: Mutex<State>,
+    /// Locked during a transaction.
+    transaction: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Holds by request ID.
+    holds: HashMap<String, Hold>,
+    /// Leases by the ID of the API key.
+    leases: HashMap<String, Lease>,
+    pending_holds: Vec<PendingHold>,
+    pending_charges: Vec<PendingCharge>,
+    /// Keys whose unused credits are to be returned.
+    settled: BTreeSet<String>,
+    /// Keys whose reserves are to be refilled, each with the day in UTC.
+    refilled: BTreeMap<String, String>,
+    is_swept: bool,
+    /// Whether a task writes the pending work until none is left.
+    is_writing: bool,
+    /// Whether this process no longer keeps reserves.
+    is_closing: bool,
+}
+
+/// Credits reserved for a request.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// ID of the API key.
+    pub(crate) key: String,
+    /// Maximum price of the request, in credits.
+    pub(crate) amount: i64,
+    /// Unix time in milliseconds of the request or, once an attempt to charge it has failed, of the
+    /// latest attempt.
+    pub(crate) created_ms: i64,
+    /// Whether an attempt to charge the request failed, possibly after its transaction was
+    /// committed.
+    pub(crate) is_retried: bool,
+}
+
+/// This process's lease of a key's credits.
+#[derive(Debug)]
+struct Lease {
+    amount: i64,
+    /// Whether `amount` is that of the database. After a failed transaction, it may not be.
+    is_known: bool,
+    /// Whether the lease exceeds what remains of a budget. Then, holds need the database, and the
+    /// reserve is returned.
+    is_over_budget: bool,
+    /// Credits of holds, of pending charges, and set aside for a transaction.
+    held: i64,
+    /// Credits that the lease may have beyond the holds.
+    reserve: i64,
+    is_refilled: bool,
+    /// Time of the last hold, also as Unix time in milliseconds.
+    used: (Instant, i64),
+    /// Time of the last transaction.
+    written: Instant,
+}
+
+/// A hold that needs credits from the database.
+#[derive(Debug)]
+struct PendingHold {
+    request: String,
+    hold: Hold,
+    /// Day in UTC, such as `2026-11-21`.
+    day: String,
+    done: oneshot::Sender<Result<Result<(), HoldRefusal>, Arc<StoreError>>>,
+}
+
+/// A charge that is waiting for its transaction.
+#[derive(Debug)]
+struct PendingCharge {
+    request: String,
+    hold: Hold,
+    usage: Usage,
+    now_ms: i64,
+    done: oneshot::Sender<Result<Option<i64>, Arc<StoreError>>>,
+}
+
+impl Lease {
+    fn new(now_ms: i64) -> Self {
+        let now = Instant::now();
+        Self {
+            amount: 0,
+            is_known: true,
+            is_over_budget: false,
+            held: 0,
+            reserve: 0,
+            is_refilled: false,
+            used: (now, now_ms),
+            written: now,
+        }
+    }
+
+    /// Returns whether a hold of `amount` credits needs no transaction.
+    fn covers(&self, amount: i64) -> bool {
+        self.is_known
+            && !self.is_over_budget
+            && self.free() >= amount
+            && self.written.elapsed() < FRESH
+    }
+
+    /// Returns the credits that are available to further holds.
+    fn free(&self) -> i64 {
+        if self.is_known { self.amount.saturating_sub(self.held) } else { 0 }
+    }
+
+    // No sum overflows: amounts that exceed the lease are not held, and all leases together are at
+    // most `MAX_CREDITS`.
+    fn hold(&mut self, amount: i64) {
+        self.held = self.held.saturating_add(amount);
+    }
+
+    fn release(&mut self, amount: i64) {
+        self.held = self.held.saturating_sub(amount);
+    }
+
+    fn is_due(&self) -> bool {
+        let is_idle = self.free() > 0 && self.used.0.elapsed() >= IDLE;
+        !self.is_known || self.is_over_budget || is_idle || self.written.elapsed() >= RENEWAL
+    }
+
+    /// Returns the Unix time in milliseconds.
+    fn now_ms(&self) -> i64 {
+        self.used.1.saturating_add(i64::try_from(self.used.0.elapsed().as_millis()).unwrap_or(0))
+    }
+}
+
+impl State {
+    /// Grants a hold from the lease, if it covers the hold; returns whether the reserve is to be
+    /// refilled.
+    fn take(&mut self, request: &str, hold: Hold, day: &str) -> Result<bool, Hold> {
+        let lease =
+            self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
+        lease.used = (Instant::now(), hold.created_ms);
+        if !lease.covers(hold.amount) {
+            return Err(hold);
+        }
+        lease.hold(hold.amount);
+        let is_low = !lease.is_refilled && lease.free() < lease.reserve / 2;
+        if is_low {
+            lease.is_refilled = true;
+            self.refilled.insert(hold.key.clone(), day.to_owned());
+        }
+        self.holds.insert(request.to_owned(), hold);
+        Ok(is_low)
+    }
+
+    /// Releases a hold in memory; returns its key.
+    fn release(&mut self, request: &str) -> Option<String> {
+        let hold = self.holds.remove(request)?;
+        if let Some(lease) = self.leases.get_mut(&hold.key) {
+            lease.release(hold.amount);
+        }
+        Some(hold.key)
+    }
+
+    /// Plans the next transaction from all pending work.
+    fn begin(&mut self) -> BTreeMap<String, Plan> {
+        let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
+        // A plan has the budgets of one day. Requests of a later day are left to the next
+        // transaction, which follows: the writer ends only when no work is left.
+        let day = self.pending_holds.iter().map(|pending_hold| &pending_hold.day).min().cloned();
+        let is_due = |pending_hold: &PendingHold| Some(&pending_hold.day) == day.as_ref();
+        let (pending_holds, later): (Vec<_>, _) =
+            std::mem::take(&mut self.pending_holds).into_iter().partition(is_due);
+        self.pending_holds = later;
+        for pending_hold in pending_holds {
+            plans
+                .entry(pending_hold.hold.key.clone())
+                .or_default()
+                .pending_holds
+                .push(pending_hold);
+        }
+        for pending_charge in std::mem::take(&mut self.pending_charges) {
+            plans
+                .entry(pending_charge.hold.key.clone())
+                .or_default()
+                .pending_charges
+                .push(pending_charge);
+        }
+        for (key, day) in std::mem::take(&mut self.refilled) {
+            plans.entry(key).or_default().refill = Some(day);
+        }
+        let settled = std::mem::take(&mut self.settled);
+        for key in &settled {
+            plans.entry(key.clone()).or_default();
+        }
+        for (key, plan) in &mut plans {
+            let lease = self.leases.entry(key.clone()).or_insert_with(|| Lease::new(0));
+            plan.prepare(lease, self.is_closing || settled.contains(key));
+        }
+        plans
+    }
+
+    /// Completes a transaction: updates the leases, and reports the results.
+    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<Settled>) {
+        for ((key, plan), result) in plans.into_iter().zip(results) {
+            let Some(lease) = self.leases.get_mut(&key) else { continue };
+            lease.release(plan.set_aside);
+            lease.is_refilled &= plan.refill.is_none();
+            (lease.amount, lease.is_known, lease.written) = (result.lease, true, Instant::now());
+            lease.is_over_budget = result.is_over_budget;
+            lease.reserve = result.reserve.unwrap_or(lease.reserve);
+            for (pending_charge, charged) in plan.pending_charges.into_iter().zip(result.charges) {
+                lease.release(pending_charge.hold.amount);
+                let _ = pending_charge.done.send(Ok(charged));
+            }
+            for (pending_hold, granted) in plan.pending_holds.into_iter().zip(result.granted) {
+                // A buyer that has disconnected gets no hold.
+                if pending_hold.done.send(Ok(granted)).is_ok() && granted.is_ok() {
+                    lease.hold(pending_hold.hold.amount);
+                    self.holds.insert(pending_hold.request, pending_hold.hold);
+                }
+            }
+            if lease.amount == 0 && lease.held == 0 {
+                self.leases.remove(&key);
+            }
+        }
+    }
+
+    /// Reports a failed transaction, whose outcome is unknown.
+    fn fail(&mut self, plans: BTreeMap<String, Plan>, error: &Arc<StoreError>) {
+        for (key, plan) in plans {
+            if let Some(lease) = self.leases.get_mut(&key) {
+                lease.release(plan.set_aside);
+                lease.is_refilled &= plan.refill.is_none();
+                lease.is_known = false;
+            }
+            for pending_hold in plan.pending_holds {
+                let _ = pending_hold.done.send(Err(Arc::clone(error)));
+            }
+            for PendingCharge { request, hold, now_ms, done, .. } in plan.pending_charges {
+                let hold = Hold { is_retried: true, created_ms: now_ms, ..hold };
+                self.holds.insert(request, hold);
+                let _ = done.send(Err(Arc::clone(error)));
+            }
+        }
+    }
+}
+
+impl CreditLeases {
+    pub(crate) fn new() -> Self {
+        Self {
+            process: Process::random(),
+            state: Mutex::default(),
+            transaction: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a row of the table `hold` is a lease of this process.
+    pub(crate) fn has_leased(&self, id: &str) -> bool {
+        id.strip_prefix(self.process.as_str()).is_some_and(|suffix| suffix.starts_with(':'))
+    }
+
+    /// Returns the leased credits of a key that no request holds.
+    pub(crate) fn free(&self, key: &str) -> i64 {
+        self.state().leases.get(key).map_or(0, |lease| lease.free().max(0))
+    }
+
+    /// Reserves the maximum price of a request; see [`crate::Store::hold`].
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        database: &Database,
+        request: &str,
+        hold: Hold,
+        day: &str,
+    ) -> Result<Result<(), HoldRefusal>, StoreError> {
+        let mut unfinished = Unfinished { leases: self, request, is_finished: false };
+        let (done, granted) = oneshot::channel();
+        {
+            let mut state = self.state();
+            match state.take(request, hold, day) {
+                Ok(is_low) => {
+                    unfinished.is_finished = true;
+                    if is_low {
+                        self.start_writer(&mut state, database);
+                    }
+                    return Ok(Ok(()));
+                }
+                Err(hold) => {
+                    state.pending_holds.push(PendingHold {
+                        request: request.to_owned(),
+                        hold,
+                        day: day.to_owned(),
+                        done,
+                    });
+                    self.start_writer(&mut state, database);
+                }
+            }
+        }
+        let granted = granted.await;
+        unfinished.is_finished = true;
+        granted.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Unreserved)
+    }
+
+    /// Charges a request; see [`crate::Store::charge`].
+    pub(crate) async fn charge(
+        self: &Arc<Self>,
+        database: &Database,
+        request: &str,
+        usage: &Usage,
+        now_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let (done, charged) = oneshot::channel();
+        {
+            let mut state = self.state();
+            let Some(hold) = state.holds.remove(request) else { return Ok(None) };
+            state.pending_charges.push(PendingCharge {
+                request: request.to_owned(),
+                hold,
+                usage: usage.clone(),
+                now_ms,
+                done,
+            });
+            self.start_writer(&mut state, database);
+        }
+        charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Uncharged)
+    }
+
+    /// Releases the holds of this process that are older than `before_ms` (Unix time in
+    /// milliseconds), and that `is_abandoned` selects; returns the number of holds.
+    pub(crate) async fn release_holds(
+        self: &Arc<Self>,
+        database: &Database,
+        before_ms: i64,
+        is_abandoned: fn(&Hold) -> bool,
+    ) -> usize {
+        let released = {
+            let mut state = self.state();
+            let is_old =
+                |(_, hold): &(&String, &Hold)| hold.created_ms < before_ms && is_abandoned(hold);
+            let old: Vec<_> =
+                state.holds.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
+            let keys: Vec<_> = old.iter().filter_map(|request| state.release(request)).collect();
+            state.settled.extend(keys);
+            old.len()
+        };
+        self.write(database).await;
+        released
+    }
+
+    /// Returns all reserves, and keeps none from now on.
+    pub(crate) async fn close(self: &Arc<Self>, database: &Database) {
+        self.state().is_closing = true;
+        self.return_reserves(database).await;
+    }
+
+    /// Returns all reserves.
+    pub(crate) async fn return_reserves(self: &Arc<Self>, database: &Database) {
+        {
+            let mut state = self.state();
+            let keys: Vec<_> = state.leases.keys().cloned().collect();
+            state.settled.extend(keys);
+        }
+        self.write(database).await;
+    }
+
+    /// Starts the task that writes the pending work, unless it runs. It is a task of its own, so
+    /// that a cancelled caller does not cancel the transaction.
+    fn start_writer(self: &Arc<Self>, state: &mut State, database: &Database) {
+        if state.is_writing {
+            return;
+        }
+        state.is_writing = true;
+        tokio::spawn(Writer { leases: Arc::clone(self), is_done: false }.run(database.clone()));
+    }
+
+    fn spawn_sweep(self: &Arc<Self>, database: &Database) {
+        tokio::spawn(sweep(Arc::downgrade(self), database.clone()));
+    }
+
+    /// Writes all pending work in one transaction; returns `false` if there is none. The writer
+    /// then ends, and later work starts another one.
+    async fn write(self: &Arc<Self>, database: &Database) -> bool {
+        let _transaction = self.transaction.lock().await;
+        let plans = {
+            let mut state = self.state();
+            let plans = state.begin();
+            if plans.is_empty() {
+                state.is_writing = false;
+                return false;
+            }
+            plans
+        };
+        let written = batch::write(database, &self.process, &plans).await;
+        let mut state = self.state();
+        match written {
+            Ok(results) => state.end(plans, results),
+            Err(error) => state.fail(plans, &Arc::new(error)),
+        }
+        if !state.is_swept && !state.leases.is_empty() {
+            state.is_swept = true;
+            self.spawn_sweep(database);
+        }
+        true
+    }
+}
+
+/// The task that writes pending work. If it is cancelled or panics, later work starts another one.
+struct Writer {
+    leases: Arc<CreditLeases>,
+    is_done: bool,
+}
+
+impl Writer {
+    async fn run(mut self, database: Database) {
+        while self.leases.write(&database).await {}
+        self.is_done = true;
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.leases.state().is_writing = false;
+        }
+    }
+}
+
+/// Returns unused reserves, and marks the other leases as alive, as long as there are any.
+async fn sweep(leases: Weak<CreditLeases>, database: Database) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        let Some(leases) = leases.upgrade() else { return };
+        {
+            let mut state = leases.state();
+            if state.leases.is_empty() {
+                state.is_swept = false;
+                return;
+            }
+            let due_keys: Vec<_> = state
+                .leases
+                .iter()
+                .filter(|(_, lease)| lease.is_due())
+                .map(|(key, _)| key.clone())
+                .collect();
+            state.settled.extend(due_keys);
+        }
+        leases.write(&database).await;
+    }
+}
+
+/// A hold whose caller waits for it. Dropping it before it is finished releases the hold.
+struct Unfinished<'a> {
+    leases: &'a CreditLeases,
+    request: &'a str,
+    is_finished: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let mut state = self.leases.state();
+            state.pending_holds.retain(|pending_hold| pending_hold.request != self.request);
+            state.release(self.request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_two_days_are_in_two_plans() {
+        let mut state = State::default();
+        let pending_hold = |day: &str| {
+            let hold = Hold { key: "k".to_owned(), amount: 1, created_ms: 0, is_retried: false };
+            PendingHold {
+                request: day.to_owned(),
+                hold,
+                day: day.to_owned(),
+                done: oneshot::channel().0,
+            }
+        };
+        state.pending_holds = ["2026-12-01", "2026-11-30", "2026-12-01"].map(pending_hold).into();
+        state.refilled.insert("k".to_owned(), "2026-12-01".to_owned());
+        let mut begin = || {
+            let plans = state.begin();
+            plans.get("k").map(|plan| (plan.day().map(str::to_owned), plan.pending_holds.len()))
+        };
+        assert_eq!(begin(), Some((Some("2026-11-30".to_owned()), 1)));
+        assert_eq!(begin(), Some((Some("2026-12-01".to_owned()), 2)));
+        assert_eq!(begin(), None);
+    }
+
+    #[test]
+    fn hold_reads_the_budgets_again_after_a_second_or_once_they_are_exceeded() {
+        let lease = |is_over_budget, written| Lease {
+            amount: 10,
+            is_over_budget,
+            written,
+            ..Lease::new(0)
+        };
+        let (now, before) = (Instant::now(), Instant::now().checked_sub(FRESH).unwrap());
+        for (lease, is_granted) in
+            [(lease(false, now), true), (lease(true, now), false), (lease(false, before), false)]
+        {
+            let description = format!("{lease:?}");
+            let mut state = State::default();
+            state.leases.insert("k".to_owned(), lease);
+            let hold = Hold { key: "k".to_owned(), amount: 4, created_ms: 0, is_retried: false };
+            assert_eq!(state.take("r", hold, "2026-11-21").is_ok(), is_granted, "{description}");
+        }
+    }
+}
