@@ -65,20 +65,14 @@ pub async fn query_stream<P: Protocol>(
     let request = fields(request).map_err(QueryError::from)?;
     let call = call(&P::class(), &request, limits).map_err(QueryError::from)?;
     let peer = miner.peer().map_err(ReplyError::from)?;
-<<<<<<< HEAD
-    let mut answer = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
-    if answer.status != StatusCode::OK {
+    let mut response = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
+    if response.status != StatusCode::OK {
         let mut body: Vec<u8> = Vec::new();
         // A body that is not complete states no reason.
-        while let Some(Ok(chunk)) = answer.next().await {
+        while let Some(Ok(chunk)) = response.next().await {
             body.extend_from_slice(&chunk);
         }
-        return Err(refusal(answer.status, &answer.headers, &body).into());
-=======
-    let response = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
-    if response.status != StatusCode::OK {
-        return Err(refusal(response.status, &response.headers, &[]).into());
->>>>>>> origin/h-house5
+        return Err(refusal(response.status, &response.headers, &body).into());
     }
     Ok(TextReply { answer: response, begun: Vec::new() })
 }

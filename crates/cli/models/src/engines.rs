@@ -272,11 +272,7 @@ pub fn demo_weights(
             ));
             context.block_on(pull(&store, spec, context))?
         }
-<<<<<<< HEAD
-        (found, _) => found.map_err(|error| usage(&error))?,
-=======
         result => result.map_err(|error| usage(&error))?,
->>>>>>> origin/h-house5
     };
     open(&dir)
 }

@@ -205,14 +205,8 @@ impl Ledger {
             if let Some(Err(error)) = marked {
                 tracing::debug!(%error, "cannot set the time of the lock file");
             }
-<<<<<<< HEAD
-            if !shutdown.sleep(SIGN_OF_LIFE).await {
+            if !shutdown.sleep(HEARTBEAT).await {
                 return;
-=======
-            tokio::select! {
-                () = tokio::time::sleep(HEARTBEAT) => {}
-                () = shutdown.requested() => return,
->>>>>>> origin/h-house5
             }
         }
     }

@@ -100,22 +100,6 @@ impl TokenReading {
     pub(crate) fn among_likeliest(&self, token: &str) -> Option<f64> {
         self.top.iter().take(LIKELIEST).find(|(text, _)| text == token).map(|(_, logprob)| *logprob)
     }
-<<<<<<< HEAD
-=======
-
-    /// Returns the log-probability of the miner's token if it is among the five likeliest, or the
-    /// sixth and almost as likely as the fifth: the miner, which computes the answer in a batch
-    /// with others, may have added in another order, which exchanges such tokens.
-    pub(crate) fn own_if_likely(&self) -> Option<f64> {
-        let (rank, logprob) = self.own?;
-        let rank = rank as usize;
-        let is_tied = || {
-            let fifth = self.top.get(LIKELIEST - 1);
-            rank == LIKELIEST + 1 && fifth.is_some_and(|(_, fifth)| logprob >= fifth - ROUNDING)
-        };
-        (rank <= LIKELIEST || is_tied()).then_some(logprob)
-    }
->>>>>>> origin/h-house5
 }
 
 /// Number of likeliest tokens that a check considers.

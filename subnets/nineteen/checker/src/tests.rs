@@ -162,28 +162,6 @@ async fn malformed_answer_has_zero_quality() {
     assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
 }
 
-<<<<<<< HEAD
-=======
-#[test]
-fn sixth_token_counts_if_it_is_almost_as_likely_as_the_fifth() {
-    let top: Vec<_> = (1..=LIKELIEST).map(|rank| (format!("t{rank}"), -(rank as f64))).collect();
-    for (rank, logprob, expected) in [
-        (1, -1.0, Some(-1.0)),
-        (5, -5.0, Some(-5.0)),
-        (6, -5.05, Some(-5.05)),
-        (6, -5.2, None),
-        // In a flat distribution, many tokens are almost as likely as the fifth.
-        (7, -5.05, None),
-    ] {
-        let reading =
-            TokenReading { top: top.clone(), own: Some((rank, logprob)), end_logprob: None };
-        assert_eq!(reading.own_if_likely(), expected, "{rank} {logprob}");
-    }
-    let short = TokenReading { top: Vec::new(), own: Some((6, -5.0)), end_logprob: None };
-    assert_eq!(short.own_if_likely(), None);
-}
-
->>>>>>> origin/h-house5
 /// A busy or broken checking server yields an error, never a score: the reference's busy server
 /// returns the ID of the running job, whose score then counts for another miner.
 #[tokio::test]

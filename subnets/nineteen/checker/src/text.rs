@@ -8,11 +8,7 @@ use taonet_nineteen_core::checker::text::{
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
-<<<<<<< HEAD
-use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
-=======
-use crate::{CheckError, Question, Reading, ReferenceModel, TokenReading};
->>>>>>> origin/h-house5
+use crate::{CheckError, LIKELIEST, Question, Reading, ReferenceModel, TokenReading};
 
 /// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_TOKENS: usize = 2_048;
@@ -107,16 +103,10 @@ pub async fn check_text(
             Err(fault) => return Ok(Checked::failed(&fault)),
         }
     }
-<<<<<<< HEAD
-    let distances = places.iter().filter_map(|place| {
-        let (reading, token) = (whole.get(*place)?, tokens.get(*place)?);
-        let own =
-            reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
-=======
     let distances = positions.iter().filter_map(|position| {
         let (reading, token) = (readings.get(*position)?, tokens.get(*position)?);
-        let own = reading.own_if_likely();
->>>>>>> origin/h-house5
+        let own =
+            reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))

@@ -17,7 +17,7 @@ fn restored(input: &[Block], shape: (usize, usize)) -> Tensor {
 }
 
 #[test]
-fn products_are_those_of_the_weights() {
+fn quantised_product_equals_dequantised_product() {
     // Outputs that fill no tile, and enough work for several threads.
     for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
         for format in [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0] {

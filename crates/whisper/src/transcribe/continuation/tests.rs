@@ -227,11 +227,7 @@ fn repetitions_are_dropped() {
 /// Columns: number of different words in 4 s · language · whether there is a threshold for
 /// repetitions · number of words kept
 #[test]
-<<<<<<< HEAD
 fn text_with_too_many_words_per_second_is_dropped() {
-=======
-fn impossible_speech_rates_are_dropped() {
->>>>>>> origin/h-house5
     let prefix = Prefix::default();
     for (count, language, has_threshold, expected) in
         [(24, "en", true, 24), (40, "en", true, 0), (40, "en", false, 40), (40, "ja", true, 40)]

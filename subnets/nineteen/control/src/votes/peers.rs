@@ -38,16 +38,7 @@ impl PeerVotes {
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(peers: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
-<<<<<<< HEAD
         let peers = peers.iter().map(peer).collect::<Result<_, _>>()?;
-=======
-        let client = |url: &Url| {
-            let client = JsonClient::new(url, None, MAX_BYTES)
-                .map_err(|error| VotesError::Setup(error.into()))?;
-            Ok((url.clone(), client))
-        };
-        let peers = peers.iter().map(client).collect::<Result<_, VotesError>>()?;
->>>>>>> origin/h-house5
         Ok(Self { peers, voter, chain, ballots: HashMap::new() })
     }
 
@@ -109,7 +100,7 @@ impl PeerVotes {
 /// Creates the client of a gateway.
 fn peer(url: &Url) -> Result<(Url, JsonClient), VotesError> {
     let client =
-        JsonClient::new(url, None, LARGEST).map_err(|error| VotesError::Setup(error.into()))?;
+        JsonClient::new(url, None, MAX_BYTES).map_err(|error| VotesError::Setup(error.into()))?;
     Ok((url.clone(), client))
 }
 

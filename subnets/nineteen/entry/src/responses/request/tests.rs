@@ -85,7 +85,7 @@ fn reasoning_becomes_an_effort() {
 }
 
 #[test]
-fn verbosity_becomes_that_of_chats() {
+fn verbosity_is_passed_to_chats() {
     for (text, sent) in [
         (json!({"verbosity": "low"}), Some("low")),
         (json!({"format": {"type": "json_object"}, "verbosity": "high"}), Some("high")),
