@@ -156,7 +156,7 @@ impl Engine {
             let thread = std::thread::Builder::new()
                 .name(format!("whisper-wait-{index}"))
                 .spawn(move || {
-                    pool.install(|| Worker::new(model, registration, size.windows.get()).run())
+                    pool.install(|| Worker::new(model, registration, size.windows.get()).run());
                 })
                 .map_err(|_| TranscribeError::Stopped)?;
             engine.threads.push(thread);

@@ -30,7 +30,7 @@ fn every_method_of_sdk10_works() {
         let running = classes.map(|class| scope.spawn(move || ask(class)));
         running.into_iter().map(|class| class.join().unwrap()).collect()
     });
-    check_table("what the methods of SDK 10 did", &report.iter().collect::<Vec<_>>());
+    check_table("what the methods of SDK 10 did", &reports.iter().collect::<Vec<_>>());
     for report in reports {
         let methods = report.value("public methods");
         let count = |kind: &str| methods[kind].as_array().unwrap().len();

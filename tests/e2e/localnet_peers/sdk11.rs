@@ -66,7 +66,7 @@ fn sdk11_and_its_command_line_use_the_chain() {
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
     let reports =
         ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
-    check_table("what SDK 11 and its command line did", &report.iter().collect::<Vec<_>>());
+    check_table("what SDK 11 and its command line did", &reports.iter().collect::<Vec<_>>());
     let [sdk, command_line] = reports.as_slice() else { panic!("two tools") };
     for (report, recorded) in [(sdk, RECORDED_OPERATIONS), (command_line, RECORDED_COMMANDS)] {
         for (_, operation) in recorded {

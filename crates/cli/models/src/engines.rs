@@ -272,7 +272,7 @@ pub fn demo_weights(
             ));
             context.block_on(pull(&store, spec, context))?
         }
-        result => result.map_err(|error| usage(&error))?,
+        (result, _) => result.map_err(|error| usage(&error))?,
     };
     open(&dir)
 }

@@ -89,7 +89,7 @@ fn a_failed_batch_is_decoded_one_by_one() {
 #[test]
 fn windows_share_memory_until_the_worker_waits() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
-    let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
+    let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let (answer, answers) = sync_channel(1);
     // At least three windows.
     let job = Job { samples: noise(90 * 16_000), options: short(), work: Work::Transcribe(answer) };
@@ -136,7 +136,7 @@ fn passes_and_transcriptions_run_side_by_side() {
 #[test]
 fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
-    let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
+    let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let submit = |is_pass: bool| {
         let (answer, _) = sync_channel(1);
         let (continuation, _) = sync_channel(1);
@@ -197,13 +197,13 @@ fn stopped_engine_refuses_passes() {
     let engine = Engine { shared: shared.clone(), threads: Vec::new() };
     assert!(matches!(pass(&engine, 16_000), Err(TranscribeError::Stopped)));
     // The last worker exits while a pass waits in the queue.
-    let place = Place::new(shared.clone());
+    let registration = WorkerRegistration::new(shared.clone());
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| pass(&engine, 16_000));
         while shared.lock().jobs.is_empty() {
             std::thread::yield_now();
         }
-        drop(place);
+        drop(registration);
         assert!(matches!(waiting.join().unwrap(), Err(TranscribeError::Stopped)));
     });
 }
@@ -211,7 +211,7 @@ fn stopped_engine_refuses_passes() {
 #[test]
 fn memory_is_kept_between_passes() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 2 });
-    let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
+    let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let submit = || {
         let (answer, _) = sync_channel(1);
         let work = Work::Continue(Prefix::default(), answer);

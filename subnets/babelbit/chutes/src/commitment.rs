@@ -62,10 +62,10 @@ impl Commitment {
         match hotkey {
             Some(other) if other != *miner => Err(CommitmentError::OtherHotkey(other)),
             _ => Ok(Self {
-                model: known(model),
-                revision: known(revision),
-                chute_id: known(chute_id),
-                slug: known(slug),
+                model: nonempty(model),
+                revision: nonempty(revision),
+                chute_id: nonempty(chute_id),
+                slug: nonempty(slug),
                 hotkey,
             }),
         }

@@ -68,17 +68,17 @@ pub(super) struct Market {
 impl Market {
     /// Compiles one model for both backends, and a language model.
     pub(super) fn prepare(directory: &Path, context: &Context) -> anyhow::Result<Self> {
-        let circuits = directory.join("circuits");
+        let catalogue_path = directory.join("circuits");
         let mut circuits = Vec::new();
         for backend in ["stark", "groth16"] {
             let model = ShippedModel::DigitsMlp;
             context.say(&format!("compiling {} for {backend}", model.name()));
-            let path = circuits.join(format!("{}-{backend}", model.name()));
+            let path = catalogue_path.join(format!("{}-{backend}", model.name()));
             circuits.push(make(&path, || Ok(model.compile(backend)?))?);
         }
         context.say(&format!("compiling {LANGUAGE_MODEL} for stark"));
-        let language_model = make(&circuits.join(LANGUAGE_MODEL), compile_language_model)?;
-        let catalogue = Catalogue::open(&circuits)?;
+        let language_model = make(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
+        let catalogue = Catalogue::open(&catalogue_path)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let names = BTreeMap::new();
         Ok(Self {

@@ -42,7 +42,7 @@ fn collect(path: &str, recorded: &Value, actual: &Value, skip: &[&str], all: &mu
         _ => all.push(Difference {
             path: path.to_owned(),
             recorded: recorded.clone(),
-            found: found.clone(),
+            found: actual.clone(),
         }),
     }
 }

@@ -34,7 +34,7 @@ use products::Products;
 /// Maximum magnitude of a sum: both signs are below half of the field.
 pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
-const LARGE: u64 = 1 << 21;
+const MIN_LARGE_TILE: u64 = 1 << 21;
 /// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
 /// of products of polynomials. Each takes a row then, but every query opens all columns: besides
 /// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
@@ -174,7 +174,7 @@ impl Method {
             circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
         let tile = if polynomials && multiply_adds_in_tiles(circuit, smallest) < FEW {
             smallest
-        } else if in_tiles < LARGE {
+        } else if in_tiles < MIN_LARGE_TILE {
             small
         } else {
             large

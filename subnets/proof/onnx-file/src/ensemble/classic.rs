@@ -91,7 +91,7 @@ fn branches(
             feature,
             test,
             value,
-            children: [place(one)?, place(other)?],
+            children: [index(one)?, index(other)?],
         });
     }
     Ok(nodes)

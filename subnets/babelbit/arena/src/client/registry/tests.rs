@@ -46,9 +46,9 @@ fn list_path_is_normalised_with_an_alternative() {
 #[test]
 fn status_running_requests_all_startable_states() {
     for (setting, expected) in [
-        ("running", &WIDENED[..]),
-        (" Running ", &WIDENED),
-        ("", &WIDENED),
+        ("running", &RESUMABLE_STATES[..]),
+        (" Running ", &RESUMABLE_STATES),
+        ("", &RESUMABLE_STATES),
         ("idle", &["idle"]),
         ("running,idle", &["running", "idle"]),
         (" idle , ,running, idle", &["idle", "running"]),
@@ -75,7 +75,10 @@ async fn lists_of_all_states_are_requested_with_a_token_and_merged() {
     let requests = asked(&server, LIST).await;
     let queries: Vec<_> =
         requests.iter().map(|request| request.url.query().unwrap().to_owned()).collect();
-    assert_eq!(queries, WIDENED.map(|status| format!("window_seconds=86000&status={status}")));
+    assert_eq!(
+        queries,
+        RESUMABLE_STATES.map(|status| format!("window_seconds=86000&status={status}"))
+    );
     assert!(requests.iter().all(|request| request.headers["authorization"] == "Bearer token-0"));
     // Discovery has a separate token.
     let auth = asked(&server, "/auth/token").await;

@@ -81,7 +81,7 @@ async fn signed_votes_count_by_stake() {
     let mut forged = document(&voter_for("//Dave", "avatar"));
     forged["weights"]["avatar"] = json!(7);
     let mut large = document(&voter_for("//Dave", "avatar"));
-    large["padding"] = json!("a".repeat(LARGEST));
+    large["padding"] = json!("a".repeat(MAX_BYTES));
     let market = MarketFile::fixed(MarketConfig::default());
     let abroad = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
     let mut peers = Vec::new();
