@@ -14,7 +14,7 @@ use taonet_babelbit_engine::client::ChallengeKind;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
 use taonet_babelbit_miner::MinerConfig;
 use taonet_babelbit_miner::profile::{
-    Interpreter, Manner, Mumbler, Parrot, Patient, Profile, Silent,
+    Interpreter, InterpreterVoice, Mumbler, Parrot, Patient, Profile, Silent,
 };
 use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
@@ -102,8 +102,10 @@ impl Contest {
             Some(neural) if !translates => Arc::clone(&neural.synthesizer),
             _ => Arc::clone(&espeak),
         };
-        let voice =
-            voice.unwrap_or_else(|| Speech { synthesizer: espeak, voice: Manner::default().voice });
+        let voice = voice.unwrap_or_else(|| Speech {
+            synthesizer: espeak,
+            voice: InterpreterVoice::default().voice,
+        });
         let hearing = match &whisper {
             Some(whisper) => simultaneous_interpreter(&whisper.sources, voice.clone())?,
             None => interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,

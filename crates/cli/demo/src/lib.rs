@@ -54,7 +54,7 @@ use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_dashboard::TrySettings;
-use taonet_babelbit_miner::profile::Manner;
+use taonet_babelbit_miner::profile::InterpreterVoice;
 use taonet_cli_babelbit::challenge;
 use taonet_cli_babelbit::settings;
 use taonet_cli_base::context::Context;
@@ -175,7 +175,7 @@ fn load_models(
     if whisper.is_none() {
         return Ok(ContestModels { whisper, voice: None });
     }
-    let voice = Speech::installed(Manner::default().voice.words_per_minute, directory)?;
+    let voice = Speech::installed(InterpreterVoice::default().voice.words_per_minute, directory)?;
     let spoken = match &voice {
         Some(_) => NEURAL.to_owned(),
         None => {

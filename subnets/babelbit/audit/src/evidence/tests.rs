@@ -153,7 +153,7 @@ async fn changed_manifest_is_rejected() {
     let mut changed = members(&bundle);
     let place = changed[0].1.len() / 2;
     changed[0].1[place] ^= 1;
-    assert!(matches!(read(&packed(&changed)), Err(EvidenceError::Signature(_))));
+    assert!(matches!(read(&packed(&changed)), Err(EvidenceError::InvalidSignature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
     assert!(
@@ -240,7 +240,7 @@ async fn unexpected_and_missing_bundle_members_are_rejected() {
 
     let mut trailing = bundle.clone();
     trailing.extend(b"more");
-    assert!(matches!(read(&trailing), Err(EvidenceError::Trailing)));
+    assert!(matches!(read(&trailing), Err(EvidenceError::TrailingData)));
     for cut in [100, 512, 700, bundle.len() / 2, bundle.len() - 1500] {
         assert!(
             read(&bundle[..cut]).is_err() || !read(&bundle[..cut]).unwrap().audit.is_clean(),

@@ -24,9 +24,12 @@ fn interpret(text: &str, is_simultaneous: bool) -> Heard {
     let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
     let source = resample_endpoints(&espeak.speak(text, &fast).unwrap(), SampleRate::HZ_24K);
-    let interpreter =
-        Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default())
-            .unwrap();
+    let interpreter = Interpreter::new(
+        Arc::clone(&recognizer) as Arc<dyn Recognizer>,
+        espeak,
+        InterpreterVoice::default(),
+    )
+    .unwrap();
     let policy = is_simultaneous.then(|| Arc::new(LocalAgreement::new(recognizer.clone())));
     let interpreter = match policy {
         Some(policy) => interpreter.simultaneous(policy),
