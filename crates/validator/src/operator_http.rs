@@ -98,7 +98,7 @@ async fn admit(
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(ApiError::ContentType);
         }
-        if token.is_some_and(|token| !token.is_shown_in(headers)) {
+        if token.is_some_and(|token| !token.authorizes(headers)) {
             return Err(ApiError::Token);
         }
     }

@@ -14,9 +14,9 @@ use taonet_cli_base::chain::{
     failed, hex_text,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::{ANNOUNCEMENTS, PROXIES};
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{AccountId, BlockNumber, Coldkey, Rao};
 
 /// Pallet and prefix of the constants for the deposit of an account's proxies.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::password::PasswordArgs;
-use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
+use taonet_cli_base::wallet_args::{HotkeyArgs, WalletArgs};
 use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WordCount};
 
 use super::mnemonic::{Destination, word_count};

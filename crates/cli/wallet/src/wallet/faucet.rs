@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_cli_base::chain::{Account, NetworkArgs, Plan, SubmitArgs, check_development};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::Rao;
 use taonet_wallet::Keypair;
 

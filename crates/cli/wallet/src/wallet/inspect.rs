@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_wallet::{Backup, PublicKey, SecretState, StoredKey, Wallet};
 
 use super::list::mismatch;

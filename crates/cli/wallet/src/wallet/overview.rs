@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Client, Detail, Metagraph, Neuron, Share};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
 use taonet_cli_base::table::{table, whole, wrapped};
 use taonet_cli_base::tables::OVERVIEW;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{Hotkey, MechId, NetUid};
 
 use crate::balance::staked;

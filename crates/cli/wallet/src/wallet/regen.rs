@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
-use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
 use taonet_cli_base::prompt;
 use taonet_cli_base::secret_file;
+use taonet_cli_base::wallet_args::{HotkeyArgs, WalletArgs};
 use taonet_wallet::{
     CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs, PolkadotJsError, PublicKey,
 };

@@ -9,8 +9,8 @@ use taonet_cli_base::chain::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::place::HotkeyArgs;
 use taonet_cli_base::table::facts;
+use taonet_cli_base::wallet_args::HotkeyArgs;
 use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
 
