@@ -298,7 +298,7 @@ impl Contest {
             external_ip: Ipv4Addr::LOCALHOST.to_string(),
             policy: self.policy(),
             predict_path: self.config.predict_endpoint.clone(),
-            max_answer_bytes: self.config.play.max_answer_bytes(1),
+            max_response_bytes: self.config.play.max_response_bytes(1),
         })?)
     }
 

@@ -73,8 +73,8 @@ pub struct ArenaConfig {
     /// Path of the miners' predict route.
     pub predict_path: String,
     /// Maximum size of a miner's response in bytes; see
-    /// [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
-    pub max_answer_bytes: usize,
+    /// [`taonet_babelbit_runner::PlaySettings::max_response_bytes`].
+    pub max_response_bytes: usize,
 }
 
 /// Sources of time of an [`Arena`]; tests replace them.
@@ -158,7 +158,7 @@ impl Arena {
             BabelbitScheme::managed(),
         );
         let limits = ClientConfig {
-            max_response_bytes: config.max_answer_bytes.saturating_add(ENVELOPE_BYTES),
+            max_response_bytes: config.max_response_bytes.saturating_add(ENVELOPE_BYTES),
             ..ClientConfig::default()
         };
         let clients = Clients {

@@ -50,7 +50,7 @@ impl Plan {
     pub(super) fn client_config(&self) -> ClientConfig {
         ClientConfig {
             max_response_bytes: self.max_response_bytes,
-            large_answers_bytes: self.concurrency.saturating_mul(self.max_response_bytes),
+            large_responses_bytes: self.concurrency.saturating_mul(self.max_response_bytes),
             idle_per_host: self.concurrency,
             ..ClientConfig::default()
         }
@@ -186,7 +186,7 @@ impl Load {
                 HeaderValue::from_static("application/json"),
             )]),
             deadline: self.plan.timeout,
-            max_answer_bytes: self.plan.max_response_bytes,
+            max_response_bytes: self.plan.max_response_bytes,
             // A failed attempt is part of the measurement.
             retry: Retry::Never,
             ..Call::new(Method::POST, name, request.body.clone())

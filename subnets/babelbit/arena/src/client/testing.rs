@@ -80,7 +80,7 @@ pub(super) fn config(gateway: &str, settings: ArenaSettings) -> ArenaConfig {
         external_ip: "203.0.113.7".to_owned(),
         policy: policy(true),
         predict_path: "v1/predict".to_owned(),
-        max_answer_bytes: 1 << 20,
+        max_response_bytes: 1 << 20,
     }
 }
 

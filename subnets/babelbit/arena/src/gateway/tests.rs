@@ -51,7 +51,7 @@ fn arena(running: &Running) -> Arena {
         external_ip: "203.0.113.7".to_owned(),
         policy: AddressPolicy::private(),
         predict_path: "v1/predict".to_owned(),
-        max_answer_bytes: 1 << 20,
+        max_response_bytes: 1 << 20,
     };
     Arena::new(config).unwrap()
 }
@@ -227,7 +227,7 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;
         let config = ArenaGatewayConfig {
             call_timeout: Duration::from_secs(3),
-            max_answer_bytes: 1_000,
+            max_response_bytes: 1_000,
             ..config()
         };
         let running = Running::start(config).await;

@@ -14,7 +14,7 @@ use super::*;
 
 const LIMITS: Limits =
     Limits { connecting: LONG, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
-/// Maximum size of an answer. It does not fit into the room for all answers.
+/// Maximum size of an answer. It exceeds the memory for all answers.
 const LIMIT: usize = 2 << 20;
 const LONG: Duration = Duration::from_secs(20);
 
@@ -180,7 +180,7 @@ async fn response_timeout_excludes_wait_for_memory() {
     let serving = async {
         let connection = miner.accept().await;
         miner.greet(&connection).await;
-        // The first two answers never end: one has all room, the other is the one that may exceed
+        // The first two answers never end: one has all memory, the other is the one that may exceed
         // it.
         let mut held = Vec::new();
         for _ in 0..2 {
@@ -212,7 +212,7 @@ async fn response_timeout_excludes_wait_for_memory() {
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
     assert!(
         waited > Duration::from_millis(1_200) && waited < LONG / 2,
-        "there was no room for a while: {waited:?}"
+        "there was no memory for a while: {waited:?}"
     );
 }
 

@@ -27,7 +27,7 @@ fn frame(session: &str) -> PredictCall {
         session_id: session.into(),
         audio_b64: "".into(),
         in_eos: true,
-        max_answer_bytes: 1_000,
+        max_response_bytes: 1_000,
     }
 }
 

@@ -54,7 +54,7 @@ fn frame() -> PredictCall {
         session_id: "s1".into(),
         audio_b64: "".into(),
         in_eos: false,
-        max_answer_bytes: 10_000,
+        max_response_bytes: 10_000,
     }
 }
 
