@@ -12,7 +12,7 @@ use taonet_service::Shutdown;
 use super::State;
 use super::artifacts::ArtifactError;
 use super::store::StoreError;
-use super::verify::unix;
+use super::verify::unix_seconds;
 
 /// Interval between two purges.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
@@ -84,7 +84,7 @@ fn limit(state: &State) -> SystemTime {
 
 /// Purges expired submissions: files first, so that no file is orphaned.
 pub(super) async fn purge_expired(state: &State) -> Purge {
-    let before = unix(limit(state));
+    let before = unix_seconds(limit(state));
     let (mut purge, mut last) = (Purge::default(), String::new());
     loop {
         let expired = match state.store.expired_artifacts(before, &last, BATCH).await {

@@ -27,7 +27,7 @@ use super::error::{ApiError, form};
 use super::multipart::Form;
 use super::record::{NewSubmission, PutOutcome, SubmissionKey};
 use super::store::StoreError;
-use super::verify::{Signed, check_fresh, verify_query};
+use super::verify::{SignedSubmission, check_fresh, verify_query};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::{JsonService, subscriber};
@@ -123,7 +123,7 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
         status: rejection.status(),
         text: rejection.body_text(),
     })?;
-    let signed = Signed::read(&body)?;
+    let signed = SignedSubmission::read(&body)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     let new = signed.validate(state.now())?;
     if new.key.kind.is_artifact() {
@@ -143,7 +143,7 @@ async fn submit_artifact(
     let mut form = Form::new(content_type, body)?;
     form.field("metadata").await?;
     let metadata = form.whole("metadata", MAX_METADATA).await?;
-    let signed = Signed::read(&metadata)?;
+    let signed = SignedSubmission::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     // Only uploads of validators take a concurrency slot, so that slow forms of other callers block
     // no slots.

@@ -22,7 +22,7 @@ mod old_files;
 mod uploads;
 
 fn now() -> i64 {
-    verify::unix(SystemTime::now())
+    verify::unix_seconds(SystemTime::now())
 }
 
 /// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
