@@ -62,7 +62,7 @@ use taonet_cli_base::run_log;
 use taonet_cli_dashboard::try_settings;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, NETUID};
 use taonet_cli_localnet::output_directory::OutputDirectory;
-use taonet_cli_models::engines::DEMONSTRATION;
+use taonet_cli_models::engines::DEMO_RECOGNIZER;
 use taonet_cli_models::voice::{NEURAL, Speech};
 use taonet_primitives::Uid;
 use taonet_settings::Network;
@@ -183,7 +183,7 @@ fn load_models(
         }
     };
     context.say(&format!(
-        "the demonstration hears any speaker with {DEMONSTRATION}; the miners speak with {spoken}"
+        "the demonstration hears any speaker with {DEMO_RECOGNIZER}; the miners speak with {spoken}"
     ));
     Ok(ContestModels { whisper, voice })
 }

@@ -439,7 +439,7 @@ fn verify_models(config: &Config) -> Vec<Finding> {
 fn verify_phrase_models(config: &Config) -> Vec<Finding> {
     let Some(name) = config.phrase_model.as_deref() else { return Vec::new() };
     let store = ModelStore::new(config.models_dir.clone());
-    let language_model = if !Path::new(name).exists() && name.starts_with(engines::HUB) {
+    let language_model = if !Path::new(name).exists() && name.starts_with(engines::HUB_PREFIX) {
         let subject = format!("language model of the miner: {name}");
         Finding::skipped(Check::Models, subject, "verified when it is downloaded")
     } else {

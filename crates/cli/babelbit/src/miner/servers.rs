@@ -283,7 +283,7 @@ impl ServerArgs {
         {
             let (language, task) =
                 (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
-            let whisper = engines::hearing_whisper(config, language, task, option)?;
+            let whisper = engines::simultaneous_whisper(config, language, task, option)?;
             let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
             interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
         } else {
