@@ -241,7 +241,7 @@ impl Reader {
         a: &[Element],
         b: &[Element],
     ) -> Result<usize, OnnxError> {
-        let inputs = vec![self.gathered_elements(node, a)?, self.gather_elements(node, b)?];
+        let inputs = vec![self.gathered_elements(node, a)?, self.gathered_elements(node, b)?];
         self.push_node(FloatNode {
             inputs,
             shape: vector(node, a.len())?,
