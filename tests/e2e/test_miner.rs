@@ -166,7 +166,7 @@ fn unreachable_miner_and_invalid_arguments_are_reported() {
 }
 
 #[test]
-fn text_miner_passes_all_rules_and_verdicts_appear_as_they_come() {
+fn text_miner_passes_all_rules_and_verdicts_are_streamed() {
     let folder = tempfile::tempdir().unwrap();
     let miner = text_miner(folder.path());
     let output = test(miner.url(), &hotkey("//Bob"), &["--contest", "text"]);

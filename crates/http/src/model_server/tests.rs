@@ -133,7 +133,7 @@ async fn bodies_are_limited() {
 }
 
 #[tokio::test]
-async fn the_bytes_before_the_deadline_are_kept() {
+async fn bytes_received_before_timeout_are_kept() {
     let route = post(|| async { streamed(&["one ", "two "], true) });
     let server = server(Router::new().route("/v1/audio/speech", route)).await;
     let mut received = Vec::new();

@@ -88,7 +88,7 @@ async fn text_completions_have_their_own_format() {
 }
 
 #[tokio::test]
-async fn wrong_fields_are_named() {
+async fn invalid_field_is_named_in_the_error() {
     for (path, body, param) in [
         ("/v1/chat/completions", json!({}), json!("messages")),
         ("/v1/chat/completions", json!([]), json!(null)),

@@ -168,7 +168,7 @@ mod tests {
 
     /// Columns: the miner's response to a request · settings · error
     #[tokio::test(start_paused = true)]
-    async fn live_failures_are_named() {
+    async fn failed_live_call_returns_its_reason() {
         type Script = fn(usize) -> Step;
         let usual = PlaySettings::default;
         let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn positive_weights_that_round_to_zero_are_named() {
+    fn positive_weights_rounded_to_zero_are_listed() {
         for (texts, uids) in [
             (&["0:1", "1:0.000001", "2:0.5"][..], &[1][..]),
             (&["0:1", "1:0.0000077", "2:0"], &[]),

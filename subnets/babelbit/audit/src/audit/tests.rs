@@ -107,7 +107,7 @@ async fn only_the_changed_reply_is_named() {
 }
 
 #[tokio::test]
-async fn changed_files_are_named_with_their_field() {
+async fn mismatch_names_the_changed_file_and_field() {
     let run = Run::of(&MINERS).await;
     let edit = |path: PathBuf, place: &str, value: Value| {
         let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();

@@ -115,7 +115,7 @@ async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
 
 /// Columns: missing part of the hub's response · error
 #[tokio::test]
-async fn malformed_hub_response_is_named() {
+async fn malformed_hub_response_error_names_the_field() {
     let directory = tempfile::tempdir().unwrap();
     let model = model(directory.path());
     for (answer, expected) in [

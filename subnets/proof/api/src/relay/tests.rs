@@ -273,7 +273,7 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
 }
 
 #[test]
-fn relays_are_secure_or_local() {
+fn relay_url_must_be_wss_or_loopback() {
     let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let world = world.block_on(TestValidator::start(Behaviour::Honest));
     let new = |url: &str| {

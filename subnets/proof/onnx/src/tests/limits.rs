@@ -38,7 +38,7 @@ fn elements_of_all_nodes_are_limited() {
 /// The projection to the logits of a language model has more weights than a tensor may have
 /// elements.
 #[test]
-fn weights_are_more_than_the_elements_of_a_tensor() {
+fn weights_may_exceed_the_element_limit_of_tensors() {
     let (rows, columns) = (1 << 12, (1 << 12) + 1);
     let weights = floats("w", &[rows, columns], &vec![0.5; (rows * columns) as usize]);
     let product = node("MatMul", &["x", "w"], "y", &[]);
