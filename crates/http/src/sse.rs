@@ -54,7 +54,7 @@ pub struct EventStream {
     after_return: bool,
     /// Whether the first line has been parsed, which may begin with a byte order mark.
     has_begun: bool,
-    /// Whether each line counts as an event, also if it is no field.
+    /// Whether each line counts as an event, also if it is not a field.
     with_text: bool,
 }
 

@@ -155,7 +155,7 @@ pub async fn query<P: Protocol>(
             Err(error) => replies.push(Reply::new(miner, Err(error.into()), Duration::ZERO)),
         }
     }
-    // A fault of the request or of its class is no failure of the miners.
+    // A fault of the request or of its class is not a failure of the miners.
     if let Some((peer, call)) = calls.first() {
         let path = format!("/{}", class.name());
         client.signer().headers(

@@ -51,7 +51,7 @@ pub trait Challenge: Send + Sync + 'static {
     /// to predict it.
     ///
     /// # Errors
-    /// Any error fails the step. It is no failure of the miners, whose scores remain.
+    /// Any error fails the step. It is not a failure of the miners, whose scores remain.
     fn request(
         &self,
         miners: &[MinerEntry],

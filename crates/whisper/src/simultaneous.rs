@@ -325,7 +325,7 @@ impl State {
     }
 
     /// Drops audio and words before a pause, except for a short silence before the next word. The
-    /// text before a pause is no prompt: Whisper tends to repeat it.
+    /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
         let surplus = self.samples.len().saturating_sub(STEP);
         self.drop_first(surplus);

@@ -174,7 +174,7 @@ impl ReplayGuard {
         seen.check(&entry, self.bounds)?;
         let Seen { senders, log, log_fails, floor, .. } = &mut *seen;
         if let Some(log) = log {
-            // A nonce that is no timestamp may be further ahead than the window allows.
+            // A nonce that is not a timestamp may be further ahead than the window allows.
             let lead = entry.nonce.saturating_sub(now_ns).min(self.ahead);
             let written = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.

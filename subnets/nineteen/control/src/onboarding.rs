@@ -269,7 +269,7 @@ mod tests {
         assert!(!log.is_new(&hotkey, &refused(401, "retry in 30 s")));
         assert!(log.is_new(&hotkey, &refused(403, "no stake")));
         assert!(log.is_new(&hotkey, &HandshakeError::Clock));
-        // An unreachable miner is no refusal.
+        // An unreachable miner is not a refusal.
         assert!(!log.is_new(
             &hotkey,
             &HandshakeError::Call(taonet_wire::CallError::Broken("closed".into()))

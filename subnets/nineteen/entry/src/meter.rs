@@ -126,7 +126,7 @@ mod tests {
         for (chunks, expected) in [
             (vec![text("one", 1), text(" two", 1)], 2),
             (vec![text("one two three", 3)], 3),
-            // An empty chunk is no token, but the parts of a character are.
+            // An empty chunk is not a token, but the parts of a character are.
             (vec![text("", 1), text("one", 1), text("", 1), text("", 1)], 1),
             (vec![text("", 1), text("", 1), text(fox, 1)], 3),
             (vec![text("", 1), text("", 1), text(" \u{1f98a}", 1)], 3),

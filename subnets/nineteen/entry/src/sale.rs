@@ -115,7 +115,7 @@ impl Gateway {
             Tariff::Text(_) | Tariff::Embedding(_) => {
                 rates.reserve_tokens(store, key, most.0.saturating_add(most.1), clock()).await?
             }
-            // Denoising steps are no tokens.
+            // Denoising steps do not count as tokens.
             Tariff::Image(_) => None,
         };
         match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {

@@ -11,11 +11,11 @@
 //! - [`router`]: an image server with the routes of the reference's image workers and of OpenAI's
 //!   API, over the painter; [`worker_answer`] is a worker's answer with an image.
 //!
-//! The painter is no diffusion model: it draws gradients and ellipses in colours that follow from
-//! the words of the prompt. But its image depends on every field of the request as that of a model
-//! does: a miner that computes fewer steps, or that ignores seed or prompt, sends another image
-//! than the validator expects. So a market of image tasks runs, and is tested, without a model and
-//! a GPU.
+//! The painter is not a diffusion model: it draws gradients and ellipses in colours that follow
+//! from the words of the prompt. But its image depends on every field of the request as that of a
+//! model does: a miner that computes fewer steps, or that ignores seed or prompt, sends another
+//! image than the validator expects. So a market of image tasks runs, and is tested, without a
+//! model and a GPU.
 //!
 //! ```
 //! use serde_json::json;
@@ -23,11 +23,10 @@
 //! use taonet_nineteen_images::{PaintRequest, paint};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let payload = json!({"prompt": "a red boat", "steps": 8, "width": 640, "height": 576, "seed": 7});
-//! let request = PaintRequest::parse(Endpoint::TextToImage, payload.as_object().ok_or("an object")?)?;
-//! let picture = paint(&request);
-//! assert_eq!((picture.width(), picture.height()), (640, 576));
-//! assert_eq!(picture.to_png()?, paint(&request).to_png()?);
+//! let payload = json!({"prompt": "a red boat", "steps": 8, "width": 640, "height": 576, "seed":
+//! 7}); let request = PaintRequest::parse(Endpoint::TextToImage, payload.as_object().ok_or("an
+//! object")?)?; let picture = paint(&request); assert_eq!((picture.width(), picture.height()),
+//! (640, 576)); assert_eq!(picture.to_png()?, paint(&request).to_png()?);
 //! # Ok(())
 //! # }
 //! ```

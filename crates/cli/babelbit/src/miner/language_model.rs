@@ -67,8 +67,8 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
         .map_err(|expected| format!("expected {HUB_PREFIX} and {expected}"))
 }
 
-/// Returns the location of the configured model: as in the reference, a name that is no local path
-/// is a model on the hub.
+/// Returns the location of the configured model: as in the reference, a name that is not a local
+/// path is a model on the hub.
 fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
     let origin =

@@ -75,7 +75,7 @@ enum Source {
     Git { url: String, rev: Option<String> },
 }
 
-/// Why a text is no package name.
+/// Why a text is not a package name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum NameError {
     #[error(
@@ -158,7 +158,8 @@ impl FromStr for Source {
 }
 
 impl Source {
-    /// Returns the source with an absolute path or with the commit; an error if it is no checkout.
+    /// Returns the source with an absolute path or with the commit; an error if it is not a
+    /// checkout.
     fn checked(&self, rev: Option<&str>) -> anyhow::Result<Self> {
         let path = match self {
             Self::Git { url, .. } => {

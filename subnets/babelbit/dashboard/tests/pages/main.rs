@@ -173,7 +173,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
     assert!(overview().await.contains(">running<"));
     let ago = SystemTime::now() - Duration::from_mins(11);
     File::options().write(true).open(state.join("runner.lock")).unwrap().set_modified(ago).unwrap();
-    // A single contest has ended, which is no problem.
+    // A single contest has ended, which is not a problem.
     let body = overview().await;
     assert!(body.contains(">stopped<") && body.contains("data-problems=\"0\""), "{body}");
     // A daemon that records rounds should never stop.

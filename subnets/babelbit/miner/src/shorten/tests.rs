@@ -133,7 +133,7 @@ fn accepted_proposal_is_spoken_without_case_and_punctuation() {
     assert_eq!(spoken, words("i think we should leave the house at eight"));
 }
 
-/// A repetition of the speaker and names of other languages are no reason to reject a proposal.
+/// A repetition of the speaker and names of other languages are not a reason to reject a proposal.
 #[test]
 fn proposal_may_repeat_words_of_the_phrase() {
     for (phrase, proposal) in [

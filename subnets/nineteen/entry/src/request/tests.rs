@@ -117,7 +117,7 @@ fn sampling_parameters_of_vllm_are_passed_on() {
         chat(&template).unwrap().payload.into_map()["chat_template_kwargs"],
         json!({"thinking": true})
     );
-    // The options of a chat's template are no option of a completion.
+    // The options of a chat's template are not options of a completion.
     let body = json!({"model": "m", "prompt": "a", "chat_template_kwargs": {"thinking": true}})
         .to_string();
     let error = TextRequest::completion(body.as_bytes()).unwrap_err();

@@ -296,8 +296,8 @@ async fn malformed_stream_is_reported_with_reason() {
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }
 
-/// A model may write nothing, which any buyer can request: such an answer is no failure of the
-/// miner, and opens no breaker. It is no sample either, because no check can compare it with the
+/// A model may write nothing, which any buyer can request: such an answer is not a failure of the
+/// miner, and opens no breaker. It is not a sample either, because no check can compare it with the
 /// model.
 #[tokio::test]
 async fn answer_without_text_is_no_failure() {
