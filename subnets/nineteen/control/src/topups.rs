@@ -2,12 +2,10 @@
 //!
 //! ```text
 //! Store::deposit_address ── a derivative account of the operator's account for each API key
-//! TopUpWatcher ──────────── finalized blocks after the last recorded one, 64 at a time, linked by
-//! their parents
+//! TopUpWatcher ──────────── finalized blocks after the last recorded one, 64 at a time, linked by their parents
 //!   │  events Balances.Transfer to deposit addresses and to the operator's account
-//! Store::record_transfers ─ one transaction: a row for each event, the credits, the last recorded
-//! block tao nineteen collect ──── Utility.as_derivative with the operator's key; reads addresses,
-//! writes nothing
+//! Store::record_transfers ─ one transaction: a row for each event, the credits, the last recorded block
+//! tao nineteen collect ──── Utility.as_derivative with the operator's key; reads addresses, writes nothing
 //! ```
 //!
 //! An address of its own for each key needs no memo, which could be forgotten: any wallet and

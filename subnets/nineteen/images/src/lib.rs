@@ -23,10 +23,11 @@
 //! use taonet_nineteen_images::{PaintRequest, paint};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let payload = json!({"prompt": "a red boat", "steps": 8, "width": 640, "height": 576, "seed":
-//! 7}); let request = PaintRequest::parse(Endpoint::TextToImage, payload.as_object().ok_or("an
-//! object")?)?; let picture = paint(&request); assert_eq!((picture.width(), picture.height()),
-//! (640, 576)); assert_eq!(picture.to_png()?, paint(&request).to_png()?);
+//! let payload = json!({"prompt": "a red boat", "steps": 8, "width": 640, "height": 576, "seed": 7});
+//! let request = PaintRequest::parse(Endpoint::TextToImage, payload.as_object().ok_or("an object")?)?;
+//! let picture = paint(&request);
+//! assert_eq!((picture.width(), picture.height()), (640, 576));
+//! assert_eq!(picture.to_png()?, paint(&request).to_png()?);
 //! # Ok(())
 //! # }
 //! ```
