@@ -572,7 +572,7 @@ fn miners_answer_over_quic() {
 }
 
 #[test]
-fn honest_miners_earn_and_failures_of_others_are_named() {
+fn honest_miners_earn_and_failures_of_others_are_reported() {
     let folder = TempDir::new().unwrap();
     let keep = folder.path().join("market");
     let began = Instant::now();

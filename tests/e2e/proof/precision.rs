@@ -20,7 +20,7 @@ fn compile(folder: &Path, name: &str, further: &[&str]) -> Output {
 }
 
 #[test]
-fn maximum_error_holds_and_the_worst_node_is_named() {
+fn maximum_error_holds_and_the_worst_node_is_reported() {
     let folder = TempDir::new().unwrap();
     let usual = document(&compile(folder.path(), "usual", &[]));
     let usual = &usual["metadata"]["quantisation"];

@@ -147,7 +147,7 @@ fn any_item_is_read_by_its_name() {
 }
 
 #[test]
-fn mistakes_in_a_query_are_named() {
+fn errors_in_a_query_are_reported() {
     let chain = TestChain::start();
     for (arguments, code, words) in [
         (&["SubtensorModul"][..], 1, "no pallet SubtensorModul with storage"),
@@ -195,7 +195,7 @@ fn call_output_shows_decoded_arguments() {
 }
 
 #[test]
-fn mistakes_in_a_call_are_named() {
+fn errors_in_a_call_are_reported() {
     let chain = TestChain::start();
     for (arguments, code, words) in [
         (&["call", "Balance.transfer_all"][..], 1, "no pallet Balance with calls"),

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subnets_are_named() {
+    fn netuids_are_joined_to_a_phrase() {
         for (netuids, expected) in [
             (&[59][..], "subnet 59"),
             (&[1, 2], "subnets 1 and 2"),

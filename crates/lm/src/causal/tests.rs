@@ -214,7 +214,7 @@ fn device_names_round_trip() {
 
 #[cfg(not(any(feature = "cuda", feature = "metal")))]
 #[test]
-fn a_missing_device_is_named() {
+fn a_missing_device_is_reported() {
     for (device, text) in
         [(Compute::Cuda, "device cuda is not available"), (Compute::Metal, "cargo feature metal")]
     {
@@ -239,7 +239,7 @@ fn changed(field: &str, value: Value) -> tempfile::TempDir {
 }
 
 #[test]
-fn directories_of_other_models_are_named() {
+fn directories_of_other_models_are_reported() {
     for (field, value, named) in [
         ("model_type", "mistral".into(), "model_type \"mistral\" is not supported"),
         ("activation_function", "relu".into(), "activation_function \"relu\""),
@@ -276,7 +276,7 @@ fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<Causa
 }
 
 #[test]
-fn invalid_headers_of_gpt2_models_are_named() {
+fn invalid_headers_of_gpt2_models_are_reported() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [
         // Of a tensor: number of dimensions (4 bytes), each dimension (8 bytes), type (4 bytes),
@@ -351,7 +351,7 @@ fn invalid_headers_of_gpt2_models_are_named() {
 }
 
 #[test]
-fn invalid_headers_of_llama_models_are_named() {
+fn invalid_headers_of_llama_models_are_reported() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [
         (
@@ -510,7 +510,7 @@ fn change_digits(text: &mut Vec<u8>, seed: u64) {
 }
 
 #[test]
-fn truncated_and_foreign_files_are_named() {
+fn truncated_and_foreign_files_are_reported() {
     let content = fs::read(vectors("llama-q8_0.gguf")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");

@@ -110,7 +110,7 @@ fn models_without_layers_are_refused() {
 }
 
 #[test]
-fn tensor_with_non_finite_weights_is_named() {
+fn tensor_with_non_finite_weights_is_reported() {
     for value in [f32::NAN, f32::NEG_INFINITY] {
         let error = refused(|folder| {
             let path = folder.join("model.safetensors");

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_chunk_is_named() {
+    fn invalid_chunk_is_reported() {
         let push = |text: &str, declared| new(1, 16).push(text, declared);
         assert!(matches!(push("!!!!", 0), Err(ReplyError::Base64(_))));
         assert!(matches!(push("AAA", 0), Err(ReplyError::Base64(_))), "padding is required");

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_bundles_of_several_circuits_are_named() {
+    fn invalid_bundles_of_several_circuits_are_reported() {
         let folder = TempDir::new().unwrap();
         let circuits = ["stark", "groth16"].map(|backend| circuit(folder.path(), backend));
         let bundles: Vec<Bundle> =

@@ -184,7 +184,7 @@ fn vectors(name: &str) -> PathBuf {
 
 /// Every tensor of a file in turn has one number, or all, that are not finite.
 #[test]
-fn tensor_with_non_finite_weights_is_named() {
+fn tensor_with_non_finite_weights_is_reported() {
     for (file, block, number) in [("llama-q8_0.gguf", 34, 2), ("gpt2-q4_0.gguf", 18, 2)] {
         let content = fs::read(vectors(file)).unwrap();
         let gguf = Gguf::open(&vectors(file)).unwrap();
@@ -302,7 +302,7 @@ fn embedded_tokenizers_split_texts_as_llama_cpp_does() {
 
 /// Columns: fields that differ from a supported tokenizer · what the error says
 #[test]
-fn unsupported_tokenizer_is_named() {
+fn unsupported_tokenizer_is_reported() {
     let Recording { mut vocabularies, .. } = recording();
     let recorded = vocabularies.remove("gpt2").unwrap();
     let reason = |gguf: Gguf| gguf.tokenizer().unwrap().unwrap_err();

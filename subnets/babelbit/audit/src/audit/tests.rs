@@ -85,7 +85,7 @@ async fn unchanged_run_has_no_mismatch() {
 }
 
 #[tokio::test]
-async fn only_the_changed_reply_is_named() {
+async fn only_the_changed_reply_is_reported() {
     let run = Run::of(&MINERS).await;
     let wav = run.home(1).join("predicted/utt_0001.wav");
     let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
@@ -137,7 +137,7 @@ async fn mismatch_names_the_changed_file_and_field() {
 }
 
 #[tokio::test]
-async fn a_changed_ledger_is_named() {
+async fn a_changed_ledger_is_reported() {
     let run = Run::of(&MINERS).await;
     run.sql(
         "UPDATE result SET score = json_set(score, '$.result.score', 0.9) WHERE miner_uid = 3 AND utterance_index = 0",

@@ -113,7 +113,7 @@ async fn bundle_is_reproducible_except_for_the_signature() {
 }
 
 #[tokio::test]
-async fn a_changed_byte_of_a_reply_is_named() {
+async fn a_changed_byte_of_a_reply_is_reported() {
     let bundle = exported().await;
     let mut members = members(&bundle);
     let last = members[3].1.len() - 1;
@@ -196,7 +196,7 @@ async fn changed_manifest_is_rejected() {
 }
 
 #[tokio::test]
-async fn signed_scores_that_do_not_follow_from_replies_are_named() {
+async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
     let bundle = exported().await;
     let lying = with_manifest(&bundle, &alice(), |manifest| {
         manifest["replies"][0]["score"]["result"]["score"] = 1.0.into();

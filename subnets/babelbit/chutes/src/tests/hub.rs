@@ -140,7 +140,7 @@ async fn malformed_hub_response_error_names_the_field() {
 }
 
 #[test]
-fn models_that_cannot_be_uploaded_are_named() {
+fn models_that_cannot_be_uploaded_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let error = |path: &Path| LocalModel::read(path).unwrap_err().to_string();
     assert!(error(directory.path()).contains("contains no file\nhint: "));

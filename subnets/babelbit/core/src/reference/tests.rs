@@ -132,7 +132,7 @@ fn utterances_are_found_by_any_form_of_their_id() {
 
 /// Columns: document · exception name and message
 #[test]
-fn invalid_reference_document_is_named() {
+fn invalid_reference_document_is_reported() {
     let error = |utterance: Value| document(&json!([utterance])).find("c:0", "en").unwrap_err();
     let missing = ("ValueError", "Missing reference text in scoring metadata".to_owned());
     for utterance in [

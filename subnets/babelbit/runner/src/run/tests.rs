@@ -410,7 +410,7 @@ async fn replies_without_reference_get_error_results() {
 
 /// Columns: stored file · error of the utterance
 #[tokio::test]
-async fn unusable_reference_files_are_named() {
+async fn unusable_reference_files_are_reported() {
     for (stored, error) in [
         (Some("{"), "ValueError:Scoring metadata cannot be read (not JSON, or too large): "),
         (None, "FileNotFoundError:Scoring metadata not found: "),

@@ -116,7 +116,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn invalid_model_file_is_named() {
+fn invalid_model_file_is_reported() {
     let model = trained(1, &["a b"]);
     let good = bytes(&model);
     // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38,

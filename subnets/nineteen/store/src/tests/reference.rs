@@ -322,7 +322,7 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
 }
 
 #[tokio::test]
-async fn missing_tables_and_columns_are_named() {
+async fn missing_tables_and_columns_are_reported() {
     let Some(server) = Postgres::start() else { return };
     let reference = Reference::create(&server, &[]).await;
     reference.read().await;

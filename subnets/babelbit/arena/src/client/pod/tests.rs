@@ -117,7 +117,7 @@ async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
 }
 
 #[tokio::test]
-async fn missing_pod_setting_is_named() {
+async fn missing_pod_setting_is_reported() {
     let pod = Scripted::new().await;
     for (key, id, said) in [
         (None, Some("abc"), "missing_runpod_api_key_for_pod_route"),

@@ -66,7 +66,7 @@ async fn truncated_form_is_an_error() {
 
 /// Columns: malformed form, error message.
 #[tokio::test]
-async fn malformed_form_is_named() {
+async fn malformed_form_is_reported() {
     let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
     let long = format!("--b\r\nx: {}", "y".repeat(10_000));
     for (body, text) in [
