@@ -370,8 +370,8 @@ fn refused_models_leave_no_directory() {
                 ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
             let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
             assert!(error.contains(says), "{model} {further:?}: {error}");
-            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-            assert!(left.is_empty(), "{model} {further:?}: {left:?}");
+            let remaining: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert!(remaining.is_empty(), "{model} {further:?}: {remaining:?}");
         }
     }
 }

@@ -249,11 +249,14 @@ impl Shared {
             queue = match limit {
                 None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(limit) => {
-                    let left = limit.saturating_sub(start.elapsed());
-                    if left.is_zero() {
+                    let remaining = limit.saturating_sub(start.elapsed());
+                    if remaining.is_zero() {
                         return None;
                     }
-                    self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed
+                        .wait_timeout(queue, remaining)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
             };
         }

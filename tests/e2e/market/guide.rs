@@ -298,6 +298,6 @@ fn every_command_of_the_guide_runs() {
     let entry = guide.take("tao nineteen entry");
     let entry = Daemon::start(command(&network, &entry[0], &[]).envs(settings));
     wait_for_sales(&network, entry.url(), made["key"].as_str().unwrap());
-    let left: Vec<_> = guide.lines.iter().filter(|(_, is_taken)| !is_taken).collect();
-    assert!(left.is_empty(), "{left:?}");
+    let remaining: Vec<_> = guide.lines.iter().filter(|(_, is_taken)| !is_taken).collect();
+    assert!(remaining.is_empty(), "{remaining:?}");
 }

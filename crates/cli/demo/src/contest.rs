@@ -421,10 +421,10 @@ fn interpreting(interpreter: Interpreter) -> Vec<Arc<dyn Profile>> {
 
 /// Submits all results to the scoring API.
 async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
-    let left = outbox.drain().await?;
+    let remaining = outbox.drain().await?;
     anyhow::ensure!(
-        left.waiting == 0 && left.refused == 0,
-        "the scoring API did not accept every result: {left:?}"
+        remaining.waiting == 0 && remaining.refused == 0,
+        "the scoring API did not accept every result: {remaining:?}"
     );
     Ok(())
 }

@@ -378,12 +378,12 @@ fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
         let key = args.tx.unlock()?;
-        let left = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
+        let remaining = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
         let details =
-            json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": left });
+            json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": remaining });
         // The chain takes at most what is left.
-        let accepted = args.amount.min(left);
-        let description = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {left} TAO", args.id);
+        let accepted = args.amount.min(remaining);
+        let description = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {remaining} TAO", args.id);
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), accepted).await?;
         let mut plan = Plan::new(calls::contribute(args.id, args.amount), description, details).spending(spending);
         plan.event_fields = contributed;

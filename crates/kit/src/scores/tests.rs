@@ -363,12 +363,12 @@ async fn changed_or_incomplete_file_is_refused() {
 /// Runs an update, dropped when it is polled more often than `polls`. Returns whether it completed.
 async fn update_within(polls: usize, file: &Scores, results: &StepResults) -> bool {
     let mut update = pin!(file.update(results, averaging(0.5)));
-    let mut left = polls;
+    let mut remaining = polls;
     let completed = poll_fn(|context| {
-        if left == 0 {
+        if remaining == 0 {
             return Poll::Ready(false);
         }
-        left -= 1;
+        remaining -= 1;
         update.as_mut().poll(context).map(|updated| updated.is_ok())
     });
     completed.await

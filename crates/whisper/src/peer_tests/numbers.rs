@@ -263,8 +263,8 @@ fn compare_steps(
         clear - clear_and_equal <= (clear / 100).max(1),
         "{name}: {clear_and_equal} of {clear} clear tokens are equal"
     );
-    let least = if repetition == Repetition::Forbidden { 75 } else { 99 };
-    assert!(equal * 100 >= total * least, "{name}: {equal} of {total} tokens are equal");
+    let minimum = if repetition == Repetition::Forbidden { 75 } else { 99 };
+    assert!(equal * 100 >= total * minimum, "{name}: {equal} of {total} tokens are equal");
     assert!(mean < 0.05, "{name}: logits differ by {mean} on average");
     total
 }

@@ -52,12 +52,12 @@ impl MemoryReservation<'_> {
         if missing == 0 || self.is_extra {
             return;
         }
-        let left = self.memory.bytes.saturating_sub(self.held);
+        let remaining = self.memory.bytes.saturating_sub(self.held);
         let step =
-            STEP.min(left).min(max.saturating_sub(UNRESERVED_BYTES + self.held)).max(missing);
+            STEP.min(remaining).min(max.saturating_sub(UNRESERVED_BYTES + self.held)).max(missing);
         let shared = async {
             match u32::try_from(step) {
-                Ok(permits) if step <= left => {
+                Ok(permits) if step <= remaining => {
                     Arc::clone(&self.memory.shared).acquire_many_owned(permits).await
                 }
                 _ => pending().await,

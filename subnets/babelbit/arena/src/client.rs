@@ -225,10 +225,10 @@ impl Arena {
                     Some(error)
                 }
             };
-            let left = settings
+            let remaining = settings
                 .ready_timeout
                 .saturating_sub(self.time.now().saturating_duration_since(began));
-            if left.is_zero() {
+            if remaining.is_zero() {
                 let Some(mut latest) = last else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);
                 };
@@ -239,7 +239,7 @@ impl Arena {
                 latest.retain(Route::is_ready);
                 return Ok(latest);
             }
-            self.time.sleep(poll.min(left)).await;
+            self.time.sleep(poll.min(remaining)).await;
         }
     }
 

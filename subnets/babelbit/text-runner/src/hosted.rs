@@ -333,9 +333,9 @@ impl TextConnection for Hosted {
                 Ok(Err(error)) => call_error(&error, within),
                 Err(_) => CallError::Timeout(within),
             };
-            let left = timeout.saturating_sub(began.elapsed());
+            let remaining = timeout.saturating_sub(began.elapsed());
             match &self.axon {
-                Some(axon) if !left.is_zero() => axon.predict(request, left).await,
+                Some(axon) if !remaining.is_zero() => axon.predict(request, remaining).await,
                 _ => Err(error),
             }
         }

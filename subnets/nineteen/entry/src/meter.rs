@@ -70,8 +70,8 @@ impl TokenMeter {
     /// Appends to the text for the tokenizer, up to its maximum size.
     fn extend(&mut self, text: &str) {
         let requested = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
-        let most = MAX_TEXT_LENGTH.min(requested.saturating_mul(MAX_TOKEN_LENGTH));
-        let end = text.floor_char_boundary(most.saturating_sub(self.text.len()));
+        let maximum = MAX_TEXT_LENGTH.min(requested.saturating_mul(MAX_TOKEN_LENGTH));
+        let end = text.floor_char_boundary(maximum.saturating_sub(self.text.len()));
         if let Some(text) = text.get(..end).filter(|text| !text.is_empty()) {
             self.text.push_str(text);
             self.encoded = OnceLock::new();

@@ -315,21 +315,21 @@ async fn gateways_share_rates_and_abandoned_requests() {
             .header("authorization", format!("Bearer {}", *key.secret));
         let request = request.body(Body::from("[]")).unwrap();
         let response = gateways[index % 2].router().oneshot(request).await.unwrap();
-        let left =
+        let remaining =
             response.headers()["x-ratelimit-remaining-requests"].to_str().unwrap().to_owned();
         let retry = response
             .headers()
             .get("retry-after")
             .map(|retry| retry.to_str().unwrap().parse::<u64>().unwrap());
         assert!(retry.is_none_or(|retry| (1..=61).contains(&retry)), "{retry:?}");
-        found.push((response.status().as_u16(), left, retry.is_some()));
+        found.push((response.status().as_u16(), remaining, retry.is_some()));
     }
-    let left = ["4", "3", "2", "1", "0", "0", "0", "0"];
+    let remaining = ["4", "3", "2", "1", "0", "0", "0", "0"];
     let status = |index: usize| if index < 5 { 400 } else { 429 };
-    let expected: Vec<_> = left
+    let expected: Vec<_> = remaining
         .iter()
         .enumerate()
-        .map(|(index, left)| (status(index), (*left).to_owned(), index >= 5))
+        .map(|(index, remaining)| (status(index), (*remaining).to_owned(), index >= 5))
         .collect();
     assert_eq!(found, expected);
     // At startup, a gateway releases credits of another gateway only if they are older than 30

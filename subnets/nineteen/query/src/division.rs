@@ -132,11 +132,11 @@ mod tests {
                     total.max(processes),
                     "{processes}, {serving}: {shares:?}"
                 );
-                let (least, most) = (
+                let (minimum, maximum) = (
                     shares[..serving].iter().min().unwrap(),
                     shares[..serving].iter().max().unwrap(),
                 );
-                assert!(*least >= 1 && most - least <= 1, "{shares:?}");
+                assert!(*minimum >= 1 && maximum - minimum <= 1, "{shares:?}");
                 assert!(shares[serving..].iter().all(|share| *share == 1), "{shares:?}");
                 assert_eq!(
                     Division::new(processes, serving, None).holds(total),

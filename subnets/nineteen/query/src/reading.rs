@@ -36,14 +36,14 @@ impl ResponseReader {
         reported_timeout: Duration,
         waited: &mut Duration,
     ) -> Result<Option<Bytes>, AttemptError> {
-        let left = self.total.saturating_sub(*waited);
+        let remaining = self.total.saturating_sub(*waited);
         let began = Instant::now();
-        let end = began + timeout.min(left);
+        let end = began + timeout.min(remaining);
         let chunk = std::future::poll_fn(|context| self.poll_until(end, context)).await;
         *waited += began.elapsed();
         match chunk {
             Ok(chunk) => Ok(chunk.transpose()?),
-            Err(()) if left <= timeout => Err(AttemptError::TooLong(self.total)),
+            Err(()) if remaining <= timeout => Err(AttemptError::TooLong(self.total)),
             Err(()) => Err(AttemptError::Silent(reported_timeout)),
         }
     }

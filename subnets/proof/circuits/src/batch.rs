@@ -29,10 +29,10 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     }
     let total: usize = groups.values().map(|group| group.proofs.len()).sum();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
-    let most = total.div_ceil(threads).clamp(1, MAX_BATCH);
+    let maximum = total.div_ceil(threads).clamp(1, MAX_BATCH);
     let tasks: Vec<_> = groups
         .values()
-        .flat_map(|group| group.proofs.chunks(most).map(move |proofs| (group, proofs)))
+        .flat_map(|group| group.proofs.chunks(maximum).map(move |proofs| (group, proofs)))
         .collect();
     let next = AtomicUsize::new(0);
     let work = || {

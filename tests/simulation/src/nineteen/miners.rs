@@ -102,8 +102,8 @@ async fn answer(payload: Map<String, Value>, behaviour: Behaviour) -> Response {
     if behaviour == Behaviour::Slow {
         tokio::time::sleep(SLOW).await;
     }
-    let most = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(1);
-    let length = (1 + number(&payload) % LONGEST).min(usize::try_from(most).unwrap_or(1));
+    let maximum = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(1);
+    let length = (1 + number(&payload) % LONGEST).min(usize::try_from(maximum).unwrap_or(1));
     let chunk = |position: usize| {
         let is_lie = behaviour == Behaviour::Lying;
         let token = if is_lie { "wrong ".to_owned() } else { token(&payload, position) };

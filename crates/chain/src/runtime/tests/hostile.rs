@@ -174,12 +174,12 @@ fn deeply_nested_values_are_refused() {
 
 #[test]
 fn long_lists_of_empty_values_are_refused() {
-    let most = Compact(u32::MAX).encode();
+    let maximum = Compact(u32::MAX).encode();
     for (defs, bytes) in [
-        (vec![list(1)], most.as_slice()),
+        (vec![list(1)], maximum.as_slice()),
         (vec![array(u32::MAX, 1)], &[]),
-        (vec![tuple([1, 1]), list(2)], &most),
-        (vec![list(0)], &most),
+        (vec![tuple([1, 1]), list(2)], &maximum),
+        (vec![list(0)], &maximum),
         (vec![compact(1)], &[0]),
     ] {
         let runtime = runtime_of(defs.clone()).unwrap();

@@ -365,9 +365,9 @@ fn view_of_reverted_block_does_not_affect_later_blocks() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
     grow(&store, 30, &[1]);
     store.take("here").unwrap();
-    let left = grow(&store, 40, &[1]);
+    let reverted_head = grow(&store, 40, &[1]);
     let target = store.snapshot("here").unwrap().head;
-    let view = store.tip(&left).unwrap();
+    let view = store.tip(&reverted_head).unwrap();
     store.revert(&target, Time::default()).unwrap();
     assert!(
         view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count()

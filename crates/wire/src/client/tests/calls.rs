@@ -259,8 +259,8 @@ async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
 #[tokio::test]
 async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     let running = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
-    let (now, peak, three) = (running.clone(), most.clone(), Arc::new(Barrier::new(3)));
+    let maximum = Arc::new(AtomicUsize::new(0));
+    let (now, peak, three) = (running.clone(), maximum.clone(), Arc::new(Barrier::new(3)));
     let busy = any(move || {
         let (now, peak, three) = (now.clone(), peak.clone(), three.clone());
         async move {
@@ -289,5 +289,5 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     assert_eq!(codes[3..], [ReturnCode::Success; 9]);
     assert!(replies[0].took >= Duration::from_millis(100));
     // The peer that never responds holds a third slot most of the time.
-    assert!((2..=3).contains(&most.load(Ordering::SeqCst)), "three at a time");
+    assert!((2..=3).contains(&maximum.load(Ordering::SeqCst)), "three at a time");
 }

@@ -163,8 +163,8 @@ impl GatewayMiner {
                     if is_retryable(status.as_u16(), text) => {}
                 _ => return Err(failure.into()),
             }
-            let left = until.saturating_duration_since(self.time.now());
-            let Some(pause) = pause(self.backoff, repeats, left) else {
+            let remaining = until.saturating_duration_since(self.time.now());
+            let Some(pause) = pause(self.backoff, repeats, remaining) else {
                 return Err(failure.into());
             };
             repeats += 1;
@@ -182,11 +182,11 @@ impl GatewayMiner {
     ) -> Result<Value, Failure> {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(Failure::Token)?;
         let body = self.request(sent, &token, total).map_err(Failure::Final)?;
-        let left = until.saturating_duration_since(self.time.now());
+        let remaining = until.saturating_duration_since(self.time.now());
         let limit = max_response_bytes.saturating_add(ENVELOPE_BYTES);
         let headers = headers(&token);
         let answer =
-            self.client.post(self.route.url.as_str(), headers, body.into(), left, limit).await;
+            self.client.post(self.route.url.as_str(), headers, body.into(), remaining, limit).await;
         let answer = answer.map_err(|error| Failure::Call { error, token })?;
         let answer = serde_json::from_slice(&answer);
         answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))

@@ -217,7 +217,7 @@ fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> 
         for window in tokens.windows(length + 1).filter(|window| &window[..length] == context) {
             *counts.entry(window[length]).or_default() += 1;
         }
-        let most = counts.values().copied().max()?;
-        counts.into_iter().find(|(_, count)| *count == most).map(|(word, _)| word)
+        let maximum = counts.values().copied().max()?;
+        counts.into_iter().find(|(_, count)| *count == maximum).map(|(word, _)| word)
     })
 }

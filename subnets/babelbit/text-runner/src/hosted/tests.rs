@@ -79,8 +79,11 @@ fn the_earliest_commitment_wins() {
                 .map(|slug| Commitment::parse(&committed(slug, "m"), &key(*uid).hotkey).unwrap()),
             axon: None,
         };
-        let left = earliest(miners.iter().map(candidate).collect(), Candidate::slug);
-        assert_eq!(left.iter().map(|candidate| candidate.key.uid.0).collect::<Vec<_>>(), expected);
+        let remaining = earliest(miners.iter().map(candidate).collect(), Candidate::slug);
+        assert_eq!(
+            remaining.iter().map(|candidate| candidate.key.uid.0).collect::<Vec<_>>(),
+            expected
+        );
     }
 }
 

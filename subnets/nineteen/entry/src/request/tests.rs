@@ -363,9 +363,9 @@ fn completions_have_prompts() {
     );
     assert_eq!((several.prompts(), several.all_answers(), several.choices), (3, 9, 2));
     assert!(request.echo().is_empty());
-    let most =
+    let maximum =
         read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
-    assert_eq!(most["logprobs"], 5);
+    assert_eq!(maximum["logprobs"], 5);
     assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
     for (further, choices, answers) in [
         (json!({}), 1, 1),

@@ -160,8 +160,8 @@ async fn cut_stream_is_charged_for_its_delivered_part() {
     shop.settled().await;
     for cut in cuts.iter().chain([&complete]) {
         let charged = charged(&shop, &cut.key_id).await;
-        let least = if cut.is_complete { WORDS } else { cut.received };
-        assert!((least..=cut.sent).contains(&charged), "{charged} credits for {cut:?}");
+        let minimum = if cut.is_complete { WORDS } else { cut.received };
+        assert!((minimum..=cut.sent).contains(&charged), "{charged} credits for {cut:?}");
     }
     assert!(cuts.iter().any(|cut| cut.received == 0) && cuts.iter().any(|cut| cut.is_complete));
     served.stop().await;

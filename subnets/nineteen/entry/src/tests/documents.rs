@@ -230,15 +230,15 @@ async fn token_rate_counts_used_tokens() {
     );
     let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(first.status(), 200);
-    let left = header(&first, "x-ratelimit-remaining-tokens").unwrap();
-    assert!(left < 100, "the longest answer is reserved: {left}");
+    let remaining = header(&first, "x-ratelimit-remaining-tokens").unwrap();
+    assert!(remaining < 100, "the longest answer is reserved: {remaining}");
     let usage = document(first).await["usage"].clone();
     let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
     shop.charged().await;
     let second = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(
         header(&second, "x-ratelimit-remaining-tokens"),
-        Some(left - used),
+        Some(remaining - used),
         "only used tokens count"
     );
     document(second).await;

@@ -289,7 +289,7 @@ async fn download_without_range_support_restarts() {
     let site = Site::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
     let contents = fs::read(site.file(0, metadata::NETWORK)).unwrap();
-    let left = |bytes: &[u8]| {
+    let write_partial = |bytes: &[u8]| {
         let partial = site.place.path().join(format!("cache/.partial-{id}"));
         let _ = fs::remove_dir_all(site.place.path().join("cache"));
         fs::create_dir_all(&partial).unwrap();
@@ -301,14 +301,14 @@ async fn download_without_range_support_restarts() {
         for bytes in
             [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()]
         {
-            left(bytes);
+            write_partial(bytes);
             let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
         }
     }
     // A wrong prefix is detected and removed, and the next attempt starts from the beginning.
     site.server.ignores_ranges.store(false, Ordering::SeqCst);
-    left(&wrong[..wrong.len() / 2]);
+    write_partial(&wrong[..wrong.len() / 2]);
     let store = site.store(PLENTY, &[]);
     assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })));
     store.fetch(&id).await.unwrap();

@@ -99,9 +99,9 @@ impl Residue {
 /// Returns the largest number of elements of a residue, and the smallest and the largest distance
 /// of a tap.
 fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
-    let most = axis.iter().map(|residue| signed(residue.elements)).max()?;
+    let maximum = axis.iter().map(|residue| signed(residue.elements)).max()?;
     let nearest = axis.iter().map(|residue| residue.nearest).min()?;
-    Some((most, nearest, axis.iter().map(Residue::farthest).max()?))
+    Some((maximum, nearest, axis.iter().map(Residue::farthest).max()?))
 }
 
 impl Geometry {

@@ -229,8 +229,8 @@ impl Quantiser<'_> {
         // The neighbour of a token is another token.
         let is_exact =
             function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
-        let most = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
-        if width < most || self.is_total(tensor) {
+        let maximum = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
+        if width < maximum || self.is_total(tensor) {
             return Ok(input);
         }
         if function.looks_up() {

@@ -299,14 +299,14 @@ fn move_with_limit_price_is_partial() {
             "SlippageTooHigh"
         );
         send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, full_stake, ratio, true)).unwrap();
-        let left = stake(&hotkey, &bob, BABELBIT);
-        assert!(left > 0 && left < full_stake, "{left} of {full_stake}");
+        let remaining = stake(&hotkey, &bob, BABELBIT);
+        assert!(remaining > 0 && remaining < full_stake, "{remaining} of {full_stake}");
         let call = Call::move_stake_limit {
             origin_hotkey: hotkey.clone(),
             destination_hotkey: second.clone(),
             origin_netuid: BABELBIT,
             destination_netuid: OTHER,
-            alpha_amount: AlphaBalance(left),
+            alpha_amount: AlphaBalance(remaining),
             limit_price: TaoBalance(900_000_000),
             allow_partial: false,
         };
