@@ -94,9 +94,9 @@ fn miners_enter_and_are_played_in_both_ways() {
             assert_eq!(answer["hotkey"], key(uid).hotkey().to_string());
         }
         runtime.block_on(async {
-            let found = miners(gateway.url(), &[1, 2, 3]).await;
-            assert_eq!(found.len(), 2);
-            for miner in &found {
+            let actual = miners(gateway.url(), &[1, 2, 3]).await;
+            assert_eq!(actual.len(), 2);
+            for miner in &actual {
                 say(miner).await;
             }
         });

@@ -51,11 +51,11 @@ fn version_command_prints_the_latest_release() {
         String::from_utf8_lossy(&output.stdout),
         format!("tao {VERSION} is the latest release\n")
     );
-    let found = document(&update(&["--from", text(folder.path()), "--json"]));
-    assert_eq!(found, json!({ "version": VERSION, "status": "current" }));
+    let actual = document(&update(&["--from", text(folder.path()), "--json"]));
+    assert_eq!(actual, json!({ "version": VERSION, "status": "current" }));
     let mut from_environment = tao();
     from_environment.args(["update", "--json"]).env("TAO_UPDATE_URL", folder.path());
-    assert_eq!(document(&from_environment.output().unwrap()), found);
+    assert_eq!(document(&from_environment.output().unwrap()), actual);
 }
 
 #[test]

@@ -179,10 +179,10 @@ fn check_float_product(
             let roundings = 17 + 6 * depth.div_ceil(32);
             // The sizes of the parts add up to slightly more than the size of their value.
             let bound = 1.02 * size * (1 + roundings) as f64 / f64::from(1 << 24);
-            let found = f64::from(*out.next().unwrap());
+            let actual = f64::from(*out.next().unwrap());
             assert!(
-                (found - exact).abs() <= bound,
-                "{count} {depth} {width}: {found} {exact}, bound {bound}"
+                (actual - exact).abs() <= bound,
+                "{count} {depth} {width}: {actual} {exact}, bound {bound}"
             );
         }
     }
@@ -243,10 +243,10 @@ fn typical_errors_are_far_below_the_bound() {
     let out = float_product(amx, &rows, &columns, depth, &vec![0.0; width], true);
     let (mut error, mut size) = (0.0, 0.0);
     for (row, out) in rows.chunks(depth).zip(out.chunks(width)) {
-        for (column, found) in columns.chunks(depth).zip(out) {
+        for (column, actual) in columns.chunks(depth).zip(out) {
             let exact: f64 =
                 row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b)).sum();
-            error += (f64::from(*found) - exact).powi(2);
+            error += (f64::from(*actual) - exact).powi(2);
             size += exact.powi(2);
         }
     }

@@ -34,8 +34,8 @@ fn mine(chain: &Chain, blocks: u32) {
 fn staked(chain: &Chain, coldkey: &str, hotkey: &str, netuid: u16) -> u64 {
     let list = chain.ask(&["stake", "list", coldkey]);
     let stakes = list["stakes"].as_array().unwrap().iter();
-    let mut found = stakes.filter(|stake| stake["netuid"] == netuid && stake["hotkey"] == hotkey);
-    found.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
+    let mut actual = stakes.filter(|stake| stake["netuid"] == netuid && stake["hotkey"] == hotkey);
+    actual.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
 }
 
 /// Shares of a pool are rounded.

@@ -258,8 +258,8 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
 /// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
     let began = Instant::now();
-    let found = timeout(NEVER, ask(to, request)).await.ok()??;
-    assert_eq!(found, status, "{}", String::from_utf8_lossy(request));
+    let actual = timeout(NEVER, ask(to, request)).await.ok()??;
+    assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));
     Some(began.elapsed())
 }
 

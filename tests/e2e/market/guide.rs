@@ -27,15 +27,15 @@ impl Guide {
 
     /// Takes the lines that begin with these words, in their order.
     fn take(&mut self, start: &str) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut actual = Vec::new();
         for (line, is_taken) in &mut self.lines {
             if line.starts_with(start) && !*is_taken {
                 *is_taken = true;
-                found.push(line.clone());
+                actual.push(line.clone());
             }
         }
-        assert!(!found.is_empty(), "no line begins with {start}");
-        found
+        assert!(!actual.is_empty(), "no line begins with {start}");
+        actual
     }
 }
 

@@ -221,9 +221,9 @@ fn users_get_proven_answers_of_language_models() {
     // Benchmark requests have random tokens.
     let (peer, state) =
         (format!("{}@{}", miners[0].hotkey, miners[0].address()), folder.path().join("benchmarks"));
-    let found =
+    let actual =
         examined(&mut validator("//Alice", &folder.path().join("circuits"), &state), &peer, "2");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(2), &json!({})));
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(2), &json!({})));
     let api = Api::start(folder.path(), &miners, &[]);
     let prompt = "Three plus four is";
     let id = api.post(&json!({ "circuit": circuit, "prompt": prompt }));

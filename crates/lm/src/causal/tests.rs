@@ -59,19 +59,19 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         let mut cache = KvCache::default();
         let mut logits = model.next(&tokens, &mut cache).unwrap();
         let reference: Vec<f32> = numbers(&case["logits"]);
-        let found = differences(&logits, &reference);
+        let actual = differences(&logits, &reference);
         assert!(
-            found.0 < largest && found.1 < usual,
-            "{name} {weights}, {} tokens: {found:?}",
+            actual.0 < largest && actual.1 < usual,
+            "{name} {weights}, {} tokens: {actual:?}",
             tokens.len()
         );
         for token in numbers::<u32>(&case["greedy"]) {
-            let found = likeliest(&logits);
+            let actual = likeliest(&logits);
             // With rounded inputs, another token may be as likely.
-            let missing = logits[found as usize] - logits[token as usize];
+            let missing = logits[actual as usize] - logits[token as usize];
             assert!(
-                found == token || (largest > 1e-3 && missing < largest),
-                "{name} {weights}: {found}, not {token}"
+                actual == token || (largest > 1e-3 && missing < largest),
+                "{name} {weights}: {actual}, not {token}"
             );
             logits = model.next(&[token], &mut cache).unwrap();
         }
@@ -80,10 +80,10 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         for token in &tokens {
             logits = model.next(&[*token], &mut cache).unwrap();
         }
-        let found = differences(&logits, &reference);
+        let actual = differences(&logits, &reference);
         assert!(
-            found.0 < largest && found.1 < usual,
-            "{name} {weights}, token by token: {found:?}"
+            actual.0 < largest && actual.1 < usual,
+            "{name} {weights}, token by token: {actual:?}"
         );
     }
 }
@@ -102,8 +102,8 @@ fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
         let encoded = |vocabulary: &Vocabulary| vocabulary.encode("Hello").unwrap();
         assert_eq!(encoded(model.vocabulary()), encoded(causal.vocabulary()));
         let expected = causal.next(&[5, 6, 7], &mut KvCache::default()).unwrap();
-        let found = model.llama().next(&[5, 6, 7], &mut KvCache::default()).unwrap();
-        assert!(differences(&found, &expected).0 < 1e-6, "{name}");
+        let actual = model.llama().next(&[5, 6, 7], &mut KvCache::default()).unwrap();
+        assert!(differences(&actual, &expected).0 < 1e-6, "{name}");
     }
     let error =
         crate::LanguageModel::open("m", &vectors("gpt2-q8_0.gguf")).unwrap_err().to_string();
@@ -189,9 +189,9 @@ fn truncated_cache_equals_cache_of_shorter_text() {
         let mut copy = cache.fork(3).unwrap();
         cache.truncate(2);
         for (cache, tokens) in [(&mut cache, &[5, 6, 1, 2][..]), (&mut copy, &[5, 6, 7, 3])] {
-            let found = model.next(&tokens[cache.tokens()..], cache).unwrap();
+            let actual = model.next(&tokens[cache.tokens()..], cache).unwrap();
             let expected = model.next(tokens, &mut KvCache::default()).unwrap();
-            let difference = found
+            let difference = actual
                 .iter()
                 .zip(&expected)
                 .map(|(one, other)| (one - other).abs())

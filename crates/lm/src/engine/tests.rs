@@ -50,9 +50,9 @@ async fn batched_completions_equal_separate_ones() {
         })
         .collect();
     for (number, answer) in asked.into_iter().enumerate() {
-        let found = answer.await.unwrap();
-        assert_eq!(found, alone(&model, number), "{number}");
-        assert!(!found.0.is_empty() && found.1.is_some());
+        let actual = answer.await.unwrap();
+        assert_eq!(actual, alone(&model, number), "{number}");
+        assert!(!actual.0.is_empty() && actual.1.is_some());
     }
 }
 

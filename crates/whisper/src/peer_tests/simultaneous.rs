@@ -246,12 +246,12 @@ fn last_word_is_kept_when_the_speech_ends_with_it() {
         let mut recognition = policy.open(None);
         let frames = samples.chunks(FRAME);
         let frame_count = frames.len();
-        let found = (1..)
+        let actual = (1..)
             .zip(frames)
             .flat_map(|(number, frame)| recognition.push(frame, number == frame_count).unwrap());
-        let found: Vec<Word> = found.collect();
+        let actual: Vec<Word> = actual.collect();
         let last = |words_of: &[Word]| words_of.last().map(|word| words(&word.text));
-        kept += usize::from(last(&found) == last(&whole.words) && last(&found).is_some());
+        kept += usize::from(last(&actual) == last(&whole.words) && last(&actual).is_some());
         count += 1;
     }
     assert!(kept + 1 >= count, "{kept} last words of {count}");

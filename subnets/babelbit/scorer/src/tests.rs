@@ -346,12 +346,12 @@ fn audio_file_is_read_only_for_recognition() {
             "{lost:?}"
         );
     }
-    let found = score(&scorer, &[on_disk(&path, 50)]);
+    let actual = score(&scorer, &[on_disk(&path, 50)]);
     assert_eq!(
-        found,
+        actual,
         score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)])
     );
-    assert_eq!(found, score(&scorer, &[on_disk(&missing, 50)]));
+    assert_eq!(actual, score(&scorer, &[on_disk(&missing, 50)]));
 }
 
 #[test]

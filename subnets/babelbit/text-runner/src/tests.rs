@@ -173,9 +173,9 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     let directory = tempfile::tempdir().unwrap();
     let oracle = scripted(|request| {
         let whole = ["one two three EOF", "four", "five six"];
-        let found =
+        let actual =
             whole.iter().find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
-        Ok(found.copied().unwrap_or_default().to_owned())
+        Ok(actual.copied().unwrap_or_default().to_owned())
     });
     let (silent, broken) = (scripted(|_| Ok(" ".to_owned())), failing());
     let engine = engine(TEXT).await;

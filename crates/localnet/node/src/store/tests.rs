@@ -232,8 +232,8 @@ fn a_malformed_row_of_nodes_is_an_error() {
     let nodes: Vec<_> = nodes_in(&row).map(Result::unwrap).collect();
     assert_eq!(nodes, [(&b"name"[..], &[7; 100][..])]);
     for length in 1..row.len() {
-        let found: Vec<_> = nodes_in(&row[..length]).map(|node| node.is_ok()).collect();
-        assert_eq!(found, [false], "{length}");
+        let actual: Vec<_> = nodes_in(&row[..length]).map(|node| node.is_ok()).collect();
+        assert_eq!(actual, [false], "{length}");
     }
     assert_eq!(nodes_in(&[]).count(), 0);
 }

@@ -297,13 +297,13 @@ fn as_owner(what: &Call<Runtime>) -> String {
 /// Returns the keys and values of the Subtensor pallet's storage.
 fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
     let prefix = twox_128(b"SubtensorModule");
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     let mut last = prefix.to_vec();
     while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&prefix)) {
-        found.push((key.clone(), sp_io::storage::get(&key).unwrap().to_vec()));
+        actual.push((key.clone(), sp_io::storage::get(&key).unwrap().to_vec()));
         last = key;
     }
-    found
+    actual
 }
 
 /// Runs a test with a subnet whose owner may change settings.

@@ -92,10 +92,10 @@ async fn only_the_changed_reply_is_reported() {
     change_byte(&wav, 1);
     let report = run.audit().await;
     assert_eq!(told(&report), [(Place::Reply, Some(1), Some(1), "audio.sha256")]);
-    let found = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
+    let actual = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
     assert_eq!(
         (&report.mismatches[0].recorded, &report.mismatches[0].recomputed),
-        (&json!(recorded), &json!(found))
+        (&json!(recorded), &json!(actual))
     );
     assert_eq!(report.mismatches[0].utterance_id.as_deref(), Some("challenge-1:1"));
     assert_eq!(report.recomputed, 4 * UTTERANCES - 1);

@@ -183,8 +183,8 @@ async fn changed_manifest_is_rejected() {
                 if parent.is_empty() { manifest } else { manifest.pointer_mut(parent).unwrap() };
             parent[field] = value.clone();
         };
-        let found = error(&with_manifest(&bundle, &alice(), edit));
-        assert!(found.contains(says), "{place}: {found}");
+        let actual = error(&with_manifest(&bundle, &alice(), edit));
+        assert!(actual.contains(says), "{place}: {actual}");
     }
     // Conditions are keyed by their hash: other options under a known key are rejected.
     let options = with_manifest(&bundle, &alice(), |manifest| {

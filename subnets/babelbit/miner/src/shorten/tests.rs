@@ -117,11 +117,11 @@ fn proposal_is_spoken_only_if_the_guard_accepts_it() {
     for (phrase, proposal, expected) in table {
         let (shortener, _) = scripted(proposal, LONG);
         let phrase = words(phrase);
-        let found = shortener.attempt(&phrase, Instant::now() + LONG);
-        let label = found.as_ref().map_or_else(Rejection::label, |_| "complete");
-        assert_eq!(label, expected, "{found:?}");
+        let actual = shortener.attempt(&phrase, Instant::now() + LONG);
+        let label = actual.as_ref().map_or_else(Rejection::label, |_| "complete");
+        assert_eq!(label, expected, "{actual:?}");
         let spoken = shortener.shorten(phrase.clone(), Instant::now() + LONG);
-        assert_eq!(spoken, found.unwrap_or(phrase), "the phrase of the rules is the fallback");
+        assert_eq!(spoken, actual.unwrap_or(phrase), "the phrase of the rules is the fallback");
     }
 }
 

@@ -409,7 +409,7 @@ async fn digest_has_result_counts_and_scores() {
     assert_eq!(reader.conditions_of(row.id).await.unwrap().as_deref(), Some("c1"));
     assert_eq!(reader.by_id(row.id).await.unwrap(), Some(row.clone()));
     assert_eq!(reader.by_id(row.id + 1).await.unwrap(), None);
-    let found = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
-    assert_eq!(found.score, Some(stored));
+    let actual = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
+    assert_eq!(actual.score, Some(stored));
     assert_eq!(reader.result(row.id, miner(1), 1).await.unwrap(), None);
 }

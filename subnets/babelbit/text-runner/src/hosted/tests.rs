@@ -50,9 +50,9 @@ fn miner_candidate_needs_commitment_or_axon() {
         let texts: Vec<_> =
             commitment.map(|commitment| text(3, 7, commitment)).into_iter().collect();
         let axons: Vec<_> = has_axon.then(|| axon(3)).into_iter().collect();
-        let found = candidates([key(3)].into_iter(), &axons, &texts);
+        let actual = candidates([key(3)].into_iter(), &axons, &texts);
         assert_eq!(
-            found.first().map(|candidate| candidate.block),
+            actual.first().map(|candidate| candidate.block),
             expected,
             "{commitment:?} {has_axon}"
         );
@@ -168,17 +168,17 @@ async fn ineligible_models_and_chutes_are_excluded() {
         text(4, 9, &committed("missing", "a/missing")),
     ];
     let miners = miners_of(&server, texts.clone(), Some(Secret::new("cpk")));
-    let found = async |miners: &CommittedMiners| -> Vec<u16> {
+    let actual = async |miners: &CommittedMiners| -> Vec<u16> {
         miners.miners().await.unwrap().iter().map(|miner| miner.key.uid.0).collect()
     };
-    assert_eq!(found(&miners).await, [0, 5], "a chute of its own revision, and an axon");
+    assert_eq!(actual(&miners).await, [0, 5], "a chute of its own revision, and an axon");
     let asked = |server: Vec<wiremock::Request>| {
         server.iter().filter(|request| request.url.path() == "/api/models/a/gated").count()
     };
-    found(&miners).await;
+    actual(&miners).await;
     assert_eq!(asked(server.received_requests().await.unwrap()), 1, "the flag is cached");
     let keyless = miners_of(&server, texts, None);
-    assert_eq!(found(&keyless).await, [5]);
+    assert_eq!(actual(&keyless).await, [5]);
 }
 
 /// Columns: commitment of a miner with an axon · number of miners
@@ -296,8 +296,8 @@ async fn a_chute_returns_a_long_context_but_no_long_prediction() {
         let request = serde_json::from_value(request).unwrap();
         let miners = miners.miners().await.unwrap();
         let prediction = miners[0].connection.predict(&request, Duration::from_mins(1)).await;
-        let found = prediction.map(|text| text.len()).map_err(|error| error.to_string());
-        assert_eq!(found, expected, "{length}");
+        let actual = prediction.map(|text| text.len()).map_err(|error| error.to_string());
+        assert_eq!(actual, expected, "{length}");
     }
 }
 

@@ -471,13 +471,13 @@ async fn start_page_has_an_example_request() {
         let request = Request::get("/").header("host", host).body(Body::empty()).unwrap();
         text(shop.router.clone().oneshot(request).await.unwrap()).await
     };
-    let found = page("gateway.example:8091").await;
+    let actual = page("gateway.example:8091").await;
     assert!(
-        found.contains("curl http://gateway.example:8091/v1/chat/completions")
-            && found.contains(CHAT),
-        "{found}"
+        actual.contains("curl http://gateway.example:8091/v1/chat/completions")
+            && actual.contains(CHAT),
+        "{actual}"
     );
     assert!(page("[::1]:8091").await.contains("curl http://[::1]:8091/v1"));
-    let found = page("<script>").await;
-    assert!(found.contains("curl http://HOST/v1") && !found.contains("<script>"), "{found}");
+    let actual = page("<script>").await;
+    assert!(actual.contains("curl http://HOST/v1") && !actual.contains("<script>"), "{actual}");
 }

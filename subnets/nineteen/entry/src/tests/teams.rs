@@ -86,7 +86,7 @@ async fn responses_to_the_keys_of_a_team_have_its_warnings() {
             .header("authorization", format!("Bearer {}", *key.secret));
         let response =
             gateway.router().oneshot(request.body(Body::from("null")).unwrap()).await.unwrap();
-        let found = response.headers().get(WARNING).map(|value| value.to_str().unwrap());
-        assert_eq!(found, warning);
+        let actual = response.headers().get(WARNING).map(|value| value.to_str().unwrap());
+        assert_eq!(actual, warning);
     }
 }

@@ -309,13 +309,13 @@ async fn answer_without_text_is_no_failure() {
         let mut bench = bench(vec![says(body)], QueryDeadlines::default()).await;
         for _ in 0..8 {
             let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
-            let mut found = None;
+            let mut actual = None;
             while let Some(chunk) = answer.next().await {
                 let chunk = chunk.unwrap();
                 assert_eq!((chunk.text().unwrap_or_default(), chunk.is_content), ("", false));
-                found = chunk.finish_reason().map(str::to_owned);
+                actual = chunk.finish_reason().map(str::to_owned);
             }
-            assert_eq!(found.as_deref(), reason);
+            assert_eq!(actual.as_deref(), reason);
         }
         let counts = bench.contenders[0].counts();
         assert_eq!(

@@ -96,9 +96,9 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
     assert_eq!(spend(&store, &leaving, "4", 1_000, DAY).await, Ok(()));
     assert!(store.update_key(&leaving, &unknown).await.is_err());
     let teams = async || store.teams("2026-11-22").await.unwrap();
-    let found: Vec<_> =
+    let actual: Vec<_> =
         teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
-    assert_eq!(found, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
+    assert_eq!(actual, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
     // New budgets replace the earlier ones.
     store.update_team("a", BudgetChange::Set(None), BudgetChange::Set(Some(9))).await.unwrap();
     let [team, _] = teams().await.try_into().unwrap();
@@ -198,7 +198,7 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
             }
         }
         let teams = stores[0].teams(DAY).await.unwrap();
-        assert_eq!(teams.iter().find(|found| found.name == team).unwrap().spent_in_day, spent);
+        assert_eq!(teams.iter().find(|actual| actual.name == team).unwrap().spent_in_day, spent);
         assert!(stores[0].is_balanced().await.unwrap());
     }
 }

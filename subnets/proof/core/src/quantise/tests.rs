@@ -176,9 +176,9 @@ fn saturating_arguments_of_a_function_are_described() {
     let circuit = network.lower().unwrap();
     for (argument, expected) in [(64, 0), (66, 0), (67, 1), (255, 1)] {
         let execution = circuit.execute(&[argument]).unwrap();
-        let found = saturations(&circuit, &execution, &layers);
-        assert_eq!(found.len(), expected, "{argument}: {found:?}");
-        assert!(found.iter().all(|found| found.tensor == "Exp 'e'"), "{found:?}");
+        let actual = saturations(&circuit, &execution, &layers);
+        assert_eq!(actual.len(), expected, "{argument}: {actual:?}");
+        assert!(actual.iter().all(|actual| actual.tensor == "Exp 'e'"), "{actual:?}");
     }
 }
 

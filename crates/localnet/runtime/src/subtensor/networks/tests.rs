@@ -224,7 +224,7 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
 /// limits.
 fn stored_for(netuid: NetUid) -> Vec<String> {
     let number = netuid.0.to_le_bytes();
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     for pallet in ["SubtensorModule", "Commitments"] {
         let pallet = sp_io::hashing::twox_128(pallet.as_bytes());
         let mut last = pallet.to_vec();
@@ -238,12 +238,12 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
                 _ => false,
             };
             if rest.starts_with(&number) || is_only || limits {
-                found.push(hex::encode(&key));
+                actual.push(hex::encode(&key));
             }
             last = key;
         }
     }
-    found
+    actual
 }
 
 /// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its

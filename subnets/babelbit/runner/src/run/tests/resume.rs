@@ -6,7 +6,7 @@ fn three() -> PrefetchedChallenge {
 
 /// Reads all files below a directory; normalises names and contents for comparison between runs.
 fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
-    let mut found = std::collections::BTreeMap::new();
+    let mut actual = std::collections::BTreeMap::new();
     let mut open = vec![directory.to_owned()];
     while let Some(path) = open.pop() {
         for entry in std::fs::read_dir(&path).unwrap().map(Result::unwrap) {
@@ -27,10 +27,10 @@ fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
                     .collect();
                 lines.join("\n")
             };
-            found.insert(timeless(&name), timeless(&text));
+            actual.insert(timeless(&name), timeless(&text));
         }
     }
-    found
+    actual
 }
 
 /// Plays the three utterances until an event for which `stop` holds, then drops the run.

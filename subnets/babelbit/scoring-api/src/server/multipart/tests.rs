@@ -46,8 +46,8 @@ proptest! {
     ) {
         let holds = |part: &[u8]| find(part, b"\r\n--b").is_some() || part.starts_with(b"--b") || part.ends_with(b"\r");
         prop_assume!(!holds(&metadata) && !holds(&file));
-        let (found, content) = block_on(both(&body(&metadata, &file), piece)).unwrap();
-        prop_assert_eq!((found, content), (metadata, file));
+        let (actual, content) = block_on(both(&body(&metadata, &file), piece)).unwrap();
+        prop_assert_eq!((actual, content), (metadata, file));
     }
 
     #[test]
