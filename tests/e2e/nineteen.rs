@@ -409,12 +409,15 @@ fn openais_client_buys() {
     }
     let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
     assert_eq!(results["models"], json!(["chat-demo", "chat-demo-comp"]));
-    let whole = &results["whole"];
+    let complete = &results["whole"];
     assert_eq!(
-        (&whole["object"], &whole["role"]),
+        (&complete["object"], &complete["role"]),
         (&json!("chat.completion"), &json!("assistant"))
     );
-    assert_eq!((&whole["usage"], &whole["total"]), (&whole["logprobs"], &whole["logprobs"]));
+    assert_eq!(
+        (&complete["usage"], &complete["total"]),
+        (&complete["logprobs"], &complete["logprobs"])
+    );
     assert_eq!(results["conversation"], Value::Null);
     let stream = &results["stream"];
     assert_eq!(stream["roles"], json!(["assistant"]));

@@ -233,7 +233,7 @@ impl<'a> Batch<'a> {
     /// Processes the pending tokens of all ready answers in one pass. If no answer is ready,
     /// returns the time to wait.
     fn pass(&mut self) -> Option<Duration> {
-        let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut logit_rows, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
         let (now, mut pause) = (Instant::now(), None::<Duration>);
         // Equal shares: a short prompt does not wait for a long one.
         let prompts = self.streams.iter().filter(|stream| stream.pending.len() > 1).count();
@@ -255,7 +255,7 @@ impl<'a> Batch<'a> {
                 && let Some(last) =
                     rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())
             {
-                wanted.push(last);
+                logit_rows.push(last);
                 drawing.push(index);
             }
         }
@@ -263,7 +263,7 @@ impl<'a> Batch<'a> {
             return if self.streams.is_empty() { None } else { pause };
         }
         let pages: Vec<&Pages> = self.streams.iter().map(|stream| &stream.pages).collect();
-        match self.model.llama().step(&rows, &wanted, &pages, &mut self.cache) {
+        match self.model.llama().step(&rows, &logit_rows, &pages, &mut self.cache) {
             Ok(logits) => self.draw(&drawing, logits),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the model failed");

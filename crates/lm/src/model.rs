@@ -370,7 +370,7 @@ mod tests {
         let mut begun = messages();
         // Split at a point that leaves the tokens unchanged.
         begun.push(Message::new("assistant", whole[..1].concat()));
-        let rest = text(model.chat_prompt(&begun, true).unwrap());
-        assert_eq!(whole[1..], rest[..whole.len() - 1]);
+        let remaining = text(model.chat_prompt(&begun, true).unwrap());
+        assert_eq!(whole[1..], remaining[..whole.len() - 1]);
     }
 }

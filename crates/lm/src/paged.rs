@@ -325,7 +325,7 @@ mod tests {
                 *weight = Weight::new(weight.dense(), Some(Bits::Eight)).unwrap();
             });
             let tokens: Vec<u32> = (0..50).map(|place| (place * 37 + 11) % 256).collect();
-            let whole = llama.forward(&tokens, &mut KvCache::default()).unwrap();
+            let complete = llama.forward(&tokens, &mut KvCache::default()).unwrap();
 
             let (mut cache, mut paged) = (KvCache::default(), PagedCache::new(&llama, 1_000));
             let pages: Vec<_> = (0..2).map(|_| paged.reserve(tokens.len()).unwrap()).collect();
@@ -335,15 +335,15 @@ mod tests {
             let [last] = &llama.step(&prompt, &[29], &pages, &mut paged).unwrap()[..] else {
                 panic!("one row is wanted");
             };
-            assert_eq!(last, &whole[29]);
+            assert_eq!(last, &complete[29]);
             for position in 30..tokens.len() {
                 found.push(llama.next(&tokens[position..=position], &mut cache).unwrap());
                 let other = row(1, tokens[position - 30] / 2, position - 30);
                 let rows = [other, row(0, tokens[position], position)];
                 let logits = llama.step(&rows, &[1], &pages, &mut paged).unwrap();
-                assert_eq!(logits, whole[position..=position]);
+                assert_eq!(logits, complete[position..=position]);
             }
-            assert_eq!(found, whole);
+            assert_eq!(found, complete);
         }
     }
 

@@ -502,9 +502,9 @@ fn a_crowdloan_is_raised_and_paid_out() {
         "Crowdloan.CapNotRaised"
     );
     // The chain takes at most what is left.
-    let rest = signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
+    let remaining = signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
     assert_eq!(
-        (&rest["left_rao"], &rest["accepted_rao"]),
+        (&remaining["left_rao"], &remaining["accepted_rao"]),
         (&json!(6_000_000_000_u64), &json!(6_000_000_000_u64))
     );
     assert_eq!(chain.ask(&["crowd", "list"])["crowdloans"][0]["state"], "raised");

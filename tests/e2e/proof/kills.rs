@@ -199,12 +199,12 @@ fn kills_lose_and_double_no_outcome() {
             // At any moment of the start, when the scores are read and rewritten.
             random.random_range(0..300)
         } else {
-            let (wanted, deadline) =
+            let (expected_count, deadline) =
                 (random.random_range(2..=6), Instant::now() + Duration::from_mins(1));
-            while wire.delivered(round).len() < wanted {
+            while wire.delivered(round).len() < expected_count {
                 assert!(
                     Instant::now() < deadline,
-                    "round {round}: fewer than {wanted} proofs are delivered"
+                    "round {round}: fewer than {expected_count} proofs are delivered"
                 );
                 std::thread::sleep(Duration::from_millis(1));
             }

@@ -84,8 +84,8 @@ async fn endless_stream_is_cut_off() {
 
 #[tokio::test]
 async fn a_server_that_does_not_stream_sends_one_event() {
-    let whole = || async { Json(json!({"choices": []})) };
-    let (events, result) = taken(Router::new().route("/v1/completions", post(whole)), 9).await;
+    let complete = || async { Json(json!({"choices": []})) };
+    let (events, result) = taken(Router::new().route("/v1/completions", post(complete)), 9).await;
     assert_eq!(events, [json!({"choices": []})]);
     result.unwrap();
 }

@@ -146,10 +146,10 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     };
     let rows: Vec<Row> = all.iter().enumerate().map(row).collect();
     // The prompt in one pass, then token by token, as in decoding.
-    let (first, rest) = rows.split_at(prompt.len());
+    let (first, remaining) = rows.split_at(prompt.len());
     let width = model.decoder.width();
     let mut logits = Vec::new();
-    for rows in std::iter::once(first).chain(rest.chunks(1)) {
+    for rows in std::iter::once(first).chain(remaining.chunks(1)) {
         let states = model
             .decoder
             .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], rows, None)

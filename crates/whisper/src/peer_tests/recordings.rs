@@ -30,7 +30,7 @@ pub(super) fn all_cases() -> Vec<Case> {
         .enumerate()
         .map(|(i, samples)| Case::speech(format!("utt{i:02}"), samples.clone()));
     let silent = |name: &str, samples| Case { name: name.to_owned(), samples, has_speech: false };
-    let rest = [
+    let remaining = [
         silent("10 s of silence", silence(10.0)),
         silent("20 s of noise", noise(0.05, 1).take(20 * 16_000).collect()),
         silent("20 s of quiet noise", noise(0.003, 2).take(20 * 16_000).collect()),
@@ -39,7 +39,7 @@ pub(super) fn all_cases() -> Vec<Case> {
             [&*speech[0], &*silence(35.0), &*speech[1]].concat(),
         ),
     ];
-    known.chain(synthesized()).chain(rest).collect()
+    known.chain(synthesized()).chain(remaining).collect()
 }
 
 /// Synthesises 20 recordings, as tests/model/train/recordings.py does: five of one sentence, four

@@ -170,7 +170,7 @@ async fn build_log_is_followed_until_the_image_is_complete() {
     let log =
         |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
     let first = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1-1\"}\n.\n";
-    let rest = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
+    let remaining = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
     let returns = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\r\r.\rdata: {\"log\": \"pushed\"}\rDONE\r";
     let burst =
         "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\ndata: {\"log\": \"STEP 2/2\"}\nDONE\n";
@@ -184,7 +184,7 @@ async fn build_log_is_followed_until_the_image_is_complete() {
                 ResponseTemplate::new(502),
                 status("built and pushed"),
             ],
-            vec![log(first), log(rest)],
+            vec![log(first), log(remaining)],
             &["STEP 1/2", "pushed"],
             "",
         ),
@@ -197,7 +197,7 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         ),
         (
             vec![status("building"), status("error: no such package")],
-            vec![log(rest)],
+            vec![log(remaining)],
             &["pushed"],
             "the build of babelbit:1 failed: error: no such package\nhint: ",
         ),

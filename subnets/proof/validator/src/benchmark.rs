@@ -81,11 +81,11 @@ impl Examiner {
         list: &mut watch::Receiver<Vec<ProofMiner>>,
         running: &mut JoinSet<()>,
     ) {
-        let wanted = list.borrow_and_update().clone();
-        measures::miners(wanted.len());
-        self.set_list(&wanted);
+        let miners_to_connect = list.borrow_and_update().clone();
+        measures::miners(miners_to_connect.len());
+        self.set_list(&miners_to_connect);
         let examiner = Arc::clone(self);
-        running.spawn(async move { examiner.connect(&wanted).await });
+        running.spawn(async move { examiner.connect(&miners_to_connect).await });
     }
 
     /// Waits for a free permit and a miner with free capacity; forever without benchmarks.

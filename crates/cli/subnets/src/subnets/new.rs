@@ -336,8 +336,8 @@ mod tests {
 
     /// Returns the names and sources of the dependencies in a section of a manifest.
     fn dependencies<'a>(manifest: &'a str, section: &str) -> Vec<(&'a str, &'a str)> {
-        let (_, rest) = manifest.split_once(&format!("\n[{section}]\n")).unwrap();
-        let lines = rest.lines().take_while(|line| !line.starts_with('['));
+        let (_, remaining) = manifest.split_once(&format!("\n[{section}]\n")).unwrap();
+        let lines = remaining.lines().take_while(|line| !line.starts_with('['));
         // A member of the workspace inherits whole dependencies, or adds features to them.
         let split =
             |line: &'a str| line.split_once(".workspace = ").or_else(|| line.split_once(" = "));

@@ -78,8 +78,8 @@ pub(crate) struct HotkeyPasswordArgs {
 
 impl HotkeyPasswordArgs {
     pub(super) fn choose(&self, hotkey: &Name) -> anyhow::Result<Option<Password>> {
-        let wanted = self.use_password || self.password.is_given();
-        wanted.then(|| self.password.for_new(&format!("the hotkey {hotkey}"))).transpose()
+        let has_password = self.use_password || self.password.is_given();
+        has_password.then(|| self.password.for_new(&format!("the hotkey {hotkey}"))).transpose()
     }
 }
 

@@ -125,9 +125,9 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
             let top = pairs(store, &head).into_iter().collect();
             Storage { top, ..Default::default() }
         };
-        let whole: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
-        assert_eq!(whole.root(), head.header.state_root(), "block {number}");
-        for (name, (_, references)) in whole.into_storage().drain() {
+        let complete: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
+        assert_eq!(complete.root(), head.header.state_root(), "block {number}");
+        for (name, (_, references)) in complete.into_storage().drain() {
             if references > 0 && name.len() >= 32 {
                 let tag = row_key(&name, 0).split_off(row_key(&name, 0).len() - 8);
                 let mut visible = stored.range(row_key(&name, 0)..row_key(&name, number + 1)).rev();

@@ -213,13 +213,13 @@ async fn an_interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.leave("model.safetensors.part", "0123");
-    let rest = ResponseTemplate::new(206)
+    let remaining = ResponseTemplate::new(206)
         .insert_header("Content-Range", "bytes 4-9/10")
         .set_body_bytes("456789");
     let mock = Mock::given(method("GET"))
         .and(path("/bucket/model.safetensors"))
         .and(header("Range", "bytes=4-"));
-    mock.respond_with(rest).expect(1).mount(&setup.storage).await;
+    mock.respond_with(remaining).expect(1).mount(&setup.storage).await;
     setup.download("al/m").await.unwrap();
     assert_eq!(std::fs::read_to_string(setup.path("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
 }

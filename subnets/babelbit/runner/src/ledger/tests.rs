@@ -215,19 +215,19 @@ async fn a_partial_challenge_is_completed() {
         ChallengeState::Partial
     );
 
-    let whole = ledger.begin(&challenge()).await.unwrap();
+    let complete = ledger.begin(&challenge()).await.unwrap();
     assert_eq!(
-        (whole.state, whole.error.clone(), whole.utterances.len()),
+        (complete.state, complete.error.clone(), complete.utterances.len()),
         (ChallengeState::Playing, None, 2)
     );
     // A later failure of the engine does not discard known data.
-    assert_eq!(ledger.begin(&part).await.unwrap(), whole);
+    assert_eq!(ledger.begin(&part).await.unwrap(), complete);
     assert_eq!(
         ledger.unfinished(ChallengeType::Main, 1_000, 1).await.unwrap(),
-        std::slice::from_ref(&whole)
+        std::slice::from_ref(&complete)
     );
     assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001, 1).await.unwrap(), []);
-    ledger.finish(&whole).await.unwrap();
+    ledger.finish(&complete).await.unwrap();
     assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
 }
 

@@ -35,13 +35,13 @@ fn committed(slug: &str, model: &str) -> String {
 /// Columns: commitment · whether there is an axon · whether it is a candidate, and of which block
 #[test]
 fn miner_candidate_needs_commitment_or_axon() {
-    let (whole, slugless) = (committed("a", "m"), r#"{"model": "m"}"#.to_owned());
+    let (complete, slugless) = (committed("a", "m"), r#"{"model": "m"}"#.to_owned());
     let foreign = json!({ "slug": "a", "hotkey": key(9).hotkey }).to_string();
     for (commitment, has_axon, expected) in [
         (None, false, None),
         (None, true, Some(0)),
-        (Some(&whole), false, Some(7)),
-        (Some(&whole), true, Some(7)),
+        (Some(&complete), false, Some(7)),
+        (Some(&complete), true, Some(7)),
         (Some(&slugless), false, None),
         (Some(&slugless), true, Some(7)),
         (Some(&"nonsense".to_owned()), true, None),
@@ -57,7 +57,7 @@ fn miner_candidate_needs_commitment_or_axon() {
             "{commitment:?} {has_axon}"
         );
     }
-    let first = candidates([key(0)].into_iter(), &[], &[text(0, 7, &whole)]);
+    let first = candidates([key(0)].into_iter(), &[], &[text(0, 7, &complete)]);
     assert_eq!(first[0].block, 0, "the block of uid 0 counts as 0");
 }
 

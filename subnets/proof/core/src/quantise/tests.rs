@@ -85,12 +85,12 @@ fn integers_follow_the_real_numbers() {
 fn calibration_and_test_rows_are_disjoint() {
     for count in [2, 3, 6, 7] {
         let rows = i64::try_from(count).unwrap();
-        let whole = Sample {
+        let complete = Sample {
             inputs: (0..rows).map(|row| vec![row]).collect(),
             labels: (0..count).collect(),
             targets: (0..count).map(|row| row as f64).collect(),
         };
-        let (calibration, test) = whole.split();
+        let (calibration, test) = complete.split();
         assert_eq!(calibration.len() + test.inputs.len(), count);
         assert!(!calibration.is_empty() && test.inputs.len() >= calibration.len());
         assert!(test.inputs.iter().all(|row| !calibration.contains(row)));

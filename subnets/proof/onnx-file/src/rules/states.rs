@@ -308,8 +308,8 @@ mod tests {
     fn documentation_has_the_table_of_all_operators() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/proof.md");
         let text = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = text.split_once("<!-- operators -->\n").unwrap();
-        let (current, after) = rest.split_once("<!-- end of operators -->").unwrap();
+        let (before, remaining) = text.split_once("<!-- operators -->\n").unwrap();
+        let (current, after) = remaining.split_once("<!-- end of operators -->").unwrap();
         if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
             let text =
                 format!("{before}<!-- operators -->\n{}<!-- end of operators -->{after}", table());

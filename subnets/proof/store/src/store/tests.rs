@@ -44,8 +44,8 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
             .body(Body::empty())
             .unwrap();
     }
-    let rest = contents[from..].to_vec();
-    let length = rest.len();
+    let remaining = contents[from..].to_vec();
+    let length = remaining.len();
     let cut = server.cut.load(Ordering::SeqCst);
     let sent = if cut > 0 { length.min(cut) } else { length };
     server.sent.fetch_add(sent, Ordering::SeqCst);
@@ -55,7 +55,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         response = response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, range);
     }
     let broken = (sent < length).then(|| Err(io::Error::other("cut")));
-    let pieces = std::iter::once(Ok(rest[..sent].to_vec())).chain(broken);
+    let pieces = std::iter::once(Ok(remaining[..sent].to_vec())).chain(broken);
     let pieces = futures::stream::iter(pieces.collect::<Vec<_>>()).then(async |piece| {
         if piece.is_err() {
             // Without this pause, the error would discard the data that was sent before it.

@@ -230,14 +230,14 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
         let mut last = pallet.to_vec();
         while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet))
         {
-            let rest = key.get(32..).unwrap_or_default();
-            let is_only = matches!(rest.len(), 10 | 18) && rest.ends_with(&number);
-            let limits = match rest.len() {
-                3 | 4 => rest[1..].starts_with(&number),
-                52 => rest[48..].starts_with(&number),
+            let remaining = key.get(32..).unwrap_or_default();
+            let is_only = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
+            let limits = match remaining.len() {
+                3 | 4 => remaining[1..].starts_with(&number),
+                52 => remaining[48..].starts_with(&number),
                 _ => false,
             };
-            if rest.starts_with(&number) || is_only || limits {
+            if remaining.starts_with(&number) || is_only || limits {
                 actual.push(hex::encode(&key));
             }
             last = key;

@@ -146,9 +146,9 @@ fn variants(module: &str, code: &str) -> Vec<Name> {
 fn pallet(module: &str) -> String {
     let mut pallet = String::new();
     for word in module.split('_') {
-        let (first, rest) = word.split_at(1.min(word.len()));
+        let (first, remaining) = word.split_at(1.min(word.len()));
         pallet += &first.to_uppercase();
-        pallet += rest;
+        pallet += remaining;
     }
     if pallet == "Subtensor" { "SubtensorModule".to_owned() } else { pallet }
 }

@@ -26,8 +26,8 @@ pub(super) fn form(metadata: &Value, file: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 pub(super) async fn submit(api: &ScoringApi, metadata: &Value, file: &[u8]) -> (u16, Value) {
-    let (head, rest) = form(metadata, file);
-    send(api, Body::from([head, rest].concat())).await
+    let (head, remaining) = form(metadata, file);
+    send(api, Body::from([head, remaining].concat())).await
 }
 
 pub(super) async fn send(api: &ScoringApi, body: Body) -> (u16, Value) {
