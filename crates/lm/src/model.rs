@@ -144,7 +144,7 @@ impl LanguageModel {
         let llama = match network {
             Network::Llama(llama) => llama,
             other @ Network::Gpt2(_) => {
-                return Err(LoadError::Foreign {
+                return Err(LoadError::Unsupported {
                     path: path.to_owned(),
                     what: other.architecture().to_owned(),
                 });

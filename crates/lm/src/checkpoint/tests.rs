@@ -163,7 +163,7 @@ fn parts_with_an_index_are_the_same_model() {
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("b.safetensors"), "{error}");
     write(folder.path(), "model.safetensors.index.json", &json!({"weight_map": {"x": "../x"}}));
-    assert!(matches!(open(folder.path()), Err(LoadError::Foreign { .. })));
+    assert!(matches!(open(folder.path()), Err(LoadError::Unsupported { .. })));
 }
 
 #[test]

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn tokens_are_counted_by_the_tokenizer() {
-        let tokenizer = Tokenizer::from_bytes(crate::tokenizer::of_words().to_string()).unwrap();
+        let tokenizer =
+            Tokenizer::from_bytes(crate::tokenizer::word_tokenizer_json().to_string()).unwrap();
         let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
         // The log-probabilities would be nine tokens.
         meter.add(&text("one tw", 5));
@@ -168,7 +169,8 @@ mod tests {
     /// A miner that sends much more than requested must not cost the gateway much time.
     #[test]
     fn excessive_text_is_not_encoded() {
-        let tokenizer = Tokenizer::from_bytes(crate::tokenizer::of_words().to_string()).unwrap();
+        let tokenizer =
+            Tokenizer::from_bytes(crate::tokenizer::word_tokenizer_json().to_string()).unwrap();
         let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
         // The limit is within a character of the second text.
         for excess in ["one ".repeat(10), format!(" two!{}", "\u{1f98a}".repeat(1_000))] {

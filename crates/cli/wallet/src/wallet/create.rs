@@ -95,7 +95,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "FILE")]
     hotkey_mnemonic_file: Option<PathBuf>,
     #[command(flatten)]
-    place: HotkeyArgs,
+    wallet_args: HotkeyArgs,
     #[command(flatten)]
     password: ColdkeyPasswordArgs,
 }
@@ -109,7 +109,7 @@ pub struct NewColdkeyArgs {
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
     #[command(flatten)]
-    place: WalletArgs,
+    wallet_args: WalletArgs,
     #[command(flatten)]
     password: ColdkeyPasswordArgs,
 }
@@ -123,13 +123,13 @@ pub struct NewHotkeyArgs {
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
     #[command(flatten)]
-    place: HotkeyArgs,
+    wallet_args: HotkeyArgs,
     #[command(flatten)]
     password: HotkeyPasswordArgs,
 }
 
 pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
-    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let overwrite = args.new.write.overwrite();
     let coldkey_output = Destination::choose(
         args.coldkey_mnemonic_file.as_ref(),
@@ -151,7 +151,7 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let wallet = args.place.wallet()?;
+    let wallet = args.wallet_args.wallet()?;
     let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new.write.overwrite())?;
     let password = args.password.choose(&wallet)?;
@@ -163,7 +163,7 @@ pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::R
 }
 
 pub(crate) fn run_hotkey(args: &NewHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(
         &[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)],

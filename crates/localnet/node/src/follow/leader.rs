@@ -20,7 +20,7 @@ use super::FollowError;
 use crate::author::Block;
 use crate::meter;
 use crate::pool::SubmitError;
-use crate::rpc::{Answer, CLIENT_ERROR, NAME, PRODUCER, RpcLimits};
+use crate::rpc::{CLIENT_ERROR, ErrorResponse, NAME, PRODUCER, RpcLimits};
 use crate::store::Head;
 
 /// Timeout of connecting.
@@ -143,7 +143,11 @@ impl Leader {
     }
 
     /// Forwards a request; `None` if the leader does not respond.
-    pub(crate) async fn forward(&self, method: &'static str, params: &[Value]) -> Option<Answer> {
+    pub(crate) async fn forward(
+        &self,
+        method: &'static str,
+        params: &[Value],
+    ) -> Option<ErrorResponse> {
         match self.client()?.request(method, params).await {
             Ok(response) => Some(Ok(response)),
             Err(ClientError::Call(error)) => Some(Err(error)),
@@ -237,7 +241,7 @@ impl Link {
     }
 
     pub(super) fn malformed(&self, method: &'static str, reason: &impl Display) -> FollowError {
-        FollowError::Answer { url: self.url.clone(), method, reason: reason.to_string() }
+        FollowError::ErrorResponse { url: self.url.clone(), method, reason: reason.to_string() }
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -257,18 +261,18 @@ impl Link {
 
     /// Checks that the node produces blocks of this node's runtime.
     async fn check(&self) -> Result<(), FollowError> {
-        let found: String = self.ask("system_name", ArrayParams::new()).await?;
-        if found != NAME {
-            return Err(FollowError::NotLocalnet { url: self.url.clone(), found });
+        let actual: String = self.ask("system_name", ArrayParams::new()).await?;
+        if actual != NAME {
+            return Err(FollowError::NotLocalnet { url: self.url.clone(), actual });
         }
         let roles: Vec<String> = self.ask("system_nodeRoles", ArrayParams::new()).await?;
         if !roles.iter().any(|role| role == PRODUCER) {
             return Err(FollowError::Follower(self.url.clone()));
         }
-        let Version { spec_version: found } =
+        let Version { spec_version: actual } =
             self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
-        if found != VERSION.spec_version {
-            return Err(FollowError::Runtime { url: self.url.clone(), found });
+        if actual != VERSION.spec_version {
+            return Err(FollowError::Runtime { url: self.url.clone(), actual });
         }
         Ok(())
     }

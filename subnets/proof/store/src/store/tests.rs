@@ -192,7 +192,7 @@ async fn circuit_with_another_networks_key_is_refused() {
     CircuitDirectory::create(&bad_place, &false_key).unwrap();
     let document = fs::read(site.server.root.join("circuits.json")).unwrap();
     let mut listing = Listing::from_json(&document).unwrap();
-    listing.circuits.push(Listed { id: bad, files: BTreeMap::new() });
+    listing.circuits.push(ListedCircuit { id: bad, files: BTreeMap::new() });
     fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
 
@@ -222,8 +222,10 @@ async fn circuit_with_too_large_network_is_refused() {
     let site = Site::start(&[compiled()]).await;
     // Opening the new directory fails, once its files are written.
     CircuitDirectory::create(&site.server.root.join(id.to_string()), &large).unwrap_err();
-    let listing =
-        Listing { circuits: vec![Listed { id, files: BTreeMap::new() }], models: Vec::new() };
+    let listing = Listing {
+        circuits: vec![ListedCircuit { id, files: BTreeMap::new() }],
+        models: Vec::new(),
+    };
     fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
     let refused =

@@ -29,14 +29,14 @@ const RESERVE: Duration = Duration::from_millis(500);
 /// Whether a call with this response may succeed on a retry.
 pub(super) fn is_retryable(status: u16, body: &str) -> bool {
     let body = body.to_lowercase();
-    let says = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
-    if says(&FINAL) {
+    let mentions = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
+    if mentions(&FINAL) {
         return false;
     }
     match status {
         404 | 429 | 503 | 504 => true,
-        409 | 410 if says(&["upstream", "unavailable"]) => true,
-        _ => says(&PASSING),
+        409 | 410 if mentions(&["upstream", "unavailable"]) => true,
+        _ => mentions(&PASSING),
     }
 }
 
