@@ -189,7 +189,7 @@ impl Reader {
         if width != inner || outputs == 0 {
             return Err(mismatch());
         }
-        let is_single = matrix_batch.iter().matrix_count(|&extent| extent == 1)
+        let is_single = matrix_batch.iter().all(|&extent| extent == 1)
             && matrix_batch.len() <= input_batch.len();
         let batch = dims::common(&[input_batch, matrix_batch]).ok_or_else(mismatch)?;
         let matrices =

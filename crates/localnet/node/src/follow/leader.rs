@@ -20,7 +20,7 @@ use super::FollowError;
 use crate::author::Block;
 use crate::meter;
 use crate::pool::SubmitError;
-use crate::rpc::{CLIENT_ERROR, ErrorResponse, NAME, PRODUCER, RpcLimits};
+use crate::rpc::{Answer, CLIENT_ERROR, NAME, PRODUCER, RpcLimits};
 use crate::store::Head;
 
 /// Timeout of connecting.
@@ -143,11 +143,7 @@ impl Leader {
     }
 
     /// Forwards a request; `None` if the leader does not respond.
-    pub(crate) async fn forward(
-        &self,
-        method: &'static str,
-        params: &[Value],
-    ) -> Option<ErrorResponse> {
+    pub(crate) async fn forward(&self, method: &'static str, params: &[Value]) -> Option<Answer> {
         match self.client()?.request(method, params).await {
             Ok(response) => Some(Ok(response)),
             Err(ClientError::Call(error)) => Some(Err(error)),
