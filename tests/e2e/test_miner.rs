@@ -45,7 +45,7 @@ fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_miner_that_keeps_the_rules_passes_all_of_them() {
+fn conforming_miner_passes_all_rules() {
     for manner in ["", "drains"] {
         let toy = Toy::start(manner);
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));

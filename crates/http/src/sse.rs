@@ -60,8 +60,8 @@ pub struct EventStream {
 
 impl EventStream {
     /// Creates a parser for logs, which mix lines of data with plain text, and may lack the empty
-    /// line after an event: each line of data counts as an event, and so does each line that is no
-    /// field of the standard.
+    /// line after an event: each line of data counts as an event, and so does each line that is not
+    /// a field of the standard.
     pub fn with_text() -> Self {
         Self { with_text: true, ..Self::default() }
     }

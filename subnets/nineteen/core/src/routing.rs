@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn order_by_fixed_draws_changes_little_with_the_values() {
+    fn small_value_changes_keep_most_of_the_order() {
         let health = Health::default();
         let mut random = StdRng::seed_from_u64(2);
         let mut moved = 0;

@@ -76,7 +76,7 @@ impl Listing {
     /// relative to the document.
     ///
     /// # Errors
-    /// Currently none.
+    /// Does not fail at present.
     pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
         let circuits = catalogue.circuits().map(|circuit| {
             let path = circuit.path().strip_prefix(root).unwrap_or(circuit.path());

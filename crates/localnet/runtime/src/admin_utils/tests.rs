@@ -586,7 +586,7 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn some_settings_refuse_the_root_subnet_or_some_values() {
+fn settings_reject_root_subnet_and_invalid_values() {
     let (netuid, root) = (BABELBIT, NetUid::ROOT);
     let max_mechanisms =
         |count| Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(count) };

@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_built_and_read() {
+    fn storage_keys_are_built_and_parsed() {
         let (hotkey, coldkey) = ([1; 32], [2; 32]);
         let item = get("SubtensorModule.AlphaV2");
         let key = item.key([&hotkey[..], &coldkey, &59u16.to_le_bytes()]);

@@ -21,9 +21,9 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum threshold of claims, in rao.
 const MAX_THRESHOLD: u64 = 10_000_000;
-/// Fraction of a deposit below which the existing shares of a worthless basket count as rounding
-/// errors.
-const DUST_FRACTION: u64 = 100;
+/// Existing shares of a worthless basket count as rounding errors up to the number of deposited rao
+/// divided by this.
+const DUST_DIVISOR: u64 = 100;
 
 impl<T: Config> Pallet<T> {
     /// Returns the account that holds the stake of all baskets. Nobody has its key.
@@ -155,7 +155,7 @@ impl<T: Config> Pallet<T> {
         let (value, shares) = (Self::basket_value(hotkey).0, BasketShares::<T>::get(hotkey));
         match (shares, value) {
             (0, _) => rao,
-            (_, 0) if shares <= rao / DUST_FRACTION => rao,
+            (_, 0) if shares <= rao / DUST_DIVISOR => rao,
             _ => mul_div(rao, shares, value),
         }
     }
@@ -258,11 +258,11 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns ⌊`amount` · `mul_div` / `total`⌋, saturating; 0 if the total is 0.
-fn mul_div(amount: u64, mul_div: u64, total: u64) -> u64 {
-    let product = u128::from(amount).saturating_mul(u128::from(mul_div));
+/// Returns ⌊`amount` · `numerator` / `denominator`⌋, saturating; 0 if the denominator is 0.
+fn mul_div(amount: u64, numerator: u64, denominator: u64) -> u64 {
+    let product = u128::from(amount).saturating_mul(u128::from(numerator));
     product
-        .checked_div(u128::from(total))
+        .checked_div(u128::from(denominator))
         .map_or(0, |share| u64::try_from(share).unwrap_or(u64::MAX))
 }
 

@@ -300,7 +300,7 @@ impl InterpreterSession {
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
-        self.final_words.extend(live.hear(frame, end)?);
+        self.final_words.extend(live.process(frame, end)?);
         let until = live.final_until();
         while let Some(count) =
             complete(&self.final_words, until, MIN_PHRASE_WORDS, self.is_idle()).filter(|_| !end)

@@ -384,7 +384,7 @@ fn voice() -> Voice {
 
 /// Columns: bytes of the speech that arrive, samples spoken without and with a fallback.
 #[test]
-fn the_speech_before_the_deadline_is_spoken_without_a_fallback() {
+fn speech_received_before_deadline_is_spoken_without_fallback() {
     let file =
         Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     for (bytes, without, with) in [(44 + 601, 300, 7), (44, 0, 7), (30, 0, 7), (0, 0, 7)] {

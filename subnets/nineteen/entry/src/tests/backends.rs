@@ -367,7 +367,7 @@ async fn streams_of_chats_arrive_or_fail() {
 
 /// Streams of text completions have the same outcomes as those of chats.
 #[tokio::test]
-async fn streams_of_completions_arrive_or_fail() {
+async fn completion_streams_are_delivered_or_fail() {
     compare_streams(
         Endpoint::Completions,
         STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name)),

@@ -196,7 +196,7 @@ impl<'a> Quantiser<'a> {
                 self.compare(first, limits, is_above);
                 Ok(())
             }
-            FloatOperation::Multiply if !target.positive && self.push_gated(&inputs) => Ok(()),
+            FloatOperation::Multiply if !target.positive && self.push_masked(&inputs) => Ok(()),
             FloatOperation::Multiply => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
                 self.linear(&inputs, Operation::Product, scale, target)

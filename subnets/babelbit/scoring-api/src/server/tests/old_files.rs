@@ -38,7 +38,7 @@ async fn old_file_without_row_is_deleted() {
     write(&artifacts, ".incoming/x", 40);
     let mut purge = Purge::default();
     purge_orphans(&api.state, &mut purge).await;
-    assert_eq!((purge.unnamed, purge.failures), (1, 0));
+    assert_eq!((purge.orphans, purge.failures), (1, 0));
     let mut remaining: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
     remaining.sort();
     let mut expected =
@@ -64,9 +64,9 @@ async fn old_object_without_row_is_deleted() {
     }
     let mut purge = Purge::default();
     purge_orphans(&api.state, &mut purge).await;
-    assert_eq!(purge.unnamed, 0, "no file is expired");
+    assert_eq!(purge.orphans, 0, "no file is expired");
     purge_orphans(&in_a_month(&api, artifacts()).state, &mut purge).await;
-    assert_eq!((purge.unnamed, purge.failures), (1, 0));
+    assert_eq!((purge.orphans, purge.failures), (1, 0));
     let [named] =
         api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
     assert!(bucket.object(&format!("artifacts/{named}")).exists());
