@@ -236,8 +236,8 @@ impl Descending {
     }
 
     /// Returns the entry at this place of the order.
-    fn get(&mut self, place: usize) -> Option<(u32, f64)> {
-        while place >= self.sorted {
+    fn get(&mut self, rank: usize) -> Option<(u32, f64)> {
+        while rank >= self.sorted {
             let remaining =
                 self.entries.get_mut(self.sorted..).filter(|remaining| !remaining.is_empty())?;
             // Each time, a multiple of the sorted entries, so that a long read does not sort often.
@@ -250,7 +250,7 @@ impl Descending {
             }
             self.sorted += count;
         }
-        self.entries.get(place).copied()
+        self.entries.get(rank).copied()
     }
 }
 
@@ -279,8 +279,8 @@ fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
         }
     }
     let mut target = noise.uniform() * kept_sum;
-    for place in 0..kept {
-        let Some((token, logit)) = order.get(place) else { break };
+    for rank in 0..kept {
+        let Some((token, logit)) = order.get(rank) else { break };
         target -= weight(logit);
         if target < 0.0 {
             return token;

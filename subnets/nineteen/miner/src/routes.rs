@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::backend::Call;
 use crate::backend_limit::BackendLimit;
 use crate::capacity::announce;
-use crate::places::Places;
 use crate::relay::{LogprobsWarning, Relay};
+use crate::request_slots::RequestSlots;
 use crate::sse::{Accepted, StreamFault, reported};
 use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, Served, images, measures};
@@ -41,7 +41,7 @@ struct Inner {
     task_routes: TaskRoutes,
     backend: Backend,
     validators: Option<Arc<RegistrationTable>>,
-    places: Arc<Places>,
+    request_slots: Arc<RequestSlots>,
     logprobs_warning: LogprobsWarning,
     limit: BackendLimit,
 }
@@ -54,7 +54,7 @@ impl Miner {
         backend: Backend,
         validators: Option<Arc<RegistrationTable>>,
     ) -> Self {
-        let places = Places::new(config.concurrency);
+        let request_slots = RequestSlots::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);
         let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());
         Self(Arc::new(Inner {
@@ -62,7 +62,7 @@ impl Miner {
             task_routes,
             backend,
             validators,
-            places,
+            request_slots,
             logprobs_warning,
             limit,
         }))
@@ -220,7 +220,8 @@ async fn work(
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
     let wants_logprobs = streams && has_logprobs(&payload);
-    let running = miner.0.places.enter(validator, miner.announced(&validator), is_probe).await;
+    let running =
+        miner.0.request_slots.acquire(validator, miner.announced(&validator), is_probe).await;
     let running = running.ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;

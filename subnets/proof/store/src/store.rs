@@ -47,10 +47,10 @@ pub enum StoreError {
     #[error("no catalogue lists circuit {0}")]
     Unknown(Digest),
     /// A file does not match the digest in the circuit's metadata.
-    #[error("{place} is corrupt: expected SHA-256 {expected}")]
+    #[error("{location} is corrupt: expected SHA-256 {expected}")]
     Checksum {
         /// Location of the file in the catalogue.
-        place: String,
+        location: String,
         /// Expected digest, from the metadata of the circuit.
         expected: Digest,
     },
@@ -63,10 +63,10 @@ pub enum StoreError {
         actual: Digest,
     },
     /// A file exceeds the maximum size for its kind.
-    #[error("{place} is larger than {limit} bytes")]
+    #[error("{location} is larger than {limit} bytes")]
     TooLarge {
         /// Location of the file in the catalogue.
-        place: String,
+        location: String,
         /// Maximum size in bytes.
         limit: u64,
     },

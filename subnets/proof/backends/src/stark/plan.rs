@@ -53,7 +53,7 @@ const HIDING_COLUMN_BYTES: u64 = 48;
 
 /// Location of a cell's value in memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct CellLocation {
     pub(super) address: u32,
     /// Difference between the cell's value and the value at the address.
     pub(super) bias: i64,
@@ -79,7 +79,7 @@ pub(super) struct Plan {
     pub(super) functions: FunctionTable,
     pub(super) polynomials: PolynomialPlan,
     /// Location of each cell's value.
-    pub(super) places: Vec<Place>,
+    pub(super) locations: Vec<CellLocation>,
     /// Stage and output of each activation.
     pub(super) activations: Vec<(u32, u32)>,
     /// Number of addresses.
@@ -93,7 +93,7 @@ struct Layout {
     /// Read count of each address.
     reads: Vec<u32>,
     /// Location of each cell's value.
-    places: Vec<Place>,
+    locations: Vec<CellLocation>,
     /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
     method: Method,
@@ -259,11 +259,11 @@ impl Layout {
             }
         }
         // Address 0 holds a zero, followed by the inputs.
-        let places =
-            (1..=circuit.inputs as u32).map(|address| Place { address, bias: 0 }).collect();
+        let locations =
+            (1..=circuit.inputs as u32).map(|address| CellLocation { address, bias: 0 }).collect();
         Ok(Self {
             reads: vec![0; circuit.inputs + 1],
-            places,
+            locations,
             inner,
             method,
             products: Products::new(method.tile),
@@ -300,8 +300,8 @@ impl Layout {
 
     /// Returns the address of a cell that a stage reads.
     fn address(&self, cell: u32) -> Result<u32, BackendError> {
-        match self.places.get(cell as usize) {
-            Some(Place { address, bias: 0 }) => Ok(*address),
+        match self.locations.get(cell as usize) {
+            Some(CellLocation { address, bias: 0 }) => Ok(*address),
             _ => Err(BackendError::Internal(format!("cell {cell} has no address"))),
         }
     }
@@ -342,10 +342,10 @@ impl Layout {
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
             let cell = match linear.rescale {
-                None if bias == 0 || !inner => Place { address: sum, bias },
+                None if bias == 0 || !inner => CellLocation { address: sum, bias },
                 _ => self.rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
             };
-            self.places.push(cell);
+            self.locations.push(cell);
         }
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Layout {
         bias: i64,
         rescale: Option<&Rescale>,
         sums: &Range,
-    ) -> Result<Place, BackendError> {
+    ) -> Result<CellLocation, BackendError> {
         self.spend(ACTIVATION_FIXED)?;
         let (quotient, remainder, divisor, half) = self.functions.of(rescale, sums)?;
         Ok(self.activation(index, sum, [bias + half, divisor, quotient.into(), remainder.into()]))
@@ -371,13 +371,13 @@ impl Layout {
         index: usize,
         sum: u32,
         [added, divisor, quotient, remainder]: [i64; 4],
-    ) -> Place {
+    ) -> CellLocation {
         let address = self.allocate();
         self.read(sum);
         let (sum, cell) = (i64::from(sum), i64::from(address));
         self.activations.push([sum, added, divisor, quotient, remainder, cell, cell]);
         self.sources.push((self.stages, index as u32));
-        Place { address, bias: 0 }
+        CellLocation { address, bias: 0 }
     }
 
     /// Looks up the value of each cell: an activation whose quotient is the cell, without a
@@ -388,7 +388,7 @@ impl Layout {
             self.spend(ACTIVATION_FIXED)?;
             let argument = self.address(cell)?;
             let cell = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
-            self.places.push(cell);
+            self.locations.push(cell);
         }
         Ok(())
     }
@@ -402,10 +402,10 @@ impl Layout {
             self.read(b);
             self.multiplications.push([a, b, address, address].map(i64::from));
             let cell = match &product.rescale {
-                None => Place { address, bias: 0 },
+                None => CellLocation { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
-            self.places.push(cell);
+            self.locations.push(cell);
         }
         Ok(())
     }
@@ -417,10 +417,10 @@ impl Layout {
     ) -> Result<(), BackendError> {
         for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
             let cell = match &product.rescale {
-                None => Place { address, bias: 0 },
+                None => CellLocation { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
-            self.places.push(cell);
+            self.locations.push(cell);
         }
         Ok(())
     }
@@ -443,7 +443,7 @@ impl Layout {
                 self.maxima.push([larger, other, address, address].map(i64::from));
                 larger = address;
             }
-            self.places.push(Place { address: larger, bias: 0 });
+            self.locations.push(CellLocation { address: larger, bias: 0 });
         }
         Ok(())
     }
@@ -458,11 +458,11 @@ impl Layout {
             .collect();
         let inputs = public.len();
         for &cell in &circuit.outputs {
-            let place = self.places.get(cell as usize).copied();
-            let place = place
+            let location = self.locations.get(cell as usize).copied();
+            let location = location
                 .ok_or_else(|| BackendError::Internal("an output has no address".to_owned()))?;
-            self.read(place.address);
-            public.push([i64::from(place.address), place.bias, 1]);
+            self.read(location.address);
+            public.push([i64::from(location.address), location.bias, 1]);
         }
         self.check_rows(public.len())?;
         // Padding reads the zero at address 0.
@@ -528,13 +528,13 @@ impl Layout {
             .iter()
             .map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed)))
             .collect();
-        let (places, activations, addresses) = (self.places, self.sources, self.reads.len());
+        let (locations, activations, addresses) = (self.locations, self.sources, self.reads.len());
         Ok(Plan {
             tables,
             method,
             functions,
             polynomials,
-            places,
+            locations,
             activations,
             addresses,
             log_rows,

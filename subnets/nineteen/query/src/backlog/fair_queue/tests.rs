@@ -81,7 +81,7 @@ fn full_queue_replaces_newest_request_of_longest_key() {
     assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
 }
 
-/// If this process's share of the places becomes smaller, queued requests keep their places until
+/// If this process's share of the queue's capacity becomes smaller, queued requests stay queued until
 /// they leave.
 #[test]
 fn new_request_replaces_one_of_an_overfull_queue() {
