@@ -265,10 +265,10 @@ fn directories_of_other_models_are_reported() {
 /// Replaces bytes after the first occurrence of `key` in a copy of a file, and opens the copy.
 fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<CausalModel, LoadError> {
     let mut content = fs::read(vectors(file)).unwrap();
-    let place = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap()
+    let offset = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap()
         + key.len()
         + skip;
-    content[place..place + bytes.len()].copy_from_slice(bytes);
+    content[offset..offset + bytes.len()].copy_from_slice(bytes);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, content).unwrap();
@@ -501,11 +501,11 @@ fn change_digits(text: &mut Vec<u8>, seed: u64) {
     let mut noise = Noise::new(seed);
     for _ in 0..=noise.bits() % 3 {
         let digits: Vec<usize> =
-            (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
-        let place = digits[(noise.bits() % digits.len() as u64) as usize];
+            (0..text.len()).filter(|offset| text[*offset].is_ascii_digit()).collect();
+        let offset = digits[(noise.bits() % digits.len() as u64) as usize];
         let number = [noise.bits() % 10, noise.bits() % 1_000, 4_000_000_000, noise.bits()];
         let number = number[(noise.bits() % 4) as usize].to_string();
-        text.splice(place..=place, number.into_bytes());
+        text.splice(offset..=offset, number.into_bytes());
     }
 }
 
@@ -519,11 +519,11 @@ fn truncated_and_foreign_files_are_reported() {
         let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains("model.gguf"), "{length} bytes: {error}");
     }
-    for (place, byte, named) in
+    for (offset, byte, named) in
         [(0, b'X', "is not a GGUF file"), (4, 9, "version 9"), (15, 1, "do not fit into the file")]
     {
         let mut changed = content.clone();
-        changed[place] = byte;
+        changed[offset] = byte;
         fs::write(&path, changed).unwrap();
         let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains(named) && error.contains("hint: download or convert"), "{error}");

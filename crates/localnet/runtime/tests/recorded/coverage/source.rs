@@ -108,7 +108,7 @@ fn names(entry: &Absence) -> Vec<Name> {
     let of = |owner: &&str| -> Vec<Name> {
         names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };
-    entry.places.iter().flat_map(of).collect()
+    entry.owners.iter().flat_map(of).collect()
 }
 
 /// Returns the storage items that the code accesses, and with which methods, as in
