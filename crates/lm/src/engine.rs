@@ -21,7 +21,7 @@ use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 /// so that other answers progress in between.
 const PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
-const AHEAD: usize = 16;
+const EVENT_BUFFER: usize = 16;
 /// Poll interval while a slow client's full buffer pauses an answer.
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -119,7 +119,7 @@ impl Engine {
         if prompt.is_empty() || prompt.iter().any(|token| *token as usize >= config.vocabulary) {
             return Err(ModelError::Tokens.into());
         }
-        let (events, receiver) = mpsc::channel(AHEAD);
+        let (events, receiver) = mpsc::channel(EVENT_BUFFER);
         self.jobs.send(Job { prompt, sampling, events }).map_err(|_| SubmitError::Stopped)?;
         Ok(receiver)
     }

@@ -20,7 +20,7 @@ pub use log::ReplayLogError;
 use log::{Entry, ReplayLog};
 
 /// The interval at which idle senders are evicted.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits on the number of entries in a [`ReplayGuard`], and thus on its memory. A request of a
 /// busy sender takes about 20 bytes, a sender's first request up to 350; where only the last nonce
@@ -168,7 +168,7 @@ impl ReplayGuard {
             return Err(Refusal::Stale { age, limit: self.kept });
         }
         if now_ns >= seen.next_sweep {
-            seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_EVERY));
+            seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_INTERVAL));
             seen.sweep();
         }
         seen.check(&entry, self.bounds)?;

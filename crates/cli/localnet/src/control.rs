@@ -13,7 +13,7 @@ use taonet_chain::Client;
 use taonet_cli_base::chain::{LOCAL, failed, parse_network};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::facts;
-use taonet_service::STOP_WITHIN;
+use taonet_service::STOP_TIMEOUT;
 
 use super::data_dir::{DataArgs, ProcessRecord};
 use super::rpc::{self, RpcError, control, number};
@@ -208,9 +208,9 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
     let is_recorded =
         || anyhow::Ok(ProcessRecord::read(directory)?.is_some_and(|running| running.url == url));
     while is_recorded()? || rpc::call(url, "system_health", json!([])).await.is_ok() {
-        if started.elapsed() > STOP_WITHIN {
+        if started.elapsed() > STOP_TIMEOUT {
             bail!(
-                "the localnet at {url} is still running {STOP_WITHIN:?} after the shutdown request"
+                "the localnet at {url} is still running {STOP_TIMEOUT:?} after the shutdown request"
             );
         }
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -344,7 +344,7 @@ pub(crate) async fn serve(
     let names = Names::new(module.method_names());
     let maximum = limits.request_bytes as usize;
     let bodies =
-        WholeBodies::new(maximum, front::BODY_WITHIN, maximum.saturating_mul(front::LARGE_BODIES));
+        WholeBodies::new(maximum, front::BODY_TIMEOUT, maximum.saturating_mul(front::LARGE_BODIES));
     let front = Front {
         builder,
         methods: module.into(),

@@ -6,7 +6,7 @@ use super::*;
 
 const SAMPLES_PER_SECOND: f32 = 16_000.0;
 /// Maximum length of a long recording, in samples.
-const LONGEST: usize = 70 * 16_000;
+const MAX_SAMPLES: usize = 70 * 16_000;
 
 /// A recording and its description.
 pub(super) struct Case {
@@ -96,13 +96,13 @@ fn synthesized() -> Vec<Case> {
         let mut samples = Vec::new();
         for sentence in first..first + 19 {
             let spoken = speak(sentence, voice, 150);
-            if samples.len() + spoken.len() > LONGEST {
+            if samples.len() + spoken.len() > MAX_SAMPLES {
                 break;
             }
             samples.extend(spoken);
             samples.extend(silence(0.5 + 0.2 * (sentence % 5) as f32));
         }
-        samples.resize(LONGEST, 0.0);
+        samples.resize(MAX_SAMPLES, 0.0);
         all.push(Case::speech(format!("70 s by {voice}"), samples));
     }
     assert_eq!(all.len(), 20);

@@ -147,7 +147,7 @@ pub enum ArenaGatewayError {
 
 /// Timeout for receiving a request body: requests are small, and a slower client is likely
 /// malicious.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Limit of the memory for all request bodies together, in bytes. The first 64 KiB of each body do
 /// not count.
 const LARGE_BODIES: usize = 16 << 20;
@@ -231,7 +231,7 @@ impl ArenaGateway {
             listed: tokio::sync::Mutex::default(),
             auth_limit: SlidingWindow::new(config.auth_limit),
             data_limit: SlidingWindow::new(config.data_limit),
-            bodies: WholeBodies::new(config.max_body_bytes, BODY_WITHIN, LARGE_BODIES),
+            bodies: WholeBodies::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
             config,
         };
         Ok(Self { state: Arc::new(state), submissions })

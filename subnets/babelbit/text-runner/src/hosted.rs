@@ -26,7 +26,7 @@ const CACHED: Duration = Duration::from_mins(5);
 /// Maximum number of models in the cache.
 const MAX_CACHED: usize = 4_096;
 /// Number of miners that are checked at a time.
-const CHECKED_AT_ONCE: usize = 16;
+const MAX_CONCURRENT_CHECKS: usize = 16;
 
 /// A text that a neuron has published on the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl CommittedMiners {
             is_valid.then_some(candidate)
         });
         let mut valid: Vec<Candidate> =
-            checks.buffered(CHECKED_AT_ONCE).filter_map(std::future::ready).collect().await;
+            checks.buffered(MAX_CONCURRENT_CHECKS).filter_map(std::future::ready).collect().await;
         valid = earliest(valid, Candidate::model);
         tracing::info!(
             neurons = neurons.registered,

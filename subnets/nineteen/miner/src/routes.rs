@@ -28,7 +28,7 @@ use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, Served, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
-const MAX_ANSWER: usize = 64 << 20;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
 const MAX_ERROR: usize = 64 << 10;
 
@@ -249,8 +249,9 @@ async fn work(
             [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body =
-        timeout_at(first, whole(answer, MAX_ANSWER)).await.map_err(|_| Refused::Timeout)??;
+    let body = timeout_at(first, whole(answer, MAX_RESPONSE_BYTES))
+        .await
+        .map_err(|_| Refused::Timeout)??;
     drop(running);
     if let Some(fault) = error_in(&body) {
         return Err(miner.refused(fault.status(), &fault));

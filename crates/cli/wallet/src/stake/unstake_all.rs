@@ -9,7 +9,7 @@ use taonet_primitives::{Coldkey, Hotkey, Rao};
 use crate::balance::value;
 
 /// Maximum number of requests in flight.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// Unstake everything from a hotkey, on all subnets
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ pub(super) async fn plan(
         .map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head))
         .collect();
     let sales: Vec<_> =
-        stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
+        stream::iter(sales).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(failed)?;
     let worth = total(sold.iter().map(|stake| value(&prices, stake)));
     let expected = total(sales.iter().map(|sale| sale.tao_amount));
     let (call, description) = if to_root {

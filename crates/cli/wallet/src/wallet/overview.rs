@@ -14,7 +14,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid};
 use crate::balance::staked;
 
 /// Maximum number of metagraphs that are read at the same time.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// Show a wallet's balance, stake and neurons
 #[derive(Debug, Args)]
@@ -110,7 +110,7 @@ async fn metagraphs(
         .into_iter()
         .map(|netuid| chain.metagraph(netuid, MechId(0), Detail::Lite, at))
         .collect();
-    stream::iter(reads).buffered(CONCURRENT).try_collect().await.map_err(failed)
+    stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(failed)
 }
 
 fn ours<'a>(

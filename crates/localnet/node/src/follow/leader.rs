@@ -24,11 +24,11 @@ use crate::rpc::{Answer, CLIENT_ERROR, NAME, PRODUCER, RpcLimits};
 use crate::store::Head;
 
 /// Timeout of connecting.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a response.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval of the pings that detect a leader which no longer responds.
-const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Duration without any message after which the connection is closed.
 const SILENT_FOR: Duration = Duration::from_secs(10);
 /// Number of storage keys or block numbers in a request.
@@ -120,12 +120,12 @@ impl Leader {
     /// Connects to the leader, and checks that it can be followed.
     pub(super) async fn connect(&self) -> Result<Link, FollowError> {
         let limits = RpcLimits::default();
-        let pings = PingConfig::new().ping_interval(PING_EVERY).inactive_limit(SILENT_FOR);
+        let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(SILENT_FOR);
         let client = WsClientBuilder::new()
             .max_request_size(limits.request_bytes)
             .max_response_size(limits.response_bytes)
-            .connection_timeout(CONNECT_WITHIN)
-            .request_timeout(ANSWER_WITHIN)
+            .connection_timeout(CONNECT_TIMEOUT)
+            .request_timeout(RESPONSE_TIMEOUT)
             .enable_ws_ping(pings)
             .build(&self.url)
             .await

@@ -8,7 +8,7 @@ pub(super) const DISTANCES: usize = 30;
 const LENGTHS: usize = 19;
 const END_OF_BLOCK: usize = 256;
 /// Code length symbols for a repeated length, a run of zeros and a long run of zeros.
-const AGAIN: usize = 16;
+const REPEAT_PREVIOUS: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
 /// Storage order of the lengths of the code length code (RFC 1951, 3.2.7).
@@ -50,7 +50,7 @@ fn extra_of_distance(symbol: usize) -> usize {
 
 fn extra_of_length(symbol: usize) -> usize {
     match symbol {
-        AGAIN => 2,
+        REPEAT_PREVIOUS => 2,
         ZEROS => 3,
         MANY_ZEROS => 7,
         _ => 0,
@@ -227,7 +227,7 @@ fn count_lengths(lengths: &[usize], counts: &mut [u32; LENGTHS]) {
             if previous != Some(length) {
                 counts[length] += 1;
             }
-            counts[AGAIN] += 1;
+            counts[REPEAT_PREVIOUS] += 1;
         } else {
             counts[if run <= 10 { ZEROS } else { MANY_ZEROS }] += 1;
         }

@@ -39,7 +39,7 @@ const FORM_OVERHEAD: u64 = 1 << 20;
 const MAX_METADATA: usize = 256 << 10;
 
 /// Timeout for receiving a submission's body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Api = Shared<Arc<State>>;
 
@@ -57,7 +57,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     let limited = |routes: Router<Arc<State>>| {
         let bodies = WholeBodies::new(
             limits.max_body_bytes,
-            BODY_WITHIN,
+            BODY_TIMEOUT,
             limits.concurrency * limits.max_body_bytes,
         );
         routes
