@@ -186,7 +186,7 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
     findings
 }
 
-/// Returns a finding if no directory is one of the units': each user has directories of its own.
+/// Returns a finding if no directory is one of the units': each user has its own directories.
 fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding> {
     let is_of_units = directories.iter().any(|path| {
         std::path::absolute(path).is_ok_and(|absolute| absolute.starts_with(&user.state))

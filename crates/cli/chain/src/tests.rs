@@ -1,5 +1,5 @@
 //! The commands in the process of the test, on a development chain in memory. `tao watch` handles
-//! signals, so its test runs a process of its own: tests/e2e/chain/watching.rs.
+//! signals, so its test runs its own process: tests/e2e/chain/watching.rs.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ enum Tao {
 /// A development chain with a block every 50 ms.
 struct TestChain {
     node: NodeHandle,
-    /// Runs the node; the commands have runtimes of their own.
+    /// Runs the node; the commands have their own runtimes.
     _runtime: Runtime,
 }
 

@@ -184,7 +184,7 @@ fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Creates the validator, with the model itself as its checker, and a painter of its own for
+/// Creates the validator, with the model itself as its checker, and its own painter for
 /// images.
 async fn market_services(
     chain: &DemoChain,

@@ -78,7 +78,7 @@ pub(crate) enum Action {
     Import(Vec<Block>),
     /// A stored block to which the followed node has reverted.
     Rewind(H256),
-    /// A block of the followed node with its state, with which the chain begins anew.
+    /// A block of the followed node with its state, from which the chain restarts.
     Restart(Box<Start>),
 }
 

@@ -7,7 +7,7 @@
 //! the outbox retries it every hour. After a restart, the outbox repeats interrupted attempts; this
 //! is safe, since submissions to the scoring API are idempotent.
 //!
-//! Each attempt is signed anew: the scoring API rejects old signatures, and an outbox can be days
+//! Each attempt is signed again: the scoring API rejects old signatures, and an outbox can be days
 //! late. Results are identified by validator and content, not by signature.
 
 mod client;

@@ -263,7 +263,7 @@ fn an_abandoned_transcription_fails_its_reply() {
         false,
     );
     let (sender, results) = std::sync::mpsc::channel();
-    // On a thread of its own: without an outcome, scoring would wait forever.
+    // On its own thread: without an outcome, scoring would wait forever.
     std::thread::spawn(move || sender.send(score(&scorer, &[candidate(Some(wav(10, 2.0)), 50)])));
     let results = results.recv_timeout(Duration::from_mins(1)).unwrap();
     assert_eq!(

@@ -8,7 +8,7 @@
 //! tao nineteen collect ──── Utility.as_derivative with the operator's key; reads addresses, writes nothing
 //! ```
 //!
-//! An address of its own for each key needs no memo, which could be forgotten: any wallet and
+//! A separate address for each key needs no memo, which could be forgotten: any wallet and
 //! exchange can pay. The validator needs no key, and one extrinsic collects many addresses.
 
 use std::collections::HashSet;

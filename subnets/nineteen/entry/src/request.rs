@@ -51,7 +51,7 @@ pub(crate) struct TextRequest {
     /// Request to the miner, that of a completion with the first prompt. Its `max_tokens` is the
     /// maximum if the buyer has set none.
     pub(crate) payload: TextPayload,
-    /// Prompts of a completion after the first one. Each prompt has choices of its own.
+    /// Prompts of a completion after the first one. Each prompt has its own choices.
     pub(crate) further_prompts: Vec<String>,
     pub(crate) form: ChoiceForm,
     /// Maximum number of tokens of the answer that the buyer has set.

@@ -273,7 +273,7 @@ impl Gateway {
         request: &mut TextRequest,
         input: PromptTokens,
     ) -> Result<Bill, GatewayError> {
-        // Each answer is a request of its own to the miners.
+        // Each answer is a separate request to the miners.
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let input_tokens = input.total.saturating_mul(count(request.answers));
         let answers = count(request.all_answers()).max(1);

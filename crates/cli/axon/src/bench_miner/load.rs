@@ -155,7 +155,7 @@ impl Load {
         // If all requests that may be concurrent are in flight, the next one starts late.
         let samples = due
             .take_until(tokio::time::sleep(max_time))
-            // Each in a task of its own: the work for one response must not delay the others.
+            // Each in its own task: the work for one response must not delay the others.
             .map(|index| {
                 let load = Arc::clone(&load);
                 AbortOnDropHandle::new(tokio::spawn(

@@ -179,7 +179,7 @@ mod tests {
         let reference = LocalReference::new(Arc::clone(&model));
         let own = mean_quality(&reference, &model).await;
         assert!(own >= 0.99, "{own}");
-        // Measured with an implementation of its own: 0.62, with a standard deviation of 0.09.
+        // Measured with a separate implementation: 0.62, with a standard deviation of 0.09.
         let rounded = mean_quality(&reference, &quantised).await;
         assert!(rounded < 0.85, "{rounded}");
         let foreign = mean_quality(&reference, &other).await;

@@ -183,7 +183,7 @@ impl Source {
         ))
     }
 
-    /// Checks that a directory is outside the checkout: the package is a repository of its own.
+    /// Checks that a directory is outside the checkout: the package is a separate repository.
     fn check_outside(&self, directory: &Path) -> anyhow::Result<()> {
         match self {
             Self::Checkout(path) if directory.starts_with(path) => Err(Classified::usage(format!(

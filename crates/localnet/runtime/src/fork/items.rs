@@ -203,7 +203,7 @@ impl Item {
 pub type Items = BTreeMap<String, Result<Item, &'static str>>;
 
 /// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata
-/// describes. Totals that a fork computes anew are not among them.
+/// describes. Totals that a fork computes again are not among them.
 ///
 /// # Errors
 /// [`MetadataError`].

@@ -15,7 +15,7 @@ use crate::MarketFile;
 
 /// Beginning of the signed text, so that no other signature of a hotkey is one of a vote.
 const CONTEXT: &str = "taonet-nineteen-vote/1";
-/// Maximum age of a vote. A validator signs its vote anew for each request.
+/// Maximum age of a vote. A validator signs its vote again for each request.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// Maximum time by which the clock of the signing validator may be ahead.
 const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);

@@ -425,7 +425,7 @@ async fn reasoning_is_relayed() {
     assert!(stream.contains(r#""delta":{"reasoning_content":"hm"}"#), "{stream}");
 }
 
-/// `/v1/responses` has the reasoning in an item of its own, which ends before the text begins.
+/// `/v1/responses` has the reasoning in its own item, which ends before the text begins.
 #[tokio::test]
 async fn responses_have_reasoning() {
     let shop = shop().await;

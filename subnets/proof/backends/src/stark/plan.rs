@@ -280,7 +280,7 @@ impl Layout {
     }
 
     /// Adds values in fixed columns, before they are allocated. The columns of the function table
-    /// are not counted: its number of entries has a limit of its own.
+    /// are not counted: its number of entries has its own limit.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
         self.values += values as u64;
         let bytes = if self.method.hides { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };

@@ -302,7 +302,7 @@ mod tests {
         assert_eq!((remedy("Loop"), remedy("Relu"), remedy("Surprise")), (Some(LOOP), None, None));
     }
 
-    /// docs/proof.md has this table. To write it anew: `TAONET_UPDATE_DOCS=1 cargo test -p
+    /// docs/proof.md has this table. To regenerate it: `TAONET_UPDATE_DOCS=1 cargo test -p
     /// taonet-proof-onnx-file`.
     #[test]
     fn documentation_has_the_table_of_all_operators() {

@@ -1,5 +1,5 @@
 //! Chains that a killed process left, that are damaged, or that are of another build; and chains
-//! that begin anew.
+//! that restart from a new state.
 
 use super::*;
 
