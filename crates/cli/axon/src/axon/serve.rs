@@ -18,10 +18,10 @@ use super::echo::{describe_metrics, router, signed_requests};
 
 /// Serve an echo neuron.
 ///
-/// Serves /ping, /echo (returns the body) and /stream (returns the body word by word); with
-/// --scheme dendrite the synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and
-/// StreamSynapse (streams `prompt` word by word). Request bodies are limited to 1 MiB. /healthz
-/// needs no signature.
+/// Serves /ping, /echo (returns the body) and /stream (returns the body word by word); with --scheme
+/// dendrite the synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and StreamSynapse
+/// (streams `prompt` word by word). Request bodies are limited to 1 MiB. /healthz needs no
+/// signature.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Signature scheme that requests must use
