@@ -29,7 +29,9 @@
 //!
 //! // A checker with the same weights computes the same probabilities.
 //! let positions = model.judge(&prompt, &answer, 1)?;
-//! assert!(positions.iter().zip(&steps).all(|(position, step)| (position.logprob - step.logprob).abs() < 1e-3));
+//! for (position, step) in positions.iter().zip(&steps) {
+//!     assert!((position.logprob - step.logprob).abs() < 1e-3);
+//! }
 //! # Ok(())
 //! # }
 //! ```

@@ -36,8 +36,8 @@ pub(crate) fn draw(random: &Random) -> f64 {
 }
 
 /// Sends the synthetic requests that remain in the budgets of `period_miners`, spread over the time
-/// `remaining_time`, and waits for the answers. Uses the conversations in `drafts` while there are any.
-/// `config` is that of the period. Dropping the future cancels the requests in flight.
+/// `remaining_time`, and waits for the answers. Uses the conversations in `drafts` while there are
+/// any. `config` is that of the period. Dropping the future cancels the requests in flight.
 pub(crate) async fn send_all(
     querier: &Querier,
     period_miners: &Arc<PeriodMiners>,

@@ -26,8 +26,8 @@ impl Division {
     /// A process that does not know the others yet.
     pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, index: None };
 
-    /// Returns the position of a process among `processes`, of which `serving` serve buyers. `index`
-    /// is that of this process among the latter.
+    /// Returns the position of a process among `processes`, of which `serving` serve buyers.
+    /// `index` is that of this process among the latter.
     pub const fn new(processes: usize, serving: usize, index: Option<usize>) -> Self {
         Self { processes, serving, index }
     }

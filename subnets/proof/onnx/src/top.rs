@@ -166,7 +166,8 @@ impl Reader {
         })
     }
 
-    /// Appends the concatenation of tensors along an axis, negated if `is_negative`, and returns it.
+    /// Appends the concatenation of tensors along an axis, negated if `is_negative`, and returns
+    /// it.
     fn concat_along_axis(
         &mut self,
         node: &NodeProto,

@@ -201,8 +201,8 @@ impl FairQueue {
 
     /// Makes room for a new request at `now` by removing newest requests of the keys with the most
     /// for their weights; returns whether it fits. If it does not, removes none. Replaces at most
-    /// one request because of the queue's length: if this process's share of the queue's capacity has become
-    /// smaller, the queue empties by itself.
+    /// one request because of the queue's length: if this process's share of the queue's capacity
+    /// has become smaller, the queue empties by itself.
     pub(super) fn make_room(
         &mut self,
         new: &QueuedRequest,
