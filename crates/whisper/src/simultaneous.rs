@@ -20,9 +20,9 @@ use crate::{Options, SAMPLE_RATE, SpeechTask, TranscribeError, Transcriber};
 /// Amount of new audio between two passes, in samples: 0.8 s.
 const STEP: usize = 4 * SAMPLE_RATE / 5;
 /// Length of the audio in a pass above which its beginning is dropped, in samples: 16 s.
-const LONGEST: usize = 16 * SAMPLE_RATE;
+const MAX_PASS_SAMPLES: usize = 16 * SAMPLE_RATE;
 /// Length of the audio that remains after dropping its beginning, in samples: 8 s.
-const KEPT: usize = LONGEST / 2;
+const RETAINED_SAMPLES: usize = MAX_PASS_SAMPLES / 2;
 /// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the
 /// end of the audio cuts.
 const AFTER: usize = 2 * SAMPLE_RATE / 5;
@@ -325,7 +325,7 @@ impl State {
     }
 
     /// Drops audio and words before a pause, except for a short silence before the next word. The
-    /// text before a pause is no prompt: Whisper tends to repeat it.
+    /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
         let surplus = self.samples.len().saturating_sub(STEP);
         self.drop_first(surplus);
@@ -340,10 +340,10 @@ impl State {
     fn forget(&mut self) {
         let forced =
             |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
-        if self.samples.len() <= LONGEST && forced(&self.words) <= MAX_FORCED {
+        if self.samples.len() <= MAX_PASS_SAMPLES && forced(&self.words) <= MAX_FORCED {
             return;
         }
-        let from = seconds(self.dropped + self.samples.len().saturating_sub(KEPT));
+        let from = seconds(self.dropped + self.samples.len().saturating_sub(RETAINED_SAMPLES));
         let mut count = self.words.iter().take_while(|word| word.start < from).count();
         // The text can be too long for audio that is not.
         while forced(self.words.get(count..).unwrap_or_default()) > MAX_FORCED {

@@ -30,14 +30,14 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
         return if words.is_empty() { Vec::new() } else { vec![words] };
     }
     let even = words.len() as f64 / count as f64;
-    let places = (1..words.len())
+    let cuts = (1..words.len())
         .filter(|index| index.abs_diff(even.round() as usize) <= 2 && *index <= BREATH);
     let value = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
         before.zip(after).map_or(0.0, |(before, after)| seam(before, after))
             - (*index as f64 - even).abs() * 0.2
     };
-    let best = places.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
+    let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
     let (first, remaining) = words.split_at(best);
     let mut parts = vec![first];
     parts.extend(breaths(remaining));
@@ -56,8 +56,8 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
         let gap = (after.start - before.end).clamp(0.0, 0.3);
         allowed.then(|| seam(&before.text, &after.text) + 4.0 * gap + at / length)
     };
-    let places = (1..words.len()).filter_map(|index| Some((index, value(index)?)));
-    places.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
+    let cuts = (1..words.len()).filter_map(|index| Some((index, value(index)?)));
+    cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
 }
 
 /// Pause that ends a phrase, in seconds: word times of recognisers are inexact.

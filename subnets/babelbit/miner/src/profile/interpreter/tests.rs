@@ -103,8 +103,12 @@ fn interpreter(heard: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
     let voicebox = Arc::<Voicebox>::default();
     let script = Arc::new(Script(Mutex::new(Vec::from(heard).into_iter())));
     (
-        Interpreter::new(script, Arc::clone(&voicebox) as Arc<dyn Synthesizer>, Manner::default())
-            .unwrap(),
+        Interpreter::new(
+            script,
+            Arc::clone(&voicebox) as Arc<dyn Synthesizer>,
+            InterpreterVoice::default(),
+        )
+        .unwrap(),
         voicebox,
     )
 }
@@ -189,27 +193,27 @@ fn slow_voice_leaves_no_words_out() {
         "gardens near tall towers",
     ];
     let (mut stages, voicebox) = interpreter(&[phrases; 2].concat());
-    let voice = Voice { words_per_minute: 110, ..Manner::default().voice };
+    let voice = Voice { words_per_minute: 110, ..InterpreterVoice::default().voice };
     stages.speaker = Speaker::new(Arc::clone(&voicebox) as Arc<dyn Synthesizer>, voice);
-    let mut interpreting = stages.begin(1, None);
+    let mut session = stages.open_session(1, None);
     let source = source(&[1400; 20]);
     let mut reply = 0;
     for frame in source.chunks(1920) {
-        reply += interpreting.push(frame, false).unwrap().samples.len();
+        reply += session.push(frame, false).unwrap().samples.len();
     }
     assert!(reply > source.len() + 3 * 24_000, "{reply} samples");
-    assert_eq!((texts(&voicebox).len(), interpreting.spoken_words), (20, 80));
+    assert_eq!((texts(&voicebox).len(), session.spoken_words), (20, 80));
 }
 
 #[test]
 fn end_of_a_reply_is_fast_unless_the_reply_was() {
     // Speed of 6 further words in percent of the normal rate, at the end and before it.
     let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
-        let mut interpreting = interpreter(&[]).0.begin(1, None);
-        interpreting.spoken_words = spoken_words;
-        interpreting.playback.say(seconds * 24_000);
-        interpreting.playback.advance((seconds + pause) * 24_000);
-        [true, false].map(|is_last| (interpreting.speed(6, is_last) * 100.0).round() as u32)
+        let mut session = interpreter(&[]).0.open_session(1, None);
+        session.spoken_words = spoken_words;
+        session.playback.say(seconds * 24_000);
+        session.playback.advance((seconds + pause) * 24_000);
+        [true, false].map(|is_last| (session.speed(6, is_last) * 100.0).round() as u32)
     };
     assert_eq!(speeds(12, 5, 0), [150, 100]);
     // 16 words in 5 s are 3.2 words per second, and 6 more in 1.875 s, too.
@@ -253,11 +257,11 @@ fn long_speech_is_cut_between_words() {
 #[test]
 fn unrecognised_speech_is_cut() {
     let (interpreter, voicebox) = interpreter(&[]);
-    let mut interpreting = interpreter.begin(1, None);
+    let mut session = interpreter.open_session(1, None);
     for frame in source(&[20_000]).chunks(1920) {
-        interpreting.push(frame, false).unwrap();
-        let pending = interpreting.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
-        assert!(pending < MAX_WAIT + 0.6, "{pending} s wait for a pause");
+        session.push(frame, false).unwrap();
+        let pending = session.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        assert!(pending < MAX_PHRASE_S + 0.6, "{pending} s wait for a pause");
     }
     assert!(texts(&voicebox).is_empty());
 }
@@ -278,7 +282,7 @@ fn channels_are_mixed_within_range() {
 #[test]
 fn patient_profile_keeps_one_channel() {
     let (stages, voicebox) = interpreter(&["um that's not cricket"]);
-    let mut waiting = Waiting { interpreting: stages.begin(2, None), reply: Vec::new() };
+    let mut waiting = PatientSession { session: stages.open_session(2, None), reply: Vec::new() };
     let stereo: Vec<f32> =
         source(&[1500, 1500]).into_iter().flat_map(|sample| [sample, sample]).collect();
     for frame in stereo.chunks(3840) {
