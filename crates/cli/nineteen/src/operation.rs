@@ -28,7 +28,7 @@ pub(crate) const STATE_FILE: &str = "validator.json";
 /// Maximum idle connections per miner.
 const MAX_IDLE_PER_MINER: usize = 256;
 
-/// Settings of an [`MarketServices`].
+/// Settings of a [`MarketServices`].
 pub(crate) struct MarketServicesSettings {
     pub(crate) netuid: NetUid,
     pub(crate) control: ControlSettings,
@@ -102,7 +102,7 @@ impl MarketServices {
         shutdown.spawn("scorer", async move { checker.run(&stop).await });
         let (synthetic_market, stop) = (market.clone(), shutdown.clone());
         shutdown.spawn("drafts", async move {
-            drafts.keep_ready(&synthetic_market, &references, &stop).await
+            drafts.keep_ready(&synthetic_market, &references, &stop).await;
         });
         RunningMarket {
             store,
