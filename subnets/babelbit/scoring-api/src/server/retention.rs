@@ -46,7 +46,11 @@ impl Purge {
         let error = error.into();
         self.failures += 1;
         if self.failures == 1 {
-            tracing::warn!(%error, what = item, "cannot purge an item, continuing with other items");
+            tracing::warn!(
+                %error,
+                what = item,
+                "cannot purge an item, continuing with other items"
+            );
         } else {
             tracing::debug!(%error, what = item, "cannot purge an item");
         }
