@@ -89,7 +89,7 @@ impl Kind {
 }
 
 /// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on
-/// the timescale `maturity`: unlock · (left − faded) / (unlock − maturity).
+/// the timescale `maturity`: unlock · (remaining − faded) / (unlock − maturity).
 fn between(remaining: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
     let difference =
         I64F64::saturating_from_num(remaining).saturating_sub(I64F64::saturating_from_num(faded));
