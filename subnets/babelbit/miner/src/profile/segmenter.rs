@@ -170,7 +170,7 @@ mod tests {
             while let Some(next) = segmenter.scan(number + 1 == frames.len()) {
                 match next {
                     ScanResult::Phrase(phrase) => {
-                        found.push((phrase.samples.len() / 24, phrase.starts_sentence))
+                        found.push((phrase.samples.len() / 24, phrase.starts_sentence));
                     }
                     ScanResult::TooLong => {
                         let starts_sentence = segmenter.starts_sentence;
