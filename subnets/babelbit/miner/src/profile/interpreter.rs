@@ -332,17 +332,17 @@ impl InterpreterSession {
 
     /// Returns the recognised words of the current phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
-        let context_samples = self.context_samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let context_seconds = self.context_samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let words = self
             .stages
             .listener
             .listen(&[&self.context_samples, samples].concat(), self.deadline)?;
         let words =
-            words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= context_samples);
+            words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= context_seconds);
         Ok(words
             .map(|word| Word {
-                start: (word.start - context_samples).max(0.0),
-                end: word.end - context_samples,
+                start: (word.start - context_seconds).max(0.0),
+                end: word.end - context_seconds,
                 ..word
             })
             .collect())
@@ -440,7 +440,7 @@ impl InterpreterSession {
         }
     }
 
-    /// Rewrites a phrase with the language model; `fallback` is the fallback.
+    /// Rewrites a phrase with the language model; returns `fallback` if that fails.
     fn rewrite_with_model(
         &mut self,
         chat: &ChatRewriter,
