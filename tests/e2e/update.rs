@@ -44,7 +44,7 @@ zqKu3uuLHCvWJ4Fg1Jh+oakLuVpJii1vuisjkmkujpk7OMmN2KKaIlUyaMpMkUNQg7Hz26v40EtjfxYU
 }
 
 #[test]
-fn version_command_prints_the_latest_release() {
+fn update_check_prints_the_latest_release() {
     let folder = releases(VERSION);
     let output = update(&["--check", "--from", text(folder.path())]);
     assert_eq!(

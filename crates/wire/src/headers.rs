@@ -112,7 +112,7 @@ pub(crate) fn path_and_query(head: &Parts) -> &str {
 }
 
 /// Returns whether two bytes are equal when `-` and `_` count as the same.
-fn is_same_separator((a, b): (u8, u8)) -> bool {
+fn is_equal_but_for_separator((a, b): (u8, u8)) -> bool {
     a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'))
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn reject_lookalikes(headers: &HeaderMap, prefix: &'static str) -> Re
     let has_lookalike = headers.keys().any(|name| {
         let name = name.as_str();
         name.len() >= prefix.len()
-            && name.bytes().zip(prefix.bytes()).all(is_same_separator)
+            && name.bytes().zip(prefix.bytes()).all(is_equal_but_for_separator)
             && name.bytes().any(|byte| matches!(byte, b'-' | b'_') && byte != separator)
     });
     if has_lookalike { Err(Refusal::Lookalike(prefix)) } else { Ok(()) }

@@ -30,7 +30,7 @@ impl ResponseMemory {
         Self { bytes, shared: Arc::new(Semaphore::new(bytes)), extra: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Starts a response, without a reservation.
+    /// Returns an empty reservation for a response.
     pub fn reservation(&self) -> MemoryReservation<'_> {
         MemoryReservation { memory: self, held: 0, permits: Vec::new(), is_extra: false }
     }

@@ -38,12 +38,12 @@ impl Reader {
         for rank in 0..count {
             let equals_rank =
                 Function::Variable.with(Binary::Equal, Function::Constant(rank as f64));
-            let is_selected = self.push_mapped(ranks, equals_rank)?;
+            let selection = self.push_mapped(ranks, equals_rank)?;
             let operation = FloatOperation::Multiply;
             let mut value =
-                self.push_node(FloatNode { inputs: vec![is_selected, values], shape, operation })?;
+                self.push_node(FloatNode { inputs: vec![selection, values], shape, operation })?;
             value = self.row_sums(node, value, &Rows::in_order(row_count, width), 0)?;
-            let position = self.positions_of(node, is_selected, row_count, width)?;
+            let position = self.positions_of(node, selection, row_count, width)?;
             for (part, tensor) in tensors.iter_mut().zip([value, position]) {
                 part.push(tensor);
             }
@@ -142,7 +142,7 @@ impl Reader {
     fn positions_of(
         &mut self,
         node: &NodeProto,
-        is_selected: usize,
+        selection: usize,
         row_count: usize,
         width: usize,
     ) -> Result<usize, OnnxError> {
@@ -150,7 +150,7 @@ impl Reader {
         let shape = Shape::new(width, row_count, 1).map_err(&shape_error)?;
         let columns = self.push_moved(
             node,
-            vec![is_selected],
+            vec![selection],
             dims::transposed(&[row_count, width], &[1, 0]),
             0.0,
             shape,

@@ -82,11 +82,11 @@ impl Examiner {
         list: &mut watch::Receiver<Vec<ProofMiner>>,
         running: &mut JoinSet<()>,
     ) {
-        let miners_to_connect = list.borrow_and_update().clone();
-        measures::miners(miners_to_connect.len());
-        self.set_list(&miners_to_connect);
+        let miners = list.borrow_and_update().clone();
+        measures::miners(miners.len());
+        self.set_list(&miners);
         let examiner = Arc::clone(self);
-        running.spawn(async move { examiner.connect(&miners_to_connect).await });
+        running.spawn(async move { examiner.connect(&miners).await });
     }
 
     /// Waits for a free permit and a miner with free capacity; forever without benchmarks.

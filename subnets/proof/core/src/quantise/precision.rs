@@ -150,9 +150,9 @@ impl Losses {
                 if is_exact || is_rounded.get(tensor) != Some(&true) {
                     continue;
                 }
-                let integer_part = magnitudes.get(tensor).copied().map_or(0, integer_bits);
+                let integer_part_bits = magnitudes.get(tensor).copied().map_or(0, integer_bits);
                 let bits = default_bits.get(tensor).copied().unwrap_or_default();
-                let unit = power(integer_part - i32::from(bits));
+                let unit = power(integer_part_bits - i32::from(bits));
                 let round = |&value: &f32| ((f64::from(value) / unit).round() * unit) as f32;
                 let changed = values.iter().map(round).collect();
                 let changed = network.output_with(&mut tensors, tensor, changed);
