@@ -77,7 +77,7 @@ fn amounts_are_rounded_down() {
         (1_999_999_999, "1.9999"),
         (u64::MAX, "18446744073.7095"),
     ] {
-        assert_eq!(complete(smallest), shown);
+        assert_eq!(whole(smallest), shown);
     }
 }
 

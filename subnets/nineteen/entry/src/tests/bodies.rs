@@ -196,9 +196,8 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
             number("seed")
                 .is_none_or(|seed| seed.is_some_and(|seed| (1..=MAX_SEED).contains(&seed)))
         );
-        prop_assert!(number("max_tokens").is_none_or(|maximum| {
-            maximum.is_some_and(|maximum| (1..=MAX_TOKENS).contains(&maximum))
-        }));
+        let max_tokens = number("max_tokens").unwrap_or(Some(1));
+        prop_assert!(max_tokens.is_some_and(|maximum| (1..=MAX_TOKENS).contains(&maximum)));
         prop_assert!(payload.get("stream").is_none_or(|stream| *stream == true));
     }
     Ok(())
