@@ -383,7 +383,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("input.json");
         fs::File::create(&path).unwrap().set_len(10 << 30).unwrap();
-        let expected = format!("{} is larger than 268435456 bytes", path.display());
+        let expected = format!("{} is larger than 1073741824 bytes", path.display());
         assert_eq!(read_user_file(&path).unwrap_err().to_string(), expected);
         let contents = [7_u8; 8];
         fs::write(&path, contents).unwrap();
