@@ -7,7 +7,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_core::weights::REFERENCE_TEMPO;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
 use taonet_cli_babelbit::runner::engine_client;
-use taonet_cli_localnet::demo_chain::NETUID;
+use taonet_cli_localnet::demo_chain::{NETUID, submit_weights};
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::{EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
@@ -37,8 +37,5 @@ pub(crate) async fn set_weights(
     let state = StateFile::open(state)?;
     let mut validator =
         Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
-    let report = validator.run_once().await?;
-    let error = report.outcome.error().unwrap_or_default();
-    anyhow::ensure!(report.outcome.is_success(), "the weights were not set: {error}");
-    Ok(report)
+    submit_weights(async || validator.run_once().await).await
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{demonstrate, serve_here};
-use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR};
+use taonet_cli_localnet::demo_chain::{
+    ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR, submit_weights,
+};
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_proof_circuits::{
@@ -168,9 +170,7 @@ impl Market {
                 // Stop all requests, so that the report is a consistent snapshot.
                 list.send_replace(Vec::new());
             }
-            let report = epoch_loop.run_once().await?;
-            let error = report.outcome.error().unwrap_or_default();
-            anyhow::ensure!(report.outcome.is_success(), "the weights were not set: {error}");
+            let report = submit_weights(async || epoch_loop.run_once().await).await?;
             chain.pass_epoch().await?;
             last = Some(report);
         }
