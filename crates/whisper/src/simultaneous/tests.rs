@@ -55,17 +55,11 @@ fn times_of_words_are_from_the_start_of_the_speech_and_ascend() {
     let mut state = state(20, 10);
     state.revise(vec![word(" ferry", 1, 0.5, 1.0), word(" leaves", 2, 1.0, 1.4)], 1.4);
     let expected = [("ferry", 10.5, 11.0), ("leaves", 11.0, 11.4)];
-<<<<<<< HEAD
+    let words = state.words();
     let actual: Vec<_> =
         words.iter().map(|word| (word.text.as_str(), word.start, word.end)).collect();
     assert_eq!(actual, expected);
-=======
-    let words = state.words();
-    let found: Vec<_> =
-        words.iter().map(|word| (word.text.as_str(), word.start, word.end)).collect();
-    assert_eq!(found, expected);
     state.commit(2);
->>>>>>> origin/h-interp3
     // A later pass places the next word before the end of the last one; a punctuation mark is no
     // word.
     state.revise(vec![word(",", 3, 1.2, 1.3), word(" now", 4, 1.3, 1.8)], 1.5);

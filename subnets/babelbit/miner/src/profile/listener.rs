@@ -48,7 +48,7 @@ impl Listener {
             end: (word.end - shift).max(0.0),
             ..word
         });
-        Ok(plain_words(join_numbers(words)))
+        Ok(plain_words(joined_words(words)))
     }
 }
 
@@ -123,13 +123,13 @@ impl LiveListener {
 
 /// Returns words in lowercase, without punctuation; drops those that are nothing else.
 fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
-<<<<<<< HEAD
     let words = words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
-=======
-    let words =
-        join_numbers(words).into_iter().map(|(word, _)| Word { text: plain(&word.text), ..word });
->>>>>>> origin/h-interp3
     words.filter(|word| !word.text.is_empty()).collect()
+}
+
+/// Joins the parts of numbers, such as `3` and `.5`.
+fn joined_words(words: impl IntoIterator<Item = Word>) -> impl Iterator<Item = Word> {
+    join_numbers(words).into_iter().map(|(word, _)| word)
 }
 
 /// Joins the parts of numbers, such as `3` and `.5`. Returns the words with the number of their
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn parts_of_numbers_are_one_word() {
-        let found = plain_words(join_numbers(words(
+        let found = plain_words(joined_words(words(
             0.0,
             &["About", "3", ".5", "or", "1", ",000", ",000."],
         )));
