@@ -6,7 +6,7 @@
 //! - latency: time to the first token at a fixed rate of 1 000 requests per second, and the time
 //!   that the gateway adds to that of the miner's own OpenAI server;
 //! - memory of the gateway with 10 000 concurrent streams, each of which receives a token every 5
-//!   s.
+//!   s; with fewer if the machine does not permit 20 500 open files.
 //!
 //! Usage: cargo bench -p taonet-nineteen-entry --bench gateway -- [--json] [--quick] [--port PORT]
 //! [PROXY=URL@KEY...] PORT is the port of the miner's OpenAI server. PROXY is the name of another
@@ -31,8 +31,10 @@ use serde_json::{Value, json};
 
 use load::{Load, Target};
 
-/// Number of concurrent streams in the memory measurement.
-const IDLE: usize = 10_000;
+/// Maximum number of concurrent streams in the memory measurement.
+const IDLE: u64 = 10_000;
+/// Maximum number of the gateway's open files besides two connections for each stream.
+const OTHER_FILES: u64 = 500;
 /// Requests per second of the open loop.
 const RATE: u32 = 1_000;
 /// Concurrent requests of the closed loop.
@@ -118,7 +120,7 @@ fn compare(words: &[&str]) {
         results[name]["open"] = measure(&open);
     }
     let before = gateway.memory("VmRSS");
-    let hold = Load::Idle { target: gateway.target.clone(), streams: IDLE, seconds: 10 };
+    let hold = Load::Idle { target: gateway.target.clone(), streams: idle_streams(), seconds: 10 };
     let waiting = std::thread::spawn(move || measure(&hold));
     let mut peak = 0;
     while !waiting.is_finished() {
@@ -128,6 +130,16 @@ fn compare(words: &[&str]) {
     let idle = waiting.join().unwrap();
     results["idle"] = json!({"streams": idle["streams"], "before_mb": before, "peak_mb": peak});
     if words.contains(&"--json") { println!("{results}") } else { show(&results) }
+}
+
+/// Returns the number of concurrent streams in the memory measurement.
+fn idle_streams() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let streams = limit.map_or(IDLE, |files| IDLE.min(files.saturating_sub(OTHER_FILES) / 2));
+    if streams < IDLE {
+        eprintln!("only {streams} streams instead of {IDLE}: the limit of open files is too low");
+    }
+    usize::try_from(streams).unwrap()
 }
 
 fn show(results: &Value) {

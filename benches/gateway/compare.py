@@ -12,7 +12,8 @@ from pathlib import Path
 
 MODEL = "chat-llama-3-2-3b"
 KEY = "sk-litellm"
-# Goals: streamed requests/s, added milliseconds to the first token (p50, p99), MB, ratios to nginx and LiteLLM.
+# Goals: streamed requests/s, added milliseconds to the first token (p50, p99), MB with 10 000 streams, ratios to nginx
+# and LiteLLM.
 GOALS = {"per_second": 3000, "p50": 0.4, "p99": 2.0, "memory": 600, "nginx": 0.4, "litellm": 120.0}
 
 NGINX = """
@@ -111,13 +112,14 @@ def main():
 
 def report(results):
     """Prints the results; returns the exit status: 1 if a goal is missed."""
-    ours, direct = results["gateway"], results["direct"]["open"]
+    ours, direct, idle = results["gateway"], results["direct"]["open"], results["idle"]
     rate = ours["per_second"]
+    memory = GOALS["memory"] * idle["streams"] / 10_000
     rows = [
         ("streamed requests/s", rate, GOALS["per_second"], True),
         ("added to the first token, p50, ms", ours["open"]["p50_ms"] - direct["p50_ms"], GOALS["p50"], False),
         ("added to the first token, p99, ms", ours["open"]["p99_ms"] - direct["p99_ms"], GOALS["p99"], False),
-        (f"memory with {results['idle']['streams']} streams, MB", results["idle"]["peak_mb"], GOALS["memory"], False),
+        (f"memory with {idle['streams']} streams, MB", idle["peak_mb"], memory, False),
         ("requests/s to nginx's", rate / results["nginx"]["per_second"], GOALS["nginx"], True),
         ("requests/s to LiteLLM's", rate / results["litellm"]["per_second"], GOALS["litellm"], True),
     ]

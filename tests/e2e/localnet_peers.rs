@@ -45,13 +45,13 @@ fn the_sdks_use_the_chain() {
     let chain = chain("250ms");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "tempo": TEMPO, "block_seconds": 0.25 });
-    let report = ToolReport::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10.py"), &question));
-    let [ten, below] = report.as_slice() else { panic!("two tools") };
+    let reports = ToolReport::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10.py"), &question));
+    let [ten, below] = reports.as_slice() else { panic!("two tools") };
     let hotkey = address("//BobHotkey");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
-    let report = ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
-    let [eleven] = report.as_slice() else { panic!("one tool") };
+    let reports = ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
+    let [eleven] = reports.as_slice() else { panic!("one tool") };
     check_table("what the SDKs did", &[ten, below, eleven]);
     sdk10::check(ten, chain.url());
     sdk10::check_layer_below(below, ten);

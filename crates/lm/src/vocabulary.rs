@@ -203,7 +203,7 @@ impl TextStream {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
         if text.ends_with(char::REPLACEMENT_CHARACTER)
-            && self.tokens.len() - self.read < MAX_CHARACTER_LENGTH
+            && self.tokens.len() - self.read < MAX_CHARACTER_TOKENS
         {
             return String::new();
         }
@@ -227,7 +227,7 @@ impl TextStream {
 }
 
 /// Maximum number of tokens per character, with one token per UTF-8 byte.
-const MAX_CHARACTER_LENGTH: usize = 4;
+const MAX_CHARACTER_TOKENS: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn junctions_derive_distinct_keys() {
+    fn keys_depend_on_junctions_and_passwords() {
         assert_ne!(address("//1"), address("//01x"));
         assert_eq!(address("//1"), address("//01"));
         assert_ne!(address("//Alice"), address("/Alice"));

@@ -107,11 +107,11 @@ impl Source {
             let Some(name) = declared(line) else { continue };
             let indent = &line[..line.len() - line.trim_start().len()];
             let end = format!("{indent}}}");
-            let length = lines[number..].iter().position(|line| *line == end).unwrap_or(0);
+            let last = lines[number..].iter().position(|line| *line == end).unwrap_or(0);
             let body = if line.ends_with('}') {
                 (*line).to_owned()
             } else {
-                lines[number..=number + length].join("\n")
+                lines[number..=number + last].join("\n")
             };
             self.functions.push(Function { file: path.clone(), of: of.clone(), name, body });
         }

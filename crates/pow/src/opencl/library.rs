@@ -344,7 +344,7 @@ impl Session {
         let mut offset = u32::MAX;
         let (queue, buffer, value) =
             (self.queue.handle, self.found.handle, (&raw mut offset).cast());
-        // SAFETY: The buffer has one word, and the call returns after `found` has been written.
+        // SAFETY: The buffer has one word, and the call returns after `offset` has been written.
         let status = unsafe {
             (functions.read)(
                 queue,

@@ -6,7 +6,7 @@ use taonet_primitives::Hotkey;
 
 use crate::Refusal;
 
-/// A hotkey's stake and validator permit on the subnet where it is registered.
+/// A hotkey's stake and validator permit on the server's subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Registration {
     /// Stake of the hotkey in rao.
@@ -134,7 +134,8 @@ impl Policy {
         self.check(hotkey).is_ok()
     }
 
-    /// Returns the registration of an allowed caller.
+    /// Returns the registration of an allowed caller; the default for a hotkey that is not
+    /// registered.
     pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Registration, Refusal> {
         let listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
         if !listed || self.blocked.contains(hotkey) {

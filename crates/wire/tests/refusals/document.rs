@@ -14,11 +14,10 @@ pub(crate) struct Row {
 const INTRODUCTION: &str = "\
 # Wire protocol security
 
-This page is generated from the responses of a server: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals`
-updates it, and the same test without the variable checks it.
+This page is generated: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` updates it.
 
-taonet supports three schemes for signed HTTP requests: btauth/1 of SDK 11, dendrite of SDK 10, and Babelbit's scheme,
-which has one form for calls to axons and one for calls to managed miners (those of the arena).
+HTTP requests are signed with btauth/1 of SDK 11, dendrite of SDK 10, or Babelbit's scheme, with one
+form for calls to axons and one for calls to the managed miners of the arena.
 
 ## What a signature covers
 
@@ -38,22 +37,20 @@ classes have **no** such fields | **not signed** | signed, as compact JSON |
 | Response | **not signed** | **not signed**, except refusals with `DendriteScheme::sign_refusals` | **not signed** \
 | **not signed** |
 
-No scheme encrypts requests: if others can read the traffic, use TLS or a private network. An attacker who can modify
-requests in transit can change everything that is not signed. btauth/1 signs the most: use it if both sides support it.
+**No scheme encrypts requests**: if others can read the traffic, use TLS or a private network. An
+attacker in transit can change everything that is not signed. Use btauth/1 if both sides support it.
 
-- **Chunked requests.** If a request has both `Content-Length` and chunked transfer encoding, the chunked encoding takes
-  precedence, as RFC 9112 requires. A reverse proxy must do the same.
-- **Fragments.** A fragment (`#…`) in the request target, which HTTP does not allow, is dropped before routing.
-- **Replays.** Each server has its own replay cache: if two servers have the same hotkey and scheme, each server accepts
-  a request once. A server with a replay log keeps this cache across restarts. If the log is new, missing or damaged,
-  the server refuses only what may be a replay: requests signed before its start, or dated ahead of it by as much as
-  accepted requests have been. The server logs the end of this period.
+- **Chunked requests.** Chunked transfer encoding takes precedence over `Content-Length` (RFC 9112).
+  A reverse proxy must do the same.
+- **Replays.** Each server accepts a request once, with a replay log also across restarts; two
+  servers of one hotkey accept it once each. If the log is new, missing or damaged, requests signed
+  before the server's start, or dated ahead of it by as much as accepted requests have been, are
+  refused until a time that is logged.
 
 ## What is refused
 
-The first column states how a case differs from a valid request that the server accepts; cases with the same outcomes
-share a row. **accepted** means that the scheme does not sign the altered part, or that the server handles the variant
-safely; a dash means that the case does not apply to the scheme.
+The cases differ from a valid request. **accepted** means that the scheme does not sign the altered
+part, or that the server handles the variant safely; a dash means that the case does not apply.
 ";
 
 pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {

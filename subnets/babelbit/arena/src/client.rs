@@ -207,16 +207,16 @@ impl Arena {
         let mut logged = HashSet::new();
         loop {
             let failure = match self.look(registered, &mut logged).await {
-                Ok(ready) if !ready.is_empty() && ready.iter().all(Route::is_ready) => {
-                    return Ok(ready);
+                Ok(routes) if !routes.is_empty() && routes.iter().all(Route::is_ready) => {
+                    return Ok(routes);
                 }
-                Ok(ready) => {
+                Ok(routes) => {
                     tracing::info!(
-                        routes = ready.len(),
-                        waiting = waiting(&ready),
+                        routes = routes.len(),
+                        waiting = waiting(&routes),
                         "arena miners are not ready yet"
                     );
-                    last = Some(ready);
+                    last = Some(routes);
                     None
                 }
                 Err(error) if last.is_none() && !error.is_retryable() => return Err(error),

@@ -100,8 +100,8 @@ impl Source {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns when the runner last showed that it runs, in seconds since the Unix epoch: its sign
-    /// of life, the start of a challenge, or the end of a round. `None` if it has never run.
+    /// Returns when the runner last showed that it runs, in seconds since the Unix epoch: its
+    /// heartbeat, the start of a challenge, or the end of a round. `None` if it has never run.
     pub(crate) fn last_heartbeat(&self) -> Option<i64> {
         let index = self.index();
         let rounds = index.rounds.iter().map(|round| round.ended_unix);

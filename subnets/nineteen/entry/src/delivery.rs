@@ -16,7 +16,7 @@ use crate::bill::Bill;
 use crate::replies::{NextChunk, Replies};
 
 /// Size in bytes at which buffered events are sent without waiting for further events.
-const MAX_PIECE: usize = 16 * 1024;
+const FLUSH_BYTES: usize = 16 * 1024;
 /// Time after a write within which further events belong to a burst, and share a write if possible.
 /// Models that write tokens one by one are slower.
 const BURST: Duration = Duration::from_millis(10);
@@ -73,10 +73,10 @@ struct Delivery<E> {
 }
 
 impl<E: Events> Delivery<E> {
-    /// Returns the next events: as many as the miner has sent, up to [`MAX_PIECE`].
+    /// Returns the next events: as many as the miner has sent, up to about [`FLUSH_BYTES`].
     async fn next(&mut self) -> Option<String> {
         let mut is_burst = false;
-        while self.last.is_none() && self.ready.len() < MAX_PIECE {
+        while self.last.is_none() && self.ready.len() < FLUSH_BYTES {
             let Some(replies) = self.replies.as_mut() else { break };
             let next = if self.ready.is_empty() {
                 let next = replies.next().await;

@@ -235,9 +235,9 @@ impl Gateway {
             Ok(body) => body,
             Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
-        let (limits, admitted) =
+        let (status, admitted) =
             match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
-                Ok(limits) => limits,
+                Ok(admission) => admission,
                 Err(error) => return error.into_response(),
             };
         let sold = match admitted {
@@ -260,7 +260,7 @@ impl Gateway {
         if key.terms.log_requests {
             log(&key, head.uri.path(), &response);
         }
-        limits.write(response.headers_mut());
+        status.write(response.headers_mut());
         self.0.rates.write_tokens(&key, response.headers_mut());
         self.0.budget_warnings.write(&key, response.headers_mut());
         response

@@ -11,7 +11,7 @@ use crate::vision::largest_image;
 
 /// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
 /// them: a miner has as much memory for large requests.
-const MAX_CHOICES: usize = 4 * MAX_REQUEST;
+const MAX_CHOICES_BYTES: usize = 4 * MAX_REQUEST;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
 /// options.
 const OTHER_FIELDS: usize = 1_024;
@@ -33,7 +33,7 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     let bound = 2 * (largest_size(payload) + OTHER_FIELDS);
     if further_prompts.is_empty()
         && bound <= MAX_REQUEST
-        && bound.saturating_mul(*answers) <= MAX_CHOICES
+        && bound.saturating_mul(*answers) <= MAX_CHOICES_BYTES
     {
         return Ok(());
     }
@@ -98,11 +98,11 @@ pub(crate) fn check_image(size: usize, count: usize, param: &str) -> Result<(), 
 /// Checks the size of the requests for a number of choices together, which depends on the buyer's
 /// field `field`.
 fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), GatewayError> {
-    if size <= MAX_CHOICES {
+    if size <= MAX_CHOICES_BYTES {
         return Ok(());
     }
     let message = format!(
-        "{field}: the requests for {choices} choices have {size} bytes or more together, but may have {MAX_CHOICES}; \
+        "{field}: the requests for {choices} choices have {size} bytes or more together, but may have {MAX_CHOICES_BYTES}; \
          hint: request fewer choices"
     );
     Err(GatewayError::TooLarge { param: Some(field.to_owned()), message })

@@ -188,8 +188,8 @@ async fn openai(
     Ok(Json(painted(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
 
-/// Paints an image on a thread for blocking work, once there is a place; returns the answer. The
-/// thread holds the place: it does not stop when the client disconnects.
+/// Paints an image on a thread for blocking work, once there is a permit; returns the answer. The
+/// thread holds the permit: it does not stop when the client disconnects.
 async fn painted(
     permits: &PaintPermits,
     endpoint: Endpoint,

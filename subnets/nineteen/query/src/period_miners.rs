@@ -481,12 +481,12 @@ impl PeriodMiners {
     /// Continues the contenders of the same miners in an earlier period.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
-        let by_task: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
+        let by_offer: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
             .collect();
         for contender in self.contenders() {
-            if let Some(earlier) = by_task.get(&(&contender.offer.task, &contender.offer.hotkey)) {
+            if let Some(earlier) = by_offer.get(&(&contender.offer.task, &contender.offer.hotkey)) {
                 contender.inherit(earlier);
             }
         }

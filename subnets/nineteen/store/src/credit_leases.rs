@@ -48,7 +48,7 @@ pub(crate) struct CreditLeases {
     process: Process,
     state: Mutex<State>,
     /// Locked during a transaction.
-    transaction: tokio::sync::Mutex<()>,
+    transaction_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -292,7 +292,7 @@ impl CreditLeases {
         Self {
             process: Process::random(),
             state: Mutex::default(),
-            transaction: tokio::sync::Mutex::default(),
+            transaction_lock: tokio::sync::Mutex::default(),
         }
     }
 
@@ -425,7 +425,7 @@ impl CreditLeases {
     /// Writes all pending work in one transaction; returns `false` if there is none. The writer
     /// then ends, and later work starts another one.
     async fn write(self: &Arc<Self>, database: &Database) -> bool {
-        let _transaction = self.transaction.lock().await;
+        let _lock = self.transaction_lock.lock().await;
         let plans = {
             let mut state = self.state();
             let plans = state.begin();

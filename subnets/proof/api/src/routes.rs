@@ -26,7 +26,7 @@ use crate::jobs::{StartError, Step};
 use crate::{Job, JobFileError, JobSettings, Jobs, LiveKeys, Status, Submission};
 
 /// Maximum size of an integer of the input with its separators, in bytes of JSON.
-const MAX_INTEGER: usize = 24;
+const MAX_INTEGER_BYTES: usize = 24;
 /// Maximum size of a request body without the input, in bytes.
 const ENVELOPE: usize = 4096;
 /// Timeout for receiving a request body.
@@ -80,7 +80,7 @@ pub fn router(
     // Bodies are limited by the largest input of a served circuit.
     let values =
         examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
-    let largest = ENVELOPE.saturating_add(values.saturating_mul(MAX_INTEGER));
+    let largest = ENVELOPE.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
     let bodies = WholeBodies::new(largest, BODY_WITHIN, LARGE_BODIES);
     let api = Arc::new(Api {
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,

@@ -166,13 +166,13 @@ impl ParsedModel {
             let layers: Vec<_> = layers.by_ref().take(slice.layers.len()).collect();
             slices.push(with_keys(metadata, slice, &circuit, &layers, options)?);
         }
-        let circuit =
+        let metadata =
             CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
         let model = SlicedModel {
             version: VERSION,
             name: options.name.clone(),
-            input: circuit.input,
-            output: circuit.output,
+            input: metadata.input,
+            output: metadata.output,
             slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
         };
         Ok(CompiledSlices { model, slices })

@@ -34,7 +34,7 @@ use requests::{Requests, handlers};
 
 /// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a
 /// separator.
-const MAX_INTEGER: usize = 21;
+const MAX_INTEGER_BYTES: usize = 21;
 /// Lower bound of the maximum message size, in bytes.
 const MIN_LIMIT: usize = 64 << 10;
 /// Maximum size of all messages in flight together, in bytes.
@@ -116,7 +116,7 @@ impl Limits {
     /// from one address.
     fn of(inputs: usize) -> Self {
         let message = inputs
-            .saturating_mul(MAX_INTEGER)
+            .saturating_mul(MAX_INTEGER_BYTES)
             .saturating_add(4096)
             .clamp(MIN_LIMIT, IN_FLIGHT_BYTES);
         let validators = (IN_FLIGHT_BYTES / message).clamp(1, VALIDATORS);

@@ -117,7 +117,7 @@ impl Reader {
                 let earlier = (0..element).map(|other| line * pairs + pair(other, element));
                 let later =
                     (element + 1..width).map(|other| (lines + line) * pairs + pair(element, other));
-                terms.extend(earlier.chain(later).map(|rank| rank as u32));
+                terms.extend(earlier.chain(later).map(|index| index as u32));
             }
         }
         let of_terms = Shape::new(lines * width, width - 1, 1).map_err(&refuse)?;

@@ -72,7 +72,7 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
 }
 
 /// Maximum number of tokens of one character: one per UTF-8 byte.
-const MAX_CHARACTER_LENGTH: usize = 4;
+const MAX_CHARACTER_TOKENS: usize = 4;
 
 /// Returns the positions whose tokens can be compared: all that are not part of a character that is
 /// spread over several tokens.
@@ -90,7 +90,7 @@ pub fn comparable(tokens: &[Token]) -> Vec<usize> {
             let mut letters = last.text.chars();
             letters.next().is_some_and(|letter| !letter.is_ascii()) && letters.next().is_none()
         });
-        if token.text.is_empty() && is_character && empty < MAX_CHARACTER_LENGTH {
+        if token.text.is_empty() && is_character && empty < MAX_CHARACTER_TOKENS {
             position += empty + 1;
         } else {
             positions.push(position);

@@ -112,7 +112,7 @@ impl TaskMiners {
         })
     }
 
-    fn at(&self, places: &[usize]) -> Vec<Arc<TaskMiner>> {
-        places.iter().filter_map(|index| self.contenders.get(*index)).map(Arc::clone).collect()
+    fn at(&self, indices: &[usize]) -> Vec<Arc<TaskMiner>> {
+        indices.iter().filter_map(|index| self.contenders.get(*index)).map(Arc::clone).collect()
     }
 }

@@ -212,9 +212,9 @@ impl Relay {
         let request: StatusRequest =
             frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         let run = request.run_uid.parse().ok();
-        let job = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
+        let run_and_job = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
         let (run, job) =
-            job.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
+            run_and_job.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
         let status = match job.status() {
             Status::Running => return Ok(json!({ "run_uid": run, "status": "processing" })),
             Status::Done(finished) => {

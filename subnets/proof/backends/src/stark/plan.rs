@@ -341,11 +341,11 @@ impl Layout {
         let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
-            let cell = match linear.rescale {
+            let place = match linear.rescale {
                 None if bias == 0 || !inner => Place { address: sum, bias },
                 _ => self.rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
             };
-            self.places.push(cell);
+            self.places.push(place);
         }
         Ok(())
     }
@@ -374,8 +374,16 @@ impl Layout {
     ) -> Place {
         let address = self.allocate();
         self.read(sum);
-        let (sum, cell) = (i64::from(sum), i64::from(address));
-        self.activations.push([sum, added, divisor, quotient, remainder, cell, cell]);
+        let (sum, address_value) = (i64::from(sum), i64::from(address));
+        self.activations.push([
+            sum,
+            added,
+            divisor,
+            quotient,
+            remainder,
+            address_value,
+            address_value,
+        ]);
         self.sources.push((self.stages, index as u32));
         Place { address, bias: 0 }
     }
@@ -387,8 +395,8 @@ impl Layout {
         for (index, &cell) in table.cells.iter().enumerate() {
             self.spend(ACTIVATION_FIXED)?;
             let argument = self.address(cell)?;
-            let cell = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
-            self.places.push(cell);
+            let place = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
+            self.places.push(place);
         }
         Ok(())
     }
@@ -401,11 +409,11 @@ impl Layout {
             self.read(a);
             self.read(b);
             self.multiplications.push([a, b, address, address].map(i64::from));
-            let cell = match &product.rescale {
+            let place = match &product.rescale {
                 None => Place { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
-            self.places.push(cell);
+            self.places.push(place);
         }
         Ok(())
     }
@@ -416,11 +424,11 @@ impl Layout {
         product: &MatrixProduct,
     ) -> Result<(), BackendError> {
         for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
-            let cell = match &product.rescale {
+            let place = match &product.rescale {
                 None => Place { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
-            self.places.push(cell);
+            self.places.push(place);
         }
         Ok(())
     }

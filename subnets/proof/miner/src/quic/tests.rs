@@ -275,7 +275,7 @@ fn messages_in_flight_are_bounded_together() {
     for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
         let limits = Limits::of(inputs);
         assert!(
-            limits.message >= inputs.saturating_mul(MAX_INTEGER).min(IN_FLIGHT_BYTES),
+            limits.message >= inputs.saturating_mul(MAX_INTEGER_BYTES).min(IN_FLIGHT_BYTES),
             "{inputs}: all fit"
         );
         let total = limits.validators * limits.streams as usize * limits.message;

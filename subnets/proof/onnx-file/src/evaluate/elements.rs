@@ -296,8 +296,8 @@ impl Operands<'_> {
         let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
         let dims = [outer, &indices.dims, inner].concat();
         Ok(built(dims, |coordinates| {
-            let (outer, inner_coordinates) = coordinates.split_at(axis);
-            let (middle, inner) = inner_coordinates.split_at(indices.dims.len());
+            let (outer, remaining) = coordinates.split_at(axis);
+            let (middle, inner) = remaining.split_at(indices.dims.len());
             let index = indices.at(middle);
             // The reader refuses constant indices that do not exist; a computed one has no value.
             if !(-extent..extent).contains(&index) {
