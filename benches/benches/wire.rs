@@ -121,7 +121,7 @@ async fn start(scheme: &str, log: &Path, shutdown: &Shutdown) -> Result<Bench> {
         };
         let router = Router::new().route(&format!("/{NAME}"), post(echo));
         let layer = SignedLayer::builder(bob, dendrite()).build_with_replay_log(log)?;
-        // The nonces of a process must arrive in order: each connection is a process of its own.
+        // The nonces of a process must arrive in order: each connection is a separate process.
         let clients = (0..CONNECTIONS).map(|_| client(dendrite())).collect::<Result<_>>()?;
         (router.route_layer(layer), NAME, clients)
     };

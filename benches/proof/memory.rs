@@ -73,8 +73,8 @@ async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Erro
             serve(listener, routes, &stopped, ServeLimits::default()).await;
         });
     }
-    let mut rest = Vec::new();
-    tokio::task::spawn_blocking(move || std::io::stdin().read_to_end(&mut rest)).await??;
+    let mut remaining = Vec::new();
+    tokio::task::spawn_blocking(move || std::io::stdin().read_to_end(&mut remaining)).await??;
     Ok(())
 }
 

@@ -5,23 +5,23 @@ use taonet_timelock::{Ciphertext, FormatError, WeightsPayload, Wrapped};
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
-    let mut rest = bytes;
-    match Ciphertext::read(&mut rest) {
+    let mut remaining = bytes;
+    match Ciphertext::read(&mut remaining) {
         Ok(ciphertext) => {
             let written = ciphertext.to_bytes();
-            assert_eq!(written.len(), bytes.len() - rest.len());
+            assert_eq!(written.len(), bytes.len() - remaining.len());
             assert_eq!(Ciphertext::from_bytes(&written).as_ref(), Ok(&ciphertext));
-            let whole = Ciphertext::from_bytes(bytes);
+            let complete = Ciphertext::from_bytes(bytes);
             assert_eq!(
-                whole,
-                if rest.is_empty() {
+                complete,
+                if remaining.is_empty() {
                     Ok(ciphertext)
                 } else {
-                    Err(FormatError::Trailing(rest.len()))
+                    Err(FormatError::Trailing(remaining.len()))
                 }
             );
         }
-        Err(_) => assert_eq!(rest, bytes),
+        Err(_) => assert_eq!(remaining, bytes),
     }
     if let Ok(wrapped) = Wrapped::from_bytes(bytes) {
         assert_eq!(Wrapped::from_bytes(&wrapped.to_bytes()), Ok(wrapped));

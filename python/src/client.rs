@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use taonet_wire::{AnswerStream, ClientConfig, is_public};
+use taonet_wire::{CallResponseStream, ClientConfig, is_public};
 use tokio::sync::Mutex;
 
 use crate::convert::{Message, header_texts, seconds};
@@ -85,7 +85,7 @@ impl Call {
         call.name = name.unwrap_or_else(|| class_of(&call.path).to_owned());
         call.headers = header_map(&headers)?;
         call.deadline = seconds("timeout", timeout)?;
-        call.max_answer_bytes = max_response_bytes.unwrap_or(call.max_answer_bytes);
+        call.max_response_bytes = max_response_bytes.unwrap_or(call.max_response_bytes);
         call.retry = match retry {
             "never" => taonet_wire::Retry::Never,
             "unsent" => taonet_wire::Retry::Unsent,
@@ -106,7 +106,7 @@ impl Call {
 
 /// A complete response, with any status.
 #[pyclass(frozen, module = "taonet")]
-pub(crate) struct Response(taonet_wire::Answer);
+pub(crate) struct Response(taonet_wire::CallResponse);
 
 #[pymethods]
 impl Response {
@@ -176,7 +176,7 @@ pub(crate) struct ResponseStream {
     status: u16,
     #[pyo3(get)]
     headers: Vec<(String, String)>,
-    stream: Mutex<AnswerStream>,
+    stream: Mutex<CallResponseStream>,
     process: Process,
 }
 

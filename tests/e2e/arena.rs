@@ -56,7 +56,7 @@ async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
         external_ip: "203.0.113.7".to_owned(),
         policy,
         predict_path: "v1/predict".to_owned(),
-        max_answer_bytes: 1 << 20,
+        max_response_bytes: 1 << 20,
     };
     Arena::new(config).unwrap().miners(&registered).await.unwrap()
 }
@@ -70,7 +70,7 @@ async fn say(miner: &Miner) {
         session_id: session_id.into(),
         audio_b64: "AACAPg==".into(),
         in_eos: true,
-        max_answer_bytes: 1_000,
+        max_response_bytes: 1_000,
     };
     let answer = miner.connection.predict(call, limit).await.unwrap();
     assert_eq!((answer.audio_b64.as_str(), answer.out_eos), ("AACAPg==", true));
@@ -94,9 +94,9 @@ fn miners_enter_and_are_played_in_both_ways() {
             assert_eq!(answer["hotkey"], key(uid).hotkey().to_string());
         }
         runtime.block_on(async {
-            let found = miners(gateway.url(), &[1, 2, 3]).await;
-            assert_eq!(found.len(), 2);
-            for miner in &found {
+            let actual = miners(gateway.url(), &[1, 2, 3]).await;
+            assert_eq!(actual.len(), 2);
+            for miner in &actual {
                 say(miner).await;
             }
         });

@@ -89,9 +89,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn change_byte(path: &Path, place: usize) {
+fn change_byte(path: &Path, offset: usize) {
     let mut bytes = fs::read(path).unwrap();
-    bytes[place] ^= 1;
+    bytes[offset] ^= 1;
     fs::write(path, bytes).unwrap();
 }
 
@@ -128,8 +128,8 @@ fn one_changed_byte_names_one_reply() {
     // In the middle of the audio, and in the last byte.
     for (uid, utterance, from_end) in [(INTERPRETER, 2, 20_000), (PARROT, 0, 1)] {
         let wav = run.reply(uid, utterance);
-        let place = fs::metadata(&wav).unwrap().len() as usize - from_end;
-        change_byte(&wav, place);
+        let offset = fs::metadata(&wav).unwrap().len() as usize - from_end;
+        change_byte(&wav, offset);
         let report = findings(&run.audit(&[]));
         let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else {
             panic!("{report:#}")
@@ -144,7 +144,7 @@ fn one_changed_byte_names_one_reply() {
         );
         assert!(wav.to_str().unwrap().contains(mismatch["miner_hotkey"].as_str().unwrap()));
         assert_ne!(mismatch["recorded"], mismatch["recomputed"]);
-        change_byte(&wav, place);
+        change_byte(&wav, offset);
     }
     document(&run.audit(&[]));
 
@@ -312,9 +312,9 @@ fn evidence_is_checked_on_another_machine() {
         original.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
     };
     let changed = elsewhere.path().join("changed.tar");
-    let with = |place: usize| {
+    let with = |offset: usize| {
         let mut bytes = original.clone();
-        bytes[place] ^= 1;
+        bytes[offset] ^= 1;
         fs::write(&changed, bytes).unwrap();
         verify(&changed, &[])
     };

@@ -282,8 +282,8 @@ fn a_chute_is_named_called_and_deleted() {
     *cloud.name.lock().unwrap() = named;
     assert_eq!(document(&run(&["chute-slug", "--json"]))["deployed"], false);
     *cloud.is_deployed.lock().unwrap() = true;
-    let found = document(&run(&["chute-slug", "--json"]));
-    assert_eq!((&found["name"], &found["chute_id"]), (&json!(named), &json!("c-1")));
+    let actual = document(&run(&["chute-slug", "--json"]));
+    assert_eq!((&actual["name"], &actual["chute_id"]), (&json!(named), &json!("c-1")));
     let deleted = document(&run(&["delete-chute", "--yes", "--json"]));
     assert_eq!((&deleted["name"], *cloud.is_deployed.lock().unwrap()), (&json!(named), false));
 }

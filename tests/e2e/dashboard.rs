@@ -136,8 +136,9 @@ fn columns(miner: &Value) -> [String; 6] {
 /// Returns a miner's row of a leaderboard.
 fn row<'a>(page: &'a str, miner: &Value) -> &'a str {
     let link = format!("/miners/{}\"", miner["hotkey"].as_str().unwrap());
-    let (_, rest) = page.split_once(&link).unwrap_or_else(|| panic!("{link} is missing: {page}"));
-    rest.split_once("</tr>").unwrap().0
+    let (_, remaining) =
+        page.split_once(&link).unwrap_or_else(|| panic!("{link} is missing: {page}"));
+    remaining.split_once("</tr>").unwrap().0
 }
 
 #[test]
@@ -438,7 +439,7 @@ fn a_terminal_shows_the_leaderboard() {
     tmux.wait(|screen| {
         let boards = screen
             .split_once("Leaderboard · main")
-            .and_then(|(_, rest)| rest.split_once("Leaderboard · arena"));
+            .and_then(|(_, remaining)| remaining.split_once("Leaderboard · arena"));
         let Some((main, arena)) = boards else { return false };
         miners.iter().all(|miner| {
             let name = miner["name"].as_str().unwrap();

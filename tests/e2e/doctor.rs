@@ -364,7 +364,7 @@ fn clock_of_daemons_without_a_chain_is_checked() {
 }
 
 #[test]
-fn gateway_logs_clock_that_is_off() {
+fn gateway_logs_clock_skew() {
     let chain = Chain::start();
     chain.wallet();
     chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);

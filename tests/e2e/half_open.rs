@@ -65,9 +65,9 @@ fn options(help: &str) -> Vec<(&str, String)> {
         let indented = line.len() - trimmed.len();
         let long =
             trimmed.split_once("--").filter(|(short, _)| short.is_empty() || short.ends_with(", "));
-        if let Some((short, rest)) = long.filter(|_| (2..=6).contains(&indented)) {
+        if let Some((short, remaining)) = long.filter(|_| (2..=6).contains(&indented)) {
             let name = trimmed[short.len()..].split([' ', '[', '=']).next().unwrap();
-            options.push((name, rest[name.len() - 2..].to_owned()));
+            options.push((name, remaining[name.len() - 2..].to_owned()));
         } else if let Some((_, text)) = options.last_mut().filter(|_| indented > 6) {
             text.push(' ');
             text.push_str(trimmed);
@@ -164,9 +164,9 @@ fn heads_have_ten_seconds() {
             let began = Instant::now();
             let mut client = connect(Ipv4Addr::LOCALHOST.into(), address).await.unwrap();
             client.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
-            let mut rest = Vec::new();
+            let mut remaining = Vec::new();
             // The connection may end with a reset.
-            let ended = timeout(Duration::from_secs(30), client.read_to_end(&mut rest)).await;
+            let ended = timeout(Duration::from_secs(30), client.read_to_end(&mut remaining)).await;
             let took = began.elapsed();
             assert!(ended.is_ok() && took > Duration::from_secs(9), "{name}: {took:?}");
         });

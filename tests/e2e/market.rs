@@ -464,12 +464,12 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     // A killed validator loses the counters of a quarter of a second, and the requests in flight.
     let (received, counted) = network.settled(&store);
     let lost = network.runtime.block_on(async {
-        let mut most = 0.0;
+        let mut maximum = 0.0;
         for period in losses {
             let planned = store.budgets(PeriodId(period), None).await.unwrap()[0].planned as f64;
-            most += planned / f64::from(PERIOD) * UNSTORED + IN_FLIGHT;
+            maximum += planned / f64::from(PERIOD) * UNSTORED + IN_FLIGHT;
         }
-        most
+        maximum
     });
     println!("{counted} of {received} requests counted after the kills, which may lose {lost:.0}");
     assert!(

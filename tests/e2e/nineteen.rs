@@ -53,14 +53,15 @@ fn periods_are_scored_under_each_profile() {
         ("later", json!([1.0, 0.58125, 0.450_468_75, null])),
         ("seed", json!([1.0, 0.775, 0.600_625, null])),
     ] {
-        let found = document(&nineteen("period-score", &["--profile", profile], &periods()));
-        for (found, expected) in found.as_array().unwrap().iter().zip(scores.as_array().unwrap()) {
-            let close = |found: f64, expected: f64| (found - expected).abs() < 1e-12;
-            let equal = found
+        let actual = document(&nineteen("period-score", &["--profile", profile], &periods()));
+        for (actual, expected) in actual.as_array().unwrap().iter().zip(scores.as_array().unwrap())
+        {
+            let close = |actual: f64, expected: f64| (actual - expected).abs() < 1e-12;
+            let equal = actual
                 .as_f64()
                 .zip(expected.as_f64())
-                .map_or(found == expected, |(a, b)| close(a, b));
-            assert!(equal, "{profile}: {found}, expected {expected}");
+                .map_or(actual == expected, |(a, b)| close(a, b));
+            assert!(equal, "{profile}: {actual}, expected {expected}");
         }
     }
     assert_eq!(document(&nineteen("period-score", &[], &json!([]))), json!([]));
@@ -84,8 +85,8 @@ fn weights_follow_from_tables() {
     let weights = document(&nineteen("weights", &[], &json!([tables])));
     assert_eq!(weights[0]["uids"], json!([9, 2]));
     let (slow, fast) = (0.375_f64.powi(3), 0.625_f64.powi(3));
-    let found = weights[0]["weights"][0].as_f64().unwrap();
-    assert!((found - slow / (slow + fast)).abs() < 1e-12, "{found}");
+    let actual = weights[0]["weights"][0].as_f64().unwrap();
+    assert!((actual - slow / (slow + fast)).abs() < 1e-12, "{actual}");
 }
 
 #[test]
@@ -241,10 +242,10 @@ fn number(value: &Value, field: &str) -> f64 {
 /// values.
 #[track_caller]
 pub(crate) fn reproduces_weights(report: &Value) {
-    let same = |found: f64, shown: f64, what: &Value| {
+    let same = |actual: f64, shown: f64, what: &Value| {
         assert!(
-            (found - shown).abs() <= 1e-9 * shown.abs().max(1.0),
-            "{found} is not {shown}: {what}"
+            (actual - shown).abs() <= 1e-9 * shown.abs().max(1.0),
+            "{actual} is not {shown}: {what}"
         );
     };
     let miners = report["miners"].as_array().unwrap();
@@ -408,12 +409,15 @@ fn openais_client_buys() {
     }
     let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
     assert_eq!(results["models"], json!(["chat-demo", "chat-demo-comp"]));
-    let whole = &results["whole"];
+    let complete = &results["whole"];
     assert_eq!(
-        (&whole["object"], &whole["role"]),
+        (&complete["object"], &complete["role"]),
         (&json!("chat.completion"), &json!("assistant"))
     );
-    assert_eq!((&whole["usage"], &whole["total"]), (&whole["logprobs"], &whole["logprobs"]));
+    assert_eq!(
+        (&complete["usage"], &complete["total"]),
+        (&complete["logprobs"], &complete["logprobs"])
+    );
     assert_eq!(results["conversation"], Value::Null);
     let stream = &results["stream"];
     assert_eq!(stream["roles"], json!(["assistant"]));

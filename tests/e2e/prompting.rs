@@ -276,11 +276,11 @@ fn tokens_of_a_model_are_streamed() {
     write_checkpoint(&model);
     let miner = start_miner(&chain, "--model", &model);
     let address = miner.url().split_once("://").unwrap().1;
-    let whole = document(&prompt(&chain, address, &["--json"]));
-    let whole = whole["completion"].as_str().unwrap();
-    assert!(!whole.is_empty());
+    let complete = document(&prompt(&chain, address, &["--json"]));
+    let complete = complete["completion"].as_str().unwrap();
+    assert!(!complete.is_empty());
     let streamed = prompt(&chain, address, &["--stream"]);
-    assert_eq!(String::from_utf8_lossy(&streamed.stdout).trim(), whole, "{}", stderr(&streamed));
+    assert_eq!(String::from_utf8_lossy(&streamed.stdout).trim(), complete, "{}", stderr(&streamed));
 
     // A busy machine is slower at times: the fastest run counts.
     let fastest = (0..5).map(|_| first_token(&chain, address)).min().unwrap();

@@ -370,8 +370,8 @@ fn refused_models_leave_no_directory() {
                 ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
             let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
             assert!(error.contains(says), "{model} {further:?}: {error}");
-            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-            assert!(left.is_empty(), "{model} {further:?}: {left:?}");
+            let remaining: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert!(remaining.is_empty(), "{model} {further:?}: {remaining:?}");
         }
     }
 }
@@ -475,10 +475,10 @@ fn validator_verifies_proofs_of_miner() {
     let address = daemon.url().trim_start_matches("http://").to_owned();
     let (state, bundles) = (folder.path().join("state"), folder.path().join("bundles"));
     let mut first = validator("//Alice", &circuits, &state);
-    let found =
+    let actual =
         examined(first.args(["--bundles", text(&bundles)]), &format!("{BOB}@{address}"), "3");
     assert_eq!(
-        (&found["hotkey"], &found["verified"], &found["faults"]),
+        (&actual["hotkey"], &actual["verified"], &actual["faults"]),
         (&json!(BOB), &json!(3), &json!({}))
     );
     let bundle = bundles.join(format!("{BOB}.json"));
@@ -488,17 +488,17 @@ fn validator_verifies_proofs_of_miner() {
         let mut command = miner("//Bob", &circuits);
         command.args(["--self-probe", "--probe-target", target, "--json"]).output().unwrap()
     };
-    let found = document(&probe(&address));
-    assert_eq!((&found["works"], &found["steps"][1]["status"]), (&json!(true), &json!(422)));
+    let actual = document(&probe(&address));
+    assert_eq!((&actual["works"], &actual["steps"][1]["status"]), (&json!(true), &json!(422)));
     refusal(&probe(&free_address()), 3);
     // Scores outlive the validator.
-    let found =
+    let actual =
         examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "2");
-    assert_eq!(found["verified"], 5);
+    assert_eq!(actual["verified"], 5);
     assert!(daemon.terminate().success());
-    let found =
+    let actual =
         examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(5), &json!({ "unreachable": 1 })));
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(5), &json!({ "unreachable": 1 })));
 }
 
 /// Miner and validator run the program of a circuit of the backend external, and serve other
@@ -529,16 +529,16 @@ fn external_circuits_are_served_with_their_program() {
     let daemon = Daemon::start(miner("//Bob", &circuits).args(["--prover", &prover]));
     let peer = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
     let mut alone = validator("//Alice", &circuit, &state);
-    let found = examined(alone.args(["--prover", text(&program)]), &peer, "3");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(3), &json!({})));
+    let actual = examined(alone.args(["--prover", text(&program)]), &peer, "3");
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(3), &json!({})));
     let output = validator("//Alice", &circuit, &state)
         .args(["--peer", &peer, "--requests", "1"])
         .output()
         .unwrap();
     let error = refusal(&output, 1);
     assert!(error.contains("hint: pass its path with --prover"), "{error}");
-    let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "2");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(5), &json!({})));
+    let actual = examined(&mut validator("//Alice", &circuits, &state), &peer, "2");
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(5), &json!({})));
     assert!(daemon.terminate().success());
 }
 
@@ -551,9 +551,9 @@ fn a_miner_that_the_validator_does_not_name_proves_nothing() {
     let address = charlie.url().trim_start_matches("http://").to_owned();
     let state = folder.path().join("state");
     // Charlie refuses what is signed for Bob.
-    let found =
+    let actual =
         examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
-    assert_eq!(found["faults"], json!({ "refused": 1 }));
+    assert_eq!(actual["faults"], json!({ "refused": 1 }));
 }
 
 #[test]
@@ -566,13 +566,13 @@ fn miners_answer_over_quic() {
     let daemon = Daemon::start(miner("//Bob", &circuits).args(["--quic-port", port]));
     let state = folder.path().join("state");
     let peer = format!("{BOB}@quic://{address}");
-    let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "3");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(3), &json!({})));
+    let actual = examined(&mut validator("//Alice", &circuits, &state), &peer, "3");
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(3), &json!({})));
     assert!(daemon.terminate().success());
 }
 
 #[test]
-fn honest_miners_earn_and_failures_of_others_are_named() {
+fn honest_miners_earn_and_failures_of_others_are_reported() {
     let folder = TempDir::new().unwrap();
     let keep = folder.path().join("market");
     let began = Instant::now();

@@ -80,7 +80,7 @@ fn middleware_makes_all_checks_and_serves_the_sdk() {
 }
 
 #[test]
-fn client_calls_the_sdk_and_our_server() {
+fn python_client_calls_sdk_server_and_own_server() {
     test("test_client", None);
 }
 

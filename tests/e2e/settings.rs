@@ -14,7 +14,7 @@ use crate::support::{bb, refusal, repository, tao};
 enum Group {
     /// Babelbit's own variables.
     Babelbit,
-    /// Variables of the proof subnet. Nineteen and the prompting subnet have none of their own.
+    /// Variables of the proof subnet. Nineteen and the prompting subnet have none.
     Proof,
     /// Database and queue.
     Database,

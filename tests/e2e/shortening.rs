@@ -83,8 +83,8 @@ fn rules_alone_rewrite_the_phrases_of_a_model_that_is_too_slow() {
         return;
     }
     let slow = miner(&["--lm", CHAT_MODEL, "--server-timeout", "0.001"], &[]);
-    let (found, expected) = (play(&slow), play(&miner(&[], &[])));
-    assert_eq!(transcripts(&found), transcripts(&expected));
+    let (actual, expected) = (play(&slow), play(&miner(&[], &[])));
+    assert_eq!(transcripts(&actual), transcripts(&expected));
     let outcomes = outcomes(&slow);
     let allowed = |outcome: &String| ["timeout", "skipped"].contains(&outcome.as_str());
     assert!(!outcomes.is_empty() && outcomes.keys().all(allowed), "{outcomes:?}");

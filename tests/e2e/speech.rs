@@ -186,7 +186,7 @@ fn recordings_shorter_than_their_header_are_read_to_their_end() {
 }
 
 #[test]
-fn sound_that_would_fill_the_memory_is_refused() {
+fn resampled_audio_above_the_memory_limit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (path, output) = (folder.path().join("hour.wav"), folder.path().join("resampled.wav"));
     let hour = Pcm::mono(vec![0.1; 3_600_000], SampleRate::new(1000).unwrap());

@@ -45,7 +45,7 @@ fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_miner_that_keeps_the_rules_passes_all_of_them() {
+fn conforming_miner_passes_all_rules() {
     for manner in ["", "drains"] {
         let toy = Toy::start(manner);
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
@@ -166,7 +166,7 @@ fn unreachable_miner_and_invalid_arguments_are_reported() {
 }
 
 #[test]
-fn text_miner_passes_all_rules_and_verdicts_appear_as_they_come() {
+fn text_miner_passes_all_rules_and_verdicts_are_streamed() {
     let folder = tempfile::tempdir().unwrap();
     let miner = text_miner(folder.path());
     let output = test(miner.url(), &hotkey("//Bob"), &["--contest", "text"]);

@@ -44,18 +44,18 @@ zqKu3uuLHCvWJ4Fg1Jh+oakLuVpJii1vuisjkmkujpk7OMmN2KKaIlUyaMpMkUNQg7Hz26v40EtjfxYU
 }
 
 #[test]
-fn the_latest_release_is_named() {
+fn update_check_prints_the_latest_release() {
     let folder = releases(VERSION);
     let output = update(&["--check", "--from", text(folder.path())]);
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         format!("tao {VERSION} is the latest release\n")
     );
-    let found = document(&update(&["--from", text(folder.path()), "--json"]));
-    assert_eq!(found, json!({ "version": VERSION, "status": "current" }));
+    let actual = document(&update(&["--from", text(folder.path()), "--json"]));
+    assert_eq!(actual, json!({ "version": VERSION, "status": "current" }));
     let mut from_environment = tao();
     from_environment.args(["update", "--json"]).env("TAO_UPDATE_URL", folder.path());
-    assert_eq!(document(&from_environment.output().unwrap()), found);
+    assert_eq!(document(&from_environment.output().unwrap()), actual);
 }
 
 #[test]

@@ -132,12 +132,12 @@ fn float_product(
     by_columns: bool,
 ) -> Vec<f32> {
     let (count, width) = (rows.len() / depth, columns.len() / depth);
-    let (mut matrix, mut left) = (FloatMatrix::new(amx), FloatRows::new(amx));
+    let (mut matrix, mut left_rows) = (FloatMatrix::new(amx), FloatRows::new(amx));
     // Values left by an earlier product must not matter, not even NaN in the padding.
     let earlier = vec![f32::NAN; 200 * 200];
     matrix.pack_columns(200, 200, |index| &earlier[index * 200..][..200]);
-    left.pack(200, 200, 1.0, |index| &earlier[index * 200..][..200]);
-    left.pack(count, depth, 2.0, |index| &rows[index * depth..][..depth]);
+    left_rows.pack(200, 200, 1.0, |index| &earlier[index * 200..][..200]);
+    left_rows.pack(count, depth, 2.0, |index| &rows[index * depth..][..depth]);
     if by_columns {
         matrix.pack_columns(depth, width, |index| &columns[index * depth..][..depth]);
     } else {
@@ -148,7 +148,7 @@ fn float_product(
     matrix.set_bias(bias);
     let stride = width + 5;
     let mut out = vec![7.0; count * stride];
-    matrix.multiply(&left, &mut out, stride);
+    matrix.multiply(&left_rows, &mut out, stride);
     out.chunks(stride).flat_map(|row| &row[..width]).copied().collect()
 }
 
@@ -179,10 +179,10 @@ fn check_float_product(
             let roundings = 17 + 6 * depth.div_ceil(32);
             // The sizes of the parts add up to slightly more than the size of their value.
             let bound = 1.02 * size * (1 + roundings) as f64 / f64::from(1 << 24);
-            let found = f64::from(*out.next().unwrap());
+            let actual = f64::from(*out.next().unwrap());
             assert!(
-                (found - exact).abs() <= bound,
-                "{count} {depth} {width}: {found} {exact}, bound {bound}"
+                (actual - exact).abs() <= bound,
+                "{count} {depth} {width}: {actual} {exact}, bound {bound}"
             );
         }
     }
@@ -243,10 +243,10 @@ fn typical_errors_are_far_below_the_bound() {
     let out = float_product(amx, &rows, &columns, depth, &vec![0.0; width], true);
     let (mut error, mut size) = (0.0, 0.0);
     for (row, out) in rows.chunks(depth).zip(out.chunks(width)) {
-        for (column, found) in columns.chunks(depth).zip(out) {
+        for (column, actual) in columns.chunks(depth).zip(out) {
             let exact: f64 =
                 row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b)).sum();
-            error += (f64::from(*found) - exact).powi(2);
+            error += (f64::from(*actual) - exact).powi(2);
             size += exact.powi(2);
         }
     }
@@ -259,12 +259,12 @@ fn stride_of_exact_width_writes_only_the_columns() {
     let Some(amx) = amx() else { return };
     let (count, depth, width) = (35, 40, 40);
     let (rows, columns) = (floats(count * depth, 3, 1.0), floats(width * depth, 4, 1.0));
-    let (mut matrix, mut left) = (FloatMatrix::new(amx), FloatRows::new(amx));
+    let (mut matrix, mut left_rows) = (FloatMatrix::new(amx), FloatRows::new(amx));
     matrix.pack_columns(depth, width, |index| &columns[index * depth..][..depth]);
-    left.pack(count, depth, 1.0, |index| &rows[index * depth..][..depth]);
+    left_rows.pack(count, depth, 1.0, |index| &rows[index * depth..][..depth]);
     let product = |stride: usize| {
         let mut out = vec![7.0; count * stride];
-        matrix.multiply(&left, &mut out, stride);
+        matrix.multiply(&left_rows, &mut out, stride);
         out
     };
     let (narrow, wide) = (product(width + 23), product(64));

@@ -4,16 +4,16 @@ use crate::product::{PANEL, Pair};
 
 /// Has no values.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Permission {}
+pub(crate) enum VnniToken {}
 
-impl Permission {
+impl VnniToken {
     pub(crate) fn request() -> Option<Self> {
         None
     }
 }
 
 pub(crate) unsafe fn int8_product<const ROWS: usize>(
-    permission: Permission,
+    permission: VnniToken,
     _: &[u32],
     _: &[Pair],
     _: &Pair,
@@ -22,7 +22,7 @@ pub(crate) unsafe fn int8_product<const ROWS: usize>(
 }
 
 pub(crate) unsafe fn int16_product<const ROWS: usize>(
-    permission: Permission,
+    permission: VnniToken,
     _: &[u32],
     _: &[Pair],
     _: &Pair,
@@ -30,12 +30,12 @@ pub(crate) unsafe fn int16_product<const ROWS: usize>(
     match permission {}
 }
 
-pub(crate) unsafe fn call<R>(permission: Permission, _: impl FnOnce() -> R) -> R {
+pub(crate) unsafe fn call<R>(permission: VnniToken, _: impl FnOnce() -> R) -> R {
     match permission {}
 }
 
 pub(crate) unsafe fn scale(
-    permission: Permission,
+    permission: VnniToken,
     _: &[i32; PANEL],
     _: f32,
     _: &[f32; PANEL],

@@ -7,9 +7,9 @@ use crate::product::{LANES, PANEL, Pair};
 
 /// Proof that the CPU has the instructions, which makes calls of this module's functions sound.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Permission(());
+pub(crate) struct VnniToken(());
 
-impl Permission {
+impl VnniToken {
     pub(crate) fn request() -> Option<Self> {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"))
             .then_some(Self(()))
@@ -18,7 +18,7 @@ impl Permission {
 
 /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(crate) fn call<R>(_: Permission, work: impl FnOnce() -> R) -> R {
+pub(crate) fn call<R>(_: VnniToken, work: impl FnOnce() -> R) -> R {
     work()
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn call<R>(_: Permission, work: impl FnOnce() -> R) -> R {
 /// because only parameters are known not to overlap.
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(crate) fn scale(
-    _: Permission,
+    _: VnniToken,
     sums: &[i32; PANEL],
     row: f32,
     columns: &[f32; PANEL],
@@ -37,7 +37,7 @@ pub(crate) fn scale(
     }
 }
 
-/// Defines the product of an instruction.
+/// Defines a matrix kernel around a multiply-add instruction.
 macro_rules! product {
     ($name:ident, $instruction:ident) => {
         /// Multiplies rows by a panel and adds the products to `initial`.
@@ -46,7 +46,7 @@ macro_rules! product {
         /// If the length of `rows` is not `ROWS` times that of `panel`.
         #[target_feature(enable = "avx512f,avx512vnni")]
         pub(crate) fn $name<const ROWS: usize>(
-            _: Permission,
+            _: VnniToken,
             rows: &[u32],
             panel: &[Pair],
             initial: &Pair,

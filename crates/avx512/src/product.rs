@@ -25,12 +25,12 @@ const ZERO: Pair = [Line([0; LANES]); 2];
 
 /// Proof that this process may execute the instructions of AVX-512 VNNI.
 #[derive(Debug, Clone, Copy)]
-pub struct Vnni(kernel::Permission);
+pub struct Vnni(kernel::VnniToken);
 
 impl Vnni {
     /// Returns `None` if the CPU or the operating system does not support the instructions.
     pub fn detect() -> Option<Self> {
-        kernel::Permission::request().map(Self)
+        kernel::VnniToken::request().map(Self)
     }
 
     /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.

@@ -152,11 +152,11 @@ fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
                 .map(|(x, y)| (x * y_step).powi(2) + (y * x_step).powi(2))
                 .sum::<f64>()
                 / 12.0;
-            let most =
+            let maximum =
                 6.0 * variance.sqrt() + depth as f64 * x_step * y_step / 4.0 + 1e-6 * exact.abs();
             assert!(
-                (2.0 * f64::from(*found) - exact).abs() <= most,
-                "2 · {found} instead of {exact}, ± {most}"
+                (2.0 * f64::from(*found) - exact).abs() <= maximum,
+                "2 · {found} instead of {exact}, ± {maximum}"
             );
         }
     }

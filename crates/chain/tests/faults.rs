@@ -150,12 +150,12 @@ async fn client_switches_from_dead_connection_to_next_node() {
         heads.borrow_and_update();
         first.set(mode);
         // A busy machine may need more than what the dead node has left of a read's time.
-        let left = async {
+        let retry_until_answered = async {
             while let Err(error) = in_time(mode, Box::pin(chain.head())).await {
                 assert!(error.is_retryable(), "{mode:?}: {error}");
             }
         };
-        tokio::time::timeout(Duration::from_mins(1), left)
+        tokio::time::timeout(Duration::from_mins(1), retry_until_answered)
             .await
             .unwrap_or_else(|_| panic!("{mode:?}: not left"));
         // Waits for blocks sent before the fault, and marks them as seen.

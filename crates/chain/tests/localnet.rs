@@ -139,9 +139,9 @@ async fn a_transfer_is_followed_into_its_block() {
     let before = inclusion.block.number.minus(1);
     assert_eq!(chain.balance(carol.into(), At::Number(before)).await.unwrap().free, Rao::ZERO);
 
-    let found =
+    let actual =
         chain.lookup(extrinsic.hash, extrinsic.birth.number, inclusion.block.number).await.unwrap();
-    assert_eq!(found, Some(outcome.clone()));
+    assert_eq!(actual, Some(outcome.clone()));
     let decoded = chain.extrinsics(inclusion.block.into()).await.unwrap();
     let ours = decoded.iter().find(|decoded| decoded.hash == extrinsic.hash).unwrap();
     assert_eq!((ours.index, ours.signer), (inclusion.index, Some(alice.coldkey().into())));

@@ -32,7 +32,7 @@ const NETWORKS: [(&str, &str); 4] = [
     ("local", "the chain of `tao localnet`"),
 ];
 
-/// Subnets with commands of their own, for networks whose subnets were never listed.
+/// Subnets with their own commands, for networks whose subnets were never listed.
 const SUBNETS: [(&str, &str); 3] =
     [("2", "proof of inference"), ("19", "Nineteen"), ("59", "Babelbit")];
 

@@ -305,7 +305,7 @@ mod tests {
                     .map(|name| format!("{path} reads {name}, its help lacks it")),
             );
             let listed = words(&section).into_iter().filter(|word| reads::is_variable(word));
-            // A description may mention others; each variable has a line of its own, or is in the
+            // A description may mention others; each variable has its own line, or is in the
             // last list.
             let listed = listed.filter(|name| {
                 section.contains(&format!("\n  {name}\n")) || is_listed(&section, name)

@@ -78,7 +78,7 @@ fn leaves(command: &clap::Command, path: &[&str], visit: &mut impl FnMut(&clap::
 }
 
 #[test]
-fn the_guides_have_the_json_keys_of_every_command_of_the_chain() {
+fn guides_list_the_json_keys_of_every_chain_command() {
     // The guides describe these in sentences, or the commands run until they are stopped;
     // docs/json.md has the reports of the doctor, of bench-miner and of prompt, which have the same
     // keys without a chain.

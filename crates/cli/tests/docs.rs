@@ -138,20 +138,24 @@ fn exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
     let folders =
         CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
-    let places =
+    let module_paths =
         folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
-    places.into_iter().any(|place| is_in(place, rest))
+    module_paths.into_iter().any(|module_path| is_in(module_path, rest))
 }
 
-/// Returns whether the crate whose modules are in `place` has the test that `path` names.
-fn is_in(mut place: PathBuf, path: &str) -> bool {
-    let of_crate =
-        ["lib.rs", "main.rs"].iter().find_map(|file| fs::read_to_string(place.join(file)).ok());
+/// Returns whether the crate whose modules are in `module_path` has the test that `path` names.
+fn is_in(mut module_path: PathBuf, path: &str) -> bool {
+    let of_crate = ["lib.rs", "main.rs"]
+        .iter()
+        .find_map(|file| fs::read_to_string(module_path.join(file)).ok());
     let mut text = of_crate.unwrap_or_default();
     for segment in path.split("::") {
-        let files = [place.join(segment).with_extension("rs"), place.join(segment).join("main.rs")];
+        let files = [
+            module_path.join(segment).with_extension("rs"),
+            module_path.join(segment).join("main.rs"),
+        ];
         if let Some(file) = files.iter().find_map(|file| fs::read_to_string(file).ok()) {
-            place.push(segment);
+            module_path.push(segment);
             text = file;
         } else if let Some((_, inside)) = text.split_once(&format!("mod {segment} {{")) {
             text = inside.to_owned();

@@ -19,8 +19,8 @@ fn block() -> impl Strategy<Value = u64> {
 /// the subnet.
 fn rows(n: u16) -> impl Strategy<Value = Vec<Row>> {
     let uids = (0..n.saturating_add(2)).collect::<Vec<u16>>();
-    let most = uids.len();
-    let row = (subsequence(uids, 0..=most), vec(share(), most))
+    let maximum = uids.len();
+    let row = (subsequence(uids, 0..=maximum), vec(share(), maximum))
         .prop_map(|(uids, values)| uids.into_iter().map(Uid).zip(values).collect::<Row>());
     vec(row, usize::from(n))
 }
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn a_list_of_the_wrong_length_is_named(
+    fn a_list_of_the_wrong_length_is_reported(
         mut input in lively_epoch(),
         field in select(vec!["stake", "validator_permit", "last_update", "block_at_registration", "weights", "bonds"]),
     ) {

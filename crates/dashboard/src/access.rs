@@ -25,42 +25,45 @@ impl Access {
         match self {
             // DNS rebinding: a web site could resolve its name to this address and read the page
             // through a visitor's browser.
-            Self::Local if is_own_name(headers) => None,
+            Self::Local if has_local_host(headers) => None,
             Self::Local => {
                 let text =
                     "unknown host name; hint: use the IP address or localhost, or set --token-file";
                 Some((StatusCode::MISDIRECTED_REQUEST, text).into_response())
             }
-            Self::Token(token) if is_shown(token, headers) => None,
+            Self::Token(token) if has_token(token, headers) => None,
             Self::Token(_) => {
-                let ask = [(
+                let challenge = [(
                     WWW_AUTHENTICATE,
                     HeaderValue::from_static("Basic realm=\"taonet\", charset=\"UTF-8\""),
                 )];
-                Some((StatusCode::UNAUTHORIZED, ask, "an access token is required").into_response())
+                Some(
+                    (StatusCode::UNAUTHORIZED, challenge, "an access token is required")
+                        .into_response(),
+                )
             }
         }
     }
 }
 
-/// Returns the error response to a request that may change something and does not come from a page
-/// of this site; `None` if the request is admitted.
+/// Returns the error response to a cross-site request that may change state; `None` if the request
+/// is admitted.
 ///
 /// Browsers send the origin of the page with every such request, which prevents other web sites
 /// from sending requests with a visitor's access.
-pub(crate) fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<Response> {
+pub(crate) fn cross_site_refusal(method: &Method, headers: &HeaderMap) -> Option<Response> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()?.split_once("://"));
-    let is_own =
+    let is_same_site =
         origin.zip(host).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
-    (!method.is_safe() && !is_own).then(|| {
+    (!method.is_safe() && !is_same_site).then(|| {
         (StatusCode::FORBIDDEN, "the request does not come from a page of this site")
             .into_response()
     })
 }
 
 /// Returns whether the request is addressed to an IP address or to `localhost`.
-fn is_own_name(headers: &HeaderMap) -> bool {
+fn has_local_host(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
     let name = match host.strip_prefix('[') {
         Some(address) => address.split(']').next().unwrap_or_default(),
@@ -71,8 +74,8 @@ fn is_own_name(headers: &HeaderMap) -> bool {
 
 /// Returns whether a request has the token, as a bearer token or as the password of basic
 /// authentication.
-fn is_shown(token: &AccessToken, headers: &HeaderMap) -> bool {
-    if token.is_shown_in(headers) {
+fn has_token(token: &AccessToken, headers: &HeaderMap) -> bool {
+    if token.authorizes(headers) {
         return true;
     }
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -88,7 +91,7 @@ fn is_shown(token: &AccessToken, headers: &HeaderMap) -> bool {
     let Some(bearer) = bearer.filter(|_| scheme.eq_ignore_ascii_case("basic")) else {
         return false;
     };
-    token.is_shown_in(&[(AUTHORIZATION, bearer)].into_iter().collect())
+    token.authorizes(&[(AUTHORIZATION, bearer)].into_iter().collect())
 }
 
 #[cfg(test)]
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_than_our_own_are_refused_without_a_token() {
+    fn foreign_host_names_are_refused_without_a_token() {
         for (host, is_admitted) in [
             ("127.0.0.1:8099", true),
             ("[::1]:8099", true),
@@ -121,7 +124,7 @@ mod tests {
 
     /// Columns: method · origin · whether the request is admitted
     #[test]
-    fn only_own_pages_may_change_something() {
+    fn cross_site_requests_may_not_change_state() {
         let own = "http://127.0.0.1:8099";
         for (method, origin, is_admitted) in [
             (Method::GET, None, true),
@@ -139,17 +142,17 @@ mod tests {
                 headers.insert(ORIGIN, origin.parse().unwrap());
             }
             assert_eq!(
-                foreign_page(&method, &headers).is_none(),
+                cross_site_refusal(&method, &headers).is_none(),
                 is_admitted,
                 "{method} {origin:?}"
             );
         }
         let without_host = headers(ORIGIN, own);
-        assert!(foreign_page(&Method::POST, &without_host).is_some());
+        assert!(cross_site_refusal(&Method::POST, &without_host).is_some());
     }
 
     #[test]
-    fn browsers_show_the_token_as_a_password() {
+    fn token_is_accepted_as_basic_password() {
         let access = Access::Token(AccessToken::parse("0123456789abcdef").unwrap());
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         for (value, is_admitted) in [

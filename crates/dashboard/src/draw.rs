@@ -117,13 +117,13 @@ pub fn histogram(values: &[f64], label: &str) -> Markup {
             *count += 1;
         }
     }
-    let most = counts.iter().copied().max().unwrap_or_default().max(1) as f64;
+    let maximum = counts.iter().copied().max().unwrap_or_default().max(1) as f64;
     let width = 100.0 / BARS as f64;
     html! {
         svg.histogram role="img" aria-label=(label) {
             title { (label) }
             @for (position, count) in counts.iter().enumerate() {
-                @let height = *count as f64 / most * 80.0;
+                @let height = *count as f64 / maximum * 80.0;
                 @if *count > 0 {
                     rect.bar x=(at(width * (position as f64 + 0.1))) width=(at(width * 0.8)) y=(at(82.0 - height))
                         height=(at(height.max(1.0))) rx="1" {

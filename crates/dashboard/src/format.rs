@@ -57,15 +57,15 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
 /// dash if not finite.
 pub fn grouped(value: f64) -> String {
     let text = number(Some(value), 0);
-    let mut left = text.bytes().filter(u8::is_ascii_digit).count();
+    let mut remaining = text.bytes().filter(u8::is_ascii_digit).count();
     let mut grouped = String::with_capacity(2 * text.len());
     let mut is_first = true;
     for character in text.chars() {
         if character.is_ascii_digit() {
-            if !is_first && left.is_multiple_of(3) {
+            if !is_first && remaining.is_multiple_of(3) {
                 grouped.push('\u{202f}');
             }
-            (is_first, left) = (false, left - 1);
+            (is_first, remaining) = (false, remaining - 1);
         }
         grouped.push(character);
     }

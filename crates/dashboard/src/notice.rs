@@ -13,7 +13,7 @@ use crate::panel::Panel;
 use crate::site::{Link, Section, Site};
 use crate::view::View;
 
-/// A message on the overview, without pages of its own. Add it first, so that it is on top.
+/// A message on the overview, without its own pages. Add it first, so that it is on top.
 #[derive(Debug, Default)]
 pub struct NoticeSection {
     /// Title and text; `None` while there is nothing to say.

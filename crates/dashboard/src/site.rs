@@ -20,7 +20,7 @@ use taonet_service::Shutdown;
 use tower::ServiceBuilder;
 use url::Url;
 
-use crate::access::{Access, foreign_page};
+use crate::access::{Access, cross_site_refusal};
 use crate::assets;
 use crate::base_path::BasePath;
 use crate::changes::Changes;
@@ -70,8 +70,8 @@ pub trait Section: Send + Sync + 'static {
     /// Returns the section's part of the overview in a terminal.
     fn panels(&self) -> Vec<Panel>;
 
-    /// Returns what fails, such as an unreachable source: one line each. While there is any, no
-    /// page is marked as live.
+    /// Returns the current problems, such as an unreachable source: one line each. While there is
+    /// any, no page is marked as live.
     fn problems(&self) -> Vec<String> {
         Vec::new()
     }
@@ -113,7 +113,7 @@ impl Site {
         &self.0.links
     }
 
-    /// Returns what fails in all sections.
+    /// Returns the current problems of all sections.
     pub(crate) fn problems(&self) -> Vec<String> {
         self.0.sections.iter().flat_map(|section| section.problems()).collect()
     }
@@ -144,9 +144,11 @@ impl Dashboard {
     /// Returns the server's routes. Event streams end at `shutdown`.
     pub fn router(self, shutdown: Shutdown) -> Router {
         let Self { base, access, changes, sections } = self;
-        let own = [Link::new("/", "Overview")];
-        let links =
-            own.into_iter().chain(sections.iter().flat_map(|section| section.links())).collect();
+        let overview_link = [Link::new("/", "Overview")];
+        let links = overview_link
+            .into_iter()
+            .chain(sections.iter().flat_map(|section| section.links()))
+            .collect();
         let routes = sections
             .iter()
             .fold(Router::new(), |router, section| router.merge(Arc::clone(section).routes()));
@@ -163,7 +165,7 @@ impl Dashboard {
             .route("/events", get(events))
             .route("/theme/{name}", get(theme))
             .route("/assets/{version}/{name}", get(asset))
-            .fallback(absent)
+            .fallback(not_found)
             .method_not_allowed_fallback(read_only)
             .layer(middleware::from_fn_with_state(site.clone(), guard))
             .route("/healthz", get(healthz))
@@ -180,13 +182,14 @@ impl Dashboard {
     }
 }
 
-/// Refuses requests without access, and adds the security headers to every response.
+/// Refuses unauthorised and cross-site requests, and adds the security headers to every response.
 async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
     let refusal = site.0.access.refusal(request.headers());
-    let mut response = match refusal.or_else(|| foreign_page(request.method(), request.headers())) {
-        None => next.run(request).await,
-        Some(refusal) => refusal,
-    };
+    let mut response =
+        match refusal.or_else(|| cross_site_refusal(request.method(), request.headers())) {
+            None => next.run(request).await,
+            Some(refusal) => refusal,
+        };
     let headers = response.headers_mut();
     headers.extend(HEADERS);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -201,7 +204,7 @@ async fn asset(Path((_, name)): Path<(String, String)>) -> Response {
     assets::serve(&name)
 }
 
-async fn absent(view: View) -> Response {
+async fn not_found(view: View) -> Response {
     view.missing("This page").into_response()
 }
 
@@ -226,8 +229,7 @@ async fn overview(view: View) -> Response {
     view.page("Overview", &body)
 }
 
-/// Lists what fails, without the hints, so that the first screen of a phone says whether all is
-/// well.
+/// Lists the problems without their hints, so that the status fits the first screen of a phone.
 fn problems(lines: &[String]) -> Markup {
     html! {
         @if !lines.is_empty() {
@@ -243,8 +245,9 @@ fn problems(lines: &[String]) -> Markup {
 async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(theme) = Theme::of_name(&name) else { return StatusCode::NOT_FOUND.into_response() };
     // Only path and query are used, so that the redirect stays on this site.
-    let back = headers.get(REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Url>().ok());
-    let back = back.map(|url| {
+    let referer =
+        headers.get(REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Url>().ok());
+    let return_path = referer.map(|url| {
         format!(
             "{}{}",
             url.path(),
@@ -252,12 +255,12 @@ async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: Head
         )
     });
     let base = site.base();
-    let back = back
+    let return_path = return_path
         .filter(|path| path.starts_with(&format!("{base}/")) && !path.starts_with("//"))
         .unwrap_or_else(|| format!("{base}/"));
     let cookie =
         format!("theme={}; Path={base}/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.name());
-    (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, back)]).into_response()
+    (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, return_path)]).into_response()
 }
 
 #[cfg(test)]

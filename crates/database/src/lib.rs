@@ -147,7 +147,7 @@ impl Limits {
 
 /// Returns the options of a pool of connections to a SQLite file, which never closes them.
 ///
-/// Each connection has a thread of its own, and the allocator keeps memory for each thread that
+/// Each connection has its own thread, and the allocator keeps memory for each thread that
 /// ever ran: if old connections were replaced, as sqlx does every 30 minutes by default, a daemon
 /// would grow for hours. A file needs no new connections, unlike a server behind a load balancer.
 fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {

@@ -154,8 +154,9 @@ async fn postgres_keepalive_detects_vanished_client_within_a_minute() {
         query.number(&database).await.unwrap()
     };
     let idle = setting("tcp_keepalives_idle").await;
-    let rest = setting("tcp_keepalives_interval").await * setting("tcp_keepalives_count").await;
-    assert!(idle > 0 && rest > 0 && idle + rest <= 60, "{idle} s and {rest} s");
+    let remaining =
+        setting("tcp_keepalives_interval").await * setting("tcp_keepalives_count").await;
+    assert!(idle > 0 && remaining > 0 && idle + remaining <= 60, "{idle} s and {remaining} s");
     // The other settings of the session stay.
     assert_eq!(setting("statement_timeout").await, 30_000);
 }

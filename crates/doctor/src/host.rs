@@ -186,7 +186,7 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
     findings
 }
 
-/// Returns a finding if no directory is one of the units': each user has directories of its own.
+/// Returns a finding if no directory is one of the units': each user has its own directories.
 fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding> {
     let is_of_units = directories.iter().any(|path| {
         std::path::absolute(path).is_ok_and(|absolute| absolute.starts_with(&user.state))
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_other_user_than_that_of_units_are_named() {
+    fn directories_of_other_user_than_that_of_units_are_reported() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\ntaonetx:x:7:7::/:/bin/sh\ntaonet:x:998:997::/var/lib/taonet:/bin/sh\n";
         let user = UnitUser::find(passwd).unwrap();
         assert_eq!(

@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn port_of_other_program_is_fault() {
-        // A web server that responds to every path is no daemon.
+        // A web server that responds to every path is not a daemon.
         let catch_all = Router::new().fallback(|| async { r#"{"ready":true}"# });
         for router in [Router::new().route("/", get(|| async { "hello" })), catch_all] {
             let other = serve(router).await;

@@ -146,7 +146,7 @@ async fn clock_off_by_a_day_is_fault() {
     let world = World::new().await;
     world.node.mine(1).await.unwrap();
     assert_eq!(clock_against_chain(&world.state().await, now()).status, Status::Ok);
-    // Anybody can advance the time of a development chain, so that is no fault yet.
+    // Anybody can advance the time of a development chain, so that is not a fault yet.
     world.node.advance(DAY).await.unwrap();
     world.node.mine(1).await.unwrap();
     let warned = clock_against_chain(&world.state().await, now());

@@ -33,17 +33,17 @@ impl AccessToken {
     /// visible ASCII.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len())
+        let is_valid = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(TokenError) }
+        if is_valid { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(TokenError) }
     }
 
     /// Whether a request carries this token as `Authorization: Bearer …`. The comparison takes
     /// constant time.
-    pub fn is_shown_in(&self, headers: &HeaderMap) -> bool {
+    pub fn authorizes(&self, headers: &HeaderMap) -> bool {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = header.and_then(|header| header.split_once(' '));
-        shown.is_some_and(|(scheme, token)| {
+        let credentials = header.and_then(|header| header.split_once(' '));
+        credentials.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case("bearer")
                 && Sha256::digest(token.trim()) == Sha256::digest(self.0.as_bytes())
         })
@@ -69,12 +69,12 @@ mod tests {
     fn token_is_accepted_only_in_its_header() {
         let token = AccessToken::parse(" 0123456789abcdef\n").unwrap();
         assert_eq!(format!("{token:?}"), "AccessToken");
-        let shown = |value: &str| {
+        let authorizes = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, value.parse().unwrap());
-            token.is_shown_in(&headers)
+            token.authorizes(&headers)
         };
-        for (header, is_shown) in [
+        for (header, is_authorized) in [
             ("Bearer 0123456789abcdef", true),
             ("bearer  0123456789abcdef ", true),
             ("Bearer 0123456789abcdeF", false),
@@ -84,10 +84,10 @@ mod tests {
             ("Basic 0123456789abcdef", false),
             ("0123456789abcdef", false),
         ] {
-            assert_eq!(shown(header), is_shown, "{header}");
+            assert_eq!(authorizes(header), is_authorized, "{header}");
         }
-        assert!(!token.is_shown_in(&HeaderMap::new()));
-        assert!(shown(token.header().unwrap().to_str().unwrap()));
+        assert!(!token.authorizes(&HeaderMap::new()));
+        assert!(authorizes(token.header().unwrap().to_str().unwrap()));
     }
 
     #[test]

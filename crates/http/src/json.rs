@@ -1,9 +1,9 @@
 //! JSON of untrusted origin.
 //!
-//! With its feature `raw_value`, which other crates need, serde_json replaces an object with a
-//! private field by the JSON in the text of this field, whose nesting it counts anew. With such
-//! objects in such texts, a request of some MiB is nested thousands of levels deep, and may exceed
-//! the stack of its thread. So these objects are rejected here.
+//! With its feature `raw_value`, which other crates need, serde_json replaces an object that has a
+//! certain private field by the JSON text in this field, and restarts the count of nesting levels
+//! for this text. By nesting such texts, a request of a few MiB can be thousands of levels deep and
+//! overflow the stack. These objects are therefore rejected here.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ const RAW_VALUE: &str = "$serde_json::private::RawValue";
 /// feature `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Parses a JSON value with at most 127 levels, however it is written.
+/// Parses a JSON value of any type with at most 127 levels.
 ///
 /// # Errors
 /// [`serde_json::Error`] when the bytes are not JSON, or have too many levels.
@@ -24,10 +24,10 @@ pub fn parse_value(bytes: &[u8]) -> serde_json::Result<Value> {
     parse(bytes, Any)
 }
 
-/// Parses a JSON object with at most 127 levels, however it is written.
+/// Parses a JSON object with at most 127 levels.
 ///
 /// # Errors
-/// [`serde_json::Error`] when the bytes are no JSON object, or have too many levels.
+/// [`serde_json::Error`] when the bytes are not a JSON object, or have too many levels.
 pub fn parse_object(bytes: &[u8]) -> serde_json::Result<Map<String, Value>> {
     parse(bytes, Object)
 }
@@ -42,10 +42,10 @@ fn parse<T>(
     Ok(value)
 }
 
-/// Any value.
+/// Seed and visitor for a value of any type.
 struct Any;
 
-/// An object.
+/// Seed and visitor for an object.
 struct Object;
 
 impl<'de> DeserializeSeed<'de> for Any {
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-/// Reads an object from its first field on, whose name has been read.
+/// Reads the fields of an object; `next` is the name of the first field, if there is one.
 fn object<'de, A: MapAccess<'de>>(
     mut next: Option<String>,
     mut fields: A,

@@ -31,7 +31,7 @@
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors,
 //!   request counter, trace;
 //! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and
-//!   request counters, for services with layers of their own;
+//!   request counters, for services with their own layers;
 //! - [`parse_value`], [`parse_object`]: JSON of untrusted origin, with limited nesting;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a
 //!   file;

@@ -55,7 +55,7 @@ pub struct ServeLimits {
 
 impl Default for ServeLimits {
     /// Returns the defaults: 1 024 connections, 256 from one address, heads of 32 KiB within 10 s,
-    /// 30 s without write progress, 10 s to drain (less than [`taonet_service::STOP_WITHIN`]), 2 s
+    /// 30 s without write progress, 10 s to drain (less than [`taonet_service::STOP_TIMEOUT`]), 2 s
     /// to linger.
     fn default() -> Self {
         Self {

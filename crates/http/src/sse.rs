@@ -54,14 +54,14 @@ pub struct EventStream {
     after_return: bool,
     /// Whether the first line has been parsed, which may begin with a byte order mark.
     has_begun: bool,
-    /// Whether each line counts as an event, also if it is no field.
+    /// Whether each line counts as an event, also if it is not a field.
     with_text: bool,
 }
 
 impl EventStream {
     /// Creates a parser for logs, which mix lines of data with plain text, and may lack the empty
-    /// line after an event: each line of data counts as an event, and so does each line that is no
-    /// field of the standard.
+    /// line after an event: each line of data counts as an event, and so does each line that is not
+    /// a field of the standard.
     pub fn with_text() -> Self {
         Self { with_text: true, ..Self::default() }
     }

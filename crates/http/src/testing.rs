@@ -19,12 +19,12 @@ pub async fn listen(router: Router) -> SocketAddr {
 /// character.
 pub fn split_at(text: &str, mut cuts: Vec<usize>) -> Vec<&[u8]> {
     cuts.sort_unstable();
-    let (mut parts, mut rest, mut start) = (Vec::new(), text.as_bytes(), 0);
+    let (mut parts, mut remaining, mut start) = (Vec::new(), text.as_bytes(), 0);
     for cut in cuts {
-        let (part, after) = rest.split_at(cut - start);
+        let (part, after) = remaining.split_at(cut - start);
         parts.push(part);
-        (rest, start) = (after, cut);
+        (remaining, start) = (after, cut);
     }
-    parts.push(rest);
+    parts.push(remaining);
     parts
 }

@@ -31,7 +31,7 @@ pub struct WriteDeadline {
 #[derive(Debug)]
 struct Stall {
     since: Instant,
-    is_noted: bool,
+    is_reported: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -42,20 +42,20 @@ impl WriteDeadline {
         Self { stream, slot, timeout, stall: None }
     }
 
-    fn timed(
+    fn check_stall(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
+        result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            if self.stall.take().is_some_and(|stall| stall.is_noted) {
+        if result.is_ready() {
+            if self.stall.take().is_some_and(|stall| stall.is_reported) {
                 self.slot.resumed();
             }
-            return written;
+            return result;
         }
         let stall = self.stall.get_or_insert_with(|| Stall {
             since: Instant::now(),
-            is_noted: false,
+            is_reported: false,
             timer: Box::pin(tokio::time::sleep(STALLED_AFTER.min(self.timeout))),
         });
         while stall.timer.as_mut().poll(context).is_ready() {
@@ -63,7 +63,7 @@ impl WriteDeadline {
                 tracing::debug!("connection closed: its client does not read");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            stall.is_noted = true;
+            stall.is_reported = true;
             self.slot.stalled();
             stall.timer.as_mut().reset(stall.since + self.timeout);
         }
@@ -96,8 +96,8 @@ impl AsyncWrite for WriteDeadline {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.timed(context, written)
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.check_stall(context, result)
     }
 
     fn poll_write_vectored(
@@ -105,8 +105,8 @@ impl AsyncWrite for WriteDeadline {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.timed(context, written)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.check_stall(context, result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -99,7 +99,7 @@
 //! By default, requests are signed by the dendrite scheme, which Python miners and validators of a
 //! subnet use. [`RequestScheme::Btauth`] signs whole requests instead; the SDK 11, which has this
 //! scheme, has no axon. The crate has no signer and no gateway in other processes, and no commands:
-//! a subnet is a program of its own. A [`Validator`] reads no streams: it rewards complete
+//! a subnet is a separate program. A [`Validator`] reads no streams: it rewards complete
 //! responses.
 //!
 //! Uses `taonet-wire` (signed HTTP), `taonet-validator` (epoch loop, weights), `taonet-neuron`

@@ -147,7 +147,7 @@ impl Miner {
     /// Adds a kind of request, which `forward` answers. The response is the returned message; a
     /// [`SynapseError`] is a status and a text for the caller. A request whose fields are missing
     /// or have other types does not reach `forward`: it is refused with status 422. Work that keeps
-    /// a processor busy for more than some milliseconds belongs on a thread of its own
+    /// a processor busy for more than some milliseconds belongs on its own thread
     /// (`tokio::task::spawn_blocking`): otherwise it delays all other requests.
     ///
     /// # Panics

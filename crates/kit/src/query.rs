@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid, printable_excerpt};
 use taonet_wire::{
-    Answer, AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass,
+    AxonStatus, Call, CallError, CallResponse, PeerError, SignedClient, SigningError, SynapseClass,
 };
 
 use crate::measures;
@@ -155,7 +155,7 @@ pub async fn query<P: Protocol>(
             Err(error) => replies.push(Reply::new(miner, Err(error.into()), Duration::ZERO)),
         }
     }
-    // A fault of the request or of its class is no failure of the miners.
+    // A fault of the request or of its class is not a failure of the miners.
     if let Some((peer, call)) = calls.first() {
         let path = format!("/{}", class.name());
         client.signer().headers(
@@ -192,7 +192,7 @@ pub(crate) fn call(
     Ok(Call {
         name: class.name().to_owned(),
         deadline: limits.deadline,
-        max_answer_bytes: limits.max_response_bytes,
+        max_response_bytes: limits.max_response_bytes,
         ..Call::new(Method::POST, class.name(), serde_json::to_vec(request)?)
     })
 }
@@ -219,7 +219,7 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
 /// Parses a response: a message of the requested kind. `signed` are the fields of the request that
 /// the signature covers.
 fn parse<P: Protocol>(
-    response: Result<Answer, CallError>,
+    response: Result<CallResponse, CallError>,
     signed: &Map<String, Value>,
 ) -> Result<P, ReplyError> {
     let response = response?;

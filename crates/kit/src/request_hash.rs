@@ -12,7 +12,7 @@ use crate::protocol::{Protocol, fields};
 #[serde(try_from = "String", into = "String")]
 pub struct RequestHash([u8; 32]);
 
-/// The error for a text that is no hash of a request.
+/// The error for a text that is not a hash of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed hash of a request, expected 64 hex digits")]
 pub struct RequestHashError;

@@ -85,7 +85,7 @@ pub enum ScoresError {
     Hotkey {
         /// The text in place of a hotkey.
         text: String,
-        /// Why it is no hotkey.
+        /// Why it is not a hotkey.
         source: Ss58Error,
     },
     /// A row of the database has no valid hash of a request.
@@ -515,7 +515,7 @@ fn recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
 fn recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
     Ok(RecordedReward {
         hotkey: parsed_hotkey(row)?,
-        // Only another program writes values that are no uids.
+        // Only another program writes values that are not uids.
         uid: Uid(u16::try_from(row.get::<i64>("uid")?).unwrap_or(u16::MAX)),
         reward: row.get("reward")?,
         score_before: row.get("score_before")?,
@@ -538,8 +538,8 @@ fn from_unix_ms(milliseconds: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
 }
 
-/// Converts a column value. Only another program writes values that are no block numbers; these are
-/// long ago.
+/// Converts a column value. Only another program writes values that are not block numbers; these
+/// are long ago.
 fn block(number: i64) -> BlockNumber {
     BlockNumber::new(u32::try_from(number).unwrap_or_default())
 }

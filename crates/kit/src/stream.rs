@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use http::StatusCode;
 use taonet_neuron::MinerEntry;
 use taonet_primitives::take_complete_text;
-use taonet_wire::{AnswerStream, SignedClient};
+use taonet_wire::{CallResponseStream, SignedClient};
 
 use crate::protocol::{Protocol, fields};
 use crate::query::{QueryError, QueryLimits, ReplyError, call, refusal};
@@ -25,7 +25,7 @@ pub enum StreamError {
 /// Python class derived from `bt.StreamingSynapse`. Invalid UTF-8 is replaced with U+FFFD.
 #[derive(Debug)]
 pub struct TextReply {
-    answer: AnswerStream,
+    answer: CallResponseStream,
     /// Incomplete character at the end of the last part.
     begun: Vec<u8>,
 }

@@ -33,8 +33,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// The subnet's part of a [`Validator`]: which requests miners get, and what their responses are
 /// worth.
 ///
-/// Steps run in a task of their own, beside the weight epochs. Work that keeps a processor busy for
-/// more than some milliseconds, such as running a model, belongs on a thread of its own
+/// Steps run in their own task, beside the weight epochs. Work that keeps a processor busy for
+/// more than some milliseconds, such as running a model, belongs on its own thread
 /// (`tokio::task::spawn_blocking`): otherwise it delays all other tasks, and
 /// [`ValidatorSettings::challenge_timeout`] has no effect on it.
 pub trait Challenge: Send + Sync + 'static {
@@ -51,7 +51,7 @@ pub trait Challenge: Send + Sync + 'static {
     /// to predict it.
     ///
     /// # Errors
-    /// Any error fails the step. It is no failure of the miners, whose scores remain.
+    /// Any error fails the step. It is not a failure of the miners, whose scores remain.
     fn request(
         &self,
         miners: &[MinerEntry],
@@ -184,7 +184,7 @@ pub enum ValidatorError {
 }
 
 /// A validator. Steps query miners and move the averages of their rewards; weight epochs submit
-/// these averages as weights. Both run side by side, each in a task of its own, and a restart
+/// these averages as weights. Both run side by side, each in its own task, and a restart
 /// resumes both.
 pub struct Validator<C> {
     steps: Arc<Steps<C>>,

@@ -192,8 +192,8 @@ impl Machine {
                 let mut effective = 0;
                 for signed in &extrinsics {
                     let hash = signed.extrinsic.hash;
-                    let found = chain.lookup(hash, BlockNumber::new(0), head).await.unwrap();
-                    let succeeded = found.as_ref().is_some_and(Outcome::is_success);
+                    let outcome = chain.lookup(hash, BlockNumber::new(0), head).await.unwrap();
+                    let succeeded = outcome.as_ref().is_some_and(Outcome::is_success);
                     effective += usize::from(succeeded);
                     if signed.state == State::Finalized {
                         prop_assert!(succeeded, "{} is not in the chain", hash);

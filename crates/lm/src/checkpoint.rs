@@ -25,7 +25,7 @@ use tensors::{Source, Tensors};
 
 /// Maximum size of a JSON file or template, in bytes: several times that of the largest published
 /// tokenizers, which have 35 MB.
-const MAX_TEXT: u64 = 128 << 20;
+const MAX_TEXT_BYTES: u64 = 128 << 20;
 
 /// Why loading a model failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum LoadError {
         /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A JSON file or template is larger than any model has.
+    /// A JSON file or template exceeds its size limit.
     #[error("{path} is larger than {limit} bytes; hint: download it again")]
     TooLarge {
         /// Path of the file.
@@ -63,7 +63,7 @@ pub enum LoadError {
         "{path}: {what} is not supported; hint: use a Llama, Qwen 2 or Qwen 3 model (text miners also run GPT-2) in a \
              GGUF file or in safetensors without quantisation, or Gemma 3 in a GGUF file"
     )]
-    Foreign {
+    Unsupported {
         /// Path of the file.
         path: PathBuf,
         /// The unsupported feature.
@@ -84,7 +84,7 @@ pub enum LoadError {
         path: PathBuf,
         /// Name of the metadata field or tensor.
         field: String,
-        /// The contradiction.
+        /// Why the field or tensor is invalid.
         message: String,
     },
     /// The device is not available.
@@ -109,14 +109,14 @@ pub enum LoadError {
     Missing(String),
     /// A tensor's shape differs from the shape that the configuration implies.
     #[error(
-        "tensor {name} has the shape {found:?}, expected {expected:?}; hint: weights and configuration are of different \
+        "tensor {name} has the shape {actual:?}, expected {expected:?}; hint: weights and configuration are of different \
          models: download both again"
     )]
     Shape {
         /// Name of the tensor.
         name: String,
         /// Shape of the tensor.
-        found: Vec<usize>,
+        actual: Vec<usize>,
         /// The shape that the configuration implies.
         expected: Vec<usize>,
     },
@@ -135,7 +135,7 @@ pub enum LoadError {
 
 impl LoadError {
     fn unsupported(path: &Path, what: impl Into<String>) -> Self {
-        Self::Foreign { path: path.to_owned(), what: what.into() }
+        Self::Unsupported { path: path.to_owned(), what: what.into() }
     }
 
     pub(crate) fn tokenizer(path: &Path, message: impl Into<String>) -> Self {
@@ -170,9 +170,9 @@ struct GenerationFile {
     eos_token_id: Ids,
 }
 
-/// The field of `config.json` that decides how the others are read.
+/// The field of `config.json` that determines the format of the other fields.
 #[derive(Debug, Deserialize)]
-struct KindFile {
+struct ModelTypeFile {
     model_type: String,
 }
 
@@ -191,9 +191,9 @@ pub(crate) fn load_llama(
     bits: Option<Bits>,
 ) -> Result<Checkpoint<Llama>, LoadError> {
     let path = directory.join("config.json");
-    let model_type = json::<KindFile>(&path)?.model_type;
+    let model_type = json::<ModelTypeFile>(&path)?.model_type;
     let Some(kind) = kind_of_directory(&model_type) else {
-        return Err(LoadError::Foreign { path, what: format!("model_type {model_type:?}") });
+        return Err(LoadError::Unsupported { path, what: format!("model_type {model_type:?}") });
     };
     llama_of(kind, directory, &path, Device::Cpu, bits)
 }
@@ -205,7 +205,7 @@ pub(crate) fn load(
     bits: Option<Bits>,
 ) -> Result<Checkpoint<Network>, LoadError> {
     let path = directory.join("config.json");
-    let model_type = json::<KindFile>(&path)?.model_type;
+    let model_type = json::<ModelTypeFile>(&path)?.model_type;
     if let Some(kind) = kind_of_directory(&model_type) {
         let Checkpoint { network, begin, ends } = llama_of(kind, directory, &path, device, bits)?;
         return Ok(Checkpoint { network: Network::Llama(network), begin, ends });
@@ -219,7 +219,7 @@ pub(crate) fn load(
             let ends = ends(directory, file.eos_token_id)?;
             Ok(Checkpoint { network: Network::Gpt2(network), begin: file.bos_token_id, ends })
         }
-        kind => Err(LoadError::Foreign { what: format!("model_type {kind:?}"), path }),
+        kind => Err(LoadError::Unsupported { what: format!("model_type {kind:?}"), path }),
     }
 }
 
@@ -277,9 +277,9 @@ pub(crate) fn load_gguf(
     let is_quantized = file.is_quantized();
     let architecture = file.text("general.architecture").unwrap_or_default().to_owned();
     let kind = LlamaKind::named(&architecture);
-    let begins =
+    let has_begin_token =
         file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
-    let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| begins);
+    let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| has_begin_token);
     let names = ["eos", "eot", "eom"].map(|name| format!("tokenizer.ggml.{name}_token_id"));
     let mut ends: BTreeSet<u32> = file.ends();
     for name in names {
@@ -299,7 +299,7 @@ pub(crate) fn load_gguf(
         }
         (name, None) => {
             let what = format!("general.architecture {name:?}");
-            return Err(LoadError::Foreign { path: file.path().to_owned(), what });
+            return Err(LoadError::Unsupported { path: file.path().to_owned(), what });
         }
     };
     let checkpoint = Checkpoint { network, begin, ends: ends.into_iter().collect() };
@@ -321,8 +321,8 @@ fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let fail = |source| LoadError::Read { path: path.to_owned(), source };
     let check = |length: u64| {
-        if length > MAX_TEXT {
-            Err(LoadError::TooLarge { path: path.to_owned(), limit: MAX_TEXT })
+        if length > MAX_TEXT_BYTES {
+            Err(LoadError::TooLarge { path: path.to_owned(), limit: MAX_TEXT_BYTES })
         } else {
             Ok(())
         }
@@ -331,7 +331,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     check(file.metadata().map_err(fail)?.len())?;
     // A pipe has no length.
     let mut contents = Vec::new();
-    file.take(MAX_TEXT + 1).read_to_end(&mut contents).map_err(fail)?;
+    file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut contents).map_err(fail)?;
     check(contents.len() as u64)?;
     Ok(contents)
 }

@@ -21,7 +21,7 @@ use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 /// so that other answers progress in between.
 const PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
-const AHEAD: usize = 16;
+const EVENT_BUFFER: usize = 16;
 /// Poll interval while a slow client's full buffer pauses an answer.
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -119,7 +119,7 @@ impl Engine {
         if prompt.is_empty() || prompt.iter().any(|token| *token as usize >= config.vocabulary) {
             return Err(ModelError::Tokens.into());
         }
-        let (events, receiver) = mpsc::channel(AHEAD);
+        let (events, receiver) = mpsc::channel(EVENT_BUFFER);
         self.jobs.send(Job { prompt, sampling, events }).map_err(|_| SubmitError::Stopped)?;
         Ok(receiver)
     }
@@ -233,7 +233,7 @@ impl<'a> Batch<'a> {
     /// Processes the pending tokens of all ready answers in one pass. If no answer is ready,
     /// returns the time to wait.
     fn pass(&mut self) -> Option<Duration> {
-        let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut logit_rows, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
         let (now, mut pause) = (Instant::now(), None::<Duration>);
         // Equal shares: a short prompt does not wait for a long one.
         let prompts = self.streams.iter().filter(|stream| stream.pending.len() > 1).count();
@@ -255,7 +255,7 @@ impl<'a> Batch<'a> {
                 && let Some(last) =
                     rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())
             {
-                wanted.push(last);
+                logit_rows.push(last);
                 drawing.push(index);
             }
         }
@@ -263,7 +263,7 @@ impl<'a> Batch<'a> {
             return if self.streams.is_empty() { None } else { pause };
         }
         let pages: Vec<&Pages> = self.streams.iter().map(|stream| &stream.pages).collect();
-        match self.model.llama().step(&rows, &wanted, &pages, &mut self.cache) {
+        match self.model.llama().step(&rows, &logit_rows, &pages, &mut self.cache) {
             Ok(logits) => self.draw(&drawing, logits),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the model failed");

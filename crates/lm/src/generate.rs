@@ -236,20 +236,21 @@ impl Descending {
     }
 
     /// Returns the entry at this place of the order.
-    fn get(&mut self, place: usize) -> Option<(u32, f64)> {
-        while place >= self.sorted {
-            let rest = self.entries.get_mut(self.sorted..).filter(|rest| !rest.is_empty())?;
+    fn get(&mut self, rank: usize) -> Option<(u32, f64)> {
+        while rank >= self.sorted {
+            let remaining =
+                self.entries.get_mut(self.sorted..).filter(|remaining| !remaining.is_empty())?;
             // Each time, a multiple of the sorted entries, so that a long read does not sort often.
-            let count = (7 * self.sorted).max(Self::FIRST).min(rest.len());
-            if count < rest.len() {
-                rest.select_nth_unstable_by(count, descending);
+            let count = (7 * self.sorted).max(Self::FIRST).min(remaining.len());
+            if count < remaining.len() {
+                remaining.select_nth_unstable_by(count, descending);
             }
-            if let Some(next) = rest.get_mut(..count) {
+            if let Some(next) = remaining.get_mut(..count) {
                 next.sort_unstable_by(descending);
             }
             self.sorted += count;
         }
-        self.entries.get(place).copied()
+        self.entries.get(rank).copied()
     }
 }
 
@@ -278,8 +279,8 @@ fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
         }
     }
     let mut target = noise.uniform() * kept_sum;
-    for place in 0..kept {
-        let Some((token, logit)) = order.get(place) else { break };
+    for rank in 0..kept {
+        let Some((token, logit)) = order.get(rank) else { break };
         target -= weight(logit);
         if target < 0.0 {
             return token;

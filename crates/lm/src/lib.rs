@@ -28,8 +28,10 @@
 //! let answer: Vec<u32> = steps.iter().map(|step| step.token).collect();
 //!
 //! // A checker with the same weights computes the same probabilities.
-//! let places = model.judge(&prompt, &answer, 1)?;
-//! assert!(places.iter().zip(&steps).all(|(place, step)| (place.logprob - step.logprob).abs() < 1e-3));
+//! let positions = model.judge(&prompt, &answer, 1)?;
+//! for (position, step) in positions.iter().zip(&steps) {
+//!     assert!((position.logprob - step.logprob).abs() < 1e-3);
+//! }
 //! # Ok(())
 //! # }
 //! ```

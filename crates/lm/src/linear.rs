@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn kernel_product_equals_matmul() {
-        // Widths that are no multiple of the kernel's step, too.
+        // Widths that are not a multiple of the kernel's step, too.
         for (outputs, width, is_mapped) in
             [(7, 5, false), (300, 768, false), (1, 33, false), (65, 64, false), (3_001, 500, true)]
         {

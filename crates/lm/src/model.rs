@@ -144,7 +144,7 @@ impl LanguageModel {
         let llama = match network {
             Network::Llama(llama) => llama,
             other @ Network::Gpt2(_) => {
-                return Err(LoadError::Foreign {
+                return Err(LoadError::Unsupported {
                     path: path.to_owned(),
                     what: other.architecture().to_owned(),
                 });
@@ -273,12 +273,19 @@ impl LanguageModel {
         // The logits after the last token are not needed.
         tokens.extend(answer.split_last().map(|(_, earlier)| earlier).unwrap_or_default());
         let logits = self.llama.forward(&tokens, &mut KvCache::default())?;
-        let places = logits.into_iter().skip(first).zip(answer);
-        Ok(places.map(|(logits, token)| self.place(logits, *token, top)).collect())
+        let positions = logits.into_iter().skip(first).zip(answer);
+        Ok(positions
+            .map(|(logits, token)| self.position_probabilities(logits, *token, top))
+            .collect())
     }
 
     /// Returns the probability of a token at the position of these logits.
-    fn place(&self, mut logits: Vec<f32>, token: u32, top: usize) -> PositionProbabilities {
+    fn position_probabilities(
+        &self,
+        mut logits: Vec<f32>,
+        token: u32,
+        top: usize,
+    ) -> PositionProbabilities {
         self.vocabulary.silence(&mut logits);
         let logprobs = log_softmax(&logits);
         let logprob = logprob_of(&logprobs, token);
@@ -317,13 +324,13 @@ mod tests {
         let steps = answer(&model, 7);
         assert!(steps.len() > 5, "{}", steps.len());
         let tokens: Vec<_> = steps.iter().map(|step| step.token).collect();
-        let places =
+        let positions =
             model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
-        assert_eq!(places.len(), steps.len());
-        for (place, step) in places.iter().zip(&steps) {
-            assert!((place.logprob - step.logprob).abs() < 1e-3, "{place:?} {step:?}");
-            assert!(place.rank <= 5, "{place:?}");
-            assert_eq!(place.top.len(), 5);
+        assert_eq!(positions.len(), steps.len());
+        for (position, step) in positions.iter().zip(&steps) {
+            assert!((position.logprob - step.logprob).abs() < 1e-3, "{position:?} {step:?}");
+            assert!(position.rank <= 5, "{position:?}");
+            assert_eq!(position.top.len(), 5);
         }
     }
 
@@ -334,10 +341,10 @@ mod tests {
             LanguageModel::random("smaller", 2, 9).unwrap(),
         );
         let tokens: Vec<_> = answer(&other, 7).iter().map(|step| step.token).collect();
-        let places =
+        let positions =
             model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
-        let unlikely = places.iter().filter(|place| place.rank > 5).count();
-        assert!(unlikely * 10 > places.len() * 8, "{unlikely} of {}", places.len());
+        let unlikely = positions.iter().filter(|position| position.rank > 5).count();
+        assert!(unlikely * 10 > positions.len() * 8, "{unlikely} of {}", positions.len());
     }
 
     #[test]
@@ -370,7 +377,7 @@ mod tests {
         let mut begun = messages();
         // Split at a point that leaves the tokens unchanged.
         begun.push(Message::new("assistant", whole[..1].concat()));
-        let rest = text(model.chat_prompt(&begun, true).unwrap());
-        assert_eq!(whole[1..], rest[..whole.len() - 1]);
+        let remaining = text(model.chat_prompt(&begun, true).unwrap());
+        assert_eq!(whole[1..], remaining[..whole.len() - 1]);
     }
 }

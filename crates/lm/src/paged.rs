@@ -114,7 +114,7 @@ impl PagedCache {
     }
 
     /// Returns the block of a token's keys and values, and their range within the block.
-    fn place(
+    fn block_range(
         &self,
         pages: &Pages,
         layer: usize,
@@ -150,7 +150,7 @@ impl PagedCache {
         {
             let pages = pages.get(row.sequence).ok_or(ModelError::Tokens)?;
             let (block, range) =
-                self.place(pages, layer, row.position).ok_or(ModelError::Tokens)?;
+                self.block_range(pages, layer, row.position).ok_or(ModelError::Tokens)?;
             let block = self.blocks.get_mut(block).ok_or(ModelError::Tokens)?;
             block.keys.get_mut(range.clone()).ok_or(ModelError::Tokens)?.copy_from_slice(key);
             block.values.get_mut(range).ok_or(ModelError::Tokens)?.copy_from_slice(value);
@@ -189,7 +189,7 @@ impl PagedCache {
         // A row of scores for each head.
         let mut scores = vec![0.0_f32; self.config.heads * tokens];
         for past in first..=position {
-            let (block, range) = self.place(pages, layer, past)?;
+            let (block, range) = self.block_range(pages, layer, past)?;
             let keys = self.blocks.get(block)?.keys.get(range)?;
             for (head, query) in query.chunks_exact(size).enumerate() {
                 let start = head / shared * size;
@@ -209,7 +209,7 @@ impl PagedCache {
             }
         }
         for past in first..=position {
-            let (block, range) = self.place(pages, layer, past)?;
+            let (block, range) = self.block_range(pages, layer, past)?;
             let values = self.blocks.get(block)?.values.get(range)?;
             for (head, mixed) in mixed.chunks_exact_mut(size).enumerate() {
                 let (start, share) =
@@ -324,26 +324,27 @@ mod tests {
             llama.change_weights(|weight| {
                 *weight = Weight::new(weight.dense(), Some(Bits::Eight)).unwrap();
             });
-            let tokens: Vec<u32> = (0..50).map(|place| (place * 37 + 11) % 256).collect();
-            let whole = llama.forward(&tokens, &mut KvCache::default()).unwrap();
+            let tokens: Vec<u32> = (0..50).map(|position| (position * 37 + 11) % 256).collect();
+            let complete = llama.forward(&tokens, &mut KvCache::default()).unwrap();
 
             let (mut cache, mut paged) = (KvCache::default(), PagedCache::new(&llama, 1_000));
             let pages: Vec<_> = (0..2).map(|_| paged.reserve(tokens.len()).unwrap()).collect();
             let pages: Vec<&Pages> = pages.iter().collect();
-            let prompt: Vec<Row> = (0..30).map(|place| row(0, tokens[place], place)).collect();
+            let prompt: Vec<Row> =
+                (0..30).map(|position| row(0, tokens[position], position)).collect();
             let mut found = llama.forward(&tokens[..30], &mut cache).unwrap();
             let [last] = &llama.step(&prompt, &[29], &pages, &mut paged).unwrap()[..] else {
                 panic!("one row is wanted");
             };
-            assert_eq!(last, &whole[29]);
+            assert_eq!(last, &complete[29]);
             for position in 30..tokens.len() {
                 found.push(llama.next(&tokens[position..=position], &mut cache).unwrap());
                 let other = row(1, tokens[position - 30] / 2, position - 30);
                 let rows = [other, row(0, tokens[position], position)];
                 let logits = llama.step(&rows, &[1], &pages, &mut paged).unwrap();
-                assert_eq!(logits, whole[position..=position]);
+                assert_eq!(logits, complete[position..=position]);
             }
-            assert_eq!(found, whole);
+            assert_eq!(found, complete);
         }
     }
 

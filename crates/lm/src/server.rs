@@ -108,8 +108,8 @@ async fn judge(
     let model = Arc::clone(model);
     let judged = tokio::task::spawn_blocking(move || {
         let (first, remaining) = prompt.split_at(prompt.len().min(1));
-        let places = model.judge(first, remaining, top)?;
-        Ok((prompt, places))
+        let probabilities = model.judge(first, remaining, top)?;
+        Ok((prompt, probabilities))
     });
     judged.await.unwrap_or(Err(ModelError::Tokens))
 }

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_addresses_are_named() {
+    fn malformed_addresses_are_reported() {
         for text in ["", "8.8.8.8:99999", "http://", "8.8.8.8:port", "::1:80", "8.8.8.8 :1"] {
             assert!(matches!(in_production(text), Err(AddressError::Malformed { .. })), "{text}");
         }

@@ -204,9 +204,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_seal_is_a_little_endian_number() {
-        let number = |place: usize, byte: u8| {
+        let number = |offset: usize, byte: u8| {
             let mut seal = [0; 32];
-            seal[place] = byte;
+            seal[offset] = byte;
             seal
         };
         for (seal, difficulty, expected) in [

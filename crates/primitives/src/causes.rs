@@ -4,7 +4,7 @@ use std::iter::successors;
 /// Separator between the message of an error and its hint.
 pub const HINT: &str = "\nhint: ";
 
-/// Formats an error with its causes on one line; their hints follow, each on a line of its own.
+/// Formats an error with its causes on one line; their hints follow, each on its own line.
 /// Omits a cause whose message is part of the text before it.
 ///
 /// ```

@@ -32,7 +32,7 @@ const GLOBAL_UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0,
 /// Registry (updated 2025-10-09, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
 ///
 /// The registry calls parts of 2001::/23 globally reachable: anycast addresses of services in the
-/// sender's own network, and identifiers that are no locations. They are not public here, nor are
+/// sender's own network, and identifiers that are not locations. They are not public here, nor are
 /// Teredo tunnels (2001::/32), whose last relays were shut down.
 const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 3] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // IETF protocol assignments, RFC 2928; Teredo, RFC 4380

@@ -5,7 +5,7 @@
 //!
 //! - [`Shutdown`]: the tasks of a daemon and its shutdown signal. SIGTERM and Ctrl-C request the
 //!   shutdown, and so does a task that panics. [`Shutdown::finished`] then waits at most
-//!   [`STOP_WITHIN`] for all tasks to end.
+//!   [`STOP_TIMEOUT`] for all tasks to end.
 //! - [`Clock`], [`MonotonicClock`] and [`Sleeper`]: time as a parameter. Daemons pass
 //!   [`system_clock`], [`monotonic_clock`] and [`sleeper`], tests their own. [`BLOCK_TIME`] is the
 //!   time between two blocks of the chain.
@@ -48,4 +48,4 @@ pub use clock::{
     BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, sleeper, system_clock, unix_time,
 };
 pub use lock::lock_file;
-pub use shutdown::{STOP_WITHIN, Shutdown, StopError};
+pub use shutdown::{STOP_TIMEOUT, Shutdown, StopError};

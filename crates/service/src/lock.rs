@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Timeout for acquiring the lock: long enough for a previous process to exit.
-const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Poll interval while waiting for the lock.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Acquires an exclusive lock on a file, which is created if missing. The operating system releases
 /// the lock when the process exits, even after a crash. Returns `None` when another process holds
@@ -26,10 +26,10 @@ pub async fn lock_file(path: &Path) -> io::Result<Option<File>> {
                 return Ok(Some(file));
             }
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if waited >= LETS_GO_WITHIN => return Ok(None),
+            Err(TryLockError::WouldBlock) if waited >= LOCK_TIMEOUT => return Ok(None),
             Err(TryLockError::WouldBlock) => {
-                tokio::time::sleep(LOOK_EVERY).await;
-                waited += LOOK_EVERY;
+                tokio::time::sleep(POLL_INTERVAL).await;
+                waited += POLL_INTERVAL;
             }
         }
     }
@@ -48,7 +48,7 @@ mod tests {
         assert!(lock_file(&path).await.unwrap().is_none());
         // The second call waits for a lock that is released shortly afterwards.
         let (second, ()) = tokio::join!(lock_file(&path), async {
-            tokio::time::sleep(LOOK_EVERY * 2).await;
+            tokio::time::sleep(POLL_INTERVAL * 2).await;
             drop(first);
         });
         assert!(second.unwrap().is_some());

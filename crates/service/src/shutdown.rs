@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Maximum duration of a daemon's shutdown.
-pub const STOP_WITHIN: Duration = Duration::from_secs(15);
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why a shutdown was incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -102,14 +102,14 @@ impl Shutdown {
         });
     }
 
-    /// Waits for the shutdown request, and then at most [`STOP_WITHIN`] for all tasks to end.
+    /// Waits for the shutdown request, and then at most [`STOP_TIMEOUT`] for all tasks to end.
     ///
     /// # Errors
     /// [`StopError::StillRunning`] if tasks are still running at the deadline.
     pub async fn finished(&self) -> Result<(), StopError> {
         self.requested().await;
         self.tasks.close();
-        self.stopped(STOP_WITHIN).await
+        self.stopped(STOP_TIMEOUT).await
     }
 
     async fn stopped(&self, within: Duration) -> Result<(), StopError> {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use taonet_primitives::counted;
 
 /// Number of bytes of one sample on the wire.
-const WIDTH: usize = size_of::<f32>();
+const SAMPLE_BYTES: usize = size_of::<f32>();
 
 /// Why received bytes are not audio samples.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub fn samples_to_bytes(samples: &[f32]) -> Vec<u8> {
 /// # Errors
 /// [`FrameError::PartialSample`] when the number of bytes is not a multiple of 4.
 pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
-    match bytes.as_chunks::<WIDTH>() {
+    match bytes.as_chunks::<SAMPLE_BYTES>() {
         (samples, []) => Ok(samples.iter().map(|&sample| f32::from_le_bytes(sample)).collect()),
         _ => Err(FrameError::PartialSample { bytes: bytes.len() }),
     }
@@ -41,18 +41,18 @@ pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
 /// All frames have `frame_samples * channels * 4` bytes: the last one is zero-padded, and empty
 /// input gives one frame of zeros.
 pub fn split_frames(samples: &[f32], frame_samples: NonZeroUsize, channels: u16) -> Vec<Vec<u8>> {
-    let values = frame_samples.get().saturating_mul(usize::from(channels.max(1)));
+    let samples_per_frame = frame_samples.get().saturating_mul(usize::from(channels.max(1)));
     if samples.is_empty() {
-        return vec![frame(&[], values)];
+        return vec![frame(&[], samples_per_frame)];
     }
-    samples.chunks(values).map(|part| frame(part, values)).collect()
+    samples.chunks(samples_per_frame).map(|part| frame(part, samples_per_frame)).collect()
 }
 
-/// Encodes samples, padded with zeros to `values` samples.
-fn frame(samples: &[f32], values: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(values * WIDTH);
+/// Encodes samples, padded with zeros to `samples_per_frame` samples.
+fn frame(samples: &[f32], samples_per_frame: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(samples_per_frame * SAMPLE_BYTES);
     bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-    bytes.resize(values * WIDTH, 0);
+    bytes.resize(samples_per_frame * SAMPLE_BYTES, 0);
     bytes
 }
 
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_frame_is_filled_with_zeros() {
+    fn last_frame_is_zero_padded() {
         let split = split_frames(&[0.25; 1921], FRAME, 1);
         let last = bytes_to_samples(&split[1]).unwrap();
         assert!(
@@ -95,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn samples_survive_bit_for_bit(bits in prop::collection::vec(any::<u32>(), 0..100), size in 1_usize..40) {
+        fn samples_round_trip_bit_for_bit(bits in prop::collection::vec(any::<u32>(), 0..100), size in 1_usize..40) {
             let samples: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
             let back = bytes_to_samples(&samples_to_bytes(&samples)).unwrap();
             prop_assert_eq!(back.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits.clone());

@@ -47,11 +47,16 @@ impl Voice {
     }
 }
 
-fn check_range(what: &'static str, value: u16, min: u16, max: u16) -> Result<(), SynthesisError> {
+fn check_range(
+    setting: &'static str,
+    value: u16,
+    min: u16,
+    max: u16,
+) -> Result<(), SynthesisError> {
     if (min..=max).contains(&value) {
         Ok(())
     } else {
-        Err(SynthesisError::Range { what, value, min, max })
+        Err(SynthesisError::Range { setting, value, min, max })
     }
 }
 
@@ -87,10 +92,10 @@ pub enum SynthesisError {
         name: String,
     },
     /// A setting of the voice is outside its range.
-    #[error("{what} is {value}, expected {min} to {max}")]
+    #[error("{setting} is {value}, expected {min} to {max}")]
     Range {
         /// Name of the setting.
-        what: &'static str,
+        setting: &'static str,
         /// The rejected value of the setting.
         value: u16,
         /// The smallest allowed value.

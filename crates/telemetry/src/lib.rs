@@ -85,7 +85,7 @@ const SECONDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
 /// The interval of the upkeep: the default of the exporter's own task.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
@@ -104,7 +104,7 @@ impl Metrics {
     pub fn install() -> Result<Self, BuildError> {
         let metrics = builder()?.install_recorder().map(Self)?;
         metrics.keep_up(|| {
-            std::thread::sleep(UPKEEP_EVERY);
+            std::thread::sleep(UPKEEP_INTERVAL);
             true
         });
         Ok(metrics)

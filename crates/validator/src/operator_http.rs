@@ -25,7 +25,7 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 pub(crate) use envelope::{ApiError, Body};
 
 /// Timeout for receiving a request body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory limit, in bytes, for all in-flight request bodies together; the first 64 KiB of each body
 /// do not count.
 const LARGE_BODIES: usize = 64 << 20;
@@ -63,7 +63,7 @@ pub(crate) fn protect(
     limits: OperatorLimits,
     requests_total: &'static str,
 ) -> Router {
-    let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
+    let bodies = WholeBodies::new(limits.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES);
     let routes = routes
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
@@ -98,7 +98,7 @@ async fn admit(
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(ApiError::ContentType);
         }
-        if token.is_some_and(|token| !token.is_shown_in(headers)) {
+        if token.is_some_and(|token| !token.authorizes(headers)) {
             return Err(ApiError::Token);
         }
     }

@@ -40,13 +40,13 @@ pub use error::EpochError;
 pub use state::{StateError, StateFile};
 
 /// Timeout for waiting for a block.
-const WAITING: Duration = Duration::from_mins(1);
+const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after an error of the chain or the gateway.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause before scores are fetched again that were unavailable, or needed because the previous
 /// weights were refused.
 const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
-/// Pause after a failed epoch, and after [`WAITING`] has passed without a new block.
+/// Pause after a failed epoch, and after [`BLOCK_TIMEOUT`] has passed without a new block.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Settings for weight decisions.
@@ -187,7 +187,7 @@ impl<S: Subnet> Validator<S> {
                 }
             }
         }
-        match self.service.wait_for_block(WAITING).await {
+        match self.service.wait_for_block(BLOCK_TIMEOUT).await {
             Ok(Some(block)) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!(%block, "connection to the chain restored");
@@ -195,7 +195,7 @@ impl<S: Subnet> Validator<S> {
                 Some(block)
             }
             Ok(None) => {
-                tracing::warn!("no new block within {} s", WAITING.as_secs());
+                tracing::warn!("no new block within {} s", BLOCK_TIMEOUT.as_secs());
                 (self.sleeper)(AFTER_FAILURE).await;
                 None
             }

@@ -8,7 +8,7 @@
 //! the place of espeak-ng everywhere.
 //!
 //! Compiling rten takes longer than the crate of the trait, whose many users do not need it: hence
-//! a crate of its own.
+//! a separate crate.
 //!
 //! Uses `taonet-speech` (the trait, and the process of espeak-ng) and `taonet-primitives` (sample
 //! rates). Used by the commands of `tao`, for miners and `tao speech synthesize`.
@@ -22,7 +22,7 @@
 //! 3. `phonemes` splits sentences of more than 10 s into phrases, and maps each phoneme to its
 //!    numbers in the configuration.
 //! 4. `network` turns the numbers of a phrase into samples: rten runs the network up to its
-//!    decoder, and `decoder` the rest, with kernels of its own: twice as fast with half of the
+//!    decoder, and `decoder` the rest, with its own kernels: twice as fast with half of the
 //!    memory, since rten gathers the inputs of each convolution in a matrix. A network whose
 //!    decoder has other nodes than those of Piper's runs on rten as a whole.
 //!

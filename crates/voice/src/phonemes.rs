@@ -125,7 +125,7 @@ mod tests {
     fn clauses_are_joined_with_their_punctuation() {
         assert_eq!(joined(&[("wˈɛl", Some(',')), ("jˈɛs", Some('.'))]), ["wˈɛl, jˈɛs."]);
         assert_eq!(joined(&[("ðə (fr)bɔ̃ʒˈuʁ(en) ɪz", None)]), ["ðə bɔ̃ʒˈuʁ ɪz"]);
-        // The cedilla is a phoneme of its own.
+        // The cedilla is a separate phoneme.
         assert_eq!(joined(&[("ç()", None)]), ["c\u{327}()"]);
         assert_eq!(joined(&[("()", Some('.'))]), [""; 0]);
         assert_eq!(joined(&[]), [""; 0]);

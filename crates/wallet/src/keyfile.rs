@@ -44,12 +44,12 @@ pub enum KeyfileError {
     #[error("the keyfile has no key")]
     Empty,
     /// The keys in the file do not match.
-    #[error("the keyfile states address {stated}, but its key belongs to {found}")]
+    #[error("the keyfile states address {stated}, but its key belongs to {derived}")]
     Mismatch {
         /// The address or public key stated in the file.
         stated: Hotkey,
         /// The public key of the secret.
-        found: Hotkey,
+        derived: Hotkey,
     },
     /// The allocation of 512 MiB of memory for an encrypted keyfile failed.
     #[error("out of memory; hint: encrypted keyfiles briefly need 512 MiB")]

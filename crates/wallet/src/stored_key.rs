@@ -166,7 +166,7 @@ mod tests {
     const SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
 
     #[test]
-    fn other_kinds_of_files_are_errors() {
+    fn directory_missing_and_oversized_files_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(StoredKey::read(dir.path()), Err(WalletError::NotAFile(_))));
         assert!(matches!(StoredKey::read(dir.path().join("none")), Err(WalletError::Read { .. })));

@@ -249,11 +249,14 @@ impl Shared {
             queue = match limit {
                 None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(limit) => {
-                    let left = limit.saturating_sub(start.elapsed());
-                    if left.is_zero() {
+                    let remaining = limit.saturating_sub(start.elapsed());
+                    if remaining.is_zero() {
                         return None;
                     }
-                    self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+                    self.changed
+                        .wait_timeout(queue, remaining)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
             };
         }
@@ -436,20 +439,20 @@ impl Worker {
         if let Some(fault) = &model.fault {
             fault(&active.iter().map(|active| active.job.samples.len()).collect::<Vec<_>>())?;
         }
-        let (mut rows, mut wanted): (Vec<Row>, Vec<usize>) = (Vec::new(), Vec::new());
+        let (mut rows, mut logit_rows): (Vec<Row>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut counts = Vec::with_capacity(active.len());
         for (index, active) in active.iter_mut().enumerate() {
-            let before = wanted.len();
-            active.search.rows(cache, index, &mut rows, &mut wanted);
-            counts.push(wanted.len() - before);
+            let before = logit_rows.len();
+            active.search.rows(cache, index, &mut rows, &mut logit_rows);
+            counts.push(logit_rows.len() - before);
         }
         let memories: Vec<_> =
             active.iter().map(|active| active.search.memory().as_ref()).collect();
         let states =
             model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &memories, &rows, None)?;
         let width = model.decoder.width();
-        let mut chosen = Vec::with_capacity(wanted.len() * width);
-        for row in wanted {
+        let mut chosen = Vec::with_capacity(logit_rows.len() * width);
+        for row in logit_rows {
             chosen
                 .extend_from_slice(states.get(row * width..(row + 1) * width).unwrap_or_default());
         }

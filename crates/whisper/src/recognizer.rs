@@ -16,7 +16,7 @@ use crate::vocabulary::trim;
 use crate::{ModelError, SAMPLE_RATE, TranscribeError};
 
 /// Maximum length of a recording, in seconds.
-const LONGEST: f64 = 600.0;
+const MAX_SECONDS: f64 = 600.0;
 /// Revision of the engine's results. Increment it with every change of this crate that can change a
 /// transcription, so that cached transcripts and workers of an earlier revision are not used.
 const REVISION: u32 = 3;
@@ -138,8 +138,8 @@ impl Recognizer for Transcriber {
             return Err(RecognizeError::Empty);
         }
         let seconds = samples.len() as f64 / SAMPLE_RATE as f64;
-        if seconds > LONGEST {
-            return Err(RecognizeError::TooLong { seconds, limit: LONGEST });
+        if seconds > MAX_SECONDS {
+            return Err(RecognizeError::TooLong { seconds, limit: MAX_SECONDS });
         }
         let transcription = self.transcribe(samples).map_err(recognize_error)?;
         Ok(recognition(transcription))

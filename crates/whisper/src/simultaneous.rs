@@ -21,15 +21,15 @@ use crate::{Options, SAMPLE_RATE, SpeechTask, TranscribeError, Transcriber};
 /// Amount of new audio between two passes, in samples: 0.8 s.
 const STEP: usize = 4 * SAMPLE_RATE / 5;
 /// Length of the audio in a pass above which its beginning is dropped, in samples: 16 s.
-const LONGEST: usize = 16 * SAMPLE_RATE;
+const MAX_PASS_SAMPLES: usize = 16 * SAMPLE_RATE;
 /// Length of the audio that remains after dropping its beginning, in samples: 8 s.
-const KEPT: usize = LONGEST / 2;
+const RETAINED_SAMPLES: usize = MAX_PASS_SAMPLES / 2;
 /// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the
 /// end of the audio cuts.
 const AFTER: usize = 2 * SAMPLE_RATE / 5;
 /// Maximum length of the audio between two passes, in samples: the next pass adds a step and the
 /// silence at the end, and the encoder's window has 30 s.
-const LIMIT: usize = 30 * SAMPLE_RATE - STEP - AFTER;
+const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP - AFTER;
 /// Maximum number of tokens of the text before the audio that serve as prompt.
 const MAX_CONTEXT: usize = CONTEXT / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
@@ -313,7 +313,7 @@ impl State {
         let final_count = count.min(self.uncommitted.len());
         self.uncommitted.drain(..final_count);
         let Some(last) = (count - final_count).checked_sub(1) else { return };
-        // A punctuation mark before a committed word is no word, but part of the text.
+        // A punctuation mark before a committed word is not a word, but part of the text.
         let words = (1..).zip(&self.tentative).filter(|(_, word)| spoken_word(word).is_some());
         let length = words.map(|(length, _)| length).nth(last).unwrap_or(self.tentative.len());
         self.force(length);
@@ -358,7 +358,7 @@ impl State {
     }
 
     /// Drops audio and words before a pause, except for a short silence before the next word. The
-    /// text before a pause is no prompt: Whisper tends to repeat it.
+    /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
         self.settle();
         let surplus = self.samples.len().saturating_sub(STEP);
@@ -375,14 +375,14 @@ impl State {
     fn forget(&mut self) {
         let length =
             |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
-        if self.samples.len() <= LONGEST && length(&self.forced) <= MAX_FORCED {
+        if self.samples.len() <= MAX_PASS_SAMPLES && length(&self.forced) <= MAX_FORCED {
             return;
         }
         // The next pass would lack the audio of tentative words.
-        if self.samples.len() > LIMIT {
+        if self.samples.len() > MAX_BUFFERED_SAMPLES {
             self.settle();
         }
-        let from = seconds(self.dropped + self.samples.len().saturating_sub(KEPT));
+        let from = seconds(self.dropped + self.samples.len().saturating_sub(RETAINED_SAMPLES));
         let mut count = self.forced.iter().take_while(|word| word.start < from).count();
         // The text can be too long for audio that is not.
         while length(self.forced.get(count..).unwrap_or_default()) > MAX_FORCED {
@@ -395,7 +395,7 @@ impl State {
         self.context.extend(tokens);
         self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT));
         let surplus = ((cut * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
-        let surplus = surplus.max(self.samples.len().saturating_sub(LIMIT));
+        let surplus = surplus.max(self.samples.len().saturating_sub(MAX_BUFFERED_SAMPLES));
         self.drop_first(surplus.min(self.samples.len()));
     }
 

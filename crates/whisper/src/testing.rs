@@ -42,7 +42,7 @@ pub(crate) fn model() -> Arc<Model> {
     MODEL.clone()
 }
 
-/// Loads the test model anew.
+/// Loads the test model again.
 pub(crate) fn open() -> Model {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());

@@ -77,10 +77,10 @@ pub(crate) fn attach_words(
     let offset = seek as f64 / 100.0;
     let mut words = words.into_iter();
     for draft in drafts {
-        let wanted = draft.tokens.iter().filter(|token| **token < end_of_text).count();
+        let text_token_count = draft.tokens.iter().filter(|token| **token < end_of_text).count();
         let mut taken = 0;
         let mut own = Vec::new();
-        while taken < wanted {
+        while taken < text_token_count {
             let Some(mut word) = words.next() else { break };
             taken += word.tokens.len();
             if !word.text.is_empty() {

@@ -16,7 +16,7 @@ use crate::bt_header::{
     SIGNATURE, TIMEOUT, UUID, VERSION,
 };
 use crate::headers::{
-    decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid,
+    decimal, hex_digest, optional, parsed, reject_lookalikes, signature, timeout, uuid,
 };
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
@@ -48,8 +48,8 @@ impl BabelbitScheme {
 impl Scheme for BabelbitScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
-        no_lookalike(headers, PREFIX)?;
-        no_lookalike(headers, BODY_HASH)?;
+        reject_lookalikes(headers, PREFIX)?;
+        reject_lookalikes(headers, BODY_HASH)?;
         for name in UNSIGNED {
             optional(headers, name)?;
         }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
-use crate::headers::{from_lines, seconds_text};
+use crate::headers::{header_map, seconds_text};
 use crate::{Claim, Identity, Outgoing, Refusal, SigningError, Window};
 
 /// The prefix of nearly every header of the protocol.
@@ -63,7 +63,7 @@ pub(crate) fn sign(
     let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
     let uuid = identity.uuid.to_string();
     let text = joined(request.nonce, &sender, receiver, &uuid, &hash);
-    let mut headers = from_lines([
+    let mut headers = header_map([
         (NAME, request.name.to_owned()),
         (TIMEOUT, seconds_text(request.timeout)),
         (RECEIVER_IP, request.peer.host().to_owned()),

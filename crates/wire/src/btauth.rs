@@ -16,7 +16,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
 use crate::headers::{
-    decimal, from_lines, no_lookalike, optional, parsed, path_and_query, required, signature,
+    decimal, header_map, optional, parsed, path_and_query, reject_lookalikes, required, signature,
 };
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
 
@@ -62,7 +62,7 @@ impl Default for BtauthScheme {
 impl Scheme for BtauthScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
-        no_lookalike(headers, PREFIX)?;
+        reject_lookalikes(headers, PREFIX)?;
         if required(headers, VERSION)? != VERSION_NUMBER {
             return Err(Refusal::Malformed(VERSION));
         }
@@ -132,7 +132,7 @@ impl Scheme for BtauthScheme {
             &sender,
             Some(receiver),
         );
-        let mut headers = from_lines([
+        let mut headers = header_map([
             (VERSION, VERSION_NUMBER.to_owned()),
             (SENDER, sender.to_string()),
             (NONCE, request.nonce.to_string()),

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::Peer;
 use transport::{Body, Transport};
 
-pub use call::{Answer, AnswerStream, Call, Retry};
+pub use call::{Call, CallResponse, CallResponseStream, Retry};
 pub use error::CallError;
 pub use fanout::Reply;
 pub use response_memory::{MemoryReservation, ResponseMemory};
@@ -34,9 +34,9 @@ pub use transport::permitted_addresses;
 
 /// Maximum number of characters of an error response that [`SignedClient::post`] includes in its
 /// error.
-const SNIPPET: usize = 300;
+const MAX_QUOTED_CHARS: usize = 300;
 /// Maximum number of bytes read of an error response, which is only quoted in errors.
-const ERROR_BYTES: usize = 16 * 1024;
+const MAX_ERROR_BYTES: usize = 16 * 1024;
 /// The longest deadline; longer ones are capped so that sums stay within the clock's range.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
@@ -49,7 +49,7 @@ pub struct ClientConfig {
     /// the first 768 KiB of each response do not count. A large response reserves space as it
     /// arrives, and waits, within its deadline, while the buffer is full. To prevent a deadlock,
     /// one response at a time needs no reservation.
-    pub large_answers_bytes: usize,
+    pub large_responses_bytes: usize,
     /// The largest streamed request body to buffer, in bytes, if the scheme signs bodies.
     pub max_signed_body_bytes: usize,
     /// Maximum number of idle connections kept per host.
@@ -67,7 +67,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             max_response_bytes: 16 * 1024 * 1024,
-            large_answers_bytes: 128 * 1024 * 1024,
+            large_responses_bytes: 128 * 1024 * 1024,
             max_signed_body_bytes: 16 * 1024 * 1024,
             idle_per_host: 4,
             attempts: 3,
@@ -84,7 +84,7 @@ pub struct SignedClient {
     transport: Transport,
     signer: Signer,
     config: ClientConfig,
-    room: ResponseMemory,
+    memory: ResponseMemory,
 }
 
 impl SignedClient {
@@ -112,7 +112,7 @@ impl SignedClient {
             transport,
             signer,
             config,
-            room: ResponseMemory::new(config.large_answers_bytes),
+            memory: ResponseMemory::new(config.large_responses_bytes),
         })
     }
 
@@ -133,10 +133,10 @@ impl SignedClient {
     ///
     /// # Errors
     /// Any [`CallError`] except [`CallError::Status`].
-    pub async fn call(&self, peer: &Peer, call: &Call) -> Result<Answer, CallError> {
-        let until = end_of(call.deadline);
-        let exchange = async { self.read(self.attempts(peer, call, until).await?).await };
-        within(until, call.deadline, exchange).await
+    pub async fn call(&self, peer: &Peer, call: &Call) -> Result<CallResponse, CallError> {
+        let deadline_at = instant_after(call.deadline);
+        let exchange = async { self.read(self.attempts(peer, call, deadline_at).await?).await };
+        with_deadline(deadline_at, call.deadline, exchange).await
     }
 
     /// Calls a peer and returns the response as a stream, with any status.
@@ -144,9 +144,9 @@ impl SignedClient {
     /// # Errors
     /// Any [`CallError`] except [`CallError::Status`], for failures before the response head
     /// arrives; later failures are items of the stream.
-    pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<AnswerStream, CallError> {
-        let until = end_of(call.deadline);
-        within(until, call.deadline, self.attempts(peer, call, until)).await
+    pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<CallResponseStream, CallError> {
+        let deadline_at = instant_after(call.deadline);
+        with_deadline(deadline_at, call.deadline, self.attempts(peer, call, deadline_at)).await
     }
 
     /// Calls a peer with a streamed body in place of the call's own, and returns the response as a
@@ -161,24 +161,24 @@ impl SignedClient {
         peer: &Peer,
         call: &Call,
         body: S,
-    ) -> Result<AnswerStream, CallError>
+    ) -> Result<CallResponseStream, CallError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let until = end_of(call.deadline);
+        let deadline_at = instant_after(call.deadline);
         let exchange = async {
             if self.signer.signs_body() {
                 let body = self.buffer(body).await?;
                 return self
-                    .attempt(peer, call, &body.clone(), whole(body), call.deadline, until)
+                    .attempt(peer, call, &body.clone(), full_body(body), call.deadline, deadline_at)
                     .await;
             }
             let frames = body.map_ok(Frame::data).map_err(Into::into);
             let body = Either::Right(StreamBody::new(frames).boxed_unsync());
-            self.attempt(peer, call, &[], body, call.deadline, until).await
+            self.attempt(peer, call, &[], body, call.deadline, deadline_at).await
         };
-        within(until, call.deadline, exchange).await
+        with_deadline(deadline_at, call.deadline, exchange).await
     }
 
     /// Posts a body with headers that are already signed and returns the response body, at most
@@ -195,15 +195,16 @@ impl SignedClient {
         deadline: Duration,
         limit: usize,
     ) -> Result<Bytes, CallError> {
-        let until = end_of(deadline);
+        let deadline_at = instant_after(deadline);
         let limit = limit.min(self.config.max_response_bytes);
         let exchange = async {
-            let response = self.transport.send(Method::POST, url, headers, whole(body)).await?;
-            self.read(AnswerStream::new(response, until, deadline, limit)).await
+            let response = self.transport.send(Method::POST, url, headers, full_body(body)).await?;
+            self.read(CallResponseStream::new(response, deadline_at, deadline, limit)).await
         };
-        let response = within(until, deadline, exchange).await?;
+        let response = with_deadline(deadline_at, deadline, exchange).await?;
         if response.status != StatusCode::OK {
-            let text = String::from_utf8_lossy(&response.body).chars().take(SNIPPET).collect();
+            let text =
+                String::from_utf8_lossy(&response.body).chars().take(MAX_QUOTED_CHARS).collect();
             return Err(CallError::Status { status: response.status, text });
         }
         Ok(response.body)
@@ -214,25 +215,34 @@ impl SignedClient {
         &self,
         peer: &Peer,
         call: &Call,
-        until: Instant,
-    ) -> Result<AnswerStream, CallError> {
+        deadline_at: Instant,
+    ) -> Result<CallResponseStream, CallError> {
         let backoff = Backoff::new(self.config.pause, Duration::MAX);
-        let mut left = call.deadline;
+        let mut remaining = call.deadline;
         for retry in 0..self.config.attempts.saturating_sub(1) {
-            let result =
-                self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
+            let result = self
+                .attempt(
+                    peer,
+                    call,
+                    &call.body,
+                    full_body(call.body.clone()),
+                    remaining,
+                    deadline_at,
+                )
+                .await;
             // If the deadline leaves no time for another attempt, this error is more informative
             // than a timeout.
             let delay = backoff.delay(retry);
             if !call.retry.allows(&result)
-                || until.saturating_duration_since(Instant::now()) <= delay
+                || deadline_at.saturating_duration_since(Instant::now()) <= delay
             {
                 return result;
             }
             tokio::time::sleep(delay).await;
-            left = until.saturating_duration_since(Instant::now());
+            remaining = deadline_at.saturating_duration_since(Instant::now());
         }
-        self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await
+        self.attempt(peer, call, &call.body, full_body(call.body.clone()), remaining, deadline_at)
+            .await
     }
 
     async fn attempt(
@@ -241,9 +251,9 @@ impl SignedClient {
         call: &Call,
         signed_body: &[u8],
         body: Body,
-        left: Duration,
-        until: Instant,
-    ) -> Result<AnswerStream, CallError> {
+        remaining: Duration,
+        deadline_at: Instant,
+    ) -> Result<CallResponseStream, CallError> {
         let url = peer.url(&call.path);
         if call.path.contains('#') {
             // A fragment would be signed with the path, but never sent.
@@ -251,12 +261,12 @@ impl SignedClient {
         }
         let path = format!("/{}", call.path.trim_start_matches('/'));
         let signed =
-            self.signer.headers(peer, &call.method, &path, &call.name, left, signed_body)?;
+            self.signer.headers(peer, &call.method, &path, &call.name, remaining, signed_body)?;
         let mut headers = call.headers.clone();
         headers.extend(signed);
         let response = self.transport.send(call.method.clone(), &url, headers, body).await?;
-        let limit = call.max_answer_bytes.min(self.config.max_response_bytes);
-        Ok(AnswerStream::new(response, until, call.deadline, limit))
+        let limit = call.max_response_bytes.min(self.config.max_response_bytes);
+        Ok(CallResponseStream::new(response, deadline_at, call.deadline, limit))
     }
 
     /// Buffers a body that must be signed.
@@ -279,38 +289,40 @@ impl SignedClient {
     }
 
     /// Reads a response to its end, or an error response up to its limit.
-    async fn read(&self, mut response: AnswerStream) -> Result<Answer, CallError> {
+    async fn read(&self, mut response: CallResponseStream) -> Result<CallResponse, CallError> {
         let mut body = BytesMut::new();
-        let mut share = self.room.share();
+        let mut reservation = self.memory.reservation();
         // Computed now: the announced length shrinks with every byte that arrives.
         let max = response.limit().min(response.announced().unwrap_or(usize::MAX));
         while let Some(chunk) = response.next().await {
             let chunk = chunk?;
-            share.cover(body.len() + chunk.len(), max).await;
+            reservation.reserve(body.len() + chunk.len(), max).await;
             body.extend_from_slice(&chunk);
-            if !response.status.is_success() && body.len() >= ERROR_BYTES {
-                body.truncate(ERROR_BYTES);
+            if !response.status.is_success() && body.len() >= MAX_ERROR_BYTES {
+                body.truncate(MAX_ERROR_BYTES);
                 break;
             }
         }
-        Ok(response.into_answer(body.freeze()))
+        Ok(response.into_response(body.freeze()))
     }
 }
 
-fn end_of(deadline: Duration) -> Instant {
+fn instant_after(deadline: Duration) -> Instant {
     Instant::now() + deadline.min(MAX_TIMEOUT)
 }
 
-fn whole(body: Bytes) -> Body {
+fn full_body(body: Bytes) -> Body {
     Either::Left(Full::new(body))
 }
 
-async fn within<T>(
-    until: Instant,
+async fn with_deadline<T>(
+    deadline_at: Instant,
     after: Duration,
     exchange: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    tokio::time::timeout_at(until, exchange).await.map_err(|_| CallError::Timeout { after })?
+    tokio::time::timeout_at(deadline_at, exchange)
+        .await
+        .map_err(|_| CallError::Timeout { after })?
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::bt_header::{
     SIGNATURE, TIMEOUT, UUID, VERSION,
 };
 use crate::headers::{
-    decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid,
+    decimal, hex_digest, optional, parsed, reject_lookalikes, signature, timeout, uuid,
 };
 use crate::{
     Claim, Identity, Outgoing, Refusal, Refused, ReplayRule, Scheme, SigningError, Window,
@@ -114,8 +114,8 @@ impl Scheme for DendriteScheme {
         if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
             return Err(Refusal::Unsigned);
         }
-        no_lookalike(headers, PREFIX)?;
-        no_lookalike(headers, BODY_HASH)?;
+        reject_lookalikes(headers, PREFIX)?;
+        reject_lookalikes(headers, BODY_HASH)?;
         for name in [NAME, SENDER_IP, SENDER_PORT, RECEIVER_IP, RECEIVER_PORT] {
             optional(headers, name)?;
         }

@@ -42,18 +42,18 @@ pub(crate) fn parsed<T: std::str::FromStr>(
 /// Parses a canonical decimal number: digits without sign or leading zeros.
 pub(crate) fn decimal(headers: &HeaderMap, name: &'static str) -> Result<u64, Refusal> {
     let text = required(headers, name)?;
-    let canonical =
+    let is_canonical =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| canonical).ok_or(Refusal::Malformed(name))
+    text.parse().ok().filter(|_| is_canonical).ok_or(Refusal::Malformed(name))
 }
 
 /// Parses the UUID of a process. It contains no dot, so that signed texts joined by dots remain
 /// unambiguous.
 pub(crate) fn uuid(headers: &HeaderMap, name: &'static str) -> Result<String, Refusal> {
     let text = required(headers, name)?;
-    let clean =
+    let is_valid =
         text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if clean { Ok(text.to_owned()) } else { Err(Refusal::Malformed(name)) }
+    if is_valid { Ok(text.to_owned()) } else { Err(Refusal::Malformed(name)) }
 }
 
 /// Checks a header of 32 bytes in lower-case hex; `None` when it is absent or empty.
@@ -62,9 +62,9 @@ pub(crate) fn hex_digest(
     name: &'static str,
 ) -> Result<Option<String>, Refusal> {
     let Some(text) = optional(headers, name)? else { return Ok(None) };
-    let clean =
+    let is_valid =
         text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if clean { Ok(Some(text.to_owned())) } else { Err(Refusal::Malformed(name)) }
+    if is_valid { Ok(Some(text.to_owned())) } else { Err(Refusal::Malformed(name)) }
 }
 
 /// Parses seconds as a decimal number; zero when the header is absent or empty.
@@ -83,12 +83,12 @@ pub(crate) fn seconds_text(duration: Duration) -> String {
 ///
 /// # Errors
 /// [`SigningError::Header`] for an invalid header value.
-pub(crate) fn from_lines<const N: usize>(
-    lines: [(&'static str, String); N],
+pub(crate) fn header_map<const N: usize>(
+    pairs: [(&'static str, String); N],
 ) -> Result<HeaderMap, SigningError> {
     // With capacity for the few headers that schemes add.
     let mut headers = HeaderMap::with_capacity(N + 4);
-    for (name, text) in lines {
+    for (name, text) in pairs {
         let value = HeaderValue::try_from(text).map_err(|_| SigningError::Header(name))?;
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -112,18 +112,18 @@ pub(crate) fn path_and_query(head: &Parts) -> &str {
 }
 
 /// Returns whether two bytes are equal when `-` and `_` count as the same.
-fn is_alike((a, b): (u8, u8)) -> bool {
+fn is_equal_but_for_separator((a, b): (u8, u8)) -> bool {
     a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'))
 }
 
 /// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the
 /// reverse: an intermediary that treats both as one could forward a different request.
-pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
+pub(crate) fn reject_lookalikes(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
     let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');
     let has_lookalike = headers.keys().any(|name| {
         let name = name.as_str();
         name.len() >= prefix.len()
-            && name.bytes().zip(prefix.bytes()).all(is_alike)
+            && name.bytes().zip(prefix.bytes()).all(is_equal_but_for_separator)
             && name.bytes().any(|byte| matches!(byte, b'-' | b'_') && byte != separator)
     });
     if has_lookalike { Err(Refusal::Lookalike(prefix)) } else { Ok(()) }

@@ -70,8 +70,8 @@ mod server;
 pub use babelbit::BabelbitScheme;
 pub use btauth::BtauthScheme;
 pub use client::{
-    Answer, AnswerStream, Call, CallError, ClientConfig, MemoryReservation, Reply, ResponseMemory,
-    Retry, ReturnCode, SignedClient, Signer, SigningError, permitted_addresses,
+    Call, CallError, CallResponse, CallResponseStream, ClientConfig, MemoryReservation, Reply,
+    ResponseMemory, Retry, ReturnCode, SignedClient, Signer, SigningError, permitted_addresses,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};

@@ -20,7 +20,7 @@ pub use log::ReplayLogError;
 use log::{Entry, ReplayLog};
 
 /// The interval at which idle senders are evicted.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits on the number of entries in a [`ReplayGuard`], and thus on its memory. A request of a
 /// busy sender takes about 20 bytes, a sender's first request up to 350; where only the last nonce
@@ -168,13 +168,13 @@ impl ReplayGuard {
             return Err(Refusal::Stale { age, limit: self.kept });
         }
         if now_ns >= seen.next_sweep {
-            seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_EVERY));
+            seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_INTERVAL));
             seen.sweep();
         }
         seen.check(&entry, self.bounds)?;
         let Seen { senders, log, log_fails, floor, .. } = &mut *seen;
         if let Some(log) = log {
-            // A nonce that is no timestamp may be further ahead than the window allows.
+            // A nonce that is not a timestamp may be further ahead than the window allows.
             let lead = entry.nonce.saturating_sub(now_ns).min(self.ahead);
             let written = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.

@@ -147,8 +147,8 @@ async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
             }
             Kind::HalfOpen => {
                 if let Ok(mut stream) = TcpStream::connect(address).await {
-                    let whole = request(Some(&own), &peer, &body);
-                    let _ = stream.write_all(whole.get(..600).unwrap().as_bytes()).await;
+                    let complete = request(Some(&own), &peer, &body);
+                    let _ = stream.write_all(complete.get(..600).unwrap().as_bytes()).await;
                     half_open.push_back(stream);
                 }
                 if half_open.len() > HALF_OPEN {

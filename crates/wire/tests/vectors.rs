@@ -281,9 +281,9 @@ impl Axon {
 
     async fn call(&self, exchange: &Value, now: u64) -> Response {
         self.clock.set(now);
-        let (method, rest) = text(&exchange["request"]["start_line"]).split_once(' ').unwrap();
+        let (method, remaining) = text(&exchange["request"]["start_line"]).split_once(' ').unwrap();
         let body = text(&exchange["request"]["body_text"]).to_owned();
-        let path = rest.split_once(' ').unwrap().0;
+        let path = remaining.split_once(' ').unwrap().0;
         let mut request =
             Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         *request.headers_mut() = recorded_headers(&exchange["request"]);
@@ -484,13 +484,13 @@ fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
             request[format!("bt_header_dendrite_{field}")].to_str().unwrap()
         );
     }
-    let rest = |body: &Value| {
+    let remaining = |body: &Value| {
         let mut body = body.as_object().unwrap().clone();
         body.remove("dendrite");
         body["axon"].as_object_mut().unwrap().remove("process_time");
         Value::Object(body)
     };
-    assert_eq!(rest(ours), rest(recorded), "{id}");
+    assert_eq!(remaining(ours), remaining(recorded), "{id}");
 }
 
 /// Headers of HTTP itself, and sizes of Python objects.

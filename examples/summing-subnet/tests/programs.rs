@@ -1,4 +1,4 @@
-//! The programs in processes of their own: those of the guide, and a validator that is killed again
+//! The programs in their own processes: those of the guide, and a validator that is killed again
 //! and again.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail like the tests themselves")]
 

@@ -63,7 +63,7 @@ async fn published(chain: &LocalChain, count: usize) {
     tokio::time::timeout(Duration::from_mins(2), wait).await.unwrap();
 }
 
-/// Runs a validator for one epoch, as a process of its own would.
+/// Runs a validator for one epoch, as its own process would.
 async fn epoch(chain: &LocalChain, directory: &Path, expected: &[(Uid, f64)]) -> EpochReport {
     let query = QueryLimits { deadline: Duration::from_secs(3), ..QueryLimits::default() };
     let addresses = AddressPolicy { local_miner_ip: Some(PUBLISHED.to_string()), ..AddressPolicy::default() };

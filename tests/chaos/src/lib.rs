@@ -1,6 +1,6 @@
 //! Faults and load on a network of real processes, with the chain as the judge.
 //!
-//! The network is that of the demonstration, with each daemon in a process of its own: a
+//! The network is that of the demonstration, with each daemon in its own process: a
 //! development chain and a second node that follows it; the subnet owner's utterance engine and
 //! scoring API; two miners; and two validators, each with subtensor gateway, signer, runner and
 //! epoch loop. A daemon that ends by itself is started again after a second, as by systemd.

@@ -1,4 +1,4 @@
-//! A daemon in a process of its own, which can be killed, paused and restarted.
+//! A daemon in its own process, which can be killed, paused and restarted.
 
 use std::fs::{self, OpenOptions};
 use std::io;

@@ -19,7 +19,7 @@ use crate::trend::{Latencies, LatencyTrend, ProcessTrend, Usage};
 const WARM_UP: Duration = Duration::from_mins(10);
 /// Number of samples between two restarts of the chain's second node, to which gateway B connects
 /// first.
-const RECONNECT_EVERY: usize = 10;
+const RECONNECT_INTERVAL: usize = 10;
 /// Highest share of requests that may fail, such as those during a restart of the second node.
 const FAILURES: f64 = 0.001;
 
@@ -75,7 +75,7 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
     let (began, mut number, mut reconnects) = (Instant::now(), 0_usize, 0);
     while began.elapsed() < options.duration {
         number += 1;
-        if number.is_multiple_of(RECONNECT_EVERY) {
+        if number.is_multiple_of(RECONNECT_INTERVAL) {
             let follower = network.process(FOLLOWER)?;
             follower.kill()?;
             follower.start()?;

@@ -54,9 +54,10 @@ impl ProcessTrend {
     pub(crate) fn of(name: &str, usages: &[Usage], is_judged: bool) -> Self {
         let [first_mib, last_mib] = ends(usages, |usage| usage.resident_kib);
         let growth_percent = 100.0 * (last_mib / first_mib - 1.0);
-        let most = |half: &[Usage]| half.iter().filter_map(|usage| usage.descriptors).max();
+        let maximum = |half: &[Usage]| half.iter().filter_map(|usage| usage.descriptors).max();
         let (first, second) = usages.split_at(usages.len() / 2);
-        let descriptors = most(first).zip(most(second)).map(|(first, second)| [first, second]);
+        let descriptors =
+            maximum(first).zip(maximum(second)).map(|(first, second)| [first, second]);
         let is_constant = descriptors.is_none_or(|[first, second]| second <= first + DESCRIPTORS);
         let has_passed = !is_judged || (growth_percent <= GROWTH && is_constant);
         Self {

@@ -37,15 +37,16 @@ fn a_python_client_plays_through_our_arena_gateway() {
         }
         let question =
             json!({ "against": "arena-gateway", "engine": engine.url(), "url": gateway.url() });
-        let found = ask(&peer, &question);
-        assert_eq!((&found["named"], &found["scope"]), (&json!(200), &json!(200)));
-        let running = &found["lists"]["running"];
+        let actual = ask(&peer, &question);
+        assert_eq!((&actual["named"], &actual["scope"]), (&json!(200), &json!(200)));
+        let running = &actual["lists"]["running"];
         assert_eq!(
             (running[list].as_array().unwrap().len(), &running["count"]),
             (2, &json!(2)),
             "{running}"
         );
-        let played: Vec<&Value> = ["3", "4"].into_iter().map(|uid| &found["played"][uid]).collect();
+        let played: Vec<&Value> =
+            ["3", "4"].into_iter().map(|uid| &actual["played"][uid]).collect();
         for played in played {
             assert_eq!(
                 (&played["ended"], &played["heard"]),
@@ -55,7 +56,7 @@ fn a_python_client_plays_through_our_arena_gateway() {
             assert!(played["seconds"].as_f64() > Some(1.0), "{played}");
         }
         assert_eq!(
-            found["refused"],
+            actual["refused"],
             json!({
                 "signature": 401, "altered": 401, "old": 401, "no_token": 401, "list_token": 401, "token": 401,
                 "miner": 404,

@@ -82,9 +82,9 @@ fn a_python_client_submits_to_our_scoring_api() {
         })
         .collect();
     let question = json!({ "against": "scoring-api", "url": api.url(), "challenge_uid": "ch", "scores": submitted });
-    let found = ask(&peer, &question);
-    assert_eq!(found["submitted"], json!([[200; 4]].repeat(6)));
-    assert_eq!(found["again"], json!([200, 200]));
+    let actual = ask(&peer, &question);
+    assert_eq!(actual["submitted"], json!([[200; 4]].repeat(6)));
+    assert_eq!(actual["again"], json!([200, 200]));
     // Without stake, the plain median over the validators counts.
     let row = |kind, uid, hotkey, score| {
         json!({
@@ -94,12 +94,12 @@ fn a_python_client_submits_to_our_scoring_api() {
     };
     let (main, arena) = (row("main", 1, BOB, 0.7), row("arena", 2, ALICE, 0.45));
     let rows = |rows: &[&Value]| json!({ "status": 200, "rows": rows });
-    assert_eq!(found["qualifying"], rows(&[&main]));
-    assert_eq!(found["arena"], rows(&[&arena]));
-    assert_eq!(found["all"], rows(&[&main, &arena]));
-    assert_eq!(found["unknown"], rows(&[]));
+    assert_eq!(actual["qualifying"], rows(&[&main]));
+    assert_eq!(actual["arena"], rows(&[&arena]));
+    assert_eq!(actual["all"], rows(&[&main, &arena]));
+    assert_eq!(actual["unknown"], rows(&[]));
     assert_eq!(
-        found["refused"],
+        actual["refused"],
         json!({
             "signature": 401, "content": 401, "kind": 400, "artifact": 401, "stranger": 403, "query": 401,
             "strangers_query": 403, "contest": 401,

@@ -15,9 +15,9 @@ fn a_python_validator_plays_our_text_miner() {
     let challenge = small_talk(folder.path());
     let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));
     let question = json!({ "against": "text-miner", "engine": engine.url(), "url": miner.url(), "hotkey": BOB });
-    let found = ask(&peer, &question);
+    let actual = ask(&peer, &question);
     assert_eq!(
-        found["seen"],
+        actual["seen"],
         json!([
             ["Is", "bus", 0, 0],
             ["this", "bus", 0, 1],
@@ -35,9 +35,9 @@ fn a_python_validator_plays_our_text_miner() {
         ])
     );
     // The reference's runner completes utterances at `EOF` only.
-    assert_eq!(found["complete"], json!(["Is this seat free?", "Yes, it is.", "Goodbye."]));
+    assert_eq!(actual["complete"], json!(["Is this seat free?", "Yes, it is.", "Goodbye."]));
     assert_eq!(
-        found["predictions"],
+        actual["predictions"],
         json!([
             ["Is", "Is this seat free?"],
             ["Is this", "Is this seat free?"],
@@ -49,11 +49,11 @@ fn a_python_validator_plays_our_text_miner() {
             ["Goodbye.", "Goodbye."],
         ])
     );
-    assert_eq!(found["health"], json!(["healthy", true]));
+    assert_eq!(actual["health"], json!(["healthy", true]));
     let unknown = json!([400, "invalid or missing session_id"]);
-    assert_eq!(found["sessions"], json!([unknown, unknown]));
+    assert_eq!(actual["sessions"], json!([unknown, unknown]));
     assert_eq!(
-        found["refused"],
+        actual["refused"],
         json!({ "unsigned": 401, "index": 422, "prefix": 413, "empty": 422 })
     );
 }

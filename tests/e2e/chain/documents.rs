@@ -18,8 +18,8 @@ fn words(cell: &str) -> Keys {
 /// Rows of the table in a section of docs/chain.md: cells by command, without the command.
 fn table(section: &str) -> BTreeMap<String, Vec<Keys>> {
     let guide = std::fs::read_to_string(repository("docs/chain.md")).unwrap();
-    let (_, rest) = guide.split_once(&format!("\n## {section}\n")).unwrap();
-    let section = rest.split("\n## ").next().unwrap();
+    let (_, remaining) = guide.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = remaining.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `tao "));
     rows.map(|row| {
         let (command, cells) = row.split_once('`').unwrap();

@@ -34,8 +34,8 @@ fn mine(chain: &Chain, blocks: u32) {
 fn staked(chain: &Chain, coldkey: &str, hotkey: &str, netuid: u16) -> u64 {
     let list = chain.ask(&["stake", "list", coldkey]);
     let stakes = list["stakes"].as_array().unwrap().iter();
-    let mut found = stakes.filter(|stake| stake["netuid"] == netuid && stake["hotkey"] == hotkey);
-    found.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
+    let mut actual = stakes.filter(|stake| stake["netuid"] == netuid && stake["hotkey"] == hotkey);
+    actual.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
 }
 
 /// Shares of a pool are rounded.
@@ -502,9 +502,9 @@ fn a_crowdloan_is_raised_and_paid_out() {
         "Crowdloan.CapNotRaised"
     );
     // The chain takes at most what is left.
-    let rest = signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
+    let remaining = signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
     assert_eq!(
-        (&rest["left_rao"], &rest["accepted_rao"]),
+        (&remaining["left_rao"], &remaining["accepted_rao"]),
         (&json!(6_000_000_000_u64), &json!(6_000_000_000_u64))
     );
     assert_eq!(chain.ask(&["crowd", "list"])["crowdloans"][0]["state"], "raised");

@@ -48,9 +48,9 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     let shown = chain.ask(&["wallet", "overview"]);
     let (took, sent) = (began.elapsed(), requests(&metrics) - before);
     let neurons = shown["neurons"].as_array().unwrap();
-    let found: Vec<_> =
-        neurons.iter().map(|found| (&found["netuid"], &found["neuron"]["hotkey"])).collect();
-    assert_eq!(found, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{shown}");
+    let actual: Vec<_> =
+        neurons.iter().map(|actual| (&actual["netuid"], &actual["neuron"]["hotkey"])).collect();
+    assert_eq!(actual, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{shown}");
     assert_eq!(neurons[0]["hotkey_name"], "hotkey-99");
     // 101 hotkeys on 60 subnets are 12 requests.
     assert!(sent < 50, "{sent} requests");

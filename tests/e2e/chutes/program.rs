@@ -50,10 +50,10 @@ fn signer(path: &str, headers: &HeaderMap, body: &[u8]) -> Hotkey {
 
 /// Returns a text field of a form.
 fn field<'a>(form: &'a str, name: &str) -> &'a str {
-    let (_, rest) = form
+    let (_, remaining) = form
         .split_once(&format!("name=\"{name}\"\r\n\r\n"))
         .unwrap_or_else(|| panic!("{name}: {form}"));
-    rest.split_once("\r\n--").unwrap().0
+    remaining.split_once("\r\n--").unwrap().0
 }
 
 /// Returns the fields of a form with an image.

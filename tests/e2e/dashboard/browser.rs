@@ -261,12 +261,12 @@ fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
     let played = ready
         .contains("ready")
         .then(|| demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output());
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
+    let mut remaining = String::new();
+    output.read_to_string(&mut remaining).unwrap();
     let ended = script.wait_with_output().unwrap();
-    assert!(ended.status.success(), "{ready}{rest}{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{ready}{remaining}{}", String::from_utf8_lossy(&ended.stderr));
     let (played, shown): (_, Value) =
-        (document(&played.unwrap().unwrap()), serde_json::from_str(&rest).unwrap());
+        (document(&played.unwrap().unwrap()), serde_json::from_str(&remaining).unwrap());
 
     let seen = shown["seen"].as_array().unwrap();
     assert_eq!((&seen[0]["rows"], &seen[0]["done"]), (&Value::from(0), &Value::Null), "{seen:?}");

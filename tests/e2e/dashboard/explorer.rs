@@ -129,8 +129,8 @@ fn a_chain_is_explored_without_a_contest() {
         ("SubtensorModule.Tempo", "<h1>SubtensorModule.Tempo</h1>"),
         ("nothing", "no storage item “nothing”"),
     ] {
-        let found = explored.page(&format!("/chain/search?q={query}"));
-        assert!(found.contains(part), "{query}: {found}");
+        let actual = explored.page(&format!("/chain/search?q={query}"));
+        assert!(actual.contains(part), "{query}: {actual}");
     }
     for path in [
         "/chain/subnets/59".to_owned(),

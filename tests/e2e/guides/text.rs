@@ -311,7 +311,7 @@ impl Walkthrough {
                 self.run_runner(line);
             }
             ["bb", "validate", ..] => self.run_validator(line),
-            // The servers of the test have accounts of their own.
+            // The servers of the test have their own accounts.
             ["export", pairs @ ..]
                 if pairs.iter().any(|pair| pair.starts_with("CHUTES_API_KEY=")) => {}
             ["export", pairs @ ..] => {

@@ -27,7 +27,7 @@ pub(crate) const ADDRESSES: u16 = 8;
 /// queue.
 pub(crate) const IMPATIENT: u16 = 16;
 /// Delay before the others reopen a closed connection.
-const AGAIN: Duration = Duration::from_secs(1);
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
 /// The same over TLS and QUIC, where a connection costs the attackers as much processor time as the
 /// server, and both run on this machine.
 pub(crate) const AGAIN_OVER_TLS: Duration = Duration::from_secs(10);
@@ -181,7 +181,7 @@ impl Attack {
 async fn attack(to: &Target, half: Request) -> Attack {
     let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
-    let again = if to.tls.is_some() { AGAIN_OVER_TLS } else { AGAIN };
+    let again = if to.tls.is_some() { AGAIN_OVER_TLS } else { REOPEN_DELAY };
     for number in 0..ATTACKERS {
         let caller = 1 + number % ADDRESSES;
         let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
@@ -258,8 +258,8 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
 /// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
     let began = Instant::now();
-    let found = timeout(NEVER, ask(to, request)).await.ok()??;
-    assert_eq!(found, status, "{}", String::from_utf8_lossy(request));
+    let actual = timeout(NEVER, ask(to, request)).await.ok()??;
+    assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));
     Some(began.elapsed())
 }
 

@@ -73,7 +73,7 @@ fn check_polkadot_transactions(report: &ToolReport) {
     );
     let proxy = report.value("proxy");
     assert_eq!(proxy["held"], json!([[address("//Bob"), "Transfer"]]));
-    // The second call is no transfer.
+    // The second call is not a transfer.
     assert_eq!(
         (&proxy["received"], &proxy["results"]),
         (&json!("1000000000"), &json!([true, false]))

@@ -102,9 +102,9 @@ pub(super) fn check_table(comment: &str, tools: &[&ToolReport]) {
     let table = format!("| Tool | Operations | Result |\n|---|---|---|\n{rows}");
     let path = repository("docs/localnet-tools.md");
     let document = std::fs::read_to_string(&path).unwrap();
-    let (head, rest) =
+    let (head, remaining) =
         document.split_once(&begin).expect("docs/localnet-tools.md has a place for the table");
-    let (written, tail) = rest.split_once(END).expect("the table ends");
+    let (written, tail) = remaining.split_once(END).expect("the table ends");
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
     }

@@ -27,15 +27,15 @@ impl Guide {
 
     /// Takes the lines that begin with these words, in their order.
     fn take(&mut self, start: &str) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut actual = Vec::new();
         for (line, is_taken) in &mut self.lines {
             if line.starts_with(start) && !*is_taken {
                 *is_taken = true;
-                found.push(line.clone());
+                actual.push(line.clone());
             }
         }
-        assert!(!found.is_empty(), "no line begins with {start}");
-        found
+        assert!(!actual.is_empty(), "no line begins with {start}");
+        actual
     }
 }
 
@@ -298,6 +298,6 @@ fn every_command_of_the_guide_runs() {
     let entry = guide.take("tao nineteen entry");
     let entry = Daemon::start(command(&network, &entry[0], &[]).envs(settings));
     wait_for_sales(&network, entry.url(), made["key"].as_str().unwrap());
-    let left: Vec<_> = guide.lines.iter().filter(|(_, is_taken)| !is_taken).collect();
-    assert!(left.is_empty(), "{left:?}");
+    let remaining: Vec<_> = guide.lines.iter().filter(|(_, is_taken)| !is_taken).collect();
+    assert!(remaining.is_empty(), "{remaining:?}");
 }

@@ -24,10 +24,10 @@ fn painted(endpoint: Endpoint, payload: &Value) -> Picture {
 /// Fails unless a base64-encoded image is the expected one.
 #[track_caller]
 fn assert_is(image: &Value, expected: &Picture) {
-    let found =
+    let actual =
         Picture::from_base64(image.as_str().unwrap_or_else(|| panic!("{image} is no image")))
             .unwrap();
-    assert!(found.to_png().unwrap() == expected.to_png().unwrap(), "another image");
+    assert!(actual.to_png().unwrap() == expected.to_png().unwrap(), "another image");
 }
 
 /// The miner that paints passes the checks, and the one that sends the same image for every request

@@ -124,7 +124,8 @@ fn several_bundles_are_verified_at_once() {
         expected["valid"] = json!(true);
         assert_eq!(*found, expected);
     }
-    // A bundle with another output, and a file that is no bundle, are named; all others are valid.
+    // A bundle with another output, and a file that is not a bundle, are named; all others are
+    // valid.
     let (changed, broken) = (folder.path().join("changed.json"), folder.path().join("broken.json"));
     let mut bundle: Value = serde_json::from_slice(&fs::read(&bundles[0]).unwrap()).unwrap();
     bundle["outputs"][0] = json!(bundle["outputs"][0].as_i64().unwrap() + 1);

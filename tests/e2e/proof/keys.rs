@@ -97,8 +97,8 @@ fn circuit_with_another_networks_key_is_refused_everywhere() {
     }
     let daemon = Daemon::start(&mut miner("//Bob", &circuits));
     let peer = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
-    let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "5");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(5), &json!({})));
+    let actual = examined(&mut validator("//Alice", &circuits, &state), &peer, "5");
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(5), &json!({})));
     assert!(daemon.terminate().success());
 }
 

@@ -128,12 +128,12 @@ fn recorded(state: &Path) -> Recorded {
     });
     let tally = &snapshot["board"]["tallies"][BOB];
     let count = |value: &Value| value.as_u64().unwrap_or_default();
-    let mut found =
+    let mut actual =
         Recorded { verified: count(&tally["verified"]), bytes: count(&tally["bytes"]), failed: 0 };
-    found.failed +=
+    actual.failed +=
         tally["faults"].as_object().map_or(0, |faults| faults.values().map(count).sum());
     let mut number = count(&snapshot["number"]);
-    assert_eq!(number, found.verified + found.failed, "every event of the snapshot counts once");
+    assert_eq!(number, actual.verified + actual.failed, "every event of the snapshot counts once");
     let journal = std::fs::read_to_string(state.join("scores.journal")).unwrap_or_default();
     for line in journal.rsplit_once('\n').map_or("", |(whole, _)| whole).lines() {
         let entry: Value = serde_json::from_str(line).unwrap();
@@ -144,13 +144,13 @@ fn recorded(state: &Path) -> Recorded {
         assert_eq!(count(&entry["number"]), number);
         match entry["event"]["outcome"].get("verified") {
             Some(verified) => {
-                found.verified += 1;
-                found.bytes += count(&verified["bytes"]);
+                actual.verified += 1;
+                actual.bytes += count(&verified["bytes"]);
             }
-            None => found.failed += 1,
+            None => actual.failed += 1,
         }
     }
-    found
+    actual
 }
 
 /// Each process of the validator records what was delivered to it, in order, once: all, or all but
@@ -199,12 +199,12 @@ fn kills_lose_and_double_no_outcome() {
             // At any moment of the start, when the scores are read and rewritten.
             random.random_range(0..300)
         } else {
-            let (wanted, deadline) =
+            let (expected_count, deadline) =
                 (random.random_range(2..=6), Instant::now() + Duration::from_mins(1));
-            while wire.delivered(round).len() < wanted {
+            while wire.delivered(round).len() < expected_count {
                 assert!(
                     Instant::now() < deadline,
-                    "round {round}: fewer than {wanted} proofs are delivered"
+                    "round {round}: fewer than {expected_count} proofs are delivered"
                 );
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -242,7 +242,7 @@ fn kills_lose_and_double_no_outcome() {
     drop(exchanges);
     // The next validator begins with these scores.
     let direct = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
-    let found = examined(&mut validator("//Alice", &circuits, &state), &direct, "1");
-    assert_eq!(found["verified"].as_u64(), Some(before.verified + 1));
-    assert_eq!(found["faults"], serde_json::json!({}));
+    let actual = examined(&mut validator("//Alice", &circuits, &state), &direct, "1");
+    assert_eq!(actual["verified"].as_u64(), Some(before.verified + 1));
+    assert_eq!(actual["faults"], serde_json::json!({}));
 }

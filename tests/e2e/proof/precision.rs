@@ -20,18 +20,18 @@ fn compile(folder: &Path, name: &str, further: &[&str]) -> Output {
 }
 
 #[test]
-fn maximum_error_holds_and_the_worst_node_is_named() {
+fn maximum_error_holds_and_the_worst_node_is_reported() {
     let folder = TempDir::new().unwrap();
     let usual = document(&compile(folder.path(), "usual", &[]));
     let usual = &usual["metadata"]["quantisation"];
     assert_eq!(usual.get("precision"), None, "{usual}");
-    let most = usual["largest_error"].as_f64().unwrap();
-    let within = compile(folder.path(), "within", &["--max-error", &most.to_string()]);
+    let maximum = usual["largest_error"].as_f64().unwrap();
+    let within = compile(folder.path(), "within", &["--max-error", &maximum.to_string()]);
     let within = document(&within);
     let report = &within["metadata"]["quantisation"];
-    assert!(report["largest_error"].as_f64().unwrap() <= most, "{report}");
+    assert!(report["largest_error"].as_f64().unwrap() <= maximum, "{report}");
     let precision = &report["precision"];
-    assert_eq!(precision["max_error"], json!(most), "{precision}");
+    assert_eq!(precision["max_error"], json!(maximum), "{precision}");
     assert!(precision["bits"][0].as_u64() >= Some(8), "{precision}");
     let node = precision["worst"]["node"].as_str().unwrap();
     assert!(node.starts_with("Relu '") || node.starts_with("Gemm '"), "{precision}");

@@ -16,7 +16,7 @@ use super::{compile_facts, examined, first_input, miner, proof, text, validator}
 use crate::support::{Daemon, document, free_address, refusal, repository};
 
 /// Maximum time of a proof, on a busy machine.
-const LONGEST: Duration = Duration::from_mins(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Compiles a shipped model into slices in the directory `circuits`; returns the model's ID.
 fn compile_slices(folder: &Path, model: &str, slices: &str) -> String {
@@ -86,7 +86,7 @@ impl Api {
         command.args(["--api", &address, "--api-keys", text(&keys)]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let certificate = state.join("api-certificate.pem");
-        let deadline = Instant::now() + LONGEST;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
         while !certificate.exists() || std::net::TcpStream::connect(&address).is_err() {
             assert!(
                 Instant::now() < deadline && child.try_wait().unwrap().is_none(),
@@ -98,7 +98,7 @@ impl Api {
         let client = Client::builder()
             .tls_certs_only([certificate])
             .no_proxy()
-            .timeout(LONGEST)
+            .timeout(REQUEST_TIMEOUT)
             .build()
             .unwrap();
         let (url, key) = (format!("https://{address}"), key.as_str().unwrap().to_owned());
@@ -221,9 +221,9 @@ fn users_get_proven_answers_of_language_models() {
     // Benchmark requests have random tokens.
     let (peer, state) =
         (format!("{}@{}", miners[0].hotkey, miners[0].address()), folder.path().join("benchmarks"));
-    let found =
+    let actual =
         examined(&mut validator("//Alice", &folder.path().join("circuits"), &state), &peer, "2");
-    assert_eq!((&found["verified"], &found["faults"]), (&json!(2), &json!({})));
+    assert_eq!((&actual["verified"], &actual["faults"]), (&json!(2), &json!({})));
     let api = Api::start(folder.path(), &miners, &[]);
     let prompt = "Three plus four is";
     let id = api.post(&json!({ "circuit": circuit, "prompt": prompt }));
@@ -268,7 +268,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
         if slices_and_miners(&events, "overdue").is_empty() {
             break bundle;
         }
-        assert!(began.elapsed() < LONGEST, "an answer is always overdue: {events:?}");
+        assert!(began.elapsed() < REQUEST_TIMEOUT, "an answer is always overdue: {events:?}");
     };
     let mut distinct = provers(&bundle);
     distinct.sort_unstable();
@@ -318,6 +318,6 @@ fn slices_of_killed_miners_are_proven_by_others() {
         if provers(&verify(&id)).contains(&hotkey.as_str()) {
             return;
         }
-        assert!(began.elapsed() < LONGEST, "the restarted miner receives no slice");
+        assert!(began.elapsed() < REQUEST_TIMEOUT, "the restarted miner receives no slice");
     }
 }

@@ -88,10 +88,10 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}
-        let left = tcgetattr(&self.screen).unwrap().local_modes;
+        let final_modes = tcgetattr(&self.screen).unwrap().local_modes;
         assert!(
-            left.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG),
-            "{left:?}: {}",
+            final_modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG),
+            "{final_modes:?}: {}",
             self.seen
         );
         (self.child.wait().unwrap(), std::mem::take(&mut self.seen))

@@ -92,7 +92,7 @@ fn a_message_comes_through_standard_input() {
 }
 
 #[test]
-fn a_signature_that_does_not_hold_is_refused() {
+fn invalid_signature_is_refused() {
     let wallets = Wallets::new();
     let signature = Keypair::from_uri("//Alice").unwrap().sign(b"hello").to_bare_hex();
     let check =

@@ -119,7 +119,7 @@ impl SimulatedChain {
     /// block can include.
     async fn next_valid(&self, number: BlockNumber) -> Option<SignedExtrinsic> {
         let pool = std::mem::take(&mut self.state().pool);
-        let (mut next, mut rest) = (None, Vec::new());
+        let (mut next, mut remaining) = (None, Vec::new());
         for extrinsic in pool {
             let nonce = self.nonce(&extrinsic).await;
             if extrinsic.nonce < nonce || extrinsic.last_block.is_some_and(|last| last < number) {
@@ -130,10 +130,10 @@ impl SimulatedChain {
             } else if next.is_none() && extrinsic.nonce == nonce {
                 next = Some(extrinsic);
             } else {
-                rest.push(extrinsic);
+                remaining.push(extrinsic);
             }
         }
-        self.state().pool = rest;
+        self.state().pool = remaining;
         next
     }
 

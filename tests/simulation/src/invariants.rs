@@ -242,9 +242,9 @@ impl PlayedChallenge {
             let (scores, miners) = (self.given.len(), miners.len());
             faults.push(format!("the scoring API has {scores} scores of {miners} miners"));
         }
-        let least = if self.is_exact { UTTERANCES } else { 1 };
+        let minimum = if self.is_exact { UTTERANCES } else { 1 };
         let is_expected = |score: f64| {
-            (least..=UTTERANCES).any(|delivered| (score - mean(delivered)).abs() <= TOLERANCE)
+            (minimum..=UTTERANCES).any(|delivered| (score - mean(delivered)).abs() <= TOLERANCE)
         };
         if let Some((_, score)) = self.given.iter().find(|(_, score)| !is_expected(*score)) {
             let expected = mean(UTTERANCES);

@@ -14,7 +14,7 @@
 //!
 //! Every event repeats with the seed: two runs have the same hash of their traces.
 //!
-//! Each seed runs in a process of its own, because tokio's random numbers depend on what ran
+//! Each seed runs in its own process, because tokio's random numbers depend on what ran
 //! before.
 
 mod babelbit;
@@ -179,7 +179,7 @@ impl Run {
         }
     }
 
-    /// Simulates in a process of its own.
+    /// Simulates in its own process.
     fn run(&self) -> std::io::Result<RunOutcome> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--here").arg(self.seed.to_string());

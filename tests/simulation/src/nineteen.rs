@@ -84,9 +84,9 @@ const PERIOD: u64 = 90;
 const INPUT_PRICE: u32 = 1_000;
 const OUTPUT_PRICE: u32 = 2_000;
 /// Maximum number of requests in flight at a miner.
-const MAX_RUNNING: usize = 64;
+const MAX_REQUESTS_PER_MINER: usize = 64;
 /// Capacity of the queue of answers to store.
-const SAMPLES_AHEAD: usize = 256;
+const SAMPLE_QUEUE_CAPACITY: usize = 256;
 
 /// Returns the directory of the shared database.
 pub(crate) fn database(root: &Path) -> PathBuf {
@@ -193,7 +193,8 @@ fn querier(samples: mpsc::Sender<Sample>) -> anyhow::Result<(FiberClient, Querie
     let client = FiberClient::new(validator_key(), Trust::Any, config, clock)?;
     let clocks = (system_clock(), monotonic_clock());
     let (market, deadlines) = (Market::default(), QueryDeadlines::default());
-    let querier = Querier::new(client.clone(), market, deadlines, MAX_RUNNING, clocks, samples);
+    let querier =
+        Querier::new(client.clone(), market, deadlines, MAX_REQUESTS_PER_MINER, clocks, samples);
     Ok((client, querier))
 }
 

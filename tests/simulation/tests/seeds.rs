@@ -1,4 +1,4 @@
-//! Runs the simulation as its command does: each simulation needs a process of its own.
+//! Runs the simulation as its command does: each simulation needs its own process.
 #![allow(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::process::{Command, Output};

@@ -12,7 +12,7 @@ use crate::{At, ChainError};
 const SUBTENSOR: &str = "SubtensorModule";
 const UIDS: &str = "Uids";
 /// Maximum number of requests in flight.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// Queries for the registrations of many hotkeys.
 impl Client {
@@ -61,7 +61,8 @@ impl Client {
                 self.inner.rpc.in_time("registrations", self.inner.storage_batch(keys, block))
             })
             .collect();
-        let batches: Vec<Batch> = stream::iter(reads).buffered(CONCURRENT).try_collect().await?;
+        let batches: Vec<Batch> =
+            stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await?;
         let mut registrations = Vec::new();
         for ((places, keys), batch) in places.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
             for ((netuid, hotkey), key) in places.iter().zip(keys) {

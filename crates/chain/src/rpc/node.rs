@@ -154,13 +154,13 @@ impl Node {
             .build(self.url.as_str())
             .await
             .map_err(connection_failed)?;
-        let wanted = self.health().genesis;
-        if let Some(wanted) = wanted {
+        let expected_genesis = self.health().genesis;
+        if let Some(expected_genesis) = expected_genesis {
             let genesis: BlockHash =
                 ClientT::request(&client, "chain_getBlockHash", Params(serde_json::json!([0])))
                     .await
                     .map_err(connection_failed)?;
-            if genesis != wanted {
+            if genesis != expected_genesis {
                 return Err(TransportError::AnotherChain(genesis));
             }
         }

@@ -79,8 +79,8 @@ fn storage_items_are_listed_with_their_keys() {
         ("Timestamp", "Now", 0),
         ("System", "Account", 1),
     ] {
-        let found = items.iter().find(|item| item.pallet == pallet && item.name == name);
-        assert_eq!(found.map(|item| item.keys), Some(keys), "{pallet}.{name}");
+        let actual = items.iter().find(|item| item.pallet == pallet && item.name == name);
+        assert_eq!(actual.map(|item| item.keys), Some(keys), "{pallet}.{name}");
     }
     assert!(items.iter().any(|item| !item.summary.is_empty()));
 }

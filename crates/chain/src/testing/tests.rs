@@ -45,8 +45,8 @@ async fn extrinsic_with_lost_response_is_found_by_lookup() {
         assert_eq!(chain.included().len(), expected);
     }
     let head = chain.head().await.unwrap().number;
-    let found = chain.lookup(extrinsic.hash, extrinsic.birth.number, head).await.unwrap().unwrap();
-    assert!(found.is_success());
+    let actual = chain.lookup(extrinsic.hash, extrinsic.birth.number, head).await.unwrap().unwrap();
+    assert!(actual.is_success());
     assert!(chain.lookup(extrinsic.hash, extrinsic.birth.number, head.plus(1)).await.is_err());
 }
 

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::{Config, MinerTask};
 use taonet_babelbit_miner::profile::{
-    Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent,
+    Interpreter, InterpreterVoice, Mumbler, Parrot, Patient, Profile, ProfileName, Silent,
 };
 use taonet_babelbit_miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_miner::{MinerConfig, describe_metrics};
@@ -275,7 +275,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
 
 /// Loads the chosen voice of a miner, or that of espeak-ng, for its normal speaking rate.
 fn speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> {
-    let normal = Manner::default().voice;
+    let normal = InterpreterVoice::default().voice;
     let default = VoiceName::Espeak(normal.name);
     voice.unwrap_or(&default).load_speech(normal.words_per_minute, config.models_dir.clone())
 }
@@ -300,6 +300,6 @@ fn profile(
 
 /// Builds an interpreter that speaks with a voice.
 pub fn interpreter(recognizer: Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Interpreter> {
-    let manner = Manner { voice: speech.voice, ..Manner::default() };
-    Ok(Interpreter::new(recognizer, speech.synthesizer, manner)?)
+    let voice_settings = InterpreterVoice { voice: speech.voice, ..InterpreterVoice::default() };
+    Ok(Interpreter::new(recognizer, speech.synthesizer, voice_settings)?)
 }

@@ -331,7 +331,7 @@ fn connector(
     let signer =
         Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
     let client_config = ClientConfig {
-        max_response_bytes: settings.play.max_answer_bytes(MAX_CHANNELS),
+        max_response_bytes: settings.play.max_response_bytes(MAX_CHANNELS),
         ..ClientConfig::default()
     };
     let client = SignedClient::new(signer, client_config)?;

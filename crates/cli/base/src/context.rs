@@ -31,7 +31,8 @@ impl Context {
         Self::with_writers(json, io::stdout(), io::stderr())
     }
 
-    /// Creates a context that writes to other places than standard output and standard error.
+    /// Creates a context that writes to these writers instead of standard output and standard
+    /// error.
     pub fn with_writers(
         json: bool,
         output: impl Write + Send + 'static,

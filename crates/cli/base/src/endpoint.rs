@@ -80,25 +80,25 @@ pub fn publish(
         if ip.is_loopback() {
             bail!("the chain rejects the loopback address {ip}\nhint: pass the external address, or `auto`");
         }
-        let about = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
+        let details = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
         let head = chain.head().await.map_err(failed)?;
         let axon = stored_axon(&chain, netuid, hotkey, head).await?;
         if !args.force && is_published(&axon, address) {
-            return unchanged(about, address, context);
+            return unchanged(details, address, context);
         }
         let call = calls::serve_axon(netuid, version(), address);
-        let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
-        let plan = Plan::new(call, what, about)
+        let description = format!("Publish {address} for {hotkey} on subnet {netuid}");
+        let plan = Plan::new(call, description, details)
             .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
 
-fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
+fn unchanged(mut details: Value, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        about["success"] = json!(true);
-        about["outcome"] = json!("unchanged");
-        return context.print_json(&about);
+        details["success"] = json!(true);
+        details["outcome"] = json!("unchanged");
+        return context.print_json(&details);
     }
     context.print(&format!("{address} is already published; nothing to do"))
 }

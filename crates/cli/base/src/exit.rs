@@ -12,7 +12,7 @@ use crate::printable::{printable, printable_json, printable_lines};
 /// Separator of a hint from the message before it, on the same line.
 const INLINE_HINT: &str = "; hint: ";
 
-/// The remedy for a missing keyfile, for errors without a hint of their own.
+/// The remedy for a missing keyfile, for errors without their own hint.
 const MISSING_KEY: &str = "`tao wallet list` lists your keys; `tao wallet create` makes a wallet, `tao wallet new-hotkey` \
     a hotkey";
 
@@ -136,7 +136,7 @@ impl Report {
         Self { messages, raw, hints, exit_code: exit_code_of(error) }
     }
 
-    /// Writes the messages, then each hint on a line of its own.
+    /// Writes the messages, then each hint on its own line.
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         let label = console::style("error:").for_stderr().red().bold();
         for (depth, message) in self.messages.iter().enumerate() {

@@ -1,13 +1,13 @@
-//! What the commands of `tao` share: output, errors, settings, keys, access to the chain, daemons.
+//! Foundation of all commands of `tao`: output, errors, settings, keys, chain access, daemons.
 //!
 //! Every command gets a [`context::Context`] and returns an error of the crate anyhow;
 //! [`exit::report`] prints it with its hints, and selects the exit code. Data goes to standard
 //! output through the context, everything else to standard error. Text from peers is escaped
 //! ([`printable`]) before it reaches a terminal.
 //!
-//! - [`settings`] reads the environment and `.env`; [`keys`], [`place`] and [`password`] open the
-//!   signing key; [`prompt`] asks, [`memory`] protects what was read, and [`secret_file`] reads
-//!   tokens.
+//! - [`settings`] reads the environment and `.env`; [`keys`], [`wallet_args`] and [`password`] open
+//!   the signing key; [`prompt`] asks, [`memory`] protects secrets in memory, and [`secret_file`]
+//!   reads tokens.
 //! - [`chain`] selects the network, plans calls with what they cost, signs and submits them, and
 //!   reports the outcome; [`endpoint`] publishes a neuron's address, and [`subnet_names`] keeps
 //!   names of subnets for completions.
@@ -24,8 +24,8 @@
 //! `testing`, tests run a command in their own process, and read its output and its error.
 //!
 //! A command's crate begins with its arguments (clap's derive) and a function `run` that gets them
-//! with the context. What two groups of commands need belongs here, and code that other programs
-//! could use in a library instead. The crate knows no subnet, except in the names of columns.
+//! with the context. Code that two groups of commands need belongs here; code that other programs
+//! could use belongs in a library. The crate knows no subnet, except in the names of columns.
 //!
 //! Uses `taonet-chain`, `taonet-doctor`, `taonet-http`, `taonet-neuron`, `taonet-primitives`,
 //! `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-shield`, `taonet-telemetry`,
@@ -49,7 +49,6 @@ pub mod input;
 pub mod keys;
 pub mod memory;
 pub mod password;
-pub mod place;
 pub mod preflight;
 pub mod printable;
 pub mod progress;
@@ -63,3 +62,4 @@ pub mod tables;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod updates;
+pub mod wallet_args;

@@ -120,7 +120,7 @@ pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Proble
 }
 
 /// Reads only the named variables of the operator; all other fields have their defaults. Invalid
-/// values of other variables are no error.
+/// values of other variables are not an error.
 pub fn operator(names: &[&str]) -> anyhow::Result<OperatorConfig> {
     OperatorConfig::from_variables(named(names)).map_err(|error| usage(&error))
 }

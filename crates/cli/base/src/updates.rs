@@ -16,7 +16,7 @@ use crate::exit::{Classified, Failure};
 
 /// Time in which a daemon must become ready after an automatic update. A validator waits for a
 /// block, and may read many circuits.
-const READY_WITHIN: Duration = Duration::from_mins(5);
+const READY_TIMEOUT: Duration = Duration::from_mins(5);
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -57,7 +57,7 @@ impl AutoUpdateArgs {
 /// Runs a daemon. If this process executes it after an automatic update, and it fails before it is
 /// ready, the program before the update is restored and executed.
 pub fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let trial = Trial::begin(VERSION, std::env::args_os(), READY_WITHIN);
+    let trial = Trial::begin(VERSION, std::env::args_os(), READY_TIMEOUT);
     let result = daemon(&trial);
     if let Err(error) = &result {
         trial.failed(&format!("{error:#}").replace('\n', "; "));
@@ -68,7 +68,7 @@ pub fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Re
 /// Restores and executes the program before an automatic update, if this process executes the new
 /// one. Returns otherwise.
 pub fn roll_back(reason: &str) {
-    Trial::begin(VERSION, std::env::args_os(), READY_WITHIN).failed(reason);
+    Trial::begin(VERSION, std::env::args_os(), READY_TIMEOUT).failed(reason);
 }
 
 impl Running {

@@ -86,7 +86,7 @@ pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             NamedCalls::check(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)])
                 .await?
         };
-        let about = json!({
+        let details = json!({
             "call": target,
             "arguments": arguments,
             "signer": key.coldkey(),
@@ -94,8 +94,8 @@ pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             "proxy_for": args.tx.submit.proxy_for(),
         });
         let as_root = if args.sudo { " as root" } else { "" };
-        let what = format!("Call {pallet}.{name} {arguments}{as_root}");
-        let plan = Plan::new(call, what, about).checked(checked);
+        let description = format!("Call {pallet}.{name} {arguments}{as_root}");
+        let plan = Plan::new(call, description, details).checked(checked);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -104,9 +104,10 @@ pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
             .into_iter()
             .map(|(name, arguments)| json!({ "call": name, "arguments": arguments }))
             .collect();
-        let about = json!({ "calls": list, "signer": key.coldkey() });
-        let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
-        let plan = Plan::new(calls::batch_all(built), what, about).checked(checked);
+        let details = json!({ "calls": list, "signer": key.coldkey() });
+        let description =
+            format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
+        let plan = Plan::new(calls::batch_all(built), description, details).checked(checked);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -21,7 +21,7 @@
 //! What the commands print as JSON is a documented format: docs/chain.md has the keys of every
 //! command. The commands keep no state and start no service; `tao watch` runs until it is stopped.
 //!
-//! Commands for wallets, stake and subnets are in crates of their own, and have typed arguments
+//! Commands for wallets, stake and subnets are in their own crates, and have typed arguments
 //! instead.
 //!
 //! Uses `taonet-chain`, `taonet-cli-base`, `taonet-primitives` and `taonet-service`. Used by

@@ -1,5 +1,5 @@
 //! The commands in the process of the test, on a development chain in memory. `tao watch` handles
-//! signals, so its test runs a process of its own: tests/e2e/chain/watching.rs.
+//! signals, so its test runs its own process: tests/e2e/chain/watching.rs.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ enum Tao {
 /// A development chain with a block every 50 ms.
 struct TestChain {
     node: NodeHandle,
-    /// Runs the node; the commands have runtimes of their own.
+    /// Runs the node; the commands have their own runtimes.
     _runtime: Runtime,
 }
 
@@ -147,7 +147,7 @@ fn any_item_is_read_by_its_name() {
 }
 
 #[test]
-fn mistakes_in_a_query_are_named() {
+fn errors_in_a_query_are_reported() {
     let chain = TestChain::start();
     for (arguments, code, words) in [
         (&["SubtensorModul"][..], 1, "no pallet SubtensorModul with storage"),
@@ -195,7 +195,7 @@ fn call_output_shows_decoded_arguments() {
 }
 
 #[test]
-fn mistakes_in_a_call_are_named() {
+fn errors_in_a_call_are_reported() {
     let chain = TestChain::start();
     for (arguments, code, words) in [
         (&["call", "Balance.transfer_all"][..], 1, "no pallet Balance with calls"),

@@ -14,7 +14,7 @@ use taonet_babelbit_engine::client::ChallengeKind;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
 use taonet_babelbit_miner::MinerConfig;
 use taonet_babelbit_miner::profile::{
-    Interpreter, Manner, Mumbler, Parrot, Patient, Profile, Silent,
+    Interpreter, InterpreterVoice, Mumbler, Parrot, Patient, Profile, Silent,
 };
 use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
@@ -102,8 +102,10 @@ impl Contest {
             Some(neural) if !translates => Arc::clone(&neural.synthesizer),
             _ => Arc::clone(&espeak),
         };
-        let voice =
-            voice.unwrap_or_else(|| Speech { synthesizer: espeak, voice: Manner::default().voice });
+        let voice = voice.unwrap_or_else(|| Speech {
+            synthesizer: espeak,
+            voice: InterpreterVoice::default().voice,
+        });
         let hearing = match &whisper {
             Some(whisper) => simultaneous_interpreter(&whisper.sources, voice.clone())?,
             None => interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
@@ -296,7 +298,7 @@ impl Contest {
             external_ip: Ipv4Addr::LOCALHOST.to_string(),
             policy: self.policy(),
             predict_path: self.config.predict_endpoint.clone(),
-            max_answer_bytes: self.config.play.max_answer_bytes(1),
+            max_response_bytes: self.config.play.max_response_bytes(1),
         })?)
     }
 
@@ -419,10 +421,10 @@ fn interpreting(interpreter: Interpreter) -> Vec<Arc<dyn Profile>> {
 
 /// Submits all results to the scoring API.
 async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
-    let left = outbox.drain().await?;
+    let remaining = outbox.drain().await?;
     anyhow::ensure!(
-        left.waiting == 0 && left.refused == 0,
-        "the scoring API did not accept every result: {left:?}"
+        remaining.waiting == 0 && remaining.refused == 0,
+        "the scoring API did not accept every result: {remaining:?}"
     );
     Ok(())
 }

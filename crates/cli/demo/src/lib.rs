@@ -54,7 +54,7 @@ use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_dashboard::TrySettings;
-use taonet_babelbit_miner::profile::Manner;
+use taonet_babelbit_miner::profile::InterpreterVoice;
 use taonet_cli_babelbit::challenge;
 use taonet_cli_babelbit::settings;
 use taonet_cli_base::context::Context;
@@ -62,7 +62,7 @@ use taonet_cli_base::run_log;
 use taonet_cli_dashboard::try_settings;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, NETUID};
 use taonet_cli_localnet::output_directory::OutputDirectory;
-use taonet_cli_models::engines::DEMONSTRATION;
+use taonet_cli_models::engines::DEMO_RECOGNIZER;
 use taonet_cli_models::voice::{NEURAL, Speech};
 use taonet_primitives::Uid;
 use taonet_settings::Network;
@@ -175,7 +175,7 @@ fn load_models(
     if whisper.is_none() {
         return Ok(ContestModels { whisper, voice: None });
     }
-    let voice = Speech::installed(Manner::default().voice.words_per_minute, directory)?;
+    let voice = Speech::installed(InterpreterVoice::default().voice.words_per_minute, directory)?;
     let spoken = match &voice {
         Some(_) => NEURAL.to_owned(),
         None => {
@@ -183,7 +183,7 @@ fn load_models(
         }
     };
     context.say(&format!(
-        "the demonstration hears any speaker with {DEMONSTRATION}; the miners speak with {spoken}"
+        "the demonstration hears any speaker with {DEMO_RECOGNIZER}; the miners speak with {spoken}"
     ));
     Ok(ContestModels { whisper, voice })
 }

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use taonet_babelbit_challenges::Challenge;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_models::engines::{self, DEMONSTRATION};
+use taonet_cli_models::engines::{self, DEMO_RECOGNIZER};
 use taonet_primitives::HINT;
 use taonet_whisper::{Model, SpeechTask, Transcriber};
 
@@ -136,7 +136,7 @@ fn substitute(error: &anyhow::Error) -> String {
     let cause = cause.split("; hint: ").next().unwrap_or_default();
     format!(
         "the demonstration hears with the test double tiny-ctc, which understands synthesised English only: {}. `tao \
-         models pull {DEMONSTRATION}` installs Whisper base",
+         models pull {DEMO_RECOGNIZER}` installs Whisper base",
         cause.replace('\n', "; ")
     )
 }

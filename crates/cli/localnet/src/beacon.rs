@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of pulses that are submitted together; the pool accepts the next 50.
-const AT_ONCE: u64 = 20;
+const MAX_PULSES: u64 = 20;
 
 /// A pulse in the beacon's API.
 #[derive(Debug, Deserialize)]
@@ -67,7 +67,7 @@ async fn submit_next(
     fetched.insert(newest, signature);
     // The first pulse may be of any round.
     let first = if stored == 0 { newest } else { stored.saturating_add(1) };
-    for round in first..=newest.min(first.saturating_add(AT_ONCE)) {
+    for round in first..=newest.min(first.saturating_add(MAX_PULSES)) {
         let signature = if let Some(signature) = fetched.get(&round) {
             *signature
         } else {

@@ -13,9 +13,9 @@ use taonet_chain::Client;
 use taonet_cli_base::chain::{LOCAL, failed, parse_network};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::facts;
-use taonet_service::STOP_WITHIN;
+use taonet_service::STOP_TIMEOUT;
 
-use super::data_dir::{DataArgs, Running};
+use super::data_dir::{DataArgs, ProcessRecord};
 use super::rpc::{self, RpcError, control, number};
 
 /// Polling interval while the process shuts down.
@@ -64,7 +64,7 @@ impl TargetArgs {
     pub(crate) fn url(&self) -> anyhow::Result<String> {
         let named = match &self.network {
             Some(network) => network,
-            None => match Running::read(&self.data.directory())? {
+            None => match ProcessRecord::read(&self.data.directory())? {
                 Some(running) => return Ok(running.url),
                 None => LOCAL,
             },
@@ -198,7 +198,7 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
         // Control methods are disabled beyond loopback; the data directory shows that the process
         // is ours.
         Err(RpcError::ControlDisabled)
-            if Running::read(directory)?.is_some_and(|running| running.url == url) =>
+            if ProcessRecord::read(directory)?.is_some_and(|running| running.url == url) =>
         {
             terminate(directory)?;
         }
@@ -206,11 +206,11 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
     }
     let started = Instant::now();
     let is_recorded =
-        || anyhow::Ok(Running::read(directory)?.is_some_and(|running| running.url == url));
+        || anyhow::Ok(ProcessRecord::read(directory)?.is_some_and(|running| running.url == url));
     while is_recorded()? || rpc::call(url, "system_health", json!([])).await.is_ok() {
-        if started.elapsed() > STOP_WITHIN {
+        if started.elapsed() > STOP_TIMEOUT {
             bail!(
-                "the localnet at {url} is still running {STOP_WITHIN:?} after the shutdown request"
+                "the localnet at {url} is still running {STOP_TIMEOUT:?} after the shutdown request"
             );
         }
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -222,7 +222,7 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
 #[cfg(unix)]
 fn terminate(directory: &Path) -> anyhow::Result<()> {
     let running =
-        Running::read(directory)?.context("no process is recorded in this data directory")?;
+        ProcessRecord::read(directory)?.context("no process is recorded in this data directory")?;
     let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.context("the recorded process ID is invalid")?;
     let ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

@@ -12,7 +12,7 @@ use taonet_service::{Access, atomic_write};
 /// Database file, which holds all state of a data directory.
 pub(crate) const DATABASE: &str = "chain.redb";
 /// File that records the process running the chain of a data directory.
-const RUNNING: &str = "running.json";
+const PROCESS_FILE: &str = "running.json";
 
 /// Argument that selects the data directory
 #[derive(Debug, Args)]
@@ -34,15 +34,15 @@ impl DataArgs {
 
 /// Record of the process that runs a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Running {
+pub(crate) struct ProcessRecord {
     pub(crate) pid: u32,
     pub(crate) url: String,
 }
 
-impl Running {
+impl ProcessRecord {
     /// Reads the record; `None` if no process is recorded.
     pub(crate) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
-        let file = directory.join(RUNNING);
+        let file = directory.join(PROCESS_FILE);
         match fs::read(&file) {
             Ok(bytes) => {
                 let running = serde_json::from_slice(&bytes);
@@ -57,12 +57,12 @@ impl Running {
 
     /// Removes the record of a process that no longer runs.
     pub(crate) fn remove(directory: &Path) -> io::Result<()> {
-        fs::remove_file(directory.join(RUNNING))
+        fs::remove_file(directory.join(PROCESS_FILE))
     }
 
     /// Records that this process runs the chain, until the guard is dropped.
     pub(crate) fn record(&self, directory: &Path) -> anyhow::Result<RecordGuard> {
-        let file = directory.join(RUNNING);
+        let file = directory.join(PROCESS_FILE);
         let bytes = serde_json::to_vec(self).context("cannot serialise the process record")?;
         atomic_write(&file, &bytes, Access::Everyone)
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -87,14 +87,14 @@ mod tests {
     #[test]
     fn the_process_record_is_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Running::read(folder.path()).unwrap(), None);
-        let running = Running { pid: 7, url: "ws://127.0.0.1:1".to_owned() };
+        assert_eq!(ProcessRecord::read(folder.path()).unwrap(), None);
+        let running = ProcessRecord { pid: 7, url: "ws://127.0.0.1:1".to_owned() };
         let guard = running.record(folder.path()).unwrap();
-        assert_eq!(Running::read(folder.path()).unwrap(), Some(running));
+        assert_eq!(ProcessRecord::read(folder.path()).unwrap(), Some(running));
         drop(guard);
-        assert_eq!(Running::read(folder.path()).unwrap(), None);
-        fs::write(folder.path().join(RUNNING), "{").unwrap();
-        let error = format!("{:#}", Running::read(folder.path()).unwrap_err());
+        assert_eq!(ProcessRecord::read(folder.path()).unwrap(), None);
+        fs::write(folder.path().join(PROCESS_FILE), "{").unwrap();
+        let error = format!("{:#}", ProcessRecord::read(folder.path()).unwrap_err());
         assert!(error.contains("is damaged"), "{error}");
     }
 }

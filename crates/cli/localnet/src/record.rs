@@ -20,7 +20,7 @@ use taonet_service::{Access, atomic_write_with};
 /// Number of storage keys per request.
 const PAGE: usize = 500;
 /// Number of requests at a time.
-const CONCURRENT: usize = 16;
+const MAX_CONCURRENT_READS: usize = 16;
 
 /// Record the state of subnets from another node
 #[derive(Debug, Args)]
@@ -157,8 +157,9 @@ impl Source for Node {
 
     async fn keys(&self, what: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ChainError> {
         self.begin(what, prefixes.len());
-        let pages =
-            stream::iter(prefixes).map(|prefix| self.below(prefix)).buffer_unordered(CONCURRENT);
+        let pages = stream::iter(prefixes)
+            .map(|prefix| self.below(prefix))
+            .buffer_unordered(MAX_CONCURRENT_READS);
         pages.try_concat().await
     }
 
@@ -174,7 +175,7 @@ impl Source for Node {
             self.bar.inc(1);
             Ok::<_, ChainError>(values.into_iter().collect::<Vec<_>>())
         });
-        values.buffer_unordered(CONCURRENT).try_concat().await
+        values.buffer_unordered(MAX_CONCURRENT_READS).try_concat().await
     }
 }
 
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subnets_are_named() {
+    fn netuids_are_joined_to_a_phrase() {
         for (netuids, expected) in [
             (&[59][..], "subnet 59"),
             (&[1, 2], "subnets 1 and 2"),

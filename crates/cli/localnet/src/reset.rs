@@ -11,7 +11,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::prompt;
 
 use super::control::stop_at;
-use super::data_dir::{DATABASE, DataArgs, Running};
+use super::data_dir::{DATABASE, DataArgs, ProcessRecord};
 use super::rpc;
 
 /// Stop the chain and delete its state
@@ -69,10 +69,10 @@ pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::R
 }
 
 /// Finds the process that runs the chain of this data directory; removes a stale record.
-async fn running(directory: &Path) -> anyhow::Result<Option<Running>> {
-    let Some(running) = Running::read(directory)? else { return Ok(None) };
+async fn running(directory: &Path) -> anyhow::Result<Option<ProcessRecord>> {
+    let Some(running) = ProcessRecord::read(directory)? else { return Ok(None) };
     match rpc::call(&running.url, "system_health", json!([])).await {
-        Err(rpc::RpcError::NotRunning(_)) => match Running::remove(directory) {
+        Err(rpc::RpcError::NotRunning(_)) => match ProcessRecord::remove(directory) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context(
                 "cannot remove the stale process \
                 record",

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::announce::{Account, Announcement};
 use super::beacon::relay;
 use super::clock::BlockTime;
-use super::data_dir::{DATABASE, DataArgs, Running};
+use super::data_dir::{DATABASE, DataArgs, ProcessRecord};
 use super::record::say_left_out;
 
 /// Variable for an endowed account, as in reference builds.
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         }
         let endowed = if args.follow.is_some() { Vec::new() } else { args.endowed()? };
         let (node, forked) = args.start(directory.as_deref(), &endowed).await?;
-        let running = Running { pid: std::process::id(), url: node.url() };
+        let running = ProcessRecord { pid: std::process::id(), url: node.url() };
         let record = directory.as_deref().map(|directory| running.record(directory)).transpose()?;
         let accounts = accounts(&node, &endowed)?;
         let announcement = Announcement {

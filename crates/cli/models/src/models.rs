@@ -30,7 +30,7 @@ pub enum Command {
         #[arg(long, value_name = "URL|DIR")]
         from: Option<String>,
         #[command(flatten)]
-        place: ModelDirectoryArgs,
+        directory_args: ModelDirectoryArgs,
     },
     /// Verify the SHA-256 of model files; exit code 1 for a mismatch
     Verify {
@@ -38,7 +38,7 @@ pub enum Command {
         #[arg(value_name = "MODEL")]
         names: Vec<String>,
         #[command(flatten)]
-        place: ModelDirectoryArgs,
+        directory_args: ModelDirectoryArgs,
     },
 }
 
@@ -60,10 +60,10 @@ impl ModelDirectoryArgs {
 /// Runs a command of `tao models`.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
-        Command::List(place) => show(&place.store()?.list(), context),
-        Command::Verify { names, place } => {
+        Command::List(directory_args) => show(&directory_args.store()?.list(), context),
+        Command::Verify { names, directory_args } => {
             let needed = needed(names)?;
-            let mut models = place.store()?.list();
+            let mut models = directory_args.store()?.list();
             models.retain(|model| names.is_empty() || needed.contains(&model.spec));
             show(&models, context)?;
             let bad = models.iter().filter(|model| match model.state {
@@ -79,8 +79,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
                 ),
             }
         }
-        Command::Pull { model, from, place } => {
-            let store = place.store()?;
+        Command::Pull { model, from, directory_args } => {
+            let store = directory_args.store()?;
             let spec = ModelSpec::find(model)?;
             let dir = match from.as_deref() {
                 None => context.block_on(engines::pull(&store, spec, context))?,

@@ -4,7 +4,7 @@ use taonet_babelbit_config::Config;
 use taonet_cli_base::settings::{named, usage};
 
 /// Reads only the named variables of Babelbit; all other fields have their defaults. Invalid values
-/// of other variables are no error.
+/// of other variables are not an error.
 pub fn load_only(names: &[&str]) -> anyhow::Result<Config> {
     let (config, _) = Config::from_variables(named(names), dirs::home_dir().as_deref())
         .map_err(|error| usage(&error))?;

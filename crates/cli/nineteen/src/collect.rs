@@ -52,9 +52,9 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
             bail!("no deposit address of {account} has TAO");
         }
         funded.sort_by_key(|(free, _)| Reverse(*free));
-        let left = funded.split_off(funded.len().min(ADDRESSES));
-        if !left.is_empty() {
-            context.say(&format!("run the command again for the other {}", counted(left.len(), "address")));
+        let remaining = funded.split_off(funded.len().min(ADDRESSES));
+        if !remaining.is_empty() {
+            context.say(&format!("run the command again for the other {}", counted(remaining.len(), "address")));
         }
         args.tx.submit.confirm_and_submit(&chain, &key, plan(&funded, account)?, context).await
     })

@@ -29,7 +29,7 @@ use taonet_validator::Validator;
 use taonet_wallet::Keypair;
 
 use super::operation::{
-    Operation, OperationSettings, RunningOperation, STATE_FILE, validator_settings,
+    MarketServices, MarketServicesSettings, RunningMarket, STATE_FILE, validator_settings,
 };
 use goods::Goods;
 use load::Buyer;
@@ -102,14 +102,19 @@ async fn play(
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
     let miners = miners::start(&chain, &validator, &goods, shutdown).await?;
-    let operation = operation(&chain, &validator, &goods, args.seed, kept, shutdown).await?;
-    let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
+    let market_services =
+        market_services(&chain, &validator, &goods, args.seed, kept, shutdown).await?;
+    let subnet = Nineteen::new(
+        market_services.store.clone(),
+        market_services.market.clone(),
+        system_clock(),
+    );
     let settings = validator_settings(NETUID, TEMPO);
     let client = chain.client();
     let mut weights =
         Validator::open(subnet, validator, client, passing, STATE_FILE, settings, shutdown).await?;
-    let operation = operation.spawn(shutdown);
-    let buyer = Buyer::new(&operation, goods.pause(), shutdown).await?;
+    let market_services = market_services.spawn(shutdown);
+    let buyer = Buyer::new(&market_services, goods.pause(), shutdown).await?;
     if !args.once {
         let (base, key) = buyer.access();
         context.say(&format!("gateway {base}\nkey {key}"));
@@ -120,20 +125,20 @@ async fn play(
     loop {
         for period in 1..=args.periods {
             let load = buyer.start();
-            let ran = operation.controller.period().await?;
+            let ran = market_services.controller.period().await?;
             anyhow::ensure!(ran, "no miner offers capacity");
             report.tokens += load.stop().await;
             report.periods += 1;
             if period == args.periods {
-                on_chain = settle(&operation, &chain, &mut weights).await?;
+                on_chain = settle(&market_services, &chain, &mut weights).await?;
             } else if args.once {
                 continue;
             }
-            let round = standings(&operation, &miners, &on_chain).await?;
+            let round = standings(&market_services, &miners, &on_chain).await?;
             report.take(
                 round,
-                operation.store.balances().await?,
-                operation.store.is_balanced().await?,
+                market_services.store.balances().await?,
+                market_services.store.is_balanced().await?,
             );
             if !args.once {
                 show(&report, context)?;
@@ -179,16 +184,16 @@ fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Creates the validator, with the model itself as its checker, and a painter of its own for
+/// Creates the validator, with the model itself as its checker, and its own painter for
 /// images.
-async fn operation(
+async fn market_services(
     chain: &DemoChain,
     validator: &Keypair,
     goods: &Goods,
     seed: u64,
     directory: &Path,
     shutdown: &Shutdown,
-) -> anyhow::Result<Operation> {
+) -> anyhow::Result<MarketServices> {
     let market = MarketFile::fixed(goods.market.clone());
     let mut references =
         References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
@@ -211,22 +216,22 @@ async fn operation(
         QueryDeadlines { first: deadline, between: deadline, ..QueryDeadlines::default() };
     let queue = QueueSettings::default();
     let settings =
-        OperationSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
+        MarketServicesSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
     let store = Store::open(directory).await?;
-    Operation::new(validator, chain.client(), store, market, references, settings)
+    MarketServices::new(validator, chain.client(), store, market, references, settings)
 }
 
 /// Finishes a round: closes the last period, checks all answers, sets weights, and advances the
 /// chain past its epoch. Returns the chain's state.
 async fn settle(
-    operation: &RunningOperation,
+    market_services: &RunningMarket,
     chain: &DemoChain,
     weights: &mut Validator<Nineteen>,
 ) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
-    operation.controller.close().await?;
+    market_services.controller.close().await?;
     // Waits until the last answers are stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    while operation.scorer.check_next().await? {}
+    while market_services.scorer.check_next().await? {}
     let epoch = submit_weights(async || weights.run_once().await).await?;
     let submitted = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
@@ -235,17 +240,19 @@ async fn settle(
 
 /// Returns the results so far, beside the chain's state after the last round.
 async fn standings(
-    operation: &RunningOperation,
+    market_services: &RunningMarket,
     miners: &[DemoMiner],
     on_chain: &BTreeMap<Uid, OnChain>,
 ) -> anyhow::Result<Round> {
     let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
-    let scores = market_report(&operation.store, &operation.market.current(), now).await?;
-    let rewards = operation.store.rewards_since(0).await?;
+    let scores =
+        market_report(&market_services.store, &market_services.market.current(), now).await?;
+    let rewards = market_services.store.rewards_since(0).await?;
     let mut periods = Vec::new();
-    if let Some(newest) = operation.store.newest_period().await? {
+    if let Some(newest) = market_services.store.newest_period().await? {
         for id in 1..=newest.id.0 {
-            periods.push(operation.store.contenders(taonet_nineteen_store::PeriodId(id)).await?);
+            periods
+                .push(market_services.store.contenders(taonet_nineteen_store::PeriodId(id)).await?);
         }
     }
     Ok(Round::new(miners, &scores, &rewards, &periods, on_chain))

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
             "uid {uid} has no checked answer in this period's tasks"
         );
     }
-    if context.json { context.print_json(&report) } else { context.print(&explained(&report)) }
+    if context.json { context.print_json(&report) } else { context.print(&report_text(&report)) }
 }
 
 async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)> {
@@ -66,7 +66,7 @@ async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)>
         (Some(path), _) => (*MarketFile::open(path)?.current()).clone(),
         // Without a period, there is nothing to explain.
         (None, None) => MarketConfig::default(),
-        (None, Some(period)) => of_period(store.config(Some(period)).await?, period)?,
+        (None, Some(period)) => require_config(store.config(Some(period)).await?, period)?,
     };
     let state = match period.filter(|_| args.period.is_some()) {
         None => Some(MarketState::load(&store, &config, now_ms()).await?),
@@ -77,7 +77,7 @@ async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)>
 }
 
 /// Returns a period's configuration. Other tasks would give other weights.
-fn of_period(config: Option<MarketConfig>, period: PeriodId) -> anyhow::Result<MarketConfig> {
+fn require_config(config: Option<MarketConfig>, period: PeriodId) -> anyhow::Result<MarketConfig> {
     config.with_context(|| {
         format!(
             "the database has no task configuration of period {period}, which an earlier release or the reference opened\n\
@@ -86,7 +86,7 @@ fn of_period(config: Option<MarketConfig>, period: PeriodId) -> anyhow::Result<M
     })
 }
 
-fn explained(report: &MarketReport) -> String {
+fn report_text(report: &MarketReport) -> String {
     let mut parts = Vec::new();
     for miner in &report.miners {
         let mut rows = facts();
@@ -99,8 +99,8 @@ fn explained(report: &MarketReport) -> String {
         rows.add_row(["score", &score]);
         let weight = format!("score / {:.6} of all miners = {:.6}", report.score_sum, miner.weight);
         rows.add_row(["weight", &weight]);
-        let head = format!("uid {} ({}): weight {:.6}", miner.uid, miner.hotkey, miner.weight);
-        parts.push(format!("{}\n{rows}", wrapped(&head)));
+        let title = format!("uid {} ({}): weight {:.6}", miner.uid, miner.hotkey, miner.weight);
+        parts.push(format!("{}\n{rows}", wrapped(&title)));
     }
     parts.join("\n\n")
 }
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn a_missing_configuration_is_an_error() {
         let config = MarketConfig::default();
-        assert_eq!(of_period(Some(config.clone()), PeriodId(7)).unwrap(), config);
-        let text = of_period(None, PeriodId(7)).unwrap_err().to_string();
+        assert_eq!(require_config(Some(config.clone()), PeriodId(7)).unwrap(), config);
+        let text = require_config(None, PeriodId(7)).unwrap_err().to_string();
         assert!(text.contains("period 7") && text.contains("--tasks"), "{text}");
     }
 }

@@ -19,18 +19,17 @@ use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
 use tokio::sync::mpsc;
 
-/// Maximum concurrent requests per miner. The limit of each miner is at most that which it
-/// announces.
-const MAX_RUNNING: usize = 4_096;
-/// Capacity of the queue of answers to store.
-const SAMPLES_AHEAD: usize = 256;
+/// Maximum concurrent requests per miner; a miner may announce a lower limit.
+const MAX_REQUESTS_PER_MINER: usize = 4_096;
+/// Capacity of the queue of responses to store.
+const SAMPLE_QUEUE_CAPACITY: usize = 256;
 /// State file of the epoch loop, in the directory of the validator.
 pub(crate) const STATE_FILE: &str = "validator.json";
 /// Maximum idle connections per miner.
-const IDLE_PER_MINER: usize = 256;
+const MAX_IDLE_PER_MINER: usize = 256;
 
-/// Settings of an [`Operation`].
-pub(crate) struct OperationSettings {
+/// Settings of a [`MarketServices`].
+pub(crate) struct MarketServicesSettings {
     pub(crate) netuid: NetUid,
     pub(crate) control: ControlSettings,
     pub(crate) deadlines: QueryDeadlines,
@@ -39,7 +38,7 @@ pub(crate) struct OperationSettings {
 }
 
 /// Components of a validator's market.
-pub(crate) struct Operation {
+pub(crate) struct MarketServices {
     pub(crate) store: Store,
     pub(crate) market: MarketFile,
     pub(crate) querier: Querier,
@@ -50,7 +49,7 @@ pub(crate) struct Operation {
     references: References,
 }
 
-impl Operation {
+impl MarketServices {
     /// Creates the components without starting them.
     pub(crate) fn new(
         keypair: &Keypair,
@@ -58,10 +57,10 @@ impl Operation {
         store: Store,
         market: MarketFile,
         references: References,
-        settings: OperationSettings,
+        settings: MarketServicesSettings,
     ) -> anyhow::Result<Self> {
-        let OperationSettings { netuid, control, deadlines, queue, trust } = settings;
-        let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+        let MarketServicesSettings { netuid, control, deadlines, queue, trust } = settings;
+        let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
         let (client, querier) = querier(keypair, trust, deadlines, queue, sender)?;
         let drafts = control.drafts.clone();
         let hotkey = keypair.hotkey();
@@ -76,31 +75,36 @@ impl Operation {
             control,
             system_clock(),
         );
-        let floor = querier.market().clone();
+        let live_market = querier.market().clone();
         market.check_with(references.clone());
-        let scorer =
-            Scorer::new(store.clone(), market.clone(), floor, references.clone(), system_clock());
+        let scorer = Scorer::new(
+            store.clone(),
+            market.clone(),
+            live_market,
+            references.clone(),
+            system_clock(),
+        );
         let (controller, scorer) = (Arc::new(controller), Arc::new(scorer));
         Ok(Self { store, market, querier, controller, scorer, samples, drafts, references })
     }
 
     /// Spawns the background tasks that store counters and answers, check answers, and write
     /// synthetic texts. The caller runs the periods.
-    pub(crate) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
+    pub(crate) fn spawn(self, shutdown: &Shutdown) -> RunningMarket {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
-        let (counting, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown.spawn("counters", async move { counting.recorder().keep_counters(&stop).await });
-        let (keeping, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown
-            .spawn("samples", async move { keeping.recorder().keep_samples(samples, &stop).await });
-        let (scoring, stop) = (Arc::clone(&scorer), shutdown.clone());
-        shutdown.spawn("scorer", async move { scoring.run(&stop).await });
-        let (described, stop) = (market.clone(), shutdown.clone());
-        shutdown.spawn(
-            "drafts",
-            async move { drafts.keep_ready(&described, &references, &stop).await },
-        );
-        RunningOperation {
+        let (counters, stop) = (Arc::clone(&controller), shutdown.clone());
+        shutdown.spawn("counters", async move { counters.recorder().keep_counters(&stop).await });
+        let (recording, stop) = (Arc::clone(&controller), shutdown.clone());
+        shutdown.spawn("samples", async move {
+            recording.recorder().keep_samples(samples, &stop).await;
+        });
+        let (checker, stop) = (Arc::clone(&scorer), shutdown.clone());
+        shutdown.spawn("scorer", async move { checker.run(&stop).await });
+        let (synthetic_market, stop) = (market.clone(), shutdown.clone());
+        shutdown.spawn("drafts", async move {
+            drafts.keep_ready(&synthetic_market, &references, &stop).await;
+        });
+        RunningMarket {
             store,
             market,
             querier,
@@ -120,24 +124,30 @@ fn querier(
     queue: QueueSettings,
     samples: mpsc::Sender<Sample>,
 ) -> anyhow::Result<(FiberClient, Querier)> {
-    let config = ClientConfig { idle_per_host: IDLE_PER_MINER, ..ClientConfig::default() };
+    let config = ClientConfig { idle_per_host: MAX_IDLE_PER_MINER, ..ClientConfig::default() };
     let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
     let clocks = (system_clock(), monotonic_clock());
-    let querier =
-        Querier::new(client.clone(), Market::default(), deadlines, MAX_RUNNING, clocks, samples);
+    let querier = Querier::new(
+        client.clone(),
+        Market::default(),
+        deadlines,
+        MAX_REQUESTS_PER_MINER,
+        clocks,
+        samples,
+    );
     Ok((client, querier.with_queue(queue)))
 }
 
 /// Starts a querier that loads the periods of a validator in another process. The caller must flush
 /// the recorder after the last answer.
-pub(crate) fn follower(
+pub(crate) fn worker_querier(
     keypair: &Keypair,
     store: Store,
     deadlines: QueryDeadlines,
     queue: QueueSettings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<(Querier, Recorder)> {
-    let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+    let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
     // The validator's process has already performed the handshakes under its trust policy.
     let (_, querier) = querier(keypair, Trust::Any, deadlines, queue, sender)?;
     let recorder = Recorder::new(store, querier.market().clone(), ProcessRole::Worker);
@@ -162,7 +172,7 @@ pub(crate) fn follow(
 }
 
 /// A market with running background tasks.
-pub(crate) struct RunningOperation {
+pub(crate) struct RunningMarket {
     pub(crate) store: Store,
     pub(crate) market: MarketFile,
     pub(crate) querier: Querier,

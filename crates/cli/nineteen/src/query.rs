@@ -13,7 +13,7 @@ use taonet_http::Readiness;
 use taonet_nineteen_query::{QueryDeadlines, QueueSettings, Worker};
 use taonet_service::Shutdown;
 
-use super::operation::follower;
+use super::operation::worker_querier;
 use super::shared::{QueueArgs, SharedArgs};
 
 /// Default metrics port; transcription workers use 8012.
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         };
         let settings =
             QueueSettings { running: usize::from(args.concurrency), ..args.queue.settings() };
-        let (querier, recorder) = follower(&keypair, store, deadlines, settings, &shutdown)?;
+        let (querier, recorder) = worker_querier(&keypair, store, deadlines, settings, &shutdown)?;
         querier.set_prefix_affinity(args.prefix_affinity);
         let worker = Worker::new(queue, querier);
         let stop = shutdown.clone();

@@ -32,7 +32,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
-use super::operation::{Operation, OperationSettings, STATE_FILE, validator_settings};
+use super::operation::{MarketServices, MarketServicesSettings, STATE_FILE, validator_settings};
 use super::shared::{QueueArgs, TasksArgs, WebhookArgs};
 use super::tokenizers;
 use super::topups::TopUpArgs;
@@ -157,7 +157,7 @@ impl ValidatorArgs {
         Ok(references)
     }
 
-    fn operation_settings(&self) -> OperationSettings {
+    fn operation_settings(&self) -> MarketServicesSettings {
         let control = ControlSettings {
             addresses: AddressPolicy {
                 allow_private: self.allow_private,
@@ -173,7 +173,7 @@ impl ValidatorArgs {
             hedge: self.hedge.map(Duration::from_millis),
             ..QueryDeadlines::default()
         };
-        OperationSettings {
+        MarketServicesSettings {
             netuid: self.netuid,
             control,
             deadlines,
@@ -237,7 +237,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let lock = store.lock_control().await?;
         let lost = hold_lock(lock, &shutdown);
         args.topups.start(&chain, &store, &shutdown).await?;
-        let operation = Operation::new(
+        let market_services = MarketServices::new(
             &keypair,
             Arc::clone(&chain),
             store,
@@ -245,12 +245,19 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             references,
             args.operation_settings(),
         )?;
-        operation.querier.set_prefix_affinity(args.prefix_affinity);
-        let subnet =
-            Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
+        market_services.querier.set_prefix_affinity(args.prefix_affinity);
+        let subnet = Nineteen::new(
+            market_services.store.clone(),
+            market_services.market.clone(),
+            system_clock(),
+        );
         let settings = validator_settings(args.netuid, args.tempo);
-        let voter =
-            Voter::new(keypair.clone(), args.netuid, operation.market.clone(), system_clock());
+        let voter = Voter::new(
+            keypair.clone(),
+            args.netuid,
+            market_services.market.clone(),
+            system_clock(),
+        );
         if !args.vote_peer.is_empty() {
             let votes = PeerVotes::new(&args.vote_peer, voter.clone(), Arc::clone(&chain) as _)?;
             let stop = shutdown.clone();
@@ -262,20 +269,20 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 .await?;
         let mut validator = validator.with_readiness(readiness.clone());
         if let Some(url) = &args.votes_url {
-            let feed = VotesFeed::new(url, operation.market.clone())?;
+            let feed = VotesFeed::new(url, market_services.market.clone())?;
             let stop = shutdown.clone();
             shutdown.spawn("votes", async move { feed.run(&stop).await });
         }
-        let operation = operation.spawn(&shutdown);
-        let (controller, stop) = (Arc::clone(&operation.controller), shutdown.clone());
+        let market_services = market_services.spawn(&shutdown);
+        let (controller, stop) = (Arc::clone(&market_services.controller), shutdown.clone());
         shutdown.spawn("periods", async move { controller.run(&stop).await });
         let stop = shutdown.clone();
         shutdown.spawn("weights", async move { validator.run(&stop).await });
         context.say(&format!("hotkey {hotkey}"));
         let gateway = Gateway::new(
-            operation.store.clone(),
-            operation.querier.clone(),
-            operation.market.clone(),
+            market_services.store.clone(),
+            market_services.querier.clone(),
+            market_services.market.clone(),
             system_clock(),
         );
         let gateway = gateway.with_budget_webhook(webhook);

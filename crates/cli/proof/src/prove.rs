@@ -378,7 +378,7 @@ fn show(
         rows.add_row(["hidden", table::hidden(hides, proofs.len())]);
     }
     if let Some(text) = text {
-        // A row of its own: an answer can end with any text.
+        // A separate row: an answer can end with any text.
         let end = match text.finish {
             Finish::Stop => "chosen by the model",
             Finish::Length => "the circuit has no more tokens",

@@ -35,7 +35,7 @@ use super::api::ApiArgs;
 use super::{CatalogueArgs, load_key, table};
 
 /// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
-const MAX_ANSWER: usize = 40 << 20;
+const MAX_RESPONSE_BYTES: usize = 40 << 20;
 /// Epoch length in blocks.
 const TEMPO: u32 = 100;
 /// Epochs without scores after which all weight goes to the burn uid.
@@ -231,7 +231,7 @@ impl ValidatorArgs {
 
 /// Creates a client that accepts responses with the largest proofs.
 pub(crate) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
-    let config = ClientConfig { max_response_bytes: MAX_ANSWER, ..ClientConfig::default() };
+    let config = ClientConfig { max_response_bytes: MAX_RESPONSE_BYTES, ..ClientConfig::default() };
     Ok(SignedClient::new(Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new()), config)?)
 }
 

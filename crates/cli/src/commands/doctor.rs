@@ -186,20 +186,22 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     };
     let keys = check_keys(args, &subnet, roles, machine.systemd.is_some());
     let hotkey = args.hotkey.or(keys.hotkey);
-    let setup = chain::Setup { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
+    let input =
+        chain::ChainCheckInput { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
     findings.extend(keys.findings);
     let (directories, ports, models, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
         check_ports(args, &subnet, roles),
         check_models(args, &subnet, roles),
-        chain::check(&setup),
+        chain::check(&input),
     );
     // By default, all roles are checked, of which this machine may have only one.
-    let is_guessed = args.role.is_empty();
-    let models =
-        models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
+    let has_default_roles = args.role.is_empty();
+    let models = models
+        .into_iter()
+        .map(|finding| if has_default_roles { finding.or_warning() } else { finding });
     // The addresses of Babelbit's daemons are known, those of others are options.
-    let is_known = !is_guessed || subnet.babelbit.is_some();
+    let is_known = !has_default_roles || subnet.babelbit.is_some();
     let ports =
         ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
     findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
@@ -437,7 +439,7 @@ fn verify_models(config: &Config) -> Vec<Finding> {
 fn verify_phrase_models(config: &Config) -> Vec<Finding> {
     let Some(name) = config.phrase_model.as_deref() else { return Vec::new() };
     let store = ModelStore::new(config.models_dir.clone());
-    let language_model = if !Path::new(name).exists() && name.starts_with(engines::HUB) {
+    let language_model = if !Path::new(name).exists() && name.starts_with(engines::HUB_PREFIX) {
         let subject = format!("language model of the miner: {name}");
         Finding::skipped(Check::Models, subject, "verified when it is downloaded")
     } else {

@@ -61,14 +61,14 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let call = calls::set_commitment(args.netuid, &args.text);
-        let about = json!({ "netuid": args.netuid, "hotkey": args.tx.submit.hotkey(&key), "text": args.text.as_str() });
-        let what = format!(
+        let details = json!({ "netuid": args.netuid, "hotkey": args.tx.submit.hotkey(&key), "text": args.text.as_str() });
+        let description = format!(
             "Publish a commitment of {} on subnet \
             {}",
             counted(args.text.as_str().len(), "byte"),
             args.netuid
         );
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }
 

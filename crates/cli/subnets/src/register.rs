@@ -60,9 +60,9 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
         let registration = Registration { netuid, hotkey, limit: args.limit };
         let expected_refusal = registration.expected_refusal(&chain, price).await?;
         let key = args.tx.unlock()?;
-        let about =
+        let details =
             json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });
-        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about)
+        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), details)
             .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?)
             .expected_refusal(expected_refusal);
         plan.event_fields = registered;

@@ -105,10 +105,10 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let call = chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(failed)?;
         let call = if args.owner { call } else { calls::sudo(call) };
         let key = args.tx.unlock()?;
-        let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
+        let details = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
         let subnet = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
-        let what = format!("Set {} to {}{subnet}", args.name, args.values.join(" "));
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        let description = format!("Set {} to {}{subnet}", args.name, args.values.join(" "));
+        args.tx.submit.submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn each_error_is_reported() {
         for (names, netuid, values, words) in [
             (&["netuid", "tempo"][..], None, &["20"][..], "--netuid is required"),
             (&["rate_limit"], Some(NetUid(2)), &["0"], "--netuid is not allowed"),

@@ -159,7 +159,7 @@ fn every_setting_in_it_exists() {
         .collect();
     let text = read("compose.yml");
     let named = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
-    // Options of a service's command are no settings of the program.
+    // Options of a service's command are not settings of the program.
     let named: BTreeSet<_> = named.filter(|name| !name.ends_with("_OPTIONS")).collect();
     assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());

@@ -28,12 +28,12 @@ fn read(path: &str) -> String {
 
 /// Returns whether a program is installed; prints a notice if its checks are skipped.
 fn there_is(program: &str) -> bool {
-    let found =
+    let actual =
         Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !found {
+    if !actual {
         eprintln!("{program} is not installed: its checks are skipped");
     }
-    found
+    actual
 }
 
 /// Runs an external checker.

@@ -5,9 +5,9 @@ use serde_json::json;
 use taonet_chain::Client;
 use taonet_cli_base::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::BALANCE;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{NetUid, Rao};
 
 const ROOT: NetUid = NetUid(0);

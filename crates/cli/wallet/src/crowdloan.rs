@@ -345,7 +345,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
                 bail!("no purpose given\nhint: pass --target, --call or --subnet-lease")
             }
         };
-        let about = json!({
+        let details = json!({
             "creator": args.tx.submit.coldkey(&key),
             "deposit_rao": terms.deposit,
             "min_contribution_rao": terms.min_contribution,
@@ -355,13 +355,13 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             "emissions_share": args.emissions_share,
             "lease_end_block": args.lease_end_block,
         });
-        let what = format!(
+        let description = format!(
             "Create a crowdloan of {} TAO {target}, open until block {}, with a deposit of {} TAO",
             terms.cap, terms.end, terms.deposit
         );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), terms.deposit).await?;
-        let mut plan =
-            Plan::new(calls::create_crowdloan(terms, purpose), what, about).spending(spending);
+        let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), description, details)
+            .spending(spending);
         plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -378,14 +378,14 @@ fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
         let key = args.tx.unlock()?;
-        let left = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
-        let about =
-            json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": left });
+        let remaining = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
+        let details =
+            json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": remaining });
         // The chain takes at most what is left.
-        let accepted = args.amount.min(left);
-        let what = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {left} TAO", args.id);
+        let accepted = args.amount.min(remaining);
+        let description = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {remaining} TAO", args.id);
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), accepted).await?;
-        let mut plan = Plan::new(calls::contribute(args.id, args.amount), what, about).spending(spending);
+        let mut plan = Plan::new(calls::contribute(args.id, args.amount), description, details).spending(spending);
         plan.event_fields = contributed;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -402,12 +402,12 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
         let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
         let key = args.tx.unlock()?;
-        let about = json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key) });
-        let what = format!(
+        let details = json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key) });
+        let description = format!(
             "{verb} crowdloan {}, with {} of {} TAO raised",
             args.id, crowdloan.raised, crowdloan.cap
         );
-        let mut plan = Plan::new(call(args.id), what, about);
+        let mut plan = Plan::new(call(args.id), description, details);
         plan.event_fields = leased;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -449,14 +449,14 @@ fn update(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         existing(&chain, id, At::Head).await?;
         let key = args.tx.unlock()?;
-        let about = json!({
+        let details = json!({
             "id": id,
             "coldkey": args.tx.submit.coldkey(&key),
             "min_contribution_rao": args.min_contribution,
             "cap_rao": args.cap,
             "end": args.end,
         });
-        let plan = Plan::new(call, format!("Change {change} in crowdloan {id}"), about);
+        let plan = Plan::new(call, format!("Change {change} in crowdloan {id}"), details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -242,15 +242,16 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
                 (calls::batch_all(vec![set, lock]), format!(", {}", mode.name()))
             }
         };
-        let about = json!({
+        let details = json!({
             "coldkey": coldkey,
             "hotkey": hotkey,
             "netuid": netuid,
             "amount_rao": amount,
             "mode": args.mode.map(Mode::name),
         });
-        let what = format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
-        let plan = Plan::new(call, what, about)
+        let description =
+            format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
+        let plan = Plan::new(call, description, details)
             .expected_refusal(expected_refusal(&chain, coldkey, (hotkey, netuid, amount)).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -264,9 +265,9 @@ fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
         let coldkey = args.tx.submit.coldkey(&key);
         let lock = existing(&chain, coldkey, netuid).await?;
         let call = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
-        let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "mode": mode.name() });
-        let what = format!("Make the lock of {} alpha on subnet {netuid} {}", lock.locked, mode.name());
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let details = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "mode": mode.name() });
+        let description = format!("Make the lock of {} alpha on subnet {netuid} {}", lock.locked, mode.name());
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }
 
@@ -277,15 +278,15 @@ fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let lock = existing(&chain, coldkey, netuid).await?;
-        let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });
-        let what = format!(
+        let details = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });
+        let description = format!(
             "Move the lock of {} alpha on subnet {netuid} from {} to {to}; its conviction of {} is lost if the hotkeys \
              have different owners",
             lock.locked, lock.hotkey, lock.conviction
         );
         args.tx
             .submit
-            .confirm_and_submit(&chain, &key, Plan::new(calls::move_lock(to, netuid), what, about), context)
+            .confirm_and_submit(&chain, &key, Plan::new(calls::move_lock(to, netuid), description, details), context)
             .await
     })
 }

@@ -258,7 +258,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             "max_weight": info["weight"],
         });
         let call = chain.call(PALLET, "as_multi", &arguments).await.map_err(failed)?;
-        let about = json!({
+        let details = json!({
             "account": account,
             "signatories": group.signatories,
             "threshold": group.threshold,
@@ -267,13 +267,13 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             "call_hash": hash,
             "approvals_before": approvals,
         });
-        let what = format!(
+        let description = format!(
             "Approve the call {pallet}.{name} {} of {account}, as signatory {} of {}",
             decoded.args,
             approvals.saturating_add(1),
             group.threshold
         );
-        let mut plan = Plan::new(call, what, about);
+        let mut plan = Plan::new(call, description, details);
         if pending.is_null() && group.threshold > 1 {
             // The first signatory pays a deposit until the call is made or withdrawn.
             let (depositor, threshold) =
@@ -324,9 +324,9 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
             "call_hash": hash,
         });
         let call = chain.call(PALLET, "cancel_as_multi", &arguments).await.map_err(failed)?;
-        let about = json!({ "account": account, "threshold": group.threshold, "call_hash": hash });
-        let what = format!("Withdraw the call {hash} of {account}");
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let details = json!({ "account": account, "threshold": group.threshold, "call_hash": hash });
+        let description = format!("Withdraw the call {hash} of {account}");
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }
 

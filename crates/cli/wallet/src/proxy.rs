@@ -14,9 +14,9 @@ use taonet_cli_base::chain::{
     failed, hex_text,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::{ANNOUNCEMENTS, PROXIES};
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{AccountId, BlockNumber, Coldkey, Rao};
 
 /// Pallet and prefix of the constants for the deposit of an account's proxies.
@@ -217,24 +217,24 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Execute(args) => execute::run(args, context),
         Command::Reject(args) => {
             let call = calls::reject_announcement(args.delegate.id(), args.hash.0);
-            let what = format!(
+            let description = format!(
                 "Reject the call {} that {} announced",
                 hex_text(&args.hash.0),
                 args.delegate
             );
-            let about =
+            let details =
                 json!({ "delegate": args.delegate.id(), "call_hash": hex_text(&args.hash.0) });
-            submit(&args.tx, context, |_| (call, what, about))
+            submit(&args.tx, context, |_| (call, description, details))
         }
         Command::Withdraw(args) => {
             let call = calls::remove_announcement(args.account.id(), args.hash.0);
-            let what = format!(
+            let description = format!(
                 "Withdraw the call {} announced for {}",
                 hex_text(&args.hash.0),
                 args.account
             );
-            let about = json!({ "real": args.account.id(), "call_hash": hex_text(&args.hash.0) });
-            submit(&args.tx, context, |_| (call, what, about))
+            let details = json!({ "real": args.account.id(), "call_hash": hex_text(&args.hash.0) });
+            submit(&args.tx, context, |_| (call, description, details))
         }
     }
 }
@@ -248,8 +248,10 @@ fn submit(
     context.block_on(async {
         let chain = tx.connect().await?;
         let key = tx.unlock()?;
-        let (call, what, about) = plan(tx.submit.coldkey(&key));
-        tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let (call, description, details) = plan(tx.submit.coldkey(&key));
+        tx.submit
+            .confirm_and_submit(&chain, &key, Plan::new(call, description, details), context)
+            .await
     })
 }
 
@@ -301,8 +303,8 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let coldkey = args.tx.submit.coldkey(&key);
         let after =
             if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
-        let what = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
-        let about = json!({
+        let description = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
+        let details = json!({
             "account": coldkey,
             "delegate": delegate.id(),
             "proxy_type": kind.name(),
@@ -312,7 +314,7 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let deposit =
             Spending::deposit(&chain, coldkey, DEPOSIT, held.proxies.len() + 1, held.deposit)
                 .await?;
-        let plan = Plan::new(call, what, about).spending(deposit);
+        let plan = Plan::new(call, description, details).spending(deposit);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -322,7 +324,7 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let account: AccountId = args.tx.submit.coldkey(&key).into();
-        let (call, what, removed) = match args.delegate {
+        let (call, description, removed) = match args.delegate {
             None => {
                 let all = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
                 (calls::remove_proxies(), format!("Remove all proxies of {account}"), all)
@@ -350,8 +352,8 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
         if removed.is_empty() {
             anyhow::bail!("{account} has no such proxy\nhint: list the proxies with `tao proxy list {account}`");
         }
-        let about = json!({ "account": account, "removed": removed });
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let details = json!({ "account": account, "removed": removed });
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }
 
@@ -361,10 +363,10 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let spawner = args.tx.submit.coldkey(&key);
-        let about = json!({ "spawner": spawner, "proxy_type": kind.name(), "delay": delay, "index": args.index });
-        let what = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
+        let details = json!({ "spawner": spawner, "proxy_type": kind.name(), "delay": delay, "index": args.index });
+        let description = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
         let deposit = Spending::deposit(&chain, spawner, DEPOSIT, 1, Rao::ZERO).await?;
-        let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about).spending(deposit);
+        let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), description, details).spending(deposit);
         plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -383,11 +385,11 @@ fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
     submit(&args.tx, context, |coldkey| {
         let spawner = args.spawner.map_or_else(|| coldkey.into(), Account::id);
         let kill = calls::kill_pure(spawner, kind, args.index, (block, extrinsic));
-        let what =
+        let description =
             format!("Remove {account}, an account without a key, with everything that it owns");
-        let about =
+        let details =
             json!({ "account": account.id(), "spawner": spawner, "proxy_type": kind.name() });
-        (calls::proxy(account.id(), kill), what, about)
+        (calls::proxy(account.id(), kill), description, details)
     })
 }
 

@@ -37,8 +37,8 @@ pub fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
         let coldkey = args.tx.submit.coldkey(&key);
-        let about = json!({ "hotkey": hotkey, "coldkey": coldkey, "take_before_parts": now, "take_parts": new });
-        let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), about);
+        let details = json!({ "hotkey": hotkey, "coldkey": coldkey, "take_before_parts": now, "take_parts": new });
+        let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), details);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

@@ -42,9 +42,9 @@ pub fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let from = args.tx.submit.coldkey(&key);
-        let about = json!({ "from": from, "to": to.id(), "amount_rao": args.amount });
-        let what = format!("Transfer {amount} from {from} to {to}");
-        let mut plan = Plan::new(call, what, about);
+        let details = json!({ "from": from, "to": to.id(), "amount_rao": args.amount });
+        let description = format!("Transfer {amount} from {from} to {to}");
+        let mut plan = Plan::new(call, description, details);
         // Without an amount, the chain transfers what is left after the fee.
         if let Some(amount) = args.amount.filter(|_| !args.all) {
             let spending = Spending::read(&chain, from, amount).await?;

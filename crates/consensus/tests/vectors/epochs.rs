@@ -115,10 +115,10 @@ fn every_recorded_expectation_holds_for_sparse_and_dense_epochs() {
 }
 
 fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
-    let close = |found: &Value, expected: &Value| {
-        let (found, expected) =
-            (found.as_f64().unwrap() / f64::from(u16::MAX), expected.as_f64().unwrap());
-        assert!((found - expected).abs() <= TOLERANCE, "{what}: {found} is not about {expected}");
+    let close = |actual: &Value, expected: &Value| {
+        let (actual, expected) =
+            (actual.as_f64().unwrap() / f64::from(u16::MAX), expected.as_f64().unwrap());
+        assert!((actual - expected).abs() <= TOLERANCE, "{what}: {actual} is not about {expected}");
     };
     match (key, expected) {
         ("bonds_at" | "bonds_approx", _) => {
@@ -126,11 +126,11 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
                 let [row, column, bond] = sequence(entry) else {
                     panic!("{what}: not [row, column, bond]")
                 };
-                let found = bond_at(fields, row.as_u64().unwrap(), column.as_u64().unwrap());
+                let actual = bond_at(fields, row.as_u64().unwrap(), column.as_u64().unwrap());
                 if key == "bonds_at" {
-                    assert_eq!(&found, bond, "{what}");
+                    assert_eq!(&actual, bond, "{what}");
                 } else {
-                    close(&found, bond);
+                    close(&actual, bond);
                 }
             }
         }
@@ -142,7 +142,7 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
         _ => match key.strip_suffix("_approx") {
             Some(key) => {
                 let pairs = sequence(&fields[key]).iter().zip(sequence(expected));
-                pairs.for_each(|(found, expected)| close(found, expected));
+                pairs.for_each(|(actual, expected)| close(actual, expected));
             }
             None => assert_eq!(&fields[key], expected, "{what}"),
         },

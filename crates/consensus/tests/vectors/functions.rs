@@ -54,18 +54,18 @@ fn matrix<M: Matrix>(rows: &Value) -> M {
 }
 
 /// Compares a matrix with expected rows, in which null is an entry that must be absent.
-fn assert_matrix(found: &impl Matrix, expected: &Value) {
+fn assert_matrix(actual: &impl Matrix, expected: &Value) {
     for (row, expected) in sequence(expected).iter().enumerate() {
-        let found: Vec<_> = found.row(row).collect();
+        let actual: Vec<_> = actual.row(row).collect();
         let expected = sequence(expected).iter().enumerate().filter(|(_, entry)| !entry.is_null());
         let expected: Vec<_> =
             expected.map(|(column, entry)| (column as u16, fixed(entry))).collect();
-        assert_eq!(found.len(), expected.len());
-        for (&(column, found), (at, expected)) in found.iter().zip(expected) {
+        assert_eq!(actual.len(), expected.len());
+        for (&(column, actual), (at, expected)) in actual.iter().zip(expected) {
             assert_eq!(column, at);
             assert!(
-                (found - expected).to_f64().abs() <= TOLERANCE,
-                "{found:?} is not {expected:?}"
+                (actual - expected).to_f64().abs() <= TOLERANCE,
+                "{actual:?} is not {expected:?}"
             );
         }
     }
@@ -112,8 +112,8 @@ fn weighted_median_matches_reference() {
             stake.iter().zip(numbers(&case["score"])).map(|(&stake, score)| Vote { score, stake });
         let total = stake.iter().sum();
         let minority = I32F32::ONE - fixed(&case["majority"]);
-        let found = Median::default().find(votes, minority, I32F32::ZERO, total);
-        assert_eq!(found, fixed(&case["out"]), "{case}");
+        let actual = Median::default().find(votes, minority, I32F32::ZERO, total);
+        assert_eq!(actual, fixed(&case["out"]), "{case}");
     }
 }
 
@@ -148,9 +148,9 @@ fn sigmoid_safe_matches_reference() {
                 Some(number) if case["x_is_f32"] == true => nearest(f64::from(number as f32)),
                 _ => fixed(x),
             };
-            let found = sigmoid(x, rho, kappa);
-            assert_eq!(found.to_bits(), bits.as_i64().unwrap(), "{x:?}");
-            assert!((found.to_f64() - approximate.as_f64().unwrap()).abs() <= TEN_DIGITS, "{x:?}");
+            let actual = sigmoid(x, rho, kappa);
+            assert_eq!(actual.to_bits(), bits.as_i64().unwrap(), "{x:?}");
+            assert!((actual.to_f64() - approximate.as_f64().unwrap()).abs() <= TEN_DIGITS, "{x:?}");
         }
     }
 }

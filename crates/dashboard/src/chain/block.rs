@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_of_the_digest_are_named() {
+    fn digest_items_are_labelled() {
         for (bytes, text) in [
             (&b"\x06aura\x08\x01\x02"[..], "pre-runtime aura 0x0661757261080102"),
             (b"\x05<b>\x1b\x00", "seal <b>\\u{1b} 0x053c623e1b00"),

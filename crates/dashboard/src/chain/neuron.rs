@@ -212,10 +212,10 @@ fn over_time(state: &State, neuron: &Neuron, value: fn(&NeuronResults) -> f64) -
 
 /// Draws values over the epochs, oldest first, in proportion to the highest one.
 fn line(name: &str, values: &[Option<f64>]) -> Markup {
-    let most = values.iter().flatten().copied().fold(0.0, f64::max);
+    let maximum = values.iter().flatten().copied().fold(0.0, f64::max);
     let scaled: Vec<_> = values
         .iter()
-        .map(|value| value.map(|value| if most > 0.0 { value / most } else { 0.0 }))
+        .map(|value| value.map(|value| if maximum > 0.0 { value / maximum } else { 0.0 }))
         .collect();
     sparkline(&scaled, &format!("{name} over the last {}", counted(values.len(), "epoch")))
 }

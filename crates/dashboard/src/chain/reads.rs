@@ -19,7 +19,7 @@ use super::subnet::Details;
 /// Timeout of a read, including the wait for the reads of other pages.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum number of concurrent reads.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 /// Number of results in a cache.
 const CACHED: usize = 64;
 
@@ -108,7 +108,7 @@ impl Default for Reader {
     fn default() -> Self {
         Self {
             node: RwLock::default(),
-            permits: Semaphore::new(CONCURRENT),
+            permits: Semaphore::new(MAX_CONCURRENT_READS),
             headers: Cache::default(),
             blocks: Cache::default(),
             accounts: Cache::default(),

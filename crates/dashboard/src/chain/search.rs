@@ -191,9 +191,9 @@ impl SearchResults {
     }
 
     async fn name(&mut self, source: &Source, state: &State, name: &str) {
-        let wanted = name.replace("::", ".").to_lowercase();
+        let searched_name = name.replace("::", ".").to_lowercase();
         for subnet in state.subnets.iter().flat_map(|subnets| subnets.iter()) {
-            if subnet.name.to_lowercase() == wanted {
+            if subnet.name.to_lowercase() == searched_name {
                 self.pages.push(subnet_page(subnet.netuid, &subnet.name));
             }
         }
@@ -203,8 +203,9 @@ impl SearchResults {
                     .iter()
                     .filter(|item| {
                         let item_name = item.name.to_lowercase();
-                        item_name == wanted
-                            || format!("{}.{item_name}", item.pallet.to_lowercase()) == wanted
+                        item_name == searched_name
+                            || format!("{}.{item_name}", item.pallet.to_lowercase())
+                                == searched_name
                     })
                     .map(|item| {
                         let path = format!("/chain/storage/{}/{}", item.pallet, item.name);

@@ -22,13 +22,13 @@ const MAX_ITEMS: usize = 20_000;
 /// Maximum number of blocks to read that were not the newest at any read.
 const MAX_SKIPPED: u32 = 10;
 /// Minimum interval between two reads of the metagraph.
-const METAGRAPH_EVERY: Duration = Duration::from_secs(6);
+const METAGRAPH_INTERVAL: Duration = Duration::from_secs(6);
 /// Minimum interval between two reports, for chains with fast blocks.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between two reads of the hyperparameters and of the list of subnets.
-const SETTINGS_EVERY: Duration = Duration::from_secs(30);
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(30);
 /// Maximum interval between two reads of the epoch schedule, which the subnet's owner can change.
-const SCHEDULE_EVERY: Duration = Duration::from_mins(1);
+const SCHEDULE_INTERVAL: Duration = Duration::from_mins(1);
 /// Minimum interval between two reads of the epoch schedule, for chains with fast blocks.
 const SCHEDULE_PAUSE: Duration = Duration::from_secs(1);
 /// Interval between two reads of earlier blocks, which leaves the node time for other requests.
@@ -146,7 +146,7 @@ impl Source {
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "cannot read the list of subnets"),
             }
-            sleep(SETTINGS_EVERY).await;
+            sleep(SETTINGS_INTERVAL).await;
         }
     }
 
@@ -208,7 +208,7 @@ impl Source {
             let is_due =
                 |head: &Option<Block>| due.zip(*head).is_some_and(|(due, head)| head.number >= due);
             // After the timeout, the loop continues without a new epoch.
-            let _ = timeout(SCHEDULE_EVERY, heads.wait_for(is_due)).await;
+            let _ = timeout(SCHEDULE_INTERVAL, heads.wait_for(is_due)).await;
         }
     }
 
@@ -285,7 +285,7 @@ impl Source {
                     self.report_problem(&error, changes);
                 }
             }
-            sleep(REPORT_EVERY).await;
+            sleep(REPORT_INTERVAL).await;
             // Without a new block the loop continues after a timeout, so that a failed read is
             // retried.
             if let Ok(Err(_)) = tokio::time::timeout(RETRY_AFTER, heads.changed()).await {
@@ -301,7 +301,7 @@ impl Source {
         netuid: NetUid,
         read_at: &mut Option<Instant>,
     ) -> Result<(), ChainError> {
-        let is_due = read_at.is_none_or(|at| at.elapsed() >= METAGRAPH_EVERY);
+        let is_due = read_at.is_none_or(|at| at.elapsed() >= METAGRAPH_INTERVAL);
         let (mut metagraph, mut problem) = (None, None);
         if is_due {
             match chain.metagraph(netuid, MechId(0), Detail::Full, head.into()).await {

@@ -424,9 +424,9 @@ async fn state_is_read_once_and_cached() {
 async fn epochs_are_read_as_far_back_as_the_node_has_their_state() {
     let chain = chain_after_three_epochs();
     let indices = async |known| {
-        let (schedule, found) = epochs::read_after(known, &chain, NETUID).await.unwrap();
+        let (schedule, actual) = epochs::read_after(known, &chain, NETUID).await.unwrap();
         assert_eq!(schedule.epoch_index, 3);
-        found.iter().map(|epoch| (epoch.index, epoch.block.get())).collect::<Vec<_>>()
+        actual.iter().map(|epoch| (epoch.index, epoch.block.get())).collect::<Vec<_>>()
     };
     assert_eq!(indices(None).await, [(3, 30), (2, 20), (1, 10)]);
     assert_eq!(indices(Some(2)).await, [(3, 30)]);
@@ -487,9 +487,9 @@ async fn subnets_are_sorted_filtered_and_paged() {
         ("?q=script%3E12", 10, "12"),
     ] {
         let (status, body) = get(&router, &format!("/chain/subnets{query}")).await;
-        let found = netuids(&body);
+        let actual = netuids(&body);
         assert_eq!(
-            (status, found.len(), found[0].as_str()),
+            (status, actual.len(), actual[0].as_str()),
             (200, count, first),
             "{query}: {body}"
         );

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_marked_and_labelled_where_there_is_room() {
+    fn dense_word_marks_are_limited_without_labels() {
         let marks: Vec<_> =
             (0..1_000).map(|at| Mark { start: f64::from(at) * 0.1, text: "<i>".into() }).collect();
         let drawn = lane(&Peaks::default(), &[], &marks).draw().into_string();

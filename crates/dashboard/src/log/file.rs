@@ -7,16 +7,16 @@ use crate::file::open_file;
 /// Distance, in bytes, from the end of a file to the start of the first read.
 const TAIL_BYTES: u64 = 4 * 1024 * 1024;
 /// Maximum number of bytes in one read.
-const STEP_BYTES: u64 = 1024 * 1024;
+const MAX_READ_BYTES: u64 = 1024 * 1024;
 /// Maximum length of a line in bytes; the rest of a longer line is skipped.
-const MAX_LINE: usize = 64 * 1024;
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Reader of a growing file of lines.
 #[derive(Debug)]
 pub(super) struct LineFile {
     path: PathBuf,
     /// Device and inode of the file, and the position up to which it has been read.
-    open: Option<((u64, u64), u64)>,
+    cursor: Option<((u64, u64), u64)>,
     /// Beginning of a line whose end has not been written.
     partial: Vec<u8>,
     /// Whether the rest of the current line is skipped: the line is too long, or its beginning was
@@ -26,7 +26,7 @@ pub(super) struct LineFile {
 
 impl LineFile {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), open: None, partial: Vec::new(), is_skipping: false }
+        Self { path: path.to_owned(), cursor: None, partial: Vec::new(), is_skipping: false }
     }
 
     /// Passes the next complete lines to `take`, at most 1 MiB; returns whether there may be more.
@@ -38,8 +38,8 @@ impl LineFile {
         let mut file = open_file(&self.path)?;
         let metadata = file.metadata()?;
         let (id, length) = ((metadata.dev(), metadata.ino()), metadata.len());
-        let position = match self.open {
-            Some((open_id, position)) if open_id == id && position <= length => position,
+        let position = match self.cursor {
+            Some((cursor_id, position)) if cursor_id == id && position <= length => position,
             _ => {
                 let start = length.saturating_sub(TAIL_BYTES);
                 self.partial.clear();
@@ -49,20 +49,20 @@ impl LineFile {
         };
         file.seek(SeekFrom::Start(position))?;
         let mut bytes = Vec::new();
-        file.take(STEP_BYTES).read_to_end(&mut bytes)?;
+        file.take(MAX_READ_BYTES).read_to_end(&mut bytes)?;
         let position = position.saturating_add(bytes.len() as u64);
-        self.open = Some((id, position));
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.push(piece, &mut take);
+        self.cursor = Some((id, position));
+        for fragment in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.push(fragment, &mut take);
         }
         Ok(position < length)
     }
 
-    fn push(&mut self, piece: &[u8], take: &mut impl FnMut(&[u8])) {
-        let line = piece.strip_suffix(b"\n");
+    fn push(&mut self, fragment: &[u8], take: &mut impl FnMut(&[u8])) {
+        let line = fragment.strip_suffix(b"\n");
         if !self.is_skipping {
-            self.partial.extend_from_slice(line.unwrap_or(piece));
-            if self.partial.len() > MAX_LINE {
+            self.partial.extend_from_slice(line.unwrap_or(fragment));
+            if self.partial.len() > MAX_LINE_BYTES {
                 self.is_skipping = true;
                 take(&[]);
             } else if line.is_some() && !self.partial.is_empty() {
@@ -107,9 +107,9 @@ mod tests {
         append("o\n\nthree\n");
         assert_eq!(lines(&mut file), ["two", "three"]);
         // A line beyond the limit is reported as one empty line; the next one is complete.
-        append(&format!("{}\nfour\n", "x".repeat(3 * MAX_LINE)));
+        append(&format!("{}\nfour\n", "x".repeat(3 * MAX_LINE_BYTES)));
         assert_eq!(lines(&mut file), ["", "four"]);
-        append(&"x".repeat(3 * MAX_LINE));
+        append(&"x".repeat(3 * MAX_LINE_BYTES));
         assert_eq!(lines(&mut file), [""]);
         append("end\nfive\n");
         assert_eq!(lines(&mut file), ["five"]);

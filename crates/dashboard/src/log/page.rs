@@ -15,9 +15,9 @@ use crate::view::View;
 /// Maximum number of events per page.
 const PER_PAGE: usize = 100;
 /// Maximum number of warnings and errors on the overview.
-const RECENT: usize = 5;
+const OVERVIEW_EVENTS: usize = 5;
 /// Maximum length of a filter in characters.
-const MAX_FILTER: usize = 64;
+const MAX_FILTER_CHARS: usize = 64;
 
 /// The filter that a request selects.
 struct Filter {
@@ -30,7 +30,7 @@ struct Filter {
 
 /// Returns the beginning of a query parameter; empty without it.
 fn parameter(view: &View, name: &str) -> String {
-    view.param(name).unwrap_or_default().trim().chars().take(MAX_FILTER).collect()
+    view.param(name).unwrap_or_default().trim().chars().take(MAX_FILTER_CHARS).collect()
 }
 
 impl Filter {
@@ -42,7 +42,7 @@ impl Filter {
         }
     }
 
-    fn admits(&self, entry: &Entry) -> bool {
+    fn matches(&self, entry: &Entry) -> bool {
         entry.level >= self.level
             && self.service.as_ref().is_none_or(|service| entry.service == *service)
             && (self.miner.is_empty() || entry.names(&self.miner))
@@ -52,13 +52,13 @@ impl Filter {
 /// Renders the log's part of the overview: the latest warnings and errors.
 pub(super) fn overview(view: &View, state: &State) -> Markup {
     let newest = state.entries.iter().rev().map(Arc::as_ref);
-    let severe: Vec<&Entry> =
-        newest.filter(|entry| entry.level >= Level::Warn).take(RECENT).collect();
+    let warnings_and_errors: Vec<&Entry> =
+        newest.filter(|entry| entry.level >= Level::Warn).take(OVERVIEW_EVENTS).collect();
     let body = html! {
         section.card aria-labelledby="log" {
             h2 id="log" { a href=(view.href("/log")) { "Log" } }
-            @if severe.is_empty() { p.empty { "No warnings and no errors." } }
-            @else { (table(&severe, "Latest warnings and errors")) }
+            @if warnings_and_errors.is_empty() { p.empty { "No warnings and no errors." } }
+            @else { (table(&warnings_and_errors, "Latest warnings and errors")) }
         }
     };
     live("log-overview", &body)
@@ -68,7 +68,7 @@ pub(super) fn overview(view: &View, state: &State) -> Markup {
 pub(super) fn page(view: &View, state: &State) -> Response {
     let filter = Filter::of(view);
     let newest = state.entries.iter().rev().map(Arc::as_ref);
-    let matching: Vec<&Entry> = newest.filter(|entry| filter.admits(entry)).collect();
+    let matching: Vec<&Entry> = newest.filter(|entry| filter.matches(entry)).collect();
     let paging = Paging::of(view, "page", PER_PAGE, matching.len());
     let is_paused = view.param("follow") == Some("no");
     let events = html! {
@@ -96,7 +96,7 @@ pub(super) fn page(view: &View, state: &State) -> Response {
 
 fn warning(state: &State) -> Markup {
     html! {
-        @for why in &state.problems { (problem("A log file cannot be read", why)) }
+        @for reason in &state.problems { (problem("A log file cannot be read", reason)) }
         @if state.malformed > 0 {
             (problem("Lines skipped", &format!(
                 "{} of the log files: not in the format of --log-format json",

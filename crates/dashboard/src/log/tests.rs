@@ -92,11 +92,11 @@ async fn events_are_filtered_by_service_level_and_miner() {
     for (query, expected) in cases {
         let page = get_page(&router, &format!("/log{query}")).await;
         let (_, events) = page.split_once("id=\"events\"").unwrap();
-        let mut found: Vec<_> =
+        let mut actual: Vec<_> =
             messages.iter().filter_map(|text| Some((events.find(text)?, *text))).collect();
-        found.sort_unstable();
-        let found: Vec<_> = found.into_iter().map(|(_, text)| text).collect();
-        assert_eq!(found, expected, "{query}: {events}");
+        actual.sort_unstable();
+        let actual: Vec<_> = actual.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(actual, expected, "{query}: {events}");
         assert!(events.contains(&format!("{} of 4", expected.len())), "{query}: {events}");
     }
 }

@@ -228,8 +228,8 @@ async fn events_reach_two_hundred_tabs_at_once() {
     assert!(longest < Duration::from_secs(5), "{longest:?}");
     shutdown.request();
     for tab in &mut tabs {
-        let mut rest = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(tab, &mut rest).await.unwrap();
+        let mut remaining = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(tab, &mut remaining).await.unwrap();
     }
     server.await.unwrap();
 }

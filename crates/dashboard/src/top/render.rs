@@ -258,15 +258,15 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
             .unwrap_or_default();
         let widest = u16::try_from(widest).unwrap_or(u16::MAX);
         used = if index == 0 { 0 } else { used.saturating_add(GAP) };
-        let left = available.saturating_sub(used);
+        let remaining = available.saturating_sub(used);
         let shown = if column.is_number {
             widest
-        } else if left >= MIN_WIDTH {
-            widest.min(MAX_WIDTH).min(left)
+        } else if remaining >= MIN_WIDTH {
+            widest.min(MAX_WIDTH).min(remaining)
         } else {
             widest.min(MAX_WIDTH)
         };
-        if index > 0 && shown > left {
+        if index > 0 && shown > remaining {
             break;
         }
         used = used.saturating_add(shown);

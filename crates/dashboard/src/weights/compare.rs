@@ -15,23 +15,23 @@ pub(super) struct Comparison {
     /// Epoch of the submission in effect.
     pub(super) epoch: u64,
     /// The weights of each neuron, by uid.
-    pub(super) rows: Vec<Pair>,
+    pub(super) rows: Vec<WeightPair>,
 }
 
 /// The submitted weight of one neuron and its weight on the chain, both scaled so that the largest
 /// weight of their row is 65 535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct WeightPair {
     pub(super) uid: Uid,
     pub(super) submitted: Option<u16>,
     /// The weight on the chain.
-    pub(super) held: Option<u16>,
+    pub(super) on_chain: Option<u16>,
 }
 
-impl Pair {
+impl WeightPair {
     /// Whether the weights differ by at most 1, the rounding error of scaling.
     pub(super) fn is_equal(self) -> bool {
-        self.submitted.unwrap_or(0).abs_diff(self.held.unwrap_or(0)) <= 1
+        self.submitted.unwrap_or(0).abs_diff(self.on_chain.unwrap_or(0)) <= 1
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) type Fault = String;
 impl Comparison {
     /// Whether the chain holds the submitted weights.
     pub(super) fn is_equal(&self) -> bool {
-        self.rows.iter().copied().all(Pair::is_equal)
+        self.rows.iter().copied().all(WeightPair::is_equal)
     }
 }
 
@@ -95,15 +95,15 @@ pub(super) fn compare(records: &[Record], metagraph: &Metagraph) -> Option<Compa
         return None;
     }
     let position = metagraph.neurons.iter().position(|neuron| neuron.hotkey == plan.key.hotkey)?;
-    let (submitted, held) =
+    let (submitted, on_chain) =
         (scaled(&plan.weights), scaled(metagraph.weights.as_ref()?.get(position)?));
-    let mut uids: Vec<_> = submitted.keys().chain(held.keys()).copied().collect();
+    let mut uids: Vec<_> = submitted.keys().chain(on_chain.keys()).copied().collect();
     uids.sort_unstable();
     uids.dedup();
-    let rows = uids.into_iter().map(|uid| Pair {
+    let rows = uids.into_iter().map(|uid| WeightPair {
         uid,
         submitted: submitted.get(&uid).copied(),
-        held: held.get(&uid).copied(),
+        on_chain: on_chain.get(&uid).copied(),
     });
     Some(Comparison { epoch: plan.key.epoch, rows: rows.collect() })
 }

@@ -41,7 +41,7 @@ const fn state(record: &Record) -> (&'static str, &'static str) {
 
 /// Returns the time of an extrinsic's last transition to one of these states, in seconds since the
 /// Unix epoch.
-fn reached(extrinsic: &RecordedExtrinsic, states: &[Progress]) -> Option<i64> {
+fn transition_time(extrinsic: &RecordedExtrinsic, states: &[Progress]) -> Option<i64> {
     extrinsic.states.iter().rev().find(|(state, _)| states.contains(state)).map(|(_, at)| *at)
 }
 
@@ -54,7 +54,7 @@ fn time(unix: Option<i64>) -> Markup {
 
 fn warnings(state: &State, metagraph: Option<&Metagraph>) -> Markup {
     html! {
-        @if let Some(why) = &state.problem { (problem("The weight ledger cannot be read", why)) }
+        @if let Some(reason) = &state.problem { (problem("The weight ledger cannot be read", reason)) }
         @for fault in faults(&state.records, metagraph) { (problem("Weights are not in effect", &fault)) }
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn page(view: &View, state: &State, chain: Option<&ChainSection>) -> 
     let body = html! {
         h1 { "Weights" }
         (live("weights-warnings", &warnings(state, metagraph.as_deref())))
-        (live("weights-chain", &held(view, chain.is_some(), comparison.as_ref(), state.records.first())))
+        (live("weights-chain", &chain_comparison(view, chain.is_some(), comparison.as_ref(), state.records.first())))
         (live("weights-steps", &html! {
             section.card aria-labelledby="submissions" {
                 h2 id="submissions" { "Submissions" }
@@ -104,7 +104,7 @@ pub(super) fn page(view: &View, state: &State, chain: Option<&ChainSection>) -> 
     view.page("Weights", &body).into_response()
 }
 
-fn held(
+fn chain_comparison(
     view: &View,
     has_chain: bool,
     comparison: Option<&Comparison>,
@@ -163,9 +163,9 @@ fn share(weight: Option<u16>, total: f64) -> String {
 
 fn rows(view: &View, comparison: &Comparison) -> Markup {
     let submitted = total(comparison.rows.iter().filter_map(|pair| pair.submitted));
-    let held = total(comparison.rows.iter().filter_map(|pair| pair.held));
+    let on_chain = total(comparison.rows.iter().filter_map(|pair| pair.on_chain));
     let mut sorted = comparison.rows.clone();
-    sorted.sort_by_key(|pair| (Reverse(pair.submitted.max(pair.held)), pair.uid));
+    sorted.sort_by_key(|pair| (Reverse(pair.submitted.max(pair.on_chain)), pair.uid));
     html! {
         div.scroll tabindex="0" role="group" aria-labelledby="held" {
             table {
@@ -176,7 +176,7 @@ fn rows(view: &View, comparison: &Comparison) -> Markup {
                         tr class=[differs.then_some("problem-row")] {
                             th scope="row" { a href=(view.href(&format!("/chain/{}", pair.uid))) { "Neuron " (pair.uid) } }
                             td.num { (share(pair.submitted, submitted)) }
-                            td.num { (share(pair.held, held)) @if differs { " " span.badge.bad { "differs" } } }
+                            td.num { (share(pair.on_chain, on_chain)) @if differs { " " span.badge.bad { "differs" } } }
                         }
                     }
                 }
@@ -228,14 +228,14 @@ fn submission(record: &Record) -> Markup {
                 (head)
                 td { @match extrinsic.step { Step::Submit => "submit", Step::Reveal => "reveal" } }
                 td { (time(record.intended_unix)) }
-                td { (time(reached(extrinsic, &[Progress::Signed]))) }
-                td { (time(reached(extrinsic, &[Progress::Sent]))) }
+                td { (time(transition_time(extrinsic, &[Progress::Signed]))) }
+                td { (time(transition_time(extrinsic, &[Progress::Sent]))) }
                 td {
                     @if let Some(number) = block(record, extrinsic.step) { (number) " " }
-                    (time(reached(extrinsic, &[Progress::Included])))
+                    (time(transition_time(extrinsic, &[Progress::Included])))
                 }
                 td {
-                    (time(reached(extrinsic, &[Progress::Finalized])))
+                    (time(transition_time(extrinsic, &[Progress::Finalized])))
                     @if extrinsic.signed.state != Progress::Finalized { " " span.badge { (extrinsic.signed.state) } }
                 }
                 td.mono title=(extrinsic.signed.extrinsic.hash) { (shortened(&extrinsic.signed.extrinsic.hash.to_string())) }

@@ -84,8 +84,8 @@ async fn endless_stream_is_cut_off() {
 
 #[tokio::test]
 async fn a_server_that_does_not_stream_sends_one_event() {
-    let whole = || async { Json(json!({"choices": []})) };
-    let (events, result) = taken(Router::new().route("/v1/completions", post(whole)), 9).await;
+    let complete = || async { Json(json!({"choices": []})) };
+    let (events, result) = taken(Router::new().route("/v1/completions", post(complete)), 9).await;
     assert_eq!(events, [json!({"choices": []})]);
     result.unwrap();
 }
@@ -133,7 +133,7 @@ async fn bodies_are_limited() {
 }
 
 #[tokio::test]
-async fn the_bytes_before_the_deadline_are_kept() {
+async fn bytes_received_before_timeout_are_kept() {
     let route = post(|| async { streamed(&["one ", "two "], true) });
     let server = server(Router::new().route("/v1/audio/speech", route)).await;
     let mut received = Vec::new();

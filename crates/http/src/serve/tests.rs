@@ -329,8 +329,8 @@ async fn unread_response_times_out() {
         .await
         .expect("the body is dropped");
     assert!(began.elapsed() >= limits.write_timeout);
-    let mut rest = Vec::new();
-    let reset = stream.read_to_end(&mut rest).await.unwrap_err();
+    let mut remaining = Vec::new();
+    let reset = stream.read_to_end(&mut remaining).await.unwrap_err();
     assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
 }
 

@@ -215,14 +215,14 @@ fn failure_of_all_miners_is_recognised() {
 
 #[tokio::test]
 async fn requests_share_the_concurrency() {
-    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (running, maximum) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     // The miner answers when three requests have arrived.
     let all = Arc::new(Barrier::new(3));
-    let counters = (Arc::clone(&running), Arc::clone(&most));
+    let counters = (Arc::clone(&running), Arc::clone(&maximum));
     let router = Router::new().fallback(move || {
-        let ((running, most), all) = (counters.clone(), Arc::clone(&all));
+        let ((running, maximum), all) = (counters.clone(), Arc::clone(&all));
         async move {
-            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             all.wait().await;
             running.fetch_sub(1, Ordering::SeqCst);
             SumRequest::THREE
@@ -236,7 +236,7 @@ async fn requests_share_the_concurrency() {
     let client = client(key("//validator"), &[]);
     let replies = query(&client, &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
     assert!(replies.iter().all(|reply| reply.response.is_ok()), "{replies:?}");
-    assert_eq!(most.load(Ordering::SeqCst), 3);
+    assert_eq!(maximum.load(Ordering::SeqCst), 3);
     assert_eq!(
         query::<SumRequest>(&client, &[], &SumRequest::ONE_AND_TWO, limits).await.unwrap().len(),
         0,

@@ -68,14 +68,14 @@ impl Explanation {
 
     /// Returns how much each recorded reward contributes to the score, in their order.
     pub fn contributions(&self) -> Vec<f64> {
-        let mut left = 1.0;
+        let mut remaining = 1.0;
         let mut contributions: Vec<f64> = self
             .rewards
             .iter()
             .rev()
             .map(|(step, reward)| {
-                let contribution = left * step.alpha * reward.reward;
-                left *= 1.0 - step.alpha;
+                let contribution = remaining * step.alpha * reward.reward;
+                remaining *= 1.0 - step.alpha;
                 contribution
             })
             .collect();

@@ -61,8 +61,8 @@ fn averages_follow_hotkeys() {
         let before = scores(before)
             .into_iter()
             .map(|(hotkey, score)| (hotkey, Average { score, absent_since: None }));
-        let found = averaged(before.collect(), &results(100, rewards, present), averaging(0.25));
-        assert_eq!(scores_of(&found), scores(after), "{rewards:?} {present:?}");
+        let actual = averaged(before.collect(), &results(100, rewards, present), averaging(0.25));
+        assert_eq!(scores_of(&actual), scores(after), "{rewards:?} {present:?}");
     }
 }
 
@@ -363,12 +363,12 @@ async fn changed_or_incomplete_file_is_refused() {
 /// Runs an update, dropped when it is polled more often than `polls`. Returns whether it completed.
 async fn update_within(polls: usize, file: &Scores, results: &StepResults) -> bool {
     let mut update = pin!(file.update(results, averaging(0.5)));
-    let mut left = polls;
+    let mut remaining = polls;
     let completed = poll_fn(|context| {
-        if left == 0 {
+        if remaining == 0 {
             return Poll::Ready(false);
         }
-        left -= 1;
+        remaining -= 1;
         update.as_mut().poll(context).map(|updated| updated.is_ok())
     });
     completed.await
@@ -389,22 +389,22 @@ async fn interrupted_update_is_atomic() {
         let is_complete = update_within(polls, &file, &second).await;
         // The dropped transaction has ended when another one begins.
         drop(file.database.begin().await.unwrap());
-        let found = (file.read().await.unwrap(), file.last_step().await.unwrap());
+        let actual = (file.read().await.unwrap(), file.last_step().await.unwrap());
         let unchanged = (before, Some(first.step));
         let changed = (scores(&[(1, 0.25), (2, 0.5)]), Some(second.step));
         // The commit may have been under way.
         assert!(
-            found == changed || (found == unchanged && !is_complete),
-            "after {polls} polls: {found:?}"
+            actual == changed || (actual == unchanged && !is_complete),
+            "after {polls} polls: {actual:?}"
         );
         let explanation = file.explain(&key(1)).await.unwrap().unwrap();
         assert!(explanation.is_consistent(), "after {polls} polls: {explanation:?}");
         assert_eq!(
             explanation.rewards.len(),
-            if found == changed { 2 } else { 1 },
+            if actual == changed { 2 } else { 1 },
             "after {polls} polls"
         );
-        interruptions += usize::from(found == unchanged);
+        interruptions += usize::from(actual == unchanged);
         if is_complete {
             break;
         }

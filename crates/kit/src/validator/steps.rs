@@ -188,7 +188,7 @@ impl<C: Challenge> Steps<C> {
 
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called
     /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. So have
-    /// neurons that are no miners.
+    /// neurons that are not miners.
     fn draw(&self, neurons: &Neurons) -> Drawn {
         let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));

@@ -10,7 +10,7 @@ use crate::SubmitError;
 
 /// The minimum number of blocks remaining in the era at signing, since inclusion takes one or two
 /// blocks.
-const ROOM: u32 = 2;
+const MIN_REMAINING_BLOCKS: u32 = 2;
 /// The chain's shortest era, in blocks.
 const MIN_ERA: u32 = 4;
 
@@ -73,7 +73,7 @@ impl Now {
         };
         let era = Era::Until(last);
         let end = era.last_block(self.finalized.number)?;
-        (end <= last && end >= self.head.number.plus(ROOM)).then_some(era)
+        (end <= last && end >= self.head.number.plus(MIN_REMAINING_BLOCKS)).then_some(era)
     }
 
     /// Whether an epoch is in the future, current, or past.

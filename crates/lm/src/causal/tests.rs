@@ -59,19 +59,19 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         let mut cache = KvCache::default();
         let mut logits = model.next(&tokens, &mut cache).unwrap();
         let reference: Vec<f32> = numbers(&case["logits"]);
-        let found = differences(&logits, &reference);
+        let actual = differences(&logits, &reference);
         assert!(
-            found.0 < largest && found.1 < usual,
-            "{name} {weights}, {} tokens: {found:?}",
+            actual.0 < largest && actual.1 < usual,
+            "{name} {weights}, {} tokens: {actual:?}",
             tokens.len()
         );
         for token in numbers::<u32>(&case["greedy"]) {
-            let found = likeliest(&logits);
+            let actual = likeliest(&logits);
             // With rounded inputs, another token may be as likely.
-            let missing = logits[found as usize] - logits[token as usize];
+            let missing = logits[actual as usize] - logits[token as usize];
             assert!(
-                found == token || (largest > 1e-3 && missing < largest),
-                "{name} {weights}: {found}, not {token}"
+                actual == token || (largest > 1e-3 && missing < largest),
+                "{name} {weights}: {actual}, not {token}"
             );
             logits = model.next(&[token], &mut cache).unwrap();
         }
@@ -80,10 +80,10 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         for token in &tokens {
             logits = model.next(&[*token], &mut cache).unwrap();
         }
-        let found = differences(&logits, &reference);
+        let actual = differences(&logits, &reference);
         assert!(
-            found.0 < largest && found.1 < usual,
-            "{name} {weights}, token by token: {found:?}"
+            actual.0 < largest && actual.1 < usual,
+            "{name} {weights}, token by token: {actual:?}"
         );
     }
 }
@@ -102,8 +102,8 @@ fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
         let encoded = |vocabulary: &Vocabulary| vocabulary.encode("Hello").unwrap();
         assert_eq!(encoded(model.vocabulary()), encoded(causal.vocabulary()));
         let expected = causal.next(&[5, 6, 7], &mut KvCache::default()).unwrap();
-        let found = model.llama().next(&[5, 6, 7], &mut KvCache::default()).unwrap();
-        assert!(differences(&found, &expected).0 < 1e-6, "{name}");
+        let actual = model.llama().next(&[5, 6, 7], &mut KvCache::default()).unwrap();
+        assert!(differences(&actual, &expected).0 < 1e-6, "{name}");
     }
     let error =
         crate::LanguageModel::open("m", &vectors("gpt2-q8_0.gguf")).unwrap_err().to_string();
@@ -189,9 +189,9 @@ fn truncated_cache_equals_cache_of_shorter_text() {
         let mut copy = cache.fork(3).unwrap();
         cache.truncate(2);
         for (cache, tokens) in [(&mut cache, &[5, 6, 1, 2][..]), (&mut copy, &[5, 6, 7, 3])] {
-            let found = model.next(&tokens[cache.tokens()..], cache).unwrap();
+            let actual = model.next(&tokens[cache.tokens()..], cache).unwrap();
             let expected = model.next(tokens, &mut KvCache::default()).unwrap();
-            let difference = found
+            let difference = actual
                 .iter()
                 .zip(&expected)
                 .map(|(one, other)| (one - other).abs())
@@ -214,7 +214,7 @@ fn device_names_round_trip() {
 
 #[cfg(not(any(feature = "cuda", feature = "metal")))]
 #[test]
-fn a_missing_device_is_named() {
+fn a_missing_device_is_reported() {
     for (device, text) in
         [(Compute::Cuda, "device cuda is not available"), (Compute::Metal, "cargo feature metal")]
     {
@@ -239,7 +239,7 @@ fn changed(field: &str, value: Value) -> tempfile::TempDir {
 }
 
 #[test]
-fn directories_of_other_models_are_named() {
+fn directories_of_other_models_are_reported() {
     for (field, value, named) in [
         ("model_type", "mistral".into(), "model_type \"mistral\" is not supported"),
         ("activation_function", "relu".into(), "activation_function \"relu\""),
@@ -265,10 +265,10 @@ fn directories_of_other_models_are_named() {
 /// Replaces bytes after the first occurrence of `key` in a copy of a file, and opens the copy.
 fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<CausalModel, LoadError> {
     let mut content = fs::read(vectors(file)).unwrap();
-    let place = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap()
+    let offset = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap()
         + key.len()
         + skip;
-    content[place..place + bytes.len()].copy_from_slice(bytes);
+    content[offset..offset + bytes.len()].copy_from_slice(bytes);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, content).unwrap();
@@ -276,7 +276,7 @@ fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<Causa
 }
 
 #[test]
-fn invalid_headers_of_gpt2_models_are_named() {
+fn invalid_headers_of_gpt2_models_are_reported() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [
         // Of a tensor: number of dimensions (4 bytes), each dimension (8 bytes), type (4 bytes),
@@ -351,7 +351,7 @@ fn invalid_headers_of_gpt2_models_are_named() {
 }
 
 #[test]
-fn invalid_headers_of_llama_models_are_named() {
+fn invalid_headers_of_llama_models_are_reported() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [
         (
@@ -501,16 +501,16 @@ fn change_digits(text: &mut Vec<u8>, seed: u64) {
     let mut noise = Noise::new(seed);
     for _ in 0..=noise.bits() % 3 {
         let digits: Vec<usize> =
-            (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
-        let place = digits[(noise.bits() % digits.len() as u64) as usize];
+            (0..text.len()).filter(|offset| text[*offset].is_ascii_digit()).collect();
+        let offset = digits[(noise.bits() % digits.len() as u64) as usize];
         let number = [noise.bits() % 10, noise.bits() % 1_000, 4_000_000_000, noise.bits()];
         let number = number[(noise.bits() % 4) as usize].to_string();
-        text.splice(place..=place, number.into_bytes());
+        text.splice(offset..=offset, number.into_bytes());
     }
 }
 
 #[test]
-fn truncated_and_foreign_files_are_named() {
+fn truncated_and_foreign_files_are_reported() {
     let content = fs::read(vectors("llama-q8_0.gguf")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
@@ -519,11 +519,11 @@ fn truncated_and_foreign_files_are_named() {
         let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains("model.gguf"), "{length} bytes: {error}");
     }
-    for (place, byte, named) in
+    for (offset, byte, named) in
         [(0, b'X', "is not a GGUF file"), (4, 9, "version 9"), (15, 1, "do not fit into the file")]
     {
         let mut changed = content.clone();
-        changed[place] = byte;
+        changed[offset] = byte;
         fs::write(&path, changed).unwrap();
         let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains(named) && error.contains("hint: download or convert"), "{error}");

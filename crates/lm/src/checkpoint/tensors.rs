@@ -156,13 +156,13 @@ impl Tensors {
     }
 }
 
-fn check(name: &str, found: &[usize], expected: &[usize]) -> Result<(), LoadError> {
-    if found == expected {
+fn check(name: &str, actual: &[usize], expected: &[usize]) -> Result<(), LoadError> {
+    if actual == expected {
         return Ok(());
     }
     Err(LoadError::Shape {
         name: name.to_owned(),
-        found: found.to_vec(),
+        actual: actual.to_vec(),
         expected: expected.to_vec(),
     })
 }
@@ -175,7 +175,7 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
         let is_plain =
             |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
         if let Some(name) = named.iter().find(|name| !is_plain(name)) {
-            return Err(LoadError::Foreign {
+            return Err(LoadError::Unsupported {
                 path: index,
                 what: format!("the file name {name:?}"),
             });

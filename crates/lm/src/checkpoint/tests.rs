@@ -163,7 +163,7 @@ fn parts_with_an_index_are_the_same_model() {
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("b.safetensors"), "{error}");
     write(folder.path(), "model.safetensors.index.json", &json!({"weight_map": {"x": "../x"}}));
-    assert!(matches!(open(folder.path()), Err(LoadError::Foreign { .. })));
+    assert!(matches!(open(folder.path()), Err(LoadError::Unsupported { .. })));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn byte_order_mark_is_ignored() {
 }
 
 #[test]
-fn foreign_models_are_named() {
+fn foreign_models_are_reported() {
     for (field, value, named) in [
         ("model_type", json!("gpt2"), "model_type \"gpt2\""),
         ("hidden_act", json!("gelu"), "hidden_act \"gelu\""),
@@ -225,7 +225,7 @@ fn foreign_models_are_named() {
 }
 
 #[test]
-fn tensor_with_non_finite_weights_is_named() {
+fn tensor_with_non_finite_weights_is_reported() {
     for name in
         ["model.norm.weight", "model.layers.1.mlp.up_proj.weight", "model.embed_tokens.weight"]
     {
@@ -269,7 +269,7 @@ fn large_text_files_are_rejected_without_reading_them() {
 }
 
 #[test]
-fn incomplete_directories_are_named() {
+fn incomplete_directories_are_reported() {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         let folder = directory();
         let path = folder.path().join(file);

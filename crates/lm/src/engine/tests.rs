@@ -50,9 +50,9 @@ async fn batched_completions_equal_separate_ones() {
         })
         .collect();
     for (number, answer) in asked.into_iter().enumerate() {
-        let found = answer.await.unwrap();
-        assert_eq!(found, alone(&model, number), "{number}");
-        assert!(!found.0.is_empty() && found.1.is_some());
+        let actual = answer.await.unwrap();
+        assert_eq!(actual, alone(&model, number), "{number}");
+        assert!(!actual.0.is_empty() && actual.1.is_some());
     }
 }
 
@@ -63,7 +63,7 @@ fn short_prompt_does_not_wait_for_a_long_one() {
     let cache = PagedCache::new(model.llama(), 4_096);
     let mut batch = Batch::new(&model, cache, EngineSettings::default(), inbox);
     let mut received = [9, 0].map(|number| {
-        let (events, receiver) = mpsc::channel(AHEAD);
+        let (events, receiver) = mpsc::channel(EVENT_BUFFER);
         batch.waiting.push_back(Job {
             prompt: prompt(&model, number),
             sampling: sampling(number),
@@ -87,12 +87,12 @@ async fn slow_client_does_not_block_others() {
     let quick = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
     assert_eq!(quick, alone(&model, 2));
     // Wait until the slow client's event buffer is full.
-    while slow.len() < AHEAD - 1 {
+    while slow.len() < EVENT_BUFFER - 1 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut generation = model.generate(prompt(&model, 1), long);
     let expected: Vec<u32> = generation.by_ref().map(|step| step.unwrap().token).collect();
-    assert!(expected.len() > AHEAD, "{}", expected.len());
+    assert!(expected.len() > EVENT_BUFFER, "{}", expected.len());
     assert_eq!(read(slow).await, (expected, generation.finish()));
 }
 

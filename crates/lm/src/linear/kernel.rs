@@ -16,7 +16,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Number of places in which the matrix is read at a time.
-const PLACES: usize = 4;
+const PARALLEL_READS: usize = 4;
 /// Number of partial sums of [`dot`].
 const LANES: usize = 8;
 /// Minimum number of weights per thread; below it, waking a thread takes longer than the product.
@@ -80,11 +80,11 @@ impl WithSimd for Share<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let outputs = self.weights.len() / self.width;
-        let distance = outputs / PLACES;
+        let distance = outputs / PARALLEL_READS;
         for first in 0..distance {
-            self.fill::<S, PLACES>(simd, array::from_fn(|index| index * distance + first));
+            self.fill::<S, PARALLEL_READS>(simd, array::from_fn(|index| index * distance + first));
         }
-        for last in PLACES * distance..outputs {
+        for last in PARALLEL_READS * distance..outputs {
             self.fill(simd, [last]);
         }
     }

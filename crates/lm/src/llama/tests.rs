@@ -188,13 +188,13 @@ const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];
 fn logits_match_computation_by_hand() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
-        let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
-        for (found, expected) in
-            found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten())
+        let actual = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        for (actual, expected) in
+            actual.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten())
         {
             assert!(
-                (f64::from(*found) - expected).abs() < 2e-3,
-                "{config:?}: {found}, expected {expected}"
+                (f64::from(*actual) - expected).abs() < 2e-3,
+                "{config:?}: {actual}, expected {expected}"
             );
         }
     }

@@ -110,8 +110,9 @@ pub(super) async fn whole(
     );
     response.insert("choices".to_owned(), json!([choice]));
     response.insert("usage".to_owned(), usage(prompt_tokens, steps.len()));
-    if let Some((tokens, places)) = judged {
-        response.insert("prompt_logprobs".to_owned(), prompt_logprobs(model, &tokens, &places));
+    if let Some((tokens, probabilities)) = judged {
+        response
+            .insert("prompt_logprobs".to_owned(), prompt_logprobs(model, &tokens, &probabilities));
     }
     Json(response).into_response()
 }
@@ -219,10 +220,10 @@ fn top_logprobs(model: &LanguageModel, step: &Step) -> Map<String, Value> {
 fn prompt_logprobs(
     model: &LanguageModel,
     tokens: &[u32],
-    places: &[PositionProbabilities],
+    probabilities: &[PositionProbabilities],
 ) -> Value {
     let first = std::iter::once(Value::Null);
-    let later = places.iter().zip(tokens.iter().skip(1)).map(|(position, token)| {
+    let later = probabilities.iter().zip(tokens.iter().skip(1)).map(|(position, token)| {
         let mut entries = Map::new();
         let own = prompt_logprob(model, position.rank, position.logprob, *token);
         entries.insert(token.to_string(), own);

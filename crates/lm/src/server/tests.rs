@@ -26,8 +26,8 @@ fn chat(further: &Value) -> Value {
 
 #[tokio::test]
 async fn streamed_and_complete_responses_are_equal() {
-    let (status, whole) = ask("/v1/chat/completions", &chat(&json!({}))).await;
-    let whole: Value = serde_json::from_str(&whole).unwrap();
+    let (status, complete) = ask("/v1/chat/completions", &chat(&json!({}))).await;
+    let complete: Value = serde_json::from_str(&complete).unwrap();
     assert_eq!(status, 200);
     let options = json!({"stream": true, "stream_options": {"include_usage": true}});
     let (_, stream) = ask("/v1/chat/completions", &chat(&options)).await;
@@ -41,15 +41,15 @@ async fn streamed_and_complete_responses_are_equal() {
         .iter()
         .filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str())
         .collect();
-    assert_eq!(whole["choices"][0]["message"]["content"], text);
-    assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
+    assert_eq!(complete["choices"][0]["message"]["content"], text);
+    assert_eq!(chunks.last().unwrap()["usage"], complete["usage"]);
     assert_eq!(
         chunks[chunks.len() - 2]["choices"][0]["finish_reason"],
-        whole["choices"][0]["finish_reason"]
+        complete["choices"][0]["finish_reason"]
     );
     assert_eq!(
         chunks[0].pointer("/choices/0/logprobs/content/0"),
-        whole.pointer("/choices/0/logprobs/content/0")
+        complete.pointer("/choices/0/logprobs/content/0")
     );
 }
 
@@ -88,7 +88,7 @@ async fn text_completions_have_their_own_format() {
 }
 
 #[tokio::test]
-async fn wrong_fields_are_named() {
+async fn invalid_field_is_named_in_the_error() {
     for (path, body, param) in [
         ("/v1/chat/completions", json!({}), json!("messages")),
         ("/v1/chat/completions", json!([]), json!(null)),

@@ -48,7 +48,7 @@ pub(crate) use simulate::simulate;
 /// The number of blocks on the fastest clock between two looks at the command queue.
 const RUN: u32 = 64;
 /// The interval between flushes to disk: roughly how much of the chain a power failure may lose.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// The capacity of the command queue.
 pub(crate) const MAX_COMMANDS: usize = 64;
 /// The pause before a retry when block production fails.
@@ -78,7 +78,7 @@ pub(crate) enum Action {
     Import(Vec<Block>),
     /// A stored block to which the followed node has reverted.
     Rewind(H256),
-    /// A block of the followed node with its state, with which the chain begins anew.
+    /// A block of the followed node with its state, from which the chain restarts.
     Restart(Box<Start>),
 }
 
@@ -460,9 +460,9 @@ impl Author {
         }
     }
 
-    /// Flushes to disk if [`FLUSH_EVERY`] has passed since the last flush.
+    /// Flushes to disk if [`FLUSH_INTERVAL`] has passed since the last flush.
     fn flush(&mut self) {
-        if self.flushed.elapsed() < FLUSH_EVERY {
+        if self.flushed.elapsed() < FLUSH_INTERVAL {
             return;
         }
         let began = Instant::now();

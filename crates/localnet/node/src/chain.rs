@@ -169,15 +169,15 @@ impl Chain {
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
     pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
-        let left = self.head();
+        let reverted_head = self.head();
         // Published first: this block exists before and after the deletion, so every request finds
         // a state.
         self.pool.reset(target.clone());
         self.publish_at(target.clone(), ChainEvent::Reverted(target.clone()));
         let reverted = self.store.revert(target, time);
         if reverted.is_err() {
-            self.pool.reset(left.clone());
-            self.publish_at(left.clone(), ChainEvent::Reverted(left));
+            self.pool.reset(reverted_head.clone());
+            self.publish_at(reverted_head.clone(), ChainEvent::Reverted(reverted_head));
         }
         reverted
     }

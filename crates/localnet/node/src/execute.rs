@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_method_is_named() {
+    fn an_unknown_method_is_reported() {
         let state = InMemoryBackend::<BlakeTwo256>::default();
         let error = call(&mut Overlay::default(), &state, "No_such", &[]).unwrap_err();
         assert_eq!(error.to_string(), "Exported method No_such is not found");

@@ -33,9 +33,9 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from
 /// The pause after the leader's chain changed while it was read.
 const CHANGED_PAUSE: Duration = Duration::from_millis(50);
 /// Maximum number of blocks that are imported at once.
-const BLOCKS: u32 = 64;
+const MAX_IMPORT_BLOCKS: u32 = 64;
 /// Maximum time for which a report on an extrinsic waits for the import of its block.
-const IMPORT_WITHIN: Duration = Duration::from_secs(30);
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a node cannot follow its leader.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum FollowError {
     },
     /// The leader refused a request, or its response is malformed.
     #[error("the followed node at {url} answered {method} with an error: {reason}")]
-    Answer {
+    ErrorResponse {
         /// URL of the leader.
         url: String,
         /// The JSON-RPC method.
@@ -63,38 +63,38 @@ pub enum FollowError {
     },
     /// The node at the URL runs other software.
     #[error(
-        "the node at {url} is {found:?}, which cannot be followed; hint: follow a tao localnet"
+        "the node at {url} is {actual:?}, which cannot be followed; hint: follow a tao localnet"
     )]
     NotLocalnet {
         /// URL of the node.
         url: String,
         /// The name of the node software.
-        found: String,
+        actual: String,
     },
     /// The leader follows another node, possibly this one.
     #[error("the node at {0} follows another node; hint: follow that one")]
     Follower(String),
     /// The leader has a different runtime.
     #[error(
-        "the node at {url} has runtime version {found}, expected {}; hint: run the same version of tao on both nodes",
+        "the node at {url} has runtime version {actual}, expected {}; hint: run the same version of tao on both nodes",
         VERSION.spec_version
     )]
     Runtime {
         /// URL of the leader.
         url: String,
         /// The runtime version of the leader.
-        found: u32,
+        actual: u32,
     },
     /// The leader has a different chain.
     #[error(
-        "the node at {url} has genesis {found:?}, but this node's chain has {own:?}; hint: delete this node's chain \
+        "the node at {url} has genesis {actual:?}, but this node's chain has {own:?}; hint: delete this node's chain \
          with tao localnet reset, or follow another node"
     )]
     Genesis {
         /// URL of the leader.
         url: String,
         /// Hash of the leader's genesis block.
-        found: H256,
+        actual: H256,
         /// Hash of this node's genesis block.
         own: H256,
     },
@@ -141,7 +141,7 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
             None => oldest = middle.saturating_add(1),
         }
     }
-    let mut skip = BLOCKS;
+    let mut skip = MAX_IMPORT_BLOCKS;
     loop {
         let number = block.head.number();
         tracing::info!(block = number, "fetching the state of the followed node");
@@ -161,8 +161,8 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
     }
 }
 
-/// Waits until the chain has the block with this hash, for at most [`IMPORT_WITHIN`].
-pub(crate) async fn imported(chain: &Chain, hash: H256) {
+/// Waits until the chain has the block with this hash, for at most [`IMPORT_TIMEOUT`].
+pub(crate) async fn wait_for_import(chain: &Chain, hash: H256) {
     let (_, mut news) = chain.follow();
     let arrival = async {
         while !has_block(chain, hash) {
@@ -172,7 +172,7 @@ pub(crate) async fn imported(chain: &Chain, hash: H256) {
         }
     };
     // After the timeout, the report is still correct.
-    let _ = timeout(IMPORT_WITHIN, arrival).await;
+    let _ = timeout(IMPORT_TIMEOUT, arrival).await;
 }
 
 fn has_block(chain: &Chain, hash: H256) -> bool {
@@ -213,18 +213,18 @@ impl Follower {
 
     /// Follows the leader, and reconnects when it is lost.
     async fn run(self) -> Infallible {
-        let (mut failures, mut told) = (0_u32, None);
+        let (mut failures, mut reported_error) = (0_u32, None);
         loop {
             let Err(error) = self.follow().await;
             if self.leader.is_followed() {
-                (failures, told) = (0, None);
+                (failures, reported_error) = (0, None);
             }
             let error = error.to_string();
-            if told.as_ref() != Some(&error) {
+            if reported_error.as_ref() != Some(&error) {
                 tracing::warn!(leader = self.leader.url(), error, "not following");
             }
             self.leader.lost(&error);
-            told = Some(error);
+            reported_error = Some(error);
             sleep(BACKOFF.delay(failures)).await;
             failures = failures.saturating_add(1);
         }
@@ -233,11 +233,11 @@ impl Follower {
     /// Follows the leader until the connection is lost, or a block is refused.
     async fn follow(&self) -> Result<Infallible, FollowError> {
         let link = self.leader.connect().await?;
-        let found = link.genesis().await?.hash;
-        if found != self.chain.genesis {
+        let actual = link.genesis().await?.hash;
+        if actual != self.chain.genesis {
             return Err(FollowError::Genesis {
                 url: link.url().to_owned(),
-                found,
+                actual,
                 own: self.chain.genesis,
             });
         }
@@ -272,9 +272,9 @@ impl Follower {
         loop {
             let (newest, own) = (link.head().await?, self.chain.head());
             self.leader.set_height(newest.number());
-            let is_done = own.hash == newest.hash;
-            if !is_done {
-                match self.approach(link, &own, &newest).await {
+            let is_caught_up = own.hash == newest.hash;
+            if !is_caught_up {
+                match self.advance(link, &own, &newest).await {
                     Err(FollowError::Changed(_)) => {
                         sleep(CHANGED_PAUSE).await;
                         continue;
@@ -290,22 +290,22 @@ impl Follower {
                 );
                 self.leader.followed(link);
             }
-            if is_done {
+            if is_caught_up {
                 return Ok(());
             }
         }
     }
 
     /// Imports the next blocks of the leader, reverts to a block that it has, or fetches its state.
-    async fn approach(&self, link: &Link, own: &Head, newest: &Head) -> Result<(), FollowError> {
+    async fn advance(&self, link: &Link, own: &Head, newest: &Head) -> Result<(), FollowError> {
         if newest.header.parent_hash == own.hash {
             let block = link.block(newest.hash).await?.ok_or_else(|| link.changed())?;
             return self.import(link, vec![block]).await;
         }
-        match self.common(link, own, newest).await? {
+        match self.newest_common_block(link, own, newest).await? {
             Some((number, _)) if number == own.number() => {
                 let first = number.saturating_add(1);
-                let last = number.saturating_add(BLOCKS).min(newest.number());
+                let last = number.saturating_add(MAX_IMPORT_BLOCKS).min(newest.number());
                 let hashes = link.hashes(first..=last).await?;
                 let mut blocks = Vec::new();
                 // A hash is missing if the leader has reverted.
@@ -319,7 +319,7 @@ impl Follower {
                 // The leader still has the newest block, so it has pruned the next one.
                 let later = newest.number();
                 match link.hashes(later..=later).await?.first() {
-                    Some(Some(_)) => self.begin_anew(link, newest).await,
+                    Some(Some(_)) => self.restart_from_state(link, newest).await,
                     _ => Err(link.changed()),
                 }
             }
@@ -327,12 +327,12 @@ impl Follower {
                 self.control.send(Action::Rewind(hash)).await?;
                 Ok(())
             }
-            None => self.begin_anew(link, newest).await,
+            None => self.restart_from_state(link, newest).await,
         }
     }
 
     /// Returns the newest block that both chains have, among those whose state is stored here.
-    async fn common(
+    async fn newest_common_block(
         &self,
         link: &Link,
         own: &Head,
@@ -365,7 +365,7 @@ impl Follower {
     }
 
     /// Replaces the chain by a state of the leader.
-    async fn begin_anew(&self, link: &Link, newest: &Head) -> Result<(), FollowError> {
+    async fn restart_from_state(&self, link: &Link, newest: &Head) -> Result<(), FollowError> {
         let start = fetch(link, self.history, newest).await?;
         self.control.send(Action::Restart(Box::new(start))).await?;
         Ok(())

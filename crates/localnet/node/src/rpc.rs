@@ -342,9 +342,9 @@ pub(crate) async fn serve(
         bind(listen).await.map_err(|source| NodeError::Listen { address: listen, source })?;
     let (stop, handle) = stop_channel();
     let names = Names::new(module.method_names());
-    let most = limits.request_bytes as usize;
+    let maximum = limits.request_bytes as usize;
     let bodies =
-        WholeBodies::new(most, front::BODY_WITHIN, most.saturating_mul(front::LARGE_BODIES));
+        WholeBodies::new(maximum, front::BODY_TIMEOUT, maximum.saturating_mul(front::LARGE_BODIES));
     let front = Front {
         builder,
         methods: module.into(),

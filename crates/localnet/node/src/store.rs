@@ -98,10 +98,10 @@ impl History {
     /// Returns the number of newest blocks whose trie nodes are in [`RECENT`].
     fn recent(self) -> u32 {
         // Short in unit tests, which produce few blocks.
-        let most = if cfg!(test) { 16 } else { Self::DEFAULT };
+        let maximum = if cfg!(test) { 16 } else { Self::DEFAULT };
         match self {
-            Self::Last(kept) => kept.min(most),
-            Self::Archive => most,
+            Self::Last(kept) => kept.min(maximum),
+            Self::Archive => maximum,
         }
     }
 }

@@ -360,7 +360,7 @@ impl<S: Source + Sync> Reader<'_, S> {
                     .collect(),
                 _ => continue,
             };
-            // Of a map with further keys, the netuid alone is no key.
+            // A netuid alone is not a complete key of a map with more keys.
             for key in keys.into_iter().filter(|key| item.is_key(key)) {
                 self.entries.entry(key).or_insert_with(|| default.clone());
             }

@@ -16,7 +16,7 @@ type Codec = sp_trie::NodeCodec<BlakeTwo256>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Inline(Arc<[u8]>),
-    /// The hash of a value that has a node of its own.
+    /// The hash of a value that has its own node.
     Hash(H256),
 }
 

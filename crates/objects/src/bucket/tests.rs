@@ -55,7 +55,7 @@ async fn objects_in_memory_read_back_up_to_a_limit() {
 
 /// Columns: missing or wrong setting, expected error.
 #[tokio::test]
-async fn missing_and_invalid_settings_are_named() {
+async fn missing_and_invalid_settings_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let server = S3Server::start().await;
     let good = settings(&server.url, S3Addressing::Path);

@@ -100,8 +100,8 @@ mod devices {
             assert!(searcher.name().contains("pthread"), "{}", searcher.name());
             for (difficulty, nonce, seal) in MINED {
                 let (work, hashed) = (recorded(1, MINED_IN, difficulty), AtomicU64::new(0));
-                let found = searcher.search(&work, 0, later(), &hashed).unwrap();
-                assert_eq!(found, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
+                let actual = searcher.search(&work, 0, later(), &hashed).unwrap();
+                assert_eq!(actual, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
                 assert_eq!(hashed.into_inner(), u64::from(FIRST), "{difficulty}");
             }
         });
@@ -122,7 +122,7 @@ mod devices {
                 (123_456_789_012, 200_000, 3),
             ] {
                 let work = recorded(59, &"07".repeat(32), difficulty);
-                let [expected, found] = devices.each_mut().map(|searcher| {
+                let [expected, actual] = devices.each_mut().map(|searcher| {
                     let mut start = first;
                     let solutions = (0..solutions).map(|_| {
                         let solution = searcher
@@ -134,7 +134,7 @@ mod devices {
                     });
                     solutions.collect::<Vec<_>>()
                 });
-                assert_eq!(found, expected, "{first} {difficulty}");
+                assert_eq!(actual, expected, "{first} {difficulty}");
             }
         });
     }
@@ -145,9 +145,9 @@ mod devices {
             let mut device = OpenCl::open(0).unwrap();
             let (work, hashed) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
             let begun = Instant::now();
-            let found =
+            let actual =
                 device.search(&work, 0, begun + Duration::from_millis(300), &hashed).unwrap();
-            assert_eq!(found, None);
+            assert_eq!(actual, None);
             assert!(
                 (Duration::from_millis(300)..Duration::from_mins(2)).contains(&begun.elapsed())
             );

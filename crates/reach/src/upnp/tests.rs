@@ -60,8 +60,8 @@ fn schema() -> String {
 
 /// Returns the text of an XML element in a request.
 fn element<'a>(body: &'a str, name: &str) -> &'a str {
-    let (_, rest) = body.split_once(&format!("<{name}")).unwrap();
-    rest.split_once('>').unwrap().1.split_once('<').unwrap().0
+    let (_, remaining) = body.split_once(&format!("<{name}")).unwrap();
+    remaining.split_once('>').unwrap().1.split_once('<').unwrap().0
 }
 
 async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: String) -> Response {

@@ -142,7 +142,7 @@ impl ModelError {
 
     /// Returns whether the hub failed, rather than this machine: another source of the same files
     /// may help.
-    pub fn is_of_hub(&self) -> bool {
+    pub fn is_hub_error(&self) -> bool {
         matches!(
             self,
             Self::Connection { .. }

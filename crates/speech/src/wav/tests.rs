@@ -128,7 +128,7 @@ fn extensible_files_are_read() {
 }
 
 #[test]
-fn each_malformed_field_is_named() {
+fn each_malformed_field_is_reported() {
     let message = |file: &[u8]| Wav::decode(file).unwrap_err().to_string();
     assert_eq!(message(b""), "RIFF id: unexpected end of file: expected 4 bytes, found 0");
     assert_eq!(message(b"ID3\x04"), "RIFF id is \"ID3\\x04\", expected \"RIFF\"");

@@ -98,12 +98,12 @@ fn malformed_containers_have_distinct_errors() {
     }
     let longer = [bytes.as_slice(), b"more"].concat();
     assert_eq!(Ciphertext::from_bytes(&longer), Err(FormatError::Trailing(4)));
-    let mut rest = longer.as_slice();
-    assert_eq!(Ciphertext::read(&mut rest), Ciphertext::from_bytes(&bytes));
-    assert_eq!(rest, b"more");
-    let mut rest = &bytes[..99];
-    Ciphertext::read(&mut rest).unwrap_err();
-    assert_eq!(rest, &bytes[..99]);
+    let mut remaining = longer.as_slice();
+    assert_eq!(Ciphertext::read(&mut remaining), Ciphertext::from_bytes(&bytes));
+    assert_eq!(remaining, b"more");
+    let mut remaining = &bytes[..99];
+    Ciphertext::read(&mut remaining).unwrap_err();
+    assert_eq!(remaining, &bytes[..99]);
 }
 
 #[test]

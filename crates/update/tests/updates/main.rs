@@ -29,15 +29,15 @@ fn repository(path: &str) -> PathBuf {
 
 /// Returns whether a tool is installed; panics if it is missing in CI.
 fn has(tool: &str) -> bool {
-    let found = Command::new("sh")
+    let actual = Command::new("sh")
         .args(["-c", &format!("command -v {tool}")])
         .output()
         .unwrap()
         .status
         .success();
-    assert!(found || std::env::var_os("CI").is_none(), "{tool} is not installed");
-    if !found {
+    assert!(actual || std::env::var_os("CI").is_none(), "{tool} is not installed");
+    if !actual {
         eprintln!("{tool} is not installed: its checks are skipped");
     }
-    found
+    actual
 }

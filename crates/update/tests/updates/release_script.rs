@@ -108,8 +108,8 @@ fn uninstallable_release_is_not_published() {
         let output = sign(project.path(), secret, &[program]);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(expected), "{expected}: {text}");
-        let left =
+        let release_count =
             fs::read_dir(project.path().join("releases")).map(Iterator::count).unwrap_or_default();
-        assert_eq!(left, 0, "{expected}");
+        assert_eq!(release_count, 0, "{expected}");
     }
 }

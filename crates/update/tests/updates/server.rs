@@ -100,8 +100,8 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
     if from > 0 && from >= total {
         return status(StatusCode::RANGE_NOT_SATISFIABLE);
     }
-    let rest = Bytes::from(content).slice(from..);
-    let length = rest.len();
+    let remaining = Bytes::from(content).slice(from..);
+    let length = remaining.len();
     let broken = || stream::iter([Err(std::io::Error::other("the connection breaks"))]);
     let body = match manner {
         Manner::Endless => Body::from_stream(
@@ -113,13 +113,16 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 Ok(Bytes::new())
             });
-            Body::from_stream(stream::iter([Ok(rest.slice(..after))]).chain(pause).chain(broken()))
+            Body::from_stream(
+                stream::iter([Ok(remaining.slice(..after))]).chain(pause).chain(broken()),
+            )
         }
         Manner::Stalls(after) => {
-            let some = stream::iter([Ok::<_, std::io::Error>(rest.slice(..after.min(length)))]);
+            let some =
+                stream::iter([Ok::<_, std::io::Error>(remaining.slice(..after.min(length)))]);
             Body::from_stream(some.chain(stream::pending()))
         }
-        _ => Body::from(rest),
+        _ => Body::from(remaining),
     };
     let mut response = Response::builder();
     if manner != Manner::Endless {

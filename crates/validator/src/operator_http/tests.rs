@@ -67,8 +67,8 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         // Unauthenticated callers must not learn which routes exist.
         (Method::POST, "/none", &[JSON], "7", 401, "access token"),
     ] {
-        let (found, answer) = ask(&service, method.clone(), path, headers, body).await;
-        assert_eq!(found, status, "{method} {path} {headers:?} {body:.20}: {answer}");
+        let (actual, answer) = ask(&service, method.clone(), path, headers, body).await;
+        assert_eq!(actual, status, "{method} {path} {headers:?} {body:.20}: {answer}");
         if status != 200 {
             assert_eq!(answer["success"], false, "{answer}");
             assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");

@@ -120,23 +120,23 @@ fn resubmitted_weights_follow_hotkeys() {
         };
         let policy = WeightPolicy { burn_uid, ..policy() };
         let mut state = PolicyState { previous: Some(previous.clone()), ..PolicyState::default() };
-        let found = match policy.decide(&mut state, Some("c"), None, uid_of) {
+        let actual = match policy.decide(&mut state, Some("c"), None, uid_of) {
             Decision::Previous(weights) => Some(weights),
             Decision::Wait => None,
             other => panic!("{other:?}"),
         };
-        let found =
-            found.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
-        let near = |found: &[(Uid, f64)]| {
+        let actual =
+            actual.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
+        let near = |actual: &[(Uid, f64)]| {
             let expected = uids(expected.unwrap_or_default());
-            found.len() == expected.len()
-                && found
+            actual.len() == expected.len()
+                && actual
                     .iter()
                     .zip(&expected)
                     .all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() < 1e-9)
         };
-        assert_eq!(found.is_some(), expected.is_some(), "{now:?}");
-        assert!(near(&found.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {found:?}");
+        assert_eq!(actual.is_some(), expected.is_some(), "{now:?}");
+        assert!(near(&actual.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {actual:?}");
     }
 }
 

@@ -119,8 +119,8 @@ async fn request_with_one_invalid_text_is_refused() {
         (json!({ "payloads": [submission("a"), "pay Bob"] }), 403, "payload 1: "),
         (json!({ "data": submission("a").replace("sub", "com") }), 403, "payload 0: "),
     ] {
-        let (found, answer) = post(&world.router, "/sign", &body).await;
-        assert_eq!((found, &answer["success"]), (status, &json!(false)), "{body:.100}");
+        let (actual, answer) = post(&world.router, "/sign", &body).await;
+        assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body:.100}");
         assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
         assert!(answer.get("signatures").is_none());
     }
@@ -201,10 +201,10 @@ async fn weights_are_sent_to_the_gateway_once() {
         let (url, asked) = gateway(status, answer).await;
         let world = World::new(&url, |_| ());
         // Scalars are accepted too.
-        let (found, ours) =
+        let (actual, ours) =
             post(&world.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
         assert_eq!(
-            (found, &ours["success"]),
+            (actual, &ours["success"]),
             (expected, &json!(expected == 200)),
             "{answer}: {ours}"
         );

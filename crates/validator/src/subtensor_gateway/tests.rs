@@ -182,8 +182,8 @@ async fn faults_neither_lose_nor_repeat_submissions() {
         (vec![Script::Fail(fails()), Script::Fail(fails()), Script::Fail(fails())], 500, 3, 3),
     ] {
         let world = Scripted::new(None, script.clone()).await;
-        let (found, answer) = world.set(&[1.0, 3.0]).await;
-        assert_eq!(found, status, "{script:?}: {answer}");
+        let (actual, answer) = world.set(&[1.0, 3.0]).await;
+        assert_eq!(actual, status, "{script:?}: {answer}");
         assert_eq!(answer["details"]["attempt"], attempt, "{script:?}: {answer}");
         assert_eq!(world.chain.included().len(), included, "{script:?}");
         if status == 500 {
@@ -216,8 +216,8 @@ async fn malformed_weights_are_refused() {
         (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "duplicate uid 1"),
         (json!({ "uids": [1], "weights": [0] }), 500, "all weights are 0"),
     ] {
-        let (found, answer) = post(&world.router, SET, &body).await;
-        assert_eq!((found, &answer["success"]), (status, &json!(false)), "{body}");
+        let (actual, answer) = post(&world.router, SET, &body).await;
+        assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body}");
         assert!(answer["error"].as_str().unwrap().contains(said), "{body}: {answer}");
     }
     // A wallet name is ignored.

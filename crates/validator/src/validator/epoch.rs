@@ -15,7 +15,7 @@ use crate::weight_service::WeightsOutcome;
 /// Divisor that defines the last third of an epoch, in which the validator waits neither for
 /// unavailable scores, nor for new ones where previous weights are refused: a retry takes minutes
 /// when services hang, and submitting weights takes a few blocks.
-const LATE: u32 = 3;
+const LAST_THIRD_DIVISOR: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);
 
@@ -50,7 +50,7 @@ impl<S: Subnet> Validator<S> {
     ) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
-        let late = (self.settings.tempo / LATE).max(1);
+        let late = (self.settings.tempo / LAST_THIRD_DIVISOR).max(1);
         let is_late = left <= late;
         let neurons = self.service.neurons(self.settings.netuid).await?;
         let result = self.subnet.scores(&neurons, is_late).await;

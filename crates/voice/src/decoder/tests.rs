@@ -33,7 +33,7 @@ fn unsupported_decoder_is_none() {
         // The addition of `t.sum` has the only step that computes `c.sum`, and a second node reads
         // `c.sum`.
         ("t.sum", 1, "c.sum"),
-        // A factor that is no constant.
+        // A factor that is not a constant.
         ("scale", 0, "b.sum"),
         // A constant is missing.
         ("b.weight", 0, "d.weight"),

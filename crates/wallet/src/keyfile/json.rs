@@ -69,7 +69,7 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
     match stated.into_iter().find(|key| key != keyfile.public.as_bytes()) {
         Some(key) => Err(KeyfileError::Mismatch {
             stated: Hotkey::from_bytes(key),
-            found: keyfile.public.hotkey(),
+            derived: keyfile.public.hotkey(),
         }),
         None => Ok(keyfile),
     }
@@ -112,7 +112,7 @@ impl Fields {
         match pair.map(|pair| pair.public()).filter(|stated| *stated != keyfile.public) {
             Some(stated) => Err(KeyfileError::Mismatch {
                 stated: stated.hotkey(),
-                found: keyfile.public.hotkey(),
+                derived: keyfile.public.hotkey(),
             }),
             None => Ok(Some(keyfile)),
         }

@@ -1,7 +1,7 @@
 //! btwallet's stored passwords: one environment variable per keyfile, whose value is XORed with the
 //! variable's name.
 //!
-//! This is no protection against anyone who can read the environment. It is supported for
+//! This is not protection against anyone who can read the environment. It is supported for
 //! compatibility.
 
 use std::path::Path;

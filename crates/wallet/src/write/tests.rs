@@ -65,12 +65,12 @@ fn drafts_of_killed_writers_are_removed() {
     }
     fs::create_dir(dir.path().join(".backups")).unwrap();
     fs::write(dir.path().join(".backups/.coldkey.1.aB3xY9.partial"), "").unwrap();
-    let left = {
+    let partial_file = {
         let draft = Draft::new(&dir.path().join("coldkey"), b"").unwrap();
         draft.file.keep().unwrap().1
     };
     let _lock = Lock::take(dir.path(), dir.path()).unwrap();
-    assert!(!left.exists());
+    assert!(!partial_file.exists());
     assert_eq!(
         files(dir.path()),
         [".backups", ".coldkey.keep.partial", ".lock", ".partial", "a.b.aB3xY9.partial", "coldkey"]

@@ -31,16 +31,16 @@ fn name(text: &str) -> Name {
 
 /// Returns all files below a directory except locks, by relative path.
 fn files(root: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut actual = BTreeSet::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
         let entry_name = entry.file_name().into_string().unwrap();
         if entry.file_type().unwrap().is_dir() {
-            found.extend(files(&entry.path()).iter().map(|below| format!("{entry_name}/{below}")));
+            actual.extend(files(&entry.path()).iter().map(|below| format!("{entry_name}/{below}")));
         } else if entry_name != ".lock" {
-            found.insert(entry_name);
+            actual.insert(entry_name);
         }
     }
-    found
+    actual
 }
 
 #[test]

@@ -127,8 +127,8 @@ fn passes_and_transcriptions_run_side_by_side() {
         for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
             assert_eq!(answer.unwrap(), expected(length), "{length}");
         }
-        for found in passes.into_iter().flat_map(|call| call.join().unwrap()) {
-            assert_eq!(found, expected_pass);
+        for actual in passes.into_iter().flat_map(|call| call.join().unwrap()) {
+            assert_eq!(actual, expected_pass);
         }
     });
 }
@@ -263,8 +263,8 @@ fn threads_and_windows_fit_into_the_memory() {
         (LARGE, 2, Some(1), (1, 1)),
     ] {
         let available = available.map(|gibibytes| gibibytes << 30);
-        let found = EngineSize::fit(model, NonZeroUsize::new(threads).unwrap(), available);
-        assert_eq!(found, size(expected.0, expected.1), "{model:?} {threads} {available:?}");
+        let actual = EngineSize::fit(model, NonZeroUsize::new(threads).unwrap(), available);
+        assert_eq!(actual, size(expected.0, expected.1), "{model:?} {threads} {available:?}");
     }
 }
 

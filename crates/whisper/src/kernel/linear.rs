@@ -326,10 +326,11 @@ fn product(
     zeros: &[u8],
     beta: i32,
 ) -> Result<(), TranscribeError> {
-    let left = NdTensorView::from_data([zeros.len(), values.len() / zeros.len().max(1)], values);
+    let activations =
+        NdTensorView::from_data([zeros.len(), values.len() / zeros.len().max(1)], values);
     let quant = Some(QuantParams { zero_point: zeros });
     let options = GemmOptions { a_quant: quant, beta, ..GemmOptions::default() };
     gemm.int8
-        .gemm(products, GemmInputA::Unpacked(left), GemmInputB::Packed(weight), options)
+        .gemm(products, GemmInputA::Unpacked(activations), GemmInputB::Packed(weight), options)
         .map_err(|error| TranscribeError::Product(error.to_string()))
 }

@@ -255,7 +255,8 @@ fn self_attention_weighs_values_by_softmax() {
         let row =
             |i: usize, part: usize, h: usize| &qkv[i * 3 * width + part * width + h * 64..][..64];
         for gemm in kernels() {
-            let most = if matches!(gemm.extension, Some(Extension::Vnni(_))) { 5e-4 } else { 1e-5 };
+            let maximum =
+                if matches!(gemm.extension, Some(Extension::Vnni(_))) { 5e-4 } else { 1e-5 };
             let mut out = vec![0.0; count * width];
             Attention::default().forward(&gemm, &qkv, width, heads, &mut out).unwrap();
             for (i, h) in [(0, 0), (77, 1), (1_499, 0)] {
@@ -274,7 +275,7 @@ fn self_attention_weighs_values_by_softmax() {
                         (0..count).map(|j| weights[j] / sum * f64::from(row(j, 2, h)[d])).sum();
                     let difference = (f64::from(out[i * width + h * 64 + d]) - expected).abs();
                     assert!(
-                        difference < most,
+                        difference < maximum,
                         "{}, queries times {factor}: {difference} apart",
                         gemm.kernel_name()
                     );

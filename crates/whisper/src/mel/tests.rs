@@ -63,10 +63,10 @@ fn features_have_the_values_of_faster_whisper() {
         let features = LogMel::new(bands).features(&samples);
         assert_eq!(features.frames(), 379);
         for (band, frame, expected) in first.into_iter().chain(second) {
-            let found = at(&features, band, frame);
+            let actual = at(&features, band, frame);
             assert!(
-                (found - expected).abs() < 1e-5,
-                "{bands} bands, band {band}, frame {frame}: {found} {expected}"
+                (actual - expected).abs() < 1e-5,
+                "{bands} bands, band {band}, frame {frame}: {actual} {expected}"
             );
         }
     }

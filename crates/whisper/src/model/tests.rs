@@ -110,7 +110,7 @@ fn models_without_layers_are_refused() {
 }
 
 #[test]
-fn tensor_with_non_finite_weights_is_named() {
+fn tensor_with_non_finite_weights_is_reported() {
     for value in [f32::NAN, f32::NEG_INFINITY] {
         let error = refused(|folder| {
             let path = folder.join("model.safetensors");
@@ -226,9 +226,9 @@ fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() 
     let error = opened(|folder| {
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).unwrap();
-        let (length, rest) = bytes.split_first_chunk().unwrap();
+        let (length, remaining) = bytes.split_first_chunk().unwrap();
         let mut header: Value =
-            serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
+            serde_json::from_slice(&remaining[..u64::from_le_bytes(*length) as usize]).unwrap();
         header["huge"] = json!({"dtype": "F32", "shape": [BYTES / 4], "data_offsets": [0, BYTES]});
         let header = header.to_string();
         std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat())

@@ -204,9 +204,9 @@ fn beams_end_as_by_the_reference() {
         for (previous, beams, patience) in
             [([].as_slice(), 5, 1.0), (&[50, 60, 70], 3, 2.0), (&[], 1, 1.0)]
         {
-            let found = check_beams(&peer, &folder, previous, beams, patience);
-            equal += found.0;
-            own += found.1;
+            let actual = check_beams(&peer, &folder, previous, beams, patience);
+            equal += actual.0;
+            own += actual.1;
         }
         let message =
             format!("{extra:?}: {equal} of 24 windows are equal, {own} of the reference's own");
@@ -234,12 +234,12 @@ fn recordings_are_transcribed_together_as_alone() {
     let alone = crate::Transcriber::start("alone", &model, options.clone(), size(1, 1)).unwrap();
     let together = crate::Transcriber::start("together", &model, options, size(2, 3)).unwrap();
     let expected: Vec<_> = audio.iter().map(|samples| alone.transcribe(samples).unwrap()).collect();
-    let found: Vec<_> = std::thread::scope(|scope| {
+    let actual: Vec<_> = std::thread::scope(|scope| {
         let calls: Vec<_> = audio
             .iter()
             .map(|samples| scope.spawn(|| together.transcribe(samples).unwrap()))
             .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
-    assert_eq!(found, expected);
+    assert_eq!(actual, expected);
 }

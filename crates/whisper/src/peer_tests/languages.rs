@@ -33,8 +33,8 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
         let case =
             format!("recording {i} {extra:?}: {} {}", ours.language, ours.language_probability);
         let theirs = languages[&ours.language];
-        let found = f64::from(ours.language_probability);
-        assert!((found - theirs).abs() <= ROUNDING * theirs, "{case}, the reference {theirs}");
+        let actual = f64::from(ours.language_probability);
+        assert!((actual - theirs).abs() <= ROUNDING * theirs, "{case}, the reference {theirs}");
         if answers[i]["language"] == ours.language {
             equal += 1;
             certain += usize::from(best > 0.5);

@@ -78,8 +78,8 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
     // prevents an end.
     let (mut one_more, mut one_less) = (f32::INFINITY, f32::INFINITY);
     for step in 0.. {
-        let (mut rows, mut wanted) = (Vec::new(), Vec::new());
-        search.rows(&mut cache, 0, &mut rows, &mut wanted);
+        let (mut rows, mut logit_rows) = (Vec::new(), Vec::new());
+        search.rows(&mut cache, 0, &mut rows, &mut logit_rows);
         token_of.extend(rows.iter().map(|row| (*row.slots.last().unwrap(), row.token)));
         let memory = search.memory().clone();
         let states = model
@@ -87,14 +87,15 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
             .forward(&gemm, &mut buffers, &mut cache, &[&memory], &rows, None)
             .unwrap();
         let chosen: Vec<f32> =
-            wanted.iter().flat_map(|row| states[row * width..][..width].to_vec()).collect();
+            logit_rows.iter().flat_map(|row| states[row * width..][..width].to_vec()).collect();
         model.decoder.logits(&gemm, &mut buffers, &chosen).unwrap();
 
         let mut candidates: Vec<(Vec<u32>, f32)> = Vec::new();
         // The first step has one beam, in the last row; another row is for the no-speech
         // probability.
-        let first = if step == 0 { wanted.len() - 1 } else { 0 };
-        for (row, logits) in wanted.iter().zip(buffers.logits.chunks_exact(tokens)).skip(first) {
+        let first = if step == 0 { logit_rows.len() - 1 } else { 0 };
+        for (row, logits) in logit_rows.iter().zip(buffers.logits.chunks_exact(tokens)).skip(first)
+        {
             let path: Vec<u32> =
                 rows[*row].slots[prompt..].iter().map(|slot| token_of[slot]).collect();
             let mut logits = logits.to_vec();

@@ -146,10 +146,10 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     };
     let rows: Vec<Row> = all.iter().enumerate().map(row).collect();
     // The prompt in one pass, then token by token, as in decoding.
-    let (first, rest) = rows.split_at(prompt.len());
+    let (first, remaining) = rows.split_at(prompt.len());
     let width = model.decoder.width();
     let mut logits = Vec::new();
-    for rows in std::iter::once(first).chain(rest.chunks(1)) {
+    for rows in std::iter::once(first).chain(remaining.chunks(1)) {
         let states = model
             .decoder
             .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], rows, None)
@@ -263,8 +263,8 @@ fn compare_steps(
         clear - clear_and_equal <= (clear / 100).max(1),
         "{name}: {clear_and_equal} of {clear} clear tokens are equal"
     );
-    let least = if repetition == Repetition::Forbidden { 75 } else { 99 };
-    assert!(equal * 100 >= total * least, "{name}: {equal} of {total} tokens are equal");
+    let minimum = if repetition == Repetition::Forbidden { 75 } else { 99 };
+    assert!(equal * 100 >= total * minimum, "{name}: {equal} of {total} tokens are equal");
     assert!(mean < 0.05, "{name}: logits differ by {mean} on average");
     total
 }

@@ -6,7 +6,7 @@ use super::*;
 
 const SAMPLES_PER_SECOND: f32 = 16_000.0;
 /// Maximum length of a long recording, in samples.
-const LONGEST: usize = 70 * 16_000;
+const MAX_SAMPLES: usize = 70 * 16_000;
 
 /// A recording and its description.
 pub(super) struct Case {
@@ -30,7 +30,7 @@ pub(super) fn all_cases() -> Vec<Case> {
         .enumerate()
         .map(|(i, samples)| Case::speech(format!("utt{i:02}"), samples.clone()));
     let silent = |name: &str, samples| Case { name: name.to_owned(), samples, has_speech: false };
-    let rest = [
+    let remaining = [
         silent("10 s of silence", silence(10.0)),
         silent("20 s of noise", noise(0.05, 1).take(20 * 16_000).collect()),
         silent("20 s of quiet noise", noise(0.003, 2).take(20 * 16_000).collect()),
@@ -39,7 +39,7 @@ pub(super) fn all_cases() -> Vec<Case> {
             [&*speech[0], &*silence(35.0), &*speech[1]].concat(),
         ),
     ];
-    known.chain(synthesized()).chain(rest).collect()
+    known.chain(synthesized()).chain(remaining).collect()
 }
 
 /// Synthesises 20 recordings, as tests/model/train/recordings.py does: five of one sentence, four
@@ -96,13 +96,13 @@ fn synthesized() -> Vec<Case> {
         let mut samples = Vec::new();
         for sentence in first..first + 19 {
             let spoken = speak(sentence, voice, 150);
-            if samples.len() + spoken.len() > LONGEST {
+            if samples.len() + spoken.len() > MAX_SAMPLES {
                 break;
             }
             samples.extend(spoken);
             samples.extend(silence(0.5 + 0.2 * (sentence % 5) as f32));
         }
-        samples.resize(LONGEST, 0.0);
+        samples.resize(MAX_SAMPLES, 0.0);
         all.push(Case::speech(format!("70 s by {voice}"), samples));
     }
     assert_eq!(all.len(), 20);

@@ -106,7 +106,7 @@ fn flatten<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Ve
 /// the words of its transcription as a whole.
 fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)]) -> Measured {
     let mut measured = Measured::default();
-    for (speech, whole) in speeches {
+    for (speech, complete) in speeches {
         let before = processor_time();
         let mut recognition = policy.open(None);
         let mut emitted = Vec::new();
@@ -121,7 +121,7 @@ fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)])
         measured.processor += processor_time() - before;
         measured.audio += seconds(speech.samples.len());
         let (texts, times) = flatten(emitted.iter().map(|(word, heard)| (word, *heard)));
-        let (whole_texts, ends) = flatten(whole.iter().map(|word| (word, word.end)));
+        let (whole_texts, ends) = flatten(complete.iter().map(|word| (word, word.end)));
         measured.errors += strsim::generic_levenshtein(&texts, &words(&speech.text));
         measured.changes += strsim::generic_levenshtein(&texts, &whole_texts);
         for (i, j) in matches(&texts, &whole_texts) {
@@ -168,11 +168,11 @@ fn alignatt_is_earlier_than_local_agreement_with_as_few_errors() {
     };
     let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
     let transcriber = Arc::new(Transcriber::start(MODEL, &model, options, size).unwrap());
-    let whole = |speech: Voice| {
+    let complete = |speech: Voice| {
         let words = transcriber.recognize(&speech.samples).unwrap().transcript.words;
         (speech, words)
     };
-    let speeches: Vec<_> = speeches.into_iter().map(whole).collect();
+    let speeches: Vec<_> = speeches.into_iter().map(complete).collect();
     let spoken: usize = speeches.iter().map(|(speech, _)| words(&speech.text).len()).sum();
     let _ = writeln!(
         std::io::stderr(),
@@ -215,10 +215,15 @@ fn alignatt_recognises_with_the_trained_model() {
         .into_iter()
         .take(6)
         .map(|samples| {
-            let whole = transcriber.recognize(&samples).unwrap().transcript;
+            let complete = transcriber.recognize(&samples).unwrap().transcript;
             (
-                Voice { name: String::new(), language: "en".to_owned(), text: whole.text, samples },
-                whole.words,
+                Voice {
+                    name: String::new(),
+                    language: "en".to_owned(),
+                    text: complete.text,
+                    samples,
+                },
+                complete.words,
             )
         })
         .collect();
@@ -242,18 +247,18 @@ fn last_word_is_kept_when_the_speech_ends_with_it() {
     let policy = AlignAtt::new(transcriber.clone(), AlignAttOptions::default()).unwrap();
     let (mut kept, mut count) = (0, 0);
     for mut samples in recordings().into_iter().take(6) {
-        let whole = transcriber.recognize(&samples).unwrap().transcript;
+        let complete = transcriber.recognize(&samples).unwrap().transcript;
         let last = samples.iter().rposition(|sample| sample.abs() > 0.02).unwrap();
         samples.truncate(last + 1);
         let mut recognition = policy.open(None);
         let frames = samples.chunks(FRAME);
         let frame_count = frames.len();
-        let mut found = Vec::new();
+        let mut actual = Vec::new();
         for (number, frame) in (1..).zip(frames) {
-            found = recognition.push(frame, number == frame_count).unwrap();
+            actual = recognition.push(frame, number == frame_count).unwrap();
         }
         let last = |words_of: &[Word]| words_of.last().map(|word| words(&word.text));
-        kept += usize::from(last(&found) == last(&whole.words) && last(&found).is_some());
+        kept += usize::from(last(&actual) == last(&complete.words) && last(&actual).is_some());
         count += 1;
     }
     assert!(kept + 1 >= count, "{kept} last words of {count}");

@@ -394,20 +394,20 @@ fn margins_separate_wrong_results_from_rounding() {
         let mut changed = tokens.clone();
         changed[3] = other[2];
         for wrong in [other, &changed, &tokens[..4].to_vec()] {
-            let found = margin(&model, task(), tokens, wrong);
+            let actual = margin(&model, task(), tokens, wrong);
             assert!(
-                found.score > 2.0 * rounding(found.step) && found.step <= 4,
-                "{index}: {found:?}"
+                actual.score > 2.0 * rounding(actual.step) && actual.step <= 4,
+                "{index}: {actual:?}"
             );
         }
         // A wrong word late in the text.
         let (late, other) = (tokens.len() - 3, &windows[(index + 1) % windows.len()].1);
         let mut changed = tokens.clone();
         changed[late] = other[2];
-        let found = margin(&model, task(), tokens, &changed);
+        let actual = margin(&model, task(), tokens, &changed);
         assert!(
-            found.step >= 10 && found.score > MAX_ROUNDING && !is_rounding(found),
-            "{index}: {found:?}"
+            actual.step >= 10 && actual.score > MAX_ROUNDING && !is_rounding(actual),
+            "{index}: {actual:?}"
         );
     }
 }

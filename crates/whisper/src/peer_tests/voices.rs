@@ -97,13 +97,13 @@ impl Agreement {
 pub(super) fn model() -> Option<PathBuf> {
     let directory =
         std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let found = ModelStore::new(directory).verify(ModelSpec::find(MODEL).unwrap());
+    let actual = ModelStore::new(directory).verify(ModelSpec::find(MODEL).unwrap());
     let skipped = |error| {
         skip(&format!(
             "NOT TESTED with {MODEL}: {error}. Run scripts/models, or ./test, which does so"
         ));
     };
-    found.map_err(skipped).ok()
+    actual.map_err(skipped).ok()
 }
 
 /// Reads the recordings of `scripts/peers recordings`, resampled to 16 kHz: all of them, or one per

@@ -18,14 +18,14 @@ impl Random {
     /// Draws an index with probability proportional to its weight.
     pub(super) fn choose(&mut self, weights: &[f32]) -> usize {
         let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-        let mut left = (self.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
+        let mut remaining = (self.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
         let mut last = 0;
         for (index, &weight) in weights.iter().enumerate() {
             // Forbidden tokens have the smallest weight that the exponential yields.
             if weight > 1e-30 {
                 last = index;
-                left -= f64::from(weight);
-                if left < 0.0 {
+                remaining -= f64::from(weight);
+                if remaining < 0.0 {
                     break;
                 }
             }

@@ -215,21 +215,21 @@ fn samples_follow_the_probabilities_and_the_seed() {
         (0.5, [0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38]),
         (0.01, [1.0, 0.0, 0.0]),
     ] {
-        let found = frequency(temperature);
-        for (found, expected) in found.iter().zip(expected) {
+        let actual = frequency(temperature);
+        for (actual, expected) in actual.iter().zip(expected) {
             assert!(
-                (found - expected).abs() < 0.046,
-                "temperature {temperature}: {found} {expected}"
+                (actual - expected).abs() < 0.046,
+                "temperature {temperature}: {actual} {expected}"
             );
         }
     }
     // Scores use the model's unscaled probabilities at any temperature; the same seed gives the
     // same sample.
     for seed in 0..50 {
-        let found = sample(1, 5.0, seed);
-        let expected = [0.5f32, 0.3, 0.2][found.tokens[1] as usize].ln() / 2.0;
-        assert!((found.score - expected).abs() < 1e-5);
-        assert_eq!(sample(1, 5.0, seed), found);
+        let actual = sample(1, 5.0, seed);
+        let expected = [0.5f32, 0.3, 0.2][actual.tokens[1] as usize].ln() / 2.0;
+        assert!((actual.score - expected).abs() < 1e-5);
+        assert_eq!(sample(1, 5.0, seed), actual);
     }
     // The most probable of many samples wins.
     let best = (0..50).filter(|seed| sample(16, 1.0, *seed).tokens[1] == 0).count();

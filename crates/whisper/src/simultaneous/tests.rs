@@ -123,7 +123,7 @@ fn words_before_a_pause_are_returned_until_they_are_committed() {
 fn words_without_their_audio_are_no_longer_revised() {
     let mut state = state(16, 0);
     state.revise((0..15).map(|n| word(" a", n, f64::from(n), f64::from(n) + 0.9)).collect(), 15.0);
-    state.samples.resize(LIMIT, 0.3);
+    state.samples.resize(MAX_BUFFERED_SAMPLES, 0.3);
     state.forget();
     assert_eq!((state.dropped, state.tentative.len()), (0, 15));
     state.samples.push(0.3);
@@ -186,8 +186,8 @@ fn audio_without_words_is_limited_by_the_window() {
     assert_eq!(state.dropped, 0);
     state.samples.resize(35 * SAMPLE_RATE, 0.3);
     state.forget();
-    assert_eq!(state.samples.len(), LIMIT);
-    assert_eq!(LIMIT + STEP + AFTER, 30 * SAMPLE_RATE);
+    assert_eq!(state.samples.len(), MAX_BUFFERED_SAMPLES);
+    assert_eq!(MAX_BUFFERED_SAMPLES + STEP + AFTER, 30 * SAMPLE_RATE);
 }
 
 #[test]
@@ -299,8 +299,8 @@ fn first_pass_needs_enough_audio() {
         let policy = failing(Options { task, language, ..lenient() });
         let mut recognition = policy.open(None);
         let steps = speech.chunks(STEP);
-        let found = steps.take_while(|step| recognition.push(step, false).is_ok()).count();
-        assert_eq!(found, expected, "{task:?}");
+        let actual = steps.take_while(|step| recognition.push(step, false).is_ok()).count();
+        assert_eq!(actual, expected, "{task:?}");
     }
 }
 

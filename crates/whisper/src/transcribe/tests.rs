@@ -62,9 +62,9 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
         [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250), vec![BEGIN + 625]].concat();
     let results = [(first, -0.2, 0.0), (spoken(0, &[259], 800), -0.2, 0.0)];
     let (asked, transcription) = play(&english(), 40, &results);
-    let found: Vec<_> =
+    let actual: Vec<_> =
         transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
-    assert_eq!(found, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
+    assert_eq!(actual, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
     // The preceding text is the prompt.
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
     assert_eq!(prompts(&asked), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
@@ -119,10 +119,10 @@ fn temperatures_rise_until_the_text_is_good_enough() {
     let strategies: Vec<_> = asked.iter().map(|(_, strategy)| strategy.clone()).collect();
     assert_eq!(strategies[0], Strategy::Beam { beams: 5, patience: 1.0 });
     for (index, temperature) in [(1, 0.2), (2, 0.4)] {
-        let Strategy::Sample { count, temperature: found, .. } = strategies[index] else {
+        let Strategy::Sample { count, temperature: actual, .. } = strategies[index] else {
             panic!("{strategies:?}")
         };
-        assert_eq!((count, found), (5, temperature));
+        assert_eq!((count, actual), (5, temperature));
     }
     assert_eq!(strategies[3], strategies[0]);
     assert_eq!(transcription.segments[0].temperature, 0.4);
@@ -165,12 +165,12 @@ fn silent_windows_are_skipped() {
     ];
     let (asked, transcription) = play(&english(), 70, &results);
     assert_eq!(asked.len(), 3);
-    let found: Vec<_> = transcription
+    let actual: Vec<_> = transcription
         .segments
         .iter()
         .map(|segment| (segment.seek, segment.text.as_str()))
         .collect();
-    assert_eq!(found, [(3000, " ba"), (6000, " ca")]);
+    assert_eq!(actual, [(3000, " ba"), (6000, " ca")]);
     // Only text in segments becomes the prompt.
     assert_eq!(asked[1].0, TASK);
 }

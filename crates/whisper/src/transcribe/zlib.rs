@@ -11,8 +11,8 @@ mod huffman;
 use huffman::{DISTANCES, LITERALS, block_bits};
 
 /// Minimum and maximum match length.
-const SHORTEST: usize = 3;
-const LONGEST: usize = 258;
+const MIN_MATCH: usize = 3;
+const MAX_MATCH: usize = 258;
 /// Level 6 thresholds: matches of these lengths shorten the search, end it, or disable lazy
 /// matching.
 const GOOD: usize = 8;
@@ -20,7 +20,7 @@ const NICE: usize = 128;
 const LAZY: usize = 16;
 const CHAIN: usize = 128;
 /// Maximum distance of a match, in bytes.
-const FARTHEST: usize = 32_768 - LONGEST - SHORTEST - 1;
+const MAX_DISTANCE: usize = 32_768 - MAX_MATCH - MIN_MATCH - 1;
 /// Maximum distance of a three-byte match that saves space, in bytes.
 const FARTHEST_SHORT: usize = 4096;
 /// Maximum number of symbols per block.
@@ -65,7 +65,7 @@ struct Compressor {
 impl Compressor {
     fn new(text: &[u8]) -> Self {
         let mut window = text.to_vec();
-        window.resize(text.len() + 2 * LONGEST, 0);
+        window.resize(text.len() + 2 * MAX_MATCH, 0);
         let (head, previous) = (vec![0; 1 << HASH_BITS], vec![0; text.len()]);
         Self { window, length: text.len(), head, previous, block: Block::new(0), bits: 0 }
     }
@@ -81,29 +81,29 @@ impl Compressor {
 
     fn run(&mut self) {
         let mut at = 0;
-        let (mut length, mut matched) = (SHORTEST - 1, 0);
+        let (mut length, mut matched) = (MIN_MATCH - 1, 0);
         let mut has_literal = false;
         while at < self.length {
-            let candidate = if self.length - at >= SHORTEST { self.insert(at) } else { 0 };
+            let candidate = if self.length - at >= MIN_MATCH { self.insert(at) } else { 0 };
             let (length_before, matched_before) = (length, matched);
-            length = SHORTEST - 1;
-            if candidate != 0 && length_before < LAZY && at - candidate <= FARTHEST {
+            length = MIN_MATCH - 1;
+            if candidate != 0 && length_before < LAZY && at - candidate <= MAX_DISTANCE {
                 (length, matched) = self.longest_match(at, candidate, length_before, matched);
-                if length == SHORTEST && at - matched > FARTHEST_SHORT {
-                    length = SHORTEST - 1;
+                if length == MIN_MATCH && at - matched > FARTHEST_SHORT {
+                    length = MIN_MATCH - 1;
                 }
             }
-            if length_before >= SHORTEST && length <= length_before {
+            if length_before >= MIN_MATCH && length <= length_before {
                 // The match at the previous position is at least as long: emit it.
                 self.count_match(at - 1 - matched_before, length_before);
-                let last = self.length.saturating_sub(SHORTEST);
+                let last = self.length.saturating_sub(MIN_MATCH);
                 for position in at + 1..at + length_before - 1 {
                     if position <= last {
                         self.insert(position);
                     }
                 }
                 at += length_before - 1;
-                (has_literal, length) = (false, SHORTEST - 1);
+                (has_literal, length) = (false, MIN_MATCH - 1);
                 self.flush_if_full(at);
             } else {
                 if has_literal {
@@ -131,14 +131,14 @@ impl Compressor {
     ) -> (usize, usize) {
         let lookahead = self.length - at;
         let nice = NICE.min(lookahead);
-        let limit = at.saturating_sub(FARTHEST);
+        let limit = at.saturating_sub(MAX_DISTANCE);
         let (mut best, mut matched) = (before, matched);
         let mut candidate = candidate;
         for _ in 0..if before >= GOOD { CHAIN / 4 } else { CHAIN } {
             let (here, there) =
-                (&self.window[at..at + LONGEST], &self.window[candidate..candidate + LONGEST]);
+                (&self.window[at..at + MAX_MATCH], &self.window[candidate..candidate + MAX_MATCH]);
             // A longer match must agree at these positions.
-            if here[best.min(LONGEST - 1)] == there[best.min(LONGEST - 1)]
+            if here[best.min(MAX_MATCH - 1)] == there[best.min(MAX_MATCH - 1)]
                 && here[..2] == there[..2]
             {
                 let length = here.iter().zip(there).take_while(|(a, b)| a == b).count();

@@ -109,7 +109,7 @@ fn the_body_is_bound_only_by_its_hash() {
 }
 
 #[test]
-fn each_missing_header_is_named() {
+fn each_missing_header_is_reported() {
     for name in [NONCE, SENDER, SIGNATURE, UUID, RECEIVER] {
         let mut headers = signed(BabelbitScheme::axon());
         headers.remove(name);

@@ -32,7 +32,7 @@ pub struct Call {
     pub deadline: Duration,
     /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also
     /// applies.
-    pub max_answer_bytes: usize,
+    pub max_response_bytes: usize,
     /// Retry policy of the call.
     pub retry: Retry,
 }
@@ -47,7 +47,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: body.into(),
             deadline: DEADLINE,
-            max_answer_bytes: usize::MAX,
+            max_response_bytes: usize::MAX,
             retry: Retry::default(),
         }
     }
@@ -67,7 +67,7 @@ pub enum Retry {
 }
 
 impl Retry {
-    pub(super) fn allows(self, result: &Result<AnswerStream, CallError>) -> bool {
+    pub(super) fn allows(self, result: &Result<CallResponseStream, CallError>) -> bool {
         match (self, result) {
             (Self::Never, _) => false,
             (_, Err(CallError::Connect { .. })) | (Self::Idempotent, Err(CallError::Broken(_))) => {
@@ -81,7 +81,7 @@ impl Retry {
 
 /// A response with its body in memory, with any status.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct CallResponse {
     /// The HTTP status code.
     pub status: StatusCode,
     /// Headers of the response.
@@ -96,7 +96,7 @@ pub struct Answer {
 /// [`CallError::Timeout`] and ends. If the response exceeds its size limit, the stream yields
 /// [`CallError::TooLarge`] and ends.
 #[derive(Debug)]
-pub struct AnswerStream {
+pub struct CallResponseStream {
     /// The HTTP status code.
     pub status: StatusCode,
     /// Headers of the response.
@@ -105,13 +105,13 @@ pub struct AnswerStream {
     deadline: Pin<Box<Sleep>>,
     after: Duration,
     limit: usize,
-    left: usize,
+    remaining: usize,
 }
 
-impl AnswerStream {
+impl CallResponseStream {
     pub(super) fn new(
         response: http::Response<Incoming>,
-        until: Instant,
+        deadline_at: Instant,
         after: Duration,
         limit: usize,
     ) -> Self {
@@ -120,10 +120,10 @@ impl AnswerStream {
             status: head.status,
             headers: head.headers,
             body: Some(body),
-            deadline: Box::pin(tokio::time::sleep_until(until)),
+            deadline: Box::pin(tokio::time::sleep_until(deadline_at)),
             after,
             limit,
-            left: limit,
+            remaining: limit,
         }
     }
 
@@ -139,8 +139,8 @@ impl AnswerStream {
     }
 
     /// Combines the head with a body that was read.
-    pub(super) fn into_answer(self, body: Bytes) -> Answer {
-        Answer { status: self.status, headers: self.headers, body }
+    pub(super) fn into_response(self, body: Bytes) -> CallResponse {
+        CallResponse { status: self.status, headers: self.headers, body }
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CallError>>> {
@@ -156,16 +156,16 @@ impl AnswerStream {
             };
             // Trailers are discarded.
             let Ok(chunk) = frame.into_data() else { continue };
-            let Some(left) = self.left.checked_sub(chunk.len()) else {
+            let Some(remaining) = self.remaining.checked_sub(chunk.len()) else {
                 return Poll::Ready(Some(Err(CallError::TooLarge { limit: self.limit })));
             };
-            self.left = left;
+            self.remaining = remaining;
             return Poll::Ready(Some(Ok(chunk)));
         }
     }
 }
 
-impl Stream for AnswerStream {
+impl Stream for CallResponseStream {
     type Item = Result<Bytes, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

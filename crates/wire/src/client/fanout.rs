@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 
-use super::{Answer, Call, CallError, ReturnCode, SignedClient};
+use super::{Call, CallError, CallResponse, ReturnCode, SignedClient};
 use crate::Peer;
 
 /// The result of one call of [`SignedClient::call_all`].
@@ -14,7 +14,7 @@ pub struct Reply {
     /// The result as a return code.
     pub code: ReturnCode,
     /// The response, or the error of the call.
-    pub result: Result<Answer, CallError>,
+    pub result: Result<CallResponse, CallError>,
     /// The duration of the call.
     pub took: Duration,
 }

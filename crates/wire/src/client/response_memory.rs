@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of a response that need no reservation.
-pub(super) const SMALL_ANSWER: usize = 768 * 1024;
+pub(super) const UNRESERVED_BYTES: usize = 768 * 1024;
 /// The step in bytes by which a reservation grows: a peer reserves at most this much more than it
 /// has sent.
 const STEP: usize = 1024 * 1024;
@@ -30,8 +30,8 @@ impl ResponseMemory {
         Self { bytes, shared: Arc::new(Semaphore::new(bytes)), extra: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Starts a response, without a reservation.
-    pub fn share(&self) -> MemoryReservation<'_> {
+    /// Returns an empty reservation for a response.
+    pub fn reservation(&self) -> MemoryReservation<'_> {
         MemoryReservation { memory: self, held: 0, permits: Vec::new(), is_extra: false }
     }
 }
@@ -47,16 +47,17 @@ pub struct MemoryReservation<'a> {
 
 impl MemoryReservation<'_> {
     /// Waits for buffer space for `bytes` of a response of at most `max` bytes.
-    pub async fn cover(&mut self, bytes: usize, max: usize) {
-        let missing = bytes.saturating_sub(SMALL_ANSWER + self.held);
+    pub async fn reserve(&mut self, bytes: usize, max: usize) {
+        let missing = bytes.saturating_sub(UNRESERVED_BYTES + self.held);
         if missing == 0 || self.is_extra {
             return;
         }
-        let left = self.memory.bytes.saturating_sub(self.held);
-        let step = STEP.min(left).min(max.saturating_sub(SMALL_ANSWER + self.held)).max(missing);
+        let remaining = self.memory.bytes.saturating_sub(self.held);
+        let step =
+            STEP.min(remaining).min(max.saturating_sub(UNRESERVED_BYTES + self.held)).max(missing);
         let shared = async {
             match u32::try_from(step) {
-                Ok(permits) if step <= left => {
+                Ok(permits) if step <= remaining => {
                     Arc::clone(&self.memory.shared).acquire_many_owned(permits).await
                 }
                 _ => pending().await,

@@ -2,7 +2,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use super::{Answer, CallError};
+use super::{CallError, CallResponse};
 
 /// The result of a call as one of Bittensor's return codes (0 to 23).
 ///
@@ -64,7 +64,7 @@ pub enum ReturnCode {
 
 impl ReturnCode {
     /// Returns the code of a call's result.
-    pub fn of(result: &Result<Answer, CallError>) -> Self {
+    pub fn of(result: &Result<CallResponse, CallError>) -> Self {
         match result {
             Ok(response) => Self::of_status(response.status),
             Err(error) => Self::of_error(error),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use taonet_http::testing::listen;
 use taonet_wallet::Keypair;
 
-use super::response_memory::SMALL_ANSWER;
+use super::response_memory::UNRESERVED_BYTES;
 use super::*;
 use crate::{BabelbitScheme, Caller, Limits, ManualClock, Peer, Policy, SignedLayer};
 
@@ -124,15 +124,15 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
     let client = SignedClient::new(
         signer,
-        ClientConfig { large_answers_bytes: 1_000, ..ClientConfig::default() },
+        ClientConfig { large_responses_bytes: 1_000, ..ClientConfig::default() },
     );
     let client = client.unwrap();
     let text = |length: usize| format!("\"{}\"", "x".repeat(length));
     let small = peer(listen(answering(move || text(1_000).into_response())).await);
-    let large = peer(listen(answering(move || text(SMALL_ANSWER + 100).into_response())).await);
+    let large = peer(listen(answering(move || text(UNRESERVED_BYTES + 100).into_response())).await);
     // Sends slightly more than a small response, then stalls.
     let stalls = answering(move || {
-        let start = futures::stream::iter([Ok::<_, std::io::Error>(text(SMALL_ANSWER + 100))]);
+        let start = futures::stream::iter([Ok::<_, std::io::Error>(text(UNRESERVED_BYTES + 100))]);
         Body::from_stream(start.chain(futures::stream::pending())).into_response()
     });
     let stalls = peer(listen(stalls).await);
@@ -145,12 +145,12 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     assert!(ask(&large, 60_000).await.is_ok(), "room that was given back");
     assert!(ask(&large, 60_000).await.is_ok());
     let hog = tokio::spawn(ask(&stalls, 60_000));
-    while client.room.shared.available_permits() > 0 {
+    while client.memory.shared.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
     assert!(ask(&large, 60_000).await.is_ok(), "one at a time needs no room");
     let second = tokio::spawn(ask(&stalls, 60_000));
-    while client.room.extra.available_permits() > 0 {
+    while client.memory.extra.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
     assert!(ask(&small, 60_000).await.is_ok());
@@ -163,7 +163,7 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
 #[tokio::test]
 async fn concurrent_large_responses_do_not_deadlock() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
-    let config = ClientConfig { large_answers_bytes: 2 << 20, ..ClientConfig::default() };
+    let config = ClientConfig { large_responses_bytes: 2 << 20, ..ClientConfig::default() };
     let client = SignedClient::new(signer, config).unwrap();
     let peer = peer(listen(answering(|| "x".repeat(4 << 20).into_response())).await);
     let request = json!({});
@@ -172,7 +172,7 @@ async fn concurrent_large_responses_do_not_deadlock() {
     let answers = futures::future::join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(
-        (client.room.shared.available_permits(), client.room.extra.available_permits()),
+        (client.memory.shared.available_permits(), client.memory.extra.available_permits()),
         (2 << 20, 1)
     );
 }

@@ -73,8 +73,8 @@ pub struct ArenaConfig {
     /// Path of the miners' predict route.
     pub predict_path: String,
     /// Maximum size of a miner's response in bytes; see
-    /// [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
-    pub max_answer_bytes: usize,
+    /// [`taonet_babelbit_runner::PlaySettings::max_response_bytes`].
+    pub max_response_bytes: usize,
 }
 
 /// Sources of time of an [`Arena`]; tests replace them.
@@ -158,7 +158,7 @@ impl Arena {
             BabelbitScheme::managed(),
         );
         let limits = ClientConfig {
-            max_response_bytes: config.max_answer_bytes.saturating_add(ENVELOPE_BYTES),
+            max_response_bytes: config.max_response_bytes.saturating_add(ENVELOPE_BYTES),
             ..ClientConfig::default()
         };
         let clients = Clients {
@@ -225,10 +225,10 @@ impl Arena {
                     Some(error)
                 }
             };
-            let left = settings
+            let remaining = settings
                 .ready_timeout
                 .saturating_sub(self.time.now().saturating_duration_since(began));
-            if left.is_zero() {
+            if remaining.is_zero() {
                 let Some(mut latest) = last else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);
                 };
@@ -239,7 +239,7 @@ impl Arena {
                 latest.retain(Route::is_ready);
                 return Ok(latest);
             }
-            self.time.sleep(poll.min(left)).await;
+            self.time.sleep(poll.min(remaining)).await;
         }
     }
 

@@ -99,7 +99,7 @@ pub struct ArenaGatewayConfig {
     /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
     /// Maximum size of a miner's response in bytes.
-    pub max_answer_bytes: usize,
+    pub max_response_bytes: usize,
     /// Source of the current time.
     pub clock: Clock,
 }
@@ -124,7 +124,7 @@ impl ArenaGatewayConfig {
             calls: 128,
             call_timeout: Duration::from_mins(10),
             max_body_bytes: 256 << 10,
-            max_answer_bytes: 16 << 20,
+            max_response_bytes: 16 << 20,
             clock: system_clock(),
         }
     }
@@ -147,7 +147,7 @@ pub enum ArenaGatewayError {
 
 /// Timeout for receiving a request body: requests are small, and a slower client is likely
 /// malicious.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Limit of the memory for all request bodies together, in bytes. The first 64 KiB of each body do
 /// not count.
 const LARGE_BODIES: usize = 16 << 20;
@@ -216,8 +216,10 @@ impl ArenaGateway {
         // Messages are already signed; the client's own signature is unused.
         let signer =
             Signer::new(Keypair::clone(&config.keypair), "0.0.0.0", BabelbitScheme::managed());
-        let bounds =
-            ClientConfig { max_response_bytes: config.max_answer_bytes, ..ClientConfig::default() };
+        let bounds = ClientConfig {
+            max_response_bytes: config.max_response_bytes,
+            ..ClientConfig::default()
+        };
         let client = SignedClient::with_addresses(signer, bounds, config.policy.permitted())
             .map_err(ArenaGatewayError::Client)?;
         let state = State {
@@ -229,7 +231,7 @@ impl ArenaGateway {
             listed: tokio::sync::Mutex::default(),
             auth_limit: SlidingWindow::new(config.auth_limit),
             data_limit: SlidingWindow::new(config.data_limit),
-            bodies: WholeBodies::new(config.max_body_bytes, BODY_WITHIN, LARGE_BODIES),
+            bodies: WholeBodies::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
             config,
         };
         Ok(Self { state: Arc::new(state), submissions })

@@ -53,18 +53,18 @@ pub enum EvidenceError {
     Io(#[from] std::io::Error),
     /// The file is not a tar file, or is truncated.
     #[error("the bundle ends before {0}: it is truncated, or not an evidence bundle")]
-    Missing(String),
+    Truncated(String),
     /// A member has an unexpected name.
-    #[error("unexpected member {found:?} in the bundle, expected {expected}")]
-    Member {
+    #[error("unexpected member {actual:?} in the bundle, expected {expected}")]
+    UnexpectedMember {
         /// Expected name of the member.
         expected: String,
         /// Actual name of the member.
-        found: String,
+        actual: String,
     },
     /// A member is not a regular file, but a link, a directory or an extended header.
     #[error("member {0:?} of the bundle is not a regular file")]
-    Kind(String),
+    NotRegularFile(String),
     /// A file in the bundle exceeds its size limit.
     #[error("member {name:?} of the bundle has {}, the limit is {limit}", counted(.bytes, "byte"))]
     TooLarge {
@@ -77,15 +77,15 @@ pub enum EvidenceError {
     },
     /// Data follows the last member.
     #[error("trailing data after the last member of the bundle")]
-    Trailing,
+    TrailingData,
     /// `signature.json` is malformed.
     #[error("malformed signature.json in the bundle")]
-    Seal(#[source] serde_json::Error),
+    MalformedSignature(#[source] serde_json::Error),
     /// The signature is invalid: the manifest was changed, or another key signed it.
     #[error(
         "invalid signature of {0}: the manifest was changed after signing, or another key signed it"
     )]
-    Signature(Hotkey),
+    InvalidSignature(Hotkey),
     /// The manifest is inconsistent, or has an unsupported version.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -132,8 +132,9 @@ impl Bundle {
     /// [`AuditError`] when the scores cannot be recomputed.
     pub fn verify(&self, engines: &Engines) -> Result<EvidenceReport, AuditError> {
         let started = Instant::now();
-        let done = recompute(self.record(), self.replies(), engines)?;
-        let mut audit = AuditReport::new(self.record(), engines, done.replies, done.mismatches);
+        let recomputed = recompute(self.record(), self.replies(), engines)?;
+        let mut audit =
+            AuditReport::new(self.record(), engines, recomputed.replies, recomputed.mismatches);
         audit.wall_sec = started.elapsed().as_secs_f64();
         Ok(EvidenceReport {
             schema: "taonet.evidence-report/1",

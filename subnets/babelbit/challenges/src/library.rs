@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 use super::{BuildError, BuiltChallenge, Challenge};
 
 /// Maximum number of challenges with cached audio, at about 1 MB per 20 s of speech.
-const KEPT: usize = 16;
+const MAX_CACHED_CHALLENGES: usize = 16;
 
 type Slot = Arc<OnceCell<Arc<BuiltChallenge>>>;
 
@@ -73,7 +73,7 @@ impl ChallengeLibrary {
             None => Slot::default(),
         };
         built.insert(0, (position, Arc::clone(&slot)));
-        built.truncate(KEPT);
+        built.truncate(MAX_CACHED_CHALLENGES);
         slot
     }
 }

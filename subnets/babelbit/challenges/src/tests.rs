@@ -187,7 +187,7 @@ mod recordings {
     }
 
     #[test]
-    fn invalid_recording_is_named() {
+    fn invalid_recording_is_reported() {
         assert!(
             load("text.wav")
                 .unwrap_err()
@@ -210,7 +210,7 @@ mod recordings {
     }
 
     #[test]
-    fn unreadable_file_is_named() {
+    fn unreadable_file_is_reported() {
         let missing = Challenge::load(Path::new("/nowhere/c.json")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot read /nowhere/c.json"), "{missing}");
         let folder = tempfile::tempdir().unwrap();

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_text_challenge_is_named() {
+    fn invalid_text_challenge_is_reported() {
         #[rustfmt::skip]
         let table = [
             (r#"{"dialogues": []}"#, "t.json: dialogues: must have at least one entry"),

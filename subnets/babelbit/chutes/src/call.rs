@@ -18,9 +18,9 @@ use tokio_util::io::ReaderStream;
 use url::Url;
 
 /// Maximum size of a response in bytes.
-const MAX_ANSWER: usize = 4 << 20;
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// Maximum number of characters of a response body in an error.
-const KEPT: usize = 300;
+const MAX_QUOTED_CHARS: usize = 300;
 /// Maximum number of redirects of a request.
 const MAX_REDIRECTS: usize = 5;
 /// Minimum upload rate in bytes per second; the timeout of an upload allows for this rate.
@@ -391,7 +391,7 @@ impl Service {
         let response =
             request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
-        let answer = read_capped(response, MAX_ANSWER).await;
+        let answer = read_capped(response, MAX_RESPONSE_BYTES).await;
         if !status.is_success() {
             let answer = self.excerpt(&answer.unwrap_or_default());
             return Err(ApiError::Refused {
@@ -429,7 +429,7 @@ impl Service {
         let (status, retry_after) = (response.status(), retry_after(&response));
         if !status.is_success() {
             let answer =
-                tokio::time::timeout(self.timeout, read_capped(response, MAX_ANSWER)).await;
+                tokio::time::timeout(self.timeout, read_capped(response, MAX_RESPONSE_BYTES)).await;
             let answer = self.excerpt(&answer.ok().and_then(Result::ok).unwrap_or_default());
             return Err(ApiError::Refused {
                 what,
@@ -481,6 +481,6 @@ impl Service {
         {
             text = text.replace(key.trim(), "(API key)");
         }
-        printable_excerpt(&text, KEPT)
+        printable_excerpt(&text, MAX_QUOTED_CHARS)
     }
 }

@@ -17,12 +17,12 @@ use url::Url;
 use super::{ApiError, ChutesSettings};
 
 /// Maximum size of a response in bytes, apart from the request in it.
-const MAX_ANSWER: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Maximum size of the request in a response, relative to the request: chutes return the context
 /// twice, and Python's escapes of characters beyond ASCII have up to three times their bytes.
 const RETURNED: usize = 6;
 /// Maximum number of characters of a chute's error.
-const KEPT: usize = 300;
+const MAX_ERROR_CHARS: usize = 300;
 /// Pauses before retries. [`SLACK`] limits their sum.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::MAX);
 /// Total time budget for the pauses between the attempts of a call.
@@ -185,7 +185,7 @@ impl ChuteClient {
     }
 
     async fn post(&self, url: Url, body: String, within: Duration) -> Result<Value, ChuteError> {
-        let limit = MAX_ANSWER.saturating_add(body.len().saturating_mul(RETURNED));
+        let limit = MAX_RESPONSE_BYTES.saturating_add(body.len().saturating_mul(RETURNED));
         let mut request =
             self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(key) = &self.key {
@@ -209,7 +209,7 @@ impl ChuteClient {
 fn prediction(answer: &Value) -> Result<String, ChuteError> {
     if answer.get("success").and_then(Value::as_bool) == Some(false) {
         let error = answer.get("error").and_then(Value::as_str).unwrap_or("no reason");
-        return Err(ChuteError::Reported(printable_excerpt(error, KEPT)));
+        return Err(ChuteError::Reported(printable_excerpt(error, MAX_ERROR_CHARS)));
     }
     let text = answer
         .pointer("/utterance/prediction")

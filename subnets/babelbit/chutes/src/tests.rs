@@ -103,8 +103,11 @@ async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
         list.respond_with(ok(&items)).mount(&server).await;
     }
     let api = ChutesApi::new(&settings).unwrap();
-    let found = api.find("al-Babelbit-01", "r2").await.unwrap().unwrap();
-    assert_eq!((found.chute_id.as_str(), found.slug.as_deref(), found.hot), ("2", Some("b"), true));
+    let actual = api.find("al-Babelbit-01", "r2").await.unwrap().unwrap();
+    assert_eq!(
+        (actual.chute_id.as_str(), actual.slug.as_deref(), actual.hot),
+        ("2", Some("b"), true)
+    );
     for (name, revision, expected) in [
         // A chute with another revision under its name is still the one with this name.
         ("al-Babelbit-01", "r1", Some("2")),
@@ -112,8 +115,8 @@ async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
         ("x-Babelbit-7", "r9", Some("other-7")),
         ("al-Babelbit-04", "r4", None),
     ] {
-        let found = api.find(name, revision).await.unwrap().map(|chute| chute.chute_id);
-        assert_eq!(found.as_deref(), expected, "{name} {revision}");
+        let actual = api.find(name, revision).await.unwrap().map(|chute| chute.chute_id);
+        assert_eq!(actual.as_deref(), expected, "{name} {revision}");
     }
 }
 
@@ -167,7 +170,7 @@ async fn build_log_is_followed_until_the_image_is_complete() {
     let log =
         |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
     let first = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1-1\"}\n.\n";
-    let rest = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
+    let remaining = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
     let returns = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\r\r.\rdata: {\"log\": \"pushed\"}\rDONE\r";
     let burst =
         "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\ndata: {\"log\": \"STEP 2/2\"}\nDONE\n";
@@ -181,7 +184,7 @@ async fn build_log_is_followed_until_the_image_is_complete() {
                 ResponseTemplate::new(502),
                 status("built and pushed"),
             ],
-            vec![log(first), log(rest)],
+            vec![log(first), log(remaining)],
             &["STEP 1/2", "pushed"],
             "",
         ),
@@ -194,7 +197,7 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         ),
         (
             vec![status("building"), status("error: no such package")],
-            vec![log(rest)],
+            vec![log(remaining)],
             &["pushed"],
             "the build of babelbit:1 failed: error: no such package\nhint: ",
         ),
@@ -231,8 +234,8 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         let mut lines = Vec::new();
         let built = api.built("babelbit:1", &sleeper, |line| lines.push(line.to_owned())).await;
         assert_eq!(lines, expected);
-        let found = built.err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(found.starts_with(error) && found.is_empty() == error.is_empty(), "{found}");
+        let actual = built.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(actual.starts_with(error) && actual.is_empty() == error.is_empty(), "{actual}");
         server.verify().await;
         let asked = server.received_requests().await.unwrap();
         let offsets: Vec<_> = asked.iter().filter_map(|request| request.url.query()).collect();

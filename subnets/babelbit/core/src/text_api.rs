@@ -68,8 +68,8 @@ mod tests {
     /// Columns: field · value if absent, or none if required
     #[test]
     fn predict_request_has_fields_and_defaults() {
-        let whole = json!({"index": "s", "step": 0, "prefix": "a"});
-        let parsed: PredictedUtterance = serde_json::from_value(whole.clone()).unwrap();
+        let complete = json!({"index": "s", "step": 0, "prefix": "a"});
+        let parsed: PredictedUtterance = serde_json::from_value(complete.clone()).unwrap();
         let written = serde_json::to_value(&parsed).unwrap();
         for (field, default) in [
             ("index", None),
@@ -81,7 +81,7 @@ mod tests {
             ("ground_truth", Some(Value::Null)),
             ("evaluation", Some(Value::Null)),
         ] {
-            let mut partial = whole.clone();
+            let mut partial = complete.clone();
             partial.as_object_mut().unwrap().remove(field);
             let outcome = serde_json::from_value::<PredictedUtterance>(partial);
             assert_eq!(outcome.is_ok(), default.is_some(), "{field}");
@@ -93,7 +93,7 @@ mod tests {
             ("step", json!(-1)),
             ("prefix", json!(null)),
         ] {
-            let mut bad = whole.clone();
+            let mut bad = complete.clone();
             bad[field] = value.clone();
             assert!(serde_json::from_value::<PredictedUtterance>(bad).is_err(), "{field}={value}");
         }

@@ -137,7 +137,7 @@ impl Section for BabelbitSection {
 
     fn problems(&self) -> Vec<String> {
         let index = self.source.index();
-        // A run that has not begun has no ledger, which is no failure.
+        // A run that has not begun has no ledger, which is not a failure.
         let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
         let ledger =
             index.problem.as_ref().filter(|_| has_begun).map(|why| format!("ledger: {why}"));

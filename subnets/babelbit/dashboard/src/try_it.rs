@@ -41,7 +41,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// Maximum number of concurrent visitors. Each takes up to 9 MB of samples.
 const MAX_VISITORS: usize = 4;
 /// Interval between two removals of expired visits and results.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Settings of the page "Try it".
 pub struct TrySettings {
@@ -112,7 +112,7 @@ impl TrySection {
 
     /// Removes expired visits and results, until shutdown.
     pub async fn follow(&self, shutdown: &Shutdown) {
-        while shutdown.sleep(SWEEP_EVERY).await {
+        while shutdown.sleep(SWEEP_INTERVAL).await {
             let now = Instant::now();
             self.visits.sweep(now);
             self.trials.sweep(now);

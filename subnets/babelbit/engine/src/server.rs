@@ -148,7 +148,7 @@ impl Synthesizer for NoVoice {
 }
 
 /// Timeout for receiving a request body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Total memory limit in bytes for request bodies; the first 64 KiB of each body do not count.
 const LARGE_BODIES: usize = 16 << 20;
 
@@ -253,7 +253,7 @@ impl Engine {
             text_limit: SlidingWindow::new(config.text_limit),
             library: ChallengeLibrary::new(config.challenges, config.synthesizer),
             rotation: config.rotation,
-            bodies: WholeBodies::new(config.max_body_bytes, BODY_WITHIN, LARGE_BODIES),
+            bodies: WholeBodies::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
             clock: config.clock,
         };
         Ok(Self { state: Arc::new(state), request_timeout: config.request_timeout })

@@ -15,7 +15,7 @@ mod segmenter;
 mod silent;
 mod speaker;
 
-pub use interpreter::{Interpreter, Manner, Patient};
+pub use interpreter::{Interpreter, InterpreterVoice, Patient};
 pub use mumbler::Mumbler;
 pub use parrot::Parrot;
 pub use silent::Silent;

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_samples_are_named() {
+    fn invalid_samples_are_reported() {
         assert!(matches!(decode("@@@@", 1), Err(Refusal::Base64(_))));
         assert!(matches!(decode("AAAA", 1), Err(Refusal::PartialSample { bytes: 3, unit: 4 })));
         assert!(matches!(

@@ -182,7 +182,7 @@ impl Shortener {
 
     fn attempt(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
         let _permit = self.acquire()?;
-        // Too little time is no sign of a slow model if other phrases of the frame have used it.
+        // Too little time is not a sign of a slow model if other phrases of the frame have used it.
         let had_time = Instant::now() + self.limit / 2 <= deadline;
         let result = self.accepted(phrase, deadline);
         if had_time && matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))) {

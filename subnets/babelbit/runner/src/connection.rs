@@ -16,7 +16,7 @@ pub struct PredictCall {
     pub in_eos: bool,
     /// Maximum size of the response in bytes of JSON, derived from the remaining size quota of the
     /// reply. An implementation may reject a larger response with [`CallError::TooLarge`].
-    pub max_answer_bytes: usize,
+    pub max_response_bytes: usize,
 }
 
 /// A connection to a miner, over HTTP or in process.

@@ -20,7 +20,7 @@ use taonet_neuron::{MinerAddress, MinerEntry};
 /// Message name of an init request in signatures.
 pub const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
 /// Maximum size in bytes of an init response, which contains the request's fields and a session ID.
-pub const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
+pub const MAX_INIT_RESPONSE_BYTES: usize = 64 << 10;
 /// Message name of a predict request in signatures.
 pub const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
 
@@ -58,7 +58,7 @@ impl HttpMiner {
     /// `v1/predict`.
     ///
     /// The client's size limit applies to every response; set it to
-    /// [`super::PlaySettings::max_answer_bytes`].
+    /// [`super::PlaySettings::max_response_bytes`].
     ///
     /// # Errors
     /// [`PeerError`] when requests to the miner's host cannot be signed.
@@ -96,7 +96,7 @@ impl HttpMiner {
     }
 
     /// Sends `body` as the signed message `message`; returns the parsed response, which may have at
-    /// most `max_answer_bytes` bytes of JSON.
+    /// most `max_response_bytes` bytes of JSON.
     ///
     /// # Errors
     /// [`CallError`] when the miner refuses, fails, or does not respond within `timeout`.
@@ -105,7 +105,7 @@ impl HttpMiner {
         message: &'static str,
         body: Result<Vec<u8>, serde_json::Error>,
         timeout: Duration,
-        max_answer_bytes: usize,
+        max_response_bytes: usize,
     ) -> Result<T, CallError> {
         let body = Bytes::from(body.map_err(|error| CallError::Transport(error.to_string()))?);
         let headers = self
@@ -115,7 +115,7 @@ impl HttpMiner {
             .map_err(|error| CallError::Identity(error.to_string()))?;
         let answer = self
             .client
-            .post(&self.url, headers, body, timeout, max_answer_bytes)
+            .post(&self.url, headers, body, timeout, max_response_bytes)
             .await
             .map_err(call_error)?;
         read_answer(&answer)
@@ -129,7 +129,7 @@ impl MinerConnection for HttpMiner {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let body = serde_json::to_vec(&MinerRequest::Init(request));
-        self.call(INIT_MESSAGE, body, timeout, MAX_INIT_ANSWER_BYTES).boxed()
+        self.call(INIT_MESSAGE, body, timeout, MAX_INIT_RESPONSE_BYTES).boxed()
     }
 
     fn predict(
@@ -138,7 +138,7 @@ impl MinerConnection for HttpMiner {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         let body = serde_json::to_vec(&PredictBody::new(&call, None));
-        self.call(PREDICT_MESSAGE, body, timeout, call.max_answer_bytes).boxed()
+        self.call(PREDICT_MESSAGE, body, timeout, call.max_response_bytes).boxed()
     }
 }
 

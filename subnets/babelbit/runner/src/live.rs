@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::connection::{CallError, MinerConnection, PredictCall};
 use super::player::{PlayError, check_session, open_session};
 use super::reply::ReplyDecoder;
-use super::settings::{PlaySettings, answer_bytes};
+use super::settings::{PlaySettings, response_bytes};
 
 /// A session with a miner for mono speech that arrives frame by frame, for example from a
 /// microphone. Each call returns the samples of the reply that are ready.
@@ -112,7 +112,7 @@ impl LiveUtterance {
             session_id: Arc::clone(&self.session_id),
             audio_b64,
             in_eos,
-            max_answer_bytes: answer_bytes(self.decoder.room()),
+            max_response_bytes: response_bytes(self.decoder.room()),
         };
         let answer = timeout(limit, self.miner.predict(call, limit))
             .await
@@ -168,7 +168,7 @@ mod tests {
 
     /// Columns: the miner's response to a request · settings · error
     #[tokio::test(start_paused = true)]
-    async fn live_failures_are_named() {
+    async fn failed_live_call_returns_its_reason() {
         type Script = fn(usize) -> Step;
         let usual = PlaySettings::default;
         let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
 use super::reply::{ReplyAudio, ReplyError};
-use super::settings::{PlaySettings, answer_bytes};
+use super::settings::{PlaySettings, response_bytes};
 use super::source::Source;
 
 /// A complete reply with its audio and times.
@@ -315,7 +315,7 @@ impl Stream<'_> {
             session_id: Arc::clone(&self.session_id),
             audio_b64,
             in_eos,
-            max_answer_bytes: answer_bytes(self.reply.room()),
+            max_response_bytes: response_bytes(self.reply.room()),
         };
         let total = self.settings.miner_timeout.max(self.miner.patience());
         match timeout(limit.min(total), self.miner.predict(call, total)).await {

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_chunk_is_named() {
+    fn invalid_chunk_is_reported() {
         let push = |text: &str, declared| new(1, 16).push(text, declared);
         assert!(matches!(push("!!!!", 0), Err(ReplyError::Base64(_))));
         assert!(matches!(push("AAA", 0), Err(ReplyError::Base64(_))), "padding is required");
@@ -262,13 +262,13 @@ mod tests {
         #[test]
         fn chunking_never_changes_the_sound(samples in prop::collection::vec(any::<f32>(), 0..50), cut in 1_usize..20) {
             let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            let mut whole = new(1, 1000);
-            whole.push(&STANDARD.encode(&bytes), 0).unwrap();
+            let mut complete = new(1, 1000);
+            complete.push(&STANDARD.encode(&bytes), 0).unwrap();
             let mut parts = new(1, 1000);
             for part in bytes.chunks(cut) {
                 parts.push(&STANDARD.encode(part), part.len() as u64).unwrap();
             }
-            prop_assert_eq!(finished(whole), finished(parts));
+            prop_assert_eq!(finished(complete), finished(parts));
         }
 
         #[test]

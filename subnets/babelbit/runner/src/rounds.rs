@@ -54,7 +54,7 @@ use schedule::{LastRounds, Schedule};
 use taonet_babelbit_core::records::ChallengeType;
 
 /// Timeout for waiting for a block.
-const WAITING: Duration = Duration::from_mins(1);
+const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after a gateway error.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause when the block height has not advanced after a wait.
@@ -370,14 +370,14 @@ impl Rounds {
         if self.block.replace(block) == Some(block) {
             (self.parts.sleeper)(AFTER_STANDSTILL).await;
         }
-        let pause = self.schedule.remaining_backoff(self.now()).unwrap_or(WAITING);
-        match self.parts.chain.wait(pause.clamp(AFTER_STANDSTILL, WAITING)).await {
+        let pause = self.schedule.remaining_backoff(self.now()).unwrap_or(BLOCK_TIMEOUT);
+        match self.parts.chain.wait(pause.clamp(AFTER_STANDSTILL, BLOCK_TIMEOUT)).await {
             Ok(is_new) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
                 }
-                if !is_new && pause >= WAITING {
-                    tracing::warn!(block, "no new block within {} s", WAITING.as_secs());
+                if !is_new && pause >= BLOCK_TIMEOUT {
+                    tracing::warn!(block, "no new block within {} s", BLOCK_TIMEOUT.as_secs());
                 }
             }
             Err(error) => self.log_outage(&error).await,

@@ -141,8 +141,8 @@ impl PlaySettings {
 
     /// Returns the maximum size of a response in bytes of JSON: a complete reply in base64, plus
     /// overhead.
-    pub fn max_answer_bytes(&self, channels: u16) -> usize {
-        answer_bytes(self.max_reply_bytes(channels))
+    pub fn max_response_bytes(&self, channels: u16) -> usize {
+        response_bytes(self.max_reply_bytes(channels))
     }
 
     /// Returns the timeout for opening a session over a connection with the minimum timeout
@@ -176,7 +176,7 @@ impl PlaySettings {
 
 /// Returns the maximum size in bytes of a response with `sound` bytes of samples: base64, plus
 /// overhead.
-pub(super) const fn answer_bytes(sound: usize) -> usize {
+pub(super) const fn response_bytes(sound: usize) -> usize {
     sound.div_ceil(3) * 4 + 64 * 1024
 }
 

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn inconsistent_source_is_named() {
+    fn inconsistent_source_is_reported() {
         let rate = SampleRate::new(12_000).unwrap();
         let wav = Wav::wrap(&[7; 3_840], SampleFormat::S16, 1, rate).unwrap();
         let error = |audio: &[u8], change: fn(&mut UtterancePayload)| {

@@ -7,7 +7,7 @@
 //! the outbox retries it every hour. After a restart, the outbox repeats interrupted attempts; this
 //! is safe, since submissions to the scoring API are idempotent.
 //!
-//! Each attempt is signed anew: the scoring API rejects old signatures, and an outbox can be days
+//! Each attempt is signed again: the scoring API rejects old signatures, and an outbox can be days
 //! late. Results are identified by validator and content, not by signature.
 
 mod client;
@@ -34,11 +34,11 @@ use client::{Acceptance, ScoringApi};
 use payload::LocalFile;
 
 /// Interval at which the outbox requeues refused files.
-const REFUSED_AGAIN: Duration = Duration::from_hours(1);
+const REQUEUE_INTERVAL: Duration = Duration::from_hours(1);
 /// Pause after a ledger error.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum accepted `Retry-After` of the scoring API.
-const MAX_ASKED: Duration = Duration::from_hours(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Settings of an [`Outbox`].
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl Outbox {
         let work = async {
             let mut retried = None;
             loop {
-                if retried.is_none_or(|at: Instant| at.elapsed() >= REFUSED_AGAIN) {
+                if retried.is_none_or(|at: Instant| at.elapsed() >= REQUEUE_INTERVAL) {
                     retried = Some(Instant::now());
                     if let Err(error) = self.ledger.retry_refused().await {
                         tracing::warn!(%error, "cannot requeue refused submissions");
@@ -223,7 +223,7 @@ impl Outbox {
             Err(Failed::Submit(error)) if error.is_retryable() => {
                 let pause = self
                     .pause(entry.attempts)
-                    .max(error.retry_after().unwrap_or_default().min(MAX_ASKED));
+                    .max(error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER));
                 let due = self
                     .now_ms()
                     .saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));

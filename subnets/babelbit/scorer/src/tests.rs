@@ -263,7 +263,7 @@ fn an_abandoned_transcription_fails_its_reply() {
         false,
     );
     let (sender, results) = std::sync::mpsc::channel();
-    // On a thread of its own: without an outcome, scoring would wait forever.
+    // On its own thread: without an outcome, scoring would wait forever.
     std::thread::spawn(move || sender.send(score(&scorer, &[candidate(Some(wav(10, 2.0)), 50)])));
     let results = results.recv_timeout(Duration::from_mins(1)).unwrap();
     assert_eq!(
@@ -346,12 +346,12 @@ fn audio_file_is_read_only_for_recognition() {
             "{lost:?}"
         );
     }
-    let found = score(&scorer, &[on_disk(&path, 50)]);
+    let actual = score(&scorer, &[on_disk(&path, 50)]);
     assert_eq!(
-        found,
+        actual,
         score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)])
     );
-    assert_eq!(found, score(&scorer, &[on_disk(&missing, 50)]));
+    assert_eq!(actual, score(&scorer, &[on_disk(&missing, 50)]));
 }
 
 #[test]

@@ -26,7 +26,7 @@ const CACHED: Duration = Duration::from_mins(5);
 /// Maximum number of models in the cache.
 const MAX_CACHED: usize = 4_096;
 /// Number of miners that are checked at a time.
-const CHECKED_AT_ONCE: usize = 16;
+const MAX_CONCURRENT_CHECKS: usize = 16;
 
 /// A text that a neuron has published on the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl CommittedMiners {
             is_valid.then_some(candidate)
         });
         let mut valid: Vec<Candidate> =
-            checks.buffered(CHECKED_AT_ONCE).filter_map(std::future::ready).collect().await;
+            checks.buffered(MAX_CONCURRENT_CHECKS).filter_map(std::future::ready).collect().await;
         valid = earliest(valid, Candidate::model);
         tracing::info!(
             neurons = neurons.registered,
@@ -333,9 +333,9 @@ impl TextConnection for Hosted {
                 Ok(Err(error)) => call_error(&error, within),
                 Err(_) => CallError::Timeout(within),
             };
-            let left = timeout.saturating_sub(began.elapsed());
+            let remaining = timeout.saturating_sub(began.elapsed());
             match &self.axon {
-                Some(axon) if !left.is_zero() => axon.predict(request, left).await,
+                Some(axon) if !remaining.is_zero() => axon.predict(request, remaining).await,
                 _ => Err(error),
             }
         }

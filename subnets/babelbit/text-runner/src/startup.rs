@@ -71,15 +71,16 @@ impl Startup {
     async fn becomes_healthy(&self, miner: &dyn TextConnection) -> bool {
         let began = (self.now)();
         loop {
-            let left = self.budget.saturating_sub((self.now)().saturating_duration_since(began));
-            if left.is_zero() {
+            let remaining =
+                self.budget.saturating_sub((self.now)().saturating_duration_since(began));
+            if remaining.is_zero() {
                 return false;
             }
-            let check = miner.is_healthy(PING.min(left));
-            if tokio::time::timeout(left, check).await == Ok(true) {
+            let check = miner.is_healthy(PING.min(remaining));
+            if tokio::time::timeout(remaining, check).await == Ok(true) {
                 return true;
             }
-            (self.sleeper)(INTERVAL.min(left)).await;
+            (self.sleeper)(INTERVAL.min(remaining)).await;
         }
     }
 
@@ -137,9 +138,9 @@ impl Starting {
     async fn first(&self, request: &PredictedUtterance) -> Result<String, CallError> {
         let Startup { budget, request_timeout, now, sleeper } = &self.startup;
         let began = now();
-        let mut left = *budget;
+        let mut remaining = *budget;
         loop {
-            let error = match self.miner.predict(request, left.min(*request_timeout)).await {
+            let error = match self.miner.predict(request, remaining.min(*request_timeout)).await {
                 Ok(prediction) if !prediction.trim().is_empty() => return Ok(prediction),
                 // A miner that is still loading its model predicts nothing.
                 Ok(_) => CallError::Timeout(*budget),
@@ -148,10 +149,10 @@ impl Starting {
                 }
                 Err(error) => error,
             };
-            left = budget
+            remaining = budget
                 .saturating_sub(now().saturating_duration_since(began))
                 .saturating_sub(INTERVAL);
-            if left.is_zero() {
+            if remaining.is_zero() {
                 return Err(error);
             }
             sleeper(INTERVAL).await;

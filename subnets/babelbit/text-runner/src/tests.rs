@@ -172,10 +172,11 @@ async fn every_word_is_asked_with_its_prefix_and_context() {
 async fn files_have_the_names_and_fields_of_the_reference() {
     let directory = tempfile::tempdir().unwrap();
     let oracle = scripted(|request| {
-        let whole = ["one two three EOF", "four", "five six"];
-        let found =
-            whole.iter().find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
-        Ok(found.copied().unwrap_or_default().to_owned())
+        let complete = ["one two three EOF", "four", "five six"];
+        let actual = complete
+            .iter()
+            .find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
+        Ok(actual.copied().unwrap_or_default().to_owned())
     });
     let (silent, broken) = (scripted(|_| Ok(" ".to_owned())), failing());
     let engine = engine(TEXT).await;
@@ -195,13 +196,13 @@ async fn files_have_the_names_and_fields_of_the_reference() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let whole = "one two three EOF";
+    let complete = "one two three EOF";
     assert_eq!(
         lines,
         [
-            json!({"event": "predicted", "utterance_index": 0, "step": 0, "prediction": whole, "challenge_type": "main"}),
-            json!({"event": "predicted", "utterance_index": 0, "step": 1, "prediction": whole, "challenge_type": "main"}),
-            json!({"event": "predicted", "utterance_index": 0, "step": 2, "prediction": whole, "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 0, "step": 0, "prediction": complete, "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 0, "step": 1, "prediction": complete, "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 0, "step": 2, "prediction": complete, "challenge_type": "main"}),
             json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two three",
                 "challenge_type": "main"}),
             json!({"event": "predicted", "utterance_index": 1, "step": 0, "prediction": "four", "challenge_type": "main"}),
@@ -541,13 +542,13 @@ async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
     let blocked = format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_b.jsonl");
     std::fs::create_dir_all(runner.paths.logs.join(blocked)).unwrap();
     let report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
-    let [broken, whole] = &report.miners[..] else { panic!("{report:?}") };
+    let [broken, complete] = &report.miners[..] else { panic!("{report:?}") };
     assert_eq!((broken.score, broken.dialogue_scores.len()), (Some(broken.dialogue_scores[0]), 1));
-    assert_ne!(broken.score, whole.score);
+    assert_ne!(broken.score, complete.score);
     let error = broken.unwritten.as_ref().unwrap();
     assert!(error.contains("os error"), "the operating system's error is passed on: {error}");
     assert_eq!(
-        (whole.score.is_some(), whole.dialogue_scores.len(), &whole.unwritten),
+        (complete.score.is_some(), complete.dialogue_scores.len(), &complete.unwritten),
         (true, 2, &None)
     );
     let means = report.files.iter().filter(|file| file.file == ResultFile::ChallengeScore);
@@ -580,8 +581,9 @@ async fn a_dialogue_that_cannot_be_scored_is_skipped_and_the_others_are_averaged
     let directory = tempfile::tempdir().unwrap();
     // Predicts the rest of one utterance of each dialogue.
     let oracle = scripted(|request| {
-        let whole = if request.prefix == "one" { "one two three" } else { request.prefix.as_str() };
-        Ok(whole.to_owned())
+        let complete =
+            if request.prefix == "one" { "one two three" } else { request.prefix.as_str() };
+        Ok(complete.to_owned())
     });
     let (engine, miners) = (engine(TEXT).await, miners(&[&oracle]));
     let all_fail =

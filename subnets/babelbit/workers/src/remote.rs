@@ -26,11 +26,11 @@ use crate::store::{Row, Store};
 use crate::worker::Worker;
 
 /// Maximum number of concurrent submissions.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_SUBMISSIONS: usize = 8;
 /// Age from which a new request repeats a failed job instead of returning the stored failure.
-const FAILURE_KEPT: Duration = Duration::from_hours(1);
+const FAILURE_RETENTION: Duration = Duration::from_hours(1);
 /// Age after which unused results and audio are deleted.
-const KEPT: Duration = Duration::from_hours(30 * 24);
+const RETENTION: Duration = Duration::from_hours(30 * 24);
 /// Interval of the deletion of unused results and audio.
 const PURGE: Duration = Duration::from_hours(1);
 
@@ -200,7 +200,7 @@ impl Client {
                             Event::Removed
                         }));
                     }
-                    let free = CONCURRENT.saturating_sub(tasks.len());
+                    let free = MAX_CONCURRENT_SUBMISSIONS.saturating_sub(tasks.len());
                     for (id, audio) in self.due(free) {
                         tasks.push(Box::pin(submit(id, audio, &recognizer, &services, &queue)));
                     }
@@ -236,7 +236,7 @@ impl Client {
             .map(|(id, _)| id.to_string())
             .collect();
         if !new.is_empty() {
-            store.forget_failures(&new, FAILURE_KEPT).await?;
+            store.forget_failures(&new, FAILURE_RETENTION).await?;
             self.pending.values_mut().for_each(|pending| pending.is_new = false);
         }
         let ids: Vec<String> = self.pending.keys().map(JobId::to_string).collect();
@@ -373,10 +373,10 @@ async fn work_here(load: LoadRecognizer, services: Services) {
     }
 }
 
-/// Deletes results and audio older than [`KEPT`].
+/// Deletes results and audio older than [`RETENTION`].
 async fn purge(services: &Services, store: &Store) -> Result<(), WorkError> {
-    store.purge(KEPT).await?;
-    let Some(before) = SystemTime::now().checked_sub(KEPT) else { return Ok(()) };
+    store.purge(RETENTION).await?;
+    let Some(before) = SystemTime::now().checked_sub(RETENTION) else { return Ok(()) };
     for key in services.bucket.written_before(AUDIO, before).await? {
         services.bucket.remove(&key).await?;
     }

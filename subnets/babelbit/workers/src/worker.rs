@@ -140,8 +140,8 @@ impl Worker {
             // The semaphore is never closed.
             let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else { return Ok(()) };
             let share = usize::try_from(backlog / SHARE).unwrap_or(usize::MAX);
-            let most = (self.slots.available_permits() + 1).min(share.max(1));
-            let mut deliveries = consumer.pull(most).await?;
+            let maximum = (self.slots.available_permits() + 1).min(share.max(1));
+            let mut deliveries = consumer.pull(maximum).await?;
             let mut slot = Some(first);
             while let Some(delivery) = deliveries.next().await {
                 let delivery = delivery?;

@@ -124,8 +124,8 @@ fn likelihood(reading: &TokenReading, passes: bool) -> TokenLikelihood {
 
 /// Returns the maximum number of tokens that a request sets, or the default.
 fn max_tokens(payload: &Map<String, Value>) -> usize {
-    let most = payload.get("max_tokens").and_then(Value::as_u64);
-    most.map_or(DEFAULT_TOKENS, |most| usize::try_from(most).unwrap_or(usize::MAX))
+    let maximum = payload.get("max_tokens").and_then(Value::as_u64);
+    maximum.map_or(DEFAULT_TOKENS, |maximum| usize::try_from(maximum).unwrap_or(usize::MAX))
 }
 
 fn judged(distances: &[f64]) -> Checked {

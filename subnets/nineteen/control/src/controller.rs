@@ -232,7 +232,7 @@ impl Controller {
         let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let nodes = self.store.nodes().await?;
-        self.handshakes.keep(&nodes);
+        self.handshakes.retain_miners(&nodes);
         let draw = || draw(&self.random);
         let offers =
             offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw)

@@ -17,11 +17,11 @@ use taonet_primitives::Hotkey;
 use crate::measures;
 
 /// Maximum number of concurrent calls to miners.
-const AT_ONCE: usize = 51;
+const MAX_CONCURRENT_CALLS: usize = 51;
 /// Timeout of a capacity query.
-const CAPACITY_DEADLINE: Duration = Duration::from_secs(10);
+const CAPACITY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a capacity response, in bytes.
-const CAPACITY_BYTES: usize = 256 * 1024;
+const MAX_CAPACITY_BYTES: usize = 256 * 1024;
 
 /// A miner's session and offers.
 pub(crate) struct Offer {
@@ -30,7 +30,7 @@ pub(crate) struct Offer {
 }
 
 /// Response of a miner to `/capacity`.
-struct Answer {
+struct CapacityResponse {
     body: Map<String, Value>,
     concurrency: Option<usize>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct HandshakeLog(Mutex<HashMap<Hotkey, String>>);
 impl HandshakeLog {
     /// Logs a failed handshake. Unreachable miners, of which a subnet has many, are logged at debug
     /// level.
-    fn failed(&self, node: &Node, error: &HandshakeError) {
+    fn log_failure(&self, node: &Node, error: &HandshakeError) {
         let (uid, hotkey, is_new) =
             (node.uid, node.peer.hotkey(), self.is_new(node.peer.hotkey(), error));
         let is_unsigned = node.signs && matches!(error, HandshakeError::Unsigned);
@@ -72,12 +72,12 @@ impl HandshakeLog {
         self.reasons().insert(*hotkey, reason.clone()).is_none_or(|before| before != reason)
     }
 
-    fn succeeded(&self, hotkey: &Hotkey) {
+    fn log_success(&self, hotkey: &Hotkey) {
         self.reasons().remove(hotkey);
     }
 
     /// Forgets miners that have left the subnet.
-    pub(crate) fn keep(&self, nodes: &[Node]) {
+    pub(crate) fn retain_miners(&self, nodes: &[Node]) {
         self.reasons().retain(|hotkey, _| nodes.iter().any(|node| node.peer.hotkey() == hotkey));
     }
 
@@ -103,27 +103,29 @@ pub(crate) async fn offers(
     let calls = nodes.into_iter().map(|node| {
         let payload = payload.clone();
         async move {
-            let fresh = node.session.clone().filter(|session| session.ends_ns() > needed_ns);
-            let is_old = fresh.is_some();
-            let session = match fresh {
+            let stored_session =
+                node.session.clone().filter(|session| session.ends_ns() > needed_ns);
+            let is_stored = stored_session.is_some();
+            let session = match stored_session {
                 Some(session) => session,
                 None => handshake(client, log, store, &node).await?,
             };
-            match ask(client, &session, payload.clone()).await {
+            match query_capacity(client, &session, payload.clone()).await {
                 // A restarted miner no longer has its session keys.
-                Err(Refusal::Forgotten) if is_old => {
+                Err(CapacityError::UnknownSession) if is_stored => {
                     let session = handshake(client, log, store, &node).await?;
-                    let answer = ask(client, &session, payload).await.ok()?;
+                    let answer = query_capacity(client, &session, payload).await.ok()?;
                     Some((node, session, answer))
                 }
                 answer => Some((node, session, answer.ok()?)),
             }
         }
     });
-    let answers: Vec<_> = futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+    let answers: Vec<_> =
+        futures::stream::iter(calls).buffer_unordered(MAX_CONCURRENT_CALLS).collect().await;
     let mut answers: Vec<_> = answers.into_iter().flatten().collect();
     answers.sort_by_key(|(node, _, _)| node.uid);
-    let offer = |(node, session, answer): (Node, Session, Answer)| {
+    let offer = |(node, session, answer): (Node, Session, CapacityResponse)| {
         let capacities = capacities(config, &answer.body, &mut draw);
         let (hotkey, uid, concurrency) = (*node.peer.hotkey(), node.uid, answer.concurrency);
         let contender =
@@ -140,15 +142,15 @@ async fn handshake(
     store: &Store,
     node: &Node,
 ) -> Option<Session> {
-    let made = if node.signs {
+    let result = if node.signs {
         client.handshake_with_signer(&node.peer).await
     } else {
         client.handshake(&node.peer).await
     };
-    measures::handshake(made.is_ok());
-    match made {
+    measures::handshake(result.is_ok());
+    match result {
         Ok(session) => {
-            log.succeeded(node.peer.hotkey());
+            log.log_success(node.peer.hotkey());
             // If the key is not stored, the next start repeats the handshake.
             if let Err(error) = store.put_session(&session).await {
                 tracing::warn!(
@@ -159,41 +161,44 @@ async fn handshake(
             Some(session)
         }
         Err(error) => {
-            log.failed(node, &error);
+            log.log_failure(node, &error);
             None
         }
     }
 }
 
-enum Refusal {
-    Forgotten,
+enum CapacityError {
+    UnknownSession,
     Other,
 }
 
-async fn ask(
+async fn query_capacity(
     client: &FiberClient,
     session: &Session,
     payload: Map<String, Value>,
-) -> Result<Answer, Refusal> {
-    let answer = client.send(session, "/capacity", payload, CAPACITY_DEADLINE).await;
-    let mut answer = answer.map_err(|_| Refusal::Other)?;
+) -> Result<CapacityResponse, CapacityError> {
+    let answer = client.send(session, "/capacity", payload, CAPACITY_TIMEOUT).await;
+    let mut answer = answer.map_err(|_| CapacityError::Other)?;
     match answer.status.as_u16() {
         200 => {}
-        400 => return Err(Refusal::Forgotten),
-        _ => return Err(Refusal::Other),
+        400 => return Err(CapacityError::UnknownSession),
+        _ => return Err(CapacityError::Other),
     }
     let announced =
         answer.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
     let concurrency = announced.filter(|concurrency| *concurrency > 0);
     let mut body = Vec::new();
-    while let Some(piece) = answer.next().await {
-        let piece = piece.map_err(|_| Refusal::Other)?;
-        if body.len() + piece.len() > CAPACITY_BYTES {
-            return Err(Refusal::Other);
+    while let Some(chunk) = answer.next().await {
+        let chunk = chunk.map_err(|_| CapacityError::Other)?;
+        if body.len() + chunk.len() > MAX_CAPACITY_BYTES {
+            return Err(CapacityError::Other);
         }
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
-    Ok(Answer { body: parse_object(&body).map_err(|_| Refusal::Other)?, concurrency })
+    Ok(CapacityResponse {
+        body: parse_object(&body).map_err(|_| CapacityError::Other)?,
+        concurrency,
+    })
 }
 
 /// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other
@@ -269,15 +274,15 @@ mod tests {
         assert!(!log.is_new(&hotkey, &refused(401, "retry in 30 s")));
         assert!(log.is_new(&hotkey, &refused(403, "no stake")));
         assert!(log.is_new(&hotkey, &HandshakeError::Clock));
-        // An unreachable miner is no refusal.
+        // An unreachable miner is not a refusal.
         assert!(!log.is_new(
             &hotkey,
             &HandshakeError::Call(taonet_wire::CallError::Broken("closed".into()))
         ));
         assert!(!log.is_new(&hotkey, &HandshakeError::Clock));
-        log.succeeded(&hotkey);
+        log.log_success(&hotkey);
         assert!(log.is_new(&hotkey, &HandshakeError::Clock));
-        log.keep(&[]);
+        log.retain_miners(&[]);
         assert!(log.is_new(&hotkey, &HandshakeError::Clock), "a miner that has left and come back");
     }
 }

@@ -20,7 +20,7 @@ use crate::{measures, synthetic};
 
 /// Maximum number of synthetic requests in flight; beyond it, slots are skipped. The limit does not
 /// apply to organic requests.
-const AT_ONCE: usize = 100;
+const MAX_IN_FLIGHT: usize = 100;
 /// Grace period for requests in flight at the period's end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -36,25 +36,25 @@ pub(crate) fn draw(random: &Random) -> f64 {
 }
 
 /// Sends the synthetic requests that remain in the budgets of `period_miners`, spread over the time
-/// `left`, and waits for the answers. Uses the conversations in `drafts` while there are any.
-/// `config` is that of the period. Dropping the future cancels the requests in flight.
+/// `remaining_time`, and waits for the answers. Uses the conversations in `drafts` while there are
+/// any. `config` is that of the period. Dropping the future cancels the requests in flight.
 pub(crate) async fn send_all(
     querier: &Querier,
     period_miners: &Arc<PeriodMiners>,
-    left: Duration,
+    remaining_time: Duration,
     random: &Random,
     drafts: &Drafts,
     config: &MarketConfig,
 ) {
     let began = Instant::now();
-    let end = began + left;
+    let end = began + remaining_time;
     let budgets = period_miners
         .tasks()
         .iter()
         .map(|task_miners| (task_miners.task.task.clone(), task_miners.budget()));
-    let length = Seconds::new(left.as_secs_f64()).unwrap_or_default();
+    let length = Seconds::new(remaining_time.as_secs_f64()).unwrap_or_default();
     let mut schedule = Schedule::new(length, budgets, || draw(random));
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let permits = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let mut running = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
         let Some(task_miners) = period_miners.task(task.as_str()) else { break };
@@ -69,7 +69,7 @@ pub(crate) async fn send_all(
             continue;
         }
         task_miners.spend();
-        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             measures::skipped("busy");
             continue;
         };

@@ -8,7 +8,7 @@
 //! tao nineteen collect ──── Utility.as_derivative with the operator's key; reads addresses, writes nothing
 //! ```
 //!
-//! An address of its own for each key needs no memo, which could be forgotten: any wallet and
+//! A separate address for each key needs no memo, which could be forgotten: any wallet and
 //! exchange can pay. The validator needs no key, and one extrinsic collects many addresses.
 
 use std::collections::HashSet;
@@ -342,7 +342,7 @@ impl TopUpWatcher {
     /// Returns the transfers of a block to deposit addresses, to other derivatives of the
     /// operator's account and to this account. Another derivative can be the address of a key that
     /// a restored, older database lacks. Transfers from these addresses, with which the operator
-    /// collects the TAO, are no payments.
+    /// collects the TAO, are not payments.
     async fn transfers(
         &self,
         block: Block,

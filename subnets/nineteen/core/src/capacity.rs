@@ -47,8 +47,8 @@ mod tests {
         let mut counts = [0; 4];
         for draw in 0..1_000 {
             let share = sampled_share(f64::from(draw) / 1_000.0);
-            let place = [0.04, 0.08, 0.12, 0.80].iter().position(|known| *known == share).unwrap();
-            counts[place] += 1;
+            let bucket = [0.04, 0.08, 0.12, 0.80].iter().position(|known| *known == share).unwrap();
+            counts[bucket] += 1;
         }
         assert_eq!(counts, [500, 400, 95, 5]);
         let mean = (500.0 * 0.04 + 400.0 * 0.08 + 95.0 * 0.12 + 5.0 * 0.80) / 1_000.0;

@@ -192,11 +192,11 @@ impl MarketConfig {
             )?;
             check_task(index, task)?;
         }
-        let most = self.aliases.len();
+        let count = self.aliases.len();
         check(
-            most <= MAX_TASKS,
+            count <= MAX_TASKS,
             || "aliases".into(),
-            &format!("{most} aliases"),
+            &format!("{count} aliases"),
             "use at most 256 aliases",
         )?;
         for (alias, tasks) in &self.aliases {

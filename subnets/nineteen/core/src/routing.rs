@@ -89,7 +89,7 @@ pub struct OrganicOrder(BinaryHeap<Ranked>);
 impl OrganicOrder {
     /// Returns the next contender, which remains the next one.
     pub fn peek(&self) -> Option<usize> {
-        self.0.peek().map(|ranked| ranked.place)
+        self.0.peek().map(|ranked| ranked.position)
     }
 }
 
@@ -97,7 +97,7 @@ impl Iterator for OrganicOrder {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        self.0.pop().map(|ranked| ranked.place)
+        self.0.pop().map(|ranked| ranked.position)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -111,13 +111,13 @@ impl ExactSizeIterator for OrganicOrder {}
 #[derive(Debug, Clone, Copy)]
 struct Ranked {
     rank: f64,
-    place: usize,
+    position: usize,
 }
 
 impl Ord for Ranked {
     /// Of equal ranks, that of the first contender is the largest.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank.total_cmp(&other.rank).then_with(|| other.place.cmp(&self.place))
+        self.rank.total_cmp(&other.rank).then_with(|| other.position.cmp(&self.position))
     }
 }
 
@@ -153,10 +153,10 @@ pub fn organic_order(
         .filter(|(_, prospect)| {
             prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now)
         })
-        .map(|(place, prospect)| {
-            let rank =
-                draw(place).max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE);
-            Ranked { rank, place }
+        .map(|(position, prospect)| {
+            let rank = draw(position).max(f64::MIN_POSITIVE).ln()
+                / prospect.value().max(f64::MIN_POSITIVE);
+            Ranked { rank, position }
         })
         .collect();
     OrganicOrder(ranked.into())
@@ -192,9 +192,9 @@ mod tests {
         let mut allowances =
             [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
         let mut counts = [0; 3];
-        while let Some(place) = synthetic_order(&allowances).first() {
-            allowances[*place].sent += 300.0;
-            counts[*place] += 1;
+        while let Some(position) = synthetic_order(&allowances).first() {
+            allowances[*position].sent += 300.0;
+            counts[*position] += 1;
         }
         assert_eq!(counts, [16, 4, 0]);
     }
@@ -246,14 +246,14 @@ mod tests {
         let prospect =
             Prospect { capacity_left: 1.0, quality: 1.0, health: Health::default(), running: 0 };
         let draws = [0.5, 0.25, 0.75, 0.5, 0.0, 0.75];
-        let mut order = organic_order([prospect; 6], 0.0, |place| draws[place]);
+        let mut order = organic_order([prospect; 6], 0.0, |position| draws[position]);
         assert_eq!((order.peek(), order.next(), order.len()), (Some(2), Some(2), 5));
         assert_eq!(order.by_ref().collect::<Vec<_>>(), [5, 0, 3, 1, 4]);
         assert_eq!((order.peek(), order.next()), (None, None));
     }
 
     #[test]
-    fn order_by_fixed_draws_changes_little_with_the_values() {
+    fn small_value_changes_keep_most_of_the_order() {
         let health = Health::default();
         let mut random = StdRng::seed_from_u64(2);
         let mut moved = 0;
@@ -263,7 +263,7 @@ mod tests {
                 let prospect =
                     |quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
                 let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
-                organic_order(prospects, 0.0, |place| draws[place]).peek().unwrap()
+                organic_order(prospects, 0.0, |position| draws[position]).peek().unwrap()
             };
             assert_eq!(first(0.8), first(0.8));
             moved += usize::from(first(0.8) != first(0.7));

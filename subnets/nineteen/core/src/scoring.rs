@@ -28,7 +28,7 @@ use taonet_primitives::Uid;
 pub use periods::{NormalisedPeriod, normalised_period};
 pub use quality::{Quality, SpeedRank, average_quality, percentile, rank_by_speed};
 pub use rules::{ScoringProfile, ScoringRules};
-pub use weights::{ContenderScore, Duplicate, Scores, TaskScores, Total, score, shares};
+pub use weights::{ContenderScore, DuplicateRow, MinerTotal, Scores, TaskScores, score, shares};
 
 /// A task's share of the incentive.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -247,8 +247,8 @@ pub struct Task {
     /// Public description of the model for miners; default: the checker's `load_model_config`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_info: Option<Map<String, Value>>,
-    /// Maximum number of tokens of an answer to a buyer's request that sets none; default: what
-    /// remains of the model's context, up to 4 096.
+    /// Maximum number of tokens of an answer to a buyer's request that sets none; default: the
+    /// rest of the model's context, up to 4 096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<NonZeroU32>,
     /// Number of tokens for which an image in a chat is charged; default: the model reads no
@@ -289,7 +289,7 @@ pub struct PublicTask {
 const PRIVATE_OPTION: &str = "gpu_utilization";
 
 impl Task {
-    /// Returns the length of the model's context in tokens, if the configuration tells: the option
+    /// Returns the length of the model's context in tokens, if the configuration has the option
     /// `max_model_len`.
     pub fn context_length(&self) -> Option<u64> {
         let length =

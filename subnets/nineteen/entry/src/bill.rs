@@ -247,7 +247,7 @@ impl Drop for Bill {
     }
 }
 
-/// A charge in progress. If it is dropped before its end, a task of its own completes it.
+/// A charge in progress. If it is dropped before its end, a separate task completes it.
 struct Charge(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Future for Charge {

@@ -20,7 +20,7 @@ const LARGEST: usize = 6 << 20;
 /// Maximum number of redirects.
 const REDIRECTS: usize = 3;
 /// Maximum length of a URL, in bytes.
-const LONGEST: usize = 2_048;
+const MAX_URL_LENGTH: usize = 2_048;
 
 /// Why an image cannot be downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Downloads {
 
     /// Downloads a file of up to 6 MiB, within 10 s.
     pub(crate) async fn download(self, url: &str) -> Result<Vec<u8>, DownloadError> {
-        if url.len() > LONGEST {
+        if url.len() > MAX_URL_LENGTH {
             return Err(DownloadError::Malformed);
         }
         let url: Url = url.parse().map_err(|_| DownloadError::Malformed)?;

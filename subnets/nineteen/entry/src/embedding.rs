@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_fields_are_named() {
+    fn invalid_field_is_named_in_the_error() {
         for (body, param) in [
             (json!({"model": "a"}), "input"),
             (json!({"model": "a", "input": []}), "input"),

@@ -133,7 +133,7 @@ impl Speeds {
 }
 
 /// Returns the tasks of an alias on a route that the key may use, in the operator's order; `None`
-/// if `model` is no alias.
+/// if `model` is not an alias.
 pub(crate) fn tasks_of_alias<'a>(
     config: &'a MarketConfig,
     key: &ApiKey,

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_downloads_name_the_field() {
+    async fn failed_download_error_names_the_field() {
         let body = json!({"prompt": "a", "init_image": JPEG, "mask": "https://127.0.0.1/a.png"});
         let mut request =
             ImageRequest::reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();

@@ -70,8 +70,8 @@ impl TokenMeter {
     /// Appends to the text for the tokenizer, up to its maximum size.
     fn extend(&mut self, text: &str) {
         let requested = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
-        let most = MAX_TEXT_LENGTH.min(requested.saturating_mul(MAX_TOKEN_LENGTH));
-        let end = text.floor_char_boundary(most.saturating_sub(self.text.len()));
+        let maximum = MAX_TEXT_LENGTH.min(requested.saturating_mul(MAX_TOKEN_LENGTH));
+        let end = text.floor_char_boundary(maximum.saturating_sub(self.text.len()));
         if let Some(text) = text.get(..end).filter(|text| !text.is_empty()) {
             self.text.push_str(text);
             self.encoded = OnceLock::new();
@@ -126,7 +126,7 @@ mod tests {
         for (chunks, expected) in [
             (vec![text("one", 1), text(" two", 1)], 2),
             (vec![text("one two three", 3)], 3),
-            // An empty chunk is no token, but the parts of a character are.
+            // An empty chunk is not a token, but the parts of a character are.
             (vec![text("", 1), text("one", 1), text("", 1), text("", 1)], 1),
             (vec![text("", 1), text("", 1), text(fox, 1)], 3),
             (vec![text("", 1), text("", 1), text(" \u{1f98a}", 1)], 3),
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn tokens_are_counted_by_the_tokenizer() {
-        let tokenizer = Tokenizer::from_bytes(crate::tokenizer::of_words().to_string()).unwrap();
+        let tokenizer =
+            Tokenizer::from_bytes(crate::tokenizer::word_tokenizer_json().to_string()).unwrap();
         let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
         // The log-probabilities would be nine tokens.
         meter.add(&text("one tw", 5));
@@ -168,7 +169,8 @@ mod tests {
     /// A miner that sends much more than requested must not cost the gateway much time.
     #[test]
     fn excessive_text_is_not_encoded() {
-        let tokenizer = Tokenizer::from_bytes(crate::tokenizer::of_words().to_string()).unwrap();
+        let tokenizer =
+            Tokenizer::from_bytes(crate::tokenizer::word_tokenizer_json().to_string()).unwrap();
         let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
         // The limit is within a character of the second text.
         for excess in ["one ".repeat(10), format!(" two!{}", "\u{1f98a}".repeat(1_000))] {

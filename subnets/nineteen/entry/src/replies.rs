@@ -13,7 +13,7 @@ use crate::GatewayError;
 
 /// Time after the beginning of a request in which a choice is asked again while all miners are
 /// busy. With the time of the last answer, a request ends before it counts as abandoned.
-const ASKED_WITHIN: Duration = Duration::from_mins(10);
+const RETRY_PERIOD: Duration = Duration::from_mins(10);
 
 /// Next chunk of an answer; `None` at its end. No chunk follows an error.
 pub(crate) type NextChunk = Option<Result<Chunk, GatewayError>>;
@@ -161,7 +161,7 @@ async fn read(reply: &mut Reply) -> NextChunk {
 }
 
 /// Lets a choice for which all miners are busy wait for the end of another one of its request,
-/// which may keep them busy, for at most [`ASKED_WITHIN`].
+/// which may keep them busy, for at most [`RETRY_PERIOD`].
 #[derive(Debug)]
 struct Turns {
     /// Number of choices that are asked or answered, and of permits.
@@ -177,7 +177,7 @@ impl Turns {
         Self {
             active: AtomicUsize::new(choices),
             ended: Semaphore::new(0),
-            until: Instant::now() + ASKED_WITHIN,
+            until: Instant::now() + RETRY_PERIOD,
         }
     }
 
@@ -187,7 +187,7 @@ impl Turns {
     }
 
     /// Waits until the choice may be asked again; returns whether it may. It may not if all other
-    /// choices wait, too, or after [`ASKED_WITHIN`].
+    /// choices wait, too, or after [`RETRY_PERIOD`].
     async fn wait(&self) -> bool {
         if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.ended.close();

@@ -51,7 +51,7 @@ pub(crate) struct TextRequest {
     /// Request to the miner, that of a completion with the first prompt. Its `max_tokens` is the
     /// maximum if the buyer has set none.
     pub(crate) payload: TextPayload,
-    /// Prompts of a completion after the first one. Each prompt has choices of its own.
+    /// Prompts of a completion after the first one. Each prompt has its own choices.
     pub(crate) further_prompts: Vec<String>,
     pub(crate) form: ChoiceForm,
     /// Maximum number of tokens of the answer that the buyer has set.
@@ -212,15 +212,15 @@ impl TextRequest {
             return Err(GatewayError::field(field, message));
         }
         let tokens = self.max_tokens.unwrap_or(self.min_tokens).saturating_mul(answers);
-        let most = self.most_total_tokens();
-        if tokens > most {
-            let cause = if most < MAX_TOTAL_TOKENS {
+        let maximum = self.most_total_tokens();
+        if tokens > maximum {
+            let cause = if maximum < MAX_TOTAL_TOKENS {
                 " with these log-probabilities without stream"
             } else {
                 ""
             };
             let message = format!(
-                "{answers} answers may have {tokens} tokens together, but at most {most} are supported{cause}; hint: \
+                "{answers} answers may have {tokens} tokens together, but at most {maximum} are supported{cause}; hint: \
                  lower {field} or max_tokens"
             );
             return Err(GatewayError::field(field, message));
@@ -362,7 +362,7 @@ impl Fields {
             (one, other) => one.or(other),
         };
         let min_tokens = self.whole("min_tokens", 0, MAX_TOKENS)?.unwrap_or(0);
-        if max_tokens.is_some_and(|most| most < min_tokens) {
+        if max_tokens.is_some_and(|maximum| maximum < min_tokens) {
             return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
         }
         if min_tokens > 0 {
@@ -387,7 +387,7 @@ impl Fields {
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
         let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
         self.end()?;
-        let most = max_tokens.unwrap_or(MAX_TOKENS);
+        let maximum = max_tokens.unwrap_or(MAX_TOKENS);
         let form = match input {
             TextInput::Messages(_) => ChoiceForm::Chat,
             TextInput::Prompt(_) => ChoiceForm::Completion { echoes: false },
@@ -398,7 +398,7 @@ impl Fields {
             temperature,
             seed,
             top_p,
-            max_tokens: most,
+            max_tokens: maximum,
             further,
         };
         let choices = usize::try_from(choices).unwrap_or(1);

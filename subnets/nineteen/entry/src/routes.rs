@@ -43,7 +43,7 @@ use crate::{
 /// Maximum size of a request body, in bytes.
 const MAX_BODY: usize = 8 << 20;
 /// Timeout for reading a request body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in
 /// bytes.
 const LARGE_BODIES: usize = 1 << 30;
@@ -129,7 +129,7 @@ impl Gateway {
             measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),
-            bodies: WholeBodies::new(MAX_BODY, BODY_WITHIN, LARGE_BODIES),
+            bodies: WholeBodies::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
         }))
     }
 

@@ -115,7 +115,7 @@ impl Gateway {
             Tariff::Text(_) | Tariff::Embedding(_) => {
                 rates.reserve_tokens(store, key, most.0.saturating_add(most.1), clock()).await?
             }
-            // Denoising steps are no tokens.
+            // Denoising steps do not count as tokens.
             Tariff::Image(_) => None,
         };
         match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {
@@ -273,7 +273,7 @@ impl Gateway {
         request: &mut TextRequest,
         input: PromptTokens,
     ) -> Result<Bill, GatewayError> {
-        // Each answer is a request of its own to the miners.
+        // Each answer is a separate request to the miners.
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let input_tokens = input.total.saturating_mul(count(request.answers));
         let answers = count(request.all_answers()).max(1);

@@ -155,9 +155,9 @@ async fn refusals_have_the_openai_error_format() {
     let chat = |model: &str| chat_of(model, "a");
     let path = "/v1/chat/completions";
     let expect = async |secret: &str, body: &Value, status: u16, code: Value, param: Value| {
-        let (found, document) = ask(&router, path, secret, body).await;
+        let (actual, document) = ask(&router, path, secret, body).await;
         assert_eq!(
-            (found, &document["error"]["code"], &document["error"]["param"]),
+            (actual, &document["error"]["code"], &document["error"]["param"]),
             (status, &code, &param),
             "{document}"
         );
@@ -265,8 +265,8 @@ async fn models_are_listed_as_openai_does() {
         "unsloth/Llama-3.2-3B-Instruct",
         "unsloth%2FLlama-3.2-3B-Instruct",
     ] {
-        let found = get(&router, &format!("/v1/models/{name}"), None).await;
-        assert_eq!(found, (200, list["data"][0].clone()), "{name}");
+        let actual = get(&router, &format!("/v1/models/{name}"), None).await;
+        assert_eq!(actual, (200, list["data"][0].clone()), "{name}");
     }
     assert_eq!(get(&router, "/v1/models/none", None).await.0, 404);
 }
@@ -309,29 +309,29 @@ async fn gateways_share_rates_and_abandoned_requests() {
     let gateways = stores.each_ref().map(gateway_on);
     let terms = KeyTerms::new("test", 5);
     let key = stores[0].create_key(&terms, &[1; 40], 0).await.unwrap();
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     for index in 0..8 {
         let request = Request::post("/v1/chat/completions")
             .header("authorization", format!("Bearer {}", *key.secret));
         let request = request.body(Body::from("[]")).unwrap();
         let response = gateways[index % 2].router().oneshot(request).await.unwrap();
-        let left =
+        let remaining =
             response.headers()["x-ratelimit-remaining-requests"].to_str().unwrap().to_owned();
         let retry = response
             .headers()
             .get("retry-after")
             .map(|retry| retry.to_str().unwrap().parse::<u64>().unwrap());
         assert!(retry.is_none_or(|retry| (1..=61).contains(&retry)), "{retry:?}");
-        found.push((response.status().as_u16(), left, retry.is_some()));
+        actual.push((response.status().as_u16(), remaining, retry.is_some()));
     }
-    let left = ["4", "3", "2", "1", "0", "0", "0", "0"];
+    let remaining = ["4", "3", "2", "1", "0", "0", "0", "0"];
     let status = |index: usize| if index < 5 { 400 } else { 429 };
-    let expected: Vec<_> = left
+    let expected: Vec<_> = remaining
         .iter()
         .enumerate()
-        .map(|(index, left)| (status(index), (*left).to_owned(), index >= 5))
+        .map(|(index, remaining)| (status(index), (*remaining).to_owned(), index >= 5))
         .collect();
-    assert_eq!(found, expected);
+    assert_eq!(actual, expected);
     // At startup, a gateway releases credits of another gateway only if they are older than 30
     // minutes.
     stores[0].grant(&key.id, 100, "test", 0).await.unwrap();

@@ -92,7 +92,7 @@ fn load(file: &Path) -> Option<Tokenizer> {
 
 /// Returns a tokenizer with a token for each word.
 #[cfg(test)]
-pub(crate) fn of_words() -> serde_json::Value {
+pub(crate) fn word_tokenizer_json() -> serde_json::Value {
     serde_json::json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
@@ -109,8 +109,11 @@ mod tests {
     #[tokio::test]
     async fn tokenizer_is_loaded_from_its_path() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(TOKENIZER_FILE), format!("\u{feff}{}", of_words()))
-            .unwrap();
+        std::fs::write(
+            folder.path().join(TOKENIZER_FILE),
+            format!("\u{feff}{}", word_tokenizer_json()),
+        )
+        .unwrap();
         std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
         let tokenizers = Tokenizers::default();
         let mut task = MarketConfig::default().tasks[0].clone();
@@ -129,7 +132,7 @@ mod tests {
     async fn tokenizer_of_hub_repository_is_found_on_this_machine() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(TOKENIZER_FILE);
-        std::fs::write(&file, of_words().to_string()).unwrap();
+        std::fs::write(&file, word_tokenizer_json().to_string()).unwrap();
         // A default task, whose tokenizer is a repository.
         let task = MarketConfig::default().tasks[0].clone();
         assert!(Tokenizers::default().of(&task).await.is_none());

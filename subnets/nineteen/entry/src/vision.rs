@@ -175,7 +175,7 @@ mod tests {
     const WEBP: &str = "UklGRgAAAABXRUJQ";
 
     #[test]
-    fn image_has_a_url_of_a_known_type() {
+    fn image_url_has_a_supported_type() {
         for url in [
             "https://example.org/a.png",
             "data:image/jpeg;base64,/9j/4AAQ",

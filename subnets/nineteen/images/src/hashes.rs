@@ -153,9 +153,9 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
     let of_colours = |count: u32| f64::from(count) / f64::from(coloured.max(1));
     let bins = [f64::from(black) / pixels, f64::from(grey) / pixels];
     let bins = bins.into_iter().chain(faint.into_iter().chain(bright).map(of_colours));
-    let most = (1_u32 << BIN_BITS) - 1;
+    let maximum = (1_u32 << BIN_BITS) - 1;
     bins.flat_map(|share| {
-        let value = level(share).min(most);
+        let value = level(share).min(maximum);
         // Not the value's bits, but what `imagehash` computes.
         (0..BIN_BITS).map(move |bit| {
             !(value >> (BIN_BITS - 1 - bit)).is_multiple_of(1_u32 << (BIN_BITS - bit))
@@ -166,21 +166,21 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
 
 /// Returns hue and saturation, as Pillow computes them.
 fn hue(Rgb([red, green, blue]): Rgb<u8>) -> (u8, u8) {
-    let (most, least) = (red.max(green).max(blue), red.min(green).min(blue));
-    if most == least {
+    let (maximum, minimum) = (red.max(green).max(blue), red.min(green).min(blue));
+    if maximum == minimum {
         return (0, 0);
     }
-    let range = f32::from(most - least);
-    let part = |channel: u8| f32::from(most - channel) / range;
-    let sixth = if red == most {
+    let range = f32::from(maximum - minimum);
+    let part = |channel: u8| f32::from(maximum - channel) / range;
+    let sixth = if red == maximum {
         part(blue) - part(green)
-    } else if green == most {
+    } else if green == maximum {
         2.0 + part(red) - part(blue)
     } else {
         4.0 + part(green) - part(red)
     };
     let hue = (sixth / 6.0 + 1.0).fract();
-    ((hue * 255.0) as u8, (range / f32::from(most) * 255.0) as u8)
+    ((hue * 255.0) as u8, (range / f32::from(maximum) * 255.0) as u8)
 }
 
 /// Returns bits in hex, the first one as the highest, with zeros in front for a full digit.

@@ -11,11 +11,11 @@
 //! - [`router`]: an image server with the routes of the reference's image workers and of OpenAI's
 //!   API, over the painter; [`worker_answer`] is a worker's answer with an image.
 //!
-//! The painter is no diffusion model: it draws gradients and ellipses in colours that follow from
-//! the words of the prompt. But its image depends on every field of the request as that of a model
-//! does: a miner that computes fewer steps, or that ignores seed or prompt, sends another image
-//! than the validator expects. So a market of image tasks runs, and is tested, without a model and
-//! a GPU.
+//! The painter is not a diffusion model: it draws gradients and ellipses in colours that follow
+//! from the words of the prompt. But its image depends on every field of the request as that of a
+//! model does: a miner that computes fewer steps, or that ignores seed or prompt, sends another
+//! image than the validator expects. So a market of image tasks runs, and is tested, without a
+//! model and a GPU.
 //!
 //! ```
 //! use serde_json::json;

@@ -10,7 +10,7 @@ use futures::Stream;
 use http::StatusCode;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::places::Running;
+use crate::request_slots::RunningRequest;
 use crate::sse::{Accepted, EventFilter, StreamFault};
 use crate::{Deadlines, measures};
 
@@ -68,7 +68,7 @@ pub(crate) struct Relay {
     deadlines: Deadlines,
     until: Instant,
     warning: LogprobsWarning,
-    _running: Running,
+    _running: RunningRequest,
 }
 
 impl Relay {
@@ -78,7 +78,7 @@ impl Relay {
         accepted: Accepted,
         deadlines: Deadlines,
         began: Instant,
-        running: Running,
+        running: RunningRequest,
         warning: LogprobsWarning,
     ) -> Result<Self, RelayError> {
         let until = began + deadlines.total;

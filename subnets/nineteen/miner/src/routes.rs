@@ -21,14 +21,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::backend::Call;
 use crate::backend_limit::BackendLimit;
 use crate::capacity::announce;
-use crate::places::Places;
 use crate::relay::{LogprobsWarning, Relay};
+use crate::request_slots::RequestSlots;
 use crate::sse::{Accepted, StreamFault, reported};
 use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, Served, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
-const MAX_ANSWER: usize = 64 << 20;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
 const MAX_ERROR: usize = 64 << 10;
 
@@ -41,7 +41,7 @@ struct Inner {
     task_routes: TaskRoutes,
     backend: Backend,
     validators: Option<Arc<RegistrationTable>>,
-    places: Arc<Places>,
+    request_slots: Arc<RequestSlots>,
     logprobs_warning: LogprobsWarning,
     limit: BackendLimit,
 }
@@ -54,7 +54,7 @@ impl Miner {
         backend: Backend,
         validators: Option<Arc<RegistrationTable>>,
     ) -> Self {
-        let places = Places::new(config.concurrency);
+        let request_slots = RequestSlots::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);
         let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());
         Self(Arc::new(Inner {
@@ -62,7 +62,7 @@ impl Miner {
             task_routes,
             backend,
             validators,
-            places,
+            request_slots,
             logprobs_warning,
             limit,
         }))
@@ -220,7 +220,8 @@ async fn work(
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
     let wants_logprobs = streams && has_logprobs(&payload);
-    let running = miner.0.places.enter(validator, miner.announced(&validator), is_probe).await;
+    let running =
+        miner.0.request_slots.acquire(validator, miner.announced(&validator), is_probe).await;
     let running = running.ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
@@ -248,8 +249,9 @@ async fn work(
             [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body =
-        timeout_at(first, whole(answer, MAX_ANSWER)).await.map_err(|_| Refused::Timeout)??;
+    let body = timeout_at(first, whole(answer, MAX_RESPONSE_BYTES))
+        .await
+        .map_err(|_| Refused::Timeout)??;
     drop(running);
     if let Some(fault) = error_in(&body) {
         return Err(miner.refused(fault.status(), &fault));

@@ -100,7 +100,7 @@ mod tests {
             Some("avatar"),
             "another validator's tasks"
         );
-        // Two tasks of the route are no choice.
+        // Two tasks of the route are ambiguous.
         routes.learn(bob, &served, &json!([{"task": "portrait", "endpoint": "/avatar"}]));
         assert_eq!(only(&bob, Endpoint::Avatar), None);
         routes.learn(bob, &served, &json!(null));

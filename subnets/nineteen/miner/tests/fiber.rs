@@ -157,12 +157,12 @@ async fn our_validator_calls_a_python_miner() {
     );
     let first = answer.next().await.unwrap().unwrap();
     let began = Instant::now();
-    let rest: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
+    let remaining: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
     assert!(
         began.elapsed() > Duration::from_millis(500),
         "the rest was sent 3 s after the first word"
     );
-    let text = String::from_utf8([&first[..], &rest].concat()).unwrap();
+    let text = String::from_utf8([&first[..], &remaining].concat()).unwrap();
     let events: Vec<_> =
         text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()).collect();
     let [words @ .., "[DONE]"] = events.as_slice() else { panic!("{events:?}") };

@@ -254,8 +254,8 @@ impl Attempt {
         }
         let mut ready = VecDeque::new();
         loop {
-            let left = first.saturating_sub(began.elapsed());
-            let piece = reading.next(left, first, &mut self.waited).await?;
+            let remaining = first.saturating_sub(began.elapsed());
+            let piece = reading.next(remaining, first, &mut self.waited).await?;
             let done = self.take(piece.as_deref(), &mut ready)?;
             if !ready.is_empty() {
                 self.note_first(began);
@@ -284,8 +284,10 @@ impl Attempt {
     ) -> Result<Chunk, AttemptError> {
         let mut body = Vec::new();
         loop {
-            let left = first.saturating_sub(self.waited);
-            let Some(bytes) = reading.next(left, first, &mut self.waited).await? else { break };
+            let remaining = first.saturating_sub(self.waited);
+            let Some(bytes) = reading.next(remaining, first, &mut self.waited).await? else {
+                break;
+            };
             if body.len() + bytes.len() > LARGEST {
                 return Err(AttemptError::TooMany);
             }

@@ -260,7 +260,7 @@ impl Inner {
         let queued =
             QueuedRequest { task, key, weight, tried, prefix, bytes, is_new, slot: sender };
         let (mut queue, now) = (self.backlog.queue(), self.now());
-        let length = self.market.places(self.backlog.settings.length);
+        let length = self.market.queue_share(self.backlog.settings.length);
         if is_new
             && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now)
         {

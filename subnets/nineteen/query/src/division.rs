@@ -1,6 +1,6 @@
 //! Division of the market's limits among the processes that send requests.
 //!
-//! The miners' slots and the queue's places are limits of the whole market. Each process gets a
+//! The miners' slots and the queue's capacity are limits of the whole market. Each process gets a
 //! fixed share of them, computed from the list of processes: unlike a count of all requests in
 //! flight, which each request would have to read and change, the shares need no database on the
 //! path of a request, and hold while the database is down. Jobs are spread evenly among workers,
@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-/// A process's place among the processes that send requests.
+/// A process's position among the processes that send requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Division {
     /// Number of processes, including this one.
@@ -26,8 +26,8 @@ impl Division {
     /// A process that does not know the others yet.
     pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, index: None };
 
-    /// Returns the place of a process among `processes`, of which `serving` serve buyers. `index`
-    /// is that of this process among the latter.
+    /// Returns the position of a process among `processes`, of which `serving` serve buyers.
+    /// `index` is that of this process among the latter.
     pub const fn new(processes: usize, serving: usize, index: Option<usize>) -> Self {
         Self { processes, serving, index }
     }
@@ -43,9 +43,9 @@ impl Division {
         1 + each + usize::from(index < remaining % self.serving)
     }
 
-    /// Returns this process's share of the queue's places, at least 1. Only processes that serve
+    /// Returns this process's share of the queue's capacity, at least 1. Only processes that serve
     /// buyers divide them; one that does not know the others has all.
-    fn places(&self, total: usize) -> usize {
+    fn queue_share(&self, total: usize) -> usize {
         let Some(each) = total.checked_div(self.serving) else { return total };
         let has_one_more = self.index.is_some_and(|index| index < total % self.serving);
         (each + usize::from(has_one_more)).max(1)
@@ -90,9 +90,9 @@ impl Divisions {
         shares.min().unwrap_or(total).min(total)
     }
 
-    /// Returns this process's share of the queue's places; 0 of 0.
-    pub fn places(&self, total: usize) -> usize {
-        let shares = self.latest.iter().map(|division| division.places(total));
+    /// Returns this process's share of the queue's capacity; 0 of 0.
+    pub fn queue_share(&self, total: usize) -> usize {
+        let shares = self.latest.iter().map(|division| division.queue_share(total));
         shares.min().unwrap_or(total).min(total)
     }
 
@@ -132,11 +132,11 @@ mod tests {
                     total.max(processes),
                     "{processes}, {serving}: {shares:?}"
                 );
-                let (least, most) = (
+                let (minimum, maximum) = (
                     shares[..serving].iter().min().unwrap(),
                     shares[..serving].iter().max().unwrap(),
                 );
-                assert!(*least >= 1 && most - least <= 1, "{shares:?}");
+                assert!(*minimum >= 1 && maximum - minimum <= 1, "{shares:?}");
                 assert!(shares[serving..].iter().all(|share| *share == 1), "{shares:?}");
                 assert_eq!(
                     Division::new(processes, serving, None).holds(total),
@@ -151,20 +151,29 @@ mod tests {
         for serving in 1..=9 {
             for total in [9, 10, 1_000] {
                 let indices = (0..serving).map(Some);
-                let places: Vec<_> =
-                    indices.map(|index| Division::new(12, serving, index).places(total)).collect();
-                assert_eq!(places.iter().sum::<usize>(), total, "{serving}: {places:?}");
+                let shares: Vec<_> = indices
+                    .map(|index| Division::new(12, serving, index).queue_share(total))
+                    .collect();
+                assert_eq!(shares.iter().sum::<usize>(), total, "{serving}: {shares:?}");
             }
         }
-        let places =
-            |latest: &[Division], total| Divisions::new(latest.iter().copied(), true).places(total);
+        let queue_share = |latest: &[Division], total| {
+            Divisions::new(latest.iter().copied(), true).queue_share(total)
+        };
         let two = Division::new(3, 2, Some(0));
         assert_eq!(
-            (places(&[Division::UNKNOWN], 1_000), places(&[Division::UNKNOWN, two], 1_000)),
+            (
+                queue_share(&[Division::UNKNOWN], 1_000),
+                queue_share(&[Division::UNKNOWN, two], 1_000)
+            ),
             (1_000, 500)
         );
         assert_eq!(
-            (places(&[two], 0), places(&[two], 1), places(&[Division::new(3, 2, None)], 9)),
+            (
+                queue_share(&[two], 0),
+                queue_share(&[two], 1),
+                queue_share(&[Division::new(3, 2, None)], 9)
+            ),
             (0, 1, 4)
         );
     }

@@ -27,7 +27,7 @@
 //! The requests in flight at a miner are limited, over all its tasks, by what it announces and by
 //! its rate limits (429). While no contender has a free slot, organic requests wait in a queue,
 //! which is bounded and fair among API keys ([`QueueSettings`]). A failed attempt releases its slot
-//! before the request waits again, and a rate limit is no failed attempt.
+//! before the request waits again, and a rate limit is not a failed attempt.
 //!
 //! With [`QueryDeadlines::hedge`], an organic request is also sent to a second contender if the
 //! first one is slow to respond; the slower attempt is cancelled and not counted.

@@ -71,7 +71,7 @@ impl Market {
         state.period_miners = Some(Arc::new(period_miners));
     }
 
-    /// Sets this process's share of the miners' limits and of the queue's places.
+    /// Sets this process's share of the miners' limits and of the queue's capacity.
     pub fn divide(&self, divisions: Divisions) {
         let mut state = self.write();
         state.divided = Some(Instant::now());
@@ -103,9 +103,9 @@ impl Market {
         self.read().divisions.is_known()
     }
 
-    /// Returns this process's share of the queue's places.
-    pub(crate) fn places(&self, total: usize) -> usize {
-        self.read().divisions.places(total)
+    /// Returns this process's share of the queue's capacity.
+    pub(crate) fn queue_share(&self, total: usize) -> usize {
+        self.read().divisions.queue_share(total)
     }
 
     #[cfg(test)]

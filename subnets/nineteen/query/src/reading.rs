@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use taonet_wire::{AnswerStream, CallError};
+use taonet_wire::{CallError, CallResponseStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::failure::AttemptError;
 
 /// A miner's response with its timeouts.
 pub(crate) struct ResponseReader {
-    answer: AnswerStream,
+    answer: CallResponseStream,
     /// Timeout between two chunks.
     pub(crate) between: Duration,
     total: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct ResponseReader {
 }
 
 impl ResponseReader {
-    pub(crate) fn new(answer: AnswerStream, between: Duration, total: Duration) -> Self {
+    pub(crate) fn new(answer: CallResponseStream, between: Duration, total: Duration) -> Self {
         Self { answer, between, total, timer: None }
     }
 
@@ -36,14 +36,14 @@ impl ResponseReader {
         reported_timeout: Duration,
         waited: &mut Duration,
     ) -> Result<Option<Bytes>, AttemptError> {
-        let left = self.total.saturating_sub(*waited);
+        let remaining = self.total.saturating_sub(*waited);
         let began = Instant::now();
-        let end = began + timeout.min(left);
+        let end = began + timeout.min(remaining);
         let chunk = std::future::poll_fn(|context| self.poll_until(end, context)).await;
         *waited += began.elapsed();
         match chunk {
             Ok(chunk) => Ok(chunk.transpose()?),
-            Err(()) if left <= timeout => Err(AttemptError::TooLong(self.total)),
+            Err(()) if remaining <= timeout => Err(AttemptError::TooLong(self.total)),
             Err(()) => Err(AttemptError::Silent(reported_timeout)),
         }
     }

@@ -21,9 +21,9 @@ use crate::{Division, Divisions, Market, PeriodMiners, TaskMiner};
 /// Interval between writes of the counters.
 const FLUSH: Duration = Duration::from_millis(250);
 /// Interval between reads of the other processes' counters.
-const READ: Duration = Duration::from_secs(1);
+const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between searches for miners that the validator has admitted since the period opened.
-const LATE: Duration = Duration::from_secs(2);
+const LATE_MINERS_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum age of the rewards from which a query worker computes the miners' qualities.
 const QUALITY: Duration = Duration::from_hours(24);
 
@@ -89,11 +89,11 @@ impl Recorder {
         let membership = || Membership::new(self.process.clone(), self.role == ProcessRole::Worker);
         let mut membership = self.divides_market().then(membership);
         // The first update is due now.
-        let mut read = Instant::now().checked_sub(READ).unwrap_or_else(Instant::now);
+        let mut read = Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
             shutdown.sleep(FLUSH).await;
             let mut done = self.flush().await;
-            if done.is_ok() && self.store.is_shared() && read.elapsed() >= READ {
+            if done.is_ok() && self.store.is_shared() && read.elapsed() >= COUNTERS_INTERVAL {
                 if let Some(membership) = &mut membership {
                     done = membership.update(&self.store, &self.market, Instant::now()).await;
                 }
@@ -198,7 +198,7 @@ impl Recorder {
         let mut searched = Instant::now();
         loop {
             let mut done = self.follow_once(&on_config, clock).await;
-            if done.is_ok() && searched.elapsed() >= LATE {
+            if done.is_ok() && searched.elapsed() >= LATE_MINERS_INTERVAL {
                 done = self.admit_late().await;
                 searched = Instant::now();
             }

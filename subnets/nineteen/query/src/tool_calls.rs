@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_tool_calls_become_strings() {
+    fn tool_call_arguments_are_serialised_to_strings() {
         for (arguments, expected) in [
             (json!(null), ""),
             (json!("{}"), "{}"),

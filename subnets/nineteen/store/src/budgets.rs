@@ -94,7 +94,7 @@ impl Budgets {
     pub(crate) fn less(self, charge: i64, day: &str, today: &str) -> Self {
         let less = |budget: Option<i64>, period: BudgetPeriod| {
             let is_in = period.of_day(day) == period.of_day(today);
-            budget.map(|left| left.saturating_sub(if is_in { charge } else { 0 }))
+            budget.map(|remaining| remaining.saturating_sub(if is_in { charge } else { 0 }))
         };
         Self {
             month: less(self.month, BudgetPeriod::Month),
@@ -104,8 +104,8 @@ impl Budgets {
 
     /// Returns the smaller remainder.
     pub(crate) fn smaller(self) -> Option<(i64, BudgetPeriod)> {
-        let day = self.day.map(|left| (left, BudgetPeriod::Day));
-        let month = self.month.map(|left| (left, BudgetPeriod::Month));
+        let day = self.day.map(|remaining| (remaining, BudgetPeriod::Day));
+        let month = self.month.map(|remaining| (remaining, BudgetPeriod::Month));
         day.into_iter().chain(month).min()
     }
 }
@@ -128,8 +128,9 @@ impl BudgetLimits {
 
     /// Returns the smallest remainder, and its budget.
     pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
-        let of =
-            |budgets: Budgets, scope| budgets.smaller().map(|(left, period)| (left, period, scope));
+        let of = |budgets: Budgets, scope| {
+            budgets.smaller().map(|(remaining, period)| (remaining, period, scope))
+        };
         of(self.key, BudgetScope::Key).into_iter().chain(of(self.team, BudgetScope::Team)).min()
     }
 
@@ -137,11 +138,11 @@ impl BudgetLimits {
     /// Those of the team are divided by the number of its keys, so that the reserves of many keys
     /// do not exhaust its budget.
     pub(crate) fn reservable(self, leased: i64) -> i64 {
-        let left = |budgets: Budgets| {
-            budgets.smaller().map_or(i64::MAX, |(left, _)| left.saturating_sub(leased))
+        let remaining = |budgets: Budgets| {
+            budgets.smaller().map_or(i64::MAX, |(remaining, _)| remaining.saturating_sub(leased))
         };
-        let of_team = left(self.team);
-        left(self.key).min(of_team.checked_div(self.team_keys.max(1)).unwrap_or(of_team))
+        let of_team = remaining(self.team);
+        remaining(self.key).min(of_team.checked_div(self.team_keys.max(1)).unwrap_or(of_team))
     }
 }
 

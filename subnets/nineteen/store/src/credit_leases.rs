@@ -408,7 +408,7 @@ impl CreditLeases {
         self.write(database).await;
     }
 
-    /// Starts the task that writes the pending work, unless it runs. It is a task of its own, so
+    /// Starts the task that writes the pending work, unless it runs. It is a separate task, so
     /// that a cancelled caller does not cancel the transaction.
     fn start_writer(self: &Arc<Self>, state: &mut State, database: &Database) {
         if state.is_writing {

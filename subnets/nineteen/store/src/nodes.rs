@@ -26,7 +26,7 @@ pub struct Node {
 impl Store {
     /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an
     /// unchanged address keep their sessions. A hotkey that has signed keeps [`Node::signs`] as
-    /// long as it is registered, also while it is no miner.
+    /// long as it is registered, also while it is not a miner.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.

@@ -32,7 +32,7 @@ pub struct TokenUsage {
     pub second: i64,
 }
 
-/// Tokens of the keys, in a process with a database of its own.
+/// Tokens of the keys, in a process with its own database.
 #[derive(Debug, Default)]
 pub(crate) struct TokenRates(Mutex<HashMap<String, TokenWindow>>);
 

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, Signature};
 use taonet_wire::{
-    Answer, AnswerStream, Call, CallError, ClientConfig, Clock, Peer, Retry, SignedClient, Signer,
+    Call, CallError, CallResponse, CallResponseStream, ClientConfig, Clock, Peer, Retry,
+    SignedClient, Signer,
 };
 
 use crate::keys::LIFETIME;
@@ -225,7 +226,7 @@ impl FiberClient {
         path: &str,
         payload: impl Serialize,
         deadline: Duration,
-    ) -> Result<AnswerStream, CallError> {
+    ) -> Result<CallResponseStream, CallError> {
         let call = self.call(session, path, &payload, deadline);
         self.http.stream(&session.peer, &call).await
     }
@@ -240,7 +241,7 @@ impl FiberClient {
         path: &str,
         payload: impl Serialize,
         deadline: Duration,
-    ) -> Result<AnswerStream, CallError> {
+    ) -> Result<CallResponseStream, CallError> {
         let mut call = self.call(session, path, &payload, deadline);
         call.headers.insert(PROBE, HeaderValue::from_static("1"));
         self.http.stream(&session.peer, &call).await
@@ -294,11 +295,11 @@ impl FiberClient {
 fn handshake_call(method: Method, path: &str, body: Vec<u8>) -> Call {
     let mut call = Call::new(method, path, body);
     call.deadline = HANDSHAKE_DEADLINE;
-    call.max_answer_bytes = HANDSHAKE_BYTES;
+    call.max_response_bytes = HANDSHAKE_BYTES;
     call
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, HandshakeError> {
+fn read<T: DeserializeOwned>(answer: &CallResponse) -> Result<T, HandshakeError> {
     if answer.status != StatusCode::OK {
         let text = String::from_utf8_lossy(&answer.body).chars().take(SNIPPET).collect();
         return Err(HandshakeError::Refused { status: answer.status, text });

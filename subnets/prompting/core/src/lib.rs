@@ -28,7 +28,7 @@
 //! assert!(scores[0] > scores[1]);
 //! ```
 //!
-//! Scores and averages belong to hotkeys: a miner that takes over a uid starts anew. Completions
+//! Scores and averages belong to hotkeys: a miner that takes over a uid starts again. Completions
 //! come from untrusted miners: every reward is in `0.0..=1.0`, an empty completion is worth 0, and
 //! a gate from a file is checked before use ([`Gate::check`]). The crate computes neither
 //! embeddings nor probabilities of tokens; `taonet-prompting-neurons` gives it both.

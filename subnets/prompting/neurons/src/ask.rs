@@ -176,8 +176,8 @@ mod tests {
 
     /// Replaces the completion `?` of a response.
     fn with_completion(json: &[u8]) -> Vec<u8> {
-        let whole = body(&["user"], QUESTION, "?");
-        let before = whole.strip_suffix(b"\"?\"}").unwrap();
+        let complete = body(&["user"], QUESTION, "?");
+        let before = complete.strip_suffix(b"\"?\"}").unwrap();
         [before, json].concat()
     }
 

@@ -1,4 +1,4 @@
-//! Lists from untrusted peers.
+//! Length-limited deserialisation of lists from untrusted peers.
 
 use std::fmt;
 use std::marker::PhantomData;

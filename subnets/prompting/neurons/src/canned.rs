@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_line_is_named() {
+    fn malformed_line_is_reported() {
         let error = CannedAnswers::parse(Path::new("answers.jsonl"), "\n{\"question\": \"What?\"}")
             .unwrap_err();
         assert_eq!(error.to_string(), "line 2 of answers.jsonl is malformed");

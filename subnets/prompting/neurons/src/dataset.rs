@@ -234,7 +234,7 @@ mod tests {
 
     /// Columns: name · bytes · error
     #[test]
-    fn unusable_files_are_named() {
+    fn unusable_files_are_reported() {
         for (name, bytes, message) in [
             ("a.jsonl", &b"{}"[..], "has no questions"),
             ("a.jsonl", b"", "has no questions"),

@@ -75,7 +75,7 @@ pub(crate) struct Judged {
 }
 
 impl Judge {
-    /// Creates a judge. Without a language model, likelihood is no part of the rewards.
+    /// Creates a judge. Without a language model, likelihood is not part of the rewards.
     pub fn new(embedder: Arc<dyn SentenceEmbedder>, model: Option<Arc<LanguageModel>>) -> Self {
         let blend = Blend::standard(BlendWeights::default(), model.is_some());
         Self { embedder, model, blend }

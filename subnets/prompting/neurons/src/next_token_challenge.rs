@@ -109,7 +109,7 @@ impl Challenge for NextTokenChallenge {
             let mut state = self.state();
             (state.truths.clone(), state.draws.number())
         };
-        // Miners without a response are no part of the joint prediction.
+        // Miners without a response are not part of the joint prediction.
         let responses = replies.iter().filter_map(|reply| reply.response.as_ref().ok());
         let probabilities: Vec<Vec<f64>> =
             responses.map(|response| response.probabilities(&truths)).collect();

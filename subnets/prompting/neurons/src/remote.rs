@@ -29,7 +29,7 @@ const MAX_SUFFIX: usize = 8;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// The text is no http or https URL.
+    /// The text is not an `http` or `https` URL.
     #[error("`{0}` is not an http or https URL")]
     Url(String),
     /// The URL names no content that can be verified.

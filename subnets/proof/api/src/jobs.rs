@@ -22,14 +22,14 @@ pub use file::JobFileError;
 use file::{Ending, JobDirectory, JobFile};
 
 /// Retention period of a finished proof.
-const KEPT: Duration = Duration::from_hours(1);
+const RETENTION: Duration = Duration::from_hours(1);
 /// Maximum size of all finished bundles in memory, as JSON, in bytes.
 const KEPT_BYTES: usize = 128 << 20;
 /// Grace period for proofs in progress at shutdown: shorter than the server's, so that users
 /// receive the final status.
 const DRAIN: Duration = Duration::from_secs(8);
 /// Maximum wait for the first list of miners.
-const MINERS_WITHIN: Duration = Duration::from_mins(2);
+const MINERS_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What a user submits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl Jobs {
             });
             let work = async {
                 // Wait for the first metagraph, because a request without miners fails.
-                let _ = tokio::time::timeout(MINERS_WITHIN, examiner.has_miners()).await;
+                let _ = tokio::time::timeout(MINERS_TIMEOUT, examiner.has_miners()).await;
                 deliver(&examiner, &answering, job.circuit, submission, report).await
             };
             let stopped = async {
@@ -316,7 +316,7 @@ impl Jobs {
         finished.sort_unstable();
         let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
         for ((at, size), id) in finished {
-            if at.elapsed() >= KEPT || jobs.len() >= self.kept || bytes > KEPT_BYTES {
+            if at.elapsed() >= RETENTION || jobs.len() >= self.kept || bytes > KEPT_BYTES {
                 bytes -= size;
                 jobs.remove(&id);
                 self.remove_file(&id);

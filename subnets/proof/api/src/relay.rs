@@ -26,7 +26,7 @@ use frame::FrameError;
 /// Maximum number of proofs in progress.
 const MAX_RUNNING: usize = 64;
 /// Maximum number of runs in memory, including finished ones whose status was not requested yet.
-const MAX_KEPT: usize = 256;
+const MAX_STORED_RUNS: usize = 256;
 /// Maximum number of queued messages to the relay.
 const QUEUE_CAPACITY: usize = 256;
 /// Pauses before a reconnection.
@@ -118,7 +118,7 @@ impl Relay {
             .with_no_client_auth();
         let connector = Connector::Rustls(Arc::new(config));
         // Not on disk: the protocol has no way to continue a request on another connection.
-        let jobs = JobSettings { running: MAX_RUNNING, kept: MAX_KEPT, directory: None };
+        let jobs = JobSettings { running: MAX_RUNNING, kept: MAX_STORED_RUNS, directory: None };
         let jobs = Jobs::open(examiner, jobs, stop)?;
         Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs })
     }

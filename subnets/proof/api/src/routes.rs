@@ -30,7 +30,7 @@ const MAX_INTEGER_BYTES: usize = 24;
 /// Maximum size of a request body without the input, in bytes.
 const ENVELOPE: usize = 4096;
 /// Timeout for receiving a request body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory that all request bodies larger than 64 KiB share, in bytes. Once parsed, their JSON takes
 /// up to 16 times as much.
 const LARGE_BODIES: usize = 16 << 20;
@@ -81,7 +81,7 @@ pub fn router(
     let values =
         examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
     let largest = ENVELOPE.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
-    let bodies = WholeBodies::new(largest, BODY_WITHIN, LARGE_BODIES);
+    let bodies = WholeBodies::new(largest, BODY_TIMEOUT, LARGE_BODIES);
     let api = Arc::new(Api {
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,
         keys,

@@ -15,20 +15,20 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 /// A validator with one listed miner, which serves one model.
-pub(crate) struct World {
+pub(crate) struct TestValidator {
     pub(crate) examiner: Arc<Examiner>,
     /// The model as one circuit.
     pub(crate) circuit: Digest,
     /// The same model in two slices.
     pub(crate) model: Digest,
     pub(crate) stop: Shutdown,
-    pub(crate) place: TempDir,
+    pub(crate) work_directory: TempDir,
 }
 
-impl World {
+impl TestValidator {
     pub(crate) async fn start(behaviour: Behaviour) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
+        let work_directory = tempfile::tempdir().unwrap();
+        let (circuits, stop) = (work_directory.path().join("circuits"), Shutdown::new());
         let model = ShippedModel::DiabetesRegression;
         let directory =
             CircuitDirectory::create(&circuits.join("whole"), &model.compile("stark").unwrap())
@@ -48,7 +48,7 @@ impl World {
             serve(listener, routes, &stopped, ServeLimits::default()).await;
         });
 
-        let book = Arc::new(Book::open(&place.path().join("scores")).await.unwrap());
+        let book = Arc::new(Book::open(&work_directory.path().join("scores")).await.unwrap());
         let signer =
             Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
@@ -59,6 +59,6 @@ impl World {
         let examiner = Arc::new(examiner);
         examiner.follow_list(&[ProofMiner { peer, wire: Wire::Http }]).await;
         let (circuit, model) = (directory.id(), sliced.model.id().unwrap());
-        Self { examiner, circuit, model, stop, place }
+        Self { examiner, circuit, model, stop, work_directory }
     }
 }

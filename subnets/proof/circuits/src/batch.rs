@@ -24,15 +24,15 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     for (position, bundle) in bundles.iter().enumerate() {
         for (slice, proof) in bundle.proofs().iter().enumerate() {
             let group = groups.entry(proof.circuit_id().ok()).or_default();
-            group.proofs.push(Proof { place: Place { position, slice }, bundle: proof });
+            group.proofs.push(Proof { proof_index: ProofIndex { position, slice }, bundle: proof });
         }
     }
     let total: usize = groups.values().map(|group| group.proofs.len()).sum();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
-    let most = total.div_ceil(threads).clamp(1, MAX_BATCH);
+    let maximum = total.div_ceil(threads).clamp(1, MAX_BATCH);
     let tasks: Vec<_> = groups
         .values()
-        .flat_map(|group| group.proofs.chunks(most).map(move |proofs| (group, proofs)))
+        .flat_map(|group| group.proofs.chunks(maximum).map(move |proofs| (group, proofs)))
         .collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -51,9 +51,10 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
         joined.flatten().collect::<Vec<_>>()
     });
     // Whichever thread was faster, the first invalid slice of a model is the one that is reported.
-    verified.sort_by_key(|(place, _)| *place);
-    for (place, verified) in verified {
-        if let Some(result) = results.get_mut(place.position).filter(|result| result.is_ok()) {
+    verified.sort_by_key(|(proof_index, _)| *proof_index);
+    for (proof_index, verified) in verified {
+        if let Some(result) = results.get_mut(proof_index.position).filter(|result| result.is_ok())
+        {
             *result = verified;
         }
     }
@@ -69,7 +70,7 @@ fn check_chain(bundle: &ModelBundle) -> Result<(), CircuitError> {
 
 /// Where a proof stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct ProofIndex {
     /// Position of its bundle.
     position: usize,
     /// Position in the bundle.
@@ -77,7 +78,7 @@ struct Place {
 }
 
 struct Proof<'a> {
-    place: Place,
+    proof_index: ProofIndex,
     bundle: &'a Bundle,
 }
 
@@ -94,26 +95,26 @@ impl Group<'_> {
         &self,
         proofs: &[Proof<'_>],
         backends: &Backends,
-    ) -> Vec<(Place, Result<(), CircuitError>)> {
+    ) -> Vec<(ProofIndex, Result<(), CircuitError>)> {
         let Some(verifier) = self.verifier.get_or_init(|| self.load(backends)) else {
             // Fails for each proof, with its own error.
             return proofs
                 .iter()
-                .map(|proof| (proof.place, proof.bundle.verify_with(backends)))
+                .map(|proof| (proof.proof_index, proof.bundle.verify_with(backends)))
                 .collect();
         };
-        let (mut results, mut places, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut results, mut proof_indices, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         for proof in proofs {
             match proof.bundle.claim(backends) {
                 Ok(Claim { statement, proof: bytes, .. }) => {
-                    places.push(proof.place);
+                    proof_indices.push(proof.proof_index);
                     claims.push((statement, bytes));
                 }
-                Err(error) => results.push((proof.place, Err(error))),
+                Err(error) => results.push((proof.proof_index, Err(error))),
             }
         }
         let verified = verifier.verify_all(&claims).into_iter().map(|result| Ok(result?));
-        results.extend(places.into_iter().zip(verified));
+        results.extend(proof_indices.into_iter().zip(verified));
         results
     }
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_bundles_of_several_circuits_are_named() {
+    fn invalid_bundles_of_several_circuits_are_reported() {
         let folder = TempDir::new().unwrap();
         let circuits = ["stark", "groth16"].map(|backend| circuit(folder.path(), backend));
         let bundles: Vec<Bundle> =

@@ -204,13 +204,13 @@ fn list(
 /// with a dot.
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
     let fail = |source| CircuitError::File { path: path.to_owned(), source };
-    let mut places = Vec::new();
+    let mut circuit_paths = Vec::new();
     for entry in std::fs::read_dir(path).map_err(fail)?.take(MAX_ENTRIES) {
         let entry = entry.map_err(fail)?;
         if !entry.file_name().to_string_lossy().starts_with('.') && entry.path().is_dir() {
-            places.push(entry.path());
+            circuit_paths.push(entry.path());
         }
     }
-    places.sort();
-    Ok(places)
+    circuit_paths.sort();
+    Ok(circuit_paths)
 }

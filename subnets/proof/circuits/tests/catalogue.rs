@@ -63,7 +63,7 @@ fn circuits_of_other_versions_are_skipped_with_a_hint() {
     std::fs::remove_dir_all(sliced.join("slice_1")).unwrap();
 
     let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
-    // The first slice of the incomplete model is a circuit of its own.
+    // The first slice of the incomplete model is a separate circuit.
     assert!(catalogue.circuits().count() == 2 && catalogue.get(&good.id()).is_some());
     assert_eq!(catalogue.models().count(), 0);
     let mut names: Vec<_> =

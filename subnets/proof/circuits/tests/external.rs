@@ -81,19 +81,19 @@ fn a_program_proves_and_verifies_models() {
 /// A circuit's own program takes precedence; circuits without a program are not served.
 #[test]
 fn program_of_a_circuit_takes_precedence() {
-    let (model, place) = (ShippedModel::DiabetesRegression, tempfile::tempdir().unwrap());
+    let (model, temp_dir) = (ShippedModel::DiabetesRegression, tempfile::tempdir().unwrap());
     let compiled =
         compile(model.onnx(), &model.sample().unwrap(), &options(model, &running(&program())))
             .unwrap();
     let external =
-        CircuitDirectory::create(&place.path().join("external"), &compiled).unwrap().id();
+        CircuitDirectory::create(&temp_dir.path().join("external"), &compiled).unwrap().id();
     let none = Backends::default();
-    assert!(matches!(Catalogue::open_usable(place.path(), &none), Err(CircuitError::NoProgram)));
+    assert!(matches!(Catalogue::open_usable(temp_dir.path(), &none), Err(CircuitError::NoProgram)));
 
     let built_in =
-        CircuitDirectory::create(&place.path().join("stark"), &model.compile("stark").unwrap())
+        CircuitDirectory::create(&temp_dir.path().join("stark"), &model.compile("stark").unwrap())
             .unwrap();
-    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &none).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(temp_dir.path(), &none).unwrap();
     assert!(
         matches!(&skipped[..], [Skipped { path, error: CircuitError::NoProgram }] if path.ends_with("external"))
     );
@@ -107,7 +107,7 @@ fn program_of_a_circuit_takes_precedence() {
             .unwrap();
     let works = External::new(&program(), Duration::from_mins(1), Capabilities::UNKNOWN).unwrap();
     let backends = Backends::with_external(failing).with_program_of(external, works);
-    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &backends).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(temp_dir.path(), &backends).unwrap();
     assert!(skipped.is_empty(), "{skipped:?}");
     let (nonce, miner) = request();
     let inputs = model.sample().unwrap().inputs[0].clone();

@@ -193,10 +193,10 @@ fn published_circuit_with_another_networks_key_is_refused() {
 fn bundle_with_another_networks_key_is_refused() {
     let bundle = Cheat::new().bundle;
     let id = bundle.circuit_id().unwrap();
-    let whole = |bundle: &Bundle| ModelBundle::Whole(Box::new(bundle.clone()));
+    let complete = |bundle: &Bundle| ModelBundle::Whole(Box::new(bundle.clone()));
     for error in [
         bundle.verify().unwrap_err(),
-        whole(&bundle).verify_for(&id, &Backends::default()).unwrap_err(),
+        complete(&bundle).verify_for(&id, &Backends::default()).unwrap_err(),
     ] {
         assert!(error.to_string().contains(REFUSAL), "{error}");
     }
@@ -205,7 +205,7 @@ fn bundle_with_another_networks_key_is_refused() {
     let old = Bundle { version: 1, network: None, ..bundle.clone() };
     assert!(old.lacks_network());
     old.verify().unwrap();
-    let refused = whole(&old).verify_for(&id, &Backends::default());
+    let refused = complete(&old).verify_for(&id, &Backends::default());
     assert!(matches!(refused, Err(CircuitError::NoNetwork)), "{refused:?}");
     // Nor does another network help.
     let other = hex::encode(constant(&honest("stark")).to_bytes().unwrap());
@@ -233,9 +233,9 @@ fn sliced_bundle_with_another_networks_key_is_refused() {
             .unwrap();
     let bundle = SlicedBundle { version: 2, model, nonce, slices: vec![honest, cheat.bundle] };
     let id = bundle.model_id().unwrap();
-    let whole = ModelBundle::Sliced(Box::new(bundle.clone()));
+    let complete = ModelBundle::Sliced(Box::new(bundle.clone()));
     for error in
-        [bundle.verify().unwrap_err(), whole.verify_for(&id, &Backends::default()).unwrap_err()]
+        [bundle.verify().unwrap_err(), complete.verify_for(&id, &Backends::default()).unwrap_err()]
     {
         assert!(error.to_string().contains(REFUSAL), "{error}");
     }

@@ -416,7 +416,7 @@ fn trees_and_recurrent_cells_are_proven() {
 }
 
 #[test]
-fn blocks_with_norms_and_choices_are_proven() {
+fn transformer_and_selection_operators_are_proven() {
     for model in [
         transformer(),
         choices(),

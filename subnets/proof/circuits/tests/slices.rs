@@ -30,8 +30,8 @@ fn a_chain_of_slices_proves_the_lenet() {
     bundle.verify().unwrap();
 
     // The whole network in one circuit computes the same outputs.
-    let whole = model.compile("stark").unwrap();
-    let directory = CircuitDirectory::create(&folder.path().join("whole"), &whole).unwrap();
+    let complete = model.compile("stark").unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("whole"), &complete).unwrap();
     let execution = directory.circuit().execute(&inputs[0]).unwrap();
     assert_eq!(bundle.slices[2].outputs, execution.outputs(directory.circuit()));
     assert_eq!(bundle.model.output, directory.metadata().output);

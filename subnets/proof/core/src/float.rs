@@ -90,7 +90,7 @@ pub enum FloatOperation {
         /// For each output, a position in the elements of all inputs, one input after the other.
         /// The position after the last element stands for `constant`.
         indices: Vec<u32>,
-        /// Value of the outputs that are no element of an input: padding.
+        /// Value of the outputs that are not an element of an input: padding.
         constant: f32,
     },
     /// A vector of constants, which reads nothing of its input.

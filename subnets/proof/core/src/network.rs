@@ -104,7 +104,7 @@ pub enum Operation {
         /// For each output, a position in the elements of all inputs, one input after the other.
         /// The position after the last element stands for `constant`.
         indices: Vec<u32>,
-        /// Value of the outputs that are no element of an input: padding.
+        /// Value of the outputs that are not an element of an input: padding.
         constant: i64,
     },
     /// The element-wise product of two tensors of one shape.

@@ -170,10 +170,10 @@ pub(crate) fn saturated_arguments(
     clamp: Clamp,
 ) -> Vec<Range> {
     let limits = clamp.range();
-    let (least, most) = ((limits.low - 1) as f64, (limits.high + 1) as f64);
+    let (minimum, maximum) = ((limits.low - 1) as f64, (limits.high + 1) as f64);
     let mut intervals: Vec<Range> = Vec::new();
     for (argument, value) in (low..).zip(values) {
-        if (least..=most).contains(&value.round()) {
+        if (minimum..=maximum).contains(&value.round()) {
             continue;
         }
         let is_full = intervals.len() == MAX_INTERVALS;

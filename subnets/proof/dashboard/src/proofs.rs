@@ -90,7 +90,7 @@ impl Proofs {
             work: stored.board.score(&profile, hotkey, now),
         };
         self.miners = stored.board.tallies().iter().map(miner).collect();
-        // A kind of work is `circuit:slice`; each slice of a model is a circuit of its own.
+        // A kind of work is `circuit:slice`; each slice of a model is a separate circuit.
         let circuit = |kind: &str| kind.split(':').next().unwrap_or_default().to_owned();
         self.prices = stored.board.prices().map(|(kind, price)| (circuit(kind), price)).collect();
         let written = taonet_service::unix_time(stored.written).as_secs();

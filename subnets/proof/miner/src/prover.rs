@@ -50,7 +50,7 @@ struct Inner {
     circuits: Arc<BTreeMap<Digest, Served>>,
     /// Circuits of each sliced model.
     models: Arc<BTreeMap<Digest, Vec<Digest>>>,
-    places: Arc<Semaphore>,
+    proof_slots: Arc<Semaphore>,
     /// First proof of each circuit, for [`Behaviour::Replay`].
     kept: Mutex<BTreeMap<Digest, Proven>>,
 }
@@ -113,9 +113,9 @@ impl Miner {
         models: Arc<BTreeMap<Digest, Vec<Digest>>>,
         settings: MinerSettings,
     ) -> Self {
-        let places =
+        let proof_slots =
             Arc::new(Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { settings, circuits, models, places, kept: Mutex::default() }))
+        Self(Arc::new(Inner { settings, circuits, models, proof_slots, kept: Mutex::default() }))
     }
 
     /// Iterates over the identities of the served circuits.
@@ -174,7 +174,8 @@ impl Miner {
     async fn prove(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
         let Served { circuit, prover, verification_key, .. } = self.0.served(&query.circuit)?;
         circuit.check_inputs(&query.inputs)?;
-        let permit = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Refusal::Full)?;
+        let permit =
+            Arc::clone(&self.0.proof_slots).try_acquire_owned().map_err(|_| Refusal::Full)?;
         let binding = Binding {
             nonce: query.nonce,
             miner: self.0.settings.hotkey,

@@ -114,9 +114,9 @@ impl<'a> Run<'a> {
             input.iter().fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
         let (mut tensors, mut types, mut computed) =
             (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut rest = input.iter().copied().map(f64::from);
+        let mut remaining = input.iter().copied().map(f64::from);
         for ModelInput { name, dims, element } in &file.inputs {
-            let values = rest.by_ref().take(dims.iter().product()).collect();
+            let values = remaining.by_ref().take(dims.iter().product()).collect();
             tensors.insert(name.clone(), Tensor { dims: dims.clone(), values });
             types.insert(name.clone(), *element);
             computed.insert(name.clone());

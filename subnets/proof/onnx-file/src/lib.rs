@@ -281,7 +281,7 @@ fn model_input(
     let rank = given.len();
     let mut dims = Vec::with_capacity(rank);
     for (index, dimension) in given.into_iter().enumerate() {
-        // A single dimension is no batch.
+        // A single dimension is not a batch.
         let is_batch = index == 0 && rank > 1;
         dims.push(match dimension {
             Some(&DimensionValue::Size(size)) => usize::try_from(size).map_err(|_| refuse())?,

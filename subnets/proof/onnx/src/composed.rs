@@ -300,8 +300,8 @@ impl Expansion<'_> {
         let difference = self.node("Sub", &[input, &largest]);
         let powers = self.node("Exp", &[&difference]);
         let sum = self.reduce_over("ReduceSum", &powers, axes, true)?;
-        let least = self.number(LEAST_SUM)?;
-        let sum = self.node("Max", &[&sum, &least]);
+        let minimum = self.number(LEAST_SUM)?;
+        let sum = self.node("Max", &[&sum, &minimum]);
         let logarithm = self.node("Log", &[&sum]);
         Ok(self.node("Add", &[&logarithm, &largest]))
     }

@@ -322,7 +322,7 @@ impl Reader {
         }
     }
 
-    /// Compares each element with a constant of its own.
+    /// Compares each element with its own constant.
     fn compare_each(
         &mut self,
         node: &NodeProto,

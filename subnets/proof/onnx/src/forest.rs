@@ -1,7 +1,9 @@
-//! Conversion of tree ensembles. All comparisons of features are evaluated first. Then, from level
-//! to level of the trees, the product of whether a branch is reached and whether its test holds is
-//! whether its child is. The sums are those of the weights of all leaves, of which one is reached
-//! in each tree. Nothing but these weights is rounded.
+//! Conversion of tree ensembles.
+//!
+//! All comparisons of features are evaluated first, as 0 or 1. Then, level by level, a child is
+//! reached (1) if its parent is reached and the condition of its branch holds: the product of both.
+//! The outputs are the sums of the leaves' weights, each multiplied by whether its leaf is reached;
+//! exactly one leaf of each tree is. Only these weights are rounded.
 
 use std::collections::HashMap;
 
@@ -14,25 +16,27 @@ use super::node::Operand;
 use super::proto::NodeProto;
 use super::{MAX_PARAMETERS, OnnxError, Reader, Value, invalid_shape, unsupported};
 
-/// A comparison of a feature with a limit: whether it is above the limit, or at most the limit.
+/// A comparison: index of the feature, bits of the `f64` limit, and whether the feature must be
+/// above the limit (`true`) or at most the limit.
 type Comparison = (usize, u64, bool);
-/// An element of a computed tensor.
+/// An element of a computed tensor: index of the tensor, and index of the element.
 type Element = (usize, u32);
 
-/// Conditions that are needed, and their places.
+/// Distinct conditions of all branches.
 #[derive(Default)]
 struct Conditions {
     comparisons: Vec<Comparison>,
-    places: HashMap<Comparison, u32>,
-    /// Pairs of comparisons that hold for one number only.
+    comparison_indices: HashMap<Comparison, u32>,
+    /// Pairs of comparisons that together hold for a single number.
     equalities: Vec<[u32; 2]>,
 }
 
-/// Place of a condition.
+/// Reference to a condition in [`Conditions`].
 #[derive(Clone, Copy)]
 enum Condition {
+    /// Index in [`Conditions::comparisons`].
     Comparison(u32),
-    /// Whether an equality holds, or does not.
+    /// Index in [`Conditions::equalities`], and whether the equality must hold.
     Equality(u32, bool),
 }
 
@@ -40,21 +44,21 @@ impl Conditions {
     fn compare(&mut self, feature: usize, limit: f64, is_above: bool) -> u32 {
         let next = self.comparisons.len() as u32;
         let comparison = (feature, limit.to_bits(), is_above);
-        *self.places.entry(comparison).or_insert_with(|| {
+        *self.comparison_indices.entry(comparison).or_insert_with(|| {
             self.comparisons.push(comparison);
             next
         })
     }
 
     /// Returns the conditions under which a branch's children are reached.
-    fn of_branch(&mut self, feature: usize, test: Test, value: f64) -> [Condition; 2] {
-        // What is below a number is at most the next smaller one.
+    fn branch_conditions(&mut self, feature: usize, test: Test, value: f64) -> [Condition; 2] {
+        // `x < value` is `x <= value.next_down()`.
         let limit = match test {
             Test::Below | Test::AtLeast => value.next_down(),
             _ => value,
         };
         let [low, high] = [false, true].map(|is_above| (feature, limit, is_above));
-        let [one, other] = match test {
+        let [when_true, when_false] = match test {
             Test::AtMost | Test::Below => [low, high],
             Test::Above | Test::AtLeast => [high, low],
             Test::Equal | Test::Unequal => {
@@ -68,20 +72,20 @@ impl Conditions {
                     .map(|holds| Condition::Equality(index, holds == (test == Test::Equal)));
             }
         };
-        [one, other].map(|(feature, limit, is_above)| {
+        [when_true, when_false].map(|(feature, limit, is_above)| {
             Condition::Comparison(self.compare(feature, limit, is_above))
         })
     }
 }
 
-/// Tensors of all conditions.
-struct Gates {
+/// Tensors with the values of all conditions.
+struct ConditionTensors {
     comparisons: usize,
-    /// Whether each equality holds, and does not hold.
+    /// Tensors of whether each equality holds, and of whether it does not hold.
     equalities: Option<[usize; 2]>,
 }
 
-impl Gates {
+impl ConditionTensors {
     fn element(&self, condition: Condition) -> Element {
         match (condition, self.equalities) {
             (Condition::Equality(index, holds), Some([equal, unequal])) => {
@@ -104,16 +108,16 @@ impl Reader {
         let count = self.network.shape(sums).map_or(0, |shape| shape.elements());
         let name = super::linear::scores_of(node)?;
         let mut expansion = Expansion::new(self, node);
-        let of_sums = expansion.computed(sums, vec![1, count])?;
+        let sums_name = expansion.define_computed(sums, vec![1, count])?;
         match ensemble.scores {
             Scores::Sums | Scores::Complement | Scores::Opposite => {
-                expansion.node_as(name, "Identity", &[&of_sums], Vec::new());
+                expansion.node_as(name, "Identity", &[&sums_name], Vec::new());
             }
             Scores::Sigmoids | Scores::Logistic => {
-                expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new());
+                expansion.node_as(name, "Sigmoid", &[&sums_name], Vec::new());
             }
             Scores::Softmax => {
-                expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)]);
+                expansion.node_as(name, "Softmax", &[&sums_name], vec![int("axis", -1)]);
             }
         }
         expansion.finish()
@@ -132,7 +136,7 @@ impl Reader {
             .iter()
             .map(|tree| match tree {
                 &TreeNode::Branch { feature, test, value, .. } => {
-                    Some(conditions.of_branch(feature, test, value))
+                    Some(conditions.branch_conditions(feature, test, value))
                 }
                 TreeNode::Leaf(_) => None,
             })
@@ -140,30 +144,33 @@ impl Reader {
         if conditions.comparisons.is_empty() {
             return Err(unsupported(node, "the trees have no branches".to_owned()));
         }
-        let gates = self.gates(node, input, &conditions)?;
+        let condition_tensors = self.condition_tensors(node, input, &conditions)?;
         let (mut bias, mut leaves) = (ensemble.base.clone(), Vec::new());
         // Nodes of one level, and whether they are reached: roots always are.
         let mut level: Vec<(usize, Option<Element>)> =
             ensemble.roots.iter().map(|&root| (root, None)).collect();
         while !level.is_empty() {
-            let (mut parents, mut tests, mut children, mut first) =
+            let (mut parents, mut tests, mut children, mut root_children) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for (index, reached) in level {
                 match (ensemble.nodes.get(index), branches.get(index).copied().flatten()) {
                     (Some(TreeNode::Leaf(weights)), _) => match reached {
                         Some(element) if !weights.is_empty() => leaves.push((element, weights)),
                         Some(_) => {}
-                        None => add(&mut bias, weights),
+                        None => add_weights(&mut bias, weights),
                     },
-                    (Some(TreeNode::Branch { children: ends, .. }), Some(conditions)) => {
-                        for (&end, condition) in ends.iter().zip(conditions) {
-                            let gate = gates.element(condition);
+                    (
+                        Some(TreeNode::Branch { children: branch_children, .. }),
+                        Some(conditions),
+                    ) => {
+                        for (&child, condition) in branch_children.iter().zip(conditions) {
+                            let condition_element = condition_tensors.element(condition);
                             match reached {
-                                None => first.push((end, Some(gate))),
+                                None => root_children.push((child, Some(condition_element))),
                                 Some(parent) => {
                                     parents.push(parent);
-                                    tests.push(gate);
-                                    children.push(end);
+                                    tests.push(condition_element);
+                                    children.push(child);
                                 }
                             }
                         }
@@ -171,33 +178,33 @@ impl Reader {
                     _ => {}
                 }
             }
-            level = first;
+            level = root_children;
             if !children.is_empty() {
-                let products = self.products(node, &parents, &tests)?;
+                let products = self.push_products(node, &parents, &tests)?;
                 level.extend(children.into_iter().zip((0..).map(|index| Some((products, index)))));
             }
         }
-        let sides: &[[f64; 2]] = match ensemble.scores {
+        let transforms: &[[f64; 2]] = match ensemble.scores {
             Scores::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
             Scores::Opposite | Scores::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
             Scores::Sums | Scores::Sigmoids | Scores::Softmax => &[[1.0, 0.0]],
         };
-        self.weigh(node, &leaves, &bias, sides)
+        self.append_weighted_sums(node, &leaves, &bias, transforms)
     }
 
-    /// Appends all conditions.
-    fn gates(
+    /// Appends the tensors of all conditions.
+    fn condition_tensors(
         &mut self,
         node: &NodeProto,
         input: &Operand,
         conditions: &Conditions,
-    ) -> Result<Gates, OnnxError> {
+    ) -> Result<ConditionTensors, OnnxError> {
         let elements: Vec<Element> = conditions
             .comparisons
             .iter()
             .map(|&(feature, ..)| (input.index, feature as u32))
             .collect();
-        let inputs = vec![self.gathered(node, &elements)?];
+        let inputs = vec![self.gathered_elements(node, &elements)?];
         let operation = FloatOperation::Compare {
             limits: conditions
                 .comparisons
@@ -209,13 +216,13 @@ impl Reader {
         let shape = vector(node, elements.len())?;
         let comparisons = self.push_node(FloatNode { inputs, shape, operation })?;
         if conditions.equalities.is_empty() {
-            return Ok(Gates { comparisons, equalities: None });
+            return Ok(ConditionTensors { comparisons, equalities: None });
         }
         let [low, high]: [Vec<Element>; 2] = [0, 1].map(|side: usize| {
-            let places = conditions.equalities.iter().filter_map(|pair| pair.get(side));
-            places.map(|&index| (comparisons, index)).collect()
+            let sides = conditions.equalities.iter().filter_map(|pair| pair.get(side));
+            sides.map(|&index| (comparisons, index)).collect()
         });
-        let equal = self.products(node, &low, &high)?;
+        let equal = self.push_products(node, &low, &high)?;
         let count = conditions.equalities.len();
         let operation =
             FloatOperation::Compare { limits: vec![0.0; count], is_above: vec![false; count] };
@@ -224,17 +231,17 @@ impl Reader {
             shape: vector(node, count)?,
             operation,
         })?;
-        Ok(Gates { comparisons, equalities: Some([equal, unequal]) })
+        Ok(ConditionTensors { comparisons, equalities: Some([equal, unequal]) })
     }
 
     /// Appends products of elements in pairs, and returns their tensor.
-    fn products(
+    fn push_products(
         &mut self,
         node: &NodeProto,
         a: &[Element],
         b: &[Element],
     ) -> Result<usize, OnnxError> {
-        let inputs = vec![self.gathered(node, a)?, self.gathered(node, b)?];
+        let inputs = vec![self.gathered_elements(node, a)?, self.gathered_elements(node, b)?];
         self.push_node(FloatNode {
             inputs,
             shape: vector(node, a.len())?,
@@ -243,7 +250,11 @@ impl Reader {
     }
 
     /// Appends a vector of elements of several tensors, and returns it.
-    fn gathered(&mut self, node: &NodeProto, elements: &[Element]) -> Result<usize, OnnxError> {
+    fn gathered_elements(
+        &mut self,
+        node: &NodeProto,
+        elements: &[Element],
+    ) -> Result<usize, OnnxError> {
         let (mut inputs, mut starts, mut next) = (Vec::new(), HashMap::new(), 0);
         let mut indices = Vec::with_capacity(elements.len());
         for &(tensor, index) in elements {
@@ -259,29 +270,29 @@ impl Reader {
         self.push_moved(node, inputs, indices, 0.0, shape)
     }
 
-    /// Appends weighted sums of the leaves, and returns their tensor: for each factor and offset,
-    /// all sums times the factor, plus the offset.
-    fn weigh(
+    /// Appends weighted sums of the leaves, and returns their tensor: for each factor and offset in
+    /// `transforms`, all sums times the factor, plus the offset.
+    fn append_weighted_sums(
         &mut self,
         node: &NodeProto,
         leaves: &[(Element, &Vec<(usize, f64)>)],
         base: &[f64],
-        sides: &[[f64; 2]],
+        transforms: &[[f64; 2]],
     ) -> Result<usize, OnnxError> {
         if leaves.is_empty() {
             return Err(unsupported(node, "no leaf below a branch has a weight".to_owned()));
         }
-        let (width, outputs) = (leaves.len(), base.len() * sides.len());
+        let (width, outputs) = (leaves.len(), base.len() * transforms.len());
         let parameters = (width as u64 + 1).saturating_mul(outputs as u64);
         if parameters > MAX_PARAMETERS {
             return Err(OnnxError::Parameters(parameters));
         }
         let mut weights = vec![0.0; width * outputs];
-        for (side, &[factor, _]) in sides.iter().enumerate() {
-            for (column, (_, of_leaf)) in leaves.iter().enumerate() {
-                for &(output, weight) in *of_leaf {
+        for (transform_index, &[factor, _]) in transforms.iter().enumerate() {
+            for (column, (_, leaf_weights)) in leaves.iter().enumerate() {
+                for &(output, weight) in *leaf_weights {
                     if let Some(slot) =
-                        weights.get_mut((side * base.len() + output) * width + column)
+                        weights.get_mut((transform_index * base.len() + output) * width + column)
                     {
                         *slot = (factor * weight) as f32;
                     }
@@ -289,8 +300,8 @@ impl Reader {
             }
         }
         let elements: Vec<Element> = leaves.iter().map(|&(element, _)| element).collect();
-        let inputs = vec![self.gathered(node, &elements)?];
-        let bias = sides.iter().flat_map(|&[factor, offset]| {
+        let inputs = vec![self.gathered_elements(node, &elements)?];
+        let bias = transforms.iter().flat_map(|&[factor, offset]| {
             base.iter().map(move |value| (factor * value + offset) as f32)
         });
         let operation = FloatOperation::Dense { weights, bias: bias.collect() };
@@ -299,15 +310,15 @@ impl Reader {
 }
 
 impl Expansion<'_> {
-    /// Names a computed tensor, which has these dimensions.
-    fn computed(&mut self, tensor: usize, dims: Vec<usize>) -> Result<String, OnnxError> {
+    /// Defines a name for a computed tensor with these dimensions, and returns the name.
+    fn define_computed(&mut self, tensor: usize, dims: Vec<usize>) -> Result<String, OnnxError> {
         let name = self.name();
         super::define(&mut self.reader.values, &name, Value::Tensor(tensor, dims))?;
         Ok(name)
     }
 }
 
-fn add(sums: &mut [f64], weights: &[(usize, f64)]) {
+fn add_weights(sums: &mut [f64], weights: &[(usize, f64)]) {
     for &(output, weight) in weights {
         if let Some(sum) = sums.get_mut(output) {
             *sum += weight;

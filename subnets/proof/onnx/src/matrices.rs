@@ -21,11 +21,11 @@ impl Reader {
             ));
         }
         let (alpha, beta) = (node.float("alpha", 1.0), node.float("beta", 1.0));
-        let [turns_a, turns_b] = ["transA", "transB"].map(|name| node.int(name, 0) != 0);
+        let [transposes_a, transposes_b] = ["transA", "transB"].map(|name| node.int(name, 0) != 0);
         let has_weights = self.weights(node, 1).is_ok() && self.weights(node, 2).is_ok();
-        if !turns_a && a.first() == Some(&1) && has_weights {
+        if !transposes_a && a.first() == Some(&1) && has_weights {
             let input = self.tensor(node, 0)?;
-            let (mut weights, outputs) = self.matrix(node, &input, turns_b)?;
+            let (mut weights, outputs) = self.matrix(node, &input, transposes_b)?;
             let mut bias = match self.weights(node, 2)? {
                 Some(_) => self.repeated(node, 2, &[1, outputs])?,
                 None => vec![0.0; outputs],
@@ -46,13 +46,14 @@ impl Reader {
         }
         let [left, right, others @ ..] = &node.input[..] else { return Err(OnnxError::Empty) };
         let mut expansion = Expansion::new(self, node);
-        let [left, right] = [(left, turns_a), (right, turns_b)].map(|(name, turns)| {
-            if turns {
-                expansion.node_with("Transpose", &[name], permutation([1, 0]))
-            } else {
-                name.clone()
-            }
-        });
+        let [left, right] =
+            [(left, transposes_a), (right, transposes_b)].map(|(name, is_transposed)| {
+                if is_transposed {
+                    expansion.node_with("Transpose", &[name], permutation([1, 0]))
+                } else {
+                    name.clone()
+                }
+            });
         let mut product = expansion.node("MatMul", &[&left, &right]);
         product = expansion.multiplied(&product, alpha)?;
         if let Some(addend) = others.first().filter(|name| !name.is_empty()) {
@@ -114,7 +115,7 @@ impl Reader {
         a: &[usize],
         b: &[usize],
     ) -> Result<(), OnnxError> {
-        let turned = |rank: usize| {
+        let swapped_axes = |rank: usize| {
             let mut order: Vec<usize> = (0..rank).collect();
             if let [.., rows, columns] = &mut order[..] {
                 std::mem::swap(rows, columns);
@@ -123,39 +124,43 @@ impl Reader {
         };
         let [left, right] = &node.input[..] else { return Err(OnnxError::Empty) };
         let mut expansion = Expansion::new(self, node);
-        let left = expansion.node_with("Transpose", &[left], turned(a.len()));
-        let right = expansion.node_with("Transpose", &[right], turned(b.len()));
+        let left = expansion.node_with("Transpose", &[left], swapped_axes(a.len()));
+        let right = expansion.node_with("Transpose", &[right], swapped_axes(b.len()));
         let product = expansion.node("MatMul", &[&right, &left]);
-        expansion.node_as(output(node)?, "Transpose", &[&product], turned(a.len().max(b.len())));
+        expansion.node_as(
+            output(node)?,
+            "Transpose",
+            &[&product],
+            swapped_axes(a.len().max(b.len())),
+        );
         expansion.finish()
     }
 
-    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the
-    /// dimensions of the other.
+    /// Multiplies the matrices of two computed tensors. The batch dimensions are broadcast.
     fn computed_product(
         &mut self,
         node: &NodeProto,
         a: &Operand,
         b: &Operand,
     ) -> Result<(), OnnxError> {
-        let refuse =
+        let mismatch =
             || unsupported(node, format!("matrices of {:?} and {:?} do not fit", a.dims, b.dims));
-        let (Some((of_a, &[rows, inner])), Some((of_b, &[height, columns]))) =
+        let (Some((batch_a, &[rows, inner])), Some((batch_b, &[height, columns]))) =
             (a.dims.split_last_chunk::<2>(), b.dims.split_last_chunk::<2>())
         else {
-            return Err(refuse());
+            return Err(mismatch());
         };
-        let batch = dims::common(&[of_a, of_b]).ok_or_else(refuse)?;
-        let count = dims::elements(&batch).ok_or_else(refuse)?;
+        let batch = dims::common(&[batch_a, batch_b]).ok_or_else(mismatch)?;
+        let count = dims::elements(&batch).ok_or_else(mismatch)?;
         if inner != height {
-            return Err(refuse());
+            return Err(mismatch());
         }
         let mut tensors = Vec::with_capacity(2);
         for (operand, matrix) in [(a, [rows, inner]), (b, [inner, columns])] {
             let dims = [&batch[..], &matrix].concat();
             let shape = if operand.dims == dims { Ok(operand.shape) } else { dims::shape(&dims) };
             let shape = shape.map_err(invalid_shape(node))?;
-            tensors.push(self.fit(node, operand, &dims, shape)?.ok_or_else(refuse)?);
+            tensors.push(self.fit(node, operand, &dims, shape)?.ok_or_else(mismatch)?);
         }
         let sizes = Matrices { count, rows, inner, columns };
         let shape = Shape::new(count, rows, columns).map_err(invalid_shape(node))?;
@@ -170,40 +175,43 @@ impl Reader {
     /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the
     /// columns, between moves. Several constant matrices are groups of channels.
     fn rows_product(&mut self, node: &NodeProto, input: &Operand) -> Result<(), OnnxError> {
-        let of_weights = self.dims_of(node, 1)?;
-        let refuse = || {
+        let weight_dims = self.dims_of(node, 1)?;
+        let mismatch = || {
             unsupported(
                 node,
-                format!("weights {of_weights:?} do not match an input of {:?}", input.dims),
+                format!("weights {weight_dims:?} do not match an input of {:?}", input.dims),
             )
         };
-        let (of_matrices, &[inner, outputs]) =
-            of_weights.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let (before, &[rows, width]) = input.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let (matrix_batch, &[inner, outputs]) =
+            weight_dims.split_last_chunk::<2>().ok_or_else(mismatch)?;
+        let (input_batch, &[rows, width]) =
+            input.dims.split_last_chunk::<2>().ok_or_else(mismatch)?;
         if width != inner || outputs == 0 {
-            return Err(refuse());
+            return Err(mismatch());
         }
-        let is_single =
-            of_matrices.iter().all(|&extent| extent == 1) && of_matrices.len() <= before.len();
-        let batch = dims::common(&[before, of_matrices]).ok_or_else(refuse)?;
+        let is_single = matrix_batch.iter().all(|&extent| extent == 1)
+            && matrix_batch.len() <= input_batch.len();
+        let batch = dims::common(&[input_batch, matrix_batch]).ok_or_else(mismatch)?;
         let matrices =
-            if is_single { of_weights.clone() } else { [&batch[..], &[inner, outputs]].concat() };
+            if is_single { weight_dims.clone() } else { [&batch[..], &[inner, outputs]].concat() };
         let dims = [&batch[..], &[rows, outputs]].concat();
         Self::check_elements(node, &dims)?;
         // A single matrix is repeated no further than the file contains it.
         if !is_single {
             Self::check_elements(node, &matrices)?;
         }
-        let full = [&batch[..], &[rows, inner]].concat();
-        let shape = if full == input.dims { Ok(input.shape) } else { dims::shape(&full) };
-        let tensor = self.fitted(node, input, &full, shape.map_err(invalid_shape(node))?)?;
-        let all = batch.iter().product::<usize>();
-        // All rows have the same matrix, or those of a group.
-        let (count, rows) = if is_single { (1, all * rows) } else { (all, rows) };
-        let by_input = self.repeated(node, 1, &matrices)?;
+        let repeated_dims = [&batch[..], &[rows, inner]].concat();
+        let shape =
+            if repeated_dims == input.dims { Ok(input.shape) } else { dims::shape(&repeated_dims) };
+        let tensor =
+            self.fitted(node, input, &repeated_dims, shape.map_err(invalid_shape(node))?)?;
+        let matrix_count = batch.iter().product::<usize>();
+        // All rows share one matrix, or each group of rows has its own.
+        let (count, rows) = if is_single { (1, matrix_count * rows) } else { (matrix_count, rows) };
+        let input_major = self.repeated(node, 1, &matrices)?;
         let order = dims::transposed(&[count, inner, outputs], &[0, 2, 1]);
         let weights =
-            order.iter().filter_map(|&from| by_input.get(from as usize).copied()).collect();
+            order.iter().filter_map(|&from| input_major.get(from as usize).copied()).collect();
         let columns = dims::transposed(&[count, rows, inner], &[0, 2, 1]);
         let shape = row_shape(node, count * inner, rows)?;
         let columns = self.push_moved(node, vec![tensor], columns, 0.0, shape)?;
@@ -273,7 +281,7 @@ impl Reader {
 }
 
 impl Expansion<'_> {
-    /// Appends a product with a number, unless that is 1.
+    /// Appends a product with a number, unless the number is 1.
     fn multiplied(&mut self, input: &str, factor: f32) -> Result<String, OnnxError> {
         if (factor - 1.0).abs() <= 0.0 {
             return Ok(input.to_owned());

@@ -113,16 +113,16 @@ impl Reader {
         let parts = dims::parts(node, extent, given.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
-            let places = input.dims.iter().enumerate().map(|(index, &extent)| {
+            let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
                 let kept = if index == axis { start..start + part } else { 0..extent };
                 kept.map(Some).collect::<Vec<Option<usize>>>()
             });
-            let places: Vec<Vec<Option<usize>>> = places.collect();
+            let axis_indices: Vec<Vec<Option<usize>>> = axis_indices.collect();
             start += part;
-            let dims: Vec<usize> = places.iter().map(Vec::len).collect();
+            let dims: Vec<usize> = axis_indices.iter().map(Vec::len).collect();
             Self::check_elements(node, &dims)?;
             let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-            let indices = dims::selected(&input.dims, &places);
+            let indices = dims::selected(&input.dims, &axis_indices);
             let tensor = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
             if !name.is_empty() {
                 super::define(&mut self.values, name, Value::Tensor(tensor, dims))?;

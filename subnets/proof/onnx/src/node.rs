@@ -68,7 +68,7 @@ impl Reader {
             operator if operator.starts_with("Reduce") => self.reduce_functions(node),
             "ArgMax" | "ArgMin" => self.position_of_extremum(node),
             "Hardmax" => self.hard_maximum(node),
-            "TopK" => self.largest(node),
+            "TopK" => self.top_k(node),
             "CumSum" => self.running_sums(node),
             _ => self.layer_or_move(node),
         }

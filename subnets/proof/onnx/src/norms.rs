@@ -184,7 +184,7 @@ impl Reader {
         match mask {
             None => Ok(terms),
             Some(mask) => {
-                self.push_moved(node, vec![terms], mask.places.clone(), 0.0, rows.shape(node)?)
+                self.push_moved(node, vec![terms], mask.sum_indices.clone(), 0.0, rows.shape(node)?)
             }
         }
     }
@@ -230,7 +230,7 @@ impl Reader {
             .map(|shape| shape.elements());
         let masked = elements.sum::<usize>() as u32;
         let (mut sources, mut of_terms) = (Vec::new(), Vec::new());
-        let (mut nearest, mut places) = (Vec::new(), Vec::new());
+        let (mut nearest, mut sum_indices) = (Vec::new(), Vec::new());
         for (row, elements) in rows.positions().chunks(rows.width).enumerate() {
             let first = sources.len();
             for &element in elements {
@@ -239,7 +239,7 @@ impl Reader {
                 let index = source.map(|_| sources.len() as u32);
                 // An element that is repeated does not change the maximum of its row.
                 nearest.push(index.unwrap_or(first as u32));
-                places.push(index);
+                sum_indices.push(index);
                 sources.extend(source);
                 of_terms.extend(source.map(|_| row as u32));
             }
@@ -251,8 +251,9 @@ impl Reader {
         let count = sources.len().next_multiple_of(rows.width);
         sources.resize(count, sources.first().copied().unwrap_or_default());
         of_terms.resize(count, 0);
-        let places = places.into_iter().map(|index| index.unwrap_or(count as u32)).collect();
-        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: of_terms, nearest, places }))
+        let sum_indices =
+            sum_indices.into_iter().map(|index| index.unwrap_or(count as u32)).collect();
+        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: of_terms, nearest, sum_indices }))
     }
 
     /// Converts the addition of a mask to a softmax's argument to a move; returns whether it is
@@ -374,7 +375,7 @@ struct Mask {
     /// For each element of the rows, a term of its row: its own one, unless it is masked.
     nearest: Vec<u32>,
     /// For each element of the rows, its term; that of masked ones is after the last one.
-    places: Vec<u32>,
+    sum_indices: Vec<u32>,
 }
 
 impl Mask {

@@ -49,14 +49,14 @@ impl Rows {
     }
 
     /// Returns the place in the rows of each element of the tensor.
-    fn places(&self) -> Vec<u32> {
-        let mut places = vec![0; self.positions.len()];
+    fn row_positions(&self) -> Vec<u32> {
+        let mut row_positions = vec![0; self.positions.len()];
         for (&position, index) in self.positions.iter().zip(0..) {
-            if let Some(slot) = places.get_mut(position as usize) {
+            if let Some(slot) = row_positions.get_mut(position as usize) {
                 *slot = index;
             }
         }
-        places
+        row_positions
     }
 }
 
@@ -162,7 +162,7 @@ impl Reader {
         if rows.is_in_order() && self.network.shape(tensor) == Some(shape) {
             return Ok(tensor);
         }
-        self.push_moved(node, vec![tensor], rows.places(), 0.0, shape)
+        self.push_moved(node, vec![tensor], rows.row_positions(), 0.0, shape)
     }
 
     /// Appends the maximum of each row of a tensor, and returns it.

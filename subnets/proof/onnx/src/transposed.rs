@@ -80,11 +80,11 @@ impl Reader {
 
 /// Returns the element at each row or column of the input with zeros; `None` for zeros.
 fn places(extent: usize, spread: usize, stride: usize, before: usize) -> Vec<Option<usize>> {
-    let place = |at: usize| {
+    let source_index = |at: usize| {
         let from = at.checked_sub(before).filter(|from| from.is_multiple_of(stride))?;
         Some(from / stride).filter(|&input| input < extent)
     };
-    (0..spread).map(place).collect()
+    (0..spread).map(source_index).collect()
 }
 
 /// Returns the weights by output, input of its group, row and column, with rows and columns in

@@ -132,7 +132,7 @@ impl Reader {
             &[spacing, ..],
             &[front, top, ..],
             &[_, bottom, ..],
-            &[places, rows, _],
+            &[window_count, rows, _],
         ) = (
             &sliding.kernel[..],
             &sliding.stride[..],
@@ -146,14 +146,14 @@ impl Reader {
         };
         // Windows of the next position begin after a multiple of the stride.
         let block = (top + height + bottom).next_multiple_of(down);
-        Self::check_elements(node, &[channels, taps, places, block, width])?;
+        Self::check_elements(node, &[channels, taps, window_count, block, width])?;
         let zero = input.shape.elements() as u32;
-        let mut indices = Vec::with_capacity(channels * taps * places * block * width);
+        let mut indices = Vec::with_capacity(channels * taps * window_count * block * width);
         for (channel, tap) in
             (0..channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
         {
             for (position, row) in
-                (0..places).flat_map(|position| (0..block).map(move |row| (position, row)))
+                (0..window_count).flat_map(|position| (0..block).map(move |row| (position, row)))
             {
                 let plane = (position * steps + tap * spacing)
                     .checked_sub(front)
@@ -167,8 +167,8 @@ impl Reader {
                 );
             }
         }
-        let shape =
-            Shape::new(channels * taps, places * block, width).map_err(invalid_shape(node))?;
+        let shape = Shape::new(channels * taps, window_count * block, width)
+            .map_err(invalid_shape(node))?;
         let image = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
         let weights = dilated(node, weights, &sliding)?;
         let Window { kernel, stride, padding: [_, left, _, right] } = plane_window(&sliding);
@@ -177,11 +177,11 @@ impl Reader {
         let shape = image_shape(node, window.output(&shape), outputs)?;
         let operation = FloatOperation::Convolution { window, groups, weights, bias };
         let convolved = self.push_node(FloatNode { inputs: vec![image], shape, operation })?;
-        let dims = vec![1, outputs, places, rows, shape.width];
+        let dims = vec![1, outputs, window_count, rows, shape.width];
         Self::check_elements(node, &dims)?;
-        let mut kept = Vec::with_capacity(outputs * places * rows * shape.width);
-        for (output, position) in
-            (0..outputs).flat_map(|output| (0..places).map(move |position| (output, position)))
+        let mut kept = Vec::with_capacity(outputs * window_count * rows * shape.width);
+        for (output, position) in (0..outputs)
+            .flat_map(|output| (0..window_count).map(move |position| (output, position)))
         {
             let start = (output * shape.height + position * (block / down)) * shape.width;
             kept.extend((start..start + rows * shape.width).map(|at| at as u32));

@@ -19,14 +19,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A file of a catalogue.
 struct Remote<'a> {
     source: &'a Source,
-    place: &'a str,
+    location: &'a str,
 }
 
 impl Origin for Remote<'_> {
     type Error = SourceError;
 
     async fn open(&self, from: u64) -> Result<RemainingFile<SourceError>, SourceError> {
-        self.source.open(self.place, from).await
+        self.source.open(self.location, from).await
     }
 
     fn is_retryable(error: &SourceError) -> bool {
@@ -55,19 +55,17 @@ pub(crate) async fn download(
         return Ok(());
     }
     let target = Download { file: path, limit, attempts: ATTEMPTS, pause: PAUSE };
-    target.run(&Remote { source, place: location }, |_, _| ()).await.map_err(
-        |error| match error {
-            DownloadError::Origin(error) => StoreError::Source(error),
-            DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },
-            DownloadError::TooLarge => StoreError::TooLarge { place: location.to_owned(), limit },
-        },
-    )?;
+    target.run(&Remote { source, location }, |_, _| ()).await.map_err(|error| match error {
+        DownloadError::Origin(error) => StoreError::Source(error),
+        DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },
+        DownloadError::TooLarge => StoreError::TooLarge { location: location.to_owned(), limit },
+    })?;
     let Some(expected) = expected else { return Ok(()) };
     if digest(path).await.map_err(StoreError::file(path))? == Some(expected) {
         return Ok(());
     }
     tokio::fs::remove_file(path).await.map_err(StoreError::file(path))?;
-    Err(StoreError::Checksum { place: location.to_owned(), expected })
+    Err(StoreError::Checksum { location: location.to_owned(), expected })
 }
 
 /// Returns the digest of a file; `None` if the file does not exist.

@@ -58,6 +58,6 @@ mod source;
 mod store;
 
 pub use cache::is_fetched;
-pub use listing::{Listed, Listing, ListingError};
+pub use listing::{ListedCircuit, Listing, ListingError};
 pub use source::{Source, SourceError};
 pub use store::{CircuitStore, StoreError, StoreSettings};

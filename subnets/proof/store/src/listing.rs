@@ -14,7 +14,7 @@ const MAX_CIRCUITS: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Listing {
     /// Circuits of the catalogue.
-    pub circuits: Vec<Listed>,
+    pub circuits: Vec<ListedCircuit>,
     /// Sliced models; their slices are among the circuits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<SlicedModel>,
@@ -22,7 +22,7 @@ pub struct Listing {
 
 /// A circuit in a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+pub struct ListedCircuit {
     /// Identity of the circuit.
     pub id: Digest,
     /// Location of each file by name: a URL, or a path relative to the document. The default is
@@ -76,7 +76,7 @@ impl Listing {
     /// relative to the document.
     ///
     /// # Errors
-    /// Currently none.
+    /// Does not fail at present.
     pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
         let circuits = catalogue.circuits().map(|circuit| {
             let path = circuit.path().strip_prefix(root).unwrap_or(circuit.path());
@@ -88,7 +88,7 @@ impl Listing {
                     path.iter().map(|part| &**part).chain([name]).collect::<Vec<_>>().join("/");
                 (name.to_owned(), path)
             };
-            Listed { id: circuit.id(), files: names.map(file).collect() }
+            ListedCircuit { id: circuit.id(), files: names.map(file).collect() }
         });
         Ok(Self {
             circuits: circuits.collect(),
@@ -97,14 +97,14 @@ impl Listing {
     }
 
     /// Returns the circuit with this identity.
-    pub(crate) fn get(&self, id: &Digest) -> Option<&Listed> {
+    pub(crate) fn get(&self, id: &Digest) -> Option<&ListedCircuit> {
         self.circuits.iter().find(|circuit| circuit.id == *id)
     }
 }
 
-impl Listed {
+impl ListedCircuit {
     /// Returns the location of a file.
-    pub(crate) fn place(&self, name: &str) -> String {
+    pub(crate) fn file_location(&self, name: &str) -> String {
         self.files.get(name).cloned().unwrap_or_else(|| format!("{}/{name}", self.id))
     }
 }
@@ -135,8 +135,11 @@ mod tests {
         let listing = Listing::from_json(document.to_string().as_bytes()).unwrap();
         assert_eq!(listing.circuits.len(), 2);
         let first = listing.get(&id).unwrap();
-        assert_eq!(first.place("network.bin"), "https://x/y");
-        assert_eq!(first.place("verification_key.bin"), format!("{id}/verification_key.bin"));
+        assert_eq!(first.file_location("network.bin"), "https://x/y");
+        assert_eq!(
+            first.file_location("verification_key.bin"),
+            format!("{id}/verification_key.bin")
+        );
         for bad in [json!([]), json!({}), json!({ "circuits": {} })] {
             assert!(Listing::from_json(bad.to_string().as_bytes()).is_err(), "{bad}");
         }

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::cache::{Cache, present};
 use crate::download::{digest, download};
-use crate::listing::Listed;
+use crate::listing::ListedCircuit;
 use crate::{Listing, Source, SourceError};
 
 /// Maximum size of metadata, in bytes.
@@ -47,10 +47,10 @@ pub enum StoreError {
     #[error("no catalogue lists circuit {0}")]
     Unknown(Digest),
     /// A file does not match the digest in the circuit's metadata.
-    #[error("{place} is corrupt: expected SHA-256 {expected}")]
+    #[error("{location} is corrupt: expected SHA-256 {expected}")]
     Checksum {
         /// Location of the file in the catalogue.
-        place: String,
+        location: String,
         /// Expected digest, from the metadata of the circuit.
         expected: Digest,
     },
@@ -63,10 +63,10 @@ pub enum StoreError {
         actual: Digest,
     },
     /// A file exceeds the maximum size for its kind.
-    #[error("{place} is larger than {limit} bytes")]
+    #[error("{location} is larger than {limit} bytes")]
     TooLarge {
         /// Location of the file in the catalogue.
-        place: String,
+        location: String,
         /// Maximum size in bytes.
         limit: u64,
     },
@@ -279,14 +279,14 @@ impl CircuitStore {
     async fn download_from(
         &self,
         source: &Source,
-        listed: &Listed,
+        listed: &ListedCircuit,
         partial: &Path,
     ) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
         // Metadata is small and has no digest to verify a partial download against, so it is never
         // resumed.
         present(tokio::fs::remove_file(&path).await).map_err(StoreError::file(&path))?;
-        download(source, &listed.place(metadata::FILE), &path, None, MAX_METADATA).await?;
+        download(source, &listed.file_location(metadata::FILE), &path, None, MAX_METADATA).await?;
         let metadata = CircuitMetadata::from_json(
             &tokio::fs::read(&path).await.map_err(StoreError::file(&path))?,
         )?;
@@ -295,8 +295,14 @@ impl CircuitStore {
             return Err(StoreError::OtherCircuit { expected: listed.id, actual });
         }
         for (name, digest) in &metadata.files {
-            download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE)
-                .await?;
+            download(
+                source,
+                &listed.file_location(name),
+                &partial.join(name),
+                Some(*digest),
+                MAX_FILE,
+            )
+            .await?;
         }
         // Rejects an invalid network, and the key of another network, before the circuit enters the
         // cache.

@@ -16,7 +16,7 @@ use crate::{Examiner, ProofMiner, measures};
 /// lost.
 const DRAIN: Duration = Duration::from_secs(8);
 /// Interval between two saves of the measured performance.
-const SAVE_EVERY: Duration = Duration::from_mins(5);
+const SAVE_INTERVAL: Duration = Duration::from_mins(5);
 /// Poll interval for requests in flight at shutdown.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -27,7 +27,8 @@ impl Examiner {
     pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<ProofMiner>>, stop: &Shutdown) {
         let mut running = JoinSet::new();
         self.update(&mut list, &mut running);
-        let mut save = tokio::time::interval_at((Instant::now() + SAVE_EVERY).into(), SAVE_EVERY);
+        let mut save =
+            tokio::time::interval_at((Instant::now() + SAVE_INTERVAL).into(), SAVE_INTERVAL);
         loop {
             tokio::select! {
                 () = stop.requested() => break,
@@ -81,11 +82,11 @@ impl Examiner {
         list: &mut watch::Receiver<Vec<ProofMiner>>,
         running: &mut JoinSet<()>,
     ) {
-        let wanted = list.borrow_and_update().clone();
-        measures::miners(wanted.len());
-        self.set_list(&wanted);
+        let miners = list.borrow_and_update().clone();
+        measures::miners(miners.len());
+        self.set_list(&miners);
         let examiner = Arc::clone(self);
-        running.spawn(async move { examiner.connect(&wanted).await });
+        running.spawn(async move { examiner.connect(&miners).await });
     }
 
     /// Waits for a free permit and a miner with free capacity; forever without benchmarks.

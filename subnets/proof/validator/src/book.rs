@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 /// Version of the snapshot format.
 const VERSION: u32 = 1;
 /// Number of events after which a snapshot replaces the journal.
-const SNAPSHOT_EVERY: u64 = 4096;
+const SNAPSHOT_INTERVAL: u64 = 4096;
 
 /// Persistent scores of a validator: a snapshot, and a journal of all later events.
 ///
@@ -209,7 +209,7 @@ impl Inner {
         }
         self.number = entry.number;
         self.board.apply(&entry.event);
-        if self.number - self.covered >= SNAPSHOT_EVERY {
+        if self.number - self.covered >= SNAPSHOT_INTERVAL {
             self.checkpoint()?;
         }
         Ok(())
@@ -308,9 +308,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(StoredScores::read(folder.path()), Err(BookError::Missing(_))));
         let book = Book::open(folder.path()).await.unwrap();
-        for number in 1..=SNAPSHOT_EVERY + 3 {
+        for number in 1..=SNAPSHOT_INTERVAL + 3 {
             book.record(event(number)).unwrap();
-            if number % 1_000 == 0 || number >= SNAPSHOT_EVERY - 1 {
+            if number % 1_000 == 0 || number >= SNAPSHOT_INTERVAL - 1 {
                 let stored = StoredScores::read(folder.path()).unwrap();
                 assert_eq!(stored.events, number);
                 book.read(|board| assert_eq!(stored.board.tallies(), board.tallies()));
@@ -359,12 +359,12 @@ mod tests {
     async fn snapshots_replace_long_journals() {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).await.unwrap();
-        (1..=SNAPSHOT_EVERY + 3).for_each(|number| book.record(event(number)).unwrap());
+        (1..=SNAPSHOT_INTERVAL + 3).for_each(|number| book.record(event(number)).unwrap());
         let lines =
             std::fs::read_to_string(folder.path().join("scores.journal")).unwrap().lines().count();
         assert_eq!(lines, 3);
         drop(book);
-        assert_eq!(Book::open(folder.path()).await.unwrap().events(), SNAPSHOT_EVERY + 3);
+        assert_eq!(Book::open(folder.path()).await.unwrap().events(), SNAPSHOT_INTERVAL + 3);
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ const SLOWER: f64 = 0.25;
 /// capacity.
 const PROOFS_AFTER_BUSY: usize = 64;
 /// Maximum number of concurrent requests to one miner.
-const MOST: usize = 32;
+const MAX_CONCURRENT_PER_MINER: usize = 32;
 
 /// The latest response times of one circuit, in seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ impl Performance {
         let (target, capacity) = ((median * HEADROOM).ceil(), self.capacity as f64);
         let step = (capacity * STEP).ceil() as usize;
         if target > capacity * (1.0 + DEADBAND) {
-            self.capacity = (self.capacity + step).min(MOST);
+            self.capacity = (self.capacity + step).min(MAX_CONCURRENT_PER_MINER);
         } else if target < capacity * (1.0 - DEADBAND) {
             self.capacity = self.capacity.saturating_sub(step).max(1);
         }
@@ -221,7 +221,12 @@ mod tests {
 
     #[test]
     fn capacity_settles_at_one_and_a_half_times_the_parallelism() {
-        for (parallel, settled) in [(1, 1..=2), (4, 5..=8), (10, 12..=25), (100, MOST..=MOST)] {
+        for (parallel, settled) in [
+            (1, 1..=2),
+            (4, 5..=8),
+            (10, 12..=25),
+            (100, MAX_CONCURRENT_PER_MINER..=MAX_CONCURRENT_PER_MINER),
+        ] {
             let mut performance = Performance::default();
             simulate(&mut performance, parallel, 3_000);
             let last = simulate(&mut performance, parallel, 500);

@@ -28,7 +28,8 @@ use crate::request::{ProofRequest, RequestError, UnverifiedProof};
 
 /// Maximum number of miners that may fail one slice.
 const MAX_ATTEMPTS: usize = 20;
-/// Maximum number of miners that work on the same slice concurrently; all but the last are overdue.
+/// Maximum number of miners that work on the same slice concurrently: one, and those that are
+/// overdue.
 const MAX_PARALLEL: usize = 4;
 /// Pause after a miner reports that it is at capacity.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
@@ -104,7 +105,7 @@ impl From<CircuitError> for DeliveryError {
 
 /// A circuit or sliced model that users may request.
 #[derive(Clone, Copy, Debug)]
-pub struct Served<'a> {
+pub struct ServedModel<'a> {
     /// Identity of the circuit or sliced model.
     pub id: Digest,
     /// Name of the model, for users.
@@ -119,14 +120,14 @@ pub struct Served<'a> {
 
 impl Examiner {
     /// Iterates over all circuits, then all sliced models.
-    pub fn served(&self) -> impl Iterator<Item = Served<'_>> {
+    pub fn served(&self) -> impl Iterator<Item = ServedModel<'_>> {
         let circuits = self.circuits.iter().map(|examined| {
             let CircuitMetadata { name, input, output, .. } = examined.directory.metadata();
-            Served { id: examined.directory.id(), name, input, output, slices: 1 }
+            ServedModel { id: examined.directory.id(), name, input, output, slices: 1 }
         });
         let models = self.models.iter().map(|(id, model)| {
             let SlicedModel { name, input, output, slices, .. } = &**model;
-            Served { id: *id, name, input, output, slices: slices.len() }
+            ServedModel { id: *id, name, input, output, slices: slices.len() }
         });
         circuits.chain(models)
     }
@@ -169,22 +170,23 @@ impl Examiner {
         if let Some(position) =
             self.circuits.iter().position(|examined| examined.directory.id() == *id)
         {
-            let asked =
+            let proof_request =
                 ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
-            let bundle = self.obtain(position, asked, &report).await?;
+            let bundle = self.obtain(position, proof_request, &report).await?;
             return Ok(ModelBundle::Whole(Box::new(bundle)));
         }
         let model = self.models.get(id).ok_or(DeliveryError::UnknownModel(*id))?;
-        let parts = {
+        let proof_requests = {
             let (examiner, model, inputs) = (Arc::clone(self), Arc::clone(model), inputs.to_vec());
-            let work = tokio::task::spawn_blocking(move || examiner.cut(&model, nonce, inputs));
+            let work =
+                tokio::task::spawn_blocking(move || examiner.split_requests(&model, nonce, inputs));
             work.await.map_err(|error| DeliveryError::Local(error.to_string()))??
         };
         let mut running = JoinSet::new();
-        for (position, asked) in parts {
+        for (position, proof_request) in proof_requests {
             let (examiner, report) = (Arc::clone(self), Arc::clone(&report));
             running.spawn(async move {
-                (asked.slice(), examiner.obtain(position, asked, &report).await)
+                (proof_request.slice(), examiner.obtain(position, proof_request, &report).await)
             });
         }
         let mut slices = Vec::with_capacity(model.slices.len());
@@ -204,7 +206,7 @@ impl Examiner {
 
     /// Runs the model to compute every boundary tensor, so that all slices can be proven in
     /// parallel. CPU-bound.
-    fn cut(
+    fn split_requests(
         &self,
         model: &SlicedModel,
         run: Digest,
@@ -212,7 +214,7 @@ impl Examiner {
     ) -> Result<Vec<(usize, ProofRequest)>, DeliveryError> {
         let id = model.id().map_err(|error| DeliveryError::Local(error.to_string()))?;
         let mut before = inputs;
-        let mut parts = Vec::with_capacity(model.slices.len());
+        let mut proof_requests = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
             let mut circuits = self.circuits.iter().enumerate();
             let (position, examined) = circuits
@@ -225,13 +227,13 @@ impl Examiner {
             let system = ProofSystem::of_backend(backend)
                 .ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
             let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
-            parts.push((
+            proof_requests.push((
                 position,
                 ProofRequest::Slice(SliceQuery { model: id, slice, query }, system),
             ));
             before = after;
         }
-        Ok(parts)
+        Ok(proof_requests)
     }
 
     /// Sends a request to one miner after another until a proof verifies. The next miner receives
@@ -240,53 +242,53 @@ impl Examiner {
     async fn obtain(
         self: &Arc<Self>,
         position: usize,
-        asked: ProofRequest,
+        proof_request: ProofRequest,
         report: &Delivery,
     ) -> Result<Bundle, DeliveryError> {
-        let (slice, asked) = (asked.slice(), Arc::new(asked));
+        let (slice, proof_request) = (proof_request.slice(), Arc::new(proof_request));
         // Each attempt sends at most two messages.
         let (sender, mut attempts) = mpsc::channel(2 * MAX_ATTEMPTS);
-        let (mut tried, mut patient) = (BTreeSet::new(), BTreeSet::new());
-        let (mut in_flight, mut full) = (0, Duration::ZERO);
+        let (mut tried_miners, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+        let (mut in_flight, mut busy_time) = (0, Duration::ZERO);
         loop {
-            let may_ask = patient.is_empty()
+            let may_send = awaited.is_empty()
                 && in_flight < MAX_PARALLEL
-                && tried.len() < MAX_ATTEMPTS
-                && full < self.settings.timeout;
-            let assignment = if may_ask {
-                self.dispatcher.assign(position, &self.miners(), &tried, Instant::now())
+                && tried_miners.len() < MAX_ATTEMPTS
+                && busy_time < self.settings.timeout;
+            let assignment = if may_send {
+                self.dispatcher.assign(position, &self.miners(), &tried_miners, Instant::now())
             } else {
                 None
             };
             if let Some(assignment) = assignment {
                 let miner = *assignment.miner.hotkey();
                 report(Progress::Asked { slice, miner });
-                tried.insert(miner);
-                patient.insert(miner);
+                tried_miners.insert(miner);
+                awaited.insert(miner);
                 in_flight += 1;
-                self.attempt(assignment, Arc::clone(&asked), sender.clone());
+                self.attempt(assignment, Arc::clone(&proof_request), sender.clone());
             } else if in_flight == 0 {
                 return Err(DeliveryError::NoMiner { slice });
             }
             let (miner, step) = attempts.recv().await.ok_or(DeliveryError::NoMiner { slice })?;
-            patient.remove(&miner);
-            let Step::Ended(result) = step else {
+            awaited.remove(&miner);
+            let AttemptMessage::Finished(result) = step else {
                 report(Progress::Overdue { slice, miner });
                 continue;
             };
             in_flight -= 1;
             match result {
-                Ok(claimed) => {
+                Ok(proof) => {
                     report(Progress::Verified { slice, miner });
                     let examined =
                         self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
-                    return Ok(bundle(examined, &claimed)?);
+                    return Ok(bundle(examined, &proof)?);
                 }
                 Err(RequestError::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
                 Err(RequestError::Busy) => {
-                    tried.remove(&miner);
+                    tried_miners.remove(&miner);
                     tokio::time::sleep(BUSY_PAUSE).await;
-                    full += BUSY_PAUSE;
+                    busy_time += BUSY_PAUSE;
                 }
                 Err(RequestError::Local(error)) => return Err(DeliveryError::Local(error)),
             }
@@ -297,24 +299,24 @@ impl Examiner {
     fn attempt(
         self: &Arc<Self>,
         assignment: Assignment,
-        asked: Arc<ProofRequest>,
-        steps: mpsc::Sender<(Hotkey, Step)>,
+        proof_request: Arc<ProofRequest>,
+        steps: mpsc::Sender<(Hotkey, AttemptMessage)>,
     ) {
         let (examiner, miner) = (Arc::clone(self), *assignment.miner.hotkey());
         tokio::spawn(async move {
-            let overdue = || drop(steps.try_send((miner, Step::Overdue)));
+            let overdue = || drop(steps.try_send((miner, AttemptMessage::Overdue)));
             let result =
-                examiner.request(assignment, &asked, overdue).await.map(|(_, claimed)| claimed);
+                examiner.request(assignment, &proof_request, overdue).await.map(|(_, proof)| proof);
             // The receiver is dropped once another miner's proof has verified.
-            drop(steps.send((miner, Step::Ended(result))).await);
+            drop(steps.send((miner, AttemptMessage::Finished(result))).await);
         });
     }
 }
 
 /// Message from an attempt.
-enum Step {
+enum AttemptMessage {
     /// The answer is overdue.
     Overdue,
     /// The attempt ended: with a verified proof, or without one.
-    Ended(Result<Arc<UnverifiedProof>, RequestError>),
+    Finished(Result<Arc<UnverifiedProof>, RequestError>),
 }

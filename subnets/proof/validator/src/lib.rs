@@ -64,7 +64,7 @@ mod request;
 mod subnet;
 
 pub use book::{Book, BookError, StoredScores};
-pub use delivery::{Delivery, DeliveryError, Progress, Served};
+pub use delivery::{Delivery, DeliveryError, Progress, ServedModel};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;
 pub use miners::{ProofMiner, Wire, miner_directory};

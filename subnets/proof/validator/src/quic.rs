@@ -76,7 +76,7 @@ pub struct QuicClient(Arc<Inner>);
 struct Inner {
     connections: Connections,
     limits: Limits,
-    room: ResponseMemory,
+    memory: ResponseMemory,
     parsers: Semaphore,
 }
 
@@ -126,8 +126,8 @@ impl QuicClient {
         let mut endpoint = Endpoint::client(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
         endpoint.set_default_client_config(tls::client_config()?);
         let connections = Connections::new(endpoint, keypair.clone(), limits.connecting);
-        let (room, parsers) = (ResponseMemory::new(limits.in_flight), Semaphore::new(PARSERS));
-        Ok(Self(Arc::new(Inner { connections, limits, room, parsers })))
+        let (memory, parsers) = (ResponseMemory::new(limits.in_flight), Semaphore::new(PARSERS));
+        Ok(Self(Arc::new(Inner { connections, limits, memory, parsers })))
     }
 
     /// Connects to new miners on the list and drops connections to those that left it.
@@ -251,16 +251,16 @@ impl Inner {
         }
         let at_slowest = Duration::from_secs_f64(size as f64 / SLOWEST_TRANSFER as f64);
         time.shorten(self.limits.transfer + at_slowest);
-        let (mut payload, mut share) = (Vec::new(), self.room.share());
+        let (mut payload, mut reservation) = (Vec::new(), self.memory.reservation());
         while payload.len() < size {
             let read = payload.len();
             let next = (read + READ_STEP).min(size);
-            time.pause(share.cover(next, size)).await;
+            time.pause(reservation.reserve(next, size)).await;
             payload.resize(next, 0);
             let (_, step) = payload.split_at_mut(read);
             time.limit(recv.read_exact(step)).await?.map_err(|error| incomplete(&error))?;
         }
-        Ok((payload, share))
+        Ok((payload, reservation))
     }
 }
 

@@ -11,7 +11,7 @@ use super::*;
 /// Number of transfers, of which a quarter become final at the same time.
 const PAYMENTS: u64 = 12;
 
-/// Starts a watcher with a connection and a database of its own.
+/// Starts a watcher with its own connection and database.
 fn watch(sale: &Sale) -> Shutdown {
     let (client, store, shutdown) = (Arc::new(sale.client()), sale.store(), Shutdown::new());
     let watcher = TopUpWatcher::new(client as _, store, system_clock());

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::books::{Books, Outcome, Receipt};
-use super::miners::LONGEST;
+use super::miners::MAX_ANSWER_TOKENS;
 use super::{GATEWAYS, INPUT_PRICE, OUTPUT_PRICE, TASK};
 
 /// Time between two purchases.
@@ -59,7 +59,7 @@ pub(super) async fn buyers(urls: [Url; 2], books: Books) -> anyhow::Result<()> {
         let body = json!({
             "model": TASK,
             "messages": [{"role": "user", "content": format!("Purchase {number:>5}.")}],
-            "max_tokens": rand::random_range(1..=LONGEST),
+            "max_tokens": rand::random_range(1..=MAX_ANSWER_TOKENS),
         });
         let purchase = buy(http.clone(), url.join("/v1/chat/completions")?, key, body);
         let books = books.clone();

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::books::Books;
 use super::buyers::KEYS;
 use super::miners::{LOGPROB, token};
-use super::{SAMPLES_AHEAD, Shared, config, querier, watch_balances};
+use super::{SAMPLE_QUEUE_CAPACITY, Shared, config, querier, watch_balances};
 use crate::chain::NETUID;
 use crate::endpoint::{Endpoint, Node};
 use crate::invariants::fail_all;
@@ -42,7 +42,7 @@ pub(super) async fn control(
     let store = Store::open_shared(&shared.database).await?;
     let lock = store.lock_control().await?;
     create_keys(&store).await?;
-    let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+    let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
     let (client, querier) = querier(sender)?;
     let market = MarketFile::fixed(config()?);
     let references = References::for_all(Arc::new(Model));

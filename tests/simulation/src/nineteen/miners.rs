@@ -32,7 +32,7 @@ const WORDS: [&str; 8] =
 /// Log-probability of each token.
 pub(super) const LOGPROB: f64 = -0.1;
 /// Maximum number of tokens of an answer.
-pub(super) const LONGEST: usize = 6;
+pub(super) const MAX_ANSWER_TOKENS: usize = 6;
 /// Time to the first token of a slow miner, less than a validator waits.
 const SLOW: Duration = Duration::from_secs(15);
 /// Capacity that a miner declares, in tokens per period.
@@ -102,8 +102,9 @@ async fn answer(payload: Map<String, Value>, behaviour: Behaviour) -> Response {
     if behaviour == Behaviour::Slow {
         tokio::time::sleep(SLOW).await;
     }
-    let most = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(1);
-    let length = (1 + number(&payload) % LONGEST).min(usize::try_from(most).unwrap_or(1));
+    let maximum = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(1);
+    let length =
+        (1 + number(&payload) % MAX_ANSWER_TOKENS).min(usize::try_from(maximum).unwrap_or(1));
     let chunk = |position: usize| {
         let is_lie = behaviour == Behaviour::Lying;
         let token = if is_lie { "wrong ".to_owned() } else { token(&payload, position) };

@@ -9,7 +9,7 @@ use taonet_nineteen_store::Store;
 use taonet_service::{Shutdown, system_clock};
 use tokio::sync::mpsc;
 
-use super::{SAMPLES_AHEAD, Shared, querier, watch_balances};
+use super::{SAMPLE_QUEUE_CAPACITY, Shared, querier, watch_balances};
 use crate::process::Incarnation;
 use crate::services::listen;
 
@@ -22,7 +22,7 @@ pub(super) async fn query(
 ) -> anyhow::Result<()> {
     let (shutdown, clock) = (Shutdown::new(), system_clock());
     let store = Store::open_shared(&shared.database).await?;
-    let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+    let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
     let (_, querier) = querier(sender)?;
     let recorder = Recorder::new(store.clone(), querier.market().clone(), ProcessRole::Worker);
     let market = MarketFile::followed();

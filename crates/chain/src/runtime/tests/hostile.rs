@@ -174,12 +174,12 @@ fn deeply_nested_values_are_refused() {
 
 #[test]
 fn long_lists_of_empty_values_are_refused() {
-    let most = Compact(u32::MAX).encode();
+    let maximum = Compact(u32::MAX).encode();
     for (defs, bytes) in [
-        (vec![list(1)], most.as_slice()),
+        (vec![list(1)], maximum.as_slice()),
         (vec![array(u32::MAX, 1)], &[]),
-        (vec![tuple([1, 1]), list(2)], &most),
-        (vec![list(0)], &most),
+        (vec![tuple([1, 1]), list(2)], &maximum),
+        (vec![list(0)], &maximum),
         (vec![compact(1)], &[0]),
     ] {
         let runtime = runtime_of(defs.clone()).unwrap();
@@ -201,8 +201,8 @@ fn fuzz_seeds_are_valid_metadata() {
     let mut events = 0;
     for seed in std::fs::read_dir(seeds).unwrap() {
         let seed = std::fs::read(seed.unwrap().path()).unwrap();
-        let (length, rest) = seed.split_first_chunk().unwrap();
-        let (metadata, bytes) = rest.split_at(u16::from_le_bytes(*length).into());
+        let (length, remaining) = seed.split_first_chunk().unwrap();
+        let (metadata, bytes) = remaining.split_at(u16::from_le_bytes(*length).into());
         assert!(crate::testing::read_as_from_a_node(metadata, bytes));
         let runtime = Runtime::new(metadata, BlockHash::from_bytes([0; 32]), 1, 1).unwrap();
         events += runtime.events(bytes).map_or(0, |events| events.len());

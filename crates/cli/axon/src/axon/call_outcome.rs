@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, StatusCode};
 use taonet_cli_base::exit::{Failure, Quoting};
 use taonet_primitives::with_causes;
-use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
+use taonet_wire::{AxonStatus, CallError, CallResponse, ReturnCode};
 
 /// Outcome of a call: return code, HTTP status and message.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct CallOutcome {
 }
 
 impl CallOutcome {
-    pub(crate) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
+    pub(crate) fn of(result: &Result<CallResponse, CallError>, dendrite: bool) -> Self {
         match result {
             Ok(response) => {
                 Self::of_answer(response.status, &response.headers, &response.body, dendrite)

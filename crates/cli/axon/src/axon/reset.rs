@@ -26,13 +26,13 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let hotkey = args.tx.submit.hotkey(&key);
-        let about = json!({ "netuid": netuid, "hotkey": hotkey });
-        let what = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
+        let details = json!({ "netuid": netuid, "hotkey": hotkey });
+        let description = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
         // The chain accepts the address 0, but not the port 0.
         let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
         let head = chain.head().await.map_err(failed)?;
         let axon = stored_axon(&chain, netuid, hotkey, head).await?;
-        let plan = Plan::new(call, what, about)
+        let plan = Plan::new(call, description, details)
             .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })

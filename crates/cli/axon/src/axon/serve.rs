@@ -40,26 +40,26 @@ pub struct ServeArgs {
     key: KeyArgs,
 }
 
-const REACHING: &str = "External address";
+const EXTERNAL_ADDRESS_HEADING: &str = "External address";
 
 /// Arguments that determine the external address of the neuron
 #[derive(Debug, Args)]
 struct ReachArgs {
     /// External IP address of this machine; `auto` queries public services [default: from the
     /// router with --upnp, else none]
-    #[arg(long, help_heading = REACHING, value_name = "ADDRESS")]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "ADDRESS")]
     external_ip: Option<ExternalIp>,
     /// External port [default: the port of --listen]
-    #[arg(long, help_heading = REACHING, value_name = "PORT")]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "PORT")]
     external_port: Option<u16>,
     /// Services that `--external-ip auto` queries, in this order [default: five public ones]
-    #[arg(long, help_heading = REACHING, value_name = "URL")]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "URL")]
     ip_source: Vec<String>,
     /// Timeout of each query to a service, in seconds
-    #[arg(long, help_heading = REACHING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     ip_timeout: Duration,
     /// Map the external port on the router with UPnP, and remove the mapping on shutdown
-    #[arg(long, help_heading = REACHING)]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING)]
     upnp: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
         let served = daemon.serve("axon", router(hotkey, args.scheme, signed), context);
         match mapping {
             None => served.await,
-            Some(mapping) => keep(mapping, served).await,
+            Some(mapping) => serve_with_mapping(mapping, served).await,
         }
     })
 }
@@ -90,10 +90,10 @@ impl ReachArgs {
     /// that an error leaves no port open.
     async fn open(
         &self,
-        listens: SocketAddr,
+        listen_address: SocketAddr,
         context: &Context,
     ) -> anyhow::Result<Option<PortMapping>> {
-        let port = self.external_port.unwrap_or(listens.port());
+        let port = self.external_port.unwrap_or(listen_address.port());
         let endpoint_ip = match self.external_ip {
             Some(ip) => Some(ip.resolve(&self.ip_source, self.ip_timeout).await?),
             None => None,
@@ -106,7 +106,7 @@ impl ReachArgs {
                     "cannot determine the external address\nhint: set it with --external-ip",
                 )?,
             };
-            (Some(ip), Some(router.map(listens, port).await?))
+            (Some(ip), Some(router.map(listen_address, port).await?))
         } else {
             (endpoint_ip, None)
         };
@@ -125,7 +125,7 @@ impl ReachArgs {
 }
 
 /// Renews the port mapping until shutdown, then removes it.
-async fn keep(
+async fn serve_with_mapping(
     mut mapping: PortMapping,
     served: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {

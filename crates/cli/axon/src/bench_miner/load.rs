@@ -50,7 +50,7 @@ impl Plan {
     pub(super) fn client_config(&self) -> ClientConfig {
         ClientConfig {
             max_response_bytes: self.max_response_bytes,
-            large_answers_bytes: self.concurrency.saturating_mul(self.max_response_bytes),
+            large_responses_bytes: self.concurrency.saturating_mul(self.max_response_bytes),
             idle_per_host: self.concurrency,
             ..ClientConfig::default()
         }
@@ -155,7 +155,7 @@ impl Load {
         // If all requests that may be concurrent are in flight, the next one starts late.
         let samples = due
             .take_until(tokio::time::sleep(max_time))
-            // Each in a task of its own: the work for one response must not delay the others.
+            // Each in its own task: the work for one response must not delay the others.
             .map(|index| {
                 let load = Arc::clone(&load);
                 AbortOnDropHandle::new(tokio::spawn(
@@ -186,7 +186,7 @@ impl Load {
                 HeaderValue::from_static("application/json"),
             )]),
             deadline: self.plan.timeout,
-            max_answer_bytes: self.plan.max_response_bytes,
+            max_response_bytes: self.plan.max_response_bytes,
             // A failed attempt is part of the measurement.
             retry: Retry::Never,
             ..Call::new(Method::POST, name, request.body.clone())
@@ -284,17 +284,17 @@ mod tests {
     /// Runs a benchmark against a miner with these replies; also returns how many requests it got
     /// at the same time.
     async fn bench(plan: Plan, replies: &'static [Reply], stop: &Shutdown) -> (Run, usize) {
-        let (number, running, most) = (
+        let (number, running, maximum) = (
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
         );
-        let seen = Arc::clone(&most);
+        let seen = Arc::clone(&maximum);
         let router = Router::new().fallback(move |body: Bytes| {
             let reply = replies[number.fetch_add(1, Ordering::SeqCst) % replies.len()];
-            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            let (running, maximum) = (Arc::clone(&running), Arc::clone(&maximum));
             async move {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let answer = answer(reply, &body).await;
                 running.fetch_sub(1, Ordering::SeqCst);
                 answer
@@ -418,10 +418,10 @@ mod tests {
 
     #[tokio::test]
     async fn slow_miner_gets_no_more_than_the_concurrency() {
-        let (run, most) =
+        let (run, maximum) =
             bench(Plan { concurrency: 3, ..plan(9, 1) }, &[Reply::Slow], &Shutdown::new()).await;
         assert_eq!(run.samples.len(), 9);
-        assert_eq!(most, 3);
+        assert_eq!(maximum, 3);
         assert!(
             run.elapsed >= Duration::from_millis(600),
             "three rounds of 200 ms: {:?}",

@@ -65,9 +65,10 @@ pub(super) fn draw(report: &Report) -> String {
         text(&mut svg, end + 6.0, last_label, "start", &format!("{name} {value:.2} ms"));
     }
     for (offset, color, name) in [(0.0, SUCCESS, "success"), (20.0, FAILURE, "failure")] {
-        let (left, height) = (WIDTH - RIGHT + 12.0, HEIGHT - BOTTOM + 20.0 + offset);
-        let _ = writeln!(svg, "<circle cx=\"{left}\" cy=\"{height}\" r=\"4\" fill=\"{color}\"/>");
-        text(&mut svg, left + 10.0, height + 4.0, "start", name);
+        let (marker_x, height) = (WIDTH - RIGHT + 12.0, HEIGHT - BOTTOM + 20.0 + offset);
+        let _ =
+            writeln!(svg, "<circle cx=\"{marker_x}\" cy=\"{height}\" r=\"4\" fill=\"{color}\"/>");
+        text(&mut svg, marker_x + 10.0, height + 4.0, "start", name);
     }
     svg.push_str("</svg>\n");
     svg

@@ -298,10 +298,10 @@ mod tests {
         assert_eq!(Requests::new(&Kind::Prompt, None).unwrap().size(), Some(DEFAULT_WORDS));
         for (kind, size) in [(Kind::Summing, 18), (Kind::Prompt, 1), (Kind::Prompt, 2_000)] {
             let requests = Requests::new(&kind, Some(size)).unwrap();
-            let (bytes, most) = (requests.request(0).body.len(), requests.generated_bytes());
+            let (bytes, maximum) = (requests.request(0).body.len(), requests.generated_bytes());
             assert!(
-                (bytes..bytes * 4 + 128).contains(&most),
-                "{kind} of {size}: {bytes} bytes, at most {most}"
+                (bytes..bytes * 4 + 128).contains(&maximum),
+                "{kind} of {size}: {bytes} bytes, at most {maximum}"
             );
         }
     }

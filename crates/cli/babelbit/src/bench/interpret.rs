@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_languages_are_checked() {
+    fn malformed_language_code_is_rejected() {
         for text in ["fr", "fr-CA", "und"] {
             assert_eq!(language(text), Ok(text.to_owned()));
         }

@@ -276,9 +276,9 @@ impl Push<'_> {
         match (files, &self.args.revision) {
             (Some(files), _) => {
                 let bytes: u64 = files.files.iter().map(|file| file.size).sum();
-                let what = counted(files.files.len(), "file");
+                let description = counted(files.files.len(), "file");
                 context.say(&format!(
-                    "uploading {what}, {:.1} MB, to {}",
+                    "uploading {description}, {:.1} MB, to {}",
                     bytes as f64 / 1e6,
                     self.model
                 ));

@@ -16,7 +16,7 @@ use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
-use taonet_cli_models::engines::{self, HUB};
+use taonet_cli_models::engines::{self, HUB_PREFIX};
 use taonet_lm::{Bits, CausalModel, Compute, LanguageModel, LoadOptions};
 use taonet_speech::MiniLm;
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
@@ -59,12 +59,16 @@ enum ModelOrigin {
 
 /// Parses the location of a language model.
 fn origin(text: &str) -> Result<ModelOrigin, String> {
-    let Some(name) = text.strip_prefix(HUB) else { return Ok(ModelOrigin::Local(text.into())) };
-    name.parse().map(ModelOrigin::Hub).map_err(|expected| format!("expected {HUB} and {expected}"))
+    let Some(name) = text.strip_prefix(HUB_PREFIX) else {
+        return Ok(ModelOrigin::Local(text.into()));
+    };
+    name.parse()
+        .map(ModelOrigin::Hub)
+        .map_err(|expected| format!("expected {HUB_PREFIX} and {expected}"))
 }
 
-/// Returns the location of the configured model: as in the reference, a name that is no local path
-/// is a model on the hub.
+/// Returns the location of the configured model: as in the reference, a name that is not a local
+/// path is a model on the hub.
 fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
     let origin =
@@ -259,7 +263,7 @@ async fn located(
             let installed = installed.with_context(|| {
                 format!(
                     "{} does not exist\nhint: --lm names a directory, a GGUF file or a model in `tao models list`; --lm \
-                     {HUB}OWNER/NAME downloads a model from the Hugging Face Hub",
+                     {HUB_PREFIX}OWNER/NAME downloads a model from the Hugging Face Hub",
                     path.display()
                 )
             })?;

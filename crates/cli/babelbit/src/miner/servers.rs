@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::{Config, MinerTask};
-use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
+use taonet_babelbit_miner::profile::{
+    Interpreter, InterpreterVoice, Patient, Profile, ProfileName,
+};
 use taonet_babelbit_miner::remote::{
     ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer,
 };
@@ -281,7 +283,7 @@ impl ServerArgs {
         {
             let (language, task) =
                 (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
-            let whisper = engines::hearing_whisper(config, language, task, option)?;
+            let whisper = engines::simultaneous_whisper(config, language, task, option)?;
             let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
             interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
         } else {
@@ -349,7 +351,10 @@ impl ServerArgs {
         let name = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
         let (fallback, voice) = own.map(|own| (own.synthesizer, own.voice)).unzip();
         let synthesizer = Arc::new(RemoteSynthesizer::new(remote, name, fallback));
-        Ok(Speech { synthesizer, voice: voice.unwrap_or_else(|| Manner::default().voice) })
+        Ok(Speech {
+            synthesizer,
+            voice: voice.unwrap_or_else(|| InterpreterVoice::default().voice),
+        })
     }
 
     fn remote(

@@ -88,7 +88,7 @@ pub(super) async fn run_rounds(
 async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-    let predict = (config.predict_endpoint.as_str(), config.play.max_answer_bytes(MAX_CHANNELS));
+    let predict = (config.predict_endpoint.as_str(), config.play.max_response_bytes(MAX_CHANNELS));
     let arena = config
         .rounds
         .arena
@@ -121,7 +121,7 @@ pub(super) fn arena(
     config: &Config,
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,
-    (predict_path, max_answer_bytes): (&str, usize),
+    (predict_path, max_response_bytes): (&str, usize),
 ) -> anyhow::Result<Arena> {
     Ok(Arena::new(ArenaConfig {
         settings: config.arena.clone(),
@@ -130,7 +130,7 @@ pub(super) fn arena(
         external_ip: external_ip.to_string(),
         policy: address_policy(config),
         predict_path: predict_path.to_owned(),
-        max_answer_bytes,
+        max_response_bytes,
     })?)
 }
 

@@ -7,7 +7,7 @@ use taonet_primitives::{AccountId, Coldkey, Hotkey};
 use taonet_wallet::Keypair;
 
 use super::{AtArgs, NetworkArgs};
-use crate::place::WalletArgs;
+use crate::wallet_args::WalletArgs;
 
 /// Account argument: an SS58 address, or a development key such as `//Alice`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,17 +31,18 @@ impl ProxyArgs {
         plan: Plan,
     ) -> anyhow::Result<Plan> {
         let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
-        let Plan { call, what, mut about, event_fields, spending, expected_refusal } = plan;
-        if let Value::Object(fields) = &mut about {
+        let Plan { call, description, mut details, event_fields, spending, expected_refusal } =
+            plan;
+        if let Value::Object(fields) = &mut details {
             fields.insert("proxy_for".to_owned(), json!(real));
         }
         if self.announce {
             let hash = chain.call_hash(&call).await.map_err(failed)?;
             tracing::info!(hash = hex_text(&hash), "announcing a call");
-            let what = format!("Announce for {real}: {what}");
+            let description = format!("Announce for {real}: {description}");
             // The events are those of the announcement. When the announced call is executed, the
             // account may have the TAO, and the rate limit may be over.
-            return Ok(Plan::new(calls::announce_call(real, hash), what, about));
+            return Ok(Plan::new(calls::announce_call(real, hash), description, details));
         }
         let call = if self.announced {
             calls::proxy_announced(signer.coldkey().into(), real, call)
@@ -50,8 +51,8 @@ impl ProxyArgs {
         };
         Ok(Plan {
             call,
-            what: format!("{what}, as a proxy of {real}"),
-            about,
+            description: format!("{description}, as a proxy of {real}"),
+            details,
             event_fields,
             spending,
             expected_refusal,

@@ -16,7 +16,7 @@ use crate::exit::{Classified, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
 use crate::password::PasswordArgs;
-use crate::place::{self, HotkeyArgs, WalletArgs};
+use crate::wallet_args::{self, HotkeyArgs, WalletArgs};
 
 /// Argument that selects a development key
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ pub struct SigningHotkeyArgs {
 #[derive(Debug, Args)]
 pub struct AnyKeyArgs {
     #[command(flatten)]
-    key: place::KeyArgs,
+    key: wallet_args::KeyArgs,
     #[command(flatten)]
     development: DevelopmentArgs,
     #[command(flatten)]
@@ -109,7 +109,7 @@ impl SigningKey for ColdkeyArgs {
     fn unlock(&self) -> anyhow::Result<Keypair> {
         match self.development.key()? {
             Some(key) => Ok(key),
-            None => place::unlock(&self.wallet.wallet()?.coldkey()?, &self.password),
+            None => wallet_args::unlock(&self.wallet.wallet()?.coldkey()?, &self.password),
         }
     }
 }
@@ -170,7 +170,7 @@ impl SigningKey for PairArgs {
     fn unlock(&self) -> anyhow::Result<Keypair> {
         match self.development.key()? {
             Some(key) => Ok(key),
-            None => place::unlock(&self.hotkey.wallet()?.coldkey()?, &self.password),
+            None => wallet_args::unlock(&self.hotkey.wallet()?.coldkey()?, &self.password),
         }
     }
 }

@@ -10,7 +10,7 @@ use taonet_primitives::{AccountId, Rao};
 use super::{ExpectedRefusal, failed};
 
 /// Name of the error in JSON documents.
-pub(super) const NAME: &str = "InsufficientBalance";
+pub(super) const ERROR_NAME: &str = "InsufficientBalance";
 
 /// TAO that a call takes from an account, besides its fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Spending {
     available: Rao,
     amount: Rao,
     /// The balance that must remain; 0 if the call may close the account.
-    remainder: Rao,
+    min_remaining: Rao,
 }
 
 impl Spending {
@@ -33,12 +33,12 @@ impl Spending {
         let account = account.into();
         let balance = chain.balance(account, At::Head).await.map_err(failed)?;
         let available = balance.free.checked_sub(balance.frozen).unwrap_or_default();
-        Ok(Self { account, available, amount, remainder: Rao::ZERO })
+        Ok(Self { account, available, amount, min_remaining: Rao::ZERO })
     }
 
     /// Requires that the account stays open: its existential deposit must remain.
     pub async fn keeping_account(self, chain: &Client) -> anyhow::Result<Self> {
-        Ok(Self { remainder: amount(chain, "Balances", "ExistentialDeposit").await?, ..self })
+        Ok(Self { min_remaining: amount(chain, "Balances", "ExistentialDeposit").await?, ..self })
     }
 
     /// Reads the balance of the account that pays a deposit: the pallet's constants `{prefix}Base`,
@@ -60,30 +60,30 @@ impl Spending {
     /// Returns why the balance does not suffice for the amount and the fee, which `signer` pays;
     /// `None` if it does.
     pub(super) fn shortfall(&self, signer: AccountId, fee: Rao) -> Option<ExpectedRefusal> {
-        let Self { account, available, amount, remainder } = *self;
+        let Self { account, available, amount, min_remaining } = *self;
         let fee = if signer == account { fee } else { Rao::ZERO };
-        let needed: u128 =
-            [amount, fee, remainder].into_iter().map(|part| u128::from(part.get())).sum();
-        if u128::from(available.get()) >= needed {
+        let required: u128 =
+            [amount, fee, min_remaining].into_iter().map(|part| u128::from(part.get())).sum();
+        if u128::from(available.get()) >= required {
             return None;
         }
         let fee_text =
             if fee == Rao::ZERO { String::new() } else { format!(", the fee is {fee} TAO") };
-        let remainder_text = if remainder == Rao::ZERO {
+        let min_remaining_text = if min_remaining == Rao::ZERO {
             String::new()
         } else {
-            format!(", and {remainder} TAO must remain in the account")
+            format!(", and {min_remaining} TAO must remain in the account")
         };
-        let hint = if available >= amount && remainder > Rao::ZERO {
+        let hint = if available >= amount && min_remaining > Rao::ZERO {
             "spend less, or close the account with --all or --allow-death of `tao transfer`"
         } else {
             "check the account with `tao balance`"
         };
         let text = format!(
-            "the call takes {amount} TAO{fee_text}{remainder_text}, but {account} has only {available} TAO to \
+            "the call takes {amount} TAO{fee_text}{min_remaining_text}, but {account} has only {available} TAO to \
              spend\nhint: {hint}"
         );
-        Some(ExpectedRefusal { name: NAME, text })
+        Some(ExpectedRefusal { name: ERROR_NAME, text })
     }
 }
 
@@ -98,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fee_and_remainder_count() {
+    fn shortfall_includes_fee_and_minimum_balance() {
         let (account, other) = (AccountId::from_bytes([1; 32]), AccountId::from_bytes([2; 32]));
-        for (available, amount, remainder, signer, fee, words) in [
+        for (available, amount, min_remaining, signer, fee, expected_text) in [
             (100, 90, 0, account, 10, None),
             (100, 91, 0, account, 10, Some("the fee is 0.00000001 TAO, but")),
             (100, 100, 0, other, 10, None),
@@ -111,15 +111,16 @@ mod tests {
             (0, 1, 0, account, 0, Some("has only 0 TAO to spend\nhint: check the account")),
             (u64::MAX, u64::MAX, 5, account, 10, Some("must remain")),
         ] {
-            let [available, amount, remainder] = [available, amount, remainder].map(Rao::new);
-            let spending = Spending { account, available, amount, remainder };
+            let [available, amount, min_remaining] =
+                [available, amount, min_remaining].map(Rao::new);
+            let spending = Spending { account, available, amount, min_remaining };
             let shortfall = spending
                 .shortfall(signer, Rao::new(fee))
                 .map(|expected_refusal| expected_refusal.text);
-            match words {
+            match expected_text {
                 None => assert_eq!(shortfall, None, "{spending:?}"),
-                Some(words) => assert!(
-                    shortfall.as_ref().is_some_and(|text| text.contains(words)),
+                Some(expected_text) => assert!(
+                    shortfall.as_ref().is_some_and(|text| text.contains(expected_text)),
                     "{shortfall:?}"
                 ),
             }

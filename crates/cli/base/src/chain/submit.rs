@@ -98,9 +98,9 @@ pub struct Plan {
     /// Call to submit.
     pub call: Call,
     /// Description without a full stop, such as `Transfer 1 TAO to 5F…`.
-    pub what: String,
+    pub description: String,
     /// Leading fields of the JSON document.
-    pub about: Value,
+    pub details: Value,
     /// Extracts further JSON fields from the events of a successful call, such as a new uid.
     pub event_fields: fn(&Inclusion) -> Value,
     /// TAO that the call takes, checked before the call is sent.
@@ -111,11 +111,11 @@ pub struct Plan {
 
 impl Plan {
     /// Creates a plan whose JSON document has no fields from events.
-    pub fn new(call: Call, what: String, about: Value) -> Self {
+    pub fn new(call: Call, description: String, details: Value) -> Self {
         Self {
             call,
-            what,
-            about,
+            description,
+            details,
             event_fields: |_| json!({}),
             spending: None,
             expected_refusal: None,
@@ -225,7 +225,10 @@ impl SubmitArgs {
             }
             (Some(preview), None) if ask => {
                 report::check_dry_run(&preview.dry)?;
-                prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
+                prompt::confirm(
+                    &format!("{}? The fee is {}.", plan.description, preview.fees()),
+                    false,
+                )?;
             }
             _ => {}
         }
@@ -347,7 +350,7 @@ fn report_unsent(
 ) -> anyhow::Result<()> {
     if context.json {
         context.print_json(&merged([
-            plan.about,
+            plan.details,
             report::unsent(signer.coldkey(), &expected_refusal.error()),
         ]))?;
     }
@@ -380,7 +383,7 @@ fn report_dry_run(
             "simulated": dry.effect.is_some(),
             "events": dry.effect.as_ref().map(|effect| &effect.events),
         });
-        context.print_json(&merged([plan.about, result, shield]))?;
+        context.print_json(&merged([plan.details, result, shield]))?;
     } else if would_succeed {
         let DecodedCall { pallet, name, args, .. } = &dry.call;
         let (result, events) = match &dry.effect {
@@ -391,7 +394,8 @@ fn report_dry_run(
             }
             None => ("valid, not simulated", String::new()),
         };
-        let result = format!("{}: {result}, fee {} (dry run, not sent)", plan.what, preview.fees());
+        let result =
+            format!("{}: {result}, fee {} (dry run, not sent)", plan.description, preview.fees());
         context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
     match expected_refusal {
@@ -413,7 +417,7 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
             |(extrinsic, outcome)| json!({ "mev_shield": report::shield_document(extrinsic, outcome) }),
         );
         context.print_json(&merged([
-            plan.about,
+            plan.details,
             event_fields,
             report::document(extrinsic, outcome, until),
             shield,
@@ -428,7 +432,11 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
         let shield_fee = shield.as_ref().and_then(|(_, outcome)| outcome.inclusion()?.fee);
         let shield_fee =
             shield_fee.map(|fee| format!(", MEV shield fee {fee} TAO")).unwrap_or_default();
-        context.print(&format!("{}: {}{shield_fee}{facts}", plan.what, report::line(outcome)))?;
+        context.print(&format!(
+            "{}: {}{shield_fee}{facts}",
+            plan.description,
+            report::line(outcome)
+        ))?;
     }
     if let (Some(_), Outcome::Expired { last_block }) = (shield, outcome) {
         let text = format!(

@@ -33,8 +33,8 @@ fn neurons() -> Rows {
 
 #[test]
 fn lines_fit_the_width_and_words_are_whole() {
-    let whole = neurons().within(None);
-    let words: Vec<_> = whole.split_whitespace().map(str::to_owned).collect();
+    let complete = neurons().within(None);
+    let words: Vec<_> = complete.split_whitespace().map(str::to_owned).collect();
     for width in 20..160 {
         let text = neurons().within(Some(width));
         // Three columns are never omitted; the note below the table is separate.

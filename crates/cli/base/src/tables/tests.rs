@@ -330,8 +330,8 @@ fn all_facts() -> Vec<Sample> {
 fn every_table_fits_at_every_width() {
     for sample in samples() {
         let Sample { name, columns, cells, is_matrix, table } = &sample;
-        let whole = table.within(None);
-        let words: BTreeSet<_> = whole.split_whitespace().collect();
+        let complete = table.within(None);
+        let words: BTreeSet<_> = complete.split_whitespace().collect();
         let mut text = String::new();
         for width in [80, 100, 120, 200] {
             let shown = table.within(Some(width));

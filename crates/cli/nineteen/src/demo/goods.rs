@@ -115,7 +115,7 @@ mod tests {
     /// Number of answers to each question.
     const SEEDS: u64 = 4;
     /// Maximum number of tokens of an answer.
-    const LONGEST: usize = 24;
+    const MAX_TOKENS: usize = 24;
 
     /// Returns the answer of a miner that serves a model, in the chunks of its stream.
     fn answer(served: &LanguageModel, question: &str, seed: u64) -> Vec<Value> {
@@ -124,7 +124,7 @@ mod tests {
             temperature: 0.7,
             top_k: 5,
             seed,
-            max_tokens: LONGEST,
+            max_tokens: MAX_TOKENS,
             ..Sampling::default()
         };
         let chunk = |step: taonet_lm::Step| {
@@ -144,7 +144,7 @@ mod tests {
                     "messages": [{"role": "user", "content": question}],
                     "temperature": 0.7,
                     "top_k": 5,
-                    "max_tokens": LONGEST,
+                    "max_tokens": MAX_TOKENS,
                     "seed": seed,
                 });
                 let chunks = answer(served, question, seed);
@@ -179,7 +179,7 @@ mod tests {
         let reference = LocalReference::new(Arc::clone(&model));
         let own = mean_quality(&reference, &model).await;
         assert!(own >= 0.99, "{own}");
-        // Measured with an implementation of its own: 0.62, with a standard deviation of 0.09.
+        // Measured with a separate implementation: 0.62, with a standard deviation of 0.09.
         let rounded = mean_quality(&reference, &quantised).await;
         assert!(rounded < 0.85, "{rounded}");
         let foreign = mean_quality(&reference, &other).await;

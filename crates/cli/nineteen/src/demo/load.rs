@@ -14,7 +14,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::super::keys::now_ms;
-use super::super::operation::RunningOperation;
+use super::super::operation::RunningMarket;
 use super::MODEL;
 
 /// Maximum tokens per request.
@@ -41,11 +41,11 @@ pub(super) struct Load {
 impl Buyer {
     /// Starts the gateway and creates an API key for it.
     pub(super) async fn new(
-        operation: &RunningOperation,
+        market_services: &RunningMarket,
         pause: Duration,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let RunningOperation { store, querier, market, .. } = operation;
+        let RunningMarket { store, querier, market, .. } = market_services;
         let gateway = Gateway::new(store.clone(), querier.clone(), market.clone(), system_clock());
         let url = serve_here("gateway", gateway.router(), shutdown)
             .await?

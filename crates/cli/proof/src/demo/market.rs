@@ -156,8 +156,9 @@ impl Market {
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
         let (mut last, mut user_proofs) = (None, Vec::new());
         for epoch in 1..=epochs {
-            let asked = counted(miners.len(), "miner");
-            context.say(&format!("epoch {epoch} of {epochs}: requesting proofs from {asked}"));
+            let miner_count = counted(miners.len(), "miner");
+            context
+                .say(&format!("epoch {epoch} of {epochs}: requesting proofs from {miner_count}"));
             let (proofs, ()) = tokio::try_join!(
                 self.serve_user(&user, epoch - 1, &bundles),
                 self.wait(&book, epoch as u64)

@@ -116,7 +116,7 @@ impl UserProof {
             "verification_key": self.verification_key,
             "proof_bytes": self.proof_bytes,
             "seconds": self.time.as_secs_f64(),
-            "asked": self.asked,
+            "asked": self.miners_asked,
             "failures": self.failures,
             "bundle": self.bundle.display().to_string(),
         })
@@ -188,7 +188,7 @@ impl fmt::Display for DemoReport {
                 proof.miner.into(),
                 decimals(Some(proof.time.as_secs_f64()), 2).into(),
                 proof.proof_bytes.to_string().into(),
-                proof.asked.to_string().into(),
+                proof.miners_asked.to_string().into(),
                 proof.failures.join(", ").into(),
             ]);
         }

@@ -49,7 +49,7 @@ pub(super) struct UserProof {
     /// Time from submission to bundle.
     pub(super) time: Duration,
     /// Number of miners that received the request.
-    pub(super) asked: usize,
+    pub(super) miners_asked: usize,
     /// Failure reasons of the miners that failed.
     pub(super) failures: Vec<String>,
     /// Path of the bundle, which was verified offline.
@@ -146,7 +146,7 @@ impl User {
             .max_by_key(|(_, score)| **score)
             .map_or(0, |(digit, _)| digit);
         let steps = steps(&events);
-        let asked = steps.iter().filter(|step| step["event"] == "asked").count();
+        let miners_asked = steps.iter().filter(|step| step["event"] == "asked").count();
         let failures = steps.iter().filter_map(|step| step["fault"].as_str().map(str::to_owned));
         Ok(UserProof {
             circuit,
@@ -158,7 +158,7 @@ impl User {
             verification_key: proof.circuit.verification_key()?.to_string(),
             proof_bytes: proof.proof.len() / 2,
             time,
-            asked,
+            miners_asked,
             failures: failures.collect(),
             bundle,
         })

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn saturating_tensors_are_named() {
+    fn saturating_tensors_are_reported() {
         let saturation = |layer: usize| Saturation {
             layer,
             tensor: format!("Relu 'r{layer}'"),

@@ -24,8 +24,8 @@ use taonet_wire::{BabelbitScheme, BtauthScheme, Call, ClientConfig, Retry, Signe
 use super::role::Role;
 use super::{DoctorArgs, Subnet, TIMEOUT};
 
-/// What is compared with the chain.
-pub(super) struct Setup<'a> {
+/// Input of the chain checks.
+pub(super) struct ChainCheckInput<'a> {
     pub(super) args: &'a DoctorArgs,
     pub(super) subnet: &'a Subnet,
     pub(super) roles: &'a [Role],
@@ -35,10 +35,10 @@ pub(super) struct Setup<'a> {
     pub(super) key: Option<&'a StoredKey>,
 }
 
-/// Checks what the chain knows of the hotkey.
-pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
-    let network = setup.args.network.network()?;
-    let (subject, netuid) = (network.to_string(), setup.subnet.netuid);
+/// Checks the hotkey's registration, weight ledger and published endpoint, and the clock.
+pub(super) async fn check(input: &ChainCheckInput<'_>) -> anyhow::Result<Vec<Finding>> {
+    let network = input.args.network.network()?;
+    let (subject, netuid) = (network.to_string(), input.subnet.netuid);
     let chain = match Client::connect(&network).await {
         Ok(chain) => chain,
         Err(error) => {
@@ -51,13 +51,13 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
     };
     let genesis = chain.genesis();
     let Registration { mut findings, neuron } =
-        registration(&chain, netuid, setup.hotkey.as_ref()).await;
+        registration(&chain, netuid, input.hotkey.as_ref()).await;
     if findings.iter().all(|finding| finding.check != Check::Registration) {
         findings.push(Finding::skipped(Check::Registration, "", "the subnet is unknown"));
     }
     findings.push(Finding::ok(Check::Network, subject, format!("connected, genesis {genesis}")));
     // The chain's time does not depend on the hotkey.
-    let hotkey_or_zero = setup.hotkey.unwrap_or(Hotkey::from_bytes([0; 32]));
+    let hotkey_or_zero = input.hotkey.unwrap_or(Hotkey::from_bytes([0; 32]));
     let state = match chain.hotkey_state(netuid, MechId(0), &hotkey_or_zero, At::Head).await {
         Ok(state) => state,
         Err(error) => {
@@ -67,11 +67,11 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
         }
     };
     findings.push(clock_against_chain(&state, unix_time(SystemTime::now())));
-    let (Some(hotkey), Some(neuron)) = (setup.hotkey, neuron) else {
+    let (Some(hotkey), Some(neuron)) = (input.hotkey, neuron) else {
         findings.extend(skip_neuron("the hotkey is unknown or not registered"));
         return Ok(findings);
     };
-    match ledger_directory(setup, hotkey) {
+    match ledger_directory(input, hotkey) {
         Ok(directory) => {
             let view = LedgerView {
                 genesis,
@@ -80,19 +80,19 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
                 state: &state,
                 registered_at: neuron.registered_at,
             };
-            let mut compared = ledger(&directory, &view).await;
-            if compared.status == Status::Fault
+            let mut ledger_finding = ledger(&directory, &view).await;
+            if ledger_finding.status == Status::Fault
                 && let Ok(state) = chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await
             {
                 // Weights may have been included between the two reads.
-                compared = ledger(&directory, &LedgerView { state: &state, ..view }).await;
+                ledger_finding = ledger(&directory, &LedgerView { state: &state, ..view }).await;
             }
-            findings.push(compared);
+            findings.push(ledger_finding);
         }
         Err(reason) => findings.push(Finding::skipped(Check::Ledger, "", reason)),
     }
     let published = neuron.axon.map(|axon| axon.address);
-    findings.extend(check_endpoint(setup, hotkey, published, state.is_development).await);
+    findings.extend(check_endpoint(input, hotkey, published, state.is_development).await);
     Ok(findings)
 }
 
@@ -101,29 +101,27 @@ fn skip_neuron(reason: &str) -> [Finding; 2] {
     [Check::Ledger, Check::Reachability].map(|check| Finding::skipped(check, "", reason))
 }
 
-/// Returns the directory of the weight ledger; the error is the reason for which the check is
-/// skipped.
-fn ledger_directory(setup: &Setup<'_>, hotkey: Hotkey) -> Result<PathBuf, String> {
-    if let Some(directory) = &setup.args.ledger {
+/// Returns the directory of the weight ledger; the error says why the check is skipped.
+fn ledger_directory(input: &ChainCheckInput<'_>, hotkey: Hotkey) -> Result<PathBuf, String> {
+    if let Some(directory) = &input.args.ledger {
         return Ok(directory.clone());
     }
-    if setup.subnet.babelbit.is_none() {
-        return other_ledger(setup.subnet.netuid, hotkey).ok_or_else(|| {
+    if input.subnet.babelbit.is_none() {
+        return existing_ledger(input.subnet.netuid, hotkey).ok_or_else(|| {
             format!(
                 "no ledger of the subnet in {}: pass it with --ledger",
                 state_directory("").display()
             )
         });
     }
-    if setup.roles.contains(&Role::Gateway) {
+    if input.roles.contains(&Role::Gateway) {
         return Ok(state_directory("subtensor-gateway"));
     }
     Err("the gateway has the ledger: check it with --role gateway".to_owned())
 }
 
-/// Returns the directory of the ledger of the validator of Nineteen, text prompting or proofs, if
-/// it exists.
-fn other_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
+/// Returns the ledger directory of a Nineteen, text prompting or proof validator, if it exists.
+fn existing_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
     let directories = ["nineteen", "prompting", "proof-validator"]
         .map(|daemon| state_directory(daemon).join(format!("{netuid}-{hotkey}")).join("weights"));
     directories.into_iter().find(|directory| directory.is_dir())
@@ -131,12 +129,12 @@ fn other_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
 
 /// Checks the published endpoint of the hotkey.
 async fn check_endpoint(
-    setup: &Setup<'_>,
+    input: &ChainCheckInput<'_>,
     hotkey: Hotkey,
     published: Option<SocketAddr>,
     is_development: bool,
 ) -> Vec<Finding> {
-    let babelbit: Option<&Config> = setup.subnet.babelbit.as_ref();
+    let babelbit: Option<&Config> = input.subnet.babelbit.as_ref();
     let policy = match babelbit {
         Some(config) => address_policy(config),
         None if is_development => AddressPolicy::private(),
@@ -147,7 +145,7 @@ async fn check_endpoint(
         (Some(_), None) if !policy.allow_private => external_ip(&SOURCES, TIMEOUT).await.ok(),
         (_, configured) => configured,
     };
-    let is_miner = setup.roles.contains(&Role::Miner);
+    let is_miner = input.roles.contains(&Role::Miner);
     let port =
         babelbit.filter(|_| is_miner).and_then(|config| config.axon_port).map(NonZeroU16::get);
     let endpoint = Endpoint { published, port, external_ip };
@@ -159,7 +157,7 @@ async fn check_endpoint(
     let request =
         Call { name: "Synapse".to_owned(), deadline: TIMEOUT, retry: Retry::Never, ..request };
     let client =
-        setup.key.and_then(keypair).and_then(|keypair| client(keypair, babelbit.is_some()));
+        input.key.and_then(keypair).and_then(|keypair| client(keypair, babelbit.is_some()));
     let call = client.as_ref().map(|client| EndpointCall {
         hotkey,
         client,
@@ -168,10 +166,10 @@ async fn check_endpoint(
     });
     let findings = reachability(endpoint, &policy, call).await;
     // A validator needs no endpoint, and by default all roles are checked.
-    let is_guessed = published.is_none() && setup.args.role.is_empty();
+    let is_endpoint_optional = published.is_none() && input.args.role.is_empty();
     findings
         .into_iter()
-        .map(|finding| if is_guessed { finding.or_warning() } else { finding })
+        .map(|finding| if is_endpoint_optional { finding.or_warning() } else { finding })
         .collect()
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn register(
     let timeout = Duration::from_secs(args.timeout);
     let Found { block, solution, difficulty, hashes } =
         search(chain, netuid, hotkey, args.tx.submit.coldkey(&key), searcher, timeout).await?;
-    let about = json!({
+    let details = json!({
         "netuid": netuid,
         "hotkey": hotkey,
         "coldkey": args.tx.submit.coldkey(&key),
@@ -49,7 +49,7 @@ pub(super) async fn register(
     });
     let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
     let mut plan =
-        Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
+        Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), details);
     plan.event_fields = registered;
     // Costs nothing, and the work is soon too old.
     args.tx.submit.submit(chain, &key, plan, context).await

@@ -345,29 +345,35 @@ impl State {
     }
 
     fn min_weights(&self) -> CheckResult {
-        let (least, neurons) = (self.rules.min_allowed_weights, self.rules.neurons);
+        let (minimum, neurons) = (self.rules.min_allowed_weights, self.rules.neurons);
         let miners = neurons.saturating_sub(self.neurons.validating);
         // On a smaller subnet, a validator gives weight to all neurons.
-        let warning = (least.min(neurons) > miners).then(|| {
+        let warning = (minimum.min(neurons) > miners).then(|| {
             format!(
                 "only {} besides the validators: they must also give weight to each other",
                 counted(miners, "neuron")
             )
         });
         let meaning = "each validator must give weight to at least this many neurons";
-        CheckResult::new("min_allowed_weights", json!(least), least.to_string(), meaning, warning)
+        CheckResult::new(
+            "min_allowed_weights",
+            json!(minimum),
+            minimum.to_string(),
+            meaning,
+            warning,
+        )
     }
 
     fn max_weight(&self) -> CheckResult {
-        let (most, neurons) = (self.rules.max_weights_limit, self.rules.neurons);
-        let is_too_low = u32::from(most) * u32::from(neurons) < u32::from(u16::MAX);
+        let (maximum, neurons) = (self.rules.max_weights_limit, self.rules.neurons);
+        let is_too_low = u32::from(maximum) * u32::from(neurons) < u32::from(u16::MAX);
         let warning =
             format!("too low for {}: all of them get equal weights", counted(neurons, "neuron"));
-        let shown = format!("{:.2} %", f64::from(most) / f64::from(u16::MAX) * 100.0);
+        let shown = format!("{:.2} %", f64::from(maximum) / f64::from(u16::MAX) * 100.0);
         let meaning = "the largest share of one neuron in a validator's weights";
         CheckResult::new(
             "max_weights_limit",
-            json!(most),
+            json!(maximum),
             shown,
             meaning,
             is_too_low.then_some(warning),

@@ -78,9 +78,9 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
         let identity = args.over(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--subnet-name or --subnet-url")?;
         let key = args.tx.unlock()?;
-        let about = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
-        let what = format!("Publish the identity of subnet {netuid} with {changed}");
-        let plan = Plan::new(calls::set_subnet_identity(netuid, &identity), what, about);
+        let details = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
+        let summary = format!("Publish the identity of subnet {netuid} with {changed}");
+        let plan = Plan::new(calls::set_subnet_identity(netuid, &identity), summary, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -124,7 +124,7 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
         let first = height(&chain, "FirstEmissionBlockNumber", Some(netuid), block.into()).await?;
         let delay = height(&chain, "StartCallDelay", None, block.into()).await?.unwrap_or_default();
         let start = subnet.registered_at.plus(delay.get());
-        let left = if first.is_some() { 0 } else { start.since(block.number) };
+        let remaining = if first.is_some() { 0 } else { start.since(block.number) };
         if context.json {
             return context.print_json(&json!({
                 "block": block_json(block),
@@ -132,19 +132,19 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
                 "started": first.is_some(),
                 "first_emission_block": first,
                 "start_block": start,
-                "blocks_left": left,
+                "blocks_left": remaining,
             }));
         }
         context.print(&match first {
             Some(first) => {
                 format!("subnet {netuid} has been started; its emission began with block {first}")
             }
-            None if left == 0 => {
+            None if remaining == 0 => {
                 format!("the owner can start subnet {netuid} with `tao subnets start {netuid}`")
             }
             None => format!(
                 "the owner can start subnet {netuid} from block {start}, in {}",
-                counted(left, "block")
+                counted(remaining, "block")
             ),
         })
     })

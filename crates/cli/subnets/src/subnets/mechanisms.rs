@@ -80,16 +80,19 @@ impl OwnerArgs {
         &self,
         chain: &Client,
         call: Call,
-        what: String,
-        mut about: Value,
+        description: String,
+        mut details: Value,
         context: &Context,
     ) -> anyhow::Result<()> {
-        if let Value::Object(fields) = &mut about {
+        if let Value::Object(fields) = &mut details {
             fields.insert("as_root".to_owned(), json!(self.sudo));
         }
         let key = self.tx.unlock()?;
         let call = if self.sudo { calls::sudo(call) } else { call };
-        self.tx.submit.confirm_and_submit(chain, &key, Plan::new(call, what, about), context).await
+        self.tx
+            .submit
+            .confirm_and_submit(chain, &key, Plan::new(call, description, details), context)
+            .await
     }
 }
 
@@ -167,12 +170,12 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.signer.connect().await?;
         let before = mechanisms(&chain, netuid, At::Head).await?;
-        let about = json!({ "netuid": netuid, "count_before": before, "count": count });
-        let what =
+        let details = json!({ "netuid": netuid, "count_before": before, "count": count });
+        let description =
             format!("Set the mechanisms of subnet {netuid} from {before} to {count}, and split its emission equally");
         let arguments = json!({ "netuid": netuid, "mechanism_count": count });
         let call = chain.call(ADMIN, "sudo_set_mechanism_count", &arguments).await.map_err(failed)?;
-        args.signer.submit(&chain, call, what, about, context).await
+        args.signer.submit(&chain, call, description, details, context).await
     })
 }
 
@@ -196,14 +199,15 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
             .collect::<Vec<_>>()
             .join(", ");
         let how = if parts.is_some() { format!("as {shares}") } else { "equally".to_owned() };
-        let about = json!({ "netuid": netuid, "parts": parts });
-        let what = format!("Split the emission of subnet {netuid} among its mechanisms {how}");
+        let details = json!({ "netuid": netuid, "parts": parts });
+        let description =
+            format!("Split the emission of subnet {netuid} among its mechanisms {how}");
         let arguments = json!({ "netuid": netuid, "maybe_split": parts });
         let call = chain
             .call(ADMIN, "sudo_set_mechanism_emission_split", &arguments)
             .await
             .map_err(failed)?;
-        args.signer.submit(&chain, call, what, about, context).await
+        args.signer.submit(&chain, call, description, details, context).await
     })
 }
 

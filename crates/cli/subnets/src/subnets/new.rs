@@ -75,7 +75,7 @@ enum Source {
     Git { url: String, rev: Option<String> },
 }
 
-/// Why a text is no package name.
+/// Why a text is not a package name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum NameError {
     #[error(
@@ -158,7 +158,8 @@ impl FromStr for Source {
 }
 
 impl Source {
-    /// Returns the source with an absolute path or with the commit; an error if it is no checkout.
+    /// Returns the source with an absolute path or with the commit; an error if it is not a
+    /// checkout.
     fn checked(&self, rev: Option<&str>) -> anyhow::Result<Self> {
         let path = match self {
             Self::Git { url, .. } => {
@@ -182,7 +183,7 @@ impl Source {
         ))
     }
 
-    /// Checks that a directory is outside the checkout: the package is a repository of its own.
+    /// Checks that a directory is outside the checkout: the package is a separate repository.
     fn check_outside(&self, directory: &Path) -> anyhow::Result<()> {
         match self {
             Self::Checkout(path) if directory.starts_with(path) => Err(Classified::usage(format!(
@@ -335,8 +336,8 @@ mod tests {
 
     /// Returns the names and sources of the dependencies in a section of a manifest.
     fn dependencies<'a>(manifest: &'a str, section: &str) -> Vec<(&'a str, &'a str)> {
-        let (_, rest) = manifest.split_once(&format!("\n[{section}]\n")).unwrap();
-        let lines = rest.lines().take_while(|line| !line.starts_with('['));
+        let (_, remaining) = manifest.split_once(&format!("\n[{section}]\n")).unwrap();
+        let lines = remaining.lines().take_while(|line| !line.starts_with('['));
         // A member of the workspace inherits whole dependencies, or adds features to them.
         let split =
             |line: &'a str| line.split_once(".workspace = ").or_else(|| line.split_once(" = "));

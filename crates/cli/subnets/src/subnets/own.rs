@@ -44,10 +44,10 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
         let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
-        let what =
+        let details = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
+        let description =
             format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
-        let mut plan = Plan::new(calls::register_network(hotkey), what, about)
+        let mut plan = Plan::new(calls::register_network(hotkey), description, details)
             .spending(Spending::read(&chain, coldkey, cost).await?);
         plan.event_fields = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -64,11 +64,11 @@ pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
+        let details = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let plan = Plan::new(
             calls::start_call(args.netuid),
             format!("Start subnet {}", args.netuid),
-            about,
+            details,
         );
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
@@ -79,8 +79,10 @@ pub(super) fn set_symbol(args: &SetSymbolArgs, context: &Context) -> anyhow::Res
     context.block_on(async {
         let chain = args.signer.connect().await?;
         let before = chain.subnet(netuid, At::Head).await.map_err(failed)?.symbol;
-        let about = json!({ "netuid": netuid, "symbol_before": before, "symbol": symbol });
-        let what = format!("Change the symbol of subnet {netuid} from {before} to {symbol}");
-        args.signer.submit(&chain, calls::update_symbol(netuid, symbol), what, about, context).await
+        let details = json!({ "netuid": netuid, "symbol_before": before, "symbol": symbol });
+        let description = format!("Change the symbol of subnet {netuid} from {before} to {symbol}");
+        args.signer
+            .submit(&chain, calls::update_symbol(netuid, symbol), description, details, context)
+            .await
     })
 }

@@ -23,9 +23,9 @@ pub(super) fn run(args: &TriggerEpochArgs, context: &Context) -> anyhow::Result<
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
-        let what = format!("Trigger an epoch of subnet {}", args.netuid);
-        let mut plan = Plan::new(calls::trigger_epoch(args.netuid), what, about);
+        let details = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
+        let description = format!("Trigger an epoch of subnet {}", args.netuid);
+        let mut plan = Plan::new(calls::trigger_epoch(args.netuid), description, details);
         plan.event_fields = triggered;
         args.tx.submit.submit(&chain, &key, plan, context).await
     })

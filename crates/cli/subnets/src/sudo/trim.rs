@@ -33,9 +33,9 @@ pub(super) fn run(args: &TrimArgs, context: &Context) -> anyhow::Result<()> {
         let call = chain.call("AdminUtils", "sudo_trim_to_max_allowed_uids", &arguments).await.map_err(failed)?;
         let call = if args.owner { call } else { calls::sudo(call) };
         let neurons = metagraph.neurons.len();
-        let about = json!({ "netuid": netuid, "max_neurons": max, "neurons": neurons, "as_owner": args.owner });
+        let details = json!({ "netuid": netuid, "max_neurons": max, "neurons": neurons, "as_owner": args.owner });
         let removed = counted(neurons.saturating_sub(max.into()), "neuron");
-        let what = format!("Lower the maximum number of neurons on subnet {netuid} to {max}, which removes {removed}");
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let description = format!("Lower the maximum number of neurons on subnet {netuid} to {max}, which removes {removed}");
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }

@@ -111,7 +111,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         }
         let hash = secret.hash();
         let call = calls::commit_mechanism_weights(netuid, mech, hash);
-        let about = json!({
+        let details = json!({
             "netuid": netuid,
             "mech": mech,
             "hotkey": secret.hotkey,
@@ -119,12 +119,12 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             "rounded_to_zero": zeros,
             "file": args.save,
         });
-        let what = format!(
+        let description = format!(
             "Commit to {} on subnet {netuid}, saved to {}",
             counted(weights.len(), "weight"),
             args.save.display()
         );
-        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
@@ -151,7 +151,7 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         let weights = secret.weights();
         let call =
             calls::reveal_mechanism_weights(netuid, mech, &weights, &secret.salt, version_key);
-        let about = json!({
+        let details = json!({
             "netuid": netuid,
             "mech": mech,
             "hotkey": secret.hotkey,
@@ -159,8 +159,8 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
             "values": secret.values,
             "version_key": version_key,
         });
-        let what = format!("Reveal {} on subnet {netuid}", counted(weights.len(), "weight"));
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        let description = format!("Reveal {} on subnet {netuid}", counted(weights.len(), "weight"));
+        args.tx.submit.submit(&chain, &key, Plan::new(call, description, details), context).await
     })
 }
 

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn positive_weights_that_round_to_zero_are_named() {
+    fn positive_weights_rounded_to_zero_are_listed() {
         for (texts, uids) in [
             (&["0:1", "1:0.000001", "2:0.5"][..], &[1][..]),
             (&["0:1", "1:0.0000077", "2:0"], &[]),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn each_error_is_reported() {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }

@@ -67,7 +67,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
                  reveal`"
             ),
         };
-        let what = match round {
+        let description = match round {
             None => format!("Set {} on subnet {netuid}", counted(weights.len(), "weight")),
             Some(round) => {
                 format!(
@@ -76,7 +76,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
                 )
             }
         };
-        let about = json!({
+        let details = json!({
             "netuid": netuid,
             "mech": mech,
             "hotkey": hotkey,
@@ -87,7 +87,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "rounded_to_zero": zeros,
             "version_key": version_key,
         });
-        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

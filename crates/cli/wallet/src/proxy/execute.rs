@@ -97,15 +97,15 @@ pub(super) fn run(args: &ExecuteArgs, context: &Context) -> anyhow::Result<()> {
                  announcements {delegate}`"
             );
         }
-        let about = json!({
+        let details = json!({
             "real": real,
             "delegate": delegate,
             "call": name,
             "arguments": arguments,
             "call_hash": hash,
         });
-        let what = format!("Call {name} {arguments} for {real}, as {delegate} announced");
-        let plan = Plan::new(calls::proxy_announced(delegate, real, call), what, about);
+        let description = format!("Call {name} {arguments} for {real}, as {delegate} announced");
+        let plan = Plan::new(calls::proxy_announced(delegate, real, call), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -65,13 +65,13 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let about =
+        let details =
             json!({ "coldkey": args.tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
-        let what = format!(
+        let description = format!(
             "Stake the mining emission of {} on subnet {netuid} on {hotkey}",
             args.tx.submit.coldkey(&key)
         );
-        let plan = Plan::new(calls::set_auto_stake_hotkey(netuid, hotkey), what, about);
+        let plan = Plan::new(calls::set_auto_stake_hotkey(netuid, hotkey), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

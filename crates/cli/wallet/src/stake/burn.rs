@@ -41,7 +41,7 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
         let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
         let price = limit.map(|limit| limit.price);
         let key = args.tx.unlock()?;
-        let about = json!({
+        let details = json!({
             "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": netuid,
@@ -50,12 +50,13 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
             "limit_price": price,
         });
         let limit = described(limit, "most", TAO_PER_ALPHA);
-        let what = format!(
+        let description = format!(
             "Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it"
         );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
-        let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about)
-            .spending(spending);
+        let mut plan =
+            Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), description, details)
+                .spending(spending);
         plan.event_fields = burned;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -14,18 +14,18 @@ use taonet_cli_base::chain::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::place::HotkeyArgs;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::RELATIVES;
+use taonet_cli_base::wallet_args::HotkeyArgs;
 use taonet_primitives::{Hotkey, NetUid, counted};
 
 /// Maximum number of children of a hotkey on a subnet.
 const MAX_CHILDREN: usize = 5;
 /// Minimum number of blocks between two changes of a hotkey's children on a subnet. The chain has
 /// no constant for it.
-const CHANGE_BLOCKS: u64 = 150;
-/// Number of this action in `TransactionKeyLastBlock`.
-const CHANGE: u16 = 0;
+const MIN_CHANGE_BLOCKS: u64 = 150;
+/// The chain's transaction type of a change of children, a key of `TransactionKeyLastBlock`.
+const SET_CHILDREN: u16 = 0;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -134,7 +134,7 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
                 .as_ref()
                 .map(|scheduled| {
                     json!({
-                        "children": documents(&scheduled.children),
+                        "children": relatives_json(&scheduled.children),
                         "from_block": scheduled.from,
                     })
                 });
@@ -142,8 +142,8 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
                 "block": block_json(block),
                 "hotkey": hotkey,
                 "netuid": args.netuid,
-                "children": documents(&relatives.children),
-                "parents": documents(&relatives.parents),
+                "children": relatives_json(&relatives.children),
+                "parents": relatives_json(&relatives.parents),
                 "scheduled": scheduled,
                 "take_parts": relatives.take,
             }));
@@ -171,14 +171,14 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-fn document(relative: &Relative) -> Value {
+fn relative_json(relative: &Relative) -> Value {
     let percent = relative.proportion.to_string();
     let percent = percent.trim_end_matches(" %").to_owned();
     json!({ "hotkey": relative.hotkey, "proportion": relative.proportion, "percent": percent })
 }
 
-fn documents(relatives: &[Relative]) -> Vec<Value> {
-    relatives.iter().map(document).collect()
+fn relatives_json(relatives: &[Relative]) -> Vec<Value> {
+    relatives.iter().map(relative_json).collect()
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
@@ -187,42 +187,42 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     check(hotkey, &children)?;
     let list: Vec<String> =
         children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
-    let what = format!(
+    let description = format!(
         "Lend the stake on {hotkey} on subnet {} to its children: {}",
         args.netuid,
         list.join(", ")
     );
-    submit((hotkey, args.netuid, &children), what, &args.tx, context)
+    submit((hotkey, args.netuid, &children), description, &args.tx, context)
 }
 
 fn revoke(args: &RevokeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.tx.hotkey_address()?;
-    let what = format!("Remove all children of {hotkey} on subnet {}", args.netuid);
-    submit((hotkey, args.netuid, &[]), what, &args.tx, context)
+    let description = format!("Remove all children of {hotkey} on subnet {}", args.netuid);
+    submit((hotkey, args.netuid, &[]), description, &args.tx, context)
 }
 
 fn submit(
     (hotkey, netuid, children): (Hotkey, NetUid, &[Relative]),
-    what: String,
+    description: String,
     tx: &TxArgs<PairArgs>,
     context: &Context,
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = tx.connect().await?;
         let key = tx.unlock()?;
-        let list: Vec<Value> = children.iter().map(document).collect();
-        let about = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
+        let list: Vec<Value> = children.iter().map(relative_json).collect();
+        let details = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
         let head = chain.head().await.map_err(failed)?;
-        let keys = [json!(hotkey), json!(netuid), json!(CHANGE)];
+        let keys = [json!(hotkey), json!(netuid), json!(SET_CHILDREN)];
         let last = stored_blocks(&chain, "TransactionKeyLastBlock", &keys, head.into()).await?;
         let limit = RateLimit {
             error: "SubtensorModule.TxRateLimitExceeded",
             actions: "changes of the hotkey's children on the subnet",
         };
         let expected_refusal =
-            limit.expected_refusal(&chain, last, CHANGE_BLOCKS, head.number).await?;
+            limit.expected_refusal(&chain, last, MIN_CHANGE_BLOCKS, head.number).await?;
         let call = calls::set_children(hotkey, netuid, children);
-        let mut plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        let mut plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         plan.event_fields = scheduled;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -263,29 +263,32 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let now = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
+        let current_take = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
         let Some(new) = args.take else {
             if args.tx.submit.is_dry_run() {
                 return Err(Classified::usage("--dry-run requires the new take"));
             }
             return if context.json {
-                context
-                    .print_json(&json!({ "hotkey": hotkey, "netuid": netuid, "take_parts": now }))
+                context.print_json(
+                    &json!({ "hotkey": hotkey, "netuid": netuid, "take_parts": current_take }),
+                )
             } else {
-                context.print(&format!("childkey take of {hotkey} on subnet {netuid}: {now}"))
+                context
+                    .print(&format!("childkey take of {hotkey} on subnet {netuid}: {current_take}"))
             };
         };
         let key = args.tx.unlock()?;
-        let about = json!({
+        let details = json!({
             "hotkey": hotkey,
             "netuid": netuid,
             "coldkey": args.tx.submit.coldkey(&key),
-            "take_before_parts": now,
+            "take_before_parts": current_take,
             "take_parts": new,
         });
-        let what =
-            format!("Change the childkey take of {hotkey} on subnet {netuid} from {now} to {new}");
-        let plan = Plan::new(calls::set_childkey_take(hotkey, netuid, new), what, about);
+        let description = format!(
+            "Change the childkey take of {hotkey} on subnet {netuid} from {current_take} to {new}"
+        );
+        let plan = Plan::new(calls::set_childkey_take(hotkey, netuid, new), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -309,12 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn invalid_fields_are_named() {
+    fn invalid_children_are_refused() {
         let parent = child("//Parent:1").hotkey;
         let names = ["//A", "//B", "//C", "//D", "//E", "//F"];
         let six: Vec<String> = names.iter().map(|name| format!("{name}:1")).collect();
         let six: Vec<&str> = six.iter().map(String::as_str).collect();
-        for (texts, words) in [
+        for (texts, expected_error) in [
             (&["//A:50", "//A:50"][..], "duplicate child"),
             (&["//Parent:50"], "its own child"),
             (&["//A:50", "//B:50.000001"], "exceed 100 %"),
@@ -322,7 +325,7 @@ mod tests {
         ] {
             let children: Vec<Relative> = texts.iter().map(|text| child(text)).collect();
             let error = check(parent, &children).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
+            assert!(error.contains(expected_error), "{error}");
         }
         let thirds: Vec<Relative> =
             ["//A:33.333333", "//B:33.333333", "//C:33.333334"].map(child).into();

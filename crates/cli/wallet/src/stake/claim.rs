@@ -34,9 +34,9 @@ pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
                 the validator's epochs; list it with `tao stake list`"
             );
         }
-        let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "expected_rao": owed });
-        let what = format!("Claim about {owed} TAO of root dividends {scope} as root stake");
-        let mut plan = Plan::new(call, what, about);
+        let details = json!({ "coldkey": coldkey, "hotkey": hotkey, "expected_rao": owed });
+        let description = format!("Claim about {owed} TAO of root dividends {scope} as root stake");
+        let mut plan = Plan::new(call, description, details);
         plan.event_fields = claimed;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

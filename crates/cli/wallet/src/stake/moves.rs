@@ -115,7 +115,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
         let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
-        let about = json!({
+        let details = json!({
             "coldkey": coldkey,
             "hotkey": hotkey,
             "to_hotkey": to_hotkey,
@@ -125,7 +125,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             "expected_alpha_rao": expected,
             "limit_price": limit.map(|limit| limit.price),
         });
-        let what = format!(
+        let description = format!(
             "Move {} from {hotkey} to {to_hotkey}",
             route((from, to), amount, expected, limit)
         );
@@ -133,7 +133,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
             None => calls::move_stake((hotkey, from), (to_hotkey, to), amount),
         };
-        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -156,7 +156,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             Some(limit) => calls::swap_stake_limit(hotkey, from, to, amount, limit),
             None => calls::swap_stake(hotkey, from, to, amount),
         };
-        let about = json!({
+        let details = json!({
             "coldkey": coldkey,
             "hotkey": hotkey,
             "netuid": from,
@@ -165,8 +165,9 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             "expected_alpha_rao": expected,
             "limit_price": limit.map(|limit| limit.price),
         });
-        let what = format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
-        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        let description =
+            format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
+        let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -188,7 +189,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
-        let about = json!({
+        let details = json!({
             "coldkey": coldkey,
             "to": receiver,
             "hotkey": hotkey,
@@ -197,10 +198,10 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
             "amount_rao": amount,
             "expected_alpha_rao": expected,
         });
-        let what =
+        let description =
             format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
-        let plan = Plan::new(call, what, about).expected_refusal(expected_refusal);
+        let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -63,7 +63,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             None => calls::add_stake(hotkey, netuid, amount),
         };
         let key = args.tx.unlock()?;
-        let about = json!({
+        let details = json!({
             "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": netuid,
@@ -73,11 +73,11 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         });
         let limit = described(limit, "most", TAO_PER_ALPHA);
         let alpha = expected.alpha_amount;
-        let what = format!(
+        let description = format!(
             "Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}"
         );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
-        let plan = Plan::new(call, what, about).spending(spending);
+        let plan = Plan::new(call, description, details).spending(spending);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -119,7 +119,7 @@ async fn remove_on(
         None => calls::remove_stake(hotkey, netuid, amount),
     };
     let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(failed)?;
-    let about = json!({
+    let details = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,
         "netuid": netuid,
@@ -129,8 +129,8 @@ async fn remove_on(
     });
     let everything = if is_full { "everything, now " } else { "" };
     let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
-    let what = format!(
+    let description = format!(
         "Unstake {everything}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
     );
-    Ok(Plan::new(call, what, about).expected_refusal(expected_refusal))
+    Ok(Plan::new(call, description, details).expected_refusal(expected_refusal))
 }

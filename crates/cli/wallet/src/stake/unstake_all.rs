@@ -9,7 +9,7 @@ use taonet_primitives::{Coldkey, Hotkey, Rao};
 use crate::balance::value;
 
 /// Maximum number of requests in flight.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// Unstake everything from a hotkey, on all subnets
 #[derive(Debug, Args)]
@@ -50,17 +50,17 @@ pub(super) async fn plan(
         .map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head))
         .collect();
     let sales: Vec<_> =
-        stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
+        stream::iter(sales).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(failed)?;
     let worth = total(sold.iter().map(|stake| value(&prices, stake)));
     let expected = total(sales.iter().map(|sale| sale.tao_amount));
-    let (call, what) = if to_root {
+    let (call, description) = if to_root {
         (calls::unstake_all_alpha(hotkey), "Sell all alpha staked on")
     } else {
         (calls::unstake_all(hotkey), "Unstake everything from")
     };
     let netuids: Vec<_> = sold.iter().map(|stake| stake.netuid).collect();
     let list: Vec<_> = netuids.iter().map(ToString::to_string).collect();
-    let about = json!({
+    let details = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,
         "netuids": netuids,
@@ -69,12 +69,12 @@ pub(super) async fn plan(
         "to_root": to_root,
     });
     let then = if to_root { ", and stake the TAO on the root network" } else { "" };
-    let what = format!(
-        "{what} {hotkey} on subnets {}, worth {worth} TAO at current prices, for about {expected} TAO after fees and \
+    let description = format!(
+        "{description} {hotkey} on subnets {}, worth {worth} TAO at current prices, for about {expected} TAO after fees and \
          slippage, at any price{then}",
         list.join(", ")
     );
-    Ok(Plan::new(call, what, about).expected_refusal(expected_refusal))
+    Ok(Plan::new(call, description, details).expected_refusal(expected_refusal))
 }
 
 fn total(amounts: impl Iterator<Item = Rao>) -> Rao {

@@ -5,8 +5,8 @@ use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::password::{NewPasswordArgs, PasswordArgs, refused};
-use taonet_cli_base::place::KeyArgs;
 use taonet_cli_base::prompt;
+use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::StoredKey;
 
 /// Encrypt a keyfile with a password

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::password::PasswordArgs;
-use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
+use taonet_cli_base::wallet_args::{HotkeyArgs, WalletArgs};
 use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WordCount};
 
 use super::mnemonic::{Destination, word_count};
@@ -78,8 +78,8 @@ pub(crate) struct HotkeyPasswordArgs {
 
 impl HotkeyPasswordArgs {
     pub(super) fn choose(&self, hotkey: &Name) -> anyhow::Result<Option<Password>> {
-        let wanted = self.use_password || self.password.is_given();
-        wanted.then(|| self.password.for_new(&format!("the hotkey {hotkey}"))).transpose()
+        let has_password = self.use_password || self.password.is_given();
+        has_password.then(|| self.password.for_new(&format!("the hotkey {hotkey}"))).transpose()
     }
 }
 
@@ -95,7 +95,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "FILE")]
     hotkey_mnemonic_file: Option<PathBuf>,
     #[command(flatten)]
-    place: HotkeyArgs,
+    wallet_args: HotkeyArgs,
     #[command(flatten)]
     password: ColdkeyPasswordArgs,
 }
@@ -109,7 +109,7 @@ pub struct NewColdkeyArgs {
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
     #[command(flatten)]
-    place: WalletArgs,
+    wallet_args: WalletArgs,
     #[command(flatten)]
     password: ColdkeyPasswordArgs,
 }
@@ -123,13 +123,13 @@ pub struct NewHotkeyArgs {
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
     #[command(flatten)]
-    place: HotkeyArgs,
+    wallet_args: HotkeyArgs,
     #[command(flatten)]
     password: HotkeyPasswordArgs,
 }
 
 pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
-    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let overwrite = args.new.write.overwrite();
     let coldkey_output = Destination::choose(
         args.coldkey_mnemonic_file.as_ref(),
@@ -151,7 +151,7 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let wallet = args.place.wallet()?;
+    let wallet = args.wallet_args.wallet()?;
     let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new.write.overwrite())?;
     let password = args.password.choose(&wallet)?;
@@ -163,7 +163,7 @@ pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::R
 }
 
 pub(crate) fn run_hotkey(args: &NewHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(
         &[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)],

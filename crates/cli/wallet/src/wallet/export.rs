@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::password::{PasswordArgs, chosen};
-use taonet_cli_base::place::KeyArgs;
 use taonet_cli_base::secret_file;
+use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::{Password, PolkadotJs};
 
 /// Export a key as encrypted Polkadot-JS JSON

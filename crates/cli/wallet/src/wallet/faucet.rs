@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_cli_base::chain::{Account, NetworkArgs, Plan, SubmitArgs, check_development};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::Rao;
 use taonet_wallet::Keypair;
 
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
         check_development(&chain, &args.network.network()?).await?;
         let rich = Keypair::from_uri(FUNDED)?;
         let amount = args.amount;
-        let about =
+        let details =
             json!({ "from": args.submit.coldkey(&rich), "to": to.id(), "amount_rao": amount });
         let plan = Plan::new(
             calls::transfer_keep_alive(to.id(), amount),
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
                 "Transfer {amount} TAO from {FUNDED} to \
                 {to}"
             ),
-            about,
+            details,
         );
         args.submit.submit(&chain, &rich, plan, context).await
     })

@@ -72,14 +72,14 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
             .unwrap_or_default();
         let identity = args.over(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
-        let about = json!({ "coldkey": coldkey, "identity": identity });
-        let what = format!("Publish the identity of {coldkey} with {changed}");
+        let details = json!({ "coldkey": coldkey, "identity": identity });
+        let summary = format!("Publish the identity of {coldkey} with {changed}");
         args.tx
             .submit
             .confirm_and_submit(
                 &chain,
                 &key,
-                Plan::new(calls::set_identity(&identity), what, about),
+                Plan::new(calls::set_identity(&identity), summary, details),
                 context,
             )
             .await

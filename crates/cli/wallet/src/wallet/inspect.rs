@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_wallet::{Backup, PublicKey, SecretState, StoredKey, Wallet};
 
 use super::list::mismatch;
@@ -15,7 +15,7 @@ use super::list::mismatch;
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     #[command(flatten)]
-    place: WalletArgs,
+    wallet_args: WalletArgs,
 }
 
 /// A key of the wallet and its file.
@@ -33,7 +33,7 @@ struct Key {
 }
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
-    let wallet = args.place.wallet()?;
+    let wallet = args.wallet_args.wallet()?;
     let keys = keys(&wallet)?;
     if context.json {
         let keys: Vec<_> = keys.iter().map(document).collect();

@@ -3,9 +3,9 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::RootArgs;
 use taonet_cli_base::table::{Cell, judged, plain, warning};
 use taonet_cli_base::tables::WALLETS;
+use taonet_cli_base::wallet_args::RootArgs;
 use taonet_wallet::{ListedWallet, Name, PublicKey, SecretState, Wallets};
 
 /// Label of a keyfile that cannot be read.

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Client, Detail, Metagraph, Neuron, Share};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::place::WalletArgs;
 use taonet_cli_base::table::{table, whole, wrapped};
 use taonet_cli_base::tables::OVERVIEW;
+use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{Hotkey, MechId, NetUid};
 
 use crate::balance::staked;
 
 /// Maximum number of metagraphs that are read at the same time.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// Show a wallet's balance, stake and neurons
 #[derive(Debug, Args)]
@@ -110,7 +110,7 @@ async fn metagraphs(
         .into_iter()
         .map(|netuid| chain.metagraph(netuid, MechId(0), Detail::Lite, at))
         .collect();
-    stream::iter(reads).buffered(CONCURRENT).try_collect().await.map_err(failed)
+    stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(failed)
 }
 
 fn ours<'a>(

@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
-use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
 use taonet_cli_base::prompt;
 use taonet_cli_base::secret_file;
+use taonet_cli_base::wallet_args::{HotkeyArgs, WalletArgs};
 use taonet_wallet::{
     CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs, PolkadotJsError, PublicKey,
 };
@@ -56,7 +56,7 @@ pub struct RegenColdkeyArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
-    place: WalletArgs,
+    wallet_args: WalletArgs,
     #[command(flatten)]
     password: ColdkeyPasswordArgs,
 }
@@ -67,7 +67,7 @@ pub struct RegenHotkeyArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
-    place: HotkeyArgs,
+    wallet_args: HotkeyArgs,
     #[command(flatten)]
     password: HotkeyPasswordArgs,
 }
@@ -81,7 +81,7 @@ pub struct RegenColdkeypubArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
-    place: WalletArgs,
+    wallet_args: WalletArgs,
 }
 
 /// Write the public file of a hotkey
@@ -93,11 +93,11 @@ pub struct RegenHotkeypubArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
-    place: HotkeyArgs,
+    wallet_args: HotkeyArgs,
 }
 
 pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let wallet = args.place.wallet()?;
+    let wallet = args.wallet_args.wallet()?;
     let overwrite = args.source.write.overwrite();
     check_free(&[wallet.coldkey_path()], overwrite)?;
     let key = args.source.keyfile()?;
@@ -111,7 +111,7 @@ pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow:
 }
 
 pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let overwrite = args.source.write.overwrite();
     check_free(&[wallet.hotkey_path(&hotkey)], overwrite)?;
     let key = args.source.keyfile()?;
@@ -124,7 +124,7 @@ pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::R
 }
 
 pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> anyhow::Result<()> {
-    let wallet = args.place.wallet()?;
+    let wallet = args.wallet_args.wallet()?;
     let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context(
         "--ss58 is not a valid address or public \
         key",
@@ -134,7 +134,7 @@ pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> a
 }
 
 pub(crate) fn run_hotkeypub(args: &RegenHotkeypubArgs, context: &Context) -> anyhow::Result<()> {
-    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context(
         "--ss58 is not a valid address or public \
         key",

@@ -6,8 +6,8 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::password::PasswordArgs;
-use taonet_cli_base::place::KeyArgs;
 use taonet_cli_base::prompt;
+use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_primitives::counted;
 use taonet_wallet::CryptoType;
 

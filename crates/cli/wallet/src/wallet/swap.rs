@@ -9,8 +9,8 @@ use taonet_cli_base::chain::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::place::HotkeyArgs;
 use taonet_cli_base::table::facts;
+use taonet_cli_base::wallet_args::HotkeyArgs;
 use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
 
@@ -78,7 +78,7 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(failed)?;
-        let about = json!({
+        let details = json!({
             "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": old,
             "new_hotkey": new,
@@ -89,9 +89,10 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let subnets =
             netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
         let without = if args.keep_stake { ", without its stake" } else { "" };
-        let what = format!("Replace {old} by {new} on {subnets}{without}, for {cost} TAO");
-        let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about)
-            .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
+        let description = format!("Replace {old} by {new} on {subnets}{without}, for {cost} TAO");
+        let plan =
+            Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), description, details)
+                .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -111,9 +112,9 @@ pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let about = json!({ "coldkey": coldkey, "hotkey": hotkey });
-        let what = format!("Record {coldkey} as the owner of {hotkey}");
-        let plan = Plan::new(calls::associate_hotkey(hotkey), what, about);
+        let details = json!({ "coldkey": coldkey, "hotkey": hotkey });
+        let description = format!("Record {coldkey} as the owner of {hotkey}");
+        let plan = Plan::new(calls::associate_hotkey(hotkey), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -139,12 +140,12 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let delay = chain.coldkey_swap_delay(At::Head).await.map_err(failed)?;
         let is_first = chain.coldkey_swap(old, At::Head).await.map_err(failed)?.is_none();
         let cost = if is_first { chain.key_swap_cost(false).await.map_err(failed)? } else { Rao::ZERO };
-        let about = json!({ "coldkey": old, "new_coldkey": new, "delay_blocks": delay, "cost_rao": cost });
-        let what = format!(
+        let details = json!({ "coldkey": old, "new_coldkey": new, "delay_blocks": delay, "cost_rao": cost });
+        let description = format!(
             "Announce for {cost} TAO that {new} replaces {old} in {}; until then, {old} can make no other calls",
             counted(delay, "block")
         );
-        let plan = Plan::new(calls::announce_coldkey_swap(new), what, about)
+        let plan = Plan::new(calls::announce_coldkey_swap(new), description, details)
             .spending(Spending::read(&chain, old, cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -163,9 +164,9 @@ fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         if head.number.plus(1) < swap.due {
             bail!("the swap can be executed from block {}, and the newest block is {}", swap.due, head.number);
         }
-        let about = json!({ "coldkey": old, "new_coldkey": new });
-        let what = format!("Move everything that {old} owns to {new}");
-        let plan = Plan::new(calls::swap_coldkey_announced(new), what, about);
+        let details = json!({ "coldkey": old, "new_coldkey": new });
+        let description = format!("Move everything that {old} owns to {new}");
+        let plan = Plan::new(calls::swap_coldkey_announced(new), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -175,11 +176,11 @@ fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let about = json!({ "coldkey": coldkey });
-        let what = format!(
+        let details = json!({ "coldkey": coldkey });
+        let description = format!(
             "Dispute the announced swap of {coldkey}: it can make no calls until the chain's root resets the swap"
         );
-        let plan = Plan::new(calls::dispute_coldkey_swap(), what, about);
+        let plan = Plan::new(calls::dispute_coldkey_swap(), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -189,9 +190,9 @@ fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let about = json!({ "coldkey": coldkey });
-        let what = format!("Withdraw the announced swap of {coldkey}");
-        let plan = Plan::new(calls::clear_coldkey_swap_announcement(), what, about);
+        let details = json!({ "coldkey": coldkey });
+        let description = format!("Withdraw the announced swap of {coldkey}");
+        let plan = Plan::new(calls::clear_coldkey_swap_announcement(), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_fields_are_named() {
+    fn invalid_fields_are_reported() {
         for (list, says) in [
             ("[]".to_owned(), "JSON object"),
             ("{".to_owned(), "JSON object"),

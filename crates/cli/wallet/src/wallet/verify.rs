@@ -8,10 +8,10 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
-use taonet_cli_base::place::KeyArgs;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{judged, table};
 use taonet_cli_base::tables::VALIDATOR_INFO;
+use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::{CryptoType, PublicKey, Signature};
 
 use super::message::MessageArgs;

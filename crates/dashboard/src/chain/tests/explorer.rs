@@ -203,8 +203,8 @@ async fn blocks_are_shown_by_number_and_hash() {
         ("/chain/blocks/35x".to_owned(), 404, &[]),
     ] {
         let before = reads.lock().unwrap().len();
-        let (found, body) = safe(&router, &path).await;
-        assert_eq!((found, &reads.lock().unwrap()[before..]), (status, new), "{path}");
+        let (actual, body) = safe(&router, &path).await;
+        assert_eq!((actual, &reads.lock().unwrap()[before..]), (status, new), "{path}");
         count +=
             usize::from(body.contains("<h1>Block 12</h1>") && body.contains("/chain/blocks/13\""));
     }
@@ -285,8 +285,8 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
         ("/chain/storage/Timestamp/Now", 503),
         ("/chain/search?q=Tempo", 200),
     ] {
-        let (found, body) = safe(&router, path).await;
-        assert!(found == status && body.contains("did not respond"), "{path}: {body}");
+        let (actual, body) = safe(&router, path).await;
+        assert!(actual == status && body.contains("did not respond"), "{path}: {body}");
     }
 }
 

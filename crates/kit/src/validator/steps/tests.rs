@@ -86,7 +86,7 @@ impl World {
         neurons: Vec<ChainNeuron>,
     ) -> Steps<C> {
         let chain = Arc::new(chain(block, neurons));
-        // Each start has a ledger of its own: a ledger is locked for some time after a stop.
+        // Each start has its own ledger: a ledger is locked for some time after a stop.
         let number = STARTS.fetch_add(1, Ordering::Relaxed);
         let ledger =
             Ledger::open(&self.directory.path().join(format!("weights-{number}"))).await.unwrap();

@@ -58,8 +58,8 @@ fn chat_template_has_the_texts_of_its_tokens() {
     let template = ("tokenizer.chat_template", Written::Text("{{ bos_token }}"));
     let ids = [("tokenizer.ggml.bos_token_id", 0), ("tokenizer.ggml.eos_token_id", 1)];
     let [begin, end] = ids.map(|(name, id)| (name, Written::Integer(id)));
-    let found = open(&[texts(), template, begin, end]).unwrap().template().unwrap().unwrap();
-    assert_eq!((&*found.source, &*found.begin, &*found.end), ("{{ bos_token }}", "<s>", "</s>"));
+    let actual = open(&[texts(), template, begin, end]).unwrap().template().unwrap().unwrap();
+    assert_eq!((&*actual.source, &*actual.begin, &*actual.end), ("{{ bos_token }}", "<s>", "</s>"));
     assert!(open(&[texts()]).unwrap().template().unwrap().is_none());
 }
 
@@ -118,9 +118,9 @@ fn slow_formats_are_converted_to_8_bits() {
         } else {
             floats.clone()
         };
-        let found = load(Conversion::SlowBlocks);
-        assert!(found.is_quantized() && difference(&found, &expected) < 1e-6, "{format:?}");
-        assert!(difference(&found, &floats) < 0.01, "{format:?}");
+        let actual = load(Conversion::SlowBlocks);
+        assert!(actual.is_quantized() && difference(&actual, &expected) < 1e-6, "{format:?}");
+        assert!(difference(&actual, &floats) < 0.01, "{format:?}");
         assert!(difference(&load(Conversion::Floats(None)), &floats) < 1e-6, "{format:?}");
     }
 }
@@ -140,15 +140,15 @@ fn all_formats_are_converted_on_request() {
             let source = Source::Gguf(open_matrix(&blocks, number));
             let conversion = Conversion::All(bits);
             let mut tensors = Tensors { source, device: Device::Cpu, conversion };
-            let found = tensors.matrix("w", [2, 64]).unwrap();
+            let actual = tensors.matrix("w", [2, 64]).unwrap();
             let expected = if bits.format() == format {
                 floats.clone()
             } else {
                 let rounded = QTensor::quantize(&floats, bits.format()).unwrap();
                 rounded.dequantize(&Device::Cpu).unwrap()
             };
-            assert!(found.is_quantized(), "{format:?} {bits:?}");
-            assert!(difference(&found, &expected) < 1e-6, "{format:?} {bits:?}");
+            assert!(actual.is_quantized(), "{format:?} {bits:?}");
+            assert!(difference(&actual, &expected) < 1e-6, "{format:?} {bits:?}");
         }
     }
 }
@@ -167,9 +167,9 @@ fn alignment_must_be_a_power_of_two() {
         (1 << 21, false),
         (u32::MAX, false),
     ] {
-        let found = open(&[("general.alignment", Written::Integer(alignment))]);
-        assert_eq!(found.is_ok(), expected, "{alignment}");
-        if let Err(error) = found {
+        let actual = open(&[("general.alignment", Written::Integer(alignment))]);
+        assert_eq!(actual.is_ok(), expected, "{alignment}");
+        if let Err(error) = actual {
             let expected = format!(
                 "general.alignment: expected a power of two up to 1048576, found {alignment}; hint: "
             );
@@ -184,7 +184,7 @@ fn vectors(name: &str) -> PathBuf {
 
 /// Every tensor of a file in turn has one number, or all, that are not finite.
 #[test]
-fn tensor_with_non_finite_weights_is_named() {
+fn tensor_with_non_finite_weights_is_reported() {
     for (file, block, number) in [("llama-q8_0.gguf", 34, 2), ("gpt2-q4_0.gguf", 18, 2)] {
         let content = fs::read(vectors(file)).unwrap();
         let gguf = Gguf::open(&vectors(file)).unwrap();
@@ -302,7 +302,7 @@ fn embedded_tokenizers_split_texts_as_llama_cpp_does() {
 
 /// Columns: fields that differ from a supported tokenizer · what the error says
 #[test]
-fn unsupported_tokenizer_is_named() {
+fn unsupported_tokenizer_is_reported() {
     let Recording { mut vocabularies, .. } = recording();
     let recorded = vocabularies.remove("gpt2").unwrap();
     let reason = |gguf: Gguf| gguf.tokenizer().unwrap().unwrap_err();

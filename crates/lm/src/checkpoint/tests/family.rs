@@ -189,7 +189,7 @@ fn gguf_file_and_directory_of_qwen_are_the_same_model() {
 }
 
 #[test]
-fn missing_tensor_of_qwen_is_named() {
+fn missing_tensor_of_qwen_is_reported() {
     for (kind, name, in_gguf) in [
         ("qwen2", "model.layers.0.self_attn.q_proj.bias", "blk.0.attn_q.bias"),
         ("qwen3", "model.layers.1.self_attn.q_norm.weight", "blk.1.attn_q_norm.weight"),
@@ -205,7 +205,7 @@ fn missing_tensor_of_qwen_is_named() {
 
 /// Columns: architecture · field of config.json · value · what the error names
 #[test]
-fn unsupported_form_of_qwen_is_named() {
+fn unsupported_form_of_qwen_is_reported() {
     for (kind, field, value, named) in [
         ("qwen2", "use_sliding_window", json!(true), "use_sliding_window is not supported"),
         ("qwen2", "head_dim", json!(8), "a head_dim other than"),
@@ -290,7 +290,7 @@ fn impossible_window_of_gemma_is_no_limit() {
 
 /// Columns: field of the file · value · what the error names
 #[test]
-fn unsupported_form_of_gemma_is_named() {
+fn unsupported_form_of_gemma_is_reported() {
     for (field, value, named) in [
         (
             "gemma3.attention.sliding_window",

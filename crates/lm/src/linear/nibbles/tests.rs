@@ -37,12 +37,12 @@ fn quantised_product_equals_dequantised_product() {
 fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
     let (rows, inputs) = input.dims2().unwrap();
     let blocks = weights.rounded(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
-    let found = weights.multiply(input).unwrap();
+    let actual = weights.multiply(input).unwrap();
     // The standard deviation of an output is about this.
     let spread = (inputs as f32).sqrt();
     for (input, bound) in [(&restored(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
         let difference =
-            largest_difference(&found, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
+            largest_difference(&actual, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
         assert!(
             difference < bound,
             "{:?}, {}×{inputs}, {rows} rows: {difference}",
@@ -52,7 +52,7 @@ fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
     }
     if let Some(simd) = V3::try_new() {
         let same = Nibbles { instructions: Instructions::V3(simd), ..weights.clone() };
-        assert_eq!(found.flatten_all().unwrap().to_vec1::<f32>().unwrap(), same.products(&blocks));
+        assert_eq!(actual.flatten_all().unwrap().to_vec1::<f32>().unwrap(), same.products(&blocks));
     }
 }
 
@@ -75,13 +75,13 @@ fn extreme_values_do_not_overflow() {
             [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)]
         {
             let input = Tensor::full(value, (1, INPUTS), &Device::Cpu).unwrap();
-            let found =
+            let actual =
                 weights.multiply(&input).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
                     [0];
             let expected = sum * factor;
             assert!(
-                (found - expected).abs() <= 1e-5 * expected.abs(),
-                "{format:?}, {value}: {found}, not {expected}"
+                (actual - expected).abs() <= 1e-5 * expected.abs(),
+                "{format:?}, {value}: {actual}, not {expected}"
             );
         }
     }

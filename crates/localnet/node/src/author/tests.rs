@@ -191,7 +191,7 @@ fn author_flushes_at_intervals() {
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     author.make(1).unwrap();
     assert_eq!(flushes.load(Ordering::SeqCst), 0);
-    author.flushed -= FLUSH_EVERY;
+    author.flushed -= FLUSH_INTERVAL;
     author.make(1).unwrap();
     let after = flushes.load(Ordering::SeqCst);
     assert!(after > 0);

@@ -24,11 +24,11 @@ use crate::rpc::{Answer, CLIENT_ERROR, NAME, PRODUCER, RpcLimits};
 use crate::store::Head;
 
 /// Timeout of connecting.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a response.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval of the pings that detect a leader which no longer responds.
-const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Duration without any message after which the connection is closed.
 const SILENT_FOR: Duration = Duration::from_secs(10);
 /// Number of storage keys or block numbers in a request.
@@ -120,12 +120,12 @@ impl Leader {
     /// Connects to the leader, and checks that it can be followed.
     pub(super) async fn connect(&self) -> Result<Link, FollowError> {
         let limits = RpcLimits::default();
-        let pings = PingConfig::new().ping_interval(PING_EVERY).inactive_limit(SILENT_FOR);
+        let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(SILENT_FOR);
         let client = WsClientBuilder::new()
             .max_request_size(limits.request_bytes)
             .max_response_size(limits.response_bytes)
-            .connection_timeout(CONNECT_WITHIN)
-            .request_timeout(ANSWER_WITHIN)
+            .connection_timeout(CONNECT_TIMEOUT)
+            .request_timeout(RESPONSE_TIMEOUT)
             .enable_ws_ping(pings)
             .build(&self.url)
             .await
@@ -237,7 +237,7 @@ impl Link {
     }
 
     pub(super) fn malformed(&self, method: &'static str, reason: &impl Display) -> FollowError {
-        FollowError::Answer { url: self.url.clone(), method, reason: reason.to_string() }
+        FollowError::ErrorResponse { url: self.url.clone(), method, reason: reason.to_string() }
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -257,18 +257,18 @@ impl Link {
 
     /// Checks that the node produces blocks of this node's runtime.
     async fn check(&self) -> Result<(), FollowError> {
-        let found: String = self.ask("system_name", ArrayParams::new()).await?;
-        if found != NAME {
-            return Err(FollowError::NotLocalnet { url: self.url.clone(), found });
+        let actual: String = self.ask("system_name", ArrayParams::new()).await?;
+        if actual != NAME {
+            return Err(FollowError::NotLocalnet { url: self.url.clone(), actual });
         }
         let roles: Vec<String> = self.ask("system_nodeRoles", ArrayParams::new()).await?;
         if !roles.iter().any(|role| role == PRODUCER) {
             return Err(FollowError::Follower(self.url.clone()));
         }
-        let Version { spec_version: found } =
+        let Version { spec_version: actual } =
             self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
-        if found != VERSION.spec_version {
-            return Err(FollowError::Runtime { url: self.url.clone(), found });
+        if actual != VERSION.spec_version {
+            return Err(FollowError::Runtime { url: self.url.clone(), actual });
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl TxEvent {
 
 /// The capacity of a watch channel, in events. A slow reader misses events, and never delays block
 /// production.
-const ROOM: usize = 16;
+const CHANNEL_CAPACITY: usize = 16;
 
 /// The sending side of a watch channel; `None` if the extrinsic is not watched.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub(crate) struct Watcher(Option<mpsc::Sender<TxEvent>>);
 impl Watcher {
     /// Creates a watcher and the receiver of its events.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<TxEvent>) {
-        let (sender, receiver) = mpsc::channel(ROOM);
+        let (sender, receiver) = mpsc::channel(CHANNEL_CAPACITY);
         (Self(Some(sender)), receiver)
     }
 

@@ -14,7 +14,7 @@ use super::params::Args;
 use super::subscribe::SubscriptionRequest;
 use super::{Context, Methods, RegisterError};
 use crate::chain::Chain;
-use crate::follow::imported;
+use crate::follow::wait_for_import;
 use crate::pool::{TxEvent, Watcher};
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
@@ -123,7 +123,7 @@ async fn relay(
         if let Some(hash) = in_block.or(finalized).and_then(|hash| H256::deserialize(hash).ok()) {
             tokio::select! {
                 () = feed.sink.closed() => return Ok(()),
-                () = imported(chain, hash) => {}
+                () = wait_for_import(chain, hash) => {}
             }
         }
         feed.send(&event).await?;

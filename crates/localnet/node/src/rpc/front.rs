@@ -32,16 +32,16 @@ use super::pace::{Pace, Paced};
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Timeout of a request head, and idle timeout of a connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for write progress: a client that does not read is disconnected.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout of a request body.
-pub(super) const BODY_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory limit of all request bodies beyond their first 64 KiB each, as a number of bodies of the
 /// maximum size.
 pub(super) const LARGE_BODIES: usize = 4;
 /// Maximum number of connections beyond the limits, which only receive the response 429.
-const SPARE: usize = 64;
+const REJECTED_CONNECTIONS: usize = 64;
 
 /// Layers of HTTP requests: the filter of host names, then `GET /health`.
 pub(super) type HttpLayers = Stack<ProxyGetRequestLayer, Stack<HostFilterLayer, Identity>>;
@@ -67,7 +67,7 @@ impl Front {
             limits.connections as usize,
             limits.connections_per_address as usize,
         );
-        let spare = ConnectionSlots::new(SPARE, SPARE);
+        let spare = ConnectionSlots::new(REJECTED_CONNECTIONS, REJECTED_CONNECTIONS);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -100,14 +100,14 @@ impl Front {
         let (progress, stop) = (slot.progress(), self.stop.clone());
         let pace =
             Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
-        let socket = WriteDeadline::new(socket, progress.clone(), WRITE_WITHIN);
+        let socket = WriteDeadline::new(socket, progress.clone(), WRITE_TIMEOUT);
         let paced = Paced::new(socket, pace.clone()).holding(slot);
         let answers = progress.clone();
         let service = tower::service_fn(move |request| {
             self.clone().answer(request, pace.clone(), answers.clone(), is_admitted)
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         let connection = http
             .serve_connection(TokioIo::new(paced), TowerToHyperService::new(service))
             .with_upgrades();

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_may_not_unless_they_are_named() {
+    fn foreign_origins_are_refused_unless_allowed() {
         for origin in [
             "http://evil.example",
             "https://polkadot.js.org",

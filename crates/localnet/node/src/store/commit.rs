@@ -156,7 +156,7 @@ impl Store {
         let Some(newest) = added.last().map(|block| block.head.number()) else {
             return Ok(Vec::new());
         };
-        let most = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
+        let maximum = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
         let mut bodies = write.open_table(BODIES)?;
         let mut recent = write.open_table(RECENT)?;
         let mut nodes = write.open_table(NODES)?;
@@ -174,7 +174,7 @@ impl Store {
             History::Archive => (0, 0),
         };
         let mut moved = Vec::new();
-        let oldest_kept = oldest.max(bound.min(oldest.saturating_add(most)));
+        let oldest_kept = oldest.max(bound.min(oldest.saturating_add(maximum)));
         for number in oldest..oldest_kept {
             meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
             let rows = deaths.remove(number + 1)?;
@@ -193,7 +193,7 @@ impl Store {
         // states are kept.
         let oldest =
             headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value());
-        for number in oldest..block_bound.min(oldest_kept).min(oldest.saturating_add(most)) {
+        for number in oldest..block_bound.min(oldest_kept).min(oldest.saturating_add(maximum)) {
             bodies.remove(number)?;
             let head =
                 headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
@@ -203,7 +203,7 @@ impl Store {
         // Of blocks that are kept for longer, all nodes are still in use.
         let bound = (newest + 1).saturating_sub(self.history.recent());
         let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
-        for number in oldest..bound.min(oldest.saturating_add(most)) {
+        for number in oldest..bound.min(oldest.saturating_add(maximum)) {
             move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
         }
         Ok(moved)

@@ -125,9 +125,9 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
             let top = pairs(store, &head).into_iter().collect();
             Storage { top, ..Default::default() }
         };
-        let whole: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
-        assert_eq!(whole.root(), head.header.state_root(), "block {number}");
-        for (name, (_, references)) in whole.into_storage().drain() {
+        let complete: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
+        assert_eq!(complete.root(), head.header.state_root(), "block {number}");
+        for (name, (_, references)) in complete.into_storage().drain() {
             if references > 0 && name.len() >= 32 {
                 let tag = row_key(&name, 0).split_off(row_key(&name, 0).len() - 8);
                 let mut visible = stored.range(row_key(&name, 0)..row_key(&name, number + 1)).rev();
@@ -232,8 +232,8 @@ fn a_malformed_row_of_nodes_is_an_error() {
     let nodes: Vec<_> = nodes_in(&row).map(Result::unwrap).collect();
     assert_eq!(nodes, [(&b"name"[..], &[7; 100][..])]);
     for length in 1..row.len() {
-        let found: Vec<_> = nodes_in(&row[..length]).map(|node| node.is_ok()).collect();
-        assert_eq!(found, [false], "{length}");
+        let actual: Vec<_> = nodes_in(&row[..length]).map(|node| node.is_ok()).collect();
+        assert_eq!(actual, [false], "{length}");
     }
     assert_eq!(nodes_in(&[]).count(), 0);
 }
@@ -365,9 +365,9 @@ fn view_of_reverted_block_does_not_affect_later_blocks() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
     grow(&store, 30, &[1]);
     store.take("here").unwrap();
-    let left = grow(&store, 40, &[1]);
+    let reverted_head = grow(&store, 40, &[1]);
     let target = store.snapshot("here").unwrap().head;
-    let view = store.tip(&left).unwrap();
+    let view = store.tip(&reverted_head).unwrap();
     store.revert(&target, Time::default()).unwrap();
     assert!(
         view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count()

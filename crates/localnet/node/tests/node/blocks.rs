@@ -216,7 +216,7 @@ async fn every_block_is_its_execution_on_the_stored_state() {
     });
     let calls: Vec<_> =
         (0..).zip(calls).map(|(nonce, call)| signed(&node, "Alice", nonce, &call)).collect();
-    let wanted = calls.len();
+    let submitted_count = calls.len();
     let submitting = async {
         for call in calls {
             node.submit(call).await.unwrap();
@@ -233,6 +233,6 @@ async fn every_block_is_its_execution_on_the_stored_state() {
         included += block["block"]["extrinsics"].as_array().unwrap().len() - 1;
         reexecute(&node, &hash).await.unwrap_or_else(|error| panic!("block {number}: {error}"));
     }
-    assert_eq!(included, wanted);
+    assert_eq!(included, submitted_count);
     node.stop().await;
 }

@@ -225,10 +225,12 @@ fn values<'a, V: Decode>(
     item: &str,
 ) -> Vec<(&'a [u8], V)> {
     let prefix = storage_key(pallet, item);
-    let rest = |key: &'a Vec<u8>| key.strip_prefix(prefix.as_slice());
+    let remaining = |key: &'a Vec<u8>| key.strip_prefix(prefix.as_slice());
     pairs
         .iter()
-        .filter_map(|(key, value)| Some((rest(key)?, V::decode(&mut value.as_slice()).unwrap())))
+        .filter_map(|(key, value)| {
+            Some((remaining(key)?, V::decode(&mut value.as_slice()).unwrap()))
+        })
         .collect()
 }
 

@@ -215,8 +215,8 @@ async fn development_methods_are_followed_and_refused() {
     get(&leader, "dev_setStorage", json!([[[tempo, "0x4d00"]]])).await;
     leader.mine_to_epoch(59).await.unwrap();
     caught_up(&follower, &leader).await;
-    let left = follower.head();
-    compare(&follower, &leader, 0..=left.number()).await;
+    let abandoned_head = follower.head();
+    compare(&follower, &leader, 0..=abandoned_head.number()).await;
     assert_eq!(get(&follower, "state_getStorage", json!([tempo])).await, "0x4d00");
     let heads = client(&follower).await;
     let mut heads: Subscription<Value> = heads
@@ -230,7 +230,7 @@ async fn development_methods_are_followed_and_refused() {
     leader.mine(1).await.unwrap();
     caught_up(&follower, &leader).await;
     assert_eq!(follower.head().number(), 4);
-    assert_eq!(get(&follower, "chain_getHeader", json!([left.hash])).await, Value::Null);
+    assert_eq!(get(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
     while next(&mut heads).await["number"] != "0x4" {}
     leader.revert("before").await.unwrap();
     caught_up(&follower, &leader).await;
@@ -375,7 +375,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     let hash = get(&follower, "chain_getBlockHash", json!([oldest])).await;
     check_state(&follower, &hash).await;
     assert_eq!(get(&follower, "chain_getBlockHash", json!([0])).await, json!(leader.genesis()));
-    let left = follower.head();
+    let abandoned_head = follower.head();
     follower.stop().await;
 
     // The leader prunes all blocks that the follower has, and the next ones.
@@ -384,7 +384,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     caught_up(&follower, &leader).await;
     let oldest = leader.head().number() - 2_399;
     assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
-    assert_eq!(get(&follower, "chain_getHeader", json!([left.hash])).await, Value::Null);
+    assert_eq!(get(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
     let hash = get(&follower, "chain_getBlockHash", json!([oldest])).await;
     check_state(&follower, &hash).await;
     check_state(&follower, &json!(follower.head().hash)).await;

@@ -63,7 +63,7 @@ async fn a_pulse_is_stored_once() {
     );
 }
 
-/// Returns a value under a netuid and a second key without a hasher of its own.
+/// Returns a value under a netuid and a second key without its own hasher.
 fn under(node: &NodeHandle, pallet: &str, item: &str, keys: &[u8]) -> Option<Vec<u8>> {
     node.storage(&[&storage_key(pallet, item), keys].concat()).unwrap()
 }

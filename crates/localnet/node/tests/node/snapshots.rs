@@ -21,14 +21,14 @@ async fn chain_reverts_to_a_snapshot_repeatedly() {
     for _ in 0..2 {
         // Extrinsics of reverted blocks can be submitted again.
         node.submit(call.clone()).await.unwrap();
-        let left = node.mine(3).await.unwrap();
+        let abandoned_head = node.mine(3).await.unwrap();
         assert_ne!(node.storage(&account_key("Dave")).unwrap(), dave);
         let reverted = get(&node, "dev_revertSnapshot", json!(["before"])).await;
         assert_eq!(reverted, json!({"number": 5, "hash": head.hash}));
         assert_eq!(node.head(), head);
         assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
         assert_eq!(get(&node, "chain_getBlockHash", json!([6])).await, Value::Null);
-        assert_eq!(get(&node, "chain_getHeader", json!([left.hash])).await, Value::Null);
+        assert_eq!(get(&node, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
         assert_eq!(
             get(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
             0
@@ -123,7 +123,7 @@ async fn subscribers_are_notified_of_a_revert() {
     node.mine(2).await.unwrap();
     node.take_snapshot("here").unwrap();
     node.submit(signed(&node, "Alice", 0, &transfer("Eve", 7))).await.unwrap();
-    let left = node.mine(3).await.unwrap();
+    let abandoned_head = node.mine(3).await.unwrap();
     let key = hex(&account_key("Eve"));
     let mut heads: Subscription<Value> = client
         .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
@@ -150,6 +150,6 @@ async fn subscribers_are_notified_of_a_revert() {
     let next_block = node.mine(1).await.unwrap();
     let header = next(&mut heads).await;
     assert_eq!((&header["number"], &header["parentHash"]), (&json!("0x3"), &json!(head.hash)));
-    assert_ne!(next_block.hash, left.hash);
+    assert_ne!(next_block.hash, abandoned_head.hash);
     node.stop().await;
 }

@@ -15,7 +15,7 @@ async fn every_method_that_clients_use_is_served() {
     let answer = get(&node, "rpc_methods", json!([])).await;
     let listed: BTreeSet<_> =
         answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let wanted = [
+    let client_methods = [
         "account_nextIndex",
         "author_pendingExtrinsics",
         "author_submitAndWatchExtrinsic",
@@ -55,7 +55,7 @@ async fn every_method_that_clients_use_is_served() {
         "system_properties",
         "system_version",
     ];
-    for method in wanted {
+    for method in client_methods {
         assert!(listed.contains(method), "{method}");
     }
     // If these methods were listed, subxt would use a different protocol.

@@ -139,16 +139,16 @@ pub(crate) async fn post_on(
 }
 
 fn dechunk(mut body: &str) -> String {
-    let mut whole = String::new();
+    let mut complete = String::new();
     while let Some((length, rest)) = body.split_once("\r\n") {
         let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
         if length == 0 {
             break;
         }
-        whole.push_str(&rest[..length]);
+        complete.push_str(&rest[..length]);
         body = &rest[length + 2..];
     }
-    whole
+    complete
 }
 
 /// Sends a request and returns its result or error.

@@ -297,13 +297,13 @@ fn as_owner(what: &Call<Runtime>) -> String {
 /// Returns the keys and values of the Subtensor pallet's storage.
 fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
     let prefix = twox_128(b"SubtensorModule");
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     let mut last = prefix.to_vec();
     while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&prefix)) {
-        found.push((key.clone(), sp_io::storage::get(&key).unwrap().to_vec()));
+        actual.push((key.clone(), sp_io::storage::get(&key).unwrap().to_vec()));
         last = key;
     }
-    found
+    actual
 }
 
 /// Runs a test with a subnet whose owner may change settings.
@@ -586,7 +586,7 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn some_settings_refuse_the_root_subnet_or_some_values() {
+fn settings_reject_root_subnet_and_invalid_values() {
     let (netuid, root) = (BABELBIT, NetUid::ROOT);
     let max_mechanisms =
         |count| Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(count) };

@@ -240,9 +240,9 @@ proptest! {
 
     #[test]
     fn decoded_commitment_encodes_to_its_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut rest = &bytes[..];
-        if let Ok(field) = Data::decode(&mut rest) {
-            let read = bytes.len() - rest.len();
+        let mut remaining = &bytes[..];
+        if let Ok(field) = Data::decode(&mut remaining) {
+            let read = bytes.len() - remaining.len();
             prop_assert_eq!(field.encode(), &bytes[..read]);
         }
     }

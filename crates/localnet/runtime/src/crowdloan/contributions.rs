@@ -44,9 +44,9 @@ impl<T: Config> Pallet<T> {
         let before = Contributions::<T>::get(crowdloan_id, &contributor);
         let mut accepted = amount.min(crowdloan.cap.saturating_sub(crowdloan.raised));
         if let Some(max) = MaxContributions::<T>::get(crowdloan_id) {
-            let left = max.saturating_sub(before.unwrap_or(TaoBalance::ZERO));
-            ensure!(left > TaoBalance::ZERO, Error::<T>::MaxContributionReached);
-            accepted = accepted.min(left);
+            let remaining = max.saturating_sub(before.unwrap_or(TaoBalance::ZERO));
+            ensure!(remaining > TaoBalance::ZERO, Error::<T>::MaxContributionReached);
+            accepted = accepted.min(remaining);
         }
         if before.is_none() {
             crowdloan.contributors_count = crowdloan.contributors_count.saturating_add(1);

@@ -291,7 +291,7 @@ fn call_spends_the_raised_amount() {
 }
 
 #[test]
-fn a_call_that_leaves_tao_or_fails_changes_nothing() {
+fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
     chain(|| {
         let nested = RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 });
         let withdraw = RuntimeCall::from(Call::<Runtime>::withdraw { crowdloan_id: 0 });

@@ -203,7 +203,7 @@ impl Item {
 pub type Items = BTreeMap<String, Result<Item, &'static str>>;
 
 /// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata
-/// describes. Totals that a fork computes anew are not among them.
+/// describes. Totals that a fork computes again are not among them.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_built_and_read() {
+    fn storage_keys_are_built_and_parsed() {
         let (hotkey, coldkey) = ([1; 32], [2; 32]);
         let item = get("SubtensorModule.AlphaV2");
         let key = item.key([&hotkey[..], &coldkey, &59u16.to_le_bytes()]);

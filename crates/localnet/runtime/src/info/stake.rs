@@ -105,13 +105,20 @@ pub fn availability<T: Config>(
     coldkeys: Vec<AccountId32>,
     netuids: Option<Vec<NetUid>>,
 ) -> BTreeMap<AccountId32, Availability> {
-    let wanted: Option<BTreeSet<NetUid>> = netuids.map(|netuids| netuids.into_iter().collect());
+    let requested_netuids: Option<BTreeSet<NetUid>> =
+        netuids.map(|netuids| netuids.into_iter().collect());
     let mut coldkeys_found = BTreeMap::new();
     for coldkey in coldkeys {
-        let mut totals: BTreeMap<NetUid, AlphaBalance> =
-            wanted.iter().flatten().map(|netuid| (*netuid, AlphaBalance::ZERO)).collect();
+        let mut totals: BTreeMap<NetUid, AlphaBalance> = requested_netuids
+            .iter()
+            .flatten()
+            .map(|netuid| (*netuid, AlphaBalance::ZERO))
+            .collect();
         for (_, netuid, stake) in held::<T>(&coldkey) {
-            if wanted.as_ref().is_none_or(|wanted| wanted.contains(&netuid)) {
+            if requested_netuids
+                .as_ref()
+                .is_none_or(|requested_netuids| requested_netuids.contains(&netuid))
+            {
                 let total = totals.entry(netuid).or_default();
                 *total = total.saturating_add(stake);
             }

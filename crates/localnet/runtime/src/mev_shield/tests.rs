@@ -13,11 +13,11 @@ fn bytes(length: usize) -> BoundedVec<u8, frame_support::traits::ConstU32<MAX_CI
 }
 
 fn last() -> Event<Runtime> {
-    let found = System::events().into_iter().rev().find_map(|record| match record.event {
+    let actual = System::events().into_iter().rev().find_map(|record| match record.event {
         RuntimeEvent::MevShield(event) => Some(event),
         _ => None,
     });
-    found.unwrap()
+    actual.unwrap()
 }
 
 fn as_root(call: Call<Runtime>) -> String {

@@ -286,7 +286,7 @@ proptest! {
     ) {
         chain(|| {
             let accounts = ["Alice", "Bob", "Eve"].map(account);
-            let whole = accounts.each_ref().map(|who| balance(who) + reserved(who));
+            let complete = accounts.each_ref().map(|who| balance(who) + reserved(who));
             for (who, other, what, kind, delay) in steps {
                 let (kind, hash) = (ProxyType::ALL[usize::from(kind)], H256::repeat_byte(kind));
                 let [who, other] = [&accounts[who], &accounts[other]];
@@ -299,13 +299,13 @@ proptest! {
                     _ => Call::remove_proxies {},
                 };
                 let _ = send(who, call);
-                for (who, whole) in accounts.iter().zip(whole) {
+                for (who, complete) in accounts.iter().zip(complete) {
                     let (proxies, for_proxies) = Proxies::<Runtime>::get(who);
                     let (pending, for_pending) = Announcements::<Runtime>::get(who);
                     assert_eq!(for_proxies, Proxy::proxy_deposit(proxies.len()));
                     assert_eq!(for_pending.0 == 0, pending.is_empty());
                     assert_eq!(reserved(who), for_proxies.0 + for_pending.0);
-                    assert_eq!(balance(who) + reserved(who), whole);
+                    assert_eq!(balance(who) + reserved(who), complete);
                 }
             }
         });

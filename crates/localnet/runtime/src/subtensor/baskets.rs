@@ -21,9 +21,9 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum threshold of claims, in rao.
 const MAX_THRESHOLD: u64 = 10_000_000;
-/// Fraction of a deposit below which the existing shares of a worthless basket count as rounding
-/// errors.
-const DUST: u64 = 100;
+/// Existing shares of a worthless basket count as rounding errors up to the number of deposited rao
+/// divided by this.
+const DUST_DIVISOR: u64 = 100;
 
 impl<T: Config> Pallet<T> {
     /// Returns the account that holds the stake of all baskets. Nobody has its key.
@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
     /// Returns the value of a number of shares of a validator's basket.
     pub fn value_of_shares(hotkey: &AccountId32, shares: u64) -> TaoBalance {
         let value = Self::basket_value(hotkey);
-        TaoBalance(part(value.0, shares, BasketShares::<T>::get(hotkey)).min(value.0))
+        TaoBalance(mul_div(value.0, shares, BasketShares::<T>::get(hotkey)).min(value.0))
     }
 
     /// Claims the shares of a coldkey in the baskets of all validators on which it stakes, and
@@ -136,7 +136,7 @@ impl<T: Config> Pallet<T> {
         let (total, own) =
             (Self::total_alpha(hotkey, NetUid::ROOT).0, Self::basket_value(hotkey).0);
         let stakers = total.saturating_sub(own);
-        let shares = Self::shares_for(hotkey, part(trade.received, stakers, total));
+        let shares = Self::shares_for(hotkey, mul_div(trade.received, stakers, total));
         let rate =
             I96F32::saturating_from_num(shares).checked_div(I96F32::saturating_from_num(stakers));
         let Some(rate) = rate.filter(|rate| *rate > 0) else { return false };
@@ -155,8 +155,8 @@ impl<T: Config> Pallet<T> {
         let (value, shares) = (Self::basket_value(hotkey).0, BasketShares::<T>::get(hotkey));
         match (shares, value) {
             (0, _) => rao,
-            (_, 0) if shares <= rao / DUST => rao,
-            _ => part(rao, shares, value),
+            (_, 0) if shares <= rao / DUST_DIVISOR => rao,
+            _ => mul_div(rao, shares, value),
         }
     }
 
@@ -258,11 +258,11 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns ⌊`amount` · `part` / `total`⌋, saturating; 0 if the total is 0.
-fn part(amount: u64, part: u64, total: u64) -> u64 {
-    let product = u128::from(amount).saturating_mul(u128::from(part));
+/// Returns ⌊`amount` · `numerator` / `denominator`⌋, saturating; 0 if the denominator is 0.
+fn mul_div(amount: u64, numerator: u64, denominator: u64) -> u64 {
+    let product = u128::from(amount).saturating_mul(u128::from(numerator));
     product
-        .checked_div(u128::from(total))
+        .checked_div(u128::from(denominator))
         .map_or(0, |share| u64::try_from(share).unwrap_or(u64::MAX))
 }
 

@@ -78,10 +78,10 @@ impl<T: Config> Pallet<T> {
                 VotingPower::<T>::insert(netuid, hotkey, power);
             }
         }
-        let left: Vec<AccountId32> = VotingPower::<T>::iter_key_prefix(netuid)
+        let remaining: Vec<AccountId32> = VotingPower::<T>::iter_key_prefix(netuid)
             .filter(|hotkey| !IsNetworkMember::<T>::get(hotkey, netuid))
             .collect();
-        for hotkey in left {
+        for hotkey in remaining {
             VotingPower::<T>::remove(netuid, hotkey);
         }
         let total = VotingPower::<T>::iter_prefix_values(netuid).fold(0, u64::saturating_add);

@@ -27,8 +27,8 @@ pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u6
         let part = U256::from(amount) * U256::from(added) / U256::from(reserve + added);
         return part.low_u64();
     }
-    let left = falling_power(U256::from(reserve + added), U256::from(reserve), exponent);
-    ((U256::from(amount) * (one() - left)) >> FRACTION_BITS).low_u64()
+    let remaining = falling_power(U256::from(reserve + added), U256::from(reserve), exponent);
+    ((U256::from(amount) * (one() - remaining)) >> FRACTION_BITS).low_u64()
 }
 
 /// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high`

@@ -466,7 +466,7 @@ fn baskets_and_locks_are_empty() {
 /// Clients call this method after every block; over JSON-RPC it must take less than 15 ms in a
 /// release build.
 #[test]
-fn neurons_of_a_full_subnet_are_encoded_quickly() {
+fn neurons_of_a_full_subnet_are_encoded() {
     on_the_first_block(|| {
         fill(FIRST, 256);
         let start = Instant::now();

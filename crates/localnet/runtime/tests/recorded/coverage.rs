@@ -141,7 +141,7 @@ fn extensions(items: &[Item]) -> Vec<&str> {
 }
 
 #[test]
-fn everything_served_is_the_real_chains() {
+fn all_served_items_exist_on_the_real_chain() {
     let Some(recorded) = vectors::theirs() else { return };
     let metadata = vectors::ours();
     let (ours, theirs) = (items::of(metadata), items::of(recorded));

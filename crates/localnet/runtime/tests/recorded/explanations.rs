@@ -29,7 +29,7 @@ impl Explanation {
 #[derive(Debug)]
 pub(crate) struct Absence {
     /// The pallets or runtime APIs that contain the items.
-    pub(crate) places: &'static [&'static str],
+    pub(crate) owners: &'static [&'static str],
     pub(crate) items: Absent,
     pub(crate) reason: &'static str,
 }
@@ -46,7 +46,7 @@ pub(crate) enum Absent {
 impl Absence {
     /// Whether this is the reason for an item.
     pub(crate) fn covers(&self, item: &Item) -> bool {
-        self.places.contains(&item.owner.as_str())
+        self.owners.contains(&item.owner.as_str())
             && match self.items {
                 Absent::All => true,
                 Absent::Items(kind, names) => {
@@ -58,7 +58,7 @@ impl Absence {
     /// Returns the number of its pallets and runtime APIs, or of its items.
     pub(crate) fn count(&self) -> usize {
         match self.items {
-            Absent::All => self.places.len(),
+            Absent::All => self.owners.len(),
             Absent::Items(_, names) => names.len(),
         }
     }
@@ -75,7 +75,7 @@ const MIGRATIONS: &str = "for migrations of the state, which a new chain does no
 /// has.
 pub(crate) static ABSENCES: &[Absence] = &[
     Absence {
-        places: &[
+        owners: &[
             "Ethereum",
             "EVM",
             "EVMChainId",
@@ -87,45 +87,45 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: NO_EVM,
     },
     Absence {
-        places: &["Contracts", "RandomnessCollectiveFlip", "ContractsApi"],
+        owners: &["Contracts", "RandomnessCollectiveFlip", "ContractsApi"],
         items: Absent::All,
         reason: "the localnet runs no contracts, and nothing else reads their source of randomness",
     },
-    Absence { places: &["Grandpa", "GrandpaApi"], items: Absent::All, reason: FINAL },
-    Absence { places: &["BabeApi"], items: Absent::All, reason: "Aura selects the author" },
-    Absence { places: &["SessionKeys"], items: Absent::All, reason: "the author's key is fixed" },
+    Absence { owners: &["Grandpa", "GrandpaApi"], items: Absent::All, reason: FINAL },
+    Absence { owners: &["BabeApi"], items: Absent::All, reason: "Aura selects the author" },
+    Absence { owners: &["SessionKeys"], items: Absent::All, reason: "the author's key is fixed" },
     Absence {
-        places: &["LimitOrders"],
+        owners: &["LimitOrders"],
         items: Absent::All,
         reason: "the clients that the localnet is tested with place no limit orders",
     },
     Absence {
-        places: &["GenesisBuilder"],
+        owners: &["GenesisBuilder"],
         items: Absent::All,
         reason: "the node builds the genesis state itself",
     },
     Absence {
-        places: &["OffchainWorkerApi"],
+        owners: &["OffchainWorkerApi"],
         items: Absent::All,
         reason: "the chain has no off-chain worker: `tao localnet --drand` fetches drand pulses",
     },
     Absence {
-        places: &["ShieldApi"],
+        owners: &["ShieldApi"],
         items: Absent::All,
         reason: "the node decrypts shielded extrinsics outside the runtime",
     },
     Absence {
-        places: &["System"],
+        owners: &["System"],
         items: Absent::Items(Kind::Storage, &["AllExtrinsicsLen"]),
         reason: "`BlockSize` replaces it in the localnet's newer polkadot-sdk release",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Call, &["swap_basket"]),
         reason: NO_TRADES,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &[
@@ -141,12 +141,12 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: NO_TRADES,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["PendingBasketDeposits", "PendingBasketFlushCursor"]),
         reason: "dividends enter a basket at each epoch, without a queue",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &[
@@ -160,37 +160,37 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: NO_PRICES,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["SubnetRootSellTao"]),
         reason: "baskets hold the dividends of root stake; `SubnetProtocolFlow` counts their sales",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["TotalHotkeyShares", "Alpha"]),
         reason: "superseded by `TotalHotkeySharesV2` and `AlphaV2`; a new chain has no older entries, and `tao localnet record` converts those of the recorded chain",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["AlphaSharePoolEpoch", "AlphaShareEpoch"]),
         reason: "a pool stays open while it has shares, so no share can be void; `tao localnet record` leaves out void shares of the recorded chain",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["CRV3WeightCommits", "CRV3WeightCommitsV2"]),
         reason: "superseded by `TimelockedWeightCommits`; a new chain has no older entries",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["LastTxBlock", "LastTxBlockChildKeyTake"]),
         reason: "superseded by `LastRateLimitedBlock`; a new chain has no older entries",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["MinActivityCutoff"]),
         reason: "360, the real chain's default: neither chain has a call that changes it",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &[
@@ -203,27 +203,27 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: IMMEDIATE,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["NetworkRegistrationStartBlock"]),
         reason: "subnets can be registered from the first block on",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["RootStakeUnlockInterval"]),
         reason: "0, the real chain's default: root stake can be withdrawn immediately",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["RegisteredSubnetCounter"]),
         reason: "for EVM precompiles; the localnet has no EVM",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["TaoInRefundDeploymentBlock", "HasMigrationRun"]),
         reason: MIGRATIONS,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &[
@@ -242,7 +242,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: "bookkeeping that no call or runtime API of the localnet reads",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Event,
             &["BasketHoldingConverted", "BasketAlphaWrittenOff", "BasketSwapped"],
@@ -250,12 +250,12 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: NO_TRADES,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Event, &["BetaBaselineStamped"]),
         reason: NO_PRICES,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Event,
             &[
@@ -267,22 +267,22 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: IMMEDIATE,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Event, &["SubnetIdentityRemoved"]),
         reason: "`NetworkRemoved` also stands for the removal of the identity",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Event, &["StakeUnlocked"]),
         reason: "no call unlocks stake: locks decay",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Event, &["CRV3WeightsCommitted", "CRV3WeightsRevealed"]),
         reason: "superseded by `TimelockedWeightsCommitted` and `TimelockedWeightsRevealed`",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Event,
             &[
@@ -304,7 +304,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: "no call of the localnet emits them: most of their calls were removed, or are always refused",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Constant,
             &[
@@ -317,27 +317,27 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: "initial values of settings that the localnet does not have",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Constant, &["BurnAccountId"]),
         reason: "burned TAO is subtracted from the issuance; no account holds it",
     },
     Absence {
-        places: &["Utility"],
+        owners: &["Utility"],
         items: Absent::Items(Kind::Error, &["InvalidDerivedAccount"]),
         reason: "does not exist in the localnet's newer polkadot-sdk release",
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(Kind::Call, &["sudo_set_evm_chain_id", "sudo_toggle_evm_precompile"]),
         reason: NO_EVM,
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(Kind::Call, &["swap_authorities", "schedule_grandpa_change"]),
         reason: FINAL,
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(
             Kind::Call,
             &[
@@ -351,17 +351,17 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: NO_TRADES,
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(Kind::Storage, &["PrecompileEnable"]),
         reason: NO_EVM,
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(Kind::Event, &["PrecompileUpdated"]),
         reason: NO_EVM,
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(
             Kind::Event,
             &[
@@ -375,7 +375,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: NO_TRADES,
     },
     Absence {
-        places: &["Swap"],
+        owners: &["Swap"],
         items: Absent::Items(
             Kind::Storage,
             &["BalancerTaoReservoir", "BalancerAlphaReservoir", "ScrapReservoirAlpha"],
@@ -383,7 +383,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: "pools set nothing aside: emission enters them immediately",
     },
     Absence {
-        places: &["Swap"],
+        owners: &["Swap"],
         items: Absent::Items(Kind::Storage, &["HasMigrationRun"]),
         reason: MIGRATIONS,
     },

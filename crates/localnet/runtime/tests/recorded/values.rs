@@ -16,11 +16,11 @@ use crate::vectors;
 /// bytes.
 pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
     let types = &vectors::ours().types;
-    let mut rest = bytes;
-    let value = scale_value::scale::decode_as_type(&mut rest, id, types)
+    let mut remaining = bytes;
+    let value = scale_value::scale::decode_as_type(&mut remaining, id, types)
         .map_err(|error| error.to_string())?;
-    if !rest.is_empty() {
-        return Err(format!("{} bytes too many", rest.len()));
+    if !remaining.is_empty() {
+        return Err(format!("{} bytes too many", remaining.len()));
     }
     let mut again = Vec::new();
     scale_value::scale::encode_as_type(&value, id, types, &mut again)

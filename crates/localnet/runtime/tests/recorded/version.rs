@@ -21,14 +21,14 @@ const KNOWN: (u32, &str, &str) = (
 fn metadata_and_genesis_belong_to_their_version() {
     let metadata = hex::encode(blake2_256(&without_words(vectors::ours().clone()).encode()));
     let first_block = hex::encode(blake2_256(&genesis(&[]).unwrap().top.encode()));
-    let found = (VERSION.spec_version, metadata.as_str(), first_block.as_str());
+    let actual = (VERSION.spec_version, metadata.as_str(), first_block.as_str());
     let remedy = if VERSION.spec_version == KNOWN.0 {
         "The metadata or the genesis state has changed. Clients cache metadata by the spec version, and the node \
          detects chains of other builds by it: raise VERSION.spec_version in src/runtime.rs and run this test again"
     } else {
         "The version was raised: copy the new values into KNOWN"
     };
-    assert_eq!(found, KNOWN, "{remedy}");
+    assert_eq!(actual, KNOWN, "{remedy}");
 }
 
 /// Returns metadata without documentation, with which no client decodes anything.

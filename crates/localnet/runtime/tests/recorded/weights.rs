@@ -90,9 +90,9 @@ fn every_call_has_the_weight_of_the_real_chain() {
     for (name, call) in served() {
         let Some(row) = table.get(name.as_str()) else { continue };
         let expected = row.saturating_add(remark.saturating_mul(inner(&name)));
-        let found = weight(&name, &call);
-        if found != expected {
-            wrong.push(format!("{name}: {found:?} is not {expected:?}"));
+        let actual = weight(&name, &call);
+        if actual != expected {
+            wrong.push(format!("{name}: {actual:?} is not {expected:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

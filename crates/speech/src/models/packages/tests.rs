@@ -145,7 +145,7 @@ async fn package_with_other_content_is_rejected() {
 }
 
 #[tokio::test]
-async fn missing_package_is_named() {
+async fn missing_package_is_reported() {
     if !has_pip() {
         return;
     }
@@ -163,7 +163,7 @@ async fn missing_package_is_named() {
 }
 
 #[tokio::test]
-async fn missing_interpreter_is_named() {
+async fn missing_interpreter_is_reported() {
     let mut setup = Setup::new();
     setup.index = setup.index.with_python("/nonexistent/python3");
     let error = setup.pull().await.unwrap_err().to_string();

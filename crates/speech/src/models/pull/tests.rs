@@ -161,11 +161,11 @@ async fn a_wrong_file_is_replaced() {
 async fn interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123");
-    let rest = ResponseTemplate::new(206)
+    let remaining = ResponseTemplate::new(206)
         .insert_header("Content-Range", "bytes 4-9/10")
         .set_body_bytes("456789");
     Mock::given(header("Range", "bytes=4-"))
-        .respond_with(rest)
+        .respond_with(remaining)
         .expect(1)
         .mount(&setup.server)
         .await;

@@ -146,9 +146,9 @@ mod tests {
         for letter in text.replace('_', "").bytes() {
             states.extend([labels::of(letter).unwrap_or(labels::SPACE), labels::BLANK]);
         }
-        let whole = best_path(&probabilities, &states, f64::INFINITY);
-        assert!(whole.is_some());
-        assert_eq!(best_path(&probabilities, &states, 20.0), whole);
+        let complete = best_path(&probabilities, &states, f64::INFINITY);
+        assert!(complete.is_some());
+        assert_eq!(best_path(&probabilities, &states, 20.0), complete);
     }
 
     /// Finds the best score over all paths by exhaustive search.

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_with_their_scores() {
+    fn lexicon_returns_the_score_of_each_word() {
         let lexicon =
             Lexicon::parse("a 100\ncan 200\ncan't 300\ncane 400\nzoo 500\n", 0.5, 2.0).unwrap();
         assert_eq!(find(&lexicon, "a"), Some(1.5));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_lines_are_named() {
+    fn broken_lines_are_reported() {
         let line = |file| match Lexicon::parse(file, 1.0, 0.0) {
             Err(CtcError::Lexicon { line }) => line,
             _ => 0,

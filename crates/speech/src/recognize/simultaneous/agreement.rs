@@ -12,7 +12,7 @@ const RATE: usize = SampleRate::HZ_16K.hz() as usize;
 /// Amount of new audio between two recognition passes, in samples: 0.8 s.
 const STEP: usize = 4 * RATE / 5;
 /// Maximum length of the buffered audio, above which its beginning is dropped, in samples: 16 s.
-const LONGEST: usize = 16 * RATE;
+const MAX_PASS_SAMPLES: usize = 16 * RATE;
 /// Length of the audio before the last final word that stays in the buffer as context, in seconds.
 const CONTEXT: f64 = 4.0;
 /// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect
@@ -129,13 +129,13 @@ impl Agreement {
         let surplus = if is_silent && self.tentative.is_empty() {
             // Nothing was said: a short silence remains before the next word.
             length.saturating_sub(STEP)
-        } else if length > LONGEST {
+        } else if length > MAX_PASS_SAMPLES {
             let kept =
                 self.settled.last().map_or(0.0, |word| word.end - CONTEXT) - seconds(self.dropped);
             let kept = (kept.max(0.0) * RATE as f64) as usize;
             // Without any agreement, at least the oldest half goes, so that each hearing has a
             // bound.
-            kept.max(length.saturating_sub(2 * LONGEST)).min(length)
+            kept.max(length.saturating_sub(2 * MAX_PASS_SAMPLES)).min(length)
         } else {
             0
         };

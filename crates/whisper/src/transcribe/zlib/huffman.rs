@@ -8,7 +8,7 @@ pub(super) const DISTANCES: usize = 30;
 const LENGTHS: usize = 19;
 const END_OF_BLOCK: usize = 256;
 /// Code length symbols for a repeated length, a run of zeros and a long run of zeros.
-const AGAIN: usize = 16;
+const REPEAT_PREVIOUS: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
 /// Storage order of the lengths of the code length code (RFC 1951, 3.2.7).
@@ -50,7 +50,7 @@ fn extra_of_distance(symbol: usize) -> usize {
 
 fn extra_of_length(symbol: usize) -> usize {
     match symbol {
-        AGAIN => 2,
+        REPEAT_PREVIOUS => 2,
         ZEROS => 3,
         MANY_ZEROS => 7,
         _ => 0,
@@ -125,15 +125,15 @@ fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
     // Once reversed, nodes by descending weight, the root first.
     let mut order = Vec::new();
     while tree.heap.len() >= 2 {
-        let least = tree.heap.swap_remove(0);
+        let minimum = tree.heap.swap_remove(0);
         tree.sift(0);
         let second = tree.heap[0];
-        order.extend([least, second]);
+        order.extend([minimum, second]);
         let node = tree.weights.len();
-        tree.weights.push(tree.weights[least] + tree.weights[second]);
-        tree.depths.push(tree.depths[least].max(tree.depths[second]) + 1);
+        tree.weights.push(tree.weights[minimum] + tree.weights[second]);
+        tree.depths.push(tree.depths[minimum].max(tree.depths[second]) + 1);
         parents.push(usize::MAX);
-        (parents[least], parents[second]) = (node, node);
+        (parents[minimum], parents[second]) = (node, node);
         tree.heap[0] = node;
         tree.sift(0);
     }
@@ -213,26 +213,26 @@ impl Tree {
 /// Counts the code length symbols, with run-length encoding.
 fn count_lengths(lengths: &[usize], counts: &mut [u32; LENGTHS]) {
     let mut previous = None;
-    let (mut most, mut least) = if lengths.first() == Some(&0) { (138, 3) } else { (7, 4) };
+    let (mut maximum, mut minimum) = if lengths.first() == Some(&0) { (138, 3) } else { (7, 4) };
     let mut run = 0;
     for (index, &length) in lengths.iter().enumerate() {
         let next = lengths.get(index + 1).copied();
         run += 1;
-        if run < most && next == Some(length) {
+        if run < maximum && next == Some(length) {
             continue;
         }
-        if run < least {
+        if run < minimum {
             counts[length] += run;
         } else if length != 0 {
             if previous != Some(length) {
                 counts[length] += 1;
             }
-            counts[AGAIN] += 1;
+            counts[REPEAT_PREVIOUS] += 1;
         } else {
             counts[if run <= 10 { ZEROS } else { MANY_ZEROS }] += 1;
         }
         (run, previous) = (0, Some(length));
-        (most, least) = match next {
+        (maximum, minimum) = match next {
             Some(0) => (138, 3),
             Some(next) if next == length => (6, 3),
             _ => (7, 4),

@@ -33,7 +33,7 @@ async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
         let mut seen = seen.lock().unwrap();
         seen.push(headers["x-bittensor-nonce"].to_str().unwrap().to_owned());
         let status = statuses[(seen.len() - 1).min(statuses.len() - 1)];
-        (StatusCode::from_u16(status).unwrap(), "x".repeat(2 * ERROR_BYTES))
+        (StatusCode::from_u16(status).unwrap(), "x".repeat(2 * MAX_ERROR_BYTES))
     };
     let router = Router::new().route("/", any(handler)).with_state(seen.clone());
     (peer(listen(router).await), seen)
@@ -62,7 +62,10 @@ async fn only_retryable_requests_are_retried_with_new_signature() {
             "each attempt has its own nonce: {seen:?}"
         );
         // An error response is truncated, a success is not.
-        assert_eq!(answer.body.len(), if status < 300 { 2 * ERROR_BYTES } else { ERROR_BYTES });
+        assert_eq!(
+            answer.body.len(),
+            if status < 300 { 2 * MAX_ERROR_BYTES } else { MAX_ERROR_BYTES }
+        );
     }
 }
 
@@ -200,7 +203,7 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
     assert!(answer.next().await.unwrap().unwrap_err().is_timeout());
     assert!(answer.next().await.is_none());
 
-    let mut answer = client.stream(&peer, &Call { max_answer_bytes: 9, ..call }).await.unwrap();
+    let mut answer = client.stream(&peer, &Call { max_response_bytes: 9, ..call }).await.unwrap();
     assert!(matches!(answer.next().await, Some(Err(CallError::TooLarge { limit: 9 }))));
     assert!(answer.next().await.is_none());
 }
@@ -229,7 +232,7 @@ async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
             ["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))),
         )
     };
-    let read = async |answer: Result<AnswerStream, CallError>| {
+    let read = async |answer: Result<CallResponseStream, CallError>| {
         let answer = answer.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
         answer
@@ -256,8 +259,8 @@ async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
 #[tokio::test]
 async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     let running = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
-    let (now, peak, three) = (running.clone(), most.clone(), Arc::new(Barrier::new(3)));
+    let maximum = Arc::new(AtomicUsize::new(0));
+    let (now, peak, three) = (running.clone(), maximum.clone(), Arc::new(Barrier::new(3)));
     let busy = any(move || {
         let (now, peak, three) = (now.clone(), peak.clone(), three.clone());
         async move {
@@ -286,5 +289,5 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     assert_eq!(codes[3..], [ReturnCode::Success; 9]);
     assert!(replies[0].took >= Duration::from_millis(100));
     // The peer that never responds holds a third slot most of the time.
-    assert!((2..=3).contains(&most.load(Ordering::SeqCst)), "three at a time");
+    assert!((2..=3).contains(&maximum.load(Ordering::SeqCst)), "three at a time");
 }

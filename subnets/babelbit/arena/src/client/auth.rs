@@ -19,7 +19,7 @@ const MIN_LIFETIME: Duration = Duration::from_secs(30);
 /// Maximum lifetime of a token; longer lifetimes are capped.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
 /// Maximum size of a token response in bytes.
-const MAX_ANSWER: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Maximum number of cached tokens.
 const MAX_CACHED: usize = 4_096;
 
@@ -172,7 +172,7 @@ impl Tokens {
         let headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let answer = client
-            .post(url, headers, body.into(), self.timeout, MAX_ANSWER)
+            .post(url, headers, body.into(), self.timeout, MAX_RESPONSE_BYTES)
             .await
             .map_err(TokenError::Call)?;
         let answer = serde_json::from_slice(&answer).ok();

@@ -22,7 +22,7 @@ use super::auth::{TokenError, TokenScope, Tokens, is_transport};
 use super::{ArenaTime, ENVELOPE_BYTES};
 use crate::ArenaSettings;
 use taonet_babelbit_runner::http::{
-    INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
+    INIT_MESSAGE, MAX_INIT_RESPONSE_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
 };
 use taonet_babelbit_runner::{CallError, MinerConnection, PredictCall};
 use taonet_http::client::{bearer, join_path};
@@ -68,7 +68,7 @@ pub(super) struct Message {
     pub(super) name: &'static str,
     pub(super) first: Result<Vec<u8>, serde_json::Error>,
     pub(super) repeated: Option<Result<Vec<u8>, serde_json::Error>>,
-    pub(super) max_answer_bytes: usize,
+    pub(super) max_response_bytes: usize,
 }
 
 /// Why an attempt failed.
@@ -140,7 +140,8 @@ impl GatewayMiner {
         let mut attempt = 1;
         loop {
             let sent = Attempt { number: attempt, name: message.name, body: &body };
-            let failure = match self.attempt(&sent, until, total, message.max_answer_bytes).await {
+            let failure = match self.attempt(&sent, until, total, message.max_response_bytes).await
+            {
                 Ok(answer) => return read_value(answer),
                 Err(failure) => failure,
             };
@@ -162,8 +163,8 @@ impl GatewayMiner {
                     if is_retryable(status.as_u16(), text) => {}
                 _ => return Err(failure.into()),
             }
-            let left = until.saturating_duration_since(self.time.now());
-            let Some(pause) = pause(self.backoff, repeats, left) else {
+            let remaining = until.saturating_duration_since(self.time.now());
+            let Some(pause) = pause(self.backoff, repeats, remaining) else {
                 return Err(failure.into());
             };
             repeats += 1;
@@ -177,15 +178,15 @@ impl GatewayMiner {
         sent: &Attempt<'_>,
         until: Instant,
         total: Duration,
-        max_answer_bytes: usize,
+        max_response_bytes: usize,
     ) -> Result<Value, Failure> {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(Failure::Token)?;
         let body = self.request(sent, &token, total).map_err(Failure::Final)?;
-        let left = until.saturating_duration_since(self.time.now());
-        let limit = max_answer_bytes.saturating_add(ENVELOPE_BYTES);
+        let remaining = until.saturating_duration_since(self.time.now());
+        let limit = max_response_bytes.saturating_add(ENVELOPE_BYTES);
         let headers = headers(&token);
         let answer =
-            self.client.post(self.route.url.as_str(), headers, body.into(), left, limit).await;
+            self.client.post(self.route.url.as_str(), headers, body.into(), remaining, limit).await;
         let answer = answer.map_err(|error| Failure::Call { error, token })?;
         let answer = serde_json::from_slice(&answer);
         answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
@@ -245,7 +246,7 @@ impl MinerConnection for GatewayMiner {
             name: INIT_MESSAGE,
             first: serde_json::to_vec(&MinerRequest::Init(request)),
             repeated: None,
-            max_answer_bytes: MAX_INIT_ANSWER_BYTES,
+            max_response_bytes: MAX_INIT_RESPONSE_BYTES,
         };
         self.call(message, timeout).boxed()
     }
@@ -262,7 +263,7 @@ impl MinerConnection for GatewayMiner {
             name: PREDICT_MESSAGE,
             first: serde_json::to_vec(&PredictBody::new(&call, None)),
             repeated: Some(serde_json::to_vec(&PredictBody::new(&call, Some(index)))),
-            max_answer_bytes: call.max_answer_bytes,
+            max_response_bytes: call.max_response_bytes,
         };
         self.call(message, timeout).boxed()
     }

@@ -147,13 +147,13 @@ impl PodMiner {
                 self.is_up.store(true, Ordering::Relaxed);
                 return Ok(());
             }
-            let left = limit.saturating_sub(time.now().saturating_duration_since(began));
-            if left.is_zero() {
+            let remaining = limit.saturating_sub(time.now().saturating_duration_since(began));
+            if remaining.is_zero() {
                 // The next session restarts the pod, regardless of its state in the registry.
                 self.is_up.store(false, Ordering::Relaxed);
                 return Err(CallError::Timeout(limit));
             }
-            time.sleep(self.pods.poll.min(left)).await;
+            time.sleep(self.pods.poll.min(remaining)).await;
         }
     }
 }

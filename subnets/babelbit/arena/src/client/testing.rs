@@ -45,19 +45,19 @@ pub(super) fn registered(uids: &[u16]) -> Vec<MinerEntry> {
 
 /// A virtual clock that advances only while a task sleeps on it.
 #[derive(Clone, Default)]
-pub(super) struct Passing {
+pub(super) struct VirtualClock {
     millis: Arc<AtomicU64>,
     waits: Arc<Mutex<Vec<f64>>>,
 }
 
-impl Passing {
+impl VirtualClock {
     pub(super) fn time(&self) -> ArenaTime {
         let (millis, began) = (Arc::clone(&self.millis), Instant::now());
         let now = move || began + Duration::from_millis(millis.load(Ordering::SeqCst));
-        let passing = self.clone();
+        let virtual_clock = self.clone();
         let sleeper = move |pause: Duration| {
-            passing.pass(pause);
-            passing.waits.lock().unwrap().push(pause.as_secs_f64());
+            virtual_clock.pass(pause);
+            virtual_clock.waits.lock().unwrap().push(pause.as_secs_f64());
             Box::pin(std::future::ready(())) as _
         };
         ArenaTime { now: Arc::new(now), sleeper: Arc::new(sleeper) }
@@ -80,7 +80,7 @@ pub(super) fn config(gateway: &str, settings: ArenaSettings) -> ArenaConfig {
         external_ip: "203.0.113.7".to_owned(),
         policy: policy(true),
         predict_path: "v1/predict".to_owned(),
-        max_answer_bytes: 1 << 20,
+        max_response_bytes: 1 << 20,
     }
 }
 
@@ -90,9 +90,9 @@ pub(super) fn client() -> SignedClient {
 }
 
 /// Responder that sends the responses in order and repeats the last one.
-pub(super) struct InTurn(Vec<ResponseTemplate>, AtomicUsize);
+pub(super) struct ScriptedResponses(Vec<ResponseTemplate>, AtomicUsize);
 
-impl Respond for InTurn {
+impl Respond for ScriptedResponses {
     fn respond(&self, _: &Request) -> ResponseTemplate {
         let turn = self.1.fetch_add(1, Ordering::SeqCst);
         self.0[turn.min(self.0.len() - 1)].clone()
@@ -103,7 +103,7 @@ pub(super) fn ok(body: Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(body)
 }
 
-pub(super) fn says(status: u16, body: &str) -> ResponseTemplate {
+pub(super) fn text_response(status: u16, body: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_string(body)
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn route(
 ) {
     Mock::given(method(verb))
         .and(path(at))
-        .respond_with(InTurn(answers, AtomicUsize::new(0)))
+        .respond_with(ScriptedResponses(answers, AtomicUsize::new(0)))
         .mount(server)
         .await;
 }
@@ -131,7 +131,7 @@ pub(super) async fn gateway() -> MockServer {
 }
 
 /// Returns the requests for one path.
-pub(super) async fn asked(server: &MockServer, at: &str) -> Vec<Request> {
+pub(super) async fn requests_to(server: &MockServer, at: &str) -> Vec<Request> {
     let requests = server.received_requests().await.unwrap();
     requests.into_iter().filter(|request| request.url.path() == at).collect()
 }

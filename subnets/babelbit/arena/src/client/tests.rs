@@ -8,17 +8,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wiremock::MockServer;
 
-use super::testing::{Passing, asked, config, gateway, hotkey, ok, registered, route, says};
+use super::testing::{
+    VirtualClock, config, gateway, hotkey, ok, registered, requests_to, route, text_response,
+};
 use super::*;
 use crate::gateway::testing::{Running, parrot, play};
 use crate::gateway::{ArenaGatewayConfig, Listing};
 
 const LIST: &str = "/list_arena_miners";
 
-fn arena(url: &str, passing: &Passing) -> Arena {
+fn arena(url: &str, virtual_clock: &VirtualClock) -> Arena {
     Arena::with_time(
         config(url, ArenaSettings { status: "any".into(), ..ArenaSettings::default() }),
-        passing.time(),
+        virtual_clock.time(),
     )
     .unwrap()
 }
@@ -31,48 +33,48 @@ fn page(rows: &[(u16, &str)]) -> wiremock::ResponseTemplate {
     ok(json!({ "containers": rows.iter().map(row).collect::<Vec<Value>>() }))
 }
 
-async fn found(server: &MockServer, passing: &Passing) -> Vec<u16> {
-    let miners = arena(&server.uri(), passing).miners(&registered(&[1, 2, 3])).await.unwrap();
+async fn found(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<u16> {
+    let miners = arena(&server.uri(), virtual_clock).miners(&registered(&[1, 2, 3])).await.unwrap();
     miners.iter().map(|miner| miner.key.uid.0).collect()
 }
 
 #[tokio::test]
 async fn round_waits_until_all_miners_are_ready() {
-    let (server, passing) = (gateway().await, Passing::default());
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     let pages = [
         page(&[(1, "running"), (2, "warming")]),
         page(&[(1, "running"), (2, "warming")]),
         page(&[(1, "running"), (2, "idle")]),
     ];
     route(&server, "GET", LIST, pages.into()).await;
-    assert_eq!(found(&server, &passing).await, [1, 2]);
-    assert_eq!(passing.waits(), [10.0, 10.0]);
+    assert_eq!(found(&server, &virtual_clock).await, [1, 2]);
+    assert_eq!(virtual_clock.waits(), [10.0, 10.0]);
 }
 
 #[tokio::test]
 async fn miner_not_ready_in_time_is_omitted() {
-    let (server, passing) = (gateway().await, Passing::default());
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[(1, "running"), (2, "warming"), (3, "idle")])]).await;
-    assert_eq!(found(&server, &passing).await, [1, 3]);
-    assert!((passing.waits().iter().sum::<f64>() - 300.0).abs() < 0.1);
+    assert_eq!(found(&server, &virtual_clock).await, [1, 3]);
+    assert!((virtual_clock.waits().iter().sum::<f64>() - 300.0).abs() < 0.1);
 }
 
 #[tokio::test]
 async fn empty_arena_is_polled_until_the_timeout() {
-    let (server, passing) = (gateway().await, Passing::default());
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[]), page(&[(9, "running")]), page(&[(2, "running")])])
         .await;
-    assert_eq!(found(&server, &passing).await, [2]);
-    assert_eq!(passing.waits(), [10.0, 10.0]);
-    let (server, passing) = (gateway().await, Passing::default());
+    assert_eq!(found(&server, &virtual_clock).await, [2]);
+    assert_eq!(virtual_clock.waits(), [10.0, 10.0]);
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[])]).await;
-    assert_eq!(found(&server, &passing).await, [0_u16; 0]);
-    assert_eq!(passing.waits().len(), 30);
+    assert_eq!(found(&server, &virtual_clock).await, [0_u16; 0]);
+    assert_eq!(virtual_clock.waits().len(), 30);
 }
 
 #[tokio::test]
 async fn ready_polls_are_at_least_1_s_apart() {
-    let (server, passing) = (gateway().await, Passing::default());
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[(1, "warming")])]).await;
     let settings = ArenaSettings {
         status: "any".into(),
@@ -80,10 +82,10 @@ async fn ready_polls_are_at_least_1_s_apart() {
         ready_timeout: Duration::from_millis(2_500),
         ..ArenaSettings::default()
     };
-    let arena = Arena::with_time(config(&server.uri(), settings), passing.time()).unwrap();
+    let arena = Arena::with_time(config(&server.uri(), settings), virtual_clock.time()).unwrap();
     assert!(arena.miners(&registered(&[1])).await.unwrap().is_empty());
-    assert_eq!(passing.waits(), [1.0, 1.0, 0.5]);
-    assert_eq!(asked(&server, LIST).await.len(), 4);
+    assert_eq!(virtual_clock.waits(), [1.0, 1.0, 0.5]);
+    assert_eq!(requests_to(&server, LIST).await.len(), 4);
 }
 
 /// Starts a gateway with an echoing miner for each of these uids.
@@ -101,10 +103,12 @@ async fn world(listing: Listing, uids: &[u16]) -> Running {
 async fn miners_are_played_through_our_gateway_and_directly() {
     for listing in [Listing::Gateway, Listing::Endpoints] {
         let world = world(listing, &[1, 2, 4]).await;
-        let passing = Passing::default();
-        let arena =
-            Arena::with_time(config(world.url.as_str(), ArenaSettings::default()), passing.time())
-                .unwrap();
+        let virtual_clock = VirtualClock::default();
+        let arena = Arena::with_time(
+            config(world.url.as_str(), ArenaSettings::default()),
+            virtual_clock.time(),
+        )
+        .unwrap();
         let miners = arena.miners(&registered(&[1, 2, 3])).await.unwrap();
         assert_eq!(
             miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(),
@@ -116,20 +120,20 @@ async fn miners_are_played_through_our_gateway_and_directly() {
                 play(&*miner.connection, utterance, 5).await;
             }
         }
-        assert!(passing.waits().is_empty());
+        assert!(virtual_clock.waits().is_empty());
     }
 }
 
 #[tokio::test]
 async fn endpoints_are_checked_and_redirects_are_not_followed() {
     let (server, trap) = (gateway().await, MockServer::start().await);
-    route(&server, "GET", LIST, vec![says(302, "")]).await;
-    let passing = Passing::default();
-    let error = arena(&server.uri(), &passing).miners(&registered(&[1])).await.err().unwrap();
+    route(&server, "GET", LIST, vec![text_response(302, "")]).await;
+    let virtual_clock = VirtualClock::default();
+    let error = arena(&server.uri(), &virtual_clock).miners(&registered(&[1])).await.err().unwrap();
     assert!(error.to_string().contains("status=302"), "{error}");
 
     let server = gateway().await;
-    let moved = says(307, "").insert_header("location", format!("{}/x", trap.uri()));
+    let moved = text_response(307, "").insert_header("location", format!("{}/x", trap.uri()));
     route(&server, "POST", "/v1/predict", vec![moved.clone()]).await;
     route(&server, "POST", "/runsync", vec![moved]).await;
     let row = |uid: u16, provider: &str, path: &str| {
@@ -138,7 +142,7 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
     };
     let rows = [row(1, "gateway", "/runsync"), row(2, "other", "")];
     route(&server, "GET", LIST, vec![ok(json!({ "containers": rows }))]).await;
-    let miners = arena(&server.uri(), &passing).miners(&registered(&[1, 2])).await.unwrap();
+    let miners = arena(&server.uri(), &virtual_clock).miners(&registered(&[1, 2])).await.unwrap();
     assert_eq!(miners.len(), 2);
     for miner in &miners {
         let init = crate::gateway::testing::init(0);
@@ -151,7 +155,7 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
     let mut production =
         config(&server.uri(), ArenaSettings { status: "any".into(), ..ArenaSettings::default() });
     production.policy = super::testing::policy(false);
-    let miners = Arena::with_time(production, passing.time())
+    let miners = Arena::with_time(production, virtual_clock.time())
         .unwrap()
         .miners(&registered(&[1, 2]))
         .await

@@ -126,7 +126,7 @@ impl TextConnection for GatewayMiner {
             name: PREDICT_MESSAGE,
             first: serde_json::to_vec(request),
             repeated: None,
-            max_answer_bytes: MAX_PREDICTION_BYTES,
+            max_response_bytes: MAX_PREDICTION_BYTES,
         };
         async move { Ok(self.call_within::<PredictionResponse>(message, timeout).await?.prediction) }.boxed()
     }

@@ -67,7 +67,7 @@ impl State {
         let began = Instant::now();
         let answer = self
             .client
-            .post(url.as_str(), headers, body, limit, self.config.max_answer_bytes)
+            .post(url.as_str(), headers, body, limit, self.config.max_response_bytes)
             .await;
         metrics::histogram!("taonet_arena_gateway_call_seconds")
             .record(began.elapsed().as_secs_f64());

@@ -9,26 +9,26 @@ use super::answer::ApiError;
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// Refresh interval of the subnet's neurons.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
+const REFRESH_INTERVAL: Duration = Duration::from_mins(1);
 /// Retry delay after a failed refresh.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Hotkeys registered on the subnet, with their uids. Clones share the list.
 #[derive(Debug, Clone)]
 pub struct Members {
     chain: GatewayClient,
     netuid: NetUid,
-    slots: Arc<RwLock<Option<Slots>>>,
+    uids: Arc<RwLock<Option<UidsByHotkey>>>,
 }
 
 /// Uid of each member.
-type Slots = Arc<HashMap<Hotkey, u16>>;
+type UidsByHotkey = Arc<HashMap<Hotkey, u16>>;
 
 impl Members {
     /// Creates a list of a subnet's members, read from the subtensor gateway. Members are unknown
     /// until [`Members::refresh`] succeeds.
     pub fn new(chain: GatewayClient, netuid: NetUid) -> Self {
-        Self { chain, netuid, slots: Arc::default() }
+        Self { chain, netuid, uids: Arc::default() }
     }
 
     /// Refreshes the list from the chain.
@@ -37,9 +37,8 @@ impl Members {
     /// [`GatewayError`] when the neurons cannot be read; the previous list remains valid.
     pub async fn refresh(&self) -> Result<(), GatewayError> {
         let neurons = self.chain.neurons(self.netuid).await?;
-        let slots = neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid.0));
-        *self.slots.write().unwrap_or_else(PoisonError::into_inner) =
-            Some(Arc::new(slots.collect()));
+        let uids = neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid.0));
+        *self.uids.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(uids.collect()));
         Ok(())
     }
 
@@ -47,10 +46,10 @@ impl Members {
     pub async fn follow(&self, shutdown: &Shutdown) {
         loop {
             let pause = match self.refresh().await {
-                Ok(()) => LOOK_EVERY,
+                Ok(()) => REFRESH_INTERVAL,
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the subnet's neurons, retrying");
-                    TRY_AGAIN
+                    RETRY_DELAY
                 }
             };
             if !shutdown.sleep(pause).await {
@@ -61,8 +60,8 @@ impl Members {
 
     /// Returns the last known uids; [`ApiError::MembersUnknown`] before the first successful
     /// refresh.
-    pub(super) fn slots(&self) -> Result<Slots, ApiError> {
-        self.slots
+    pub(super) fn uids(&self) -> Result<UidsByHotkey, ApiError> {
+        self.uids
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

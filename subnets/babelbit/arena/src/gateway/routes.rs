@@ -69,8 +69,8 @@ impl State {
         let miners: Arc<[Listed]> = match &self.members {
             None => self.entries.listed(&rules, now, |_, claimed| Some(claimed)).await,
             Some(members) => {
-                let slots = members.slots()?;
-                self.entries.listed(&rules, now, |hotkey, _| slots.get(hotkey).copied()).await
+                let uids = members.uids()?;
+                self.entries.listed(&rules, now, |hotkey, _| uids.get(hotkey).copied()).await
             }
         }
         .into();
@@ -84,7 +84,7 @@ impl State {
         match &self.members {
             None => Ok(claimed),
             Some(members) => {
-                members.slots()?.get(&hotkey).copied().ok_or(ApiError::NotRegistered(hotkey))
+                members.uids()?.get(&hotkey).copied().ok_or(ApiError::NotRegistered(hotkey))
             }
         }
     }

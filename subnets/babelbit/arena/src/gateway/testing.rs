@@ -105,7 +105,7 @@ pub(crate) fn frame(session: &str, number: u16, last: bool) -> PredictCall {
         session_id: session.into(),
         audio_b64: frame_b64(number).into(),
         in_eos: last,
-        max_answer_bytes: 1 << 20,
+        max_response_bytes: 1 << 20,
     }
 }
 

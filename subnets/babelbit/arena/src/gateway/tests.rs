@@ -51,7 +51,7 @@ fn arena(running: &Running) -> Arena {
         external_ip: "203.0.113.7".to_owned(),
         policy: AddressPolicy::private(),
         predict_path: "v1/predict".to_owned(),
-        max_answer_bytes: 1 << 20,
+        max_response_bytes: 1 << 20,
     };
     Arena::new(config).unwrap()
 }
@@ -80,10 +80,10 @@ async fn miner_list_needs_a_token_and_has_two_forms() {
         "//v1//list_arena_miners",
     ] {
         let (status, list) = get(&running, path, &token).await;
-        let mut found = list["miners"].as_array().unwrap().clone();
-        found.sort_by_key(|miner| miner["uid"].as_u64());
+        let mut actual = list["miners"].as_array().unwrap().clone();
+        actual.sort_by_key(|miner| miner["uid"].as_u64());
         assert_eq!(
-            (status, found, &list["count"]),
+            (status, actual, &list["count"]),
             (200, vec![miner(1), miner(3)], &json!(2)),
             "{path}"
         );
@@ -187,8 +187,8 @@ async fn message_needs_a_token_of_its_sender() {
         (&head, json!({ "input": {} }), 422, "invalid_request"),
         (&head, json!([]), 422, "invalid_request"),
     ] {
-        let (found, answer) = runsync(&running, headers, &body).await;
-        assert_eq!((found, &answer["error"]), (status, &json!(marker)), "{answer}");
+        let (actual, answer) = runsync(&running, headers, &body).await;
+        assert_eq!((actual, &answer["error"]), (status, &json!(marker)), "{answer}");
     }
     let mut bad = message("//Alice");
     bad["input"]["bt_headers"]["name"] = json!("a\nb");
@@ -227,7 +227,7 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;
         let config = ArenaGatewayConfig {
             call_timeout: Duration::from_secs(3),
-            max_answer_bytes: 1_000,
+            max_response_bytes: 1_000,
             ..config()
         };
         let running = Running::start(config).await;
@@ -236,9 +236,9 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
         let alice = key("//Alice").hotkey().to_string();
         let input =
             json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
-        let (found, answer) =
+        let (actual, answer) =
             runsync(&running, &[], &json!({ "input": input, "auth_token": token, "uid": 1 })).await;
-        assert_eq!((found, &answer["error"]), (status, &json!(marker)), "{answer}");
+        assert_eq!((actual, &answer["error"]), (status, &json!(marker)), "{answer}");
     }
     let running = Running::start(config()).await;
     running.submit(1, nowhere().as_str()).await.unwrap();
@@ -546,9 +546,9 @@ async fn a_miner_outside_the_arena_is_not_called() {
     let running = Running::start(ArenaGatewayConfig { slots: 1, ..config() }).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     assert!(!running.submit(2, parrot(2).await.as_str()).await.unwrap().listed);
-    let found = miners(&running, &[1, 2]).await;
-    assert_eq!(found.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1]);
-    play(&*found[0].connection, 0, 2).await;
+    let actual = miners(&running, &[1, 2]).await;
+    assert_eq!(actual.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1]);
+    play(&*actual[0].connection, 0, 2).await;
     let body = json!({
         "input": { "predict_payload": {}, "bt_headers": {} }, "auth_token": token(&running).await, "uid": 2,
     });

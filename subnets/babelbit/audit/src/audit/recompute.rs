@@ -71,7 +71,7 @@ pub(crate) fn recompute(
     }
     let mut done = Recomputed { rows: record.rows.clone(), replies: 0, mismatches: work.changed() };
     let keys = record.rows.iter().map(|row| (row.miner, row.utterance_index));
-    let places: HashMap<_, usize> = keys.zip(0..).collect();
+    let row_indices: HashMap<_, usize> = keys.zip(0..).collect();
     for utterance in &record.challenge.utterances {
         let Ok(source) = &utterance.source else { continue };
         let scored =
@@ -86,7 +86,7 @@ pub(crate) fn recompute(
             for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
                 done.replies += 1;
                 done.mismatches.extend(work.compare(row, &score));
-                let row = places
+                let row = row_indices
                     .get(&(row.miner, row.utterance_index))
                     .and_then(|index| done.rows.get_mut(*index));
                 if let Some(row) = row {

@@ -157,7 +157,7 @@ pub(crate) async fn record(paths: &RunPaths) -> Record {
 /// Changes the byte at `position` from the end of a file.
 pub(crate) fn change_byte(path: &Path, position: usize) {
     let mut bytes = std::fs::read(path).unwrap();
-    let place = bytes.len() - position;
-    bytes[place] ^= 1;
+    let offset = bytes.len() - position;
+    bytes[offset] ^= 1;
     std::fs::write(path, bytes).unwrap();
 }

@@ -85,17 +85,17 @@ async fn unchanged_run_has_no_mismatch() {
 }
 
 #[tokio::test]
-async fn only_the_changed_reply_is_named() {
+async fn only_the_changed_reply_is_reported() {
     let run = Run::of(&MINERS).await;
     let wav = run.home(1).join("predicted/utt_0001.wav");
     let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
     change_byte(&wav, 1);
     let report = run.audit().await;
     assert_eq!(told(&report), [(Place::Reply, Some(1), Some(1), "audio.sha256")]);
-    let found = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
+    let actual = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
     assert_eq!(
         (&report.mismatches[0].recorded, &report.mismatches[0].recomputed),
-        (&json!(recorded), &json!(found))
+        (&json!(recorded), &json!(actual))
     );
     assert_eq!(report.mismatches[0].utterance_id.as_deref(), Some("challenge-1:1"));
     assert_eq!(report.recomputed, 4 * UTTERANCES - 1);
@@ -107,7 +107,7 @@ async fn only_the_changed_reply_is_named() {
 }
 
 #[tokio::test]
-async fn changed_files_are_named_with_their_field() {
+async fn mismatch_names_the_changed_file_and_field() {
     let run = Run::of(&MINERS).await;
     let edit = |path: PathBuf, place: &str, value: Value| {
         let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -137,7 +137,7 @@ async fn changed_files_are_named_with_their_field() {
 }
 
 #[tokio::test]
-async fn a_changed_ledger_is_named() {
+async fn a_changed_ledger_is_reported() {
     let run = Run::of(&MINERS).await;
     run.sql(
         "UPDATE result SET score = json_set(score, '$.result.score', 0.9) WHERE miner_uid = 3 AND utterance_index = 0",

@@ -149,7 +149,7 @@ pub async fn speech(
 fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, ContestError> {
     let signer = Signer::new(target.validator.clone(), "0.0.0.0", BabelbitScheme::axon());
     let config = ClientConfig {
-        max_response_bytes: settings.play.max_answer_bytes(1),
+        max_response_bytes: settings.play.max_response_bytes(1),
         ..ClientConfig::default()
     };
     let client = SignedClient::new(signer, config)?;

@@ -1,4 +1,4 @@
-//! Responses that are no answer of a miner, and the remedy for each kind.
+//! Responses that are not an answer of a miner, and the remedy for each kind.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub(super) struct Failed {
     pub(super) seen: String,
 }
 
-/// Kind of a response that is no answer of a miner.
+/// Kind of a response that is not an answer of a miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No response.
@@ -46,7 +46,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Returns the kind of a response with this status and body; `None` if its status is 200 and it
-    /// is no page.
+    /// is not a page.
     pub(super) fn of(reply: &Reply) -> Option<Self> {
         match reply.status {
             300..400 => Some(Self::Redirect),

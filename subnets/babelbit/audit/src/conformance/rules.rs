@@ -362,7 +362,7 @@ impl<'a> Findings<'a> {
         self.fail_with(rule, seen, None);
     }
 
-    /// Reports a violation with a remedy of its own.
+    /// Reports a violation with its own remedy.
     pub(super) fn fail_with(
         &mut self,
         rule: Rule,

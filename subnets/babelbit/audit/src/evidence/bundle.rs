@@ -52,9 +52,10 @@ impl Bundle {
         let mut members = Members { entries: archive.entries()?.raw(true) };
         let manifest = members.bytes(MANIFEST, MAX_MANIFEST_BYTES)?;
         let seal = members.bytes(SIGNATURE, MAX_SIGNATURE_BYTES)?;
-        let seal: Seal = serde_json::from_slice(&seal).map_err(EvidenceError::Seal)?;
+        let seal: Seal =
+            serde_json::from_slice(&seal).map_err(EvidenceError::MalformedSignature)?;
         if !verify(&seal.hotkey, signed_text(&manifest).as_bytes(), &seal.signature) {
-            return Err(EvidenceError::Signature(seal.hotkey));
+            return Err(EvidenceError::InvalidSignature(seal.hotkey));
         }
         let manifest_sha256 = hex::encode(Sha256::digest(&manifest));
         let parsed = Manifest::parse(&manifest, seal.hotkey)?;
@@ -74,7 +75,7 @@ impl Bundle {
         let mut trailing = Vec::new();
         archive.into_inner().take(MAX_END_BYTES + 1).read_to_end(&mut trailing)?;
         if trailing.len() as u64 > MAX_END_BYTES || trailing.iter().any(|byte| *byte != 0) {
-            return Err(EvidenceError::Trailing);
+            return Err(EvidenceError::TrailingData);
         }
         Ok(Self { validator: seal.hotkey, manifest_sha256, record, replies })
     }
@@ -111,15 +112,15 @@ struct Members<'a, R: Read> {
 impl<'a, R: Read> Members<'a, R> {
     fn next(&mut self, name: &str, limit: u64) -> Result<tar::Entry<'a, R>, EvidenceError> {
         let entry =
-            self.entries.next().ok_or_else(|| EvidenceError::Missing(name.to_owned()))??;
+            self.entries.next().ok_or_else(|| EvidenceError::Truncated(name.to_owned()))??;
         if *entry.path_bytes() != *name.as_bytes() {
-            return Err(EvidenceError::Member {
+            return Err(EvidenceError::UnexpectedMember {
                 expected: name.to_owned(),
-                found: shown_path(&entry),
+                actual: shown_path(&entry),
             });
         }
         if entry.header().entry_type() != tar::EntryType::Regular {
-            return Err(EvidenceError::Kind(shown_path(&entry)));
+            return Err(EvidenceError::NotRegularFile(shown_path(&entry)));
         }
         let bytes = entry.size();
         if bytes > limit {
@@ -135,14 +136,14 @@ impl<'a, R: Read> Members<'a, R> {
         if entry.read_to_end(&mut bytes)? as u64 == entry.size() {
             Ok(bytes)
         } else {
-            Err(EvidenceError::Missing(format!("the end of {name}")))
+            Err(EvidenceError::Truncated(format!("the end of {name}")))
         }
     }
 
     fn end(&mut self) -> Result<(), EvidenceError> {
         match self.entries.next() {
             None => Ok(()),
-            Some(_) => Err(EvidenceError::Trailing),
+            Some(_) => Err(EvidenceError::TrailingData),
         }
     }
 }

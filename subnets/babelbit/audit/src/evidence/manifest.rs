@@ -43,18 +43,18 @@ pub enum ManifestError {
         signer: Hotkey,
     },
     /// A field has an invalid value.
-    #[error("the manifest's {place}: {problem}")]
+    #[error("the manifest's {location}: {problem}")]
     Field {
         /// Path of the field, e.g. `replies[3].audio_sha256`.
-        place: String,
+        location: String,
         /// Description of the problem.
         problem: &'static str,
     },
 }
 
 impl ManifestError {
-    fn field(place: String, problem: &'static str) -> Self {
-        Self::Field { place, problem }
+    fn field(location: String, problem: &'static str) -> Self {
+        Self::Field { location, problem }
     }
 }
 
@@ -196,57 +196,60 @@ impl Manifest {
         }
         let mut indices = HashSet::new();
         for (position, utterance) in self.utterances.iter().enumerate() {
-            let place = format!("utterances[{position}]");
+            let location = format!("utterances[{position}]");
             if !indices.insert(utterance.index) {
-                return Err(ManifestError::field(place, "duplicate index"));
+                return Err(ManifestError::field(location, "duplicate index"));
             }
             if utterance.source.is_some() == utterance.error.is_some() {
-                return Err(ManifestError::field(place, "expected either source or error"));
+                return Err(ManifestError::field(location, "expected either source or error"));
             }
             if utterance.source.as_ref().is_some_and(|source| {
                 !(1..=MAX_CHANNELS).contains(&source.channels)
                     || source.sample_rate_hz == 0
                     || source.frames > MAX_FRAMES
             }) {
-                return Err(ManifestError::field(place, "invalid audio format"));
+                return Err(ManifestError::field(location, "invalid audio format"));
             }
         }
         let mut keys = HashSet::new();
         for (position, reply) in self.replies.iter().enumerate() {
-            let place = |field: &str| format!("replies[{position}].{field}");
+            let location = |field: &str| format!("replies[{position}].{field}");
             if !keys.insert((reply.miner_uid, reply.miner_hotkey, reply.utterance_index)) {
-                return Err(ManifestError::field(place("utterance_index"), "duplicate reply"));
+                return Err(ManifestError::field(location("utterance_index"), "duplicate reply"));
             }
             if !indices.contains(&reply.utterance_index) {
-                return Err(ManifestError::field(place("utterance_index"), "unknown utterance"));
+                return Err(ManifestError::field(location("utterance_index"), "unknown utterance"));
             }
             if reply.audio_sha256.is_some() == reply.error.is_some() {
                 return Err(ManifestError::field(
-                    place("audio_sha256"),
+                    location("audio_sha256"),
                     "expected either audio_sha256 or error",
                 ));
             }
             if reply.audio_sha256.as_deref().is_some_and(|hash| !is_hash(hash)) {
                 return Err(ManifestError::field(
-                    place("audio_sha256"),
+                    location("audio_sha256"),
                     "expected 64 lower-case hexadecimal digits",
                 ));
             }
             if reply.score.is_some() && reply.error.is_some() {
-                return Err(ManifestError::field(place("score"), "a failed reply has no score"));
+                return Err(ManifestError::field(location("score"), "a failed reply has no score"));
             }
             if reply.frames > MAX_FRAMES {
-                return Err(ManifestError::field(place("frames"), "the reply is too long"));
+                return Err(ManifestError::field(location("frames"), "the reply is too long"));
             }
             if reply.score.as_ref().is_some_and(|score| score.batch > MAX_BATCHES) {
                 return Err(ManifestError::field(
-                    place("score.batch"),
+                    location("score.batch"),
                     "the batch number is too large",
                 ));
             }
             let named = reply.score.as_ref().and_then(|score| score.conditions.as_ref());
             if named.is_some_and(|name| !self.conditions.contains_key(name)) {
-                return Err(ManifestError::field(place("score.conditions"), "unknown conditions"));
+                return Err(ManifestError::field(
+                    location("score.conditions"),
+                    "unknown conditions",
+                ));
             }
         }
         Ok(())

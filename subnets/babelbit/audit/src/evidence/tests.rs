@@ -113,7 +113,7 @@ async fn bundle_is_reproducible_except_for_the_signature() {
 }
 
 #[tokio::test]
-async fn a_changed_byte_of_a_reply_is_named() {
+async fn a_changed_byte_of_a_reply_is_reported() {
     let bundle = exported().await;
     let mut members = members(&bundle);
     let last = members[3].1.len() - 1;
@@ -153,7 +153,7 @@ async fn changed_manifest_is_rejected() {
     let mut changed = members(&bundle);
     let place = changed[0].1.len() / 2;
     changed[0].1[place] ^= 1;
-    assert!(matches!(read(&packed(&changed)), Err(EvidenceError::Signature(_))));
+    assert!(matches!(read(&packed(&changed)), Err(EvidenceError::InvalidSignature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
     assert!(
@@ -183,8 +183,8 @@ async fn changed_manifest_is_rejected() {
                 if parent.is_empty() { manifest } else { manifest.pointer_mut(parent).unwrap() };
             parent[field] = value.clone();
         };
-        let found = error(&with_manifest(&bundle, &alice(), edit));
-        assert!(found.contains(says), "{place}: {found}");
+        let actual = error(&with_manifest(&bundle, &alice(), edit));
+        assert!(actual.contains(says), "{place}: {actual}");
     }
     // Conditions are keyed by their hash: other options under a known key are rejected.
     let options = with_manifest(&bundle, &alice(), |manifest| {
@@ -196,7 +196,7 @@ async fn changed_manifest_is_rejected() {
 }
 
 #[tokio::test]
-async fn signed_scores_that_do_not_follow_from_replies_are_named() {
+async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
     let bundle = exported().await;
     let lying = with_manifest(&bundle, &alice(), |manifest| {
         manifest["replies"][0]["score"]["result"]["score"] = 1.0.into();
@@ -240,7 +240,7 @@ async fn unexpected_and_missing_bundle_members_are_rejected() {
 
     let mut trailing = bundle.clone();
     trailing.extend(b"more");
-    assert!(matches!(read(&trailing), Err(EvidenceError::Trailing)));
+    assert!(matches!(read(&trailing), Err(EvidenceError::TrailingData)));
     for cut in [100, 512, 700, bundle.len() / 2, bundle.len() - 1500] {
         assert!(
             read(&bundle[..cut]).is_err() || !read(&bundle[..cut]).unwrap().audit.is_clean(),

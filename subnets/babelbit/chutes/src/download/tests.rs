@@ -150,10 +150,10 @@ fn model_name_is_split_into_repository_file_and_revision() {
     ];
     for (text, expected) in table {
         let parsed = text.parse::<HubModel>().ok();
-        let found = parsed
+        let actual = parsed
             .as_ref()
             .map(|model| (&*model.repository, model.file.as_deref(), model.revision.as_deref()));
-        assert_eq!(found, expected, "{text}");
+        assert_eq!(actual, expected, "{text}");
         assert!(parsed.is_none_or(|model| model.to_string() == text), "{text}");
     }
 }
@@ -167,9 +167,9 @@ async fn a_model_is_downloaded_once() {
     let progress = |progress: HubProgress<'_>| {
         seen.lock().unwrap().push((progress.file.to_owned(), progress.done));
     };
-    let found =
+    let actual =
         setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();
-    assert_eq!(found, setup.directory.path().join("al+m").join(COMMIT));
+    assert_eq!(actual, setup.directory.path().join("al+m").join(COMMIT));
     for (name, content) in [
         ("config.json", "{}"),
         ("tokenizer.json", "{\"a\": 1}"),
@@ -182,7 +182,7 @@ async fn a_model_is_downloaded_once() {
     );
     assert_eq!(seen.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
     let before = setup.requests().await;
-    assert_eq!(setup.download("al/m").await.unwrap(), found);
+    assert_eq!(setup.download("al/m").await.unwrap(), actual);
     assert_eq!(
         setup.requests().await,
         before + 2,
@@ -213,13 +213,13 @@ async fn an_interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.leave("model.safetensors.part", "0123");
-    let rest = ResponseTemplate::new(206)
+    let remaining = ResponseTemplate::new(206)
         .insert_header("Content-Range", "bytes 4-9/10")
         .set_body_bytes("456789");
     let mock = Mock::given(method("GET"))
         .and(path("/bucket/model.safetensors"))
         .and(header("Range", "bytes=4-"));
-    mock.respond_with(rest).expect(1).mount(&setup.storage).await;
+    mock.respond_with(remaining).expect(1).mount(&setup.storage).await;
     setup.download("al/m").await.unwrap();
     assert_eq!(std::fs::read_to_string(setup.path("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
 }
@@ -260,8 +260,8 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
     };
     let names = |files: Value, text: &str| -> Result<Vec<String>, String> {
         let listing = listing(files);
-        let found = listing.files(&model(text)).map_err(|error| error.to_string())?;
-        Ok(found.iter().map(|file| file.rfilename.clone()).collect())
+        let actual = listing.files(&model(text)).map_err(|error| error.to_string())?;
+        Ok(actual.iter().map(|file| file.rfilename.clone()).collect())
     };
     let base = ["config.json", "tokenizer.json"];
     let of = |more: &[&str]| -> Value {
@@ -342,7 +342,7 @@ async fn download_refusals_have_hints() {
 
 /// Columns: response · error
 #[tokio::test]
-async fn malformed_lists_are_named() {
+async fn malformed_lists_are_reported() {
     for (answer, expected) in [
         (json!({ "siblings": [] }), "siblings"),
         (json!({ "sha": COMMIT, "siblings": [{ "rfilename": "config.json" }] }), "siblings"),
@@ -376,8 +376,8 @@ async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() 
             .mount(&setup.hub)
             .await;
     }
-    let found = setup.download("old").await.unwrap();
-    assert_eq!(std::fs::read_to_string(found.join("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
+    let actual = setup.download("old").await.unwrap();
+    assert_eq!(std::fs::read_to_string(actual.join("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
     for target in ["/api/models/loop/revision/main", "ftp://127.0.0.1/x"] {
         let setup = Setup::new().await;
         Mock::given(header_exists("user-agent"))
@@ -394,13 +394,13 @@ async fn last_download_is_used_when_the_hub_is_unreachable() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
-    let found = setup.download("al/m").await.unwrap();
+    let actual = setup.download("al/m").await.unwrap();
     setup.hub.reset().await;
     Mock::given(header_exists("user-agent"))
         .respond_with(ResponseTemplate::new(503))
         .mount(&setup.hub)
         .await;
-    assert_eq!(setup.download("al/m").await.unwrap(), found);
+    assert_eq!(setup.download("al/m").await.unwrap(), actual);
     assert!(
         setup.download("al/m@v1").await.unwrap_err().is_retryable(),
         "another revision is not the same"
@@ -414,7 +414,7 @@ async fn last_download_is_used_when_the_hub_is_unreachable() {
     )
     .unwrap();
     let before = setup.requests().await;
-    assert_eq!(setup.download(&pinned).await.unwrap(), found);
+    assert_eq!(setup.download(&pinned).await.unwrap(), actual);
     assert_eq!(setup.requests().await, before);
 }
 

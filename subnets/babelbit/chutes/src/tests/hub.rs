@@ -115,7 +115,7 @@ async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
 
 /// Columns: missing part of the hub's response · error
 #[tokio::test]
-async fn malformed_hub_response_is_named() {
+async fn malformed_hub_response_error_names_the_field() {
     let directory = tempfile::tempdir().unwrap();
     let model = model(directory.path());
     for (answer, expected) in [
@@ -140,7 +140,7 @@ async fn malformed_hub_response_is_named() {
 }
 
 #[test]
-fn models_that_cannot_be_uploaded_are_named() {
+fn models_that_cannot_be_uploaded_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let error = |path: &Path| LocalModel::read(path).unwrap_err().to_string();
     assert!(error(directory.path()).contains("contains no file\nhint: "));

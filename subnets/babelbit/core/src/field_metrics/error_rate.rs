@@ -23,15 +23,15 @@ fn distance(from: &[&str], to: &[&str]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in (1..).zip(from) {
         let mut diagonal = i - 1;
-        let mut left = i;
+        let mut left_cell = i;
         let mut cells = row.iter_mut();
         if let Some(first) = cells.next() {
             *first = i;
         }
         for (cell, b) in cells.zip(to) {
-            let best = (diagonal + usize::from(a != b)).min(*cell + 1).min(left + 1);
+            let best = (diagonal + usize::from(a != b)).min(*cell + 1).min(left_cell + 1);
             diagonal = std::mem::replace(cell, best);
-            left = best;
+            left_cell = best;
         }
     }
     row.last().copied().unwrap_or(0)

@@ -70,9 +70,9 @@ impl<'a> Parts<'a> {
 fn translation<'a>(entries: &'a [Value], target_language: &str) -> Option<&'a Object> {
     let mut objects = entries.iter().filter_map(Value::as_object);
     let first = objects.clone().next();
-    let wanted = target_language.trim().to_lowercase();
+    let target = target_language.trim().to_lowercase();
     objects
-        .find(|entry| language_of(entry.get("language")).is_some_and(|language| language == wanted))
+        .find(|entry| language_of(entry.get("language")).is_some_and(|language| language == target))
         .or(first)
 }
 

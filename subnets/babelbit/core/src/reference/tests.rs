@@ -61,9 +61,9 @@ fn first_matching_schema_is_used() {
             4.0,
         ),
     ] {
-        let found = document(&json!([utterance])).find("c:0", "en").unwrap();
+        let actual = document(&json!([utterance])).find("c:0", "en").unwrap();
         assert_eq!(
-            (found.text.as_str(), found.words.len(), found.wps),
+            (actual.text.as_str(), actual.words.len(), actual.wps),
             (text, count, wps),
             "{name}"
         );
@@ -72,10 +72,10 @@ fn first_matching_schema_is_used() {
 
 #[test]
 fn words_are_trimmed() {
-    let found = document(
+    let actual = document(
         &json!([{"reference_text": "x", "reference_words": [{"word": " so ", "start": 0, "end": 1}]}]),
     );
-    assert_eq!(found.find("0", "en").unwrap().words, [word("so", 0.0, 1.0)]);
+    assert_eq!(actual.find("0", "en").unwrap().words, [word("so", 0.0, 1.0)]);
 }
 
 /// Columns: given rate · words · resulting rate
@@ -132,7 +132,7 @@ fn utterances_are_found_by_any_form_of_their_id() {
 
 /// Columns: document · exception name and message
 #[test]
-fn invalid_reference_document_is_named() {
+fn invalid_reference_document_is_reported() {
     let error = |utterance: Value| document(&json!([utterance])).find("c:0", "en").unwrap_err();
     let missing = ("ValueError", "Missing reference text in scoring metadata".to_owned());
     for utterance in [
@@ -178,8 +178,8 @@ fn document_language_is_read() {
         (json!({"reference_text": "x"}), Some("es")),
     ] {
         let document = json!({"target_language": "es", "utterances": [utterance]});
-        let found = ReferenceDocument::parse(document).unwrap().sole("en").unwrap();
-        assert_eq!(found.language.as_deref(), language);
+        let actual = ReferenceDocument::parse(document).unwrap().sole("en").unwrap();
+        assert_eq!(actual.language.as_deref(), language);
     }
 }
 

@@ -31,9 +31,9 @@ pub fn speaks_other_language(
         (Rules::Strict, Some(language)) => language,
         _ => &options.target_language,
     };
-    let unsure = options.rules == Rules::Strict
+    let is_unknown = options.rules == Rules::Strict
         && confidence.is_some_and(|confidence| confidence < LANGUAGE_CONFIDENCE_FLOOR);
-    !detected.is_empty() && !unsure && detected != target.trim().to_lowercase()
+    !detected.is_empty() && !is_unknown && detected != target.trim().to_lowercase()
 }
 
 #[cfg(test)]
@@ -71,8 +71,8 @@ mod tests {
             reference.language = language.map(str::to_owned);
             for (rules, fails) in [(Rules::Reference, by_reference), (Rules::Strict, by_strict)] {
                 let options = ScoreOptions { rules, ..ScoreOptions::default() };
-                let found = speaks_other_language(detected, confidence, &reference, &options);
-                assert_eq!(found, fails, "{detected:?} {confidence:?} {language:?} {rules}");
+                let actual = speaks_other_language(detected, confidence, &reference, &options);
+                assert_eq!(actual, fails, "{detected:?} {confidence:?} {language:?} {rules}");
             }
         }
     }

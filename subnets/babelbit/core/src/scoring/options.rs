@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_setting_is_named() {
+    fn invalid_score_option_error_names_the_option() {
         let nan = ScoreOptions { accuracy_threshold: f64::NAN, ..ScoreOptions::default() };
         assert!(
             nan.checked()

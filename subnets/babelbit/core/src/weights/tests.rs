@@ -8,12 +8,16 @@ fn scores(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
     scores.iter().map(|(uid, score)| (Uid(*uid), *score)).collect()
 }
 
-fn assert_weights(found: &Weights, expected: &[(u16, f64)], case: &str) {
-    assert_eq!(found.uids, expected.iter().map(|(uid, _)| Uid(*uid)).collect::<Vec<_>>(), "{case}");
-    for (found, (uid, expected)) in found.weights.iter().zip(expected) {
+fn assert_weights(actual: &Weights, expected: &[(u16, f64)], case: &str) {
+    assert_eq!(
+        actual.uids,
+        expected.iter().map(|(uid, _)| Uid(*uid)).collect::<Vec<_>>(),
+        "{case}"
+    );
+    for (actual, (uid, expected)) in actual.weights.iter().zip(expected) {
         assert!(
-            (found - expected).abs() < 1e-12,
-            "{case}: uid {uid} has {found} instead of {expected}"
+            (actual - expected).abs() < 1e-12,
+            "{case}: uid {uid} has {actual} instead of {expected}"
         );
     }
 }
@@ -71,9 +75,9 @@ fn weights_are_shared_between_main_arena_and_burn() {
         let arena = scores(&winner.map(|uid| (uid, 0.5)).into_iter().collect::<Vec<_>>());
         for rules in [Rules::Reference, Rules::Strict] {
             let share = ArenaShare::from_percent(percent);
-            let found = compute_weights(&scores(main), &arena, share, burn, rules);
+            let actual = compute_weights(&scores(main), &arena, share, burn, rules);
             assert_weights(
-                &found,
+                &actual,
                 expected,
                 &format!("{main:?}, winner {winner:?}, {percent} %, {rules}"),
             );
@@ -96,8 +100,12 @@ fn full_arena_share_without_winner_leaves_no_weights() {
     ] {
         for (rules, expected) in [(Rules::Reference, by_reference), (Rules::Strict, by_strict)] {
             let (main, share) = (scores(&[(1, 0.6), (3, 0.2)]), ArenaShare::from_percent(percent));
-            let found = compute_weights(&main, &scores(arena), share, burn, rules);
-            assert_weights(&found, expected, &format!("{arena:?}, {percent} %, {burn:?}, {rules}"));
+            let actual = compute_weights(&main, &scores(arena), share, burn, rules);
+            assert_weights(
+                &actual,
+                expected,
+                &format!("{arena:?}, {percent} %, {burn:?}, {rules}"),
+            );
         }
     }
 }
@@ -106,7 +114,7 @@ fn full_arena_share_without_winner_leaves_no_weights() {
 fn arena_share_is_exact() {
     let (a, b, c) = (0.9, 0.2, 0.7);
     let share = ArenaShare::from_percent(30.0);
-    let found = compute_weights(
+    let actual = compute_weights(
         &scores(&[(1, a), (2, b), (3, c)]),
         &scores(&[(4, 0.5)]),
         share,
@@ -116,7 +124,7 @@ fn arena_share_is_exact() {
     let (main, sum) = (1.0 - share.get(), a + b + c);
     let expected = [main * a / sum, main * b / sum, main * c / sum, share.get()];
     assert_eq!(
-        found.weights.iter().copied().map(f64::to_bits).collect::<Vec<_>>(),
+        actual.weights.iter().copied().map(f64::to_bits).collect::<Vec<_>>(),
         expected.map(f64::to_bits)
     );
 }
@@ -171,10 +179,10 @@ proptest! {
     ) {
         let rules = if strict { Rules::Strict } else { Rules::Reference };
         let share = ArenaShare::from_percent(percent);
-        let found = compute_weights(&scores(&main), &scores(&arena), share, burn.map(Uid), rules);
-        let sum: f64 = found.weights.iter().sum();
-        prop_assert!(found.weights.is_empty() || (sum - 1.0).abs() < 1e-9, "{}", sum);
-        prop_assert!(found.weights.iter().all(|weight| *weight >= 0.0));
-        prop_assert!(burn.is_none() || !found.uids.is_empty());
+        let actual = compute_weights(&scores(&main), &scores(&arena), share, burn.map(Uid), rules);
+        let sum: f64 = actual.weights.iter().sum();
+        prop_assert!(actual.weights.is_empty() || (sum - 1.0).abs() < 1e-9, "{}", sum);
+        prop_assert!(actual.weights.iter().all(|weight| *weight >= 0.0));
+        prop_assert!(burn.is_none() || !actual.uids.is_empty());
     }
 }

@@ -165,8 +165,8 @@ fn files_are_read_once_until_they_change() {
     let name = "challenge_run_small-talk_type_main_miner_4_run_20261122_030405.json";
     let text = std::fs::read_to_string(scores.join(name)).unwrap();
     std::fs::write(scores.join(name), text.replace("0.25", "0.875")).unwrap();
-    let found = index.list(&scores).unwrap();
-    assert_eq!((found.runs[0].miner_uid, found.runs[0].mean, index.reads), (4, Some(0.875), 4));
+    let actual = index.list(&scores).unwrap();
+    assert_eq!((actual.runs[0].miner_uid, actual.runs[0].mean, index.reads), (4, Some(0.875), 4));
     std::fs::remove_file(scores.join(name)).unwrap();
     assert_eq!((index.list(&scores).unwrap().runs.len(), index.reads), (1, 4));
 }

@@ -29,9 +29,9 @@ const MAX_UPLOAD: usize = 12 << 20;
 /// Maximum size of a request with samples in bytes: 2 s.
 const MAX_SAMPLES: usize = 2 * 24_000 * 4;
 /// Timeout for receiving a body.
-const BODY_WITHIN: Duration = Duration::from_secs(20);
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout of an upload, with the reply of the miner.
-const UPLOAD_WITHIN: Duration = Duration::from_mins(2);
+const UPLOAD_TIMEOUT: Duration = Duration::from_mins(2);
 
 const SCRIPT: &str = include_str!("../../assets/try.js");
 const MICROPHONE: &str = include_str!("../../assets/microphone.js");
@@ -46,9 +46,9 @@ pub(super) struct Bodies {
 impl Default for Bodies {
     fn default() -> Self {
         Self {
-            small: WholeBodies::new(1_024, BODY_WITHIN, 0),
-            samples: WholeBodies::new(MAX_SAMPLES, BODY_WITHIN, 4 * MAX_SAMPLES),
-            uploads: WholeBodies::new(MAX_UPLOAD, BODY_WITHIN, 2 * MAX_UPLOAD),
+            small: WholeBodies::new(1_024, BODY_TIMEOUT, 0),
+            samples: WholeBodies::new(MAX_SAMPLES, BODY_TIMEOUT, 4 * MAX_SAMPLES),
+            uploads: WholeBodies::new(MAX_UPLOAD, BODY_TIMEOUT, 2 * MAX_UPLOAD),
         }
     }
 }
@@ -91,8 +91,8 @@ fn script(text: &'static str) -> Response {
 
 /// Interprets an uploaded recording, and redirects to the result.
 async fn upload(section: &TrySection, view: &View, request: Request) -> Response {
-    let interpreted = tokio::time::timeout(UPLOAD_WITHIN, interpret(section, request)).await;
-    match interpreted.unwrap_or(Err(TryError::Slow(UPLOAD_WITHIN))) {
+    let interpreted = tokio::time::timeout(UPLOAD_TIMEOUT, interpret(section, request)).await;
+    match interpreted.unwrap_or(Err(TryError::Slow(UPLOAD_TIMEOUT))) {
         Ok(trial) => {
             let result = [(LOCATION, result_path(view, &trial))];
             (StatusCode::SEE_OTHER, result).into_response()

@@ -173,7 +173,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
     assert!(overview().await.contains(">running<"));
     let ago = SystemTime::now() - Duration::from_mins(11);
     File::options().write(true).open(state.join("runner.lock")).unwrap().set_modified(ago).unwrap();
-    // A single contest has ended, which is no problem.
+    // A single contest has ended, which is not a problem.
     let body = overview().await;
     assert!(body.contains(">stopped<") && body.contains("data-problems=\"0\""), "{body}");
     // A daemon that records rounds should never stop.
@@ -199,12 +199,15 @@ async fn recordings_are_played_in_parts() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
     let router = site(directory.path()).await;
-    let (status, headers, whole) = send(&router, "/audio/1/0/source.wav", None).await;
+    let (status, headers, complete) = send(&router, "/audio/1/0/source.wav", None).await;
     assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "audio/wav"));
-    assert!(whole.starts_with(b"RIFF"));
+    assert!(complete.starts_with(b"RIFF"));
     let (status, headers, part) = send(&router, "/audio/1/0/source.wav", Some("bytes=4-11")).await;
-    assert_eq!((status, part.as_slice()), (StatusCode::PARTIAL_CONTENT, &whole[4..12]));
-    assert_eq!(headers["content-range"].to_str().unwrap(), format!("bytes 4-11/{}", whole.len()));
+    assert_eq!((status, part.as_slice()), (StatusCode::PARTIAL_CONTENT, &complete[4..12]));
+    assert_eq!(
+        headers["content-range"].to_str().unwrap(),
+        format!("bytes 4-11/{}", complete.len())
+    );
     let (status, ..) = send(&router, "/audio/1/0/source.wav", Some("bytes=99999999-")).await;
     assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
     let reply = format!("/audio/1/0/2/{}/reply.wav", hotkey(2));

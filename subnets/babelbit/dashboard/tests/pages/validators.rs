@@ -77,24 +77,24 @@ async fn scores_of_all_validators_are_shown() {
     let client = ScoresClient::new(&url, Arc::new(key("//a"))).unwrap();
     section.read(&client, &changes).await;
     let (_, body) = get(&router, "/challenges/1").await;
-    let found = row(&body, "Miner 2");
+    let actual = row(&body, "Miner 2");
     assert!(
-        found.contains(">0.600<") && found.contains(">0.750<") && found.contains(">+0.150<"),
-        "{found}"
+        actual.contains(">0.600<") && actual.contains(">0.750<") && actual.contains(">+0.150<"),
+        "{actual}"
     );
-    let found = row(&body, "Miner 3");
-    assert!(found.contains("not submitted") && found.contains(">0.000<"), "{found}");
+    let actual = row(&body, "Miner 3");
+    assert!(actual.contains("not submitted") && actual.contains(">0.000<"), "{actual}");
     let address = hotkey(9).to_string();
-    let found = row(&body, &address);
-    assert!(found.contains(">0.200<") && found.contains(">–<"), "{found}");
+    let actual = row(&body, &address);
+    assert!(actual.contains(">0.200<") && actual.contains(">–<"), "{actual}");
 
     // Other validators submit later; a report of the runner's ledger is not needed to read their
     // scores.
     submit(&api, "//d", 2, 0.95).await;
     submit(&api, "//e", 2, 0.95).await;
     section.read(&client, &changes).await;
-    let found = row(&get(&router, "/challenges/1").await.1, "Miner 2");
-    assert!(found.contains(">0.900<") && found.contains(">-0.150<"), "{found}");
+    let actual = row(&get(&router, "/challenges/1").await.1, "Miner 2");
+    assert!(actual.contains(">0.900<") && actual.contains(">-0.150<"), "{actual}");
 }
 
 #[tokio::test]

@@ -389,7 +389,7 @@ async fn sessions_are_private_and_expire() {
 }
 
 #[tokio::test]
-async fn invalid_request_is_named() {
+async fn invalid_request_is_reported() {
     let served = Served::new(|_| ()).await;
     let token = served.token("//Alice").await;
     let post = async |path: &str, body: Vec<u8>| {

@@ -8,7 +8,7 @@ use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 use super::listener::{Listener, LiveListener};
 use super::phrasing::{HeardWord, best_cut, breaths, complete};
 use super::playback::Playback;
-use super::segmenter::{Found, Segmenter};
+use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 use crate::remote::{ChatRewriter, Turn, message};
@@ -16,48 +16,49 @@ use crate::rewrite::{Context, PhrasebookError, Rewriter};
 use crate::shorten::Shortener;
 
 /// Silence between two breath groups, in samples at 24 kHz.
-const GAP: usize = 2_880;
+const BREATH_GAP_SAMPLES: usize = 2_880;
 /// Maximum silence in seconds sent while no phrase is ready: pauses in the reply sound natural, and
 /// the validator's recogniser joins words across longer ones.
-const MAX_PAUSE: f64 = 0.16;
+const MAX_PAUSE_S: f64 = 0.16;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
-const HURRY: f64 = 0.8;
+const FULL_SPEED_BACKLOG_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is condensed.
-const LATE: f64 = 2.0;
+const CONDENSE_BACKLOG_S: f64 = 2.0;
 
-/// Rate of a whole reply in words per second up to which its end is spoken faster than the rest.
-/// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
-const FULL_RATE: f64 = 3.2;
-/// Rate of a reply so far, in words per second, up to which it is spoken faster than [`STEADY`]
-/// when it falls behind: below [`FULL_RATE`], to leave room for a fast end.
-const HURRIED_RATE: f64 = 3.0;
+/// Rate of a complete reply in words per second up to which its end is spoken faster than
+/// [`STEADY_SPEED`]. Validators accept 1.3 times the rate of the reference, which is about 3 words
+/// per second.
+const MAX_WORDS_PER_SECOND: f64 = 3.2;
+/// Rate of a reply so far, in words per second, up to which it is spoken faster than
+/// [`STEADY_SPEED`] when it falls behind: below [`MAX_WORDS_PER_SECOND`], to leave room for a fast
+/// end.
+const HURRIED_WORDS_PER_SECOND: f64 = 3.0;
 /// Maximum speed of the end of a reply, relative to the normal rate.
-const FASTEST_END: f64 = 1.5;
+const MAX_END_SPEED: f64 = 1.5;
 /// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without
 /// the pauses between phrases.
-const STEADY: f64 = 1.25;
+const STEADY_SPEED: f64 = 1.25;
 
 /// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are
 /// false starts, which the longer phrase reveals.
-const FRAGMENT: usize = 3;
+const MIN_PHRASE_WORDS: usize = 3;
 /// Length in seconds at which a phrase is cut even if no two words have a good boundary between
 /// them.
-const MAX_WAIT: f64 = 5.0;
-/// Length of the earlier source speech that is recognised again as context of a phrase, in samples
-/// at 24 kHz. The context gives the recogniser the sentence and the speaker's loudness at little
-/// cost.
-const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
+const MAX_PHRASE_S: f64 = 5.0;
+/// Maximum length of the earlier source speech that is recognised again as context of a phrase, in
+/// samples at 24 kHz. It tells the recogniser the sentence and the speaker's loudness.
+const MAX_CONTEXT_SAMPLES: usize = 5 * SAMPLE_RATE_HZ as usize;
 
 /// Silence in seconds between two words that separates sentences.
-const SENTENCE_PAUSE: f64 = 0.3;
+const SENTENCE_PAUSE_S: f64 = 0.3;
 
-/// Time limit of the calls to inference servers for the last frame, relative to that of other
-/// frames: validators wait 10 s instead of 3 s for its response.
-const LAST: u32 = 3;
+/// Factor of the call time limit for the last frame: validators wait 10 s instead of 3 s for its
+/// response.
+const LAST_FRAME_FACTOR: u32 = 3;
 
 /// Voice settings of an interpreter.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Manner {
+pub struct InterpreterVoice {
     /// Voice at its normal speaking rate.
     pub voice: Voice,
     /// Maximum speed relative to the normal rate, used when the reply falls behind the source; at
@@ -65,7 +66,7 @@ pub struct Manner {
     pub fastest: f64,
 }
 
-impl Default for Manner {
+impl Default for InterpreterVoice {
     fn default() -> Self {
         Self {
             voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 },
@@ -108,15 +109,15 @@ impl Interpreter {
     pub fn new(
         recognizer: Arc<dyn Recognizer>,
         synthesizer: Arc<dyn Synthesizer>,
-        manner: Manner,
+        voice_settings: InterpreterVoice,
     ) -> Result<Self, PhrasebookError> {
         Ok(Self {
             listener: Listener::new(recognizer),
             rewriter: Arc::new(Rewriter::builtin()?),
             chat: None,
             shortener: None,
-            speaker: Speaker::new(synthesizer, manner.voice),
-            fastest: manner.fastest.max(1.0),
+            speaker: Speaker::new(synthesizer, voice_settings.voice),
+            fastest: voice_settings.fastest.max(1.0),
             simultaneous: None,
             call_time: Self::CALL_TIME,
         })
@@ -151,8 +152,8 @@ impl Interpreter {
         Self { shortener: Some(shortener), ..self }
     }
 
-    fn begin(&self, channels: u16, language: Option<&str>) -> Interpreting {
-        Interpreting {
+    fn open_session(&self, channels: u16, language: Option<&str>) -> InterpreterSession {
+        InterpreterSession {
             stages: self.clone(),
             channels,
             segmenter: Segmenter::new(),
@@ -161,12 +162,12 @@ impl Interpreter {
                 .as_ref()
                 .map(|recognizer| LiveListener::new(recognizer.open(language))),
             heard_words: Vec::new(),
-            said_until: f64::NEG_INFINITY,
+            interpreted_until: f64::NEG_INFINITY,
             context: Context::default(),
             turns: Vec::new(),
-            goes_on: false,
+            has_deferred_words: false,
             playback: Playback::default(),
-            lead: Vec::new(),
+            context_samples: Vec::new(),
             fragment: (Vec::new(), false),
             spoken_words: 0,
             deadline: Instant::now(),
@@ -188,11 +189,12 @@ impl Profile for Interpreter {
     }
 
     fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation> {
-        Box::new(self.begin(channels, language))
+        Box::new(self.open_session(channels, language))
     }
 }
 
-struct Interpreting {
+/// Interpretation of one source.
+struct InterpreterSession {
     stages: Interpreter,
     channels: u16,
     segmenter: Segmenter,
@@ -201,15 +203,15 @@ struct Interpreting {
     /// Words of an incomplete phrase, which simultaneous recognition may revise.
     heard_words: Vec<HeardWord>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
-    said_until: f64,
+    interpreted_until: f64,
     context: Context,
     /// Earlier phrases of the conversation with the language model.
     turns: Vec<Turn>,
     /// Whether the language model may have deferred words of the last phrase.
-    goes_on: bool,
+    has_deferred_words: bool,
     playback: Playback,
     /// Source audio just before the current phrase.
-    lead: Vec<f32>,
+    context_samples: Vec<f32>,
     /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the
     /// fragment.
     fragment: (Vec<String>, bool),
@@ -219,10 +221,10 @@ struct Interpreting {
     deadline: Instant,
 }
 
-impl Interpretation for Interpreting {
+impl Interpretation for InterpreterSession {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        self.start_clock(end);
-        let reply = self.hear(&mix(frame, self.channels), end)?;
+        self.start_deadline(end);
+        let reply = self.process_frame(&mix(frame, self.channels), end)?;
         Ok(Reply { samples: spread(reply, self.channels), done: end })
     }
 }
@@ -237,77 +239,82 @@ fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
     instants.map(mean).collect()
 }
 
-impl Interpreting {
-    /// Starts the time limit of the calls for the next frame, which is the last one at the `end` of
-    /// the source.
-    fn start_clock(&mut self, end: bool) {
-        let limit = self.stages.call_time * if end { LAST } else { 1 };
+impl InterpreterSession {
+    /// Sets the deadline of the calls for the next frame; `end` marks the last frame of the source.
+    fn start_deadline(&mut self, end: bool) {
+        let limit = self.stages.call_time * if end { LAST_FRAME_FACTOR } else { 1 };
         self.deadline = Instant::now() + limit;
     }
 
     /// Processes a mono frame and returns the mono reply.
-    fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
+    fn process_frame(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
         self.playback.advance(frame.len());
         let mut reply = Vec::new();
         if self.live.is_some() {
-            self.follow(frame, end, &mut reply)?;
+            self.process_live(frame, end, &mut reply)?;
         } else {
-            self.segment(frame, end, &mut reply)?;
+            self.process_segments(frame, end, &mut reply)?;
         }
         if end {
-            let (words, begins) = std::mem::take(&mut self.fragment);
-            self.interpret(&words, begins, true, &mut reply)?;
-        } else if self.is_idle() && self.playback.quiet() < MAX_PAUSE {
+            let (words, starts_sentence) = std::mem::take(&mut self.fragment);
+            self.interpret(&words, starts_sentence, true, &mut reply)?;
+        } else if self.is_idle() && self.playback.quiet() < MAX_PAUSE_S {
             self.pause(frame.len(), &mut reply);
         }
         Ok(reply)
     }
 
     /// Interprets the phrases that end at a pause in the frame.
-    fn segment(
+    fn process_segments(
         &mut self,
         frame: &[f32],
         end: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
-        self.segmenter.hear(frame.iter().copied());
-        while let Some(segment) = self.segmenter.find(end) {
-            let (heard, begins) = match segment {
-                Found::Phrase(phrase) => {
+        self.segmenter.push(frame.iter().copied());
+        while let Some(segment) = self.segmenter.scan(end) {
+            let (heard, starts_sentence) = match segment {
+                ScanResult::Phrase(phrase) => {
                     let words = self.recognize(&phrase.samples)?;
-                    self.remember(&phrase.samples);
-                    (words, phrase.begins)
+                    self.extend_context(&phrase.samples);
+                    (words, phrase.starts_sentence)
                 }
-                Found::TooLong => self.cut()?,
+                ScanResult::TooLong => self.cut()?,
             };
-            let (mut words, fragment_begins) = std::mem::take(&mut self.fragment);
-            let begins = if words.is_empty() { begins } else { fragment_begins };
+            let (mut words, fragment_starts_sentence) = std::mem::take(&mut self.fragment);
+            let starts_sentence =
+                if words.is_empty() { starts_sentence } else { fragment_starts_sentence };
             words.extend(heard.into_iter().map(|word| word.text));
-            if words.len() < FRAGMENT {
-                self.fragment = (words, begins);
+            if words.len() < MIN_PHRASE_WORDS {
+                self.fragment = (words, starts_sentence);
                 continue;
             }
-            self.interpret(&words, begins, end && self.segmenter.pending().is_empty(), reply)?;
+            self.interpret(
+                &words,
+                starts_sentence,
+                end && self.segmenter.pending().is_empty(),
+                reply,
+            )?;
         }
         Ok(())
     }
 
     /// Interprets the complete phrases of a simultaneous policy's words. At the end of the source,
-    /// the rest becomes the last fragment.
-    fn follow(
+    /// the remaining words become the last fragment.
+    fn process_live(
         &mut self,
         frame: &[f32],
         end: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
-        self.heard_words = live.hear(frame, end)?;
+        self.heard_words = live.process(frame, end)?;
         let until = live.ready_until();
         while let Some(count) =
-            complete(&self.heard_words, until, FRAGMENT, self.is_idle()).filter(|_| !end)
+            complete(&self.heard_words, until, MIN_PHRASE_WORDS, self.is_idle()).filter(|_| !end)
         {
-            let (words, begins) = self.commit(count);
-            self.interpret(&words, begins, false, reply)?;
+            let (words, starts_sentence) = self.commit(count);
+            self.interpret(&words, starts_sentence, false, reply)?;
         }
         if end {
             self.fragment = self.commit(self.heard_words.len());
@@ -315,8 +322,8 @@ impl Interpreting {
         Ok(())
     }
 
-    /// Whether the reply has begun and plays no speech. Before, phrases are long: most false starts
-    /// are at the beginning.
+    /// Whether the reply has begun and currently plays no speech. Before the reply begins, phrases
+    /// are long, because most false starts are at the beginning.
     fn is_idle(&self) -> bool {
         self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
@@ -328,64 +335,74 @@ impl Interpreting {
             live.commit(count);
         }
         let words: Vec<Word> = self.heard_words.drain(..count).map(|heard| heard.word).collect();
-        let begins =
-            words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
-        self.said_until = words.last().map_or(self.said_until, |word| word.end);
-        (words.into_iter().map(|word| word.text).collect(), begins)
+        let starts_sentence = words
+            .first()
+            .is_some_and(|word| word.start - self.interpreted_until >= SENTENCE_PAUSE_S);
+        self.interpreted_until = words.last().map_or(self.interpreted_until, |word| word.end);
+        (words.into_iter().map(|word| word.text).collect(), starts_sentence)
     }
 
     /// Returns the recognised words of the current phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
-        let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
-        let words = self.stages.listener.listen(&[&self.lead, samples].concat(), self.deadline)?;
-        let words = words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= lead);
+        let context_seconds = self.context_samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let words = self
+            .stages
+            .listener
+            .listen(&[&self.context_samples, samples].concat(), self.deadline)?;
+        let words =
+            words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= context_seconds);
         Ok(words
-            .map(|word| Word { start: (word.start - lead).max(0.0), end: word.end - lead, ..word })
+            .map(|word| Word {
+                start: (word.start - context_seconds).max(0.0),
+                end: word.end - context_seconds,
+                ..word
+            })
             .collect())
     }
 
-    fn remember(&mut self, samples: &[f32]) {
-        self.lead.extend_from_slice(samples);
-        self.lead.drain(..self.lead.len().saturating_sub(LEAD));
+    fn extend_context(&mut self, samples: &[f32]) {
+        self.context_samples.extend_from_slice(samples);
+        self.context_samples
+            .drain(..self.context_samples.len().saturating_sub(MAX_CONTEXT_SAMPLES));
     }
 
     /// Cuts an overlong phrase between two words and returns the words before the cut; no words if
     /// the phrase has no good boundary yet.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
-        let begins = self.segmenter.begins();
+        let starts_sentence = self.segmenter.starts_sentence();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
         let index = match best_cut(&words, seconds) {
             Some(index) => index,
-            None if seconds < MAX_WAIT => return Ok((Vec::new(), begins)),
+            None if seconds < MAX_PHRASE_S => return Ok((Vec::new(), starts_sentence)),
             None => words.len(),
         };
         let after = words.split_off(index);
         let end = words.last().map_or(0.0, |word| word.end);
         let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
         let phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
-        self.remember(&phrase);
-        Ok((words, begins))
+        self.extend_context(&phrase);
+        Ok((words, starts_sentence))
     }
 
     /// Rewrites a phrase and speaks the result.
     fn interpret(
         &mut self,
         heard: &[String],
-        begins: bool,
+        starts_sentence: bool,
         last: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let rewriter = Arc::clone(&self.stages.rewriter);
         // The rules follow the conversation also with a language model, to take over when it fails.
-        let mut words = rewriter.rewrite(&mut self.context, heard, begins, last);
+        let mut words = rewriter.rewrite(&mut self.context, heard, starts_sentence, last);
         if let Some(chat) = self.stages.chat.clone() {
-            words = self.converse(&chat, heard, begins, last, words);
+            words = self.rewrite_with_model(&chat, heard, starts_sentence, last, words);
         }
         if let Some(shortener) = &self.stages.shortener {
             words = shortener.shorten(words, self.deadline);
         }
-        if self.playback.ahead() > LATE {
+        if self.playback.ahead() > CONDENSE_BACKLOG_S {
             words = rewriter.condense(&words);
         }
         tracing::debug!(
@@ -401,7 +418,7 @@ impl Interpreting {
             if sound.is_empty() {
                 continue;
             }
-            let gap = if self.playback.ahead() > 0.0 { GAP } else { 0 };
+            let gap = if self.playback.ahead() > 0.0 { BREATH_GAP_SAMPLES } else { 0 };
             if !self.playback.has_room(gap + sound.len()) {
                 // Later breath groups would lack their beginning.
                 tracing::debug!(left_out = breath.join(" "), "the reply is too long");
@@ -422,32 +439,35 @@ impl Interpreting {
         let fastest = self.stages.fastest;
         let (speed, rate) = if is_last {
             // After the end of the source, latency matters most.
-            (fastest.max(FASTEST_END), FULL_RATE)
+            (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
-            (1.0 + (self.playback.ahead() / HURRY).min(1.0) * (fastest - 1.0), HURRIED_RATE)
+            (
+                1.0 + (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0) * (fastest - 1.0),
+                HURRIED_WORDS_PER_SECOND,
+            )
         };
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();
         let time = (self.spoken_words + words) as f64 / rate - self.playback.length();
-        if time * speed > normal { speed.min((normal / time).max(STEADY)) } else { speed }
+        if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
     }
 
-    /// Rewrites a phrase with the language model; `by_rules` is the fallback.
-    fn converse(
+    /// Rewrites a phrase with the language model; returns `fallback` if that fails.
+    fn rewrite_with_model(
         &mut self,
         chat: &ChatRewriter,
         heard: &[String],
-        begins: bool,
+        starts_sentence: bool,
         last: bool,
-        by_rules: Vec<String>,
+        fallback: Vec<String>,
     ) -> Vec<String> {
-        if heard.is_empty() && !self.goes_on {
+        if heard.is_empty() && !self.has_deferred_words {
             return Vec::new();
         }
-        let heard = message(heard, begins, last);
-        let words = chat.rewrite(&self.turns, &heard, Some(self.deadline)).unwrap_or(by_rules);
+        let heard = message(heard, starts_sentence, last);
+        let words = chat.rewrite(&self.turns, &heard, Some(self.deadline)).unwrap_or(fallback);
         self.turns.push(Turn { heard, said: words.join(" ") });
-        self.goes_on = !last;
+        self.has_deferred_words = !last;
         words
     }
 
@@ -480,23 +500,26 @@ impl Profile for Patient {
     }
 
     fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation> {
-        Box::new(Waiting { interpreting: self.0.begin(channels, language), reply: Vec::new() })
+        Box::new(PatientSession {
+            session: self.0.open_session(channels, language),
+            reply: Vec::new(),
+        })
     }
 }
 
 /// Interprets each frame when it arrives, and holds the reply back: after the last frame, little
 /// work is left, so that its response meets the deadline however long the source was.
-struct Waiting {
-    interpreting: Interpreting,
+struct PatientSession {
+    session: InterpreterSession,
     /// Mono parts of the reply: storing all channels would take twice the memory.
     reply: Vec<Vec<f32>>,
 }
 
-impl Interpretation for Waiting {
+impl Interpretation for PatientSession {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        let channels = self.interpreting.channels;
-        self.interpreting.start_clock(end);
-        let part = self.interpreting.hear(&mix(frame, channels), end)?;
+        let channels = self.session.channels;
+        self.session.start_deadline(end);
+        let part = self.session.process_frame(&mix(frame, channels), end)?;
         if !part.is_empty() {
             self.reply.push(part);
         }

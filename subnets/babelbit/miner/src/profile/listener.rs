@@ -11,8 +11,8 @@ use crate::rewrite::{continues_number, plain};
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
 /// Recognisers expect silence at both ends, and their output lags slightly.
-const BEFORE: usize = 4_800;
-const AFTER: usize = 9_600;
+const LEADING_SILENCE: usize = 4_800;
+const TRAILING_SILENCE: usize = 9_600;
 
 /// Recognition stage: turns mono audio at 24 kHz into words with times.
 #[derive(Clone)]
@@ -37,13 +37,13 @@ impl Listener {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
-        let mut padded = vec![0.0; BEFORE];
+        let mut padded = vec![0.0; LEADING_SILENCE];
         padded.extend_from_slice(samples);
-        padded.resize(padded.len() + AFTER, 0.0);
+        padded.resize(padded.len() + TRAILING_SILENCE, 0.0);
         let recording = resample_for_recognition(&Pcm::mono(padded, SampleRate::HZ_24K));
-        let heard = self.0.recognize_by(&recording, deadline)?;
-        let shift = BEFORE as f64 / f64::from(SampleRate::HZ_24K.hz());
-        let words = heard.transcript.words.into_iter().map(|word| Word {
+        let recognition = self.0.recognize_by(&recording, deadline)?;
+        let shift = LEADING_SILENCE as f64 / f64::from(SampleRate::HZ_24K.hz());
+        let words = recognition.transcript.words.into_iter().map(|word| Word {
             start: (word.start - shift).max(0.0),
             end: (word.end - shift).max(0.0),
             ..word
@@ -56,21 +56,21 @@ impl Listener {
 /// source plays.
 pub(super) struct LiveListener {
     recognition: Box<dyn SimultaneousRecognition>,
-    /// Samples at 24 kHz that are not resampled yet: fewer than [`GROUP`].
+    /// Samples at 24 kHz that are not resampled yet: fewer than [`RESAMPLING_GROUP`].
     pending: Vec<f32>,
     /// Number of the recogniser's words in each word that the last call returned and that is not
     /// committed.
     parts: Vec<usize>,
-    /// Start of the last word, if it is a number whose rest may follow.
+    /// Start of the last word, if it is a number whose second part may follow.
     number_start: Option<f64>,
 }
 
-/// Maximum time in seconds between a number and its rest: word times of recognisers are inexact.
-const NUMBER_GAP: f64 = 0.1;
+/// Maximum time in seconds between the parts of a number: word times of recognisers are inexact.
+const MAX_NUMBER_GAP_S: f64 = 0.1;
 
-/// Number of samples at 24 kHz that become a whole number of samples at 16 kHz, independently of
-/// their neighbours.
-const GROUP: usize = 3;
+/// Number of samples at 24 kHz that are resampled to an integral number of samples at 16 kHz,
+/// independently of their neighbours.
+const RESAMPLING_GROUP: usize = 3;
 
 impl LiveListener {
     pub(super) fn new(recognition: Box<dyn SimultaneousRecognition>) -> Self {
@@ -79,8 +79,8 @@ impl LiveListener {
 
     /// Appends samples and returns the words that are ready and not committed. Further calls may
     /// revise them. At the `end` of the source, all words are ready. A number is ready once its
-    /// rest cannot follow.
-    pub(super) fn hear(
+    /// second part cannot follow.
+    pub(super) fn process(
         &mut self,
         samples: &[f32],
         end: bool,
@@ -89,7 +89,7 @@ impl LiveListener {
         let mut words = join_numbers(self.recognition.push(&samples, end)?);
         let until = self.recognition.ready_until();
         let is_open = words.last().is_some_and(|(word, _)| {
-            word.text.ends_with(char::is_numeric) && until - word.end <= NUMBER_GAP
+            word.text.ends_with(char::is_numeric) && until - word.end <= MAX_NUMBER_GAP_S
         });
         let open = if is_open && !end { words.pop() } else { None };
         self.number_start = open.map(|(word, _)| word.start);
@@ -115,13 +115,13 @@ impl LiveListener {
         self.pending.extend_from_slice(samples);
         let count = self.pending.len();
         let incomplete_group =
-            self.pending.split_off(if end { count } else { count - count % GROUP });
+            self.pending.split_off(if end { count } else { count - count % RESAMPLING_GROUP });
         let ready = std::mem::replace(&mut self.pending, incomplete_group);
         resample_for_recognition(&Pcm::mono(ready, SampleRate::HZ_24K))
     }
 }
 
-/// Returns words in lowercase, without punctuation; drops those that are nothing else.
+/// Returns words in lowercase, without punctuation; drops words that consist of punctuation only.
 fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
     let words = words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
     words.filter(|word| !word.text.is_empty()).collect()
@@ -169,8 +169,8 @@ mod tests {
         }
     }
 
-    /// Returns scripted words, one call after the other, until they are committed; no further word starts before the end of
-    /// the last one plus a pause.
+    /// Returns scripted words, one call after the other, until they are committed; no further word
+    /// starts before the end of the last one plus a pause.
     struct Script {
         calls: std::vec::IntoIter<(Vec<Word>, f64)>,
         uncommitted: Vec<Word>,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_numbers_are_one_word() {
+    fn parts_of_numbers_are_joined() {
         let found = plain_words(joined_words(words(
             0.0,
             &["About", "3", ".5", "or", "1", ",000", ",000."],
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn number_waits_for_its_rest() {
+    fn split_number_waits_for_its_second_part() {
         let calls = [
             (words(0.0, &["about", "3"]), 0.0),
             (words(1.0, &[".5", "or", "4"]), 0.0),
@@ -235,7 +235,7 @@ mod tests {
             (4, &[], 4.0),
             (5, &["5"], 4.5),
         ] {
-            let found = listener.hear(&[0.0; 3], number == 5).unwrap();
+            let found = listener.process(&[0.0; 3], number == 5).unwrap();
             let texts: Vec<&str> = found.iter().map(|heard| heard.word.text.as_str()).collect();
             assert_eq!(texts, expected, "call {number}");
             assert!((listener.ready_until() - until).abs() < 1e-9, "call {number}");
@@ -253,7 +253,7 @@ mod tests {
             let frames = samples.chunks(length);
             let count = frames.len();
             for (number, frame) in (1..).zip(frames) {
-                listener.hear(frame, number == count).unwrap();
+                listener.process(frame, number == count).unwrap();
             }
             let heard = heard.lock().unwrap();
             assert_eq!(heard.len(), expected.len(), "{length}");

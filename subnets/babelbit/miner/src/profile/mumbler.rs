@@ -18,7 +18,7 @@ const SENTENCES: [&str; 8] = [
     "my uncle repairs accordions at night.",
 ];
 /// Silence between two sentences, in samples at 24 kHz.
-const GAP: usize = 3_600;
+const SENTENCE_GAP_SAMPLES: usize = 3_600;
 
 /// Profile that speaks unrelated sentences promptly, for about the duration of the source.
 ///
@@ -38,7 +38,7 @@ impl Mumbler {
         let speaker = Speaker::new(synthesizer, voice);
         let spoken = SENTENCES.iter().map(|sentence| {
             let mut samples = speaker.speak(sentence, 1.0, None)?;
-            samples.resize(samples.len() + GAP, 0.0);
+            samples.resize(samples.len() + SENTENCE_GAP_SAMPLES, 0.0);
             Ok(samples)
         });
         Ok(Self { sentences: spoken.collect::<Result<_, SynthesisError>>()? })
@@ -52,18 +52,18 @@ impl Profile for Mumbler {
 
     fn open(&self, channels: u16, _language: Option<&str>) -> Box<dyn Interpretation> {
         let sentences = Arc::clone(&self.sentences);
-        Box::new(Mumbling { sentences, next: 0, channels, playback: Playback::default() })
+        Box::new(MumblerSession { sentences, next: 0, channels, playback: Playback::default() })
     }
 }
 
-struct Mumbling {
+struct MumblerSession {
     sentences: Arc<[Vec<f32>]>,
     next: usize,
     channels: u16,
     playback: Playback,
 }
 
-impl Interpretation for Mumbling {
+impl Interpretation for MumblerSession {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
         self.playback.advance(frame.len() / usize::from(self.channels.max(1)));
         if end || self.playback.ahead() > 0.0 {
@@ -102,10 +102,10 @@ mod tests {
     fn reply_of_mumbler_is_about_as_long_as_the_source() {
         let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 };
         let mumbler = Mumbler::new(Arc::new(Tone), voice).unwrap();
-        let mut mumbling = mumbler.open(2, None);
+        let mut session = mumbler.open(2, None);
         let mut spoken = 0;
         for number in 1..=125 {
-            let reply = mumbling.push(&[0.0; 3840], number == 125).unwrap();
+            let reply = session.push(&[0.0; 3840], number == 125).unwrap();
             assert_eq!(reply.done, number == 125);
             spoken += reply.samples.len() / 2;
         }

@@ -21,9 +21,9 @@ const CLINGING: [&str; 44] = [
     "mrs", "ms", "dr",
 ];
 /// Punctuation marks that end a clause.
-const CLAUSE_ENDS: [char; 4] = ['.', '?', '!', ','];
+const CLAUSE_END_MARKS: [char; 4] = ['.', '?', '!', ','];
 /// Marks that may follow the punctuation mark at the end of a clause.
-const CLOSING: [char; 5] = ['"', '”', '\'', '’', ')'];
+const CLOSING_MARKS: [char; 5] = ['"', '”', '\'', '’', ')'];
 
 /// A recognised word of unfinished speech.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +41,7 @@ impl HeardWord {
         // A mark after a single letter belongs to an initial or an abbreviation, such as "J." or
         // "U.S.", of which Whisper makes the words " U" and ".S.".
         let is_letter = text.chars().count() == 1 && text.starts_with(char::is_alphabetic);
-        let ends_clause = word.text.trim_end_matches(CLOSING).ends_with(CLAUSE_ENDS)
+        let ends_clause = word.text.trim_end_matches(CLOSING_MARKS).ends_with(CLAUSE_END_MARKS)
             && !is_letter
             && !CLINGING.contains(&text.as_str());
         Self { word: Word { text, ..word }, ends_clause }
@@ -60,14 +60,14 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
         return if words.is_empty() { Vec::new() } else { vec![words] };
     }
     let even = words.len() as f64 / count as f64;
-    let places = (1..words.len())
+    let cuts = (1..words.len())
         .filter(|index| index.abs_diff(even.round() as usize) <= 2 && *index <= BREATH);
     let value = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
         before.zip(after).map_or(0.0, |(before, after)| seam(before, after))
             - (*index as f64 - even).abs() * 0.2
     };
-    let best = places.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
+    let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
     let (first, remaining) = words.split_at(best);
     let mut parts = vec![first];
     parts.extend(breaths(remaining));
@@ -86,8 +86,8 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
         let gap = (after.start - before.end).clamp(0.0, 0.3);
         allowed.then(|| seam(&before.text, &after.text) + 4.0 * gap + at / length)
     };
-    let places = (1..words.len()).filter_map(|index| Some((index, value(index)?)));
-    places.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
+    let cuts = (1..words.len()).filter_map(|index| Some((index, value(index)?)));
+    cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
 }
 
 /// Pause that ends a phrase, in seconds: word times of recognisers are inexact.
@@ -111,8 +111,8 @@ pub(super) fn complete(
 ) -> Option<usize> {
     let (first, last) = (&words.first()?.word, &words.last()?.word);
     let starts = words.iter().skip(1).map(|heard| heard.word.start).chain([until]);
-    let mut places = (1..).zip(words.iter().zip(starts));
-    let end = places.find(|(count, (heard, next))| {
+    let mut boundaries = (1..).zip(words.iter().zip(starts));
+    let end = boundaries.find(|(count, (heard, next))| {
         // Recognisers tend to end a sentence where the audio ends, so punctuation counts only
         // before another word.
         let is_clause = heard.ends_clause && *count < words.len();

@@ -10,12 +10,12 @@ const SENTENCE_PAUSE: usize = 9;
 const MIN_LENGTH: usize = 20;
 /// Number of blocks after which speech without a pause is cut.
 const MAX_LENGTH: usize = 110;
-/// Number of blocks before the next attempt to cut: 0.5 s.
-const AGAIN: usize = 25;
+/// Number of blocks after which a phrase that is still too long is reported again: 0.5 s.
+const RECHECK_INTERVAL: usize = 25;
 /// Absolute loudness below which a block is quiet.
-const FLOOR: f32 = 0.001;
+const MIN_LOUDNESS: f32 = 0.001;
 /// Loudness relative to the surrounding speech below which a block is quiet.
-const CONTRAST: f32 = 0.02;
+const MIN_RELATIVE_LOUDNESS: f32 = 0.02;
 /// Decay of the surrounding speech's level per block: by half in 2 s.
 const DECAY: f32 = 0.993;
 
@@ -30,14 +30,14 @@ pub(super) struct Segmenter {
     /// Number of quiet blocks since the last loud one, across phrases.
     quiet: usize,
     /// Whether the current phrase starts a sentence.
-    begins: bool,
+    starts_sentence: bool,
     /// Number of blocks at which the phrase is reported as too long.
     too_long: usize,
 }
 
-/// Result of a scan by [`Segmenter::find`].
+/// Result of a scan by [`Segmenter::scan`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Found {
+pub(super) enum ScanResult {
     /// A phrase ended, at a pause or at the end of the source.
     Phrase(Phrase),
     /// The phrase is too long: inspect [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait
@@ -50,7 +50,7 @@ pub(super) enum Found {
 pub(super) struct Phrase {
     pub(super) samples: Vec<f32>,
     /// Whether a clear pause or the start of the source preceded the phrase.
-    pub(super) begins: bool,
+    pub(super) starts_sentence: bool,
 }
 
 impl Segmenter {
@@ -60,28 +60,28 @@ impl Segmenter {
             loud: Vec::new(),
             level: 0.0,
             quiet: SENTENCE_PAUSE,
-            begins: true,
+            starts_sentence: true,
             too_long: MAX_LENGTH,
         }
     }
 
-    /// Appends samples. Call [`Segmenter::find`] until it returns `None`.
-    pub(super) fn hear(&mut self, samples: impl IntoIterator<Item = f32>) {
+    /// Appends samples. Call [`Segmenter::scan`] until it returns `None`.
+    pub(super) fn push(&mut self, samples: impl IntoIterator<Item = f32>) {
         self.pending.extend(samples);
     }
 
     /// Scans up to the end of the next phrase. `end` marks the end of the source.
-    pub(super) fn find(&mut self, end: bool) -> Option<Found> {
+    pub(super) fn scan(&mut self, end: bool) -> Option<ScanResult> {
         while let Some(block) =
             self.pending.get(self.loud.len() * BLOCK..(self.loud.len() + 1) * BLOCK)
         {
             let loudness =
                 (block.iter().map(|sample| sample * sample).sum::<f32>() / BLOCK as f32).sqrt();
             self.level = loudness.max(self.level * DECAY);
-            let loud = loudness > FLOOR.max(self.level * CONTRAST);
+            let loud = loudness > MIN_LOUDNESS.max(self.level * MIN_RELATIVE_LOUDNESS);
             if loud {
                 if !self.loud.contains(&true) {
-                    self.begins = self.quiet >= SENTENCE_PAUSE;
+                    self.starts_sentence = self.quiet >= SENTENCE_PAUSE;
                 }
                 self.quiet = 0;
             } else {
@@ -90,16 +90,16 @@ impl Segmenter {
             self.loud.push(loud);
             let spoken = self.loud.iter().filter(|loud| **loud).count();
             if spoken == 0 {
-                self.forget_silence();
+                self.drop_leading_silence();
             } else if spoken >= MIN_LENGTH && self.quiet == PAUSE {
-                return Some(Found::Phrase(self.take(self.loud.len() * BLOCK)));
+                return Some(ScanResult::Phrase(self.take(self.loud.len() * BLOCK)));
             } else if self.loud.len() >= self.too_long {
-                self.too_long = self.loud.len() + AGAIN;
-                return Some(Found::TooLong);
+                self.too_long = self.loud.len() + RECHECK_INTERVAL;
+                return Some(ScanResult::TooLong);
             }
         }
         let is_last = end && self.loud.contains(&true);
-        is_last.then(|| Found::Phrase(self.take(self.pending.len())))
+        is_last.then(|| ScanResult::Phrase(self.take(self.pending.len())))
     }
 
     /// Returns the samples of the current phrase.
@@ -108,8 +108,8 @@ impl Segmenter {
     }
 
     /// Whether the current phrase starts a sentence.
-    pub(super) fn begins(&self) -> bool {
-        self.begins
+    pub(super) fn starts_sentence(&self) -> bool {
+        self.starts_sentence
     }
 
     /// Ends the current phrase near sample `at`, at the quietest point within 60 ms.
@@ -121,12 +121,12 @@ impl Segmenter {
                 .unwrap_or_default();
             window.iter().map(|sample| sample * sample).sum::<f32>()
         };
-        let places = (at.saturating_sub(3 * BLOCK)..(at + 3 * BLOCK).min(self.pending.len()))
+        let positions = (at.saturating_sub(3 * BLOCK)..(at + 3 * BLOCK).min(self.pending.len()))
             .step_by(BLOCK / 8);
-        let quietest = places.min_by(|a, b| energy(a).total_cmp(&energy(b)));
+        let quietest = positions.min_by(|a, b| energy(a).total_cmp(&energy(b)));
         let at = quietest.unwrap_or(at).clamp(BLOCK.min(self.pending.len()), self.pending.len());
         let phrase = self.take(at);
-        self.begins = false;
+        self.starts_sentence = false;
         phrase
     }
 
@@ -137,11 +137,11 @@ impl Segmenter {
         self.loud.drain(..(at / BLOCK).min(self.loud.len()));
         self.loud.truncate(self.pending.len() / BLOCK);
         self.too_long = MAX_LENGTH;
-        Phrase { samples, begins: mem::take(&mut self.begins) }
+        Phrase { samples, starts_sentence: mem::take(&mut self.starts_sentence) }
     }
 
     /// Drops the silence before a phrase, except for its last [`PAUSE`] blocks.
-    fn forget_silence(&mut self) {
+    fn drop_leading_silence(&mut self) {
         let surplus = self.loud.len().saturating_sub(PAUSE);
         self.loud.drain(..surplus);
         self.pending.drain(..surplus * BLOCK);
@@ -166,14 +166,16 @@ mod tests {
         let mut found = Vec::new();
         let frames: Vec<_> = source.chunks(1920).collect();
         for (number, frame) in frames.iter().enumerate() {
-            segmenter.hear(frame.iter().copied());
-            while let Some(next) = segmenter.find(number + 1 == frames.len()) {
+            segmenter.push(frame.iter().copied());
+            while let Some(next) = segmenter.scan(number + 1 == frames.len()) {
                 match next {
-                    Found::Phrase(phrase) => found.push((phrase.samples.len() / 24, phrase.begins)),
-                    Found::TooLong => {
-                        let begins = segmenter.begins;
+                    ScanResult::Phrase(phrase) => {
+                        found.push((phrase.samples.len() / 24, phrase.starts_sentence));
+                    }
+                    ScanResult::TooLong => {
+                        let starts_sentence = segmenter.starts_sentence;
                         let at = segmenter.pending().len() / 2;
-                        found.push((segmenter.cut(at).samples.len() / 24, begins));
+                        found.push((segmenter.cut(at).samples.len() / 24, starts_sentence));
                     }
                 }
             }
@@ -203,9 +205,9 @@ mod tests {
     #[test]
     fn a_phrase_that_is_not_cut_is_reported_again() {
         let mut segmenter = Segmenter::new();
-        segmenter.hear(sound(true, 4000));
+        segmenter.push(sound(true, 4000));
         let mut reported = Vec::new();
-        while let Some(Found::TooLong) = segmenter.find(false) {
+        while let Some(ScanResult::TooLong) = segmenter.scan(false) {
             reported.push(segmenter.loud.len());
         }
         assert_eq!(reported, [110, 135, 160, 185]);
@@ -220,6 +222,6 @@ mod tests {
             found.iter().map(|(length, _)| length).sum::<usize>().abs_diff(9000) <= found.len(),
             "{found:?}"
         );
-        assert!(found.iter().skip(1).all(|(_, begins)| !begins));
+        assert!(found.iter().skip(1).all(|(_, starts_sentence)| !starts_sentence));
     }
 }

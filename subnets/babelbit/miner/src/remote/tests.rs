@@ -16,7 +16,7 @@ use taonet_speech::{
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::profile::{Interpreter, Manner, Profile as _};
+use crate::profile::{Interpreter, InterpreterVoice, Profile as _};
 use crate::testing::{InferenceServer, chat_event};
 
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ fn remote(server: &InferenceServer, deadline: Duration) -> Interpreter {
     let model = || server.model(deadline);
     let stt = Arc::new(RemoteRecognizer::new(model(), Some(recognizer())));
     let tts = Arc::new(RemoteSynthesizer::new(model(), "en-gb".to_owned(), Some(espeak())));
-    Interpreter::new(stt, tts, Manner::default())
+    Interpreter::new(stt, tts, InterpreterVoice::default())
         .unwrap()
         .with_language_model(ChatRewriter::new(model()))
 }
@@ -87,7 +87,7 @@ fn play(interpreter: &Interpreter) -> Played {
 }
 
 fn local() -> Played {
-    play(&Interpreter::new(recognizer(), espeak(), Manner::default()).unwrap())
+    play(&Interpreter::new(recognizer(), espeak(), InterpreterVoice::default()).unwrap())
 }
 
 /// Compares two replies: nine of ten words are equal, and they end within 0.3 s.
@@ -211,7 +211,8 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
             "any".to_owned(),
             Some(Arc::new(Beep)),
         ));
-        let interpreter = Interpreter::new(Arc::new(Hears(words)), tts, Manner::default()).unwrap();
+        let interpreter =
+            Interpreter::new(Arc::new(Hears(words)), tts, InterpreterVoice::default()).unwrap();
         let mut interpretation = interpreter.with_call_time(CALL * 2).open(1, None);
         // The breaths without a call are spoken by the fallback.
         assert!(!interpretation.push(&phrase, is_last).unwrap().samples.is_empty());
@@ -285,10 +286,10 @@ fn phrases_are_lost_without_a_fallback_but_the_session_continues() {
     for (status, body) in unusable() {
         let (server, _) = broken(status, body);
         let stt = || Arc::new(RemoteRecognizer::new(server.model(DEADLINE), None));
-        let deaf = Interpreter::new(stt(), espeak(), Manner::default()).unwrap();
+        let deaf = Interpreter::new(stt(), espeak(), InterpreterVoice::default()).unwrap();
         assert_eq!(play(&deaf).text, "", "{body}");
         let tts = Arc::new(RemoteSynthesizer::new(server.model(DEADLINE), "any".to_owned(), None));
-        let mute = Interpreter::new(recognizer(), tts, Manner::default()).unwrap();
+        let mute = Interpreter::new(recognizer(), tts, InterpreterVoice::default()).unwrap();
         assert_eq!(play(&mute).text, "", "{body}");
     }
 }
@@ -383,7 +384,7 @@ fn voice() -> Voice {
 
 /// Columns: bytes of the speech that arrive, samples spoken without and with a fallback.
 #[test]
-fn the_speech_before_the_deadline_is_spoken_without_a_fallback() {
+fn speech_received_before_deadline_is_spoken_without_fallback() {
     let file =
         Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     for (bytes, without, with) in [(44 + 601, 300, 7), (44, 0, 7), (30, 0, 7), (0, 0, 7)] {

@@ -44,11 +44,11 @@ pub(super) fn drop_repeated(words: &[String]) -> Vec<String> {
 pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<String> {
     let mut all = [before, words].concat();
     let lengths = (1..=MAX_WORDS).rev();
-    let mut places = lengths.flat_map(|length| {
+    let mut candidates = lengths.flat_map(|length| {
         (before.len().saturating_sub(length)..before.len())
             .map(move |start| (start, start + length, length))
     });
-    let repeated = places.find(|(start, end, length)| {
+    let repeated = candidates.find(|(start, end, length)| {
         let first = all.get(*start..*end);
         first.is_some() && first == all.get(*end..end + length) && !first.is_some_and(is_meant)
     });

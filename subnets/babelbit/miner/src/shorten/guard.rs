@@ -1,5 +1,5 @@
-//! The guard of proposals: decides whether a proposal may be spoken instead of the phrase of the
-//! rules.
+//! Guard against bad proposals of the language model: decides whether a proposal may be spoken
+//! instead of the phrase from the rules.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::{ProposalError, Rejection};
 /// and less. Opposites such as "buy" and "sell" have a high cosine, too: numbers and negations have
 /// checks of their own.
 pub const MIN_SIMILARITY: f32 = 0.78;
-/// Maximum length of a word sequence whose immediate repetition is found.
+/// Maximum length of a word sequence whose immediate repetition is detected.
 const MAX_REPEATED_LENGTH: usize = 4;
-/// One foreign function word in this many words marks a text of another language.
-const WORDS_PER_FOREIGN: usize = 4;
+/// Number of words up to which a single foreign function word marks a text of another language.
+const MAX_WORDS_PER_FOREIGN: usize = 4;
 
 /// Words that negate a statement, or restrict it almost as much.
 const NEGATIONS: &[&str] = &[
@@ -79,9 +79,9 @@ const NUMBERS: &[&str] = &[
     "percent",
     "minus",
 ];
-/// Frequent function words of French, German, Spanish, Italian, Portuguese and Dutch that are no
+/// Frequent function words of French, German, Spanish, Italian, Portuguese and Dutch that are not
 /// English words.
-const FOREIGN: &[&str] = &[
+const FOREIGN_WORDS: &[&str] = &[
     "le", "la", "les", "des", "du", "une", "est", "et", "sont", "dans", "que", "qui", "nous",
     "vous", "avec", "mais", "elle", "cette", "der", "das", "und", "ist", "sind", "nicht", "ein",
     "eine", "wir", "ich", "sie", "mit", "auf", "dem", "zu", "von", "auch", "wird", "el", "los",
@@ -120,15 +120,16 @@ impl Guard {
         if negations(phrase) != negations(proposal) || numbers(phrase) != numbers(proposal) {
             return Err(Rejection::Meaning);
         }
-        let (one, other) = (phrase.join(" "), proposal.join(" "));
-        let embedded = self.embedder.embed(&[one.as_str(), other.as_str()])?;
-        match embedded.as_slice() {
-            [one, other] if one.dot(other) >= MIN_SIMILARITY => Ok(()),
+        let (phrase, proposal) = (phrase.join(" "), proposal.join(" "));
+        let embeddings = self.embedder.embed(&[phrase.as_str(), proposal.as_str()])?;
+        match embeddings.as_slice() {
+            [phrase, proposal] if phrase.dot(proposal) >= MIN_SIMILARITY => Ok(()),
             _ => Err(Rejection::Meaning),
         }
     }
 }
 
+/// Returns the number of characters without spaces.
 fn letters(words: &[String]) -> usize {
     words.iter().map(|word| word.chars().count()).sum()
 }
@@ -137,8 +138,8 @@ fn letters(words: &[String]) -> usize {
 fn has_repetition(words: &[String]) -> bool {
     let follows_itself = |length: usize| {
         words.windows(2 * length).any(|window| {
-            let (one, other) = window.split_at(length);
-            one == other
+            let (first, second) = window.split_at(length);
+            first == second
         })
     };
     let mut seen = HashSet::new();
@@ -146,13 +147,13 @@ fn has_repetition(words: &[String]) -> bool {
         || words.windows(3).any(|window| !seen.insert(window))
 }
 
-/// Whether the proposal's own words are of another language: one has a letter outside ASCII, or
-/// many are function words of another language. Words of the phrase, such as names, do not count.
+/// Whether the words that only the proposal has are of another language: one has a letter outside
+/// ASCII, or many are foreign function words. Words of the phrase, such as names, do not count.
 fn is_foreign(phrase: &[String], proposal: &[String]) -> bool {
-    let own = || proposal.iter().filter(move |word| !phrase.contains(word));
-    let foreign = own().filter(|word| FOREIGN.contains(&word.as_str())).count();
-    own().any(|word| !word.is_ascii())
-        || (foreign > 0 && foreign * WORDS_PER_FOREIGN >= proposal.len())
+    let new_words = || proposal.iter().filter(move |word| !phrase.contains(word));
+    let foreign = new_words().filter(|word| FOREIGN_WORDS.contains(&word.as_str())).count();
+    new_words().any(|word| !word.is_ascii())
+        || (foreign > 0 && foreign * MAX_WORDS_PER_FOREIGN >= proposal.len())
 }
 
 /// Returns the number of negations. Two of them may cancel each other out.

@@ -117,11 +117,11 @@ fn proposal_is_spoken_only_if_the_guard_accepts_it() {
     for (phrase, proposal, expected) in table {
         let (shortener, _) = scripted(proposal, LONG);
         let phrase = words(phrase);
-        let found = shortener.attempt(&phrase, Instant::now() + LONG);
-        let label = found.as_ref().map_or_else(Rejection::label, |_| "complete");
-        assert_eq!(label, expected, "{found:?}");
+        let actual = shortener.attempt(&phrase, Instant::now() + LONG);
+        let label = actual.as_ref().map_or_else(Rejection::label, |_| "complete");
+        assert_eq!(label, expected, "{actual:?}");
         let spoken = shortener.shorten(phrase.clone(), Instant::now() + LONG);
-        assert_eq!(spoken, found.unwrap_or(phrase), "the phrase of the rules is the fallback");
+        assert_eq!(spoken, actual.unwrap_or(phrase), "the phrase of the rules is the fallback");
     }
 }
 
@@ -133,7 +133,7 @@ fn accepted_proposal_is_spoken_without_case_and_punctuation() {
     assert_eq!(spoken, words("i think we should leave the house at eight"));
 }
 
-/// A repetition of the speaker and names of other languages are no reason to reject a proposal.
+/// A repetition of the speaker and names of other languages are not a reason to reject a proposal.
 #[test]
 fn proposal_may_repeat_words_of_the_phrase() {
     for (phrase, proposal) in [

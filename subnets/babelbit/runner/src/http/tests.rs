@@ -38,7 +38,7 @@ fn predict() -> PredictCall {
         session_id: "s1".into(),
         audio_b64: "".into(),
         in_eos: true,
-        max_answer_bytes: LIMIT,
+        max_response_bytes: LIMIT,
     }
 }
 

@@ -215,19 +215,19 @@ async fn a_partial_challenge_is_completed() {
         ChallengeState::Partial
     );
 
-    let whole = ledger.begin(&challenge()).await.unwrap();
+    let complete = ledger.begin(&challenge()).await.unwrap();
     assert_eq!(
-        (whole.state, whole.error.clone(), whole.utterances.len()),
+        (complete.state, complete.error.clone(), complete.utterances.len()),
         (ChallengeState::Playing, None, 2)
     );
     // A later failure of the engine does not discard known data.
-    assert_eq!(ledger.begin(&part).await.unwrap(), whole);
+    assert_eq!(ledger.begin(&part).await.unwrap(), complete);
     assert_eq!(
         ledger.unfinished(ChallengeType::Main, 1_000, 1).await.unwrap(),
-        std::slice::from_ref(&whole)
+        std::slice::from_ref(&complete)
     );
     assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001, 1).await.unwrap(), []);
-    ledger.finish(&whole).await.unwrap();
+    ledger.finish(&complete).await.unwrap();
     assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
 }
 
@@ -409,7 +409,7 @@ async fn digest_has_result_counts_and_scores() {
     assert_eq!(reader.conditions_of(row.id).await.unwrap().as_deref(), Some("c1"));
     assert_eq!(reader.by_id(row.id).await.unwrap(), Some(row.clone()));
     assert_eq!(reader.by_id(row.id + 1).await.unwrap(), None);
-    let found = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
-    assert_eq!(found.score, Some(stored));
+    let actual = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
+    assert_eq!(actual.score, Some(stored));
     assert_eq!(reader.result(row.id, miner(1), 1).await.unwrap(), None);
 }

@@ -92,10 +92,10 @@ fn score_files(directory: &Path, uid: u8) -> (Value, Value) {
     let scores = directory.join("scores");
     let find = |kind: &str| {
         let start = format!("challenge_{kind}_challenge-1_type_main_miner_{uid}_{kind}_");
-        let found: Vec<_> =
+        let actual: Vec<_> =
             names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
-        assert_eq!(found.len(), 1, "{found:?}");
-        read(&scores.join(&found[0]))
+        assert_eq!(actual.len(), 1, "{actual:?}");
+        read(&scores.join(&actual[0]))
     };
     (find("run"), find("score"))
 }
@@ -410,7 +410,7 @@ async fn replies_without_reference_get_error_results() {
 
 /// Columns: stored file · error of the utterance
 #[tokio::test]
-async fn unusable_reference_files_are_named() {
+async fn unusable_reference_files_are_reported() {
     for (stored, error) in [
         (Some("{"), "ValueError:Scoring metadata cannot be read (not JSON, or too large): "),
         (None, "FileNotFoundError:Scoring metadata not found: "),

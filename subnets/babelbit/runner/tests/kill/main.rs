@@ -51,12 +51,12 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let services = runtime.block_on(Services::start());
 
-    let whole = tempfile::tempdir().unwrap();
-    let scoring = runtime.block_on(ScoringServer::start(whole.path()));
+    let complete = tempfile::tempdir().unwrap();
+    let scoring = runtime.block_on(ScoringServer::start(complete.path()));
     let began = Instant::now();
-    assert!(child::run(whole.path(), &services, &scoring, None));
+    assert!(child::run(complete.path(), &services, &scoring, None));
     let mut duration = began.elapsed();
-    runtime.block_on(outcome::check(whole.path(), &scoring));
+    runtime.block_on(outcome::check(complete.path(), &scoring));
 
     // Kill the processes of each directory until one of them finishes.
     let (mut kills, mut directories) = (0, 0);

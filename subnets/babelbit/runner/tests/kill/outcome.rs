@@ -132,11 +132,11 @@ impl Home {
             let start =
                 format!("challenge_{kind}_{CHALLENGE}_type_{}_miner_{uid}_{kind}_", self.contest);
             let scores = self.directory.join("scores");
-            let found: Vec<_> =
+            let actual: Vec<_> =
                 names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
-            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(actual.len(), 1, "{actual:?}");
             assert_eq!(
-                json(&scores.join(&found[0]))["utterances"].as_array().unwrap().len(),
+                json(&scores.join(&actual[0]))["utterances"].as_array().unwrap().len(),
                 rows.len()
             );
         }

@@ -187,7 +187,7 @@ fn cache_in_memory_is_bounded_and_file_is_complete() {
 }
 
 #[test]
-fn unusable_cache_path_is_named() {
+fn unusable_cache_path_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let error = TranscriptCache::open(folder.path(), &identity("tiny-ctc"), TEN).err().unwrap();
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");

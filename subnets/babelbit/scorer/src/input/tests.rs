@@ -254,7 +254,7 @@ fn weights_come_in_the_order_of_first_assignment() {
 
 /// Columns: document · start of the error
 #[test]
-fn malformed_text_documents_are_named() {
+fn malformed_text_documents_are_reported() {
     let vectors = |vectors: Value| json!({"events": [], "vectors": vectors});
     let revealed = |step: u64| {
         json!({"events": [{"event": "revealed", "utterance_index": 0, "step": step},

@@ -12,14 +12,14 @@ use taonet_service::Shutdown;
 use super::State;
 use super::artifacts::ArtifactError;
 use super::store::StoreError;
-use super::verify::unix;
+use super::verify::unix_seconds;
 
 /// Interval between two purges.
-const PURGE_EVERY: Duration = Duration::from_hours(1);
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 /// Number of purges between two complete file listings, which buckets charge for.
 const PURGES_BETWEEN_LISTS: u64 = 24;
 /// Number of files removed per query.
-const BATCH: i64 = 100;
+const FILES_PER_QUERY: i64 = 100;
 
 #[derive(Debug, thiserror::Error)]
 enum RetentionError {
@@ -35,20 +35,24 @@ pub(super) struct Purge {
     /// Number of purged submissions.
     pub(super) submissions: u64,
     /// Number of removed orphaned files.
-    pub(super) unnamed: u64,
+    pub(super) orphans: u64,
     /// Number of failures; the next purge retries them.
     pub(super) failures: u64,
 }
 
 impl Purge {
     /// Logs only the first failure of a purge as a warning, since several are often the same.
-    fn failed(&mut self, what: &str, error: impl Into<RetentionError>) {
+    fn failed(&mut self, item: &str, error: impl Into<RetentionError>) {
         let error = error.into();
         self.failures += 1;
         if self.failures == 1 {
-            tracing::warn!(%error, what, "cannot purge an item, continuing with other items");
+            tracing::warn!(
+                %error,
+                what = item,
+                "cannot purge an item, continuing with other items"
+            );
         } else {
-            tracing::debug!(%error, what, "cannot purge an item");
+            tracing::debug!(%error, what = item, "cannot purge an item");
         }
     }
 }
@@ -61,14 +65,14 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
             if pass % PURGES_BETWEEN_LISTS == 0 {
                 purge_orphans(state, &mut purged).await;
             }
-            let Purge { submissions, unnamed, failures } = purged;
+            let Purge { submissions, orphans, failures } = purged;
             if failures > 0 {
                 tracing::warn!(failures, "purge incomplete, retrying in an hour");
             }
-            if submissions > 0 || unnamed > 0 {
-                tracing::info!(submissions, unnamed_files = unnamed, "expired results purged");
+            if submissions > 0 || orphans > 0 {
+                tracing::info!(submissions, unnamed_files = orphans, "expired results purged");
             }
-            tokio::time::sleep(PURGE_EVERY).await;
+            tokio::time::sleep(PURGE_INTERVAL).await;
         }
     };
     tokio::select! {
@@ -78,16 +82,16 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
 }
 
 /// Returns the expiry limit: submissions received earlier are expired.
-fn limit(state: &State) -> SystemTime {
+fn expiry_limit(state: &State) -> SystemTime {
     state.now().checked_sub(state.limits.keep).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Purges expired submissions: files first, so that no file is orphaned.
 pub(super) async fn purge_expired(state: &State) -> Purge {
-    let before = unix(limit(state));
+    let before = unix_seconds(expiry_limit(state));
     let (mut purge, mut last) = (Purge::default(), String::new());
     loop {
-        let expired = match state.store.expired_artifacts(before, &last, BATCH).await {
+        let expired = match state.store.expired_artifacts(before, &last, FILES_PER_QUERY).await {
             Ok(expired) => expired,
             Err(error) => {
                 purge.failed("expired files", error);
@@ -96,30 +100,30 @@ pub(super) async fn purge_expired(state: &State) -> Purge {
         };
         let Some(end) = expired.last().cloned() else { break };
         for name in expired {
-            if let Err(error) = forget_file(state, &name).await {
+            if let Err(error) = remove_expired_file(state, &name).await {
                 purge.failed(&name, error);
             }
         }
         last = end;
     }
     match state.store.purge(before).await {
-        Ok(gone) => {
-            purge.submissions = gone;
-            metrics::counter!("taonet_scoring_api_forgotten_total").increment(gone);
+        Ok(purged_rows) => {
+            purge.submissions = purged_rows;
+            metrics::counter!("taonet_scoring_api_forgotten_total").increment(purged_rows);
         }
         Err(error) => purge.failed("expired results", error),
     }
     purge
 }
 
-async fn forget_file(state: &State, name: &str) -> Result<(), RetentionError> {
+async fn remove_expired_file(state: &State, name: &str) -> Result<(), RetentionError> {
     state.artifacts.remove(name).await?;
     Ok(state.store.clear_artifact(name).await?)
 }
 
 /// Removes expired orphaned files.
 pub(super) async fn purge_orphans(state: &State, purge: &mut Purge) {
-    let files = match state.artifacts.written_before(limit(state)).await {
+    let files = match state.artifacts.written_before(expiry_limit(state)).await {
         Ok(files) => files,
         Err(error) => {
             purge.failed("orphaned files", error);
@@ -127,14 +131,14 @@ pub(super) async fn purge_orphans(state: &State, purge: &mut Purge) {
         }
     };
     for name in files {
-        match forget_if_unnamed(state, &name).await {
-            Ok(is_gone) => purge.unnamed += u64::from(is_gone),
+        match remove_if_orphaned(state, &name).await {
+            Ok(is_removed) => purge.orphans += u64::from(is_removed),
             Err(error) => purge.failed(&name, error),
         }
     }
 }
 
-async fn forget_if_unnamed(state: &State, name: &str) -> Result<bool, RetentionError> {
+async fn remove_if_orphaned(state: &State, name: &str) -> Result<bool, RetentionError> {
     if state.store.names_artifact(name).await? {
         return Ok(false);
     }

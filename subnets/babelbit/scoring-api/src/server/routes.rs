@@ -27,7 +27,7 @@ use super::error::{ApiError, form};
 use super::multipart::Form;
 use super::record::{NewSubmission, PutOutcome, SubmissionKey};
 use super::store::StoreError;
-use super::verify::{Signed, check_fresh, verify_query};
+use super::verify::{SignedSubmission, check_fresh, verify_query};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::{JsonService, subscriber};
@@ -39,7 +39,7 @@ const FORM_OVERHEAD: u64 = 1 << 20;
 const MAX_METADATA: usize = 256 << 10;
 
 /// Timeout for receiving a submission's body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Api = Shared<Arc<State>>;
 
@@ -57,7 +57,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     let limited = |routes: Router<Arc<State>>| {
         let bodies = WholeBodies::new(
             limits.max_body_bytes,
-            BODY_WITHIN,
+            BODY_TIMEOUT,
             limits.concurrency * limits.max_body_bytes,
         );
         routes
@@ -123,7 +123,7 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
         status: rejection.status(),
         text: rejection.body_text(),
     })?;
-    let signed = Signed::read(&body)?;
+    let signed = SignedSubmission::read(&body)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     let new = signed.validate(state.now())?;
     if new.key.kind.is_artifact() {
@@ -143,7 +143,7 @@ async fn submit_artifact(
     let mut form = Form::new(content_type, body)?;
     form.field("metadata").await?;
     let metadata = form.whole("metadata", MAX_METADATA).await?;
-    let signed = Signed::read(&metadata)?;
+    let signed = SignedSubmission::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     // Only uploads of validators take a concurrency slot, so that slow forms of other callers block
     // no slots.

@@ -22,7 +22,7 @@ mod old_files;
 mod uploads;
 
 fn now() -> i64 {
-    verify::unix(SystemTime::now())
+    verify::unix_seconds(SystemTime::now())
 }
 
 /// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
@@ -185,9 +185,9 @@ async fn invalid_submission_is_refused_and_not_stored() {
         (resigned(json!({ "dialogue_uid": "\u{0}" }), "c"), 400, "data.dialogue_uid: expected at most 200 printable bytes"),
     ];
     for (body, status, text) in table {
-        let (found, answer) = post(&api, &body).await;
+        let (actual, answer) = post(&api, &body).await;
         let error = answer["error"].as_str().unwrap_or_default();
-        assert!(found == status && error.contains(text), "{found} {error}, not {status} {text}");
+        assert!(actual == status && error.contains(text), "{actual} {error}, not {status} {text}");
     }
     let mut bundle = good();
     bundle["kind"] = json!("audio_bundle");
@@ -208,8 +208,8 @@ async fn invalid_submission_is_refused_and_not_stored() {
         (Method::GET, "/v1/get_scores", String::new(), 400),
         (Method::GET, "/v1/get_scores?hotkey=a&hotkey=b", String::new(), 400),
     ] {
-        let (found, answer) = ask(&api.router(), method, path, &[], &body).await;
-        assert_eq!((found, &answer["success"]), (status, &json!(false)), "{path}");
+        let (actual, answer) = ask(&api.router(), method, path, &[], &body).await;
+        assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{path}");
     }
     assert_eq!(api.store().count().await.unwrap(), 0);
     assert_eq!(

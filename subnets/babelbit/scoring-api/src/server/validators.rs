@@ -9,7 +9,7 @@ use super::error::ApiError;
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// Refresh interval of the list of the subnet's validators.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
+const REFRESH_INTERVAL: Duration = Duration::from_mins(1);
 /// Retry delay after a failed refresh.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -81,7 +81,7 @@ impl Validators {
                     metrics::gauge!("taonet_scoring_api_validators").set(stakes.len() as f64);
                     *self.stakes.write().unwrap_or_else(PoisonError::into_inner) =
                         Some(Arc::new(stakes));
-                    LOOK_EVERY
+                    REFRESH_INTERVAL
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot fetch the subnet's validators");

@@ -2,23 +2,22 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize as _;
 use serde_json::Value;
-use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::records::{ChallengeType, is_safe_name};
 use taonet_babelbit_core::scoring_api::ScoreQuery;
 use taonet_babelbit_core::submission_api::{ResultFile, Submission, SubmissionKind};
 use taonet_primitives::Hotkey;
+use taonet_service::unix_time;
 use taonet_wallet::{Signature, verify};
 use taonet_wire::sorted_json;
 
 use super::error::ApiError;
 use super::record::{NewSubmission, SubmissionKey};
-use taonet_babelbit_core::records::is_safe_name;
-use taonet_service::unix_time;
 
 /// Maximum length of a dialogue's ID in bytes.
-const MAX_DIALOGUE: usize = 200;
+const MAX_DIALOGUE_ID_BYTES: usize = 200;
 
 /// A submission with a valid signature, whose content is not validated yet.
-pub(super) struct Signed {
+pub(super) struct SignedSubmission {
     pub(super) validator: Hotkey,
     pub(super) timestamp: i64,
     body: Value,
@@ -27,7 +26,7 @@ pub(super) struct Signed {
     kind: Option<String>,
 }
 
-impl Signed {
+impl SignedSubmission {
     /// Verifies the signature over all fields of a body except `signature` and `kind`.
     pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut body: Value = serde_json::from_slice(body).map_err(ApiError::NotJson)?;
@@ -43,12 +42,12 @@ impl Signed {
             return Err(ApiError::Field { field: "signature", expected: "hex of 64 bytes" });
         };
         let validator =
-            hotkey_of(fields.get("vali_hotkey").and_then(Value::as_str), "vali_hotkey")?;
+            parse_hotkey(fields.get("vali_hotkey").and_then(Value::as_str), "vali_hotkey")?;
         let timestamp = fields.get("timestamp").and_then(Value::as_i64);
         let timestamp = timestamp
             .ok_or(ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?;
         let payload = sorted_json(&body);
-        check(&validator, &payload, &signature)?;
+        verify_signature(&validator, &payload, &signature)?;
         Ok(Self { validator, timestamp, body, payload, signature, kind })
     }
 
@@ -85,10 +84,11 @@ impl Signed {
             data.text("challenge_type").unwrap_or(ChallengeType::Main.as_str()).parse();
         let miner_hotkey = match submission.miner_hotkey.as_str() {
             "" => None,
-            text => Some(hotkey_of(Some(text), "miner_hotkey")?),
+            text => Some(parse_hotkey(Some(text), "miner_hotkey")?),
         };
         let dialogue_uid = data.text("dialogue_uid").unwrap_or_default();
-        if dialogue_uid.len() > MAX_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
+        if dialogue_uid.len() > MAX_DIALOGUE_ID_BYTES || dialogue_uid.chars().any(char::is_control)
+        {
             return Err(ApiError::Field {
                 field: "data.dialogue_uid",
                 expected: "at most 200 printable bytes",
@@ -113,7 +113,7 @@ impl Signed {
         Ok(NewSubmission {
             key,
             signed_unix: self.timestamp,
-            received_unix: unix(received),
+            received_unix: unix_seconds(received),
             payload: self.payload,
             signature: self.signature,
             artifact: None,
@@ -158,8 +158,8 @@ fn invalid_content(expected: &'static str) -> ApiError {
 
 /// Verifies the signature of a query; returns the caller's hotkey.
 pub(super) fn verify_query(query: &ScoreQuery) -> Result<Hotkey, ApiError> {
-    let hotkey = hotkey_of(Some(&query.hotkey), "hotkey")?;
-    check(&hotkey, &sorted_json(&query.signed()), &query.signature)?;
+    let hotkey = parse_hotkey(Some(&query.hotkey), "hotkey")?;
+    verify_signature(&hotkey, &sorted_json(&query.signed()), &query.signature)?;
     Ok(hotkey)
 }
 
@@ -169,7 +169,7 @@ pub(super) fn check_fresh(
     now: SystemTime,
     window: Duration,
 ) -> Result<(), ApiError> {
-    let age_s = unix(now).abs_diff(timestamp);
+    let age_s = unix_seconds(now).abs_diff(timestamp);
     if age_s > window.as_secs() {
         Err(ApiError::Stale { age_s, window_s: window.as_secs() })
     } else {
@@ -178,16 +178,16 @@ pub(super) fn check_fresh(
 }
 
 /// Converts a time to seconds since the Unix epoch.
-pub(super) fn unix(time: SystemTime) -> i64 {
+pub(super) fn unix_seconds(time: SystemTime) -> i64 {
     i64::try_from(unix_time(time).as_secs()).unwrap_or(i64::MAX)
 }
 
-fn hotkey_of(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {
+fn parse_hotkey(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {
     text.and_then(|text| text.parse().ok())
         .ok_or(ApiError::Field { field, expected: "an SS58 address" })
 }
 
-fn check(signer: &Hotkey, text: &str, signature: &str) -> Result<(), ApiError> {
+fn verify_signature(signer: &Hotkey, text: &str, signature: &str) -> Result<(), ApiError> {
     let signature: Signature = signature
         .parse()
         .map_err(|_| ApiError::Field { field: "signature", expected: "hex of 64 bytes" })?;

@@ -460,13 +460,13 @@ mod tests {
 
     #[test]
     fn overlong_json_value_is_refused_with_its_line() {
-        let most = MAX_LINE as usize;
+        let maximum = MAX_LINE as usize;
         let document = |value: &str| format!("{{\"utterances\": [\"a\",\n\"b\", {value}");
         #[rustfmt::skip]
         let table = [
-            format!("\"{}", "x".repeat(most + 1)),
-            format!("\"{}", "\\\"".repeat(most)),
-            "1".repeat(most + 1),
+            format!("\"{}", "x".repeat(maximum + 1)),
+            format!("\"{}", "\\\"".repeat(maximum)),
+            "1".repeat(maximum + 1),
         ];
         for value in table {
             let error = read("a.json", document(&value).as_bytes()).unwrap_err();
@@ -474,7 +474,7 @@ mod tests {
                 "FILE: line 2 has a text or number of more than 1048576 bytes; hint: split it";
             assert!(error.starts_with(expected), "{value:.5}: {error}");
         }
-        let longest = "x".repeat(most);
+        let longest = "x".repeat(maximum);
         let texts = read("a.json", document(&format!("\"{longest}\"]}}")).as_bytes()).unwrap();
         assert_eq!(texts, ["a", "b", longest.as_str()]);
         // Many short values in one line.

@@ -116,7 +116,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn invalid_model_file_is_named() {
+fn invalid_model_file_is_reported() {
     let model = trained(1, &["a b"]);
     let good = bytes(&model);
     // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38,
@@ -217,7 +217,7 @@ fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> 
         for window in tokens.windows(length + 1).filter(|window| &window[..length] == context) {
             *counts.entry(window[length]).or_default() += 1;
         }
-        let most = counts.values().copied().max()?;
-        counts.into_iter().find(|(_, count)| *count == most).map(|(word, _)| word)
+        let maximum = counts.values().copied().max()?;
+        counts.into_iter().find(|(_, count)| *count == maximum).map(|(word, _)| word)
     })
 }

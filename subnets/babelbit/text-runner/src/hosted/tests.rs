@@ -35,13 +35,13 @@ fn committed(slug: &str, model: &str) -> String {
 /// Columns: commitment · whether there is an axon · whether it is a candidate, and of which block
 #[test]
 fn miner_candidate_needs_commitment_or_axon() {
-    let (whole, slugless) = (committed("a", "m"), r#"{"model": "m"}"#.to_owned());
+    let (complete, slugless) = (committed("a", "m"), r#"{"model": "m"}"#.to_owned());
     let foreign = json!({ "slug": "a", "hotkey": key(9).hotkey }).to_string();
     for (commitment, has_axon, expected) in [
         (None, false, None),
         (None, true, Some(0)),
-        (Some(&whole), false, Some(7)),
-        (Some(&whole), true, Some(7)),
+        (Some(&complete), false, Some(7)),
+        (Some(&complete), true, Some(7)),
         (Some(&slugless), false, None),
         (Some(&slugless), true, Some(7)),
         (Some(&"nonsense".to_owned()), true, None),
@@ -50,14 +50,14 @@ fn miner_candidate_needs_commitment_or_axon() {
         let texts: Vec<_> =
             commitment.map(|commitment| text(3, 7, commitment)).into_iter().collect();
         let axons: Vec<_> = has_axon.then(|| axon(3)).into_iter().collect();
-        let found = candidates([key(3)].into_iter(), &axons, &texts);
+        let actual = candidates([key(3)].into_iter(), &axons, &texts);
         assert_eq!(
-            found.first().map(|candidate| candidate.block),
+            actual.first().map(|candidate| candidate.block),
             expected,
             "{commitment:?} {has_axon}"
         );
     }
-    let first = candidates([key(0)].into_iter(), &[], &[text(0, 7, &whole)]);
+    let first = candidates([key(0)].into_iter(), &[], &[text(0, 7, &complete)]);
     assert_eq!(first[0].block, 0, "the block of uid 0 counts as 0");
 }
 
@@ -79,8 +79,11 @@ fn the_earliest_commitment_wins() {
                 .map(|slug| Commitment::parse(&committed(slug, "m"), &key(*uid).hotkey).unwrap()),
             axon: None,
         };
-        let left = earliest(miners.iter().map(candidate).collect(), Candidate::slug);
-        assert_eq!(left.iter().map(|candidate| candidate.key.uid.0).collect::<Vec<_>>(), expected);
+        let remaining = earliest(miners.iter().map(candidate).collect(), Candidate::slug);
+        assert_eq!(
+            remaining.iter().map(|candidate| candidate.key.uid.0).collect::<Vec<_>>(),
+            expected
+        );
     }
 }
 
@@ -165,17 +168,17 @@ async fn ineligible_models_and_chutes_are_excluded() {
         text(4, 9, &committed("missing", "a/missing")),
     ];
     let miners = miners_of(&server, texts.clone(), Some(Secret::new("cpk")));
-    let found = async |miners: &CommittedMiners| -> Vec<u16> {
+    let actual = async |miners: &CommittedMiners| -> Vec<u16> {
         miners.miners().await.unwrap().iter().map(|miner| miner.key.uid.0).collect()
     };
-    assert_eq!(found(&miners).await, [0, 5], "a chute of its own revision, and an axon");
+    assert_eq!(actual(&miners).await, [0, 5], "a chute of its own revision, and an axon");
     let asked = |server: Vec<wiremock::Request>| {
         server.iter().filter(|request| request.url.path() == "/api/models/a/gated").count()
     };
-    found(&miners).await;
+    actual(&miners).await;
     assert_eq!(asked(server.received_requests().await.unwrap()), 1, "the flag is cached");
     let keyless = miners_of(&server, texts, None);
-    assert_eq!(found(&keyless).await, [5]);
+    assert_eq!(actual(&keyless).await, [5]);
 }
 
 /// Columns: commitment of a miner with an axon · number of miners
@@ -293,8 +296,8 @@ async fn a_chute_returns_a_long_context_but_no_long_prediction() {
         let request = serde_json::from_value(request).unwrap();
         let miners = miners.miners().await.unwrap();
         let prediction = miners[0].connection.predict(&request, Duration::from_mins(1)).await;
-        let found = prediction.map(|text| text.len()).map_err(|error| error.to_string());
-        assert_eq!(found, expected, "{length}");
+        let actual = prediction.map(|text| text.len()).map_err(|error| error.to_string());
+        assert_eq!(actual, expected, "{length}");
     }
 }
 

@@ -167,9 +167,9 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let kills = kills.load(Ordering::Relaxed);
     println!("{} jobs in {batches} batches, {repeated} repeated after {kills} kills", jobs.len());
     // A kill repeats at most the jobs in progress on one worker.
-    let most = kills * SLOTS.get();
+    let maximum = kills * SLOTS.get();
     assert!(
-        usize::try_from(repeated).unwrap() <= most,
+        usize::try_from(repeated).unwrap() <= maximum,
         "{repeated} attempts repeated after {kills} kills"
     );
     check_nothing_is_left(&servers, &jobs).await;
@@ -234,6 +234,6 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     // On a starved machine, another recording may exceed a short deadline, which also ends the
     // worker.
     let is_short = transcription < PACE.transcription;
-    let most = if is_short { 3 + others.len() } else { 3 };
-    assert!((3..=most).contains(&deaths), "{deaths} workers ended");
+    let maximum = if is_short { 3 + others.len() } else { 3 };
+    assert!((3..=maximum).contains(&deaths), "{deaths} workers ended");
 }

@@ -105,15 +105,15 @@ impl Worker {
         };
         // Another job may have ended the first attempt, but not the later ones, which ran alone.
         // Lost audio has one more attempt: the runner stores it again after the second.
-        let most = self.services.pace.tries + i64::from(matches!(fetched, Fetched::Unusable(_)));
-        if tries > most {
+        let maximum = self.services.pace.tries + i64::from(matches!(fetched, Fetched::Unusable(_)));
+        if tries > maximum {
             let last = row.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
                 Fetched::Audio(_) => format!("the last worker, {last}, did not finish the job"),
                 Fetched::Unusable(reason) => reason,
             };
-            tracing::error!(job = %id, %audio, reason, "job failed permanently after {most} attempts");
-            let message = format!("transcription {id} failed {most} times: {reason}");
+            tracing::error!(job = %id, %audio, reason, "job failed permanently after {maximum} attempts");
+            let message = format!("transcription {id} failed {maximum} times: {reason}");
             let failure = Err(ScoreError::failed("RuntimeError", &message));
             store.finish(id, &encode(&failure), true).await?;
             count("set_aside");

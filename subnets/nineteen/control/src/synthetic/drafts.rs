@@ -18,13 +18,13 @@ use super::words::{Part, text};
 use crate::{MarketFile, References};
 
 /// Number of conversations to keep ready.
-const READY: usize = 256;
+const TARGET_COUNT: usize = 256;
 /// Number of conversations that the model writes concurrently.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 /// Pause after a failure, and while enough conversations are ready.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Maximum length of a written message, in tokens.
-const LONGEST: u64 = 300;
+const MAX_DRAFT_TOKENS: u64 = 300;
 /// Maximum number of repetitions of a follow-up.
 const TURNS: [usize; 8] = [0, 0, 0, 0, 0, 1, 1, 2];
 /// Styles in which the model is told to write a message.
@@ -63,18 +63,19 @@ impl Drafts {
     ) {
         while !shutdown.is_requested() {
             let models = models(market, references);
-            let missing = READY.saturating_sub(self.queue().len());
+            let missing = TARGET_COUNT.saturating_sub(self.queue().len());
             let models = &models;
-            let writing = futures::stream::iter(0..missing.min(AT_ONCE)).map(|_| async move {
-                let mut random = StdRng::from_os_rng();
-                match models.choose(&mut random) {
-                    Some(model) => conversation(model.as_ref(), &mut random).await,
-                    None => Ok(None),
-                }
-            });
+            let writing =
+                futures::stream::iter(0..missing.min(MAX_CONCURRENT)).map(|_| async move {
+                    let mut random = StdRng::from_os_rng();
+                    match models.choose(&mut random) {
+                        Some(model) => conversation(model.as_ref(), &mut random).await,
+                        None => Ok(None),
+                    }
+                });
             let written: Vec<_> = tokio::select! {
                 () = shutdown.requested() => return,
-                written = writing.buffer_unordered(AT_ONCE).collect() => written,
+                written = writing.buffer_unordered(MAX_CONCURRENT).collect() => written,
             };
             let mut is_idle = written.is_empty() || models.is_empty();
             for conversation in written {
@@ -165,7 +166,7 @@ async fn write(
     random: &mut StdRng,
 ) -> Result<Option<String>, CheckError> {
     let Some(written) =
-        model.write(messages, LONGEST, random.random_range(1..=u32::MAX.into())).await?
+        model.write(messages, MAX_DRAFT_TOKENS, random.random_range(1..=u32::MAX.into())).await?
     else {
         return Ok(None);
     };

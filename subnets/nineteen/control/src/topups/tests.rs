@@ -302,7 +302,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
     for amount in 1..=300 {
         block = chain.add(block, 1, &[(PAYER, shop.address, amount * RAO_PER_CREDIT)]);
         expected += i64::try_from(amount).unwrap();
-        // Later blocks are in transactions of their own.
+        // Later blocks are in their own transactions.
         if amount == 200 {
             chain.finalize(block);
         }

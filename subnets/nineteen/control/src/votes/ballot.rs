@@ -15,10 +15,10 @@ use crate::MarketFile;
 
 /// Beginning of the signed text, so that no other signature of a hotkey is one of a vote.
 const CONTEXT: &str = "taonet-nineteen-vote/1";
-/// Maximum age of a vote. A validator signs its vote anew for each request.
-const LONGEST: Duration = Duration::from_hours(24);
+/// Maximum age of a vote. A validator signs its vote again for each request.
+const MAX_AGE: Duration = Duration::from_hours(24);
 /// Maximum time by which the clock of the signing validator may be ahead.
-const AHEAD: Duration = Duration::from_mins(5);
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// A validator's signed vote on the weights of the tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl Ballot {
     /// Returns whether the vote was signed within a day.
     pub(super) fn is_current(&self, now: Duration) -> bool {
         let created = Duration::from_secs(self.created);
-        created <= now.saturating_add(AHEAD) && now.saturating_sub(created) <= LONGEST
+        created <= now.saturating_add(MAX_CLOCK_SKEW) && now.saturating_sub(created) <= MAX_AGE
     }
 }
 

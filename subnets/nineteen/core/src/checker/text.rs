@@ -196,20 +196,20 @@ mod tests {
 
     #[test]
     fn characters_in_pieces_are_not_compared() {
-        let places = |texts: &[&str]| {
+        let checked_positions = |texts: &[&str]| {
             let token = |text: &&str| Token { text: (*text).to_owned(), logprob: -0.5 };
             comparable(&texts.iter().map(token).collect::<Vec<_>>())
         };
-        assert_eq!(places(&["a", "b"]), [0, 1]);
-        assert_eq!(places(&["a", "", "\u{e9}", "b"]), [0, 3]);
-        assert_eq!(places(&["", "", "", "\u{1f600}", "", "\u{e9}", "\u{e9}"]), [6]);
+        assert_eq!(checked_positions(&["a", "b"]), [0, 1]);
+        assert_eq!(checked_positions(&["a", "", "\u{e9}", "b"]), [0, 3]);
+        assert_eq!(checked_positions(&["", "", "", "\u{1f600}", "", "\u{e9}", "\u{e9}"]), [6]);
         // The answer was cut off inside a character.
-        assert_eq!(places(&["a", "", ""]), [0]);
+        assert_eq!(checked_positions(&["a", "", ""]), [0]);
         // Nothing else hides behind an empty text.
-        assert_eq!(places(&["", "a"]), [0, 1]);
-        assert_eq!(places(&["", "\u{e9} and more"]), [0, 1]);
-        assert_eq!(places(&["", "", "", "", "\u{e9}"]), [0]);
-        assert_eq!(places(&["", "", "", ""]), [0]);
+        assert_eq!(checked_positions(&["", "a"]), [0, 1]);
+        assert_eq!(checked_positions(&["", "\u{e9} and more"]), [0, 1]);
+        assert_eq!(checked_positions(&["", "", "", "", "\u{e9}"]), [0]);
+        assert_eq!(checked_positions(&["", "", "", ""]), [0]);
     }
 
     fn chunk(content: &str, logprob: f64) -> Value {

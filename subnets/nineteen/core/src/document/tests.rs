@@ -42,12 +42,12 @@ fn tables() -> Value {
 fn weights_are_in_the_order_of_first_assignment() {
     // Equal speeds rank in order of uid: (0.75 / 2)³ and (1.25 / 2)³.
     let (one, two) = (0.375_f64.powi(3), 0.625_f64.powi(3));
-    let found = weights(&tables(), None).unwrap();
-    assert_eq!(found["uids"], json!([7, 3]));
-    let first = found["weights"][0].as_f64().unwrap();
+    let actual = weights(&tables(), None).unwrap();
+    assert_eq!(actual["uids"], json!([7, 3]));
+    let first = actual["weights"][0].as_f64().unwrap();
     assert!((first - one / (one + two)).abs() < 1e-12, "{first}");
     let both = weights(&json!([tables(), tables()]), None).unwrap();
-    assert_eq!(both, json!([found, found]));
+    assert_eq!(both, json!([actual, actual]));
     let mut none = tables();
     none["rewards"] = json!([]);
     assert_eq!(weights(&none, None).unwrap(), json!({"uids": [], "weights": []}));
@@ -66,16 +66,16 @@ fn weights_equal_those_of_the_reference() {
         for (profile, name) in
             [(ScoringProfile::Reference, "reference"), (ScoringProfile::Later, "later")]
         {
-            let found = weights(document, Some(profile)).unwrap();
-            assert_eq!(found["uids"], case[name]["uids"], "case {index}, {name}");
+            let actual = weights(document, Some(profile)).unwrap();
+            assert_eq!(actual["uids"], case[name]["uids"], "case {index}, {name}");
             let numbers =
                 |value: &Value| serde_json::from_value::<Vec<f64>>(value.clone()).unwrap();
-            for (found, expected) in
-                numbers(&found["weights"]).iter().zip(numbers(&case[name]["weights"]))
+            for (actual, expected) in
+                numbers(&actual["weights"]).iter().zip(numbers(&case[name]["weights"]))
             {
                 assert!(
-                    (found - expected).abs() < 1e-12,
-                    "case {index}, {name}: {found}, expected {expected}"
+                    (actual - expected).abs() < 1e-12,
+                    "case {index}, {name}: {actual}, expected {expected}"
                 );
             }
         }

@@ -143,7 +143,7 @@ impl InFlightLimit {
         position
     }
 
-    /// Returns whether the miner must accept a request: it is no probe, and no probe was sent
+    /// Returns whether the miner must accept a request: it is not a probe, and no probe was sent
     /// since, which may have overtaken it.
     pub const fn must_accept(&self, position: Position) -> bool {
         !position.is_probe && position.earlier_probes == self.probes

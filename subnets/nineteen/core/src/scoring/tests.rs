@@ -382,11 +382,11 @@ fn duplicate_rows_are_rejected() {
     let mut input = example();
     assert_eq!(input.check(), Ok(()));
     input.contenders.push(contender("A", "Y", 1.0));
-    assert_eq!(input.check(), Err(Duplicate::Contender(5)));
+    assert_eq!(input.check(), Err(DuplicateRow::Contender(5)));
     input.contenders.pop();
     input.contenders.push(Contender { uid: Uid(7), ..contender("A", "Z", 1.0) });
-    assert_eq!(input.check(), Err(Duplicate::Uid(5)));
+    assert_eq!(input.check(), Err(DuplicateRow::Uid(5)));
     input.contenders.pop();
     input.nodes.push("B");
-    assert_eq!(input.check(), Err(Duplicate::Node(4)));
+    assert_eq!(input.check(), Err(DuplicateRow::Node(4)));
 }

@@ -53,7 +53,7 @@ pub struct TaskScores<T, K> {
 
 /// Score and weight of a miner over all tasks.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Total<K> {
+pub struct MinerTotal<K> {
     /// Hotkey of the miner.
     pub hotkey: K,
     /// Uid of the miner.
@@ -71,7 +71,7 @@ pub struct Scores<T, K> {
     pub tasks: Vec<TaskScores<T, K>>,
     /// Score and weight of each miner, in the order of first appearance in an enabled task. Empty
     /// if no task contributes.
-    pub totals: Vec<Total<K>>,
+    pub totals: Vec<MinerTotal<K>>,
     /// Sum of the miners' scores, by which each score is divided.
     pub score_sum: f64,
 }
@@ -92,7 +92,7 @@ pub fn score<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 struct Rows<'a, T, K> {
     contenders: HashMap<T, Vec<&'a Contender<T, K>>>,
     rewards: HashMap<(T, K), Vec<&'a Reward<T, K>>>,
-    of_miner: HashMap<K, Vec<&'a Reward<T, K>>>,
+    rewards_by_miner: HashMap<K, Vec<&'a Reward<T, K>>>,
     periods: HashMap<(T, K), Vec<(f64, f64)>>,
 }
 
@@ -102,18 +102,18 @@ impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> Rows<'a, T, K> {
         for contender in &input.contenders {
             contenders.entry(contender.task).or_default().push(contender);
         }
-        let (mut rewards, mut of_miner): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) =
+        let (mut rewards, mut rewards_by_miner): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) =
             Default::default();
         for reward in &input.rewards {
             rewards.entry((reward.task, reward.hotkey)).or_default().push(reward);
-            of_miner.entry(reward.hotkey).or_default().push(reward);
+            rewards_by_miner.entry(reward.hotkey).or_default().push(reward);
         }
         let mut periods: HashMap<_, Vec<_>> = HashMap::new();
         for row in &input.periods {
             let group = periods.entry((row.task, row.hotkey)).or_default();
             group.extend(row.score.map(|score| (score, row.volume)));
         }
-        Self { contenders, rewards, of_miner, periods }
+        Self { contenders, rewards, rewards_by_miner, periods }
     }
 
     /// Returns the miner's rewards in the task, and its newest rewards that fill up to the minimum
@@ -125,7 +125,7 @@ impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> Rows<'a, T, K> {
         rules: &ScoringRules,
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
         let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
-        let all = self.of_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
+        let all = self.rewards_by_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
         let missing = rules.minimum_rewards.saturating_sub(own.len());
         let strict = rules.strict;
         // The reference does not exclude the rewards in the task, which then count twice.
@@ -141,14 +141,14 @@ fn score_task<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     rows: &Rows<'_, T, K>,
     rules: &ScoringRules,
 ) -> TaskScores<T, K> {
-    let of_task = rows.contenders.get(&task.task).map(Vec::as_slice).unwrap_or_default();
+    let task_contenders = rows.contenders.get(&task.task).map(Vec::as_slice).unwrap_or_default();
     let qualities = if rules.strict {
-        qualities(task.task, of_task.iter().map(|contender| contender.hotkey), rows, rules)
+        qualities(task.task, task_contenders.iter().map(|contender| contender.hotkey), rows, rules)
     } else {
         qualities(task.task, nodes.iter().copied(), rows, rules)
     };
     let mut contenders = Vec::new();
-    for contender in of_task {
+    for contender in task_contenders {
         let Contender { hotkey, uid, capacity, .. } = **contender;
         let Some(quality) = qualities.get(&hotkey).copied() else { continue };
         let periods = rows.periods.get(&(task.task, hotkey)).map(Vec::as_slice).unwrap_or_default();
@@ -166,7 +166,7 @@ fn score_task<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
             contribution: 0.0,
         });
     }
-    share_out(&mut contenders, task.weight, rules.share_exponent);
+    assign_shares(&mut contenders, task.weight, rules.share_exponent);
     let (effective_sum, powered_sum) = sums(&contenders);
     TaskScores { task: *task, contenders, effective_sum, powered_sum }
 }
@@ -179,8 +179,9 @@ fn qualities<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     rows: &Rows<'_, T, K>,
     rules: &ScoringRules,
 ) -> HashMap<K, Quality> {
-    let rated: Vec<(K, Quality)> =
-        hotkeys.filter_map(|hotkey| Some((hotkey, rate(task, hotkey, rows, rules)?))).collect();
+    let rated: Vec<(K, Quality)> = hotkeys
+        .filter_map(|hotkey| Some((hotkey, miner_quality(task, hotkey, rows, rules)?)))
+        .collect();
     let speeds: Vec<_> = rated.iter().map(|(_, quality)| quality.metric).collect();
     let ranks = rank_by_speed(&speeds, rules);
     let mut qualities = HashMap::with_capacity(rated.len());
@@ -193,7 +194,7 @@ fn qualities<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 }
 
 /// Computes a miner's quality in a task before the ranking; `None` without a usable reward.
-fn rate<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
+fn miner_quality<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: T,
     hotkey: K,
     rows: &Rows<'_, T, K>,
@@ -205,9 +206,10 @@ fn rate<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     let own: Vec<(f64, f64)> = own.iter().filter_map(|reward| values(reward)).collect();
     let fill: Vec<(f64, f64)> = fill.filter_map(values).collect();
     let average = average_quality(own.iter().chain(&fill).map(|(quality, _)| *quality), rules)?;
-    let exempt = rules.never_squared.iter().any(|name| name == task.as_ref());
-    let squared = rules.squared_up_to.is_some_and(|threshold| average <= threshold && !exempt);
-    let adjusted = if squared { average * average } else { average };
+    let is_exempt = rules.never_squared.iter().any(|name| name == task.as_ref());
+    let is_squared =
+        rules.squared_up_to.is_some_and(|threshold| average <= threshold && !is_exempt);
+    let adjusted = if is_squared { average * average } else { average };
     let filled = if rules.strict { &[] } else { fill.as_slice() };
     let metrics = own
         .iter()
@@ -229,16 +231,17 @@ fn rate<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     })
 }
 
-/// Returns each number's share of the sum, raised to the exponent and normalised again; `None` if a
-/// sum is 0.
+/// Returns each volume's share of the sum, raised to the exponent and normalised again; `None` if
+/// the sum of the volumes or of the powers is 0.
 pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
     let sum: f64 = effective.iter().sum();
-    let powered: Vec<_> = effective.iter().map(|own| (own / sum).powf(exponent)).collect();
-    let powers: f64 = powered.iter().sum();
-    (sum > 0.0 && powers > 0.0).then(|| powered.into_iter().map(|own| own / powers).collect())
+    let powered: Vec<_> = effective.iter().map(|volume| (volume / sum).powf(exponent)).collect();
+    let power_sum: f64 = powered.iter().sum();
+    (sum > 0.0 && power_sum > 0.0)
+        .then(|| powered.into_iter().map(|power| power / power_sum).collect())
 }
 
-fn share_out<K>(contenders: &mut [ContenderScore<K>], task_weight: f64, exponent: f64) {
+fn assign_shares<K>(contenders: &mut [ContenderScore<K>], task_weight: f64, exponent: f64) {
     let effective: Vec<_> = contenders.iter().map(|contender| contender.effective).collect();
     let Some(nets) = shares(&effective, exponent) else { return };
     let sum: f64 = effective.iter().sum();
@@ -257,13 +260,13 @@ fn sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
 }
 
 /// Returns each miner's score and weight, and the sum of the scores.
-fn totals<T, K: Copy + Eq + Hash>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
-    let (mut totals, mut indices) = (Vec::<Total<K>>::new(), HashMap::new());
-    let counts =
+fn totals<T, K: Copy + Eq + Hash>(tasks: &[TaskScores<T, K>]) -> (Vec<MinerTotal<K>>, f64) {
+    let (mut totals, mut indices) = (Vec::<MinerTotal<K>>::new(), HashMap::new());
+    let contributes =
         |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
-    for contender in tasks.iter().filter(counts).flat_map(|task| &task.contenders) {
+    for contender in tasks.iter().filter(contributes).flat_map(|task| &task.contenders) {
         let index = *indices.entry(contender.hotkey).or_insert_with(|| {
-            totals.push(Total {
+            totals.push(MinerTotal {
                 hotkey: contender.hotkey,
                 uid: contender.uid,
                 score: 0.0,
@@ -288,7 +291,7 @@ fn totals<T, K: Copy + Eq + Hash>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>,
 /// Why an input of the weights is ambiguous; contains the index of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Duplicate {
+pub enum DuplicateRow {
     /// A miner is a contender of one task twice.
     #[error("contenders[{0}] has the hotkey and task of an earlier contender")]
     Contender(usize),
@@ -305,19 +308,19 @@ impl<T: Copy + Eq + Hash, K: Copy + Eq + Hash> ScoringInput<T, K> {
     /// contender of each task at most once.
     ///
     /// # Errors
-    /// [`Duplicate`] with the index of the row.
-    pub fn check(&self) -> Result<(), Duplicate> {
+    /// [`DuplicateRow`] with the index of the row.
+    pub fn check(&self) -> Result<(), DuplicateRow> {
         let (mut pairs, mut uids) = (HashSet::new(), HashMap::new());
         for (index, contender) in self.contenders.iter().enumerate() {
             if !pairs.insert((contender.hotkey, contender.task)) {
-                return Err(Duplicate::Contender(index));
+                return Err(DuplicateRow::Contender(index));
             }
             if *uids.entry(contender.hotkey).or_insert(contender.uid) != contender.uid {
-                return Err(Duplicate::Uid(index));
+                return Err(DuplicateRow::Uid(index));
             }
         }
         let mut nodes = HashSet::new();
-        let double = self.nodes.iter().position(|hotkey| !nodes.insert(*hotkey));
-        double.map_or(Ok(()), |index| Err(Duplicate::Node(index)))
+        let repeated = self.nodes.iter().position(|hotkey| !nodes.insert(*hotkey));
+        repeated.map_or(Ok(()), |index| Err(DuplicateRow::Node(index)))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// Maximum length of a task's name, in bytes.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// ID of a task, such as `chat-llama-3-1-8b`: 1 to 64 characters `a`–`z`, `0`–`9`, `-` and `.`,
 /// starting with a letter or digit. Clones share the text.
@@ -33,13 +33,13 @@ impl FromStr for TaskName {
         let is_allowed = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
         };
-        let is_valid = (1..=LONGEST).contains(&text.len())
+        let is_valid = (1..=MAX_LENGTH).contains(&text.len())
             && text.bytes().all(is_allowed)
             && text.starts_with(|first: char| first.is_ascii_alphanumeric());
         if is_valid {
             Ok(Self(text.into()))
         } else {
-            Err(TaskNameError(text.chars().take(LONGEST).collect()))
+            Err(TaskNameError(text.chars().take(MAX_LENGTH).collect()))
         }
     }
 }

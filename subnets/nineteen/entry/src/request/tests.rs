@@ -117,7 +117,7 @@ fn sampling_parameters_of_vllm_are_passed_on() {
         chat(&template).unwrap().payload.into_map()["chat_template_kwargs"],
         json!({"thinking": true})
     );
-    // The options of a chat's template are no option of a completion.
+    // The options of a chat's template are not options of a completion.
     let body = json!({"model": "m", "prompt": "a", "chat_template_kwargs": {"thinking": true}})
         .to_string();
     let error = TextRequest::completion(body.as_bytes()).unwrap_err();
@@ -363,9 +363,9 @@ fn completions_have_prompts() {
     );
     assert_eq!((several.prompts(), several.all_answers(), several.choices), (3, 9, 2));
     assert!(request.echo().is_empty());
-    let most =
+    let maximum =
         read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
-    assert_eq!(most["logprobs"], 5);
+    assert_eq!(maximum["logprobs"], 5);
     assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
     for (further, choices, answers) in [
         (json!({}), 1, 1),

@@ -367,7 +367,7 @@ async fn streams_of_chats_arrive_or_fail() {
 
 /// Streams of text completions have the same outcomes as those of chats.
 #[tokio::test]
-async fn streams_of_completions_arrive_or_fail() {
+async fn completion_streams_are_delivered_or_fail() {
     compare_streams(
         Endpoint::Completions,
         STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name)),
@@ -425,7 +425,7 @@ async fn reasoning_is_relayed() {
     assert!(stream.contains(r#""delta":{"reasoning_content":"hm"}"#), "{stream}");
 }
 
-/// `/v1/responses` has the reasoning in an item of its own, which ends before the text begins.
+/// `/v1/responses` has the reasoning in its own item, which ends before the text begins.
 #[tokio::test]
 async fn responses_have_reasoning() {
     let shop = shop().await;

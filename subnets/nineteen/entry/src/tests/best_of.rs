@@ -34,7 +34,7 @@ async fn complete(shop: &Shop, further: Value) -> (StatusCode, Value) {
     (response.status(), document(response).await)
 }
 
-/// Each answer has a seed of its own. The sums of the log-probabilities are -1, -2 and -0.9, the
+/// Each answer has its own seed. The sums of the log-probabilities are -1, -2 and -0.9, the
 /// means -1, -0.5 and -0.9.
 #[tokio::test]
 async fn best_of_selects_the_likeliest_answers_per_token() {
@@ -74,7 +74,7 @@ async fn best_of_selects_the_likeliest_answers_per_token() {
     );
 }
 
-/// Each prompt has choices of its own, in the order of the prompts. The answers to a prompt depend
+/// Each prompt has its own choices, in the order of the prompts. The answers to a prompt depend
 /// on the seed only.
 #[tokio::test]
 async fn each_prompt_has_its_choices() {

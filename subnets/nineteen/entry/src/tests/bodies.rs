@@ -180,9 +180,11 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
         prop_assert!(
             (1..=128).contains(&request.choices) && (1..=128).contains(&request.all_answers())
         );
-        let most = u64::try_from(request.all_answers()).unwrap()
+        let maximum = u64::try_from(request.all_answers()).unwrap()
             * request.max_tokens.unwrap_or(request.min_tokens);
-        prop_assert!(most <= MAX_TOTAL_TOKENS && request.min_tokens <= request.payload.max_tokens);
+        prop_assert!(
+            maximum <= MAX_TOTAL_TOKENS && request.min_tokens <= request.payload.max_tokens
+        );
         // The images for which the buyer pays are those that the miner gets, in their order.
         let named: Vec<Option<String>> =
             request.images.iter().map(|field| url_at(body, field)).collect();
@@ -194,10 +196,8 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
             number("seed")
                 .is_none_or(|seed| seed.is_some_and(|seed| (1..=MAX_SEED).contains(&seed)))
         );
-        prop_assert!(
-            number("max_tokens")
-                .is_none_or(|most| most.is_some_and(|most| (1..=MAX_TOKENS).contains(&most)))
-        );
+        let max_tokens = number("max_tokens").unwrap_or(Some(1));
+        prop_assert!(max_tokens.is_some_and(|maximum| (1..=MAX_TOKENS).contains(&maximum)));
         prop_assert!(payload.get("stream").is_none_or(|stream| *stream == true));
     }
     Ok(())

@@ -30,7 +30,7 @@ const WORDS: usize = 3;
 /// Credits of a buyer: so few that none are reserved for further requests.
 const CREDITS: u64 = 60;
 /// Number of connections at the same time.
-const CONCURRENT: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// Content of an event with a word.
 const WORD: &[u8] = b"\"content\":\"word \"";
 /// End of an event and of its chunk.
@@ -156,12 +156,12 @@ async fn cut_stream_is_charged_for_its_delivered_part() {
     let end = complete.bytes + 64;
     let step = if is_exhaustive() { 1 } else { 13 };
     let cuts = (0..=end).step_by(step).map(|bytes| cut_stream(&shop, &served, &gates, bytes));
-    let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(CONCURRENT).collect().await;
+    let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(MAX_CONCURRENT).collect().await;
     shop.settled().await;
     for cut in cuts.iter().chain([&complete]) {
         let charged = charged(&shop, &cut.key_id).await;
-        let least = if cut.is_complete { WORDS } else { cut.received };
-        assert!((least..=cut.sent).contains(&charged), "{charged} credits for {cut:?}");
+        let minimum = if cut.is_complete { WORDS } else { cut.received };
+        assert!((minimum..=cut.sent).contains(&charged), "{charged} credits for {cut:?}");
     }
     assert!(cuts.iter().any(|cut| cut.received == 0) && cuts.iter().any(|cut| cut.is_complete));
     served.stop().await;
@@ -204,7 +204,7 @@ async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
     let end = 400;
     let step = if is_exhaustive() { 1 } else { 23 };
     let cuts = (0..end).step_by(step).flat_map(|bytes| [(bytes, 1), (bytes, 2)]).map(cut_document);
-    let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(CONCURRENT).collect().await;
+    let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(MAX_CONCURRENT).collect().await;
     shop.settled().await;
     for (key_id, bytes, words) in cuts {
         let expected = if bytes == 0 { 0 } else { words };
@@ -264,7 +264,7 @@ async fn request_that_is_cut_anywhere_is_free() {
     let cuts =
         (0..whole.len()).step_by(step).flat_map(|bytes| endings.map(|ending| (bytes, ending)));
     futures::stream::iter(cuts.map(cut_request))
-        .buffer_unordered(4 * CONCURRENT)
+        .buffer_unordered(4 * MAX_CONCURRENT)
         .collect::<Vec<()>>()
         .await;
     shop.settled().await;

@@ -17,7 +17,7 @@ use taonet_nineteen_query::QueryDeadlines;
 
 use super::market::{Shop, TASK, document, says, shop, shop_with_slots, shop_within, text, word};
 
-/// Each choice is a request to a miner with a seed of its own.
+/// Each choice is a request to a miner with its own seed.
 #[tokio::test]
 async fn choices_are_separate_answers() {
     let miner = post(|Json(payload): Json<Value>| async move {

@@ -26,7 +26,7 @@ use super::sockets::{LONG, RawResponse, Served, request};
 /// Longer than the gateway needs to notice a closed connection.
 const PAUSE: Duration = Duration::from_millis(150);
 /// Maximum number of tokens of the slow reader's answer.
-const LONGEST: usize = 32_768;
+const MAX_TOKENS: usize = 32_768;
 
 /// Counts the requests in flight at a miner.
 #[derive(Clone, Default)]
@@ -181,7 +181,7 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
         }
         let entered = counted.enter();
         let chunk = large_chunk();
-        let words = futures::stream::iter(0..LONGEST).map(move |_| {
+        let words = futures::stream::iter(0..MAX_TOKENS).map(move |_| {
             let _in_flight = &entered;
             counter.fetch_add(1, Ordering::SeqCst);
             Ok::<_, Infallible>(chunk.clone())
@@ -190,12 +190,12 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     });
     let shop = shop(miner).await;
     let terms = KeyTerms::new("slow", 100);
-    let credits = 2 * u64::try_from(LONGEST).unwrap();
+    let credits = 2 * u64::try_from(MAX_TOKENS).unwrap();
     let slow = shop.store.create_key_with_credits(&terms, credits, &[5; 40], 0).await.unwrap();
     let served = Served::start(&shop, ServeLimits { write_timeout, ..default }).await;
     let began = Instant::now();
     let mut stream = connect_slowly(&served).await;
-    let mut body = question("slow", LONGEST, true);
+    let mut body = question("slow", MAX_TOKENS, true);
     body["logprobs"] = json!(true);
     stream.write_all(&request("/v1/chat/completions", &slow.secret, &body)).await.unwrap();
     running.becomes(1).await;
@@ -220,6 +220,6 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     let charged = shop.store.usage(Some(&slow.id)).await.unwrap()[0].charged;
     let charged = usize::try_from(charged).unwrap();
     assert!(received > 0 && charged >= received, "{charged} credits for {received} words");
-    assert!(charged <= sent.load(Ordering::SeqCst) && charged < LONGEST, "{charged} credits");
+    assert!(charged <= sent.load(Ordering::SeqCst) && charged < MAX_TOKENS, "{charged} credits");
     served.stop().await;
 }

@@ -230,15 +230,15 @@ async fn token_rate_counts_used_tokens() {
     );
     let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(first.status(), 200);
-    let left = header(&first, "x-ratelimit-remaining-tokens").unwrap();
-    assert!(left < 100, "the longest answer is reserved: {left}");
+    let remaining = header(&first, "x-ratelimit-remaining-tokens").unwrap();
+    assert!(remaining < 100, "the longest answer is reserved: {remaining}");
     let usage = document(first).await["usage"].clone();
     let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
     shop.charged().await;
     let second = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(
         header(&second, "x-ratelimit-remaining-tokens"),
-        Some(left - used),
+        Some(remaining - used),
         "only used tokens count"
     );
     document(second).await;
@@ -471,13 +471,13 @@ async fn start_page_has_an_example_request() {
         let request = Request::get("/").header("host", host).body(Body::empty()).unwrap();
         text(shop.router.clone().oneshot(request).await.unwrap()).await
     };
-    let found = page("gateway.example:8091").await;
+    let actual = page("gateway.example:8091").await;
     assert!(
-        found.contains("curl http://gateway.example:8091/v1/chat/completions")
-            && found.contains(CHAT),
-        "{found}"
+        actual.contains("curl http://gateway.example:8091/v1/chat/completions")
+            && actual.contains(CHAT),
+        "{actual}"
     );
     assert!(page("[::1]:8091").await.contains("curl http://[::1]:8091/v1"));
-    let found = page("<script>").await;
-    assert!(found.contains("curl http://HOST/v1") && !found.contains("<script>"), "{found}");
+    let actual = page("<script>").await;
+    assert!(actual.contains("curl http://HOST/v1") && !actual.contains("<script>"), "{actual}");
 }

@@ -100,8 +100,8 @@ pub(super) async fn shop_before(
     shop_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
 }
 
-/// Starts a gateway and a miner, as `tao nineteen miner` runs, before an inference server. The input
-/// of a request is free.
+/// Starts a gateway and a miner, as `tao nineteen miner` runs, before an inference server. The
+/// input of a request is free.
 pub(super) async fn shop_before_backend(endpoint: Endpoint, backend: Router) -> Shop {
     let url = format!("http://{}/v1", listen(backend).await);
     let served = vec![TASK.parse().unwrap()];
@@ -312,7 +312,7 @@ pub(super) fn calls() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn tools_are_passed_on_and_called() {
+async fn tools_are_forwarded_and_called() {
     let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
     let expected = tools.clone();
     let miner = post(move |Json(payload): Json<Value>| async move {

@@ -25,7 +25,7 @@ const SAMPLE: u64 = 250;
 /// The same in `./test --all`.
 const ALL: u64 = 10_000;
 /// Number of requests at the same time: together with their choices, they find enough slots.
-const CONCURRENT: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 /// Texts of events that report an interrupted answer.
 const INTERRUPTED: [&str; 3] = ["\"code\":\"no_answer\"", "event: response.failed", "event: error"];
 
@@ -77,7 +77,7 @@ async fn send_changed_requests(client: &str) {
         }
     });
     let statuses: Vec<_> =
-        futures::stream::iter(changed).buffer_unordered(CONCURRENT).collect().await;
+        futures::stream::iter(changed).buffer_unordered(MAX_CONCURRENT).collect().await;
     let mut counts = BTreeMap::new();
     for status in statuses {
         *counts.entry(status.as_u16()).or_insert(0) += 1;

@@ -97,8 +97,8 @@ fn chunks(payload: &Value) -> Vec<String> {
 }
 
 fn first(chunks: Vec<String>, payload: &Value) -> String {
-    let most = usize::try_from(payload["max_tokens"].as_u64().unwrap()).unwrap();
-    chunks.into_iter().take(most).collect()
+    let maximum = usize::try_from(payload["max_tokens"].as_u64().unwrap()).unwrap();
+    chunks.into_iter().take(maximum).collect()
 }
 
 fn completion() -> MethodRouter {

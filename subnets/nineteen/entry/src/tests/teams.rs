@@ -47,7 +47,7 @@ async fn keys_of_a_team_share_its_budget() {
             tokio::task::yield_now().await;
         }
     }
-    let left = 7 - spent(&shop.store).await;
+    let remaining = 7 - spent(&shop.store).await;
     let refused = buy_with(&shop, &shop.key).await;
     assert_eq!(refused.status(), 429);
     let error = document(refused).await["error"].clone();
@@ -55,7 +55,7 @@ async fn keys_of_a_team_share_its_budget() {
         (&error["type"], &error["code"]),
         (&json!("insufficient_quota"), &json!("budget_exceeded"))
     );
-    let message = format!("only {left} remain in the team's budget for this day (UTC)");
+    let message = format!("only {remaining} remain in the team's budget for this day (UTC)");
     assert!(error["message"].as_str().unwrap().ends_with(&message), "{error}");
     // Another team, or none, is not affected.
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 100)).await.unwrap();
@@ -63,8 +63,8 @@ async fn keys_of_a_team_share_its_budget() {
     let own = Request::get("/v1/key").header("authorization", format!("Bearer {}", *other.secret));
     let own = shop.router.clone().oneshot(own.body(Body::empty()).unwrap()).await.unwrap();
     let own = document(own).await;
-    let of_day = json!({"period": "day", "budget": 7, "spent": 7 - left});
-    let of_month = json!({"period": "month", "budget": 500, "spent": 7 - left});
+    let of_day = json!({"period": "day", "budget": 7, "spent": 7 - remaining});
+    let of_month = json!({"period": "month", "budget": 500, "spent": 7 - remaining});
     assert_eq!(
         (&own["team"], &own["budgets"]),
         (&json!({"name": "shops", "budgets": [of_month, of_day]}), &json!([]))
@@ -86,7 +86,7 @@ async fn responses_to_the_keys_of_a_team_have_its_warnings() {
             .header("authorization", format!("Bearer {}", *key.secret));
         let response =
             gateway.router().oneshot(request.body(Body::from("null")).unwrap()).await.unwrap();
-        let found = response.headers().get(WARNING).map(|value| value.to_str().unwrap());
-        assert_eq!(found, warning);
+        let actual = response.headers().get(WARNING).map(|value| value.to_str().unwrap());
+        assert_eq!(actual, warning);
     }
 }

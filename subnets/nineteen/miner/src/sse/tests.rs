@@ -85,7 +85,7 @@ fn reference_validators_get_chunks_with_content_only() {
 }
 
 #[test]
-fn faults_of_streams_are_named() {
+fn faults_of_streams_are_reported() {
     let text = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
     for (last, expected) in [
         (

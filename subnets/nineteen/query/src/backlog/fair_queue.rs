@@ -124,13 +124,13 @@ impl FairQueue {
         *length += 1;
         measures::queued(request.task.as_str(), *length);
         self.bytes += request.bytes;
-        let least =
+        let minimum =
             self.least_service(Some(&request.task), now).or_else(|| self.least_service(None, now));
         let load = self
             .keys
             .entry(Arc::clone(&request.key))
             .or_insert_with(|| KeyLoad::new(request.weight, now));
-        load.enqueue(&request.task, request.weight, least.unwrap_or(0.0), now);
+        load.enqueue(&request.task, request.weight, minimum.unwrap_or(0.0), now);
         self.requests.insert(arrival, request);
         self.limit_services(now);
     }
@@ -146,11 +146,11 @@ impl FairQueue {
 
     /// Limits the leads of the keys with queued requests to [`MAX_LEAD`].
     fn limit_services(&mut self, now: f64) {
-        let Some(least) = self.least_service(None, now) else { return };
+        let Some(minimum) = self.least_service(None, now) else { return };
         let running: usize = self.keys.values().map(KeyLoad::running).sum();
-        let most = least + MAX_LEAD * self.duration * running.max(1) as f64;
+        let maximum = minimum + MAX_LEAD * self.duration * running.max(1) as f64;
         for load in self.keys.values_mut().filter(|load| load.is_queued()) {
-            load.limit_service(most, now);
+            load.limit_service(maximum, now);
         }
     }
 
@@ -201,8 +201,8 @@ impl FairQueue {
 
     /// Makes room for a new request at `now` by removing newest requests of the keys with the most
     /// for their weights; returns whether it fits. If it does not, removes none. Replaces at most
-    /// one request because of the queue's length: if this process's share of the places has become
-    /// smaller, the queue empties by itself.
+    /// one request because of the queue's length: if this process's share of the queue's capacity
+    /// has become smaller, the queue empties by itself.
     pub(super) fn make_room(
         &mut self,
         new: &QueuedRequest,
@@ -251,9 +251,9 @@ impl FairQueue {
             sum as f64 / f64::from(weight.get())
         };
         let shares = shares.iter().map(|(key, (sum, weight))| (*key, weighted(*sum, *weight)));
-        let (largest, most) =
+        let (largest, maximum) =
             shares.max_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(other.0)))?;
-        if most <= weighted(own + share(new), new.weight) {
+        if maximum <= weighted(own + share(new), new.weight) {
             return None;
         }
         let mut newest = queued().rev().map(|(arrival, request)| (*arrival, request));

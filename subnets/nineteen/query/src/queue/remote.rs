@@ -13,7 +13,7 @@ use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 
 /// Timeout for a worker to take the job.
-const TAKEN: Duration = Duration::from_secs(10);
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time without a message before the first chunk. It exceeds the time until a dead worker's
 /// job is redelivered.
 const FIRST: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ impl Workers {
             ended: false,
         };
         loop {
-            let patience = if answer.worker.is_some() { FIRST } else { TAKEN };
+            let patience = if answer.worker.is_some() { FIRST } else { ACCEPT_TIMEOUT };
             match answer.receive(patience).await {
                 Ok(Event::Take(from)) => {
                     measures::taken(began.elapsed().as_secs_f64());

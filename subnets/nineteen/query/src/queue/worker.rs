@@ -126,8 +126,8 @@ impl Worker {
                 within(consumer.fetch().max_messages(permits.num_permits()).messages()).await?
             }
             free => {
-                let most = permits.num_permits().min(free);
-                within(consumer.batch().max_messages(most).expires(PULL).messages()).await?
+                let maximum = permits.num_permits().min(free);
+                within(consumer.batch().max_messages(maximum).expires(PULL).messages()).await?
             }
         }
         .map_err(QueueError::jetstream)?;

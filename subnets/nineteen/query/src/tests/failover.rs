@@ -69,7 +69,7 @@ async fn poison_prompt_does_not_lower_the_limit() {
     }
 }
 
-/// Status 429 means that the miner is busy: it is no failed attempt, and the request waits for a
+/// Status 429 means that the miner is busy: it is not a failed attempt, and the request waits for a
 /// miner again.
 #[tokio::test]
 async fn rate_limited_request_waits_for_any_number_of_miners() {

@@ -296,8 +296,8 @@ async fn malformed_stream_is_reported_with_reason() {
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }
 
-/// A model may write nothing, which any buyer can request: such an answer is no failure of the
-/// miner, and opens no breaker. It is no sample either, because no check can compare it with the
+/// A model may write nothing, which any buyer can request: such an answer is not a failure of the
+/// miner, and opens no breaker. It is not a sample either, because no check can compare it with the
 /// model.
 #[tokio::test]
 async fn answer_without_text_is_no_failure() {
@@ -309,13 +309,13 @@ async fn answer_without_text_is_no_failure() {
         let mut bench = bench(vec![says(body)], QueryDeadlines::default()).await;
         for _ in 0..8 {
             let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
-            let mut found = None;
+            let mut actual = None;
             while let Some(chunk) = answer.next().await {
                 let chunk = chunk.unwrap();
                 assert_eq!((chunk.text().unwrap_or_default(), chunk.is_content), ("", false));
-                found = chunk.finish_reason().map(str::to_owned);
+                actual = chunk.finish_reason().map(str::to_owned);
             }
-            assert_eq!(found.as_deref(), reason);
+            assert_eq!(actual.as_deref(), reason);
         }
         let counts = bench.contenders[0].counts();
         assert_eq!(

@@ -21,7 +21,7 @@ fn with_images() -> Request {
     Request { has_images: true, ..request(RequestKind::Organic) }
 }
 
-/// A model that reads no images is no fault of the miner, which is not asked again for any.
+/// A model that reads no images is not a fault of the miner, which is not asked again for any.
 #[tokio::test]
 async fn miner_without_vision_gets_no_more_images() {
     for status in [400, 415, 422] {

@@ -81,7 +81,7 @@ impl Load {
 async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
     let long = std::env::var("TAONET_SATURATION_SECONDS").ok();
     let long = long.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
-    let (duration, most_rounds, least) =
+    let (duration, most_rounds, minimum) =
         long.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
     let served = Arc::new(AtomicUsize::new(0));
     let slots: usize = SLOTS.iter().sum();
@@ -102,7 +102,7 @@ async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
             saturated.per_second, saturated.p99, unsaturated.p99, saturated.rejected
         );
         assert!(saturated.rejected > 0, "the market is not overloaded");
-        if ratio >= least && times <= 2.0 {
+        if ratio >= minimum && times <= 2.0 {
             break;
         }
         assert!(round < most_rounds, "{ratio} of the throughput, {times} of the latency");

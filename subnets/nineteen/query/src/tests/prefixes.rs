@@ -40,7 +40,7 @@ async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
     for _ in 0..REQUESTS {
         text(bench.querier.ask(request.clone()).await.unwrap()).await.unwrap();
     }
-    let most = bench
+    let maximum = bench
         .contenders
         .iter()
         .map(|contender| contender.counts().total_requests)
@@ -49,7 +49,7 @@ async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
     while bench.samples.try_recv().is_ok() {
         samples += 1;
     }
-    (most, bench.querier.market().period_miners().unwrap().tasks()[0].spent(), samples)
+    (maximum, bench.querier.market().period_miners().unwrap().tasks()[0].spent(), samples)
 }
 
 async fn market(miners: usize) -> Bench {
@@ -61,11 +61,11 @@ async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests(
     let mut bench = market(4).await;
     bench.querier.set_prefix_affinity(true);
     let request = decided(&bench.contenders);
-    let (most, replaced, samples) = sent(&mut bench, &request).await;
+    let (maximum, replaced, samples) = sent(&mut bench, &request).await;
     // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
     // may be.
     assert!(replaced < 10 && replaced <= samples, "{replaced} replaced tests, {samples} samples");
-    assert!(most >= (REQUESTS - replaced) as f64, "{most} of {REQUESTS}, without {replaced}");
+    assert!(maximum >= (REQUESTS - replaced) as f64, "{maximum} of {REQUESTS}, without {replaced}");
 }
 
 /// The budget of a bench is 10 tests.

@@ -389,14 +389,15 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
 async fn two_processes_share_the_slots_of_a_miner() {
     const SLOTS: usize = 9;
     let gate = Arc::new(Semaphore::new(0));
-    let [running, most] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let [running, maximum] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
     let miner = {
-        let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
+        let (gate, running, maximum) =
+            (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&maximum));
         post(move || {
-            let (gate, running, most) =
-                (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
+            let (gate, running, maximum) =
+                (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&maximum));
             async move {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let _leaves = Leaves(running);
                 gate.acquire().await.unwrap().forget();
                 chunk("a")
@@ -419,7 +420,7 @@ async fn two_processes_share_the_slots_of_a_miner() {
     for answer in buying.join_all().await {
         answer.unwrap();
     }
-    assert_eq!(most.load(Ordering::SeqCst), SLOTS);
+    assert_eq!(maximum.load(Ordering::SeqCst), SLOTS);
     let limits = [&bench.querier, &other].map(|querier| {
         let period_miners = querier.market().period_miners().unwrap();
         period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap()

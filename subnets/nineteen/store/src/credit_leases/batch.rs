@@ -91,11 +91,11 @@ impl Inserts {
         transaction: &mut Transaction,
         values: Vec<Value>,
     ) -> Result<(), StoreError> {
-        let mut left = values.len() / self.columns;
+        let mut remaining = values.len() / self.columns;
         let mut values = values.into_iter();
         for (rows, sql) in SIZES.iter().zip(self.statements) {
-            while left >= *rows {
-                left -= rows;
+            while remaining >= *rows {
+                remaining -= rows;
                 let bound =
                     values.by_ref().take(rows * self.columns).fold(statement(sql), Statement::bind);
                 bound.execute(&mut *transaction).await?;
@@ -187,12 +187,12 @@ async fn find(
     };
     let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
     let others = held.saturating_sub(lease);
-    let left = |budget: Option<i64>, spent: i64| {
+    let remaining = |budget: Option<i64>, spent: i64| {
         budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others))
     };
     let budgets = Budgets {
-        month: left(row.get("monthly")?, row.get("in_month")?),
-        day: left(row.get("daily")?, row.get("in_day")?),
+        month: remaining(row.get("monthly")?, row.get("in_month")?),
+        day: remaining(row.get("daily")?, row.get("in_day")?),
     };
     let budgets = BudgetLimits { key: budgets, ..BudgetLimits::default() };
     Ok(KeyState { available: row.get("available")?, lease, budgets })
@@ -237,7 +237,7 @@ impl<'a> Rows<'a> {
         settled: &Settled,
     ) {
         let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-        let mut left = key_state.lease;
+        let mut remaining = key_state.lease;
         for (pending_charge, charge) in new_charges(plan, earlier, settled) {
             let Some(charge) = charge else {
                 tracing::warn!(
@@ -247,7 +247,7 @@ impl<'a> Rows<'a> {
                 );
                 continue;
             };
-            left = left.saturating_sub(charge);
+            remaining = remaining.saturating_sub(charge);
             let sums = self
                 .usages
                 .entry((key, &pending_charge.usage.day, &pending_charge.usage.model))
@@ -273,7 +273,7 @@ impl<'a> Rows<'a> {
                 "revenue",
             );
         }
-        let leased = settled.lease.saturating_sub(left);
+        let leased = settled.lease.saturating_sub(remaining);
         if leased != 0 {
             // A sequential id would serialise all transfers.
             let number = i64::from_le_bytes(rand::random()) & i64::MAX;

@@ -130,9 +130,10 @@ impl Plan {
             charges.push(charge);
         }
         if let Some(change) = self.change {
-            let most = (key_state.available.min(budgets.reservable(left)) / SHARE).max(0);
-            let lease = left.saturating_add(change.clamp(left.saturating_neg().min(most), most));
-            let reserve = (change > most).then_some(most);
+            let maximum = (key_state.available.min(budgets.reservable(left)) / SHARE).max(0);
+            let lease =
+                left.saturating_add(change.clamp(left.saturating_neg().min(maximum), maximum));
+            let reserve = (change > maximum).then_some(maximum);
             let is_over_budget = self.day().is_some() && self.exceeds(left, budgets);
             return Settled { lease, reserve, charges, granted: Vec::new(), is_over_budget };
         }
@@ -495,8 +496,8 @@ mod tests {
                 prop_assert!(charged + running + granted <= budget, "the budget is exceeded");
             }
             if let Some(budget) = budget.filter(|_| plan.day().is_some() && !settled.is_over_budget) {
-                let most = (budget - charged).max(running + granted);
-                prop_assert!(settled.lease <= most, "{} leased of {most}", settled.lease);
+                let maximum = (budget - charged).max(running + granted);
+                prop_assert!(settled.lease <= maximum, "{} leased of {maximum}", settled.lease);
             }
             // The first refusal is exact.
             let rest = available + lease.amount - charged - running;

@@ -73,12 +73,12 @@ impl<'a> Teams<'a> {
         let (held, unwritten) =
             (row.get::<i64>("held")?, self.leased.get(team).copied().unwrap_or(0));
         let others = held.saturating_add(unwritten).saturating_sub(lease);
-        let left = |budget: Option<i64>, spent: i64| {
+        let remaining = |budget: Option<i64>, spent: i64| {
             budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others))
         };
         let mut budgets = Budgets {
-            month: left(row.get("monthly_budget")?, row.get("in_month")?),
-            day: left(row.get("daily_budget")?, row.get("in_day")?),
+            month: remaining(row.get("monthly_budget")?, row.get("in_month")?),
+            day: remaining(row.get("daily_budget")?, row.get("in_day")?),
         };
         for ((_, charged_on), charge) in self.charged.iter().filter(|((of, _), _)| of == team) {
             budgets = budgets.less(*charge, charged_on, day);

@@ -69,10 +69,10 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
             6 => random.random_range(-9..=9),
             _ => random.random(),
         };
-        let place = random.random_range(0..keys.len());
+        let key_index = random.random_range(0..keys.len());
         let (issued, own) =
-            (revenue + keys.iter().map(|(_, own)| own).sum::<i128>(), keys[place].1);
-        let key = keys[place].0.clone();
+            (revenue + keys.iter().map(|(_, own)| own).sum::<i128>(), keys[key_index].1);
+        let key = keys[key_index].0.clone();
         if random.random() {
             let after = own + i128::from(amount);
             let result = store.grant(&key, amount, "test", 1).await;
@@ -82,7 +82,7 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
                 assert_eq!(result.unwrap(), None);
             } else {
                 assert_eq!(result.unwrap().map(i128::from), Some(after));
-                keys[place].1 = after;
+                keys[key_index].1 = after;
             }
         } else {
             let (request, price) = (step.to_string(), amount.max(0));
@@ -104,10 +104,10 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
             };
             let charged = store.charge(&request, &used, 1).await.unwrap().unwrap();
             assert_eq!(charged, charge.clamp(0, price));
-            keys[place].1 -= i128::from(charged);
+            keys[key_index].1 -= i128::from(charged);
             revenue += i128::from(charged);
         }
-        assert_eq!(i128::from(balance(&store, &key).await), keys[place].1);
+        assert_eq!(i128::from(balance(&store, &key).await), keys[key_index].1);
         assert!(store.is_balanced().await.unwrap(), "step {step}");
     }
     let used = store.usage(None).await.unwrap();

@@ -105,7 +105,7 @@ pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
     let mut requests = 0;
     for (name, seed, charges) in [
         ("shop", 1, &[("2026-11-20", "a", 3), ("2026-11-21", "a", 2), ("2026-11-21", "b", 4)][..]),
-        // Another key with the same name has rows of its own.
+        // Another key with the same name has its own rows.
         ("shop", 2, &[("2026-11-21", "a", 7)]),
         ("unused", 3, &[]),
     ] {

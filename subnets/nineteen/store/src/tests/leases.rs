@@ -237,8 +237,9 @@ pub(super) async fn a_caller_that_leaves_holds_nothing(home: Home) {
     for millis in 0..20 {
         let request = millis.to_string();
         let hold = store.hold(&key, &request, 100, DAY, 0);
-        let left = tokio::time::timeout(std::time::Duration::from_micros(millis * 200), hold).await;
-        if left.is_ok() {
+        let hold_outcome =
+            tokio::time::timeout(std::time::Duration::from_micros(millis * 200), hold).await;
+        if hold_outcome.is_ok() {
             assert_eq!(store.charge(&request, &usage(DAY, 0), 0).await.unwrap(), Some(0));
         }
         // Nobody holds the credits, so that the next request gets them.

@@ -56,9 +56,9 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     let nodes = [(Uid(5), alice), (Uid(2), peer("//Bob", 3)), (Uid(7), peer("//Charlie", 1))];
     store.replace_nodes(&nodes, &registered, 20).await.unwrap();
     let nodes = store.nodes().await.unwrap();
-    let found: Vec<_> =
+    let actual: Vec<_> =
         nodes.iter().map(|node| (node.uid.0, node.peer.port(), node.session.is_some())).collect();
-    assert_eq!(found, [(2, 3, false), (5, 1, true), (7, 1, false)]);
+    assert_eq!(actual, [(2, 3, false), (5, 1, true), (7, 1, false)]);
     let kept = nodes[1].session.as_ref().unwrap();
     assert_eq!((kept.id(), kept.ends_ns(), kept.is_signed()), (session.id(), 99, true));
     assert_eq!(kept.key().as_bytes(), [7; 32]);
@@ -306,17 +306,17 @@ pub(super) async fn rows_are_sorted_bytewise(home: Home) {
         .await
         .unwrap();
     let rows = store.contenders(id).await.unwrap();
-    let found: Vec<_> = rows
+    let actual: Vec<_> = rows
         .iter()
         .map(|row| (row.offer.task.to_string(), row.offer.uid, row.offer.hotkey.to_string()))
         .collect();
-    assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
-    let found: Vec<_> =
+    assert!(actual.len() == 16 && actual.is_sorted(), "{actual:?}");
+    let actual: Vec<_> =
         store.budgets(id, None).await.unwrap().iter().map(|row| row.task.to_string()).collect();
-    assert_eq!(found, ["b", "b-a", "b.b", "ba"]);
+    assert_eq!(actual, ["b", "b-a", "b.b", "ba"]);
     store.close_period(id, &Process::random(), &rows, &[], 5).await.unwrap();
     let history = store.history_since(0).await.unwrap();
-    let found: Vec<_> =
+    let actual: Vec<_> =
         history.iter().map(|row| (row.task.to_string(), row.hotkey.to_string())).collect();
-    assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
+    assert!(actual.len() == 16 && actual.is_sorted(), "{actual:?}");
 }

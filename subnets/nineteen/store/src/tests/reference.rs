@@ -322,7 +322,7 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
 }
 
 #[tokio::test]
-async fn missing_tables_and_columns_are_named() {
+async fn missing_tables_and_columns_are_reported() {
     let Some(server) = Postgres::start() else { return };
     let reference = Reference::create(&server, &[]).await;
     reference.read().await;
@@ -358,7 +358,7 @@ async fn missing_tables_and_columns_are_named() {
         }
     }
     assert!(!has_tables().await);
-    // An empty database is no error of an import into it.
+    // An empty database is not an error of an import into it.
     assert!(Store::read_shared(&server.create("empty")).await.unwrap().is_none());
     let error = ReferenceDatabase::connect("mysql://localhost/x").await.unwrap_err();
     assert!(error.to_string().starts_with("cannot open the reference's database"), "{error}");

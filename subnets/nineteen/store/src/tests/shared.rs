@@ -220,9 +220,9 @@ pub(super) async fn counters_of_a_closed_period_stay(home: Home) {
         );
         closed.unwrap();
         let expected = if put.unwrap() { &part } else { &none };
-        let found = stores[0].contenders(id).await.unwrap();
-        assert_eq!(found[0].counts, expected[0].counts);
-        assert_eq!(found[0].score.is_some(), expected[0].counts.total_requests > 0.0);
+        let actual = stores[0].contenders(id).await.unwrap();
+        assert_eq!(actual[0].counts, expected[0].counts);
+        assert_eq!(actual[0].score.is_some(), expected[0].counts.total_requests > 0.0);
     }
 }
 

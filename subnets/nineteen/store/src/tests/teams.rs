@@ -96,9 +96,9 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
     assert_eq!(spend(&store, &leaving, "4", 1_000, DAY).await, Ok(()));
     assert!(store.update_key(&leaving, &unknown).await.is_err());
     let teams = async || store.teams("2026-11-22").await.unwrap();
-    let found: Vec<_> =
+    let actual: Vec<_> =
         teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
-    assert_eq!(found, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
+    assert_eq!(actual, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
     // New budgets replace the earlier ones.
     store.update_team("a", BudgetChange::Set(None), BudgetChange::Set(Some(9))).await.unwrap();
     let [team, _] = teams().await.try_into().unwrap();
@@ -156,12 +156,12 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
         // Running requests, each with its process and its maximum price.
         let (mut spent, mut running) = (0, Vec::new());
         for step in 0..100 {
-            let (place, key) = (random.random_range(0..2), random.random_range(0..3));
+            let (store_index, key) = (random.random_range(0..2), random.random_range(0..3));
             let held: i64 = running.iter().map(|(_, _, amount)| amount).sum();
             if random.random_range(0..3) > 0 {
                 let (request, amount) = (format!("{case}-{step}"), random.random_range(0..1_000));
                 let hold = async || {
-                    stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap()
+                    stores[store_index].hold(&keys[key], &request, amount, DAY, 1).await.unwrap()
                 };
                 let mut result = hold().await;
                 if result.is_err() {
@@ -184,21 +184,21 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
                         spent + held + amount <= budget,
                         "{spent} + {held} + {amount} of {budget}"
                     );
-                    running.push((place, request, amount));
+                    running.push((store_index, request, amount));
                 }
             } else if !running.is_empty() {
-                let (place, request, amount) =
+                let (store_index, request, amount) =
                     running.swap_remove(random.random_range(0..running.len()));
                 let charge = random.random_range(0..=amount);
                 assert_eq!(
-                    stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(),
+                    stores[store_index].charge(&request, &usage(DAY, charge), 1).await.unwrap(),
                     Some(charge)
                 );
                 spent += charge;
             }
         }
         let teams = stores[0].teams(DAY).await.unwrap();
-        assert_eq!(teams.iter().find(|found| found.name == team).unwrap().spent_in_day, spent);
+        assert_eq!(teams.iter().find(|actual| actual.name == team).unwrap().spent_in_day, spent);
         assert!(stores[0].is_balanced().await.unwrap());
     }
 }
@@ -294,48 +294,51 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
     // Processes and keys of which no request has ended since the last change.
     let mut unchecked: HashSet<(usize, usize)> = HashSet::new();
     let everywhere: Vec<(usize, usize)> =
-        (0..2).flat_map(|place| (0..3).map(move |key| (place, key))).collect();
+        (0..2).flat_map(|store_index| (0..3).map(move |key| (store_index, key))).collect();
     for step in 0..400 {
-        let (place, key) = (random.random_range(0..2), random.random_range(0..3));
+        let (store_index, key) = (random.random_range(0..2), random.random_range(0..3));
         match random.random_range(0..20) {
             0 => {
                 let team = random.random_range(0..2);
                 budgets[team] = spent[team] + random.random_range(0..20_000);
                 let budget = BudgetChange::Set(Some(budgets[team]));
-                stores[place].update_team(teams[team], budget, BudgetChange::Keep).await.unwrap();
+                stores[store_index]
+                    .update_team(teams[team], budget, BudgetChange::Keep)
+                    .await
+                    .unwrap();
                 unchecked.extend(&everywhere);
             }
             1 => {
                 team_of[key] = random.random_range(0..2);
                 let terms = KeyTerms { team: Some(teams[team_of[key]].to_owned()), ..terms(None) };
-                assert!(stores[place].update_key(&keys[key], &terms).await.unwrap());
+                assert!(stores[store_index].update_key(&keys[key], &terms).await.unwrap());
                 unchecked.extend(&everywhere);
             }
             2..13 => {
                 let (request, amount) = (step.to_string(), random.random_range(1..300));
-                let free = stores[place].leases.free(&keys[key]);
+                let free = stores[store_index].leases.free(&keys[key]);
                 let granted =
-                    stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
+                    stores[store_index].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
                 let team = team_of[key];
                 let in_team = running.iter().filter(|(_, key, ..)| team_of[*key] == team);
                 let held: i64 = in_team.map(|(.., amount)| amount).sum();
                 if granted.is_ok() {
                     let fits = spent[team] + held + amount <= budgets[team];
-                    let is_earlier = unchecked.contains(&(place, key)) && amount <= free;
+                    let is_earlier = unchecked.contains(&(store_index, key)) && amount <= free;
                     assert!(fits || is_earlier, "step {step}: {amount} of {free}");
-                    running.push((place, key, request, amount));
+                    running.push((store_index, key, request, amount));
                 }
             }
             _ if !running.is_empty() => {
-                let (place, key, request, amount) =
+                let (store_index, key, request, amount) =
                     running.swap_remove(random.random_range(0..running.len()));
                 let charge = random.random_range(0..=amount);
                 assert_eq!(
-                    stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(),
+                    stores[store_index].charge(&request, &usage(DAY, charge), 1).await.unwrap(),
                     Some(charge)
                 );
                 spent[team_of[key]] += charge;
-                unchecked.remove(&(place, key));
+                unchecked.remove(&(store_index, key));
             }
             _ => {}
         }

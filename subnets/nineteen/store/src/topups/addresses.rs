@@ -134,7 +134,7 @@ async fn existing_address(
     row.as_ref().map(deposit_address).transpose()
 }
 
-/// Returns the addresses of recorded transfers that are no deposit address.
+/// Returns the addresses of recorded transfers that are not deposit addresses.
 async fn paid_without_key(on: impl Into<On<'_>>) -> Result<HashSet<AccountId>, StoreError> {
     let rows = statement(
         "SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)",

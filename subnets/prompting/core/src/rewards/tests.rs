@@ -19,10 +19,10 @@ fn at(degrees: f32) -> Completion {
 }
 
 fn assert_rewards(model: &dyn RewardModel, completions: &[Completion], expected: &[f64]) {
-    let found = model.rewards(&prompt(), completions);
-    assert_eq!(found.len(), expected.len(), "{}", model.name());
-    let is_close = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-6);
-    assert!(is_close, "{}: {found:?}, expected {expected:?}", model.name());
+    let actual = model.rewards(&prompt(), completions);
+    assert_eq!(actual.len(), expected.len(), "{}", model.name());
+    let is_close = actual.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-6);
+    assert!(is_close, "{}: {actual:?}, expected {expected:?}", model.name());
 }
 
 #[test]

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn other_cids_are_explained() {
+    fn unsupported_cid_error_explains_the_reason() {
         let raw = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
         for (cid, error) in [
             ("QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o", CidError::Tree),

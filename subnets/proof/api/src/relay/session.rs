@@ -26,10 +26,10 @@ use crate::{Job, Status, Submission};
 /// large; see [`MAX_JSON`](super::frame::MAX_JSON).
 const MAX_MESSAGE: usize = 128 << 20;
 /// Timeout of a connection attempt, and of each authentication step.
-const AUTH_WITHIN: Duration = Duration::from_secs(10);
-const PING_EVERY: Duration = Duration::from_secs(30);
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Timeout of the relay's pong, and of each write.
-const PONG_WITHIN: Duration = Duration::from_mins(2);
+const PONG_TIMEOUT: Duration = Duration::from_mins(2);
 /// Close code of a connection that a newer one of the same hotkey replaced.
 const SUPERSEDED: u16 = 4_000;
 /// Permitted lengths of a challenge. The payload of an extrinsic ends with two block hashes and two
@@ -74,13 +74,13 @@ impl Relay {
             true,
             Some(self.connector.clone()),
         );
-        let (mut socket, _) = timeout(AUTH_WITHIN, connecting)
+        let (mut socket, _) = timeout(AUTH_TIMEOUT, connecting)
             .await
-            .map_err(|_| SessionError::Timeout("no connection", AUTH_WITHIN))??;
+            .map_err(|_| SessionError::Timeout("no connection", AUTH_TIMEOUT))??;
         self.authenticate(&mut socket).await?;
         *is_authenticated = true;
         tracing::info!(relay = %self.url, "connected to the relay");
-        let mut pings = interval(PING_EVERY);
+        let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_pong = Instant::now();
         loop {
@@ -109,8 +109,8 @@ impl Relay {
                     }
                 }
                 _ = pings.tick() => {
-                    if last_pong.elapsed() > PONG_WITHIN {
-                        return Err(SessionError::Timeout("no pong", PONG_WITHIN));
+                    if last_pong.elapsed() > PONG_TIMEOUT {
+                        return Err(SessionError::Timeout("no pong", PONG_TIMEOUT));
                     }
                     socket.send(Message::Ping(Vec::new().into())).await?;
                 }
@@ -323,8 +323,8 @@ fn proof(bundle: &ProofBundle) -> Value {
 }
 
 async fn send(socket: &mut Socket, bytes: Vec<u8>) -> Result<(), SessionError> {
-    let sent = timeout(PONG_WITHIN, socket.send(Message::Binary(bytes.into()))).await;
-    Ok(sent.map_err(|_| SessionError::Timeout("cannot send a message", PONG_WITHIN))??)
+    let sent = timeout(PONG_TIMEOUT, socket.send(Message::Binary(bytes.into()))).await;
+    Ok(sent.map_err(|_| SessionError::Timeout("cannot send a message", PONG_TIMEOUT))??)
 }
 
 /// Receives the next binary message during authentication.
@@ -339,7 +339,7 @@ async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
         }
         Err(SessionError::Authentication("the relay closed the connection"))
     };
-    timeout(AUTH_WITHIN, next)
+    timeout(AUTH_TIMEOUT, next)
         .await
-        .map_err(|_| SessionError::Timeout("no response", AUTH_WITHIN))?
+        .map_err(|_| SessionError::Timeout("no response", AUTH_TIMEOUT))?
 }

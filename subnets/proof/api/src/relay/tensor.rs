@@ -1,4 +1,4 @@
-//! Input tensors from the relay: gzipped protobuf messages of 32-bit floats and extents.
+//! Input tensors from the relay: gzipped protobuf messages of 32-bit floats and a shape.
 
 use std::io::Read as _;
 
@@ -24,35 +24,35 @@ pub(super) enum TensorError {
     #[error("tensor: {0}")]
     Gzip(#[from] std::io::Error),
     #[error("tensor: more than {0} bytes after decompression")]
-    Large(usize),
+    TooLarge(usize),
     #[error("tensor: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    #[error("tensor: shape is {found:?}, expected {expected:?}")]
-    Shape { found: Vec<u64>, expected: Vec<u64> },
+    #[error("tensor: shape is {actual:?}, expected {expected:?}")]
+    Shape { actual: Vec<u64>, expected: Vec<u64> },
     #[error("tensor: {0} is out of range")]
     Range(f32),
 }
 
-/// Decodes a tensor of real numbers, and converts it to integers with the scale of a model's input.
+/// Decodes a tensor of floats, and converts it to integers with the scale of a model's input.
 pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i64>, TensorError> {
     let shape =
         [input.shape.channels, input.shape.height, input.shape.width].map(|extent| extent as u64);
     let elements = input.shape.channels * input.shape.height * input.shape.width;
-    // Each element takes at most five bytes: a tag or length, and four bytes of data. The shape
-    // gets 1 KiB.
-    let most = 5 * elements + 1_024;
-    let mut plain = Vec::new();
-    GzDecoder::new(bytes).take(most as u64 + 1).read_to_end(&mut plain)?;
-    if plain.len() > most {
-        return Err(TensorError::Large(most));
+    // An element takes at most five bytes: a tag and four bytes of data. 1 KiB is for the shape.
+    let max_bytes = 5 * elements + 1_024;
+    let mut decompressed = Vec::new();
+    GzDecoder::new(bytes).take(max_bytes as u64 + 1).read_to_end(&mut decompressed)?;
+    if decompressed.len() > max_bytes {
+        return Err(TensorError::TooLarge(max_bytes));
     }
-    let tensor = Tensor::decode(&plain[..])?;
-    // Encoders add or omit extents of 1, for batches of one and for vectors.
-    let wide =
+    let tensor = Tensor::decode(&decompressed[..])?;
+    // Encoders add or omit dimensions of 1, for batches of one and for vectors.
+    let without_ones =
         |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
-    let fits = tensor.shape.len() <= MAX_DIMENSIONS && wide(&tensor.shape) == wide(&shape);
-    if !fits || tensor.data.len() != elements {
-        return Err(TensorError::Shape { found: tensor.shape, expected: shape.to_vec() });
+    let has_shape =
+        tensor.shape.len() <= MAX_DIMENSIONS && without_ones(&tensor.shape) == without_ones(&shape);
+    if !has_shape || tensor.data.len() != elements {
+        return Err(TensorError::Shape { actual: tensor.shape, expected: shape.to_vec() });
     }
     let factor = f64::from(input.scale).exp2();
     tensor
@@ -65,8 +65,8 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
 /// Rounds to the nearest integer; `None` above 2^53, where doubles no longer represent every
 /// integer.
 fn integer(scaled: f64) -> Option<i64> {
-    const EXACT: f64 = (1_u64 << 53) as f64;
-    (scaled.abs() <= EXACT).then(|| scaled.round() as i64)
+    const MAX_EXACT: f64 = (1_u64 << 53) as f64;
+    (scaled.abs() <= MAX_EXACT).then(|| scaled.round() as i64)
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn real_numbers_become_integers_of_the_scale() {
+    fn floats_are_scaled_and_rounded_to_integers() {
         let bytes = tensor(&[0.5, -1.25, 3.0, 0.126], &[1, 2, 2]);
         assert_eq!(integers(&bytes, &input(2, 2, 2)).unwrap(), [2, -5, 12, 1]);
         assert_eq!(integers(&bytes, &input(2, 2, 0)).unwrap(), [1, -1, 3, 0]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn other_tensors_are_refused() {
+    fn malformed_tensors_are_refused() {
         let refusal = |bytes: &[u8]| integers(bytes, &input(2, 2, 0)).unwrap_err().to_string();
         assert!(refusal(&tensor(&[1.0; 4], &[4])).contains("shape is [4], expected [2, 2, 1]"));
         assert!(refusal(&tensor(&[1.0; 3], &[2, 2])).contains("shape is [2, 2], expected"));
@@ -133,7 +133,7 @@ mod tests {
             refusal(&gzip(&vec![0; 1 << 20])),
             "tensor: more than 1044 bytes after decompression"
         );
-        let whole = tensor(&[1.0; 4], &[2, 2]);
-        assert!(integers(&whole[..whole.len() / 2], &input(2, 2, 0)).is_err());
+        let complete = tensor(&[1.0; 4], &[2, 2]);
+        assert!(integers(&complete[..complete.len() / 2], &input(2, 2, 0)).is_err());
     }
 }

@@ -19,7 +19,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::frame::{Frame, Kind, encode};
 use super::*;
-use crate::testing::World;
+use crate::testing::TestValidator;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -86,8 +86,8 @@ fn alice() -> Keypair {
 }
 
 /// Starts a validator with one miner, and a relay to which it connects.
-async fn start(behaviour: Behaviour) -> (World, TcpListener) {
-    let world = World::start(behaviour).await;
+async fn start(behaviour: Behaviour) -> (TestValidator, TcpListener) {
+    let world = TestValidator::start(behaviour).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let relay =
@@ -257,7 +257,7 @@ async fn challenges_that_could_be_extrinsics_are_not_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_relays_may_send_challenges_of_any_short_length() {
-    let world = World::start(Behaviour::Honest).await;
+    let world = TestValidator::start(Behaviour::Honest).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop)
@@ -273,9 +273,9 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
 }
 
 #[test]
-fn relays_are_secure_or_local() {
+fn relay_url_must_be_wss_or_loopback() {
     let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let world = world.block_on(World::start(Behaviour::Honest));
+    let world = world.block_on(TestValidator::start(Behaviour::Honest));
     let new = |url: &str| {
         Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).map(drop)
     };

@@ -5,7 +5,7 @@ use taonet_proof_miner::Behaviour;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::testing::World;
+use crate::testing::TestValidator;
 use crate::{ApiKeys, Identity, serve_tls};
 
 struct Running {
@@ -15,7 +15,7 @@ struct Running {
     circuit: Digest,
     model: Digest,
     stop: Shutdown,
-    place: tempfile::TempDir,
+    work_directory: tempfile::TempDir,
 }
 
 impl Drop for Running {
@@ -27,26 +27,26 @@ impl Drop for Running {
 /// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in
 /// slices.
 async fn start(behaviour: Behaviour, settings: ApiSettings) -> Running {
-    let world = World::start(behaviour).await;
-    let path = world.place.path().join("keys.json");
+    let world = TestValidator::start(behaviour).await;
+    let path = world.work_directory.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
     let (url, client) = serve_api(&world, &settings, &world.stop, ServeLimits::default()).await;
-    let World { circuit, model, stop, place, examiner: _ } = world;
-    Running { url, client, keys: users, circuit, model, stop, place }
+    let TestValidator { circuit, model, stop, work_directory, examiner: _ } = world;
+    Running { url, client, keys: users, circuit, model, stop, work_directory }
 }
 
 /// Serves the API of a validator until `stop`; returns its URL and a client that trusts its
 /// certificate.
 async fn serve_api(
-    world: &World,
+    world: &TestValidator,
     settings: &ApiSettings,
     stop: &Shutdown,
     limits: ServeLimits,
 ) -> (String, Client) {
-    let keys = LiveKeys::open(&world.place.path().join("keys.json")).unwrap();
-    let identity = Identity::own(world.place.path()).unwrap();
-    let again = Identity::own(world.place.path()).unwrap();
+    let keys = LiveKeys::open(&world.work_directory.path().join("keys.json")).unwrap();
+    let identity = Identity::own(world.work_directory.path()).unwrap();
+    let again = Identity::own(world.work_directory.path()).unwrap();
     assert_eq!(identity.certificate(), again.certificate(), "the certificate survives a restart");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
@@ -130,7 +130,7 @@ async fn inputs_become_bundles_that_verify() {
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_keys_are_rejected_without_a_restart() {
     let api = start(Behaviour::Honest, ApiSettings::default()).await;
-    let path = api.place.path().join("keys.json");
+    let path = api.work_directory.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     assert_eq!(
         [api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0],
@@ -211,8 +211,8 @@ async fn proofs_in_progress_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_streams_last_as_long_as_the_proof() {
-    let world = World::start(Behaviour::Slow(Duration::from_secs(8))).await;
-    let path = world.place.path().join("keys.json");
+    let world = TestValidator::start(Behaviour::Slow(Duration::from_secs(8))).await;
+    let path = world.work_directory.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     // Each timeout of a connection is shorter than the time that the proof takes.
     let short = Duration::from_secs(3);
@@ -237,10 +237,10 @@ async fn event_streams_last_as_long_as_the_proof() {
 /// same ID after the restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_survive_restarts() {
-    let world = World::start(Behaviour::Slow(Duration::from_secs(12))).await;
-    let path = world.place.path().join("keys.json");
+    let world = TestValidator::start(Behaviour::Slow(Duration::from_secs(12))).await;
+    let path = world.work_directory.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
-    let directory = Some(world.place.path().join("jobs"));
+    let directory = Some(world.work_directory.path().join("jobs"));
     let settings =
         ApiSettings { jobs: JobSettings { directory, ..jobs(4) }, ..ApiSettings::default() };
     let first = Shutdown::new();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// Maximum size of an answer, in bytes.
-const MAX_ANSWER: u64 = 1 << 30;
+const MAX_OUTPUT_BYTES: u64 = 1 << 30;
 /// Time to exit after the program has closed its output.
 const EXIT: Duration = Duration::from_secs(1);
 /// Poll interval for the program's exit.
@@ -47,13 +47,13 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
     });
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let read = stdout.take(MAX_ANSWER + 1).read_to_end(&mut bytes).map(|_| bytes);
+        let read = stdout.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes);
         let _ = answered.send(read);
     });
     let answer = answer.recv_timeout(limits.timeout);
     let bytes = answer
         .map_err(|_| io::Error::other("the program did not respond before the timeout"))??;
-    if bytes.len() as u64 > MAX_ANSWER {
+    if bytes.len() as u64 > MAX_OUTPUT_BYTES {
         return Err(io::Error::other("the program's response is too long"));
     }
     group.wait(EXIT.min(limits.timeout))?;

@@ -218,8 +218,8 @@ fn widths_cover_their_intervals_and_stay_below_the_field() {
     ] {
         assert_eq!(Width::of(Range { low, high }), Width { bits, signed }, "{low} {high}");
     }
-    let most = circuit::MAX_MAGNITUDE.cast_signed();
-    let widest = Width::of(Range { low: -most, high: most });
+    let maximum = circuit::MAX_MAGNITUDE.cast_signed();
+    let widest = Width::of(Range { low: -maximum, high: maximum });
     // The largest sum has far fewer bits, sign included, than the field's 254.
     assert!(widest.bits + 1 < 100);
 }

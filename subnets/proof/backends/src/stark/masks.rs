@@ -9,7 +9,7 @@
 //! that of the first one. All sums together are then random numbers whose sum is zero, whatever the
 //! columns are.
 //!
-//! Soundness does not depend on the masks. Their messages have a bus of their own, whose challenge
+//! Soundness does not depend on the masks. Their messages have their own bus, whose challenge
 //! differs from those of the other buses, and the number of times that a row sends its message is a
 //! fixed column. So a false lookup is as unlikely to pass as without them.
 

@@ -53,7 +53,7 @@ const HIDING_COLUMN_BYTES: u64 = 48;
 
 /// Location of a cell's value in memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct CellLocation {
     pub(super) address: u32,
     /// Difference between the cell's value and the value at the address.
     pub(super) bias: i64,
@@ -79,7 +79,7 @@ pub(super) struct Plan {
     pub(super) functions: FunctionTable,
     pub(super) polynomials: PolynomialPlan,
     /// Location of each cell's value.
-    pub(super) places: Vec<Place>,
+    pub(super) locations: Vec<CellLocation>,
     /// Stage and output of each activation.
     pub(super) activations: Vec<(u32, u32)>,
     /// Number of addresses.
@@ -93,7 +93,7 @@ struct Layout {
     /// Read count of each address.
     reads: Vec<u32>,
     /// Location of each cell's value.
-    places: Vec<Place>,
+    locations: Vec<CellLocation>,
     /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
     method: Method,
@@ -259,11 +259,11 @@ impl Layout {
             }
         }
         // Address 0 holds a zero, followed by the inputs.
-        let places =
-            (1..=circuit.inputs as u32).map(|address| Place { address, bias: 0 }).collect();
+        let locations =
+            (1..=circuit.inputs as u32).map(|address| CellLocation { address, bias: 0 }).collect();
         Ok(Self {
             reads: vec![0; circuit.inputs + 1],
-            places,
+            locations,
             inner,
             method,
             products: Products::new(method.tile),
@@ -280,7 +280,7 @@ impl Layout {
     }
 
     /// Adds values in fixed columns, before they are allocated. The columns of the function table
-    /// are not counted: its number of entries has a limit of its own.
+    /// are not counted: its number of entries has its own limit.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
         self.values += values as u64;
         let bytes = if self.method.hides { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
@@ -300,8 +300,8 @@ impl Layout {
 
     /// Returns the address of a cell that a stage reads.
     fn address(&self, cell: u32) -> Result<u32, BackendError> {
-        match self.places.get(cell as usize) {
-            Some(Place { address, bias: 0 }) => Ok(*address),
+        match self.locations.get(cell as usize) {
+            Some(CellLocation { address, bias: 0 }) => Ok(*address),
             _ => Err(BackendError::Internal(format!("cell {cell} has no address"))),
         }
     }
@@ -341,11 +341,11 @@ impl Layout {
         let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
-            let place = match linear.rescale {
-                None if bias == 0 || !inner => Place { address: sum, bias },
+            let location = match linear.rescale {
+                None if bias == 0 || !inner => CellLocation { address: sum, bias },
                 _ => self.rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
             };
-            self.places.push(place);
+            self.locations.push(location);
         }
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Layout {
         bias: i64,
         rescale: Option<&Rescale>,
         sums: &Range,
-    ) -> Result<Place, BackendError> {
+    ) -> Result<CellLocation, BackendError> {
         self.spend(ACTIVATION_FIXED)?;
         let (quotient, remainder, divisor, half) = self.functions.of(rescale, sums)?;
         Ok(self.activation(index, sum, [bias + half, divisor, quotient.into(), remainder.into()]))
@@ -371,7 +371,7 @@ impl Layout {
         index: usize,
         sum: u32,
         [added, divisor, quotient, remainder]: [i64; 4],
-    ) -> Place {
+    ) -> CellLocation {
         let address = self.allocate();
         self.read(sum);
         let (sum, address_value) = (i64::from(sum), i64::from(address));
@@ -385,7 +385,7 @@ impl Layout {
             address_value,
         ]);
         self.sources.push((self.stages, index as u32));
-        Place { address, bias: 0 }
+        CellLocation { address, bias: 0 }
     }
 
     /// Looks up the value of each cell: an activation whose quotient is the cell, without a
@@ -395,8 +395,8 @@ impl Layout {
         for (index, &cell) in table.cells.iter().enumerate() {
             self.spend(ACTIVATION_FIXED)?;
             let argument = self.address(cell)?;
-            let place = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
-            self.places.push(place);
+            let location = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
+            self.locations.push(location);
         }
         Ok(())
     }
@@ -409,11 +409,11 @@ impl Layout {
             self.read(a);
             self.read(b);
             self.multiplications.push([a, b, address, address].map(i64::from));
-            let place = match &product.rescale {
-                None => Place { address, bias: 0 },
+            let location = match &product.rescale {
+                None => CellLocation { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
-            self.places.push(place);
+            self.locations.push(location);
         }
         Ok(())
     }
@@ -424,11 +424,11 @@ impl Layout {
         product: &MatrixProduct,
     ) -> Result<(), BackendError> {
         for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
-            let place = match &product.rescale {
-                None => Place { address, bias: 0 },
+            let location = match &product.rescale {
+                None => CellLocation { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
-            self.places.push(place);
+            self.locations.push(location);
         }
         Ok(())
     }
@@ -451,7 +451,7 @@ impl Layout {
                 self.maxima.push([larger, other, address, address].map(i64::from));
                 larger = address;
             }
-            self.places.push(Place { address: larger, bias: 0 });
+            self.locations.push(CellLocation { address: larger, bias: 0 });
         }
         Ok(())
     }
@@ -466,11 +466,11 @@ impl Layout {
             .collect();
         let inputs = public.len();
         for &cell in &circuit.outputs {
-            let place = self.places.get(cell as usize).copied();
-            let place = place
+            let location = self.locations.get(cell as usize).copied();
+            let location = location
                 .ok_or_else(|| BackendError::Internal("an output has no address".to_owned()))?;
-            self.read(place.address);
-            public.push([i64::from(place.address), place.bias, 1]);
+            self.read(location.address);
+            public.push([i64::from(location.address), location.bias, 1]);
         }
         self.check_rows(public.len())?;
         // Padding reads the zero at address 0.
@@ -536,13 +536,13 @@ impl Layout {
             .iter()
             .map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed)))
             .collect();
-        let (places, activations, addresses) = (self.places, self.sources, self.reads.len());
+        let (locations, activations, addresses) = (self.locations, self.sources, self.reads.len());
         Ok(Plan {
             tables,
             method,
             functions,
             polynomials,
-            places,
+            locations,
             activations,
             addresses,
             log_rows,

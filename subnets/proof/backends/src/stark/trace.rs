@@ -44,8 +44,8 @@ pub(super) fn fill(
     execution: &Execution,
 ) -> Result<Traces, BackendError> {
     let mut memory = vec![0_i64; plan.addresses];
-    for (place, &value) in plan.places.iter().zip(&execution.cells) {
-        memory[place.address as usize] = value - place.bias;
+    for (location, &value) in plan.locations.iter().zip(&execution.cells) {
+        memory[location.address as usize] = value - location.bias;
     }
     let mut counts = vec![0_u32; plan.functions.rows()];
     // Maxima of more than two cells have intermediate values that no cell holds.

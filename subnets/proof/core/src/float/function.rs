@@ -360,17 +360,17 @@ mod tests {
 
     #[test]
     fn functions_with_integer_values_are_recognised() {
-        let whole = || Function::Variable.then(Unary::Truncate);
-        let limited = |low| whole().then(Unary::Clip { low, high: f64::INFINITY });
+        let integer = || Function::Variable.then(Unary::Truncate);
+        let limited = |low| integer().then(Unary::Clip { low, high: f64::INFINITY });
         let table = |value| Arc::new(Lookup::new(vec![1.0, value], 1));
         for (function, is_integer, looks_up_exactly) in [
             (Function::Variable, false, false),
-            (whole(), true, false),
+            (integer(), true, false),
             (Function::Variable.then(Unary::RoundEven), true, false),
-            (whole().with(Binary::Multiply, Function::Constant(3.0)), true, false),
-            (whole().with(Binary::Multiply, Function::Constant(0.5)), false, false),
-            (whole().then(Unary::Sigmoid), false, false),
-            (whole().with(Binary::Remainder, Function::Constant(3.0)), true, false),
+            (integer().with(Binary::Multiply, Function::Constant(3.0)), true, false),
+            (integer().with(Binary::Multiply, Function::Constant(0.5)), false, false),
+            (integer().then(Unary::Sigmoid), false, false),
+            (integer().with(Binary::Remainder, Function::Constant(3.0)), true, false),
             (Function::Variable.with(Binary::Modulo, Function::Constant(3.0)), false, false),
             (Function::Variable.then(Unary::Ceil), true, false),
             (Function::Variable.then(Unary::Sign), true, false),
@@ -381,11 +381,11 @@ mod tests {
                 true,
                 false,
             ),
-            (Function::Variable.select(Function::Constant(4.0), whole()), true, false),
+            (Function::Variable.select(Function::Constant(4.0), integer()), true, false),
             (Function::Variable.select(Function::Constant(4.0), Function::Variable), false, false),
             (Function::Variable.look_up(&table(2.0), 0), true, true),
             (Function::Variable.look_up(&table(2.5), 0), false, true),
-            (whole().look_up(&table(2.0), 0), true, false),
+            (integer().look_up(&table(2.0), 0), true, false),
         ] {
             assert_eq!(
                 (function.is_integer(), function.looks_up_exactly()),

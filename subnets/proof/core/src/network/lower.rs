@@ -213,7 +213,7 @@ impl Layer {
             Operation::Sum { factors } => (elements, factors.len() as u64),
             Operation::MaxPool { window } => (elements, area(window)),
             Operation::Table { .. } => (0, 1),
-            // One job for the constant, which is counted as if each output had a cell of its own.
+            // One job for the constant, which is counted as if each output had its own cell.
             Operation::Move { .. } => (1, 0),
             Operation::Product => (0, 2),
             Operation::MatrixProduct(sizes) => (0, sizes.inner as u64),

@@ -42,8 +42,8 @@ pub(super) struct Quantiser<'a> {
     network: &'a FloatNetwork,
     options: &'a QuantiseOptions,
     magnitudes: &'a [f32],
-    /// Bits of each float tensor's activations beyond the usual ones.
-    further_bits: Vec<u8>,
+    /// Bits of each float tensor's activations beyond the default ones.
+    extra_bits: Vec<u8>,
     readers: Vec<usize>,
     /// Whether each float tensor has more bits than other activations.
     is_fine: Vec<bool>,
@@ -83,7 +83,7 @@ impl<'a> Quantiser<'a> {
             network,
             options,
             magnitudes,
-            further_bits: vec![0; network.nodes.len() + 1],
+            extra_bits: vec![0; network.nodes.len() + 1],
             readers,
             is_fine,
             is_deciding,
@@ -94,9 +94,9 @@ impl<'a> Quantiser<'a> {
         }
     }
 
-    /// Gives each float tensor so many bits beyond the usual ones, at most [`MAX_BITS`] in all.
-    pub(super) fn with_further_bits(self, further_bits: Vec<u8>) -> Self {
-        Self { further_bits, ..self }
+    /// Gives each float tensor these bits beyond the default ones, at most [`MAX_BITS`] in all.
+    pub(super) fn with_extra_bits(self, extra_bits: Vec<u8>) -> Self {
+        Self { extra_bits, ..self }
     }
 
     pub(super) fn run(mut self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
@@ -196,7 +196,7 @@ impl<'a> Quantiser<'a> {
                 self.compare(first, limits, is_above);
                 Ok(())
             }
-            FloatOperation::Multiply if !target.positive && self.push_gated(&inputs) => Ok(()),
+            FloatOperation::Multiply if !target.positive && self.push_masked(&inputs) => Ok(()),
             FloatOperation::Multiply => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
                 self.linear(&inputs, Operation::Product, scale, target)

@@ -1,9 +1,10 @@
-//! The bits of each tensor's activations: as few as a maximum error of the outputs permits.
+//! Mixed precision: chooses the smallest bit width of each tensor's activations with which the
+//! outputs stay within a maximum error.
 //!
 //! Each tensor has a loss: how much an output changes if only the values of this tensor are
-//! rounded. A bit more halves it. The tensors with the largest losses get further bits first, until
-//! all losses are about equal, and then all of them, until the integer network holds the maximum
-//! error.
+//! rounded. Each additional bit halves it. The tensors with the largest losses get extra bits
+//! first, until all losses are about equal, and then all of them, until the error of the integer
+//! network is at most the maximum error.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,27 +15,26 @@ use crate::float::{FloatError, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::Network;
 use crate::saturation::LayerDescription;
 
-/// Number of rows of the sample on which the losses are measured.
-const ROWS: usize = 4;
-/// Maximum number of times that the largest loss is halved. Losses that are smaller still have no
-/// effect.
+/// Number of sample rows on which the losses are measured.
+const SAMPLE_ROWS: usize = 4;
+/// Maximum number of times that the largest loss is halved. Even smaller losses do not matter.
 const MAX_HALVINGS: u32 = 40;
-/// Bits of a sum, without the sign, that the field of `stark` holds with its bias.
+/// Maximum bits of a sum, without the sign, that fit the field of `stark` together with the bias.
 const SUM_BITS: f64 = 29.0;
-/// Maximum number of bits of a factor of a product, of which the field of `stark` holds 28 bits.
+/// Maximum bits of each factor of a product: products of up to 28 bits fit the field of `stark`.
 const FACTOR_BITS: f64 = 14.0;
-/// Bits of the sums of a small average pool that are not rounded.
+/// Bits by which the sum of a small average pool exceeds its output.
 const POOL_BITS: f64 = 4.0;
 
-/// The bits of activations that hold a maximum error.
+/// Bit widths of activations with which the outputs stay within a maximum error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Precision {
     /// Largest permitted difference between an output of the float network and its integer
     /// counterpart, in real units.
     pub max_error: f64,
-    /// The fewest and the most bits of an activation that is rounded.
+    /// Smallest and largest bit width of the rounded activations.
     pub bits: [u8; 2],
-    /// The node that loses most; absent if no node loses anything on the sample.
+    /// Node with the largest error; absent if no node has an error on the sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst: Option<NodeError>,
 }
@@ -49,11 +49,11 @@ pub struct NodeError {
 }
 
 /// Quantises a network like [`quantise_described`](super::quantise_described) with `sample`, and
-/// gives each tensor as many bits beyond the usual ones as `rows` need: no output then differs from
-/// that of the float network by more than `max_error`.
+/// gives each tensor the extra bits with which no output on `rows` differs from that of the float
+/// network by more than `max_error`.
 ///
 /// # Errors
-/// As [`quantise`](super::quantise), and when no number of bits holds the maximum error, or it is
+/// As [`quantise`](super::quantise), and when no bit width keeps within the maximum error, or it is
 /// not positive.
 pub fn quantise_within(
     network: &FloatNetwork,
@@ -72,28 +72,28 @@ pub fn quantise_within(
     });
     let expected = outputs.collect::<Result<Vec<Vec<f32>>, _>>()?;
     let losses = Losses::measure(network, options, &magnitudes, sample)?;
-    let (mut before, mut smallest): (Option<Vec<u8>>, f64) = (None, f64::INFINITY);
+    let (mut previous, mut smallest): (Option<Vec<u8>>, f64) = (None, f64::INFINITY);
     for halvings in 0..=MAX_HALVINGS {
-        let further = losses.further_bits(halvings);
-        if before.as_ref() == Some(&further) {
+        let extra = losses.extra_bits(halvings);
+        if previous.as_ref() == Some(&extra) {
             continue;
         }
         let quantiser = Quantiser::new(network, options, &magnitudes);
-        let (quantised, layers) = quantiser.with_further_bits(further.clone()).run()?;
+        let (quantised, layers) = quantiser.with_extra_bits(extra.clone()).run()?;
         let error = largest_error(&quantised, rows, &expected)?;
         if error <= max_error {
-            let precision = losses.precision(network, &further, max_error);
+            let precision = losses.precision(network, &extra, max_error);
             return Ok((quantised, layers, precision));
         }
         smallest = smallest.min(error);
-        before = Some(further);
+        previous = Some(extra);
     }
-    let worst = losses.worst(network, &before.unwrap_or_default());
+    let worst = losses.worst(network, &previous.unwrap_or_default());
     let node = worst.map_or_else(|| "no node".to_owned(), |worst| worst.node);
     Err(QuantiseError::Imprecise { error: smallest, max_error, node })
 }
 
-/// Returns the largest difference of an output, in real units.
+/// Returns the largest difference between an output and the expected one, in real units.
 fn largest_error(
     network: &Network,
     rows: &[Vec<i64>],
@@ -111,13 +111,14 @@ fn largest_error(
     Ok(largest)
 }
 
-/// The loss of each float tensor with the usual bits; 0 for those that are not rounded.
+/// Rounding losses of the float tensors.
 struct Losses {
-    of_tensors: Vec<f64>,
-    /// Usual bits of each tensor, without those that the sample does not need.
-    usual: Vec<u8>,
-    /// Maximum number of further bits of each tensor.
-    most: Vec<u8>,
+    /// Loss of each tensor with its default bits, in real units; 0 if it is not rounded.
+    per_tensor: Vec<f64>,
+    /// Default bits of each tensor, without those that the sample does not need.
+    default_bits: Vec<u8>,
+    /// Maximum number of extra bits of each tensor.
+    max_extra: Vec<u8>,
     is_rounded: Vec<bool>,
 }
 
@@ -131,14 +132,15 @@ impl Losses {
         let quantiser = Quantiser::new(network, options, magnitudes);
         let bits: Vec<(u8, u8)> =
             (0..magnitudes.len()).map(|tensor| quantiser.bits(tensor)).collect();
-        let usual: Vec<u8> =
+        let default_bits: Vec<u8> =
             bits.iter().map(|(bits, headroom)| bits.saturating_sub(*headroom)).collect();
         let provable = provable_bits(network, options.weight_bits);
-        let most = bits.iter().zip(provable).map(|((bits, _), most)| most.saturating_sub(*bits));
-        let most = most.collect();
-        let mut of_tensors = vec![0.0_f64; magnitudes.len()];
+        let max_extra =
+            bits.iter().zip(provable).map(|((bits, _), limit)| limit.saturating_sub(*bits));
+        let max_extra = max_extra.collect();
+        let mut per_tensor = vec![0.0_f64; magnitudes.len()];
         let (is_deciding, is_rounded) = (deciding_tensors(network), rounded_tensors(network));
-        for row in sample.iter().take(ROWS) {
+        for row in sample.iter().take(SAMPLE_ROWS) {
             let mut tensors = network.run(&options.dequantise_inputs(network, row))?;
             let outputs = tensors.last().cloned().unwrap_or_default();
             for tensor in 1..tensors.len() {
@@ -148,54 +150,54 @@ impl Losses {
                 if is_exact || is_rounded.get(tensor) != Some(&true) {
                     continue;
                 }
-                let of_integers = magnitudes.get(tensor).copied().map_or(0, integer_bits);
-                let bits = usual.get(tensor).copied().unwrap_or_default();
-                let unit = power(of_integers - i32::from(bits));
+                let integer_part_bits = magnitudes.get(tensor).copied().map_or(0, integer_bits);
+                let bits = default_bits.get(tensor).copied().unwrap_or_default();
+                let unit = power(integer_part_bits - i32::from(bits));
                 let round = |&value: &f32| ((f64::from(value) / unit).round() * unit) as f32;
                 let changed = values.iter().map(round).collect();
                 let changed = network.output_with(&mut tensors, tensor, changed);
                 let differences = outputs.iter().zip(&changed).map(|(a, b)| f64::from(a - b).abs());
-                if let Some(loss) = of_tensors.get_mut(tensor) {
+                if let Some(loss) = per_tensor.get_mut(tensor) {
                     *loss = differences.fold(*loss, f64::max);
                 }
             }
         }
-        Ok(Self { of_tensors, usual, most, is_rounded })
+        Ok(Self { per_tensor, default_bits, max_extra, is_rounded })
     }
 
-    /// Returns the further bits of each tensor with which no loss exceeds the largest one, divided
-    /// by two so many times, as far as the tensors can have them.
-    fn further_bits(&self, halvings: u32) -> Vec<u8> {
-        let largest = self.of_tensors.iter().copied().fold(0.0, f64::max);
-        let further = self.of_tensors.iter().zip(&self.most).map(|(&loss, &most)| {
+    /// Returns the extra bits of each tensor with which no loss exceeds the largest one divided by
+    /// two to the power of `halvings`, at most [`Self::max_extra`].
+    fn extra_bits(&self, halvings: u32) -> Vec<u8> {
+        let largest = self.per_tensor.iter().copied().fold(0.0, f64::max);
+        let extra = self.per_tensor.iter().zip(&self.max_extra).map(|(&loss, &max_extra)| {
             let needed = f64::from(halvings) - libm::log2(largest / loss);
             // Nothing is needed for a loss of 0.
-            needed.ceil().clamp(0.0, f64::from(most)) as u8
+            needed.ceil().clamp(0.0, f64::from(max_extra)) as u8
         });
-        further.collect()
+        extra.collect()
     }
 
-    /// Returns the node that loses most with these further bits.
-    fn worst(&self, network: &FloatNetwork, further: &[u8]) -> Option<NodeError> {
-        let losses = self.of_tensors.iter().enumerate().skip(1).map(|(tensor, &loss)| {
-            let further = further.get(tensor).copied().unwrap_or_default();
-            (tensor - 1, loss * power(-i32::from(further)))
+    /// Returns the node with the largest loss with these extra bits; `None` if all losses are 0.
+    fn worst(&self, network: &FloatNetwork, extra: &[u8]) -> Option<NodeError> {
+        let losses = self.per_tensor.iter().enumerate().skip(1).map(|(tensor, &loss)| {
+            let extra = extra.get(tensor).copied().unwrap_or_default();
+            (tensor - 1, loss * power(-i32::from(extra)))
         });
         let (node, error) = losses.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
         let name = network.names.get(node).cloned().unwrap_or_else(|| format!("node {node}"));
         (error > 0.0).then(|| NodeError { node: name, error: rounded(error) })
     }
 
-    fn precision(&self, network: &FloatNetwork, further: &[u8], max_error: f64) -> Precision {
-        let bits = self.usual.iter().zip(further).zip(&self.is_rounded);
+    fn precision(&self, network: &FloatNetwork, extra: &[u8], max_error: f64) -> Precision {
+        let bits = self.default_bits.iter().zip(extra).zip(&self.is_rounded);
         let bits = bits.filter(|(_, is_rounded)| **is_rounded);
-        let bits: Vec<u8> = bits.map(|((usual, further), _)| usual + further).collect();
+        let bits: Vec<u8> = bits.map(|((default_bits, extra), _)| default_bits + extra).collect();
         let [fewest, most] =
             [bits.iter().min(), bits.iter().max()].map(|bits| bits.copied().unwrap_or_default());
         Precision {
             max_error: rounded(max_error),
             bits: [fewest, most],
-            worst: self.worst(network, further),
+            worst: self.worst(network, extra),
         }
     }
 }
@@ -232,36 +234,36 @@ fn is_rounded(network: &FloatNetwork, readers: &[usize], tensor: usize) -> bool 
 /// Returns the maximum number of bits of each tensor with which the sums and products of its
 /// readers are provable.
 fn provable_bits(network: &FloatNetwork, weight_bits: u8) -> Vec<u8> {
-    let mut most = vec![f64::from(MAX_BITS); network.nodes.len() + 1];
-    // All readers of a tensor come later.
+    let mut limits = vec![f64::from(MAX_BITS); network.nodes.len() + 1];
+    // The readers of a tensor come after it, so that its own limit is final here.
     for (index, node) in network.nodes.iter().enumerate().rev() {
-        let of_output = most.get(index + 1).copied().unwrap_or_default();
+        let output_limit = limits.get(index + 1).copied().unwrap_or_default();
         let limit = match &node.operation {
             FloatOperation::Dense { weights, bias }
             | FloatOperation::Convolution { weights, bias, .. } => {
-                SUM_BITS - libm::log2(largest_total(weights, bias.len(), weight_bits))
+                SUM_BITS - libm::log2(max_row_weight_sum(weights, bias.len(), weight_bits))
             }
             FloatOperation::Multiply => FACTOR_BITS,
             FloatOperation::MatrixProduct(sizes) => {
                 ((SUM_BITS - libm::log2(sizes.inner as f64)) / 2.0).min(FACTOR_BITS)
             }
-            FloatOperation::AveragePool(_) => of_output - POOL_BITS,
+            FloatOperation::AveragePool(_) => output_limit - POOL_BITS,
             FloatOperation::MaxPool(_) | FloatOperation::Move { .. } | FloatOperation::Negate => {
-                of_output
+                output_limit
             }
             _ => f64::from(MAX_BITS),
         };
         for &input in &node.inputs {
-            if let Some(most) = most.get_mut(input) {
-                *most = most.min(limit);
+            if let Some(input_limit) = limits.get_mut(input) {
+                *input_limit = input_limit.min(limit);
             }
         }
     }
-    most.into_iter().map(|bits| bits.max(0.0) as u8).collect()
+    limits.into_iter().map(|bits| bits.max(0.0) as u8).collect()
 }
 
 /// Returns the largest sum of a row's integer weights without their signs; at least 1.
-fn largest_total(weights: &[f32], rows: usize, weight_bits: u8) -> f64 {
+fn max_row_weight_sum(weights: &[f32], rows: usize, weight_bits: u8) -> f64 {
     let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
     let width = weights.len().checked_div(rows).unwrap_or_default().max(1);
     let totals = weights

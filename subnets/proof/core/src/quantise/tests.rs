@@ -85,12 +85,12 @@ fn integers_follow_the_real_numbers() {
 fn calibration_and_test_rows_are_disjoint() {
     for count in [2, 3, 6, 7] {
         let rows = i64::try_from(count).unwrap();
-        let whole = Sample {
+        let complete = Sample {
             inputs: (0..rows).map(|row| vec![row]).collect(),
             labels: (0..count).collect(),
             targets: (0..count).map(|row| row as f64).collect(),
         };
-        let (calibration, test) = whole.split();
+        let (calibration, test) = complete.split();
         assert_eq!(calibration.len() + test.inputs.len(), count);
         assert!(!calibration.is_empty() && test.inputs.len() >= calibration.len());
         assert!(test.inputs.iter().all(|row| !calibration.contains(row)));
@@ -176,9 +176,9 @@ fn saturating_arguments_of_a_function_are_described() {
     let circuit = network.lower().unwrap();
     for (argument, expected) in [(64, 0), (66, 0), (67, 1), (255, 1)] {
         let execution = circuit.execute(&[argument]).unwrap();
-        let found = saturations(&circuit, &execution, &layers);
-        assert_eq!(found.len(), expected, "{argument}: {found:?}");
-        assert!(found.iter().all(|found| found.tensor == "Exp 'e'"), "{found:?}");
+        let actual = saturations(&circuit, &execution, &layers);
+        assert_eq!(actual.len(), expected, "{argument}: {actual:?}");
+        assert!(actual.iter().all(|actual| actual.tensor == "Exp 'e'"), "{actual:?}");
     }
 }
 

@@ -257,7 +257,7 @@ async fn proofs_in_progress_are_answered_at_shutdown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn oversized_messages_are_refused_and_the_server_lives() {
+async fn oversized_message_is_refused_and_server_keeps_running() {
     let miner = start(1, None);
     let alice = client("//Alice").await;
     let mut query = miner.query(b"1");

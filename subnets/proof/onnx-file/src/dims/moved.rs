@@ -50,7 +50,7 @@ pub fn permutation(node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxErro
     })
 }
 
-/// Returns the position of each element after the axes are ordered anew.
+/// Returns the position of each element after the axes are reordered.
 pub fn transposed(dims: &[usize], order: &[usize]) -> Vec<u32> {
     let mut positions = vec![0];
     for &axis in order {

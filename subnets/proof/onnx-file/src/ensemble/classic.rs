@@ -13,15 +13,15 @@ type Key = (i64, i64);
 pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     let (trees, numbers_of_nodes) = (list(node, "nodes_treeids"), list(node, "nodes_nodeids"));
     let keys: Vec<Key> = trees.iter().copied().zip(numbers_of_nodes.iter().copied()).collect();
-    let places: HashMap<Key, usize> = keys.iter().copied().zip(0..).collect();
+    let node_indices: HashMap<Key, usize> = keys.iter().copied().zip(0..).collect();
     check_lengths(node, &[("nodes_nodeids", numbers_of_nodes.len())], trees.len())?;
-    if places.len() != keys.len() {
+    if node_indices.len() != keys.len() {
         return Err(unsupported(node, "two nodes of a tree have the same number".to_owned()));
     }
     let outputs = outputs(node)?;
-    let weights = weights(node, &places)?;
+    let weights = weights(node, &node_indices)?;
     let scores = scores(node, outputs, &weights)?;
-    let mut nodes = branches(node, &keys, &places)?;
+    let mut nodes = branches(node, &keys, &node_indices)?;
     let mut weighted = HashSet::new();
     for (leaf, output, weight) in weights {
         // Weights of branches have no effect.
@@ -57,7 +57,7 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
 fn branches(
     node: &NodeProto,
     keys: &[Key],
-    places: &HashMap<Key, usize>,
+    node_indices: &HashMap<Key, usize>,
 ) -> Result<Vec<TreeNode>, OnnxError> {
     let no_modes = Vec::new();
     let modes = node.attribute("nodes_modes").map_or(&no_modes, |modes| &modes.strings);
@@ -83,7 +83,7 @@ fn branches(
             continue;
         };
         let index = |number: i64| {
-            let index = places.get(&(tree, number)).copied();
+            let index = node_indices.get(&(tree, number)).copied();
             index.ok_or_else(|| unsupported(node, format!("tree {tree} has no node {number}")))
         };
         let feature = usize::try_from(feature).unwrap_or(usize::MAX);
@@ -119,7 +119,7 @@ fn test(node: &NodeProto, mode: &[u8]) -> Result<Option<Test>, OnnxError> {
 /// Returns the node, output and value of all weights.
 fn weights(
     node: &NodeProto,
-    places: &HashMap<Key, usize>,
+    node_indices: &HashMap<Key, usize>,
 ) -> Result<Vec<(usize, usize, f64)>, OnnxError> {
     let kind = if rules::is_classifier(node) { "class" } else { "target" };
     let [trees, nodes, ids] =
@@ -129,7 +129,7 @@ fn weights(
     check_lengths(node, &lengths, trees.len())?;
     let weights = trees.iter().zip(nodes).zip(ids.iter().zip(&values)).map(
         |((&tree, &number), (&id, &value))| {
-            let index = places.get(&(tree, number)).copied();
+            let index = node_indices.get(&(tree, number)).copied();
             let output = usize::try_from(id).ok();
             let (Some(index), Some(output)) = (index, output) else {
                 return Err(unsupported(

@@ -302,14 +302,14 @@ mod tests {
         assert_eq!((remedy("Loop"), remedy("Relu"), remedy("Surprise")), (Some(LOOP), None, None));
     }
 
-    /// docs/proof.md has this table. To write it anew: `TAONET_UPDATE_DOCS=1 cargo test -p
+    /// docs/proof.md has this table. To regenerate it: `TAONET_UPDATE_DOCS=1 cargo test -p
     /// taonet-proof-onnx-file`.
     #[test]
     fn documentation_has_the_table_of_all_operators() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/proof.md");
         let text = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = text.split_once("<!-- operators -->\n").unwrap();
-        let (current, after) = rest.split_once("<!-- end of operators -->").unwrap();
+        let (before, remaining) = text.split_once("<!-- operators -->\n").unwrap();
+        let (current, after) = remaining.split_once("<!-- end of operators -->").unwrap();
         if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
             let text =
                 format!("{before}<!-- operators -->\n{}<!-- end of operators -->{after}", table());

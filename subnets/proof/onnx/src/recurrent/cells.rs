@@ -333,7 +333,7 @@ impl State {
         }
     }
 
-    /// Returns the state as a row of its own.
+    /// Returns the state as a separate row.
     fn named(&self, expansion: &mut Expansion<'_>, hidden: usize) -> Result<Self, OnnxError> {
         let Self::Tensor(name, start) = self else { return Ok(self.clone()) };
         let target = expansion.integers(&[1, -1])?;

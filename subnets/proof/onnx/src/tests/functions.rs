@@ -241,7 +241,7 @@ fn functions_without_a_value_are_refused() {
     let mut graph = small(&[1, 3], nodes, vec![]);
     graph.output = vec![value("z", &[])];
     assert!(quantised(20, graph).unwrap().2 < 0.01);
-    // So it has after a ReLU, which is a layer of its own.
+    // So it has after a ReLU, which is a separate layer.
     let nodes = vec![
         node("MatMul", &["x", "w"], "h", &[]),
         node("Relu", &["h"], "r", &[]),

@@ -38,7 +38,7 @@ fn elements_of_all_nodes_are_limited() {
 /// The projection to the logits of a language model has more weights than a tensor may have
 /// elements.
 #[test]
-fn weights_are_more_than_the_elements_of_a_tensor() {
+fn weights_may_exceed_the_element_limit_of_tensors() {
     let (rows, columns) = (1 << 12, (1 << 12) + 1);
     let weights = floats("w", &[rows, columns], &vec![0.5; (rows * columns) as usize]);
     let product = node("MatMul", &["x", "w"], "y", &[]);
@@ -48,7 +48,7 @@ fn weights_are_more_than_the_elements_of_a_tensor() {
         _ => None,
     });
     assert_eq!(weights.collect::<Vec<_>>(), [(1 << 24) + (1 << 12)]);
-    // What is computed from them is no weight of the file.
+    // What is computed from them is not a weight of the file.
     let transposed = node("Transpose", &["w"], "t", &[]);
     let weights = floats("w", &[columns, rows], &vec![0.5; (rows * columns) as usize]);
     let product = node("MatMul", &["x", "t"], "y", &[]);
@@ -192,7 +192,7 @@ fn running_sums_of_long_constants_are_folded() {
     assert_eq!(outputs(small(&[1, 1], nodes, weights), &[0.5]), [2_097_152.0]);
 }
 
-/// Ranks of a long axis are no weights of the file, which would justify more memory.
+/// Ranks of a long axis are not weights of the file, which would justify more memory.
 #[test]
 fn long_axes_have_a_limit() {
     let long = [1, 1 << 20];

@@ -115,7 +115,7 @@ fn booleans_of_the_file_are_0_or_1() {
 
 /// A constant condition can be repeated to more dimensions than the tensors have.
 #[test]
-fn choices_are_repeated_to_common_dimensions() {
+fn where_operands_are_broadcast() {
     let nodes = vec![node("Where", &["mask", "x", "two"], "y", &[])];
     let weights = vec![booleans("mask", &[2, 1], &[true, false]), floats("two", &[], &[2.0])];
     assert_eq!(

@@ -339,7 +339,7 @@ fn norms_are_quantised() {
 
 /// Rows without any variance, and outputs far beyond the sample, have values.
 #[test]
-fn norms_have_values_for_any_input() {
+fn norms_are_finite_for_any_input() {
     let nodes =
         vec![node("LayerNormalization", &["x", "s"], "n", &[]), node("Softmax", &["n"], "y", &[])];
     let graph = small(&[1, 2, 4], nodes, vec![floats("s", &[4], &[1.0; 4])]);

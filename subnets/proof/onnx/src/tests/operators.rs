@@ -74,7 +74,7 @@ pub(super) fn unary(operator: &str) -> NodeProto {
     node(operator, &["x"], "y", &[])
 }
 
-/// Scales and offsets are part of the layer before, a function, or a layer of their own.
+/// Scales and offsets are part of the layer before, a function, or their own layer.
 #[test]
 fn constants_are_folded_or_become_layers() {
     let channels = floats("c", &[1, 2, 1, 1], &[0.5, -2.0]);

@@ -183,18 +183,18 @@ fn positions_of_extrema_are_exact() {
             vec![(0..300).map(|index| index * 7 % 256 * (most / 255)).collect::<Vec<i64>>()];
         let circuit =
             quantise(&model.network().unwrap(), &options, &sample).unwrap().lower().unwrap();
-        let places = [0, 1, 150, 298, 299].into_iter();
-        let inputs = places.flat_map(|place| {
-            [(0, 1), (0, most), (most - 1, most), (most, most)].map(|pair| (place, pair))
+        let peaks = [0, 1, 150, 298, 299].into_iter();
+        let inputs = peaks.flat_map(|peak| {
+            [(0, 1), (0, most), (most - 1, most), (most, most)].map(|pair| (peak, pair))
         });
-        for (place, (others, value)) in inputs {
+        for (peak, (others, value)) in inputs {
             let mut input = vec![others; 300];
-            input[place] = value;
-            let expected = if others == value { 0 } else { place.cast_signed() as i64 };
+            input[peak] = value;
+            let expected = if others == value { 0 } else { peak.cast_signed() as i64 };
             assert_eq!(
                 circuit.execute(&input).unwrap().outputs(&circuit),
                 [expected],
-                "{place}: {value} of {others}"
+                "{peak}: {value} of {others}"
             );
         }
     }

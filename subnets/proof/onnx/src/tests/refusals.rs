@@ -10,7 +10,7 @@ fn refuse(change: impl FnOnce(&mut GraphProto)) -> OnnxError {
 }
 
 #[test]
-fn cycles_and_missing_tensors_are_named() {
+fn cycles_and_missing_tensors_are_reported() {
     let cycle = refuse(|graph| graph.node[0].input[0] = "a".to_owned());
     assert!(matches!(&cycle, OnnxError::Cycle { tensor, .. } if tensor == "a"), "{cycle}");
     let itself = refuse(|graph| graph.node[2].input[0] = "r".to_owned());

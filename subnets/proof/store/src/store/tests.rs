@@ -44,8 +44,8 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
             .body(Body::empty())
             .unwrap();
     }
-    let rest = contents[from..].to_vec();
-    let length = rest.len();
+    let remaining = contents[from..].to_vec();
+    let length = remaining.len();
     let cut = server.cut.load(Ordering::SeqCst);
     let sent = if cut > 0 { length.min(cut) } else { length };
     server.sent.fetch_add(sent, Ordering::SeqCst);
@@ -55,7 +55,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         response = response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, range);
     }
     let broken = (sent < length).then(|| Err(io::Error::other("cut")));
-    let pieces = std::iter::once(Ok(rest[..sent].to_vec())).chain(broken);
+    let pieces = std::iter::once(Ok(remaining[..sent].to_vec())).chain(broken);
     let pieces = futures::stream::iter(pieces.collect::<Vec<_>>()).then(async |piece| {
         if piece.is_err() {
             // Without this pause, the error would discard the data that was sent before it.
@@ -69,7 +69,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
 struct Site {
     server: Arc<Server>,
     url: Url,
-    place: tempfile::TempDir,
+    temp_dir: tempfile::TempDir,
 }
 
 fn compiled() -> Compiled {
@@ -86,8 +86,8 @@ fn renamed(compiled: &Compiled, name: &str) -> Compiled {
 impl Site {
     /// Starts a site with these circuits and their catalogue.
     async fn start(circuits: &[Compiled]) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let root = place.path().join("site");
+        let temp_dir = tempfile::tempdir().unwrap();
+        let root = temp_dir.path().join("site");
         for (index, compiled) in circuits.iter().enumerate() {
             CircuitDirectory::create(&root.join(format!("circuits/{index}")), compiled).unwrap();
         }
@@ -103,12 +103,12 @@ impl Site {
         let url =
             format!("http://{}/circuits.json", listener.local_addr().unwrap()).parse().unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { server, url, place }
+        Self { server, url, temp_dir }
     }
 
     fn store(&self, limit: u64, pinned: &[Digest]) -> CircuitStore {
         let settings = StoreSettings {
-            directory: self.place.path().join("cache"),
+            directory: self.temp_dir.path().join("cache"),
             sources: vec![Source::http(&self.url).unwrap()],
             limit,
             pinned: pinned.iter().copied().collect(),
@@ -192,7 +192,7 @@ async fn circuit_with_another_networks_key_is_refused() {
     CircuitDirectory::create(&bad_place, &false_key).unwrap();
     let document = fs::read(site.server.root.join("circuits.json")).unwrap();
     let mut listing = Listing::from_json(&document).unwrap();
-    listing.circuits.push(Listed { id: bad, files: BTreeMap::new() });
+    listing.circuits.push(ListedCircuit { id: bad, files: BTreeMap::new() });
     fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
 
@@ -200,7 +200,7 @@ async fn circuit_with_another_networks_key_is_refused() {
     let refused = store.sync(&BTreeSet::from([bad, good])).await.unwrap_err().to_string();
     assert!(refused.contains("the verification key does not match the network"), "{refused}");
     // The others are fetched, and nothing is left of the refused one.
-    let entries: Vec<_> = fs::read_dir(site.place.path().join("cache"))
+    let entries: Vec<_> = fs::read_dir(site.temp_dir.path().join("cache"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
@@ -222,8 +222,10 @@ async fn circuit_with_too_large_network_is_refused() {
     let site = Site::start(&[compiled()]).await;
     // Opening the new directory fails, once its files are written.
     CircuitDirectory::create(&site.server.root.join(id.to_string()), &large).unwrap_err();
-    let listing =
-        Listing { circuits: vec![Listed { id, files: BTreeMap::new() }], models: Vec::new() };
+    let listing = Listing {
+        circuits: vec![ListedCircuit { id, files: BTreeMap::new() }],
+        models: Vec::new(),
+    };
     fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
     let refused =
@@ -238,15 +240,15 @@ async fn corrupt_files_in_the_cache_are_fetched_again() {
     let id = one.metadata.id().unwrap();
     let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
     for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
-        let place = path.join(name);
-        let good = fs::read(&place).unwrap();
+        let temp_dir = path.join(name);
+        let good = fs::read(&temp_dir).unwrap();
         let flipped: Vec<u8> =
             good.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 10)).collect();
         for bad in [flipped, good[..good.len() / 2].to_vec()] {
-            fs::write(&place, bad).unwrap();
+            fs::write(&temp_dir, bad).unwrap();
             // Each store represents a separate process.
             assert_eq!(site.store(PLENTY, &[]).fetch(&id).await.unwrap(), path, "{name}");
-            assert!(fs::read(&place).unwrap() == good, "{name}");
+            assert!(fs::read(&temp_dir).unwrap() == good, "{name}");
         }
     }
     fs::remove_file(path.join(metadata::VERIFICATION_KEY)).unwrap();
@@ -289,9 +291,9 @@ async fn download_without_range_support_restarts() {
     let site = Site::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
     let contents = fs::read(site.file(0, metadata::NETWORK)).unwrap();
-    let left = |bytes: &[u8]| {
-        let partial = site.place.path().join(format!("cache/.partial-{id}"));
-        let _ = fs::remove_dir_all(site.place.path().join("cache"));
+    let write_partial = |bytes: &[u8]| {
+        let partial = site.temp_dir.path().join(format!("cache/.partial-{id}"));
+        let _ = fs::remove_dir_all(site.temp_dir.path().join("cache"));
         fs::create_dir_all(&partial).unwrap();
         fs::write(partial.join(metadata::NETWORK), bytes).unwrap();
     };
@@ -301,14 +303,14 @@ async fn download_without_range_support_restarts() {
         for bytes in
             [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()]
         {
-            left(bytes);
+            write_partial(bytes);
             let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
         }
     }
     // A wrong prefix is detected and removed, and the next attempt starts from the beginning.
     site.server.ignores_ranges.store(false, Ordering::SeqCst);
-    left(&wrong[..wrong.len() / 2]);
+    write_partial(&wrong[..wrong.len() / 2]);
     let store = site.store(PLENTY, &[]);
     assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })));
     store.fetch(&id).await.unwrap();
@@ -325,7 +327,7 @@ async fn changed_file_is_not_cached() {
         fs::write(site.file(0, name), contents).unwrap();
         let store = site.store(PLENTY, &[]);
         assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })), "{name}");
-        assert!(Catalogue::open(&site.place.path().join("cache")).is_err(), "nothing is served");
+        assert!(Catalogue::open(&site.temp_dir.path().join("cache")).is_err(), "nothing is served");
     }
     // The server returns another circuit's metadata, then metadata above the maximum size.
     let site = Site::start(std::slice::from_ref(&one)).await;
@@ -360,7 +362,8 @@ async fn least_recently_used_circuits_are_evicted() {
     fetch(2, &[]).await.unwrap();
     fetch(0, &[]).await.unwrap();
     fetch(3, &[]).await.unwrap();
-    let has = |index: usize| site.place.path().join(format!("cache/model_{}", ids[index])).exists();
+    let has =
+        |index: usize| site.temp_dir.path().join(format!("cache/model_{}", ids[index])).exists();
     assert_eq!(
         [has(0), has(1), has(2), has(3)],
         [true, false, true, true],
@@ -377,8 +380,8 @@ async fn least_recently_used_circuits_are_evicted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bucket_serves_circuits_and_slices_of_models() {
     let s3 = S3Server::start().await;
-    let place = tempfile::tempdir().unwrap();
-    let root = place.path().join("site");
+    let temp_dir = tempfile::tempdir().unwrap();
+    let root = temp_dir.path().join("site");
     let sliced = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
     sliced.write(&root.join("circuits/regression")).unwrap();
     publish(&root);
@@ -394,7 +397,7 @@ async fn bucket_serves_circuits_and_slices_of_models() {
                 .unwrap();
         }
     }
-    let directory = place.path().join("cache");
+    let directory = temp_dir.path().join("cache");
     let store = CircuitStore::open(StoreSettings {
         directory: directory.clone(),
         sources: vec![Source::bucket(storage, "proofs/circuits.json")],

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 
-use super::{KEPT_TIMES, MOST, Performance, Times};
+use super::{KEPT_TIMES, MAX_CONCURRENT_PER_MINER, Performance, Times};
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -89,8 +89,10 @@ impl Saved {
     ) -> (BTreeMap<Hotkey, Performance>, BTreeMap<usize, Times>) {
         let halvings = now.saturating_sub(self.at).as_secs() / HALF_LIFE.as_secs();
         let restore = |(hotkey, miner): (Hotkey, SavedMiner)| {
-            let capacity =
-                miner.capacity.min(MOST).checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX));
+            let capacity = miner
+                .capacity
+                .min(MAX_CONCURRENT_PER_MINER)
+                .checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX));
             let times = by_position(miner.times, circuits)
                 .map(|(position, times)| (position, times.checked()));
             let idle = by_position(miner.idle, circuits)
@@ -204,7 +206,7 @@ mod tests {
         times.0.extend([5.0; KEPT_TIMES]);
         let (miners, _) = saved.restore(&[circuit("a")], NOW);
         let restored = miners.values().next().unwrap();
-        assert_eq!((restored.capacity, restored.idle.len()), (MOST, 0));
+        assert_eq!((restored.capacity, restored.idle.len()), (MAX_CONCURRENT_PER_MINER, 0));
         assert_eq!(restored.times[&0].0, [5.0; KEPT_TIMES]);
     }
 

@@ -24,7 +24,7 @@ use crate::{Progress, QuicClient, Wire};
 
 /// One model with both backends, a validator, and miners on loopback.
 struct Market {
-    place: TempDir,
+    temp_dir: TempDir,
     catalogue: Catalogue,
     stop: Shutdown,
 }
@@ -41,28 +41,28 @@ fn key(uri: &str) -> Keypair {
 
 impl Market {
     fn new(backends: &[&str]) -> Self {
-        let place = tempfile::tempdir().unwrap();
+        let temp_dir = tempfile::tempdir().unwrap();
         for backend in backends {
             let compiled = ShippedModel::DiabetesRegression.compile(backend).unwrap();
-            CircuitDirectory::create(&place.path().join("circuits").join(backend), &compiled)
+            CircuitDirectory::create(&temp_dir.path().join("circuits").join(backend), &compiled)
                 .unwrap();
         }
-        let catalogue = Catalogue::open(&place.path().join("circuits")).unwrap();
-        Self { place, catalogue, stop: Shutdown::new() }
+        let catalogue = Catalogue::open(&temp_dir.path().join("circuits")).unwrap();
+        Self { temp_dir, catalogue, stop: Shutdown::new() }
     }
 
     /// Creates a market with the LeNet in three slices.
     fn sliced() -> Self {
-        let place = tempfile::tempdir().unwrap();
+        let temp_dir = tempfile::tempdir().unwrap();
         let compiled = ShippedModel::DigitsLenet.compile_slices("stark", 3).unwrap();
-        compiled.write(&place.path().join("circuits/lenet")).unwrap();
-        let catalogue = Catalogue::open(&place.path().join("circuits")).unwrap();
-        Self { place, catalogue, stop: Shutdown::new() }
+        compiled.write(&temp_dir.path().join("circuits/lenet")).unwrap();
+        let catalogue = Catalogue::open(&temp_dir.path().join("circuits")).unwrap();
+        Self { temp_dir, catalogue, stop: Shutdown::new() }
     }
 
     /// Creates a market with a circuit of an external program.
     fn external() -> Self {
-        let place = tempfile::tempdir().unwrap();
+        let temp_dir = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py");
         let external =
             External::new(&program.canonicalize().unwrap(), LONG, Capabilities::UNKNOWN).unwrap();
@@ -77,13 +77,13 @@ impl Market {
             contributor: "anonymous".to_owned(),
         };
         let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
-        CircuitDirectory::create(&place.path().join("circuits/external"), &compiled).unwrap();
-        let catalogue = Catalogue::open_with(&place.path().join("circuits"), &backends).unwrap();
-        Self { place, catalogue, stop: Shutdown::new() }
+        CircuitDirectory::create(&temp_dir.path().join("circuits/external"), &compiled).unwrap();
+        let catalogue = Catalogue::open_with(&temp_dir.path().join("circuits"), &backends).unwrap();
+        Self { temp_dir, catalogue, stop: Shutdown::new() }
     }
 
     async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<Book>) {
-        let (interval, bundles) = (Duration::from_millis(1), Some(self.place.path().to_owned()));
+        let (interval, bundles) = (Duration::from_millis(1), Some(self.temp_dir.path().to_owned()));
         // On a busy machine, honest answers take long: none is overdue, which would bring in
         // another miner.
         let patience = timeout;
@@ -98,7 +98,7 @@ impl Market {
     }
 
     async fn examiner_with(&self, settings: ExaminerSettings) -> (Arc<Examiner>, Arc<Book>) {
-        let book = Arc::new(Book::open(&self.place.path().join("scores")).await.unwrap());
+        let book = Arc::new(Book::open(&self.temp_dir.path().join("scores")).await.unwrap());
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new());
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
         let http = SignedClient::new(signer, config).unwrap();
@@ -157,7 +157,7 @@ async fn honest_proofs_verify_and_are_kept_as_bundles() {
         assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
     }
     assert_eq!(book.read(|board| board.tallies()[honest.hotkey()].verified), 6);
-    let path = market.place.path().join(format!("{}.json", honest.hotkey()));
+    let path = market.temp_dir.path().join(format!("{}.json", honest.hotkey()));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -211,7 +211,7 @@ async fn run_until(examiner: Arc<Examiner>, miners: Vec<ProofMiner>, enough: imp
 #[tokio::test(flavor = "multi_thread")]
 async fn measured_performance_survives_restarts_and_corruption() {
     let market = Market::new(&["stark"]);
-    let path = market.place.path().join("performance.json");
+    let path = market.temp_dir.path().join("performance.json");
     let settings = ExaminerSettings {
         interval: Duration::from_millis(1),
         performance: Some(path.clone()),

@@ -37,7 +37,7 @@ impl Stopwatch {
         self.deadline = self.deadline.min(Instant::now() + timeout);
     }
 
-    /// Returns the time in which this process had no room.
+    /// Returns the time in which this process had no memory.
     pub(super) const fn paused(&self) -> Duration {
         self.paused
     }

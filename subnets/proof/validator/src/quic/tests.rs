@@ -14,7 +14,7 @@ use super::*;
 
 const LIMITS: Limits =
     Limits { connecting: LONG, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
-/// Maximum size of an answer. It does not fit into the room for all answers.
+/// Maximum size of an answer. It exceeds the memory for all answers.
 const LIMIT: usize = 2 << 20;
 const LONG: Duration = Duration::from_secs(20);
 
@@ -29,7 +29,7 @@ fn client(limits: Limits) -> QuicClient {
 /// Runs a client beside a miner that never stops serving.
 async fn while_serving<T>(asking: impl Future<Output = T>, serving: impl Future<Output = ()>) -> T {
     tokio::select! {
-        found = asking => found,
+        actual = asking => actual,
         () = serving => unreachable!("the miner serves"),
     }
 }
@@ -166,8 +166,9 @@ async fn connection_attempts_time_out() {
     let miner = FakeMiner::start(true);
     let held = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
     let began = Instant::now();
-    let found = while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, held).await;
-    assert_eq!(fault(found), Fault::Unreachable);
+    let actual =
+        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, held).await;
+    assert_eq!(fault(actual), Fault::Unreachable);
     assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
@@ -180,7 +181,7 @@ async fn response_timeout_excludes_wait_for_memory() {
     let serving = async {
         let connection = miner.accept().await;
         miner.greet(&connection).await;
-        // The first two answers never end: one has all room, the other is the one that may exceed
+        // The first two answers never end: one has all memory, the other is the one that may exceed
         // it.
         let mut held = Vec::new();
         for _ in 0..2 {
@@ -212,7 +213,7 @@ async fn response_timeout_excludes_wait_for_memory() {
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
     assert!(
         waited > Duration::from_millis(1_200) && waited < LONG / 2,
-        "there was no room for a while: {waited:?}"
+        "there was no memory for a while: {waited:?}"
     );
 }
 
@@ -249,8 +250,8 @@ async fn declared_size_reserves_no_memory() {
         let last = fault(ask(&client, &peer, LONG).await);
         (last, waiting.len(), waiting.try_join_next().is_none())
     };
-    let found = while_serving(asking, serving).await;
-    assert_eq!(found, (Fault::Refused, 8, true), "the large answer does not wait for the others");
+    let actual = while_serving(asking, serving).await;
+    assert_eq!(actual, (Fault::Refused, 8, true), "the large answer does not wait for the others");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,8 +275,8 @@ async fn answers_are_bounded_in_size_and_time() {
             fault(ask(&client, &peer, Duration::from_millis(300)).await),
         ]
     };
-    let found = while_serving(asking, serving).await;
-    assert_eq!(found, [Fault::Malformed, Fault::Malformed, Fault::Timeout]);
+    let actual = while_serving(asking, serving).await;
+    assert_eq!(actual, [Fault::Malformed, Fault::Malformed, Fault::Timeout]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,8 +298,8 @@ async fn miners_open_no_streams() {
             .unwrap();
         std::future::pending::<()>().await;
     };
-    let found = while_serving(ask(&client, &peer, LONG), serving).await;
-    assert_eq!(fault(found), Fault::Refused);
+    let actual = while_serving(ask(&client, &peer, LONG), serving).await;
+    assert_eq!(fault(actual), Fault::Refused);
 }
 
 /// Anyone can present the certificate of a miner, but not its key.
@@ -323,9 +324,9 @@ async fn servers_need_the_key_of_their_certificate() {
             std::future::pending::<()>().await;
         };
         let peer = miner.peer("//Bob");
-        let found = while_serving(ask(&client, &peer, LONG), serving).await;
+        let actual = while_serving(ask(&client, &peer, LONG), serving).await;
         let expected = if has_key { Fault::Refused } else { Fault::Unreachable };
-        assert_eq!(fault(found), expected, "{has_key}");
+        assert_eq!(fault(actual), expected, "{has_key}");
     }
 }
 
@@ -357,8 +358,8 @@ async fn hotkeys_at_one_address_share_its_connection() {
             fault(ask(&client, &bob, LONG).await),
         ]
     };
-    let found = while_serving(asking, serving).await;
-    assert_eq!(found, [Fault::Refused, Fault::Refused, Fault::Timeout]);
+    let actual = while_serving(asking, serving).await;
+    assert_eq!(actual, [Fault::Refused, Fault::Refused, Fault::Timeout]);
 }
 
 /// A hotkey that was refused is tried again immediately when it returns to the list.

@@ -1,4 +1,4 @@
-//! A miner in a process of its own, so that its processor time and memory can be told apart from
+//! A miner in its own process, so that its processor time and memory can be told apart from
 //! those of the scoring.
 
 use std::process::Stdio;

@@ -234,7 +234,7 @@ async fn a_proxy_makes_or_announces_the_call() {
         assert_eq!(args.coldkey(&alice()), coldkey);
         let plan = args.proxy.wrapped(&chain, &alice(), plan()).await.unwrap();
         assert_eq!(
-            (plan.call.name(), plan.about.get("proxy_for")),
+            (plan.call.name(), plan.details.get("proxy_for")),
             (name, real.map(|real| json!(real)).as_ref())
         );
         outcome_of(&chain, &args).await.unwrap();

@@ -63,8 +63,8 @@ fn arguments<'a>(source: &'a str, function: &str) -> Vec<&'a str> {
             && !before.ends_with("fn ")
     });
     let argument = |(start, _): (usize, &str)| {
-        let rest = &source[start + call.len()..];
-        rest.split(['(', ')', ',']).next().unwrap_or_default().trim().trim_start_matches('&')
+        let remaining = &source[start + call.len()..];
+        remaining.split(['(', ')', ',']).next().unwrap_or_default().trim().trim_start_matches('&')
     };
     starts.map(argument).collect()
 }

@@ -1,5 +1,5 @@
 //! Chains that a killed process left, that are damaged, or that are of another build; and chains
-//! that begin anew.
+//! that restart from a new state.
 
 use super::*;
 
@@ -56,12 +56,12 @@ fn a_chain_of_another_build_is_refused() {
 #[test]
 fn partially_created_database_is_recreated() {
     let directory = tempfile::tempdir().unwrap();
-    for left in [0, 4, 1 << 20] {
-        let chain = directory.path().join(left.to_string());
+    for abandoned_head in [0, 4, 1 << 20] {
+        let chain = directory.path().join(abandoned_head.to_string());
         fs::create_dir(&chain).unwrap();
-        fs::write(chain.join(FILE), vec![0; left]).unwrap();
+        fs::write(chain.join(FILE), vec![0; abandoned_head]).unwrap();
         let missing = Store::open(Some(&chain), None, History::Archive);
-        assert!(matches!(missing, Err(StoreError::Missing(_))), "{left}");
+        assert!(matches!(missing, Err(StoreError::Missing(_))), "{abandoned_head}");
         let store = Store::open(Some(&chain), Some(genesis()), History::Archive).unwrap();
         assert_eq!(store.head().unwrap().number(), 0);
     }
@@ -108,10 +108,12 @@ fn a_file_with_only_its_header_is_refused() {
     let original = fs::read(directory.path().join(FILE)).unwrap();
     let mut overwritten = original.clone();
     overwritten[4_096..].fill(0xa5);
-    for (name, left) in [("truncated", &original[..4_096]), ("overwritten", &overwritten[..])] {
+    for (name, abandoned_head) in
+        [("truncated", &original[..4_096]), ("overwritten", &overwritten[..])]
+    {
         let chain = directory.path().join(name);
         fs::create_dir(&chain).unwrap();
-        fs::write(chain.join(FILE), left).unwrap();
+        fs::write(chain.join(FILE), abandoned_head).unwrap();
         let error = Store::open(Some(&chain), None, History::Archive).err().unwrap();
         assert!(matches!(error, StoreError::Unreadable { .. }), "{name}: {error}");
     }
@@ -132,7 +134,7 @@ fn chain_restarts_from_another_block() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     store.take("mark").unwrap();
-    let left = grow(&store, 20, &[3]);
+    let abandoned_head = grow(&store, 20, &[3]);
     assert!(!store.is_follower().unwrap());
     // A value that differs, and one that both chains have.
     let mut state = genesis();
@@ -147,7 +149,7 @@ fn chain_restarts_from_another_block() {
     assert!(store.is_follower().unwrap());
     assert_eq!((store.head().unwrap(), store.oldest_state().unwrap()), (head.clone(), 7));
     assert_eq!(
-        (store.hash(0).unwrap(), store.header(left.hash).unwrap()),
+        (store.hash(0).unwrap(), store.header(abandoned_head.hash).unwrap()),
         (Some(other.hash), None)
     );
     assert_eq!(store.block(head.hash).unwrap(), Some((head.clone(), vec![vec![1, 2]])));

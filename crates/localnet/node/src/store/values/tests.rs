@@ -19,7 +19,7 @@ fn item() -> impl Strategy<Value = StorageKey> {
 }
 
 fn value() -> impl Strategy<Value = Option<StorageValue>> {
-    // From 33 bytes on, the trie stores a value in a node of its own.
+    // From 33 bytes on, the trie stores a value in its own node.
     prop::option::of(
         (0..3_u8, prop_oneof![Just(1_usize), Just(40)])
             .prop_map(|(byte, length)| vec![byte; length]),

@@ -71,14 +71,14 @@ macro_rules! metagraph {
             /// exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId, numbers: &[u16]) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
-                let wanted = numbers.iter().fold(0_u128, |set, number| {
+                let requested_fields = numbers.iter().fold(0_u128, |set, number| {
                     set | 1_u128.checked_shl(u32::from(*number)).unwrap_or(0)
                 });
                 Some(Self {
                     netuid: Compact(netuid),
-                    $($a: has_bit(wanted, $a_number).then(|| field(&source, $a_read)),)*
-                    $($b: has_bit(wanted, $b_number).then(|| field(&source, $b_read)),)*
-                    $($c: has_bit(wanted, $c_number).then(|| field(&source, $c_read)),)*
+                    $($a: has_bit(requested_fields, $a_number).then(|| field(&source, $a_read)),)*
+                    $($b: has_bit(requested_fields, $b_number).then(|| field(&source, $b_read)),)*
+                    $($c: has_bit(requested_fields, $c_number).then(|| field(&source, $c_read)),)*
                 })
             }
         }

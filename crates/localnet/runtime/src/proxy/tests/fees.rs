@@ -11,7 +11,7 @@ fn consent(account: &AccountId, delegate: &AccountId) {
 }
 
 #[test]
-fn account_pays_fees_after_its_consent() {
+fn account_pays_proxied_fees_after_its_consent() {
     chain(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let call = RuntimeCall::from(by_proxy(&alice, pay(&bob, 1)));

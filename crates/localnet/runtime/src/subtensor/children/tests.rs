@@ -397,16 +397,16 @@ fn parent_below_minimum_stake_delegates_no_stake() {
         let unstake =
             Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 5) };
         assert_eq!(attempt(&bob, unstake), "ok");
-        let left = Subtensor::total_alpha(&parent, BABELBIT).0;
+        let remaining_stake = Subtensor::total_alpha(&parent, BABELBIT).0;
         // A proportion has 32 fractional bits.
         let lent = inherited(&child) - STAKE;
         assert!(
-            lent.abs_diff(left / 2) <= (left >> 32) + 1 && !is_suspended(),
+            lent.abs_diff(remaining_stake / 2) <= (remaining_stake >> 32) + 1 && !is_suspended(),
             "until the end of the block: {lent}"
         );
         end_block();
         assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
-        assert_eq!((inherited(&parent), inherited(&child)), (left, STAKE));
+        assert_eq!((inherited(&parent), inherited(&child)), (remaining_stake, STAKE));
         assert_eq!(Subtensor::shares_of_dividends(&child, BABELBIT, 100), [(child.clone(), 100)]);
         assert_eq!(ChildKeys::<Runtime>::get(&parent, BABELBIT).len(), 1, "the relation stays");
         // On the subnet that it owns, a parent is not suspended.

@@ -31,10 +31,10 @@ impl<T: Config> Pallet<T> {
         Self::ensure_subtoken_enabled(netuid)?;
         Self::ensure_owns_existing(who, hotkey)?;
         ensure!(alpha != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
-        let free = Self::stake_of(hotkey, who, netuid)
+        let unlocked_stake = Self::stake_of(hotkey, who, netuid)
             .saturating_sub(Self::collateral_of(netuid, hotkey, who));
-        let mut added = free.min(alpha);
-        let tao = Self::price_of_collateral(netuid, alpha.saturating_sub(added))?;
+        let mut locked_alpha = unlocked_stake.min(alpha);
+        let tao = Self::cost_of_collateral(netuid, alpha.saturating_sub(locked_alpha))?;
         if tao != TaoBalance::ZERO {
             ensure!(
                 Self::is_tradable(netuid, tao.0, Self::pool_of(netuid).tao.0),
@@ -45,28 +45,34 @@ impl<T: Config> Pallet<T> {
                 tao <= Self::max_bought_below(netuid, limit_price)?,
                 Error::<T>::SlippageTooHigh
             );
-            added = added.saturating_add(Self::buy_into(hotkey, who, netuid, tao, Fee::Charged)?);
+            locked_alpha = locked_alpha.saturating_add(Self::buy_into(
+                hotkey,
+                who,
+                netuid,
+                tao,
+                Fee::Charged,
+            )?);
         }
         // The moving price may round the price of the missing alpha down to 0.
-        ensure!(added != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
+        ensure!(locked_alpha != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
         let total_locked = Self::change_collateral(netuid, hotkey, who, |state| {
-            state.locked = state.locked.saturating_add(added);
+            state.locked = state.locked.saturating_add(locked_alpha);
             state.locked
         })?;
         Self::deposit_event(Event::CollateralLocked {
             netuid,
             hotkey: hotkey.clone(),
-            locked: added,
+            locked: locked_alpha,
             total_locked,
         });
         Ok(())
     }
 
-    /// Returns the price of missing alpha at the moving price.
+    /// Returns the TAO that the missing alpha costs at the moving price.
     ///
     /// # Errors
     /// `InsufficientLiquidity` without a moving price.
-    fn price_of_collateral(netuid: NetUid, missing: AlphaBalance) -> Result<TaoBalance, Error<T>> {
+    fn cost_of_collateral(netuid: NetUid, missing: AlphaBalance) -> Result<TaoBalance, Error<T>> {
         if missing == AlphaBalance::ZERO {
             return Ok(TaoBalance::ZERO);
         }

@@ -69,11 +69,11 @@ fn validators_take_first_and_share_the_rest_with_their_stakers() {
             &Pending { validator: 1_000_000, ..Pending::default() },
         );
         // 18 % of 750 000 goes to the owner of the hotkey, the rest is shared.
-        let (take, rest) = (134_996, 615_004);
+        let (take, remaining) = (134_996, 615_004);
         let (owner, nominator) = (stake(&hotkeys[1], 101), stake(&hotkeys[1], 300));
-        assert_eq!(Subtensor::total_alpha(&hotkeys[1], BABELBIT).0, 2 * STAKE + take + rest);
-        assert!(owner.abs_diff(STAKE + take + rest / 2) <= 1, "{owner}");
-        assert!(nominator.abs_diff(STAKE + rest / 2) <= 1, "{nominator}");
+        assert_eq!(Subtensor::total_alpha(&hotkeys[1], BABELBIT).0, 2 * STAKE + take + remaining);
+        assert!(owner.abs_diff(STAKE + take + remaining / 2) <= 1, "{owner}");
+        assert!(nominator.abs_diff(STAKE + remaining / 2) <= 1, "{nominator}");
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 750_000);
         assert_eq!(TotalHotkeyAlphaLastEpoch::<Runtime>::get(&hotkeys[1], BABELBIT).0, 2 * STAKE);
         assert_eq!(stake(&hotkeys[2], 102), STAKE + 250_000);

@@ -7,14 +7,14 @@ use sp_runtime::traits::Dispatchable;
 
 /// Returns all stored keys and values.
 fn state() -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     let mut last = Vec::new();
     while let Some(key) = sp_io::storage::next_key(&last) {
         let value = sp_io::storage::get(&key).unwrap_or_default().to_vec();
-        found.push((key.clone(), value));
+        actual.push((key.clone(), value));
         last = key;
     }
-    found
+    actual
 }
 
 /// Returns the values in storage maps whose only key is this netuid.

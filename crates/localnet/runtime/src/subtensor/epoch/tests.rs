@@ -126,7 +126,7 @@ fn fifty_epochs_store_the_results_of_consensus() {
         (true, true, Previous),
         (false, false, Auto),
     ];
-    let mut left = Vec::new();
+    let mut bonds_by_mode = Vec::new();
     for (yuma3, liquid, mode) in kinds {
         chain(|| {
             Yuma3On::<Runtime>::insert(BABELBIT, yuma3);
@@ -174,10 +174,13 @@ fn fifty_epochs_store_the_results_of_consensus() {
                 due += TEMPO;
             }
             assert_eq!(rewarded, 49);
-            left.push(Bonds::<Runtime>::get(BABELBIT.mechanism(MechId(0)), uid(&validators[0])));
+            bonds_by_mode
+                .push(Bonds::<Runtime>::get(BABELBIT.mechanism(MechId(0)), uid(&validators[0])));
         });
     }
-    let [_, automatic, current, previous, _] = left.as_slice() else { panic!("{left:?}") };
+    let [_, automatic, current, previous, _] = bonds_by_mode.as_slice() else {
+        panic!("{bonds_by_mode:?}")
+    };
     assert_eq!(automatic, current);
     assert_ne!(previous, current);
 }

@@ -63,11 +63,11 @@ impl Kind {
         Rates { unlock, maturity, .. }: Rates,
     ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
-        let (left, faded) = (decay(blocks, unlock), decay(blocks, maturity));
+        let (remaining, faded) = (decay(blocks, unlock), decay(blocks, maturity));
         let amount = if self.perpetual {
             lock.locked_mass.0
         } else {
-            left.saturating_mul(mass).saturating_to_num()
+            remaining.saturating_mul(mass).saturating_to_num()
         };
         // The share of the amount that becomes conviction in this time.
         let matured = if self.perpetual {
@@ -80,7 +80,7 @@ impl Kind {
         } else if unlock == 0 || maturity == 0 {
             U64F64::default()
         } else {
-            between(left, faded, unlock, maturity)
+            between(remaining, faded, unlock, maturity)
         };
         let conviction =
             faded.saturating_mul(lock.conviction).saturating_add(mass.saturating_mul(matured));
@@ -89,10 +89,10 @@ impl Kind {
 }
 
 /// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on
-/// the timescale `maturity`: unlock · (left − faded) / (unlock − maturity).
-fn between(left: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
+/// the timescale `maturity`: unlock · (remaining − faded) / (unlock − maturity).
+fn between(remaining: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
     let difference =
-        I64F64::saturating_from_num(left).saturating_sub(I64F64::saturating_from_num(faded));
+        I64F64::saturating_from_num(remaining).saturating_sub(I64F64::saturating_from_num(faded));
     let timescales =
         I64F64::saturating_from_num(i128::from(unlock).saturating_sub(i128::from(maturity)));
     let share =
@@ -108,12 +108,12 @@ fn decay(blocks: u64, timescale: u64) -> U64F64 {
     if timescale == 0 {
         return U64F64::default();
     }
-    let least = I64F64::from_num(MAX_TIMESCALES.saturating_neg());
+    let minimum = I64F64::from_num(MAX_TIMESCALES.saturating_neg());
     let passed = I64F64::saturating_from_num(i128::from(blocks).saturating_neg());
     let timescales =
-        passed.checked_div(I64F64::saturating_from_num(timescale)).unwrap_or(least).max(least);
-    let left: I64F64 = exp(timescales).unwrap_or_default();
-    U64F64::saturating_from_num(left.max(I64F64::default()))
+        passed.checked_div(I64F64::saturating_from_num(timescale)).unwrap_or(minimum).max(minimum);
+    let remaining: I64F64 = exp(timescales).unwrap_or_default();
+    U64F64::saturating_from_num(remaining.max(I64F64::default()))
 }
 
 /// Whether both the amount and the conviction of a lock are nothing.
@@ -158,11 +158,11 @@ mod tests {
         assert!(close(rolled(false, false, lock(mass, conviction), RATES), (of(e), of(e) + kept)));
         assert!(close(rolled(true, false, lock(mass, conviction), RATES), (of(e), of(e))));
         let slower = Rates { unlock: 2_000, ..RATES };
-        let (left, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
-        assert!(close(rolled(false, false, lock(mass, 0), slower), (of(left), of(share))));
+        let (remaining, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
+        assert!(close(rolled(false, false, lock(mass, 0), slower), (of(remaining), of(share))));
         let faster = Rates { unlock: 500, ..RATES };
-        let (left, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
-        assert!(close(rolled(false, false, lock(mass, 0), faster), (of(left), of(share))));
+        let (remaining, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
+        assert!(close(rolled(false, false, lock(mass, 0), faster), (of(remaining), of(share))));
     }
 
     #[test]

@@ -224,26 +224,26 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
 /// limits.
 fn stored_for(netuid: NetUid) -> Vec<String> {
     let number = netuid.0.to_le_bytes();
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     for pallet in ["SubtensorModule", "Commitments"] {
         let pallet = sp_io::hashing::twox_128(pallet.as_bytes());
         let mut last = pallet.to_vec();
         while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet))
         {
-            let rest = key.get(32..).unwrap_or_default();
-            let is_only = matches!(rest.len(), 10 | 18) && rest.ends_with(&number);
-            let limits = match rest.len() {
-                3 | 4 => rest[1..].starts_with(&number),
-                52 => rest[48..].starts_with(&number),
+            let remaining = key.get(32..).unwrap_or_default();
+            let is_only = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
+            let limits = match remaining.len() {
+                3 | 4 => remaining[1..].starts_with(&number),
+                52 => remaining[48..].starts_with(&number),
                 _ => false,
             };
-            if rest.starts_with(&number) || is_only || limits {
-                found.push(hex::encode(&key));
+            if remaining.starts_with(&number) || is_only || limits {
+                actual.push(hex::encode(&key));
             }
             last = key;
         }
     }
-    found
+    actual
 }
 
 /// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its

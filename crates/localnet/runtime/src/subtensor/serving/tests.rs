@@ -122,7 +122,7 @@ fn only_registered_hotkeys_announce_and_not_too_often() {
         // The registration is checked first for an axon, and after the address for metrics.
         assert_eq!(outcome(send(&key(1), axon(ip, 1, 9))), "HotKeyNotRegisteredInNetwork");
         assert_eq!(outcome(send(&key(1), prometheus(ip, 1, 9))), "InvalidIpType");
-        // Alice's hotkey is no neuron of subnet 1.
+        // Alice's hotkey is not a neuron of subnet 1.
         let elsewhere = |netuid| Call::<Runtime>::serve_prometheus {
             netuid,
             version: 1,

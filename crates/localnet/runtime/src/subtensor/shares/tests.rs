@@ -75,8 +75,8 @@ proptest! {
                     let error = i128::from(after) - expected;
                     // Rounding a withdrawal can raise each other stake by up to one rao, and that
                     // stake's own fraction by a second one.
-                    let most = if number == coldkey { 1 } else { 2 };
-                    prop_assert!((-1..=most).contains(&error), "coldkey {}: {} instead of {}", number, after, expected);
+                    let maximum = if number == coldkey { 1 } else { 2 };
+                    prop_assert!((-1..=maximum).contains(&error), "coldkey {}: {} instead of {}", number, after, expected);
                 }
             }
             Ok(())

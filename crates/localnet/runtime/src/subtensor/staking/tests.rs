@@ -183,12 +183,12 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
         assert_eq!(balance(&bob), before + received.0);
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, BABELBIT), AlphaBalance(0));
         // The author's fee is sold after the stake, at the resulting price.
-        let left = Pool {
+        let pool_after_sale = Pool {
             tao: pool.tao.saturating_sub(received),
             alpha: AlphaBalance(pool.alpha.0 + stake - fee),
             ..pool
         };
-        assert_eq!(balance(&author), authors + left.sell(AlphaBalance(fee)).0);
+        assert_eq!(balance(&author), authors + pool_after_sale.sell(AlphaBalance(fee)).0);
         assert_eq!((all_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
         let event =
             Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake - fee), BABELBIT, fee);

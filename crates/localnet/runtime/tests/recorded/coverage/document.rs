@@ -158,7 +158,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
              localnet. Calls are in two\n[tiers](#tiers-of-calls).\n\n";
     page += "| Pallet | Tier 1 calls | Tier 2 calls | Storage | Events | Errors | Constants |\n";
     page += "|---|---|---|---|---|---|---|\n";
-    for owner in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
+    for owner in owners(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
         let tier_1 = cell(rows, &owner, is_tier_1);
         let tier_2 = cell(rows, &owner, |item| item.kind == Kind::Call && !is_tier_1(item));
         page += &format!("| {owner} | {tier_1} | {tier_2} |");
@@ -169,18 +169,18 @@ pub(crate) fn document(rows: &[Row]) -> String {
     }
     page += &format!(
         "\nUnsupported: {}.\n",
-        places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", ")
+        owners(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", ")
     );
     page += TIERS;
     page += &tier_1_calls(rows);
     page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
-    for owner in places(rows, |kind| kind == Kind::Method, true) {
+    for owner in owners(rows, |kind| kind == Kind::Method, true) {
         page +=
             &format!("| {owner} | {} |\n", cell(rows, &owner, |item| item.kind == Kind::Method));
     }
     page += &format!(
         "\nUnsupported: {}.\n",
-        places(rows, |kind| kind == Kind::Method, false).join(", ")
+        owners(rows, |kind| kind == Kind::Method, false).join(", ")
     );
     page += "\n## Transaction extensions\n\n";
     let extensions = cell(rows, "Extrinsic", |item| item.kind == Kind::Extension);
@@ -199,11 +199,11 @@ pub(crate) fn document(rows: &[Row]) -> String {
 
 /// Returns the pallets or APIs in the real chain's order: those with supported items if `served`,
 /// otherwise those without.
-fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
-    let mut places: Vec<&str> = Vec::new();
+fn owners(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
+    let mut owners: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
-        if !places.contains(&row.item.owner.as_str()) {
-            places.push(&row.item.owner);
+        if !owners.contains(&row.item.owner.as_str()) {
+            owners.push(&row.item.owner);
         }
     }
     let is_served = |owner: &str| {
@@ -211,7 +211,7 @@ fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> 
             row.item.owner == owner && of_kind(row.item.kind) && row.status != Status::Missing
         })
     };
-    places.into_iter().filter(|owner| is_served(owner) == served).map(Into::into).collect()
+    owners.into_iter().filter(|owner| is_served(owner) == served).map(Into::into).collect()
 }
 
 /// Renders how many of a pallet's or API's items with a property are supported, and how many of
@@ -269,11 +269,11 @@ fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
 
 /// Returns the items of an absence with their reason.
 fn listed(absence: &Absence) -> (String, &'static str) {
-    let places = absence.places.join(", ");
+    let owners = absence.owners.join(", ");
     match absence.items {
-        Absent::All => (places, absence.reason),
+        Absent::All => (owners, absence.reason),
         Absent::Items(kind, names) => {
-            (format!("{places} {kind}: {}", names.join(", ")), absence.reason)
+            (format!("{owners} {kind}: {}", names.join(", ")), absence.reason)
         }
     }
 }

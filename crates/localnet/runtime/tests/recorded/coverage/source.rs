@@ -64,8 +64,8 @@ fn storage_that_never_changes_is_named_in_the_document() {
         .map(|(item, _)| item)
         .collect();
     assert!(items.len() > 250, "{} storage items", items.len());
-    let found: Vec<&str> = items.difference(&written).copied().collect();
-    assert_eq!(found, NEVER_WRITTEN);
+    let actual: Vec<&str> = items.difference(&written).copied().collect();
+    assert_eq!(actual, NEVER_WRITTEN);
     let document = document::document(&[]);
     for item in NEVER_WRITTEN {
         assert!(document.contains(&format!("`{item}`")), "{item}");
@@ -89,12 +89,12 @@ fn items_for_clients_only_are_those_in_the_document() {
         Kind::Storage => written.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
         _ => false,
     });
-    let found: BTreeSet<Name> = unused.collect();
+    let actual: BTreeSet<Name> = unused.collect();
     let explained: Vec<Name> = UNUSED.iter().flat_map(names).collect();
     let explained_once: BTreeSet<Name> = explained.iter().cloned().collect();
     assert_eq!(explained.len(), explained_once.len(), "UNUSED names an item twice");
-    let without_reason: Vec<_> = found.difference(&explained_once).collect();
-    let with_effect: Vec<_> = explained_once.difference(&found).collect();
+    let without_reason: Vec<_> = actual.difference(&explained_once).collect();
+    let with_effect: Vec<_> = explained_once.difference(&actual).collect();
     assert!(without_reason.is_empty(), "no entry of UNUSED explains {without_reason:#?}");
     assert!(
         with_effect.is_empty(),
@@ -108,7 +108,7 @@ fn names(entry: &Absence) -> Vec<Name> {
     let of = |owner: &&str| -> Vec<Name> {
         names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };
-    entry.places.iter().flat_map(of).collect()
+    entry.owners.iter().flat_map(of).collect()
 }
 
 /// Returns the storage items that the code accesses, and with which methods, as in
@@ -146,9 +146,9 @@ fn variants(module: &str, code: &str) -> Vec<Name> {
 fn pallet(module: &str) -> String {
     let mut pallet = String::new();
     for word in module.split('_') {
-        let (first, rest) = word.split_at(1.min(word.len()));
+        let (first, remaining) = word.split_at(1.min(word.len()));
         pallet += &first.to_uppercase();
-        pallet += rest;
+        pallet += remaining;
     }
     if pallet == "Subtensor" { "SubtensorModule".to_owned() } else { pallet }
 }

@@ -18,7 +18,7 @@ const NOT_DECRYPTED: &str =
 /// the source code.
 pub(crate) static UNUSED: &[Absence] = &[
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Error,
             &[
@@ -34,32 +34,32 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: NO_TRADES,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["BasketHasNoWeights", "RootWeightSettingDisabled"]),
         reason: "baskets have no weights; the metadata of the real chain describes both errors as retired",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["BasketDepositPending"]),
         reason: "dividends enter a basket at each epoch, without a queue",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["RootClaimTooHeavy"]),
         reason: "`claim_root` has no limit: a claim takes TAO from baskets, and sells nothing",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["BetaBasketSeedInProgress"]),
         reason: MIGRATIONS,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["RootStakeLocked"]),
         reason: "root stake can be withdrawn immediately, as with the real chain's default interval",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Error,
             &["NetworkDissolveAlreadyQueued", "WaitingForDissolvedSubnetCleanup", "LockIdOverFlow"],
@@ -67,22 +67,22 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: IMMEDIATE,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["NeedWaitingMoreBlocksToStarCall"]),
         reason: "superseded by `StartCallNotReady`",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["FaucetDisabled"]),
         reason: "the localnet has the faucet",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["UnableToRecoverPublicKey"]),
         reason: "as in the published source of spec version 425, `associate_evm_key` fails with InvalidIdentity if no key can be recovered; a recovered key is always valid",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Error,
             &[
@@ -95,7 +95,7 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: IMPOSSIBLE,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Error,
             &[
@@ -116,7 +116,7 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: LEFT_OVER,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Error,
             &["SubnetBuybackRateLimitExceeded", "InsufficientAlphaBalance"],
@@ -124,7 +124,7 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: "the published source of spec version 425 (opentensor/subtensor 14bc6f9f) lacks these errors: which calls return them is unknown",
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &[
@@ -140,7 +140,7 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: FLOWS,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &["SubnetLocked", "SubnetProtocolAlpha", "StakeWeight"],
@@ -148,12 +148,12 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: READ_BY_425,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(Kind::Storage, &["DissolveNetworkScheduleDuration"]),
         reason: IMMEDIATE,
     },
     Absence {
-        places: &["SubtensorModule"],
+        owners: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
             &[
@@ -172,37 +172,37 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: RECORDS,
     },
     Absence {
-        places: &["AlphaAssets"],
+        owners: &["AlphaAssets"],
         items: Absent::Items(Kind::Storage, &["AlphaBurned", "AlphaRecycled"]),
         reason: RECORDS,
     },
     Absence {
-        places: &["Commitments"],
+        owners: &["Commitments"],
         items: Absent::Items(Kind::Storage, &["LastCommitment", "LastBondsReset"]),
         reason: RECORDS,
     },
     Absence {
-        places: &["Proxy"],
+        owners: &["Proxy"],
         items: Absent::Items(Kind::Storage, &["LastCallResult"]),
         reason: RECORDS,
     },
     Absence {
-        places: &["Swap"],
+        owners: &["Swap"],
         items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]),
         reason: READ_BY_425,
     },
     Absence {
-        places: &["MevShield"],
+        owners: &["MevShield"],
         items: Absent::Items(Kind::Storage, &["PendingKeyExpiresAt", "NextKeyExpiresAt"]),
         reason: "the keys do not expire",
     },
     Absence {
-        places: &["MevShield"],
+        owners: &["MevShield"],
         items: Absent::Items(Kind::Storage, &["OnInitializeWeight", "MaxExtrinsicWeight"]),
         reason: NOT_DECRYPTED,
     },
     Absence {
-        places: &["MevShield"],
+        owners: &["MevShield"],
         items: Absent::Items(
             Kind::Event,
             &[
@@ -215,32 +215,32 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: NOT_DECRYPTED,
     },
     Absence {
-        places: &["AdminUtils"],
+        owners: &["AdminUtils"],
         items: Absent::Items(Kind::Error, &["GrandpaChangeDelayMustBeZero"]),
         reason: FINAL,
     },
     Absence {
-        places: &["Commitments"],
+        owners: &["Commitments"],
         items: Absent::Items(Kind::Error, &["TooManyFieldsInCommitmentInfo"]),
         reason: "a commitment with more fields than `MaxFields` cannot be decoded",
     },
     Absence {
-        places: &["Commitments"],
+        owners: &["Commitments"],
         items: Absent::Items(Kind::Error, &["UnexpectedUnreserveLeftover"]),
         reason: "commitments reserve no deposit",
     },
     Absence {
-        places: &["Crowdloan"],
+        owners: &["Crowdloan"],
         items: Absent::Items(Kind::Error, &["ContributionPeriodNotEnded"]),
         reason: LEFT_OVER,
     },
     Absence {
-        places: &["Crowdloan"],
+        owners: &["Crowdloan"],
         items: Absent::Items(Kind::Error, &["Underflow"]),
         reason: IMPOSSIBLE,
     },
     Absence {
-        places: &["Drand"],
+        owners: &["Drand"],
         items: Absent::Items(
             Kind::Error,
             &["NoneValue", "StorageOverflow", "DrandConnectionFailure", "UnverifiedPulse"],
@@ -248,17 +248,17 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: LEFT_OVER,
     },
     Absence {
-        places: &["Proxy"],
+        owners: &["Proxy"],
         items: Absent::Items(Kind::Error, &["Unproxyable"]),
         reason: LEFT_OVER,
     },
     Absence {
-        places: &["Proxy"],
+        owners: &["Proxy"],
         items: Absent::Items(Kind::Error, &["AnnouncementDepositInvariantViolated"]),
         reason: IMPOSSIBLE,
     },
     Absence {
-        places: &["Swap"],
+        owners: &["Swap"],
         items: Absent::Items(
             Kind::Error,
             &[
@@ -272,7 +272,7 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: LEFT_OVER,
     },
     Absence {
-        places: &["Swap"],
+        owners: &["Swap"],
         items: Absent::Items(Kind::Error, &["InsufficientLiquidity", "ReservesOutOfBalance"]),
         reason: IMPOSSIBLE,
     },

@@ -1,11 +1,13 @@
 use serde_json::{Value, json};
 use taonet_wallet::verify;
 
-use super::super::testing::{Passing, asked, body, client, gateway, key, ok, route, says};
+use super::super::testing::{
+    VirtualClock, body, client, gateway, key, ok, requests_to, route, text_response,
+};
 use super::*;
 
-fn tokens(passing: &Passing) -> Tokens {
-    Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), passing.time())
+fn tokens(virtual_clock: &VirtualClock) -> Tokens {
+    Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), virtual_clock.time())
 }
 
 fn scope(url: &str, uid: u16) -> TokenScope {
@@ -40,12 +42,13 @@ async fn refused_miner_token_falls_back_to_gateway_scope() {
         &server,
         "POST",
         "/auth/token",
-        vec![says(422, "which miner?"), ok(json!({ "token": "t" }))],
+        vec![text_response(422, "which miner?"), ok(json!({ "token": "t" }))],
     )
     .await;
-    let token = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap();
+    let token =
+        tokens(&VirtualClock::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap();
     assert_eq!(&*token, "t");
-    let bodies: Vec<Value> = asked(&server, "/auth/token").await.iter().map(body).collect();
+    let bodies: Vec<Value> = requests_to(&server, "/auth/token").await.iter().map(body).collect();
     assert_eq!((&bodies[0]["miner_hotkey"], &bodies[0]["uid"]), (&json!("5M"), &json!(7)));
     assert_eq!((bodies[1].get("miner_hotkey"), bodies[1].get("uid")), (None, None));
 }
@@ -53,15 +56,23 @@ async fn refused_miner_token_falls_back_to_gateway_scope() {
 #[tokio::test]
 async fn token_error_names_both_refusals() {
     let server = wiremock::MockServer::start().await;
-    route(&server, "POST", "/auth/token", vec![says(403, "not you"), says(401, "nor so")]).await;
-    let error =
-        tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
+    route(
+        &server,
+        "POST",
+        "/auth/token",
+        vec![text_response(403, "not you"), text_response(401, "nor so")],
+    )
+    .await;
+    let error = tokens(&VirtualClock::default())
+        .get(&client(), &scope(&server.uri(), 7))
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot get a token from the gateway: 401:nor so; the request for a single miner failed too: 403:not you"
     );
     assert!(!error.is_retryable());
-    let nowhere = tokens(&Passing::default())
+    let nowhere = tokens(&VirtualClock::default())
         .get(&client(), &scope("http://127.0.0.1:1", 7))
         .await
         .unwrap_err();
@@ -70,13 +81,18 @@ async fn token_error_names_both_refusals() {
 
 #[tokio::test]
 async fn response_without_token_is_an_error() {
-    for answer in
-        [ok(json!({})), ok(json!([])), says(200, "<html>"), ok(json!({ "auth_token": "" }))]
-    {
+    for answer in [
+        ok(json!({})),
+        ok(json!([])),
+        text_response(200, "<html>"),
+        ok(json!({ "auth_token": "" })),
+    ] {
         let server = wiremock::MockServer::start().await;
         route(&server, "POST", "/auth/token", vec![answer]).await;
-        let error =
-            tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
+        let error = tokens(&VirtualClock::default())
+            .get(&client(), &scope(&server.uri(), 7))
+            .await
+            .unwrap_err();
         assert!(matches!(error, TokenError::NoToken), "{error}");
     }
 }
@@ -89,13 +105,13 @@ async fn token_is_reused_for_its_lifetime_of_at_least_30_s() {
         let answer =
             |n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": expires_in }));
         route(&server, "POST", "/auth/token", (0..3).map(answer).collect()).await;
-        let passing = Passing::default();
-        let tokens = tokens(&passing);
+        let virtual_clock = VirtualClock::default();
+        let tokens = tokens(&virtual_clock);
         let get = async || tokens.get(&client(), &scope(&server.uri(), 7)).await.unwrap();
         assert_eq!(&*get().await, "token-0");
-        passing.pass(Duration::from_secs(used - 1));
+        virtual_clock.pass(Duration::from_secs(used - 1));
         assert_eq!(&*get().await, "token-0");
-        passing.pass(Duration::from_secs(1));
+        virtual_clock.pass(Duration::from_secs(1));
         assert_eq!(&*get().await, "token-1", "{expires_in}");
     }
 }
@@ -103,11 +119,11 @@ async fn token_is_reused_for_its_lifetime_of_at_least_30_s() {
 #[tokio::test]
 async fn concurrent_callers_share_one_token_request_per_miner() {
     let server = gateway().await;
-    let tokens = tokens(&Passing::default());
+    let tokens = tokens(&VirtualClock::default());
     let (client, scope) = (client(), scope(&server.uri(), 7));
     let all = futures::future::join_all((0..20).map(|_| tokens.get(&client, &scope))).await;
     assert!(all.into_iter().all(|token| &*token.unwrap() == "token-0"));
-    assert_eq!(asked(&server, "/auth/token").await.len(), 1);
+    assert_eq!(requests_to(&server, "/auth/token").await.len(), 1);
     let other = TokenScope { uid: 8, ..scope.clone() };
     assert_eq!(&*tokens.get(&client, &other).await.unwrap(), "token-1");
     // A late rejection of the old token does not remove the new one.

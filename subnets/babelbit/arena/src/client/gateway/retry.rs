@@ -29,21 +29,21 @@ const RESERVE: Duration = Duration::from_millis(500);
 /// Whether a call with this response may succeed on a retry.
 pub(super) fn is_retryable(status: u16, body: &str) -> bool {
     let body = body.to_lowercase();
-    let says = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
-    if says(&FINAL) {
+    let mentions = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
+    if mentions(&FINAL) {
         return false;
     }
     match status {
         404 | 429 | 503 | 504 => true,
-        409 | 410 if says(&["upstream", "unavailable"]) => true,
-        _ => says(&PASSING),
+        409 | 410 if mentions(&["upstream", "unavailable"]) => true,
+        _ => mentions(&PASSING),
     }
 }
 
 /// Returns the pause after this many retries; `None` if no time is left for another attempt.
-pub(super) fn pause(backoff: Backoff, retries: u32, left: Duration) -> Option<Duration> {
-    let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
-    Some(backoff.delay(retries).max(MIN_PAUSE).min(left))
+pub(super) fn pause(backoff: Backoff, retries: u32, remaining: Duration) -> Option<Duration> {
+    let remaining = remaining.checked_sub(RESERVE).filter(|remaining| !remaining.is_zero())?;
+    Some(backoff.delay(retries).max(MIN_PAUSE).min(remaining))
 }
 
 #[cfg(test)]
@@ -92,8 +92,10 @@ mod tests {
     #[test]
     fn retry_pauses_double_up_to_a_limit_and_leave_time_for_the_attempt() {
         let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(10));
-        let pauses = |left| {
-            (0..5).map(move |repeats| pause(backoff, repeats, left).map(|pause| pause.as_millis()))
+        let pauses = |remaining| {
+            (0..5).map(move |repeats| {
+                pause(backoff, repeats, remaining).map(|pause| pause.as_millis())
+            })
         };
         let plenty: Vec<_> = pauses(Duration::from_mins(10)).collect();
         assert_eq!(plenty, [2_000, 4_000, 8_000, 10_000, 10_000].map(Some));

@@ -3,23 +3,30 @@ use taonet_wire::compact_hash;
 use wiremock::{MockServer, ResponseTemplate};
 
 use super::super::testing::{
-    Passing, asked, body, client, gateway, key, miner_key, ok, route, says,
+    VirtualClock, body, client, gateway, key, miner_key, ok, requests_to, route, text_response,
 };
 use super::*;
 use crate::gateway::testing::init;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn miner(server: &MockServer, passing: &Passing) -> GatewayMiner {
-    miner_at(&format!("{}/runsync", server.uri()), passing)
+fn miner(server: &MockServer, virtual_clock: &VirtualClock) -> GatewayMiner {
+    miner_at(&format!("{}/runsync", server.uri()), virtual_clock)
 }
 
-fn miner_at(url: &str, passing: &Passing) -> GatewayMiner {
-    let tokens = Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), passing.time());
+fn miner_at(url: &str, virtual_clock: &VirtualClock) -> GatewayMiner {
+    let tokens =
+        Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), virtual_clock.time());
     let route =
         GatewayRoute { url: url.parse().unwrap(), hotkey: miner_key(7).hotkey(), uid: Uid(7) };
-    GatewayMiner::new(client(), Arc::new(tokens), route, &ArenaSettings::default(), passing.time())
-        .unwrap()
+    GatewayMiner::new(
+        client(),
+        Arc::new(tokens),
+        route,
+        &ArenaSettings::default(),
+        virtual_clock.time(),
+    )
+    .unwrap()
 }
 
 fn frame(session: &str) -> PredictCall {
@@ -27,7 +34,7 @@ fn frame(session: &str) -> PredictCall {
         session_id: session.into(),
         audio_b64: "".into(),
         in_eos: true,
-        max_answer_bytes: 1_000,
+        max_response_bytes: 1_000,
     }
 }
 
@@ -37,14 +44,14 @@ fn answered() -> ResponseTemplate {
 
 /// Returns the bodies of all calls.
 async fn calls(server: &MockServer) -> Vec<Value> {
-    asked(server, "/runsync").await.iter().map(body).collect()
+    requests_to(server, "/runsync").await.iter().map(body).collect()
 }
 
 #[tokio::test]
 async fn message_carries_signed_headers_token_and_miner_name() {
     let server = gateway().await;
     route(&server, "POST", "/runsync", vec![answered()]).await;
-    let miner = miner(&server, &Passing::default());
+    let miner = miner(&server, &VirtualClock::default());
     assert!(miner.predict(frame("s1"), MINUTE).await.unwrap().out_eos);
     // The response is incomplete, but the request can be inspected.
     miner.init(init(0), MINUTE).await.unwrap_err();
@@ -86,7 +93,7 @@ async fn message_carries_signed_headers_token_and_miner_name() {
         let payload = serde_json::to_string(&call["input"]["predict_payload"]).unwrap();
         assert_eq!(compact_hash(payload.as_bytes()).unwrap(), hash);
     }
-    let auth = body(&asked(&server, "/auth/token").await[0]);
+    let auth = body(&requests_to(&server, "/auth/token").await[0]);
     assert_eq!((&auth["miner_hotkey"], &auth["uid"]), (&json!(hotkey), &json!(7)));
 }
 
@@ -104,7 +111,7 @@ async fn response_envelope_is_unwrapped() {
     ] {
         let server = gateway().await;
         route(&server, "POST", "/runsync", vec![answer]).await;
-        let outcome = miner(&server, &Passing::default()).predict(frame("s"), MINUTE).await;
+        let outcome = miner(&server, &VirtualClock::default()).predict(frame("s"), MINUTE).await;
         match (outcome, expected) {
             (Ok(response), Ok(session)) => assert_eq!(response.session_id, session),
             (Err(error), Err(text)) => assert_eq!(error.to_string(), text),
@@ -115,18 +122,18 @@ async fn response_envelope_is_unwrapped() {
 
 #[tokio::test]
 async fn retry_after_temporary_failure_has_a_new_nonce() {
-    let (server, passing) = (gateway().await, Passing::default());
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     let answers = vec![
-        says(503, r#"{"error":"pod_capacity_exhausted"}"#),
-        says(500, "miner pod is being recreated"),
-        says(410, "miner endpoint unavailable"),
-        says(409, "upstream said no"),
-        says(404, ""),
+        text_response(503, r#"{"error":"pod_capacity_exhausted"}"#),
+        text_response(500, "miner pod is being recreated"),
+        text_response(410, "miner endpoint unavailable"),
+        text_response(409, "upstream said no"),
+        text_response(404, ""),
         answered(),
     ];
     route(&server, "POST", "/runsync", answers).await;
-    miner(&server, &passing).predict(frame("s1"), MINUTE).await.unwrap();
-    assert_eq!(passing.waits(), [2.0, 4.0, 8.0, 10.0, 10.0]);
+    miner(&server, &virtual_clock).predict(frame("s1"), MINUTE).await.unwrap();
+    assert_eq!(virtual_clock.waits(), [2.0, 4.0, 8.0, 10.0, 10.0]);
     let calls = calls(&server).await;
     for (call, attempt) in calls.iter().zip(1..) {
         let prefix = format!("gw-audio:BBAudioMinerPredictPayload:7:{attempt}:");
@@ -144,15 +151,15 @@ async fn retried_frame_carries_its_sequence_number() {
     let server = gateway().await;
     let answers = vec![
         answered(),
-        says(504, ""),
-        says(504, ""),
+        text_response(504, ""),
+        text_response(504, ""),
         answered(),
         answered(),
-        says(504, ""),
+        text_response(504, ""),
         answered(),
     ];
     route(&server, "POST", "/runsync", answers).await;
-    let miner = miner(&server, &Passing::default());
+    let miner = miner(&server, &VirtualClock::default());
     for session in ["s1", "s1", "s1", "s2"] {
         miner.predict(frame(session), MINUTE).await.unwrap();
     }
@@ -190,44 +197,46 @@ async fn retried_frame_carries_its_sequence_number() {
 async fn permanent_failure_is_not_retried() {
     for (answer, text) in [
         (
-            says(503, r#"{"error":"miner_app_unavailable"}"#),
+            text_response(503, r#"{"error":"miner_app_unavailable"}"#),
             r#"503:{"error":"miner_app_unavailable"}"#,
         ),
-        (says(503, "Miner not initialized"), "503:Miner not initialized"),
-        (says(500, "boom"), "500:boom"),
-        (says(422, "what?"), "422:what?"),
-        (says(302, ""), "302:"),
+        (text_response(503, "Miner not initialized"), "503:Miner not initialized"),
+        (text_response(500, "boom"), "500:boom"),
+        (text_response(422, "what?"), "422:what?"),
+        (text_response(302, ""), "302:"),
     ] {
-        let (server, passing) = (gateway().await, Passing::default());
+        let (server, virtual_clock) = (gateway().await, VirtualClock::default());
         route(&server, "POST", "/runsync", vec![answer]).await;
-        let error = miner(&server, &passing).predict(frame("s"), MINUTE).await.unwrap_err();
-        assert_eq!((error.to_string().as_str(), passing.waits().len()), (text, 0));
+        let error = miner(&server, &virtual_clock).predict(frame("s"), MINUTE).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), virtual_clock.waits().len()), (text, 0));
         assert_eq!(calls(&server).await.len(), 1, "{text}");
     }
 }
 
 #[tokio::test]
 async fn retries_end_at_the_deadline() {
-    let (server, passing) = (gateway().await, Passing::default());
-    route(&server, "POST", "/runsync", vec![says(503, "busy")]).await;
-    let error = miner(&server, &passing).predict(frame("s"), MINUTE).await.unwrap_err();
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
+    route(&server, "POST", "/runsync", vec![text_response(503, "busy")]).await;
+    let error = miner(&server, &virtual_clock).predict(frame("s"), MINUTE).await.unwrap_err();
     assert_eq!(error, CallError::Status { status: 503, body: "busy".into() });
-    let waited: f64 = passing.waits().iter().sum();
+    let waited: f64 = virtual_clock.waits().iter().sum();
     assert!((599.0..=599.6).contains(&waited), "{waited}");
 }
 
 #[tokio::test]
 async fn a_refused_token_is_renewed_once_for_each_call() {
     let server = gateway().await;
-    route(&server, "POST", "/runsync", vec![says(401, "invalid_auth_token"), answered()]).await;
-    let (miner, passing) = (miner(&server, &Passing::default()), Passing::default());
+    route(&server, "POST", "/runsync", vec![text_response(401, "invalid_auth_token"), answered()])
+        .await;
+    let (miner, virtual_clock) =
+        (miner(&server, &VirtualClock::default()), VirtualClock::default());
     miner.predict(frame("s"), MINUTE).await.unwrap();
     let tokens: Vec<_> =
         calls(&server).await.iter().map(|call| call["auth_token"].clone()).collect();
     assert_eq!(tokens, [json!("token-0"), json!("token-1")]);
     let server = gateway().await;
-    route(&server, "POST", "/runsync", vec![says(401, "invalid_auth_token")]).await;
-    let miner = self::miner(&server, &passing);
+    route(&server, "POST", "/runsync", vec![text_response(401, "invalid_auth_token")]).await;
+    let miner = self::miner(&server, &virtual_clock);
     for calls_so_far in [2, 4] {
         assert_eq!(
             miner.predict(frame("s"), MINUTE).await.unwrap_err().to_string(),
@@ -251,6 +260,6 @@ fn token_route_is_derived_from_call_route() {
 
 #[tokio::test]
 async fn call_through_the_gateway_may_take_10_min() {
-    let miner = miner_at("http://127.0.0.1:1/runsync", &Passing::default());
+    let miner = miner_at("http://127.0.0.1:1/runsync", &VirtualClock::default());
     assert_eq!(miner.patience(), Duration::from_mins(10));
 }

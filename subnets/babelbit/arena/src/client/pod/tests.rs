@@ -1,14 +1,16 @@
 use serde_json::json;
 use wiremock::MockServer;
 
-use super::super::testing::{Passing, asked, client, miner_key, ok, policy, route, says};
+use super::super::testing::{
+    VirtualClock, client, miner_key, ok, policy, requests_to, route, text_response,
+};
 use super::*;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 struct Scripted {
     server: MockServer,
-    passing: Passing,
+    virtual_clock: VirtualClock,
 }
 
 impl Scripted {
@@ -19,13 +21,14 @@ impl Scripted {
             "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
         });
         route(&server, "POST", "/v1/predict", vec![ok(opened)]).await;
-        Self { server, passing: Passing::default() }
+        Self { server, virtual_clock: VirtualClock::default() }
     }
 
     fn miner(&self, key: Option<&str>, id: Option<&str>, is_up: bool) -> PodMiner {
         let settings =
             ArenaSettings { runpod_api_key: key.map(Secret::new), ..ArenaSettings::default() };
-        let mut pods = Pods::new(&settings, policy(true).permitted(), self.passing.time()).unwrap();
+        let mut pods =
+            Pods::new(&settings, policy(true).permitted(), self.virtual_clock.time()).unwrap();
         pods.api_url = format!("{}/api", self.server.uri());
         let address = policy(true).resolve_managed(&self.server.uri()).unwrap();
         let container =
@@ -54,15 +57,15 @@ fn frame() -> PredictCall {
         session_id: "s1".into(),
         audio_b64: "".into(),
         in_eos: false,
-        max_answer_bytes: 10_000,
+        max_response_bytes: 10_000,
     }
 }
 
 #[tokio::test]
 async fn stopped_pod_is_started_and_checked_before_its_session() {
     let pod = Scripted::new().await;
-    route(&pod.server, "POST", "/api/pods/abc/start", vec![says(201, "")]).await;
-    route(&pod.server, "GET", "/healthz", vec![says(200, "")]).await;
+    route(&pod.server, "POST", "/api/pods/abc/start", vec![text_response(201, "")]).await;
+    route(&pod.server, "GET", "/healthz", vec![text_response(200, "")]).await;
     let miner = pod.miner(Some("secret"), Some("abc"), false);
     miner.init(init(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
@@ -74,26 +77,26 @@ async fn stopped_pod_is_started_and_checked_before_its_session() {
     let expected =
         ["/api/pods/abc/start", "/healthz", predict, predict, predict, "/healthz", predict];
     assert_eq!(pod.paths().await, expected);
-    let start = &asked(&pod.server, "/api/pods/abc/start").await[0];
+    let start = &requests_to(&pod.server, "/api/pods/abc/start").await[0];
     assert_eq!(start.headers["authorization"], "Bearer secret");
 }
 
 #[tokio::test]
 async fn running_pod_is_checked_without_a_start() {
     let pod = Scripted::new().await;
-    route(&pod.server, "GET", "/healthz", vec![says(404, "")]).await;
+    route(&pod.server, "GET", "/healthz", vec![text_response(404, "")]).await;
     route(
         &pod.server,
         "GET",
         "/health",
-        vec![says(503, "loading"), says(503, "loading"), says(200, "")],
+        vec![text_response(503, "loading"), text_response(503, "loading"), text_response(200, "")],
     )
     .await;
     pod.miner(Some("k"), Some("abc"), true).init(init(), MINUTE).await.unwrap();
     let mut expected = ["/healthz", "/health"].repeat(3);
     expected.push("/v1/predict");
     assert_eq!(pod.paths().await, expected);
-    assert_eq!(pod.passing.waits(), [2.0, 2.0]);
+    assert_eq!(pod.virtual_clock.waits(), [2.0, 2.0]);
 }
 
 #[tokio::test]
@@ -103,21 +106,21 @@ async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
         &pod.server,
         "POST",
         "/api/pods/abc/start",
-        vec![says(200, ""), says(500, "no capacity")],
+        vec![text_response(200, ""), text_response(500, "no capacity")],
     )
     .await;
     let miner = pod.miner(Some("k"), Some("abc"), false);
     let error = miner.init(init(), Duration::from_secs(10)).await.unwrap_err();
     assert_eq!(error, CallError::Timeout(Duration::from_secs(90)));
-    let waited: f64 = pod.passing.waits().iter().sum();
+    let waited: f64 = pod.virtual_clock.waits().iter().sum();
     assert!((waited - 90.0).abs() < 0.1, "{waited}");
     let error = miner.init(init(), MINUTE).await.unwrap_err();
     assert_eq!(error.to_string(), "500:no capacity");
-    assert!(asked(&pod.server, "/v1/predict").await.is_empty());
+    assert!(requests_to(&pod.server, "/v1/predict").await.is_empty());
 }
 
 #[tokio::test]
-async fn missing_pod_setting_is_named() {
+async fn missing_pod_setting_is_reported() {
     let pod = Scripted::new().await;
     for (key, id, said) in [
         (None, Some("abc"), "missing_runpod_api_key_for_pod_route"),

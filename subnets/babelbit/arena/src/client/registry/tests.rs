@@ -1,19 +1,20 @@
 use super::super::testing::{
-    Passing, asked, client, config, gateway, hotkey, key, ok, route, says,
+    VirtualClock, client, config, gateway, hotkey, key, ok, requests_to, route, text_response,
 };
 use super::*;
 use crate::ArenaSettings;
 
 const LIST: &str = "/list_arena_miners";
 
-fn registry(base: &str, settings: ArenaSettings, passing: &Passing) -> Registry {
+fn registry(base: &str, settings: ArenaSettings, virtual_clock: &VirtualClock) -> Registry {
     let config = config(base, settings);
-    let tokens = Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), passing.time());
-    Registry::new(&config, client(), Arc::new(tokens), passing.time()).unwrap()
+    let tokens =
+        Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), virtual_clock.time());
+    Registry::new(&config, client(), Arc::new(tokens), virtual_clock.time()).unwrap()
 }
 
 fn default_registry(base: &str) -> Registry {
-    registry(base, ArenaSettings::default(), &Passing::default())
+    registry(base, ArenaSettings::default(), &VirtualClock::default())
 }
 
 fn container(uid: u16) -> Value {
@@ -72,7 +73,7 @@ async fn lists_of_all_states_are_requested_with_a_token_and_merged() {
     let listing = default_registry(&server.uri()).listing().await.unwrap();
     let hotkeys: Vec<_> = listing.rows.iter().map(|row| row.hotkey.clone()).collect();
     assert_eq!((hotkeys, listing.malformed), (vec![hotkey(1), hotkey(2)], 1));
-    let requests = asked(&server, LIST).await;
+    let requests = requests_to(&server, LIST).await;
     let queries: Vec<_> =
         requests.iter().map(|request| request.url.query().unwrap().to_owned()).collect();
     assert_eq!(
@@ -81,7 +82,7 @@ async fn lists_of_all_states_are_requested_with_a_token_and_merged() {
     );
     assert!(requests.iter().all(|request| request.headers["authorization"] == "Bearer token-0"));
     // Discovery has a separate token.
-    let auth = asked(&server, "/auth/token").await;
+    let auth = requests_to(&server, "/auth/token").await;
     let auth: Value = serde_json::from_slice(&auth[0].body).unwrap();
     assert_eq!((&auth["miner_hotkey"], &auth["uid"]), (&json!("discovery"), &json!(0)));
 }
@@ -100,7 +101,7 @@ async fn miners_without_routes_are_called_through_the_gateway_and_asked_for_once
         );
         assert_eq!(row.endpoint.as_str(), format!("{}/runsync", server.uri()));
     }
-    assert_eq!(asked(&server, LIST).await.len(), 1);
+    assert_eq!(requests_to(&server, LIST).await.len(), 1);
 }
 
 #[tokio::test]
@@ -112,10 +113,10 @@ async fn a_refused_token_is_renewed_once() {
         ("who are you?", false),
     ] {
         let server = gateway().await;
-        route(&server, "GET", LIST, vec![says(401, refusal), empty()]).await;
+        route(&server, "GET", LIST, vec![text_response(401, refusal), empty()]).await;
         let outcome = default_registry(&server.uri()).listing().await;
         assert_eq!(outcome.is_ok(), renewed, "{refusal}");
-        let tokens: Vec<_> = asked(&server, LIST)
+        let tokens: Vec<_> = requests_to(&server, LIST)
             .await
             .iter()
             .map(|request| request.headers["authorization"].clone())
@@ -125,9 +126,9 @@ async fn a_refused_token_is_renewed_once() {
         assert_eq!(tokens, expected, "{refusal}");
     }
     let server = gateway().await;
-    route(&server, "GET", LIST, vec![says(401, "invalid_auth_token")]).await;
+    route(&server, "GET", LIST, vec![text_response(401, "invalid_auth_token")]).await;
     default_registry(&server.uri()).listing().await.unwrap_err();
-    assert_eq!(asked(&server, LIST).await.len(), 2);
+    assert_eq!(requests_to(&server, LIST).await.len(), 2);
 }
 
 #[tokio::test]
@@ -141,11 +142,12 @@ async fn alternative_path_is_tried_after_404() {
     )
     .await;
     let settings = ArenaSettings { status: "running,idle".into(), ..ArenaSettings::default() };
-    let listing = registry(&server.uri(), settings, &Passing::default()).listing().await.unwrap();
+    let listing =
+        registry(&server.uri(), settings, &VirtualClock::default()).listing().await.unwrap();
     assert_eq!(listing.rows.len(), 1);
     // The first path is not requested again.
-    assert_eq!(asked(&server, LIST).await.len(), 1);
-    assert_eq!(asked(&server, "/v1/list_arena_miners").await.len(), 2);
+    assert_eq!(requests_to(&server, LIST).await.len(), 1);
+    assert_eq!(requests_to(&server, "/v1/list_arena_miners").await.len(), 2);
 
     let server = gateway().await;
     let error = default_registry(&server.uri()).listing().await.unwrap_err().to_string();
@@ -165,7 +167,7 @@ async fn versioned_base_url_is_not_changed() {
     .await;
     let settings =
         ArenaSettings { registry_path: "/v1/list_arena_miners".into(), ..ArenaSettings::default() };
-    let listing = registry(&format!("{}/v1/", server.uri()), settings, &Passing::default())
+    let listing = registry(&format!("{}/v1/", server.uri()), settings, &VirtualClock::default())
         .listing()
         .await
         .unwrap();
@@ -180,24 +182,24 @@ async fn versioned_base_url_is_not_changed() {
 async fn response_without_miner_list_is_an_error() {
     let long = "x".repeat(400);
     for (answer, attempts, said) in [
-        (says(500, &long), 3, format!("status=500 body={}", "x".repeat(300))),
-        (says(429, "slow down"), 3, "status=429".into()),
-        (says(403, "no"), 1, "status=403 body=no".into()),
-        (says(302, ""), 1, "status=302".into()),
-        (says(200, "<html>"), 3, "returned invalid json".into()),
+        (text_response(500, &long), 3, format!("status=500 body={}", "x".repeat(300))),
+        (text_response(429, "slow down"), 3, "status=429".into()),
+        (text_response(403, "no"), 1, "status=403 body=no".into()),
+        (text_response(302, ""), 1, "status=302".into()),
+        (text_response(200, "<html>"), 3, "returned invalid json".into()),
         (ok(json!([])), 3, "returned invalid json".into()),
         (ok(json!({ "rows": [] })), 1, "neither `containers` nor `miners`".into()),
         (ok(json!({ "containers": "none" })), 1, "neither `containers` nor `miners`".into()),
     ] {
-        let (server, passing) = (gateway().await, Passing::default());
+        let (server, virtual_clock) = (gateway().await, VirtualClock::default());
         route(&server, "GET", LIST, vec![answer]).await;
-        let error = registry(&server.uri(), ArenaSettings::default(), &passing)
+        let error = registry(&server.uri(), ArenaSettings::default(), &virtual_clock)
             .listing()
             .await
             .unwrap_err();
         assert!(error.to_string().ends_with(&said) || error.to_string().contains(&said), "{error}");
-        assert_eq!(asked(&server, LIST).await.len(), attempts, "{error}");
-        assert_eq!(passing.waits().len(), attempts - 1);
+        assert_eq!(requests_to(&server, LIST).await.len(), attempts, "{error}");
+        assert_eq!(virtual_clock.waits().len(), attempts - 1);
         assert!(error.to_string().len() < 500);
     }
 }

@@ -106,8 +106,8 @@ fn settings() -> ArenaSettings {
     }
 }
 
-fn arena_at(url: &Url, passing: &Passing) -> Arena {
-    Arena::with_time(config(url.as_str(), settings()), passing.time()).unwrap()
+fn arena_at(url: &Url, virtual_clock: &VirtualClock) -> Arena {
+    Arena::with_time(config(url.as_str(), settings()), virtual_clock.time()).unwrap()
 }
 
 /// Columns: fault · whether the request for the list of miners is retried
@@ -126,8 +126,8 @@ async fn list_request_is_retried_after_temporary_faults() {
             let (gateway, url) = FaultyGateway::start(world.router.clone(), path).await;
             // If the gateway responds, its two token requests count as one attempt.
             gateway.fail(fault, 2);
-            let passing = Passing::default();
-            let outcome = arena_at(&url, &passing).miners(&registered(&[1])).await;
+            let virtual_clock = VirtualClock::default();
+            let outcome = arena_at(&url, &virtual_clock).miners(&registered(&[1])).await;
             match outcome {
                 Ok(miners) => {
                     assert!(passes, "{path} {fault:?}");
@@ -138,17 +138,18 @@ async fn list_request_is_retried_after_temporary_faults() {
             }
             // If the fault persists, the client fails before the timeout, with the reason.
             gateway.fail(fault, usize::MAX);
-            let passing = Passing::default();
+            let virtual_clock = VirtualClock::default();
             let mut settings = settings();
             settings.ready_timeout = Duration::from_secs(3);
             settings.registry_timeout = Duration::from_millis(50);
-            let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
+            let arena =
+                Arena::with_time(config(url.as_str(), settings), virtual_clock.time()).unwrap();
             let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
             assert!(error.starts_with("cannot list the arena's miners: "), "{error}");
             assert!(
-                passing.waits().iter().sum::<f64>() < 20.0,
+                virtual_clock.waits().iter().sum::<f64>() < 20.0,
                 "{path} {fault:?}: {:?}",
-                passing.waits()
+                virtual_clock.waits()
             );
         }
     }
@@ -156,9 +157,13 @@ async fn list_request_is_retried_after_temporary_faults() {
 
 #[tokio::test]
 async fn unreachable_or_half_open_gateway_is_an_error() {
-    let passing = Passing::default();
-    let error =
-        arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
+    let virtual_clock = VirtualClock::default();
+    let error = arena_at(&nowhere(), &virtual_clock)
+        .miners(&registered(&[1]))
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("cannot connect"), "{error}");
 
     // Accepts the connection and the request, and sends half of a response head.
@@ -175,7 +180,7 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
     let mut settings = settings();
     settings.ready_timeout = Duration::from_secs(3);
     settings.registry_timeout = Duration::from_millis(50);
-    let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
+    let arena = Arena::with_time(config(url.as_str(), settings), virtual_clock.time()).unwrap();
     let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("timeout after 0.05s"), "{error}");
     held.abort();
@@ -186,8 +191,8 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
 async fn frame_is_retried_after_temporary_faults() {
     let world = world(Listing::Gateway, &[1]).await;
     let (gateway, url) = FaultyGateway::start(world.router.clone(), "/runsync").await;
-    let passing = Passing::default();
-    let miners = arena_at(&url, &passing).miners(&registered(&[1])).await.unwrap();
+    let virtual_clock = VirtualClock::default();
+    let miners = arena_at(&url, &virtual_clock).miners(&registered(&[1])).await.unwrap();
     let miner = &*miners[0].connection;
     for (utterance, (fault, times, failure)) in (0..).zip([
         (Fault::Status(503, "busy"), 3, None),

@@ -3,7 +3,7 @@ use taonet_babelbit_core::arena_api::{LIST_PATH, RUNSYNC_PATH};
 use wiremock::{MockServer, ResponseTemplate};
 
 use super::super::testing::{
-    Passing, asked, body, config, gateway, hotkey, ok, registered, route, says,
+    VirtualClock, body, config, gateway, hotkey, ok, registered, requests_to, route, text_response,
 };
 use super::*;
 use crate::ArenaSettings;
@@ -16,7 +16,7 @@ fn request() -> PredictedUtterance {
 }
 
 /// Lists a miner in a container, one behind the gateway, and one in a pod without an API key.
-async fn listed(server: &MockServer, passing: &Passing) -> Vec<TextMiner> {
+async fn listed(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<TextMiner> {
     let row = |uid: u16, provider: &str, path: &str| {
         let url = format!("{}{path}", server.uri());
         let kind = if uid == 3 { "POD" } else { "" };
@@ -35,7 +35,7 @@ async fn listed(server: &MockServer, passing: &Passing) -> Vec<TextMiner> {
     };
     let config =
         ArenaConfig { predict_path: "/predict".to_owned(), ..config(&server.uri(), settings) };
-    let arena = Arena::with_time(config, passing.time()).unwrap();
+    let arena = Arena::with_time(config, virtual_clock.time()).unwrap();
     let miners = arena.text_miners(&registered(&[1, 2, 3])).await.unwrap();
     assert_eq!(miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1, 2, 3]);
     miners
@@ -65,13 +65,19 @@ fn health_replaces_the_predict_route() {
 #[tokio::test]
 async fn miners_behind_the_gateway_are_not_probed() {
     let server = gateway().await;
-    let miners = listed(&server, &Passing::default()).await;
-    route(&server, "GET", "/1/health", vec![says(503, ""), says(404, ""), says(200, "")]).await;
+    let miners = listed(&server, &VirtualClock::default()).await;
+    route(
+        &server,
+        "GET",
+        "/1/health",
+        vec![text_response(503, ""), text_response(404, ""), text_response(200, "")],
+    )
+    .await;
     let [container, gateway, pod] = &miners[..] else { panic!("{miners:?}") };
     for expected in [false, false, true] {
         assert_eq!(container.connection.is_healthy(TEN).await, expected);
     }
-    assert_eq!(asked(&server, "/1/health").await.len(), 3);
+    assert_eq!(requests_to(&server, "/1/health").await.len(), 3);
     let before = server.received_requests().await.unwrap().len();
     assert!(gateway.connection.is_healthy(TEN).await);
     assert!(!pod.connection.is_healthy(TEN).await, "a pod needs an API key");
@@ -81,7 +87,7 @@ async fn miners_behind_the_gateway_are_not_probed() {
 #[tokio::test]
 async fn predictions_are_requested_directly_and_through_the_gateway() {
     let server = gateway().await;
-    let miners = listed(&server, &Passing::default()).await;
+    let miners = listed(&server, &VirtualClock::default()).await;
     for path in ["/1/predict", "/3/predict"] {
         route(&server, "POST", path, vec![ok(json!({ "prediction": path }))]).await;
     }
@@ -95,11 +101,11 @@ async fn predictions_are_requested_directly_and_through_the_gateway() {
     for (miner, expected) in miners.iter().zip(["/1/predict", "gateway", "/3/predict"]) {
         assert_eq!(miner.connection.predict(&request(), TEN).await.unwrap(), expected);
     }
-    let direct = &asked(&server, "/1/predict").await[0];
+    let direct = &requests_to(&server, "/1/predict").await[0];
     assert_eq!(serde_json::from_value::<PredictedUtterance>(body(direct)).unwrap(), request());
     assert_eq!(direct.headers["name"], PREDICT_MESSAGE);
     assert_eq!(direct.headers["timeout"], "10.0");
-    let forwarded = body(&asked(&server, RUNSYNC_PATH).await[0]);
+    let forwarded = body(&requests_to(&server, RUNSYNC_PATH).await[0]);
     assert_eq!(forwarded["input"]["predict_payload"], body(direct));
     let headers = &forwarded["input"]["bt_headers"];
     assert_eq!((&headers["name"], &headers["timeout"]), (&json!(PREDICT_MESSAGE), &json!("10.0")));
@@ -109,10 +115,10 @@ async fn predictions_are_requested_directly_and_through_the_gateway() {
 
 #[tokio::test]
 async fn the_gateway_is_retried_within_the_timeout_of_a_prediction() {
-    let (server, passing) = (gateway().await, Passing::default());
-    let miners = listed(&server, &passing).await;
+    let (server, virtual_clock) = (gateway().await, VirtualClock::default());
+    let miners = listed(&server, &virtual_clock).await;
     route(&server, "POST", RUNSYNC_PATH, vec![ResponseTemplate::new(503)]).await;
     let error = miners[1].connection.predict(&request(), TEN).await.unwrap_err();
     assert!(matches!(error, CallError::Status { status: 503, .. }), "{error}");
-    assert_eq!(passing.waits(), [2.0, 4.0, 3.5]);
+    assert_eq!(virtual_clock.waits(), [2.0, 4.0, 3.5]);
 }

@@ -114,6 +114,9 @@ fn submissions_without_a_win_are_evicted_first() {
     let winners = vec![winner(1, 0.5)];
     saved.challenges.push(Challenge { uid: "a".into(), seen_at: 0, winners });
     saved.make_room();
-    let left: Vec<_> = saved.submissions.values().map(|entry| entry.uid).collect();
-    assert!(left.len() == 2 && left.contains(&1) && left.contains(&3), "{left:?}");
+    let remaining: Vec<_> = saved.submissions.values().map(|entry| entry.uid).collect();
+    assert!(
+        remaining.len() == 2 && remaining.contains(&1) && remaining.contains(&3),
+        "{remaining:?}"
+    );
 }

@@ -12,7 +12,7 @@ use crate::conformance::{Observer, Phase, Rule, RulesReport, Target, TestError, 
 const UTTERANCES: [&str; 2] =
     ["Good morning, is this seat still free?", "Yes, it is, please sit down."];
 /// Maximum size of a response in bytes, as for validators.
-const MAX_ANSWER: usize = 8 << 10;
+const MAX_RESPONSE_BYTES: usize = 8 << 10;
 
 /// Checks every rule of the text contest that is observable from outside. Calls `observe` with each
 /// outcome as soon as it is final.
@@ -107,12 +107,12 @@ impl Probe<'_> {
         };
         self.findings.judge(Rule::Prediction, is_text, seen);
         let bytes = reply.map_or(0, |reply| reply.body.len());
-        let seen = if bytes > MAX_ANSWER {
+        let seen = if bytes > MAX_RESPONSE_BYTES {
             format!("{label}: {bytes} bytes")
         } else {
             "every response".to_owned()
         };
-        self.findings.judge(Rule::PredictionLength, bytes <= MAX_ANSWER, seen);
+        self.findings.judge(Rule::PredictionLength, bytes <= MAX_RESPONSE_BYTES, seen);
         let seen = if took > limit {
             format!("{label}: {:.2} s, at most {:.2} s", took.as_secs_f64(), limit.as_secs_f64())
         } else {

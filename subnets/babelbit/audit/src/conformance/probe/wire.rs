@@ -95,7 +95,7 @@ impl Wire {
             validator: target.validator.clone(),
             signer: signer(BabelbitScheme::axon()),
             body_signer: signer(BabelbitScheme::managed()),
-            limit: settings.max_answer_bytes(2),
+            limit: settings.max_response_bytes(2),
         })
     }
 

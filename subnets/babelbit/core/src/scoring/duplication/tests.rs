@@ -24,11 +24,11 @@ fn run(raw: &[f64], cosine: f64, options: &ScoreOptions) -> Vec<Duplication> {
     )
 }
 
-fn assert_near(found: impl Iterator<Item = f32>, expected: &[f64], case: &str) {
-    let found: Vec<_> = found.map(|value| round6(f64::from(value))).collect();
-    assert_eq!(found.len(), expected.len(), "{case}");
-    for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() < 1.5e-6, "{case}: {found} instead of {expected}");
+fn assert_near(actual: impl Iterator<Item = f32>, expected: &[f64], case: &str) {
+    let actual: Vec<_> = actual.map(|value| round6(f64::from(value))).collect();
+    assert_eq!(actual.len(), expected.len(), "{case}");
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert!((actual - expected).abs() < 1.5e-6, "{case}: {actual} instead of {expected}");
     }
 }
 

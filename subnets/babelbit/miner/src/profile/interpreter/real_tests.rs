@@ -24,9 +24,12 @@ fn interpret(text: &str, is_simultaneous: bool) -> Heard {
     let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
     let source = resample_endpoints(&espeak.speak(text, &fast).unwrap(), SampleRate::HZ_24K);
-    let interpreter =
-        Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default())
-            .unwrap();
+    let interpreter = Interpreter::new(
+        Arc::clone(&recognizer) as Arc<dyn Recognizer>,
+        espeak,
+        InterpreterVoice::default(),
+    )
+    .unwrap();
     let policy = is_simultaneous.then(|| Arc::new(LocalAgreement::new(recognizer.clone())));
     let interpreter = match policy {
         Some(policy) => interpreter.simultaneous(policy),
@@ -86,8 +89,8 @@ const RAMBLING: [(&str, [&str; 4]); 4] = [
 fn rambling_is_interpreted_in_time() {
     for (text, expected) in RAMBLING {
         let heard = interpret(text, false);
-        let found = expected.iter().filter(|part| heard.text.contains(*part)).count();
-        assert!(found >= 3, "{}", heard.text);
+        let matched = expected.iter().filter(|part| heard.text.contains(*part)).count();
+        assert!(matched >= 3, "{}", heard.text);
         assert!(heard.overshoot < 3.3, "{}", heard.overshoot);
         assert!((1.0..3.9).contains(&heard.words_per_second), "{}", heard.words_per_second);
     }
@@ -97,8 +100,8 @@ fn rambling_is_interpreted_in_time() {
 fn simultaneous_recognition_speaks_before_the_speaker_ends() {
     for (text, expected) in RAMBLING {
         let heard = interpret(text, true);
-        let found = expected.iter().filter(|part| heard.text.contains(*part)).count();
-        assert!(found >= 2, "{}", heard.text);
+        let matched = expected.iter().filter(|part| heard.text.contains(*part)).count();
+        assert!(matched >= 2, "{}", heard.text);
         assert!(heard.start < 0.5, "the reply starts after {:.2} of the source", heard.start);
         assert!(heard.overshoot < 4.5, "{}", heard.overshoot);
     }

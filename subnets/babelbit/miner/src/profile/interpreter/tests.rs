@@ -56,7 +56,7 @@ impl Synthesizer for Voicebox {
 }
 
 /// Length of the audio between two passes of [`Passes`], in samples at 16 kHz: 0.8 s.
-const PASS: usize = 12_800;
+const PASS_SAMPLES: usize = 12_800;
 
 /// A simultaneous recogniser that recognises the next scripted text at each pass: all words of the
 /// speech so far, 0.4 s each, of which those that are not committed are ready.
@@ -84,7 +84,7 @@ struct ScriptedSpeech {
 impl SimultaneousRecognition for ScriptedSpeech {
     fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
         self.new += samples.len();
-        if self.new >= PASS || is_end {
+        if self.new >= PASS_SAMPLES || is_end {
             self.new = 0;
             let text = self.texts.next().expect("one more pass than in the script");
             let words = (0..).zip(text.split_whitespace()).map(|(n, text)| Word {
@@ -109,7 +109,7 @@ impl SimultaneousRecognition for ScriptedSpeech {
 
 /// Plays 0.8 s of speech for each text to an interpreter whose simultaneous recogniser recognises
 /// it then, and returns the spoken phrases.
-fn follow(texts: &[&'static str]) -> Vec<String> {
+fn interpret_passes(texts: &[&'static str]) -> Vec<String> {
     let (stages, voicebox) = interpreter(&[]);
     let stages = stages.simultaneous(Arc::new(Passes(texts.to_vec())));
     play(&stages, &source(&[800 * texts.len() - 200]));
@@ -165,8 +165,12 @@ fn interpreter(heard: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
     let voicebox = Arc::<Voicebox>::default();
     let script = Arc::new(Script(Mutex::new(Vec::from(heard).into_iter())));
     (
-        Interpreter::new(script, Arc::clone(&voicebox) as Arc<dyn Synthesizer>, Manner::default())
-            .unwrap(),
+        Interpreter::new(
+            script,
+            Arc::clone(&voicebox) as Arc<dyn Synthesizer>,
+            InterpreterVoice::default(),
+        )
+        .unwrap(),
         voicebox,
     )
 }
@@ -211,37 +215,37 @@ fn a_late_reply_is_spoken_faster_but_never_too_fast() {
     let phrase =
         "the old green house near the river stands empty because nobody wants such a long walk";
     let (interpreter, voicebox) = interpreter(&[phrase; 6]);
-    let mut interpreting = interpreter.begin(1, None);
+    let mut session = interpreter.open_session(1, None);
     let mut samples = 0;
     for frame in source(&[1400; 6]).chunks(1920) {
-        samples += interpreting.push(frame, false).unwrap().samples.len();
+        samples += session.push(frame, false).unwrap().samples.len();
     }
     let rates: Vec<_> = voicebox.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
     assert_eq!(rates.first(), Some(&150));
     assert_eq!(rates.iter().max(), Some(&210));
     // Of the texts, some are left out.
-    let rate = interpreting.spoken_words as f64 * 24_000.0 / samples as f64;
-    assert!(rate < FULL_RATE, "{rate} words per second");
+    let rate = session.spoken_words as f64 * 24_000.0 / samples as f64;
+    assert!(rate < MAX_WORDS_PER_SECOND, "{rate} words per second");
 }
 
 #[test]
 fn hurried_reply_keeps_its_rate() {
     // Speed of 6 further words in percent of the normal rate, with a backlog in seconds.
     let speed = |spoken_words: usize, seconds: f64, ahead: f64| {
-        let mut interpreting = interpreter(&[]).0.begin(1, None);
-        interpreting.spoken_words = spoken_words;
-        interpreting.playback.say((seconds * 24_000.0) as usize);
-        interpreting.playback.advance(((seconds - ahead) * 24_000.0) as usize);
-        (interpreting.speed(6, false) * 100.0).round() as u32
+        let mut session = interpreter(&[]).0.open_session(1, None);
+        session.spoken_words = spoken_words;
+        session.playback.say((seconds * 24_000.0) as usize);
+        session.playback.advance(((seconds - ahead) * 24_000.0) as usize);
+        (session.speed(6, false) * 100.0).round() as u32
     };
     assert_eq!(speed(8, 5.0, 0.0), 100);
-    assert_eq!(speed(8, 5.0, HURRY / 2.0), 120);
-    assert_eq!(speed(8, 5.0, HURRY), 140);
+    assert_eq!(speed(8, 5.0, FULL_SPEED_BACKLOG_S / 2.0), 120);
+    assert_eq!(speed(8, 5.0, FULL_SPEED_BACKLOG_S), 140);
     assert_eq!(speed(14, 5.0, 3.0), 140);
     // 6 more words in 1.86 s are 3 words per second, with 14 in 4.8 s.
     assert_eq!(speed(14, 4.8, 3.0), 129);
     assert_eq!(speed(20, 5.0, 3.0), 125);
-    assert_eq!(speed(20, 5.0, HURRY / 2.0), 120);
+    assert_eq!(speed(20, 5.0, FULL_SPEED_BACKLOG_S / 2.0), 120);
 }
 
 #[test]
@@ -278,27 +282,27 @@ fn slow_voice_leaves_no_words_out() {
         "gardens near tall towers",
     ];
     let (mut stages, voicebox) = interpreter(&[phrases; 2].concat());
-    let voice = Voice { words_per_minute: 110, ..Manner::default().voice };
+    let voice = Voice { words_per_minute: 110, ..InterpreterVoice::default().voice };
     stages.speaker = Speaker::new(Arc::clone(&voicebox) as Arc<dyn Synthesizer>, voice);
-    let mut interpreting = stages.begin(1, None);
+    let mut session = stages.open_session(1, None);
     let source = source(&[1400; 20]);
     let mut reply = 0;
     for frame in source.chunks(1920) {
-        reply += interpreting.push(frame, false).unwrap().samples.len();
+        reply += session.push(frame, false).unwrap().samples.len();
     }
     assert!(reply > source.len() + 3 * 24_000, "{reply} samples");
-    assert_eq!((texts(&voicebox).len(), interpreting.spoken_words), (20, 80));
+    assert_eq!((texts(&voicebox).len(), session.spoken_words), (20, 80));
 }
 
 #[test]
 fn end_of_a_reply_is_fast_unless_the_reply_was() {
     // Speed of 6 further words in percent of the normal rate, at the end and before it.
     let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
-        let mut interpreting = interpreter(&[]).0.begin(1, None);
-        interpreting.spoken_words = spoken_words;
-        interpreting.playback.say(seconds * 24_000);
-        interpreting.playback.advance((seconds + pause) * 24_000);
-        [true, false].map(|is_last| (interpreting.speed(6, is_last) * 100.0).round() as u32)
+        let mut session = interpreter(&[]).0.open_session(1, None);
+        session.spoken_words = spoken_words;
+        session.playback.say(seconds * 24_000);
+        session.playback.advance((seconds + pause) * 24_000);
+        [true, false].map(|is_last| (session.speed(6, is_last) * 100.0).round() as u32)
     };
     assert_eq!(speeds(12, 5, 0), [150, 100]);
     // 16 words in 5 s are 3.2 words per second, and 6 more in 1.875 s, too.
@@ -342,18 +346,18 @@ fn long_speech_is_cut_between_words() {
 #[test]
 fn unrecognised_speech_is_cut() {
     let (interpreter, voicebox) = interpreter(&[]);
-    let mut interpreting = interpreter.begin(1, None);
+    let mut session = interpreter.open_session(1, None);
     for frame in source(&[20_000]).chunks(1920) {
-        interpreting.push(frame, false).unwrap();
-        let pending = interpreting.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
-        assert!(pending < MAX_WAIT + 0.6, "{pending} s wait for a pause");
+        session.push(frame, false).unwrap();
+        let pending = session.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        assert!(pending < MAX_PHRASE_S + 0.6, "{pending} s wait for a pause");
     }
     assert!(texts(&voicebox).is_empty());
 }
 
 #[test]
 fn words_of_simultaneous_recognition_are_revised_until_their_phrase_is_complete() {
-    let spoken = follow(&[
+    let spoken = interpret_passes(&[
         "the fairy",
         "the ferry leave",
         "the ferry leaves the harbour at",
@@ -365,19 +369,23 @@ fn words_of_simultaneous_recognition_are_revised_until_their_phrase_is_complete(
 
 #[test]
 fn clause_is_interpreted_when_another_word_follows() {
-    let spoken =
-        follow(&["we should leave, because", "we should leave, because the train is late"]);
+    let spoken = interpret_passes(&[
+        "we should leave, because",
+        "we should leave, because the train is late",
+    ]);
     assert_eq!(spoken, ["we should leave.", "because the train is late."]);
     // The sentence seemed to end with the audio.
-    let spoken = follow(&["we should leave.", "we should leave the house now"]);
+    let spoken = interpret_passes(&["we should leave.", "we should leave the house now"]);
     assert_eq!(spoken, ["we should leave the house now."]);
 }
 
 #[test]
 fn withdrawn_words_are_not_spoken() {
-    let spoken = follow(&["the old ferry", "the old ferry thank you", "the old ferry", ""]);
+    let spoken =
+        interpret_passes(&["the old ferry", "the old ferry thank you", "the old ferry", ""]);
     assert_eq!(spoken, Vec::<String>::new());
-    let spoken = follow(&["the old ferry", "the old ferry thank you", "the old ferry leaves"]);
+    let spoken =
+        interpret_passes(&["the old ferry", "the old ferry thank you", "the old ferry leaves"]);
     assert_eq!(spoken, ["the old ferry leaves."]);
 }
 
@@ -397,7 +405,7 @@ fn channels_are_mixed_within_range() {
 #[test]
 fn patient_profile_keeps_one_channel() {
     let (stages, voicebox) = interpreter(&["um that's not cricket"]);
-    let mut waiting = Waiting { interpreting: stages.begin(2, None), reply: Vec::new() };
+    let mut waiting = PatientSession { session: stages.open_session(2, None), reply: Vec::new() };
     let stereo: Vec<f32> =
         source(&[1500, 1500]).into_iter().flat_map(|sample| [sample, sample]).collect();
     for frame in stereo.chunks(3840) {

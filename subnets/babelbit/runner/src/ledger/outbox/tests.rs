@@ -53,8 +53,8 @@ async fn rewritten_files_are_queued_again() {
     ledger.note_outcome(&part[2], 10, Some("400")).await.unwrap();
     ledger.enqueue(&results.challenge, miner(1), &written("whole"), true).await.unwrap();
     ledger.note_outcome(&part[0], 10, None).await.unwrap();
-    let whole = ledger.due(0, 100).await.unwrap();
-    assert_eq!((whole.len(), whole.iter().all(|entry| entry.s3_path.is_none())), (4, true));
+    let complete = ledger.due(0, 100).await.unwrap();
+    assert_eq!((complete.len(), complete.iter().all(|entry| entry.s3_path.is_none())), (4, true));
     assert_eq!(
         ledger.outbox_counts().await.unwrap(),
         OutboxCounts { waiting: 4, delivered: 0, refused: 0 }

@@ -6,7 +6,7 @@ fn three() -> PrefetchedChallenge {
 
 /// Reads all files below a directory; normalises names and contents for comparison between runs.
 fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
-    let mut found = std::collections::BTreeMap::new();
+    let mut actual = std::collections::BTreeMap::new();
     let mut open = vec![directory.to_owned()];
     while let Some(path) = open.pop() {
         for entry in std::fs::read_dir(&path).unwrap().map(Result::unwrap) {
@@ -27,10 +27,10 @@ fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
                     .collect();
                 lines.join("\n")
             };
-            found.insert(timeless(&name), timeless(&text));
+            actual.insert(timeless(&name), timeless(&text));
         }
     }
-    found
+    actual
 }
 
 /// Plays the three utterances until an event for which `stop` holds, then drops the run.
@@ -56,13 +56,13 @@ async fn play_until(
 
 #[tokio::test]
 async fn run_interrupted_at_any_event_resumes_without_loss_or_repetition() {
-    let whole = tempfile::tempdir().unwrap();
+    let complete = tempfile::tempdir().unwrap();
     let miners = || [miner(1, &parrot()), miner(2, &parrot())];
     let events = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&events);
     let observer = move |_| *counter.lock().unwrap() += 1;
-    runner(whole.path()).await.play(three(), &miners(), Arc::new(observer)).await.unwrap();
-    let expected = files(whole.path());
+    runner(complete.path()).await.play(three(), &miners(), Arc::new(observer)).await.unwrap();
+    let expected = files(complete.path());
     let events = *events.lock().unwrap();
     // Events of a run: the start, six replies, three batches, and the files of two miners.
     assert_eq!(events, 12);
@@ -231,8 +231,8 @@ async fn two_runners_do_not_share_a_directory() {
 /// played all utterances
 #[tokio::test]
 async fn miner_removed_from_the_list_keeps_its_scores() {
-    for (other_is_done, whole) in [(false, true), (false, false), (true, true), (true, false)] {
-        let case = format!("other is done: {other_is_done}, whole: {whole}");
+    for (other_is_done, complete) in [(false, true), (false, false), (true, true), (true, false)] {
+        let case = format!("other is done: {other_is_done}, complete: {complete}");
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let other = parrot();
@@ -240,7 +240,7 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
             runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
         }
         // Blocks after its last utterance, so that the interruption is always at the same point.
-        let rows: usize = if whole { 3 } else { 1 };
+        let rows: usize = if complete { 3 } else { 1 };
         let leaver = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
             move |request, _| {
                 Ok(if request.utterance_id == format!("challenge-1:{rows}") {
@@ -264,11 +264,11 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         let report =
             runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
         let scores: Vec<_> = report.miners.iter().map(|miner| miner.score).collect();
-        assert!((scores[0] - if whole { 0.5 } else { 0.2 }).abs() < 1e-12, "{case}: {scores:?}");
+        assert!((scores[0] - if complete { 0.5 } else { 0.2 }).abs() < 1e-12, "{case}: {scores:?}");
         let log = read(&miner_directory(directory, 1).join("run.json"));
         assert_eq!(log["utterances"].as_array().unwrap().len(), rows, "{case}");
-        assert_eq!(log["completed"], json!(whole), "{case}");
-        assert_eq!(score_files(directory, 1).1["completed"], json!(whole), "{case}");
+        assert_eq!(log["completed"], json!(complete), "{case}");
+        assert_eq!(score_files(directory, 1).1["completed"], json!(complete), "{case}");
         let status = read(&directory.join("challenge_status/challenge-1__main.json"));
         assert_eq!(status["miner_count"], json!(2), "{case}");
 

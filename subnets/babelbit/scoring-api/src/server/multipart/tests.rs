@@ -46,8 +46,8 @@ proptest! {
     ) {
         let holds = |part: &[u8]| find(part, b"\r\n--b").is_some() || part.starts_with(b"--b") || part.ends_with(b"\r");
         prop_assume!(!holds(&metadata) && !holds(&file));
-        let (found, content) = block_on(both(&body(&metadata, &file), piece)).unwrap();
-        prop_assert_eq!((found, content), (metadata, file));
+        let (actual, content) = block_on(both(&body(&metadata, &file), piece)).unwrap();
+        prop_assert_eq!((actual, content), (metadata, file));
     }
 
     #[test]
@@ -66,7 +66,7 @@ async fn truncated_form_is_an_error() {
 
 /// Columns: malformed form, error message.
 #[tokio::test]
-async fn malformed_form_is_named() {
+async fn malformed_form_is_reported() {
     let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
     let long = format!("--b\r\nx: {}", "y".repeat(10_000));
     for (body, text) in [

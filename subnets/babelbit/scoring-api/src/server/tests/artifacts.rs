@@ -26,8 +26,8 @@ pub(super) fn form(metadata: &Value, file: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 pub(super) async fn submit(api: &ScoringApi, metadata: &Value, file: &[u8]) -> (u16, Value) {
-    let (head, rest) = form(metadata, file);
-    send(api, Body::from([head, rest].concat())).await
+    let (head, remaining) = form(metadata, file);
+    send(api, Body::from([head, remaining].concat())).await
 }
 
 pub(super) async fn send(api: &ScoringApi, body: Body) -> (u16, Value) {
@@ -41,7 +41,7 @@ pub(super) async fn send(api: &ScoringApi, body: Body) -> (u16, Value) {
 
 /// Returns every file below a directory, with its content.
 pub(super) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found = Vec::new();
+    let mut actual = Vec::new();
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -50,11 +50,11 @@ pub(super) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
                 folders.push(path);
             } else {
                 let name = path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
-                found.push((name, std::fs::read(path).unwrap()));
+                actual.push((name, std::fs::read(path).unwrap()));
             }
         }
     }
-    found
+    actual
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn invalid_artifact_is_refused_and_not_stored() {
         (other_kind, b"sound", 400, "wrong route for dialogue_logs; hint: use /v1/submit"),
     ];
     for (metadata, file, status, text) in table {
-        let (found, answer) = submit(&api, &metadata, file).await;
+        let (actual, answer) = submit(&api, &metadata, file).await;
         let error = answer["error"].as_str().unwrap_or_default();
-        assert!(found == status && error.contains(text), "{found} {error}, not {status} {text}");
+        assert!(actual == status && error.contains(text), "{actual} {error}, not {status} {text}");
     }
     let (status, _) = ask(
         &api.router(),

@@ -257,7 +257,7 @@ async fn health_check_responds_while_the_database_hangs() {
 
 /// Startup reports an unreachable database, and names the setting if the URL is invalid.
 #[tokio::test]
-async fn unreachable_database_is_named() {
+async fn unreachable_database_is_reported() {
     let error = Store::open("postgres://a@127.0.0.1:9/x").await.unwrap_err().to_string();
     assert!(error.starts_with("the database failed: "), "{error}");
     let error = Store::open("sqlite:/nowhere/at/all.sqlite").await.unwrap_err().to_string();

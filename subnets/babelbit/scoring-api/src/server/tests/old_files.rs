@@ -38,13 +38,13 @@ async fn old_file_without_row_is_deleted() {
     write(&artifacts, ".incoming/x", 40);
     let mut purge = Purge::default();
     purge_orphans(&api.state, &mut purge).await;
-    assert_eq!((purge.unnamed, purge.failures), (1, 0));
-    let mut left: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
-    left.sort();
+    assert_eq!((purge.orphans, purge.failures), (1, 0));
+    let mut remaining: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
+    remaining.sort();
     let mut expected =
         [".incoming/x".to_owned(), "c/main/5V/miner_2/x-audio.tar".to_owned(), named];
     expected.sort();
-    assert_eq!(left, expected);
+    assert_eq!(remaining, expected);
     assert!(!artifacts.join("c/main/5V/miner_1").exists(), "its folder is removed, too");
 }
 
@@ -57,16 +57,16 @@ async fn old_object_without_row_is_deleted() {
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let api = ScoringApi::new(store, artifacts(), Admission::Open, ScoringLimits::default());
     assert_eq!(submit(&api, &metadata(&key("//a"), bundle(5), now()), b"sound").await.0, 200);
-    let left = folder.path().join("left");
-    std::fs::write(&left, "left").unwrap();
+    let source_file = folder.path().join("left");
+    std::fs::write(&source_file, "left").unwrap();
     for key in ["artifacts/c/x-audio.tar", "submissions/c/audio.tar"] {
-        storage().upload(key, &left).await.unwrap();
+        storage().upload(key, &source_file).await.unwrap();
     }
     let mut purge = Purge::default();
     purge_orphans(&api.state, &mut purge).await;
-    assert_eq!(purge.unnamed, 0, "no file is expired");
+    assert_eq!(purge.orphans, 0, "no file is expired");
     purge_orphans(&in_a_month(&api, artifacts()).state, &mut purge).await;
-    assert_eq!((purge.unnamed, purge.failures), (1, 0));
+    assert_eq!((purge.orphans, purge.failures), (1, 0));
     let [named] =
         api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
     assert!(bucket.object(&format!("artifacts/{named}")).exists());

@@ -18,14 +18,14 @@ fn upload(
     timestamp: i64,
 ) -> (oneshot::Sender<()>, Upload) {
     let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
-    let (head, rest) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
+    let (head, remaining) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
     let (go, gone) = oneshot::channel();
-    let rest = async move {
+    let remaining = async move {
         gone.await.map_err(std::io::Error::other)?;
-        Ok(Bytes::from(rest))
+        Ok(Bytes::from(remaining))
     };
     let body = Body::from_stream(
-        stream::iter([Ok::<_, std::io::Error>(Bytes::from(head))]).chain(stream::once(rest)),
+        stream::iter([Ok::<_, std::io::Error>(Bytes::from(head))]).chain(stream::once(remaining)),
     );
     let api = api.clone();
     (go, tokio::spawn(async move { send(&api, body).await }))

@@ -99,7 +99,7 @@ fn edit_without_a_mask_changes_the_image_and_one_with_a_mask_a_part_of_it() {
 }
 
 #[test]
-fn invalid_field_of_an_edit_is_named() {
+fn invalid_field_of_an_edit_is_reported() {
     let body =
         json!({"prompt": "a cat", "image": png(600, 600, false), "mask": png(600, 600, true)});
     edit(&body).unwrap();

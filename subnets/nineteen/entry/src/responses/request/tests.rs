@@ -52,7 +52,7 @@ fn images_become_parts_of_chats() {
 }
 
 #[test]
-fn tools_and_forms_become_those_of_chats() {
+fn tools_and_formats_are_converted_to_chat_fields() {
     let tool =
         json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true});
     let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});

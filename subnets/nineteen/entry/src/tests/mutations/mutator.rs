@@ -334,19 +334,19 @@ fn with_raw(json: &str) -> String {
 
 /// Changes bits, bytes and parts of a body.
 fn change_bytes(body: &mut Vec<u8>, random: &mut StdRng) {
-    let place = random.random_range(0..=body.len());
-    let end = random.random_range(place..=body.len());
+    let start = random.random_range(0..=body.len());
+    let end = random.random_range(start..=body.len());
     match random.random_range(0..6) {
-        0 if place < body.len() => body[place] ^= 1 << random.random_range(0..8),
-        1 if place < body.len() => {
-            body[place] = [0, 1, b'"', b'{', 0x7f, 0x80, 0xff][random.random_range(0..7)];
+        0 if start < body.len() => body[start] ^= 1 << random.random_range(0..8),
+        1 if start < body.len() => {
+            body[start] = [0, 1, b'"', b'{', 0x7f, 0x80, 0xff][random.random_range(0..7)];
         }
-        2 => body.truncate(place),
-        3 => drop(body.drain(place..end)),
+        2 => body.truncate(start),
+        3 => drop(body.drain(start..end)),
         4 => {
-            let part = body[place..end].to_vec();
-            drop(body.splice(place..place, part));
+            let part = body[start..end].to_vec();
+            drop(body.splice(start..start, part));
         }
-        _ => drop(body.splice(place..place, [random.random::<u8>(); 3])),
+        _ => drop(body.splice(start..start, [random.random::<u8>(); 3])),
     }
 }

@@ -81,8 +81,8 @@ fn full_queue_replaces_newest_request_of_longest_key() {
     assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
 }
 
-/// If this process's share of the places becomes smaller, queued requests keep their places until
-/// they leave.
+/// If this process's share of the queue's capacity becomes smaller, queued requests stay queued
+/// until they leave.
 #[test]
 fn new_request_replaces_one_of_an_overfull_queue() {
     let mut queue = queue(&[("x", "a"); 8]);
@@ -231,7 +231,7 @@ fn key_of_small_weight_is_not_starved() {
     assert_eq!(queue.next(&HashSet::new(), &HashSet::new(), 50.0), Some(10));
 }
 
-/// Task with miners of its own: name, slots, and seconds that each of its requests takes.
+/// Task with its own miners: name, slots, and seconds that each of its requests takes.
 type SeparateTask = (&'static str, usize, f64);
 
 /// Request in flight: time of its end, task and key.

@@ -89,7 +89,7 @@ impl Largest {
                 <Challenge as BasedVectorSpace<Val>>::DIMENSION,
                 shape_of_openings,
             );
-            // The early columns are no fixed ones to the scheme.
+            // The early columns are not fixed ones to the scheme.
             if table.kind.early_width() > 0 {
                 openings += shape_of_openings.num_random_codewords();
             }

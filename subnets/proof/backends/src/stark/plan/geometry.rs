@@ -12,7 +12,7 @@ use super::super::projection::MAX_DEGREE;
 /// The cells of a channel are the coefficients of a polynomial, row by row, with `pitch` powers for
 /// each row: enough that the columns of one row, with the padding beside them, do not overlap with
 /// the next. A window with a stride of `s` reads each of the `s * s` sublattices of the input with
-/// a stride of one, so each sublattice is a channel of its own.
+/// a stride of one, so each sublattice is a separate channel.
 ///
 /// The sublattices are listed on demand: the caller counts their memory before.
 pub(super) struct Geometry {
@@ -99,9 +99,9 @@ impl Residue {
 /// Returns the largest number of elements of a residue, and the smallest and the largest distance
 /// of a tap.
 fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
-    let most = axis.iter().map(|residue| signed(residue.elements)).max()?;
+    let maximum = axis.iter().map(|residue| signed(residue.elements)).max()?;
     let nearest = axis.iter().map(|residue| residue.nearest).min()?;
-    Some((most, nearest, axis.iter().map(Residue::farthest).max()?))
+    Some((maximum, nearest, axis.iter().map(Residue::farthest).max()?))
 }
 
 impl Geometry {

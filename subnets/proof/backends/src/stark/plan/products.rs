@@ -193,12 +193,12 @@ impl Layout {
 /// choice is part of formats 3 and 4.
 fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
-    let most = (tile.outputs / outputs).min(linear.jobs.len()).max(1);
+    let maximum = (tile.outputs / outputs).min(linear.jobs.len()).max(1);
     let cost = |together: usize| {
         let (rows, jobs) = sampled_rows(linear, tile, together);
         rows as f64 / jobs.max(1) as f64
     };
-    (1..=most).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(1)
+    (1..=maximum).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(1)
 }
 
 /// Returns the number of rows of a stage's first jobs, and the number of these jobs.

@@ -113,7 +113,7 @@ impl<S: Scheme> Forger<S> {
     fn coefficient(&self, output: usize) -> usize {
         let plan = &self.prover.system.plan;
         let cell = self.prover.circuit.outputs[output];
-        let address = Val::from_u32(plan.places[cell as usize].address);
+        let address = Val::from_u32(plan.locations[cell as usize].address);
         let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
         let rows = fixed.values.chunks(POLYNOMIAL_FIXED).enumerate();
         let mut positions = rows.filter_map(|(row, fixed)| {

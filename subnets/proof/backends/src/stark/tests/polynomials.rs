@@ -162,10 +162,11 @@ fn coefficients_are_the_sums_of_the_executor() {
         {
             for (column, &value) in values.iter().enumerate() {
                 let (address, count) = (row[column], row[COEFFICIENTS + column]);
-                let place = |place: &plan::Place| Val::from_u32(place.address) == address;
+                let location =
+                    |location: &plan::CellLocation| Val::from_u32(location.address) == address;
                 if count == -Val::ONE && address != Val::ZERO {
-                    let cell = plan.places.iter().position(place).unwrap();
-                    let expected = execution.cells[cell] - plan.places[cell].bias;
+                    let cell = plan.locations.iter().position(location).unwrap();
+                    let expected = execution.cells[cell] - plan.locations[cell].bias;
                     assert_eq!(value, Val::from_i64(expected), "{:?}", network.layers[0].operation);
                     written += 1;
                 }

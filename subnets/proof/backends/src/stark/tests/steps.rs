@@ -125,8 +125,8 @@ impl<S: Scheme> Forger<S> {
                 let value = execution.cells[cell];
                 let has_lane = plan.activations.contains(&(index as u32, output as u32));
                 if !has_lane && sum_of(stage, output, &execution.cells) != value {
-                    let place = plan.places[cell];
-                    steps.sums.push((place.address, Val::from_i64(value - place.bias)));
+                    let location = plan.locations[cell];
+                    steps.sums.push((location.address, Val::from_i64(value - location.bias)));
                 }
             }
         }
@@ -190,7 +190,7 @@ impl<S: Scheme> Forger<S> {
             _ => None,
         });
         let (index, tile, fixed) = products.next().unwrap();
-        let place = fixed.values.chunks(fixed.width).enumerate().find_map(|(row, columns)| {
+        let location = fixed.values.chunks(fixed.width).enumerate().find_map(|(row, columns)| {
             // After addresses and weights: the address of the first sum, the number of reads of
             // each sum, which is 0 before the last row of a sum.
             let (first, reads) = columns[tile.inputs * (1 + tile.outputs)..].split_first()?;
@@ -199,7 +199,7 @@ impl<S: Scheme> Forger<S> {
             let column = row * tile.width() + tile.inputs + tile.outputs + output;
             (!reads.is_zero()).then_some(column)
         });
-        (index, place.unwrap())
+        (index, location.unwrap())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{Clamp, Range, Rescale, Window};
 const WEIGHT_BITS: i32 = 16;
 /// Maximum magnitude of a weighted sum of conditions: a quarter of what a field element of `stark`
 /// represents with both signs, so that roundings fit, too.
-const MAX_TOTAL: f64 = (1_u32 << 28) as f64;
+const MAX_WEIGHTED_SUM: f64 = (1_u32 << 28) as f64;
 
 impl Tensor {
     /// Returns whether the tensor's only values are 0 and 1.
@@ -21,9 +21,9 @@ impl Tensor {
 }
 
 impl Quantiser<'_> {
-    /// Appends comparisons of a tensor's elements with constants. They are exact: an integer is at
-    /// most a limit if it is at most the largest integer that is. The saturation of a difference to
-    /// one bit is the condition.
+    /// Appends comparisons of a tensor's elements with constants. They are exact: each limit is
+    /// rounded down to an integer, and the difference, saturated to one bit, is the
+    /// condition.
     pub(super) fn compare(&mut self, input: Tensor, limits: &[f64], is_above: &[bool]) {
         let unit = power(input.scale);
         let conditions = limits.iter().zip(is_above).map(|(&limit, &is_above)| {
@@ -43,14 +43,14 @@ impl Quantiser<'_> {
     }
 
     /// Appends the product of two tensors if one of them is a condition: the product is the other
-    /// tensor or 0, and nothing is rounded. Returns whether one is.
-    pub(super) fn push_gated(&mut self, inputs: &[Tensor]) -> bool {
-        let (gate, other) = match inputs {
-            [gate, other] if gate.is_boolean() => (gate, other),
-            [other, gate] if gate.is_boolean() => (gate, other),
+    /// tensor or 0, and nothing is rounded. Returns whether one of them is a condition.
+    pub(super) fn push_masked(&mut self, inputs: &[Tensor]) -> bool {
+        let (condition, masked) = match inputs {
+            [condition, masked] if condition.is_boolean() => (condition, masked),
+            [masked, condition] if condition.is_boolean() => (condition, masked),
             _ => return false,
         };
-        let (scale, range) = (gate.scale + other.scale, other.range);
+        let (scale, range) = (condition.scale + masked.scale, masked.range);
         self.push(inputs, Operation::Product, None, scale, range);
         self.mark_exact(inputs.iter().all(|input| input.is_exact));
         true
@@ -65,9 +65,9 @@ impl Quantiser<'_> {
         bias: &[f32],
         largest: f32,
     ) -> f64 {
-        let usual = power(i32::from(self.options.weight_bits) - 1) - 1.0;
+        let default_weight = power(i32::from(self.options.weight_bits) - 1) - 1.0;
         if !input.is_boolean() {
-            return usual;
+            return default_weight;
         }
         let width = weights.len().checked_div(bias.len()).unwrap_or_default().max(1);
         let totals = weights.chunks(width).zip(bias).map(|(row, bias)| {
@@ -75,7 +75,7 @@ impl Quantiser<'_> {
                 / f64::from(largest)
         });
         let total = totals.fold(1.0, f64::max);
-        (MAX_TOTAL / total).min(power(WEIGHT_BITS - 1) - 1.0).max(usual)
+        (MAX_WEIGHTED_SUM / total).min(power(WEIGHT_BITS - 1) - 1.0).max(default_weight)
     }
 }
 

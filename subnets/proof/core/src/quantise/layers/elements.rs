@@ -26,20 +26,20 @@ impl Quantiser<'_> {
     /// Returns the number of bits of a tensor's activations, and how many of them the sample does
     /// not need.
     pub(in crate::quantise) fn bits(&self, tensor: usize) -> (u8, u8) {
-        let (usual, headroom) = match self.is_fine.get(tensor) {
+        let (default_bits, headroom) = match self.is_fine.get(tensor) {
             Some(true) if self.is_total(tensor) || self.is_undivided(tensor) => {
                 (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM)
             }
             Some(true) => (self.fine_bits(), 0),
             _ => (self.options.activation_bits, 0),
         };
-        (self.with_further(tensor, usual), headroom)
+        (self.with_extra(tensor, default_bits), headroom)
     }
 
-    /// Returns a number of bits with the further ones of a tensor.
-    fn with_further(&self, tensor: usize, usual: u8) -> u8 {
-        let further = self.further_bits.get(tensor).copied().unwrap_or_default();
-        usual.saturating_add(further).min(MAX_BITS)
+    /// Adds the extra bits of a tensor to its default bits.
+    fn with_extra(&self, tensor: usize, default_bits: u8) -> u8 {
+        let extra = self.extra_bits.get(tensor).copied().unwrap_or_default();
+        default_bits.saturating_add(extra).min(MAX_BITS)
     }
 
     /// Returns whether a tensor is a sum of channels that only functions read.
@@ -224,13 +224,13 @@ impl Quantiser<'_> {
             .and_then(|node| node.inputs.first())
             .copied()
             .unwrap_or_default();
-        let bits = self.with_further(tensor, self.fine_bits());
+        let bits = self.with_extra(tensor, self.fine_bits());
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
         let is_exact =
             function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
-        let most = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
-        if width < most || self.is_total(tensor) {
+        let maximum = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
+        if width < maximum || self.is_total(tensor) {
             return Ok(input);
         }
         if function.looks_up() {
@@ -264,7 +264,7 @@ impl Quantiser<'_> {
             .get(index)
             .into_iter()
             .flat_map(|node| &node.inputs)
-            .map(|&tensor| self.with_further(tensor, self.options.activation_bits))
+            .map(|&tensor| self.with_extra(tensor, self.options.activation_bits))
             .max();
         let room = MAX_BITS - widest.unwrap_or(self.options.activation_bits);
         let scale = finest.min(coarsest + i32::from(room));

@@ -46,7 +46,7 @@ impl Published {
         }
         let miner = market.load(uri, Behaviour::Honest);
         let proving = miner.clone();
-        let whole = typed_async_handler(move |message: QueryZkProof| {
+        let complete = typed_async_handler(move |message: QueryZkProof| {
             let miner = proving.clone();
             async move {
                 let query =
@@ -65,7 +65,7 @@ impl Published {
                 answer.to_slice_message().map_err(|error| error.to_string())
             }
         });
-        server.register_async_synapse_handler(QUERY_ZK_PROOF.to_owned(), whole).await.unwrap();
+        server.register_async_synapse_handler(QUERY_ZK_PROOF.to_owned(), complete).await.unwrap();
         server.register_async_synapse_handler(SLICE_PROOF.to_owned(), slice).await.unwrap();
         server.start().await.unwrap();
         let entry =

@@ -122,7 +122,7 @@ fn the_first_signer_cancels() {
 }
 
 #[test]
-fn lists_of_signers_are_checked() {
+fn invalid_signer_lists_are_refused() {
     chain(|| {
         let [first, second, third] = signers();
         let call = || Box::new(pay(&key(1), TAO));

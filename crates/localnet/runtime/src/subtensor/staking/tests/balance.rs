@@ -133,15 +133,15 @@ fn run_two_epochs() {
         for (netuid, (lost, pending)) in NETUIDS.into_iter().zip(before) {
             let more = unaccounted(netuid) - lost;
             if LastEpochBlock::<Runtime>::get(netuid) == u64::from(block) {
-                let most = i128::from(pending)
+                let maximum = i128::from(pending)
                     + i128::from(SubnetAlphaOutEmission::<Runtime>::get(netuid).0);
                 // Consensus halves the sum of what the blocks emitted, but the halves of each block
                 // are rounded: the miners may receive up to a rao a block more than was pending for
                 // them.
-                let least = -i128::from(TWO_EPOCHS);
+                let minimum = -i128::from(TWO_EPOCHS);
                 assert!(
-                    (least..=most).contains(&more),
-                    "{netuid:?}: {more} of {most} in block {block}"
+                    (minimum..=maximum).contains(&more),
+                    "{netuid:?}: {more} of {maximum} in block {block}"
                 );
             } else {
                 assert_eq!(more, 0, "{netuid:?} in block {block}, without an epoch");
@@ -327,7 +327,7 @@ fn one_of_each_kind() -> Vec<Step> {
 }
 
 #[test]
-fn calls_of_every_kind_succeed_and_balance() {
+fn calls_of_every_kind_succeed_and_keep_accounts_balanced() {
     chain(|| {
         let coldkeys = set_up();
         let (mut succeeded, mut failed) = (BTreeSet::new(), Vec::new());

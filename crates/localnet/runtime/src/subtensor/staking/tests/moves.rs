@@ -90,7 +90,7 @@ fn state() -> Vec<u8> {
 fn invalid_move_is_refused_without_changes() {
     two_markets(|bob, hotkey, second| {
         let nobodys = key(9);
-        let (eve, whole) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
+        let (eve, complete) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
         let full = |netuid, limit_price: Option<u64>| Call::remove_stake_full_limit {
             hotkey: hotkey.clone(),
             netuid,
@@ -105,14 +105,14 @@ fn invalid_move_is_refused_without_changes() {
         let here = (&hotkey, BABELBIT);
         TransferToggle::<Runtime>::insert(OTHER, false);
         let cases = [
-            (move_stake(here, here, whole), "SameNetuid"),
+            (move_stake(here, here, complete), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, MISSING, 1), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, OTHER, u64::MAX), "SubnetNotExists"),
-            (swap_stake(&hotkey, BABELBIT, MISSING, whole), "SubnetNotExists"),
+            (swap_stake(&hotkey, BABELBIT, MISSING, complete), "SubnetNotExists"),
             (swap_stake(&hotkey, WAITING, BABELBIT, 1), "SubtokenDisabled"),
-            (swap_stake(&hotkey, BABELBIT, WAITING, whole), "SubtokenDisabled"),
+            (swap_stake(&hotkey, BABELBIT, WAITING, complete), "SubtokenDisabled"),
             (move_stake((&nobodys, BABELBIT), here, 0), "HotKeyAccountNotExists"),
-            (move_stake(here, (&nobodys, BABELBIT), whole), "HotKeyAccountNotExists"),
+            (move_stake(here, (&nobodys, BABELBIT), complete), "HotKeyAccountNotExists"),
             (swap_stake(&second, BABELBIT, OTHER, u64::MAX), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 0), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 1), "InsufficientLiquidity"),
@@ -121,12 +121,15 @@ fn invalid_move_is_refused_without_changes() {
             (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
             (
-                transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, whole),
+                transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, complete),
                 "CannotUseSystemAccount",
             ),
-            (transfer(&eve, &hotkey, BABELBIT, OTHER, whole), "TransferDisallowed"),
-            (swap_limit(&hotkey, BABELBIT, OTHER, whole, 2 * TAO, false), "SlippageTooHigh"),
-            (swap_limit(&hotkey, BABELBIT, NetUid::ROOT, whole, TAO, true), "PriceLimitExceeded"),
+            (transfer(&eve, &hotkey, BABELBIT, OTHER, complete), "TransferDisallowed"),
+            (swap_limit(&hotkey, BABELBIT, OTHER, complete, 2 * TAO, false), "SlippageTooHigh"),
+            (
+                swap_limit(&hotkey, BABELBIT, NetUid::ROOT, complete, TAO, true),
+                "PriceLimitExceeded",
+            ),
             (
                 swap_limit(&hotkey, NetUid::ROOT, BABELBIT, TAO, 10 * TAO, true),
                 "PriceLimitExceeded",
@@ -175,14 +178,14 @@ fn invalid_move_is_refused_without_changes() {
 #[test]
 fn stake_moves_within_a_subnet_without_a_trade() {
     two_markets(|bob, hotkey, second| {
-        let (whole, pool) = (stake(&hotkey, &bob, BABELBIT), Subtensor::pool_of(BABELBIT));
+        let (complete, pool) = (stake(&hotkey, &bob, BABELBIT), Subtensor::pool_of(BABELBIT));
         jump_to(9);
-        send(&bob, move_stake((&hotkey, BABELBIT), (&second, BABELBIT), whole)).unwrap();
-        assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&second, &bob, BABELBIT)), (0, whole));
+        send(&bob, move_stake((&hotkey, BABELBIT), (&second, BABELBIT), complete)).unwrap();
+        assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&second, &bob, BABELBIT)), (0, complete));
         assert_eq!(Subtensor::pool_of(BABELBIT), pool);
         assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &second), Some(9));
         let worth =
-            TaoBalance(Subtensor::alpha_price(BABELBIT).saturating_mul(whole.into()).to_num());
+            TaoBalance(Subtensor::alpha_price(BABELBIT).saturating_mul(complete.into()).to_num());
         let event =
             Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, worth);
         assert_eq!(last_event(), event);
@@ -190,7 +193,7 @@ fn stake_moves_within_a_subnet_without_a_trade() {
         // An amount above the stake is treated as the entire stake.
         let eve = account("Eve");
         send(&bob, transfer(&eve, &second, BABELBIT, BABELBIT, u64::MAX)).unwrap();
-        assert_eq!((stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)), (0, whole));
+        assert_eq!((stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)), (0, complete));
         assert_eq!(
             last_event(),
             Event::StakeTransferred(bob, eve, second, BABELBIT, BABELBIT, worth)
@@ -262,8 +265,8 @@ fn stake_that_changes_its_subnet_pays_one_fee() {
 #[test]
 fn a_transfer_opens_the_account_that_receives_it() {
     two_markets(|bob, hotkey, _| {
-        let (new, whole) = (key(40), stake(&hotkey, &bob, BABELBIT));
-        send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, whole)).unwrap();
+        let (new, complete) = (key(40), stake(&hotkey, &bob, BABELBIT));
+        send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, complete)).unwrap();
         assert_eq!(balance(&new), 500);
         assert!(stake(&hotkey, &new, OTHER) > 0);
         assert!(
@@ -299,14 +302,14 @@ fn move_with_limit_price_is_partial() {
             "SlippageTooHigh"
         );
         send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, full_stake, ratio, true)).unwrap();
-        let left = stake(&hotkey, &bob, BABELBIT);
-        assert!(left > 0 && left < full_stake, "{left} of {full_stake}");
+        let remaining = stake(&hotkey, &bob, BABELBIT);
+        assert!(remaining > 0 && remaining < full_stake, "{remaining} of {full_stake}");
         let call = Call::move_stake_limit {
             origin_hotkey: hotkey.clone(),
             destination_hotkey: second.clone(),
             origin_netuid: BABELBIT,
             destination_netuid: OTHER,
-            alpha_amount: AlphaBalance(left),
+            alpha_amount: AlphaBalance(remaining),
             limit_price: TaoBalance(900_000_000),
             allow_partial: false,
         };
@@ -349,24 +352,24 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
 #[test]
 fn recycled_alpha_leaves_the_issuance_and_burned_alpha_does_not() {
     two_markets(|bob, hotkey, _| {
-        let (whole, issued) =
+        let (complete, issued) =
             (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
         let recycled = AlphaRecycled::<Runtime>::get(BABELBIT).0;
-        send(&bob, burn(&hotkey, BABELBIT, whole / 4)).unwrap();
+        send(&bob, burn(&hotkey, BABELBIT, complete / 4)).unwrap();
         assert_eq!(
             last_event(),
-            Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(whole / 4), BABELBIT)
+            Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(complete / 4), BABELBIT)
         );
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued);
         let rest = stake(&hotkey, &bob, BABELBIT);
-        assert_eq!(rest, whole - whole / 4);
+        assert_eq!(rest, complete - complete / 4);
         send(&bob, recycle(&hotkey, BABELBIT, u64::MAX)).unwrap();
         assert_eq!(
             last_event(),
             Event::AlphaRecycled(bob.clone(), hotkey.clone(), AlphaBalance(rest), BABELBIT)
         );
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued - rest);
-        assert_eq!(AlphaBurned::<Runtime>::get(BABELBIT).0, whole / 4);
+        assert_eq!(AlphaBurned::<Runtime>::get(BABELBIT).0, complete / 4);
         assert_eq!(AlphaRecycled::<Runtime>::get(BABELBIT).0, recycled + rest);
 
         let before = (balance(&bob), stake(&hotkey, &bob, BABELBIT));

@@ -1,4 +1,4 @@
-//! Places of requests in flight, which validators share.
+//! Slots of requests in flight, which validators share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,22 +10,22 @@ use tokio::time::{Instant, timeout};
 
 use crate::measures;
 
-/// Time that a request waits for a place, after which the miner is full.
-const RELEASE: Duration = Duration::from_millis(100);
-/// Inverse of the share of the places that probes leave free for validators that have not been
+/// Time that a request waits for a slot, after which the miner is full.
+const SLOT_WAIT: Duration = Duration::from_millis(100);
+/// Inverse of the share of the slots that probes leave free for validators that have not been
 /// active lately.
-const RESERVE: usize = 4;
+const PROBE_RESERVE: usize = 4;
 /// Time since a validator's latest request in which probes of other validators leave its unused
-/// places free.
-const ACTIVE: Duration = Duration::from_mins(10);
+/// slots free.
+const ACTIVE_WINDOW: Duration = Duration::from_mins(10);
 
-/// Places of requests in flight. Probes are requests beyond what the miner has announced to their
+/// Slots of requests in flight. Probes are requests beyond what the miner has announced to their
 /// validators. The other validators send as many requests as announced to them, and count a
-/// rejection against the miner, so probes use only places that no active validator may need.
-pub(crate) struct Places {
+/// rejection against the miner, so probes use only slots that no active validator may need.
+pub(crate) struct RequestSlots {
     total: usize,
     free: Arc<Semaphore>,
-    /// Requests that wait for a place that is about to be released.
+    /// Requests that wait for a slot that is about to be released.
     waiting: Semaphore,
     validators: Mutex<HashMap<Hotkey, ValidatorLoad>>,
 }
@@ -39,63 +39,67 @@ struct ValidatorLoad {
 }
 
 /// An in-flight request at the backend, counted until dropped.
-pub(crate) struct Running {
-    places: Arc<Places>,
+pub(crate) struct RunningRequest {
+    request_slots: Arc<RequestSlots>,
     validator: Hotkey,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Running {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         measures::running(-1.0);
-        if let Some(load) = self.places.validators().get_mut(&self.validator) {
+        if let Some(load) = self.request_slots.validators().get_mut(&self.validator) {
             load.running = load.running.saturating_sub(1);
         }
     }
 }
 
-impl Places {
-    /// Creates a number of places.
+impl RequestSlots {
+    /// Creates a number of slots.
     pub(crate) fn new(total: usize) -> Arc<Self> {
         let total = total.min(Semaphore::MAX_PERMITS);
         let (free, waiting) = (Arc::new(Semaphore::new(total)), Semaphore::new(total));
         Arc::new(Self { total, free, waiting, validators: Mutex::default() })
     }
 
-    /// Reserves a place for a request of a validator to which the miner announces a number of
+    /// Reserves a slot for a request of a validator to which the miner announces a number of
     /// requests. A validator that has just cancelled a request, or received the end of an answer,
-    /// may send the next one before the miner has released the place, so a full miner waits
+    /// may send the next one before the miner has released the slot, so a full miner waits
     /// briefly, except for probes.
-    pub(crate) async fn enter(
+    pub(crate) async fn acquire(
         self: &Arc<Self>,
         validator: Hotkey,
         announced: usize,
         is_probe: bool,
-    ) -> Option<Running> {
+    ) -> Option<RunningRequest> {
         if is_probe {
-            return self.enter_probe(validator, announced);
+            return self.acquire_for_probe(validator, announced);
         }
-        // Before the place is free: probes must not take the next one.
+        // Before the slot is free: probes must not take the next one.
         Self::load(&mut self.validators(), validator, announced);
         let permit = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             permit
         } else {
             let _waiting = self.waiting.try_acquire().ok()?;
-            timeout(RELEASE, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()?
+            timeout(SLOT_WAIT, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()?
         };
         Self::load(&mut self.validators(), validator, announced).running += 1;
         Some(self.running(validator, permit))
     }
 
-    fn enter_probe(self: &Arc<Self>, validator: Hotkey, announced: usize) -> Option<Running> {
-        // Locked until the place is taken, so that simultaneous probes do not take more places than
+    fn acquire_for_probe(
+        self: &Arc<Self>,
+        validator: Hotkey,
+        announced: usize,
+    ) -> Option<RunningRequest> {
+        // Locked until the slot is taken, so that simultaneous probes do not take more slots than
         // one after the other.
         let mut validators = self.validators();
-        validators.retain(|_, load| load.running > 0 || load.latest.elapsed() < ACTIVE);
+        validators.retain(|_, load| load.running > 0 || load.latest.elapsed() < ACTIVE_WINDOW);
         let others = validators.iter().filter(|(other, _)| **other != validator);
         let unused: usize =
             others.map(|(_, load)| load.announced.saturating_sub(load.running)).sum();
-        if self.free.available_permits() <= unused.max(self.total.div_ceil(RESERVE)) {
+        if self.free.available_permits() <= unused.max(self.total.div_ceil(PROBE_RESERVE)) {
             return None;
         }
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
@@ -117,9 +121,13 @@ impl Places {
         load
     }
 
-    fn running(self: &Arc<Self>, validator: Hotkey, permit: OwnedSemaphorePermit) -> Running {
+    fn running(
+        self: &Arc<Self>,
+        validator: Hotkey,
+        permit: OwnedSemaphorePermit,
+    ) -> RunningRequest {
         measures::running(1.0);
-        Running { places: Arc::clone(self), validator, _permit: permit }
+        RunningRequest { request_slots: Arc::clone(self), validator, _permit: permit }
     }
 
     fn validators(&self) -> MutexGuard<'_, HashMap<Hotkey, ValidatorLoad>> {
@@ -136,27 +144,27 @@ mod tests {
     const LARGE: Hotkey = Hotkey::from_bytes([1; 32]);
     const SMALL: Hotkey = Hotkey::from_bytes([2; 32]);
 
-    /// A validator that has sent no request for a moment finds as many places as announced to it.
+    /// A validator that has sent no request for a moment finds as many slots as announced to it.
     #[tokio::test(start_paused = true)]
     async fn probes_leave_unused_slots_of_active_validators_free() {
-        let places = Places::new(16);
-        drop(places.enter(LARGE, 12, false).await.unwrap());
+        let request_slots = RequestSlots::new(16);
+        drop(request_slots.acquire(LARGE, 12, false).await.unwrap());
         let mut running = Vec::new();
         for _ in 0..4 {
-            running.push(places.enter(SMALL, 4, false).await.unwrap());
+            running.push(request_slots.acquire(SMALL, 4, false).await.unwrap());
         }
-        assert!(places.enter(SMALL, 4, true).await.is_none());
-        running.extend(places.enter(LARGE, 12, false).await);
-        assert!(places.enter(SMALL, 4, true).await.is_none());
+        assert!(request_slots.acquire(SMALL, 4, true).await.is_none());
+        running.extend(request_slots.acquire(LARGE, 12, false).await);
+        assert!(request_slots.acquire(SMALL, 4, true).await.is_none());
         for _ in 0..11 {
-            running.push(places.enter(LARGE, 12, false).await.unwrap());
+            running.push(request_slots.acquire(LARGE, 12, false).await.unwrap());
         }
-        assert!(places.enter(LARGE, 12, false).await.is_none());
-        // A validator that is no longer active leaves its places to probes, except for a quarter of
+        assert!(request_slots.acquire(LARGE, 12, false).await.is_none());
+        // A validator that is no longer active leaves its slots to probes, except for a quarter of
         // all.
         running.truncate(4);
-        tokio::time::advance(ACTIVE).await;
-        while let Some(probe) = places.enter(SMALL, 4, true).await {
+        tokio::time::advance(ACTIVE_WINDOW).await;
+        while let Some(probe) = request_slots.acquire(SMALL, 4, true).await {
             running.push(probe);
         }
         assert_eq!(running.len(), 12);
@@ -166,10 +174,10 @@ mod tests {
     fn simultaneous_probes_leave_the_reserve_free() {
         const PROBES: usize = 8;
         for _ in 0..200 {
-            let (places, barrier) = (Places::new(8), Barrier::new(PROBES));
+            let (request_slots, barrier) = (RequestSlots::new(8), Barrier::new(PROBES));
             let probe = || {
                 barrier.wait();
-                places.enter_probe(SMALL, 1)
+                request_slots.acquire_for_probe(SMALL, 1)
             };
             let running: Vec<_> = std::thread::scope(|scope| {
                 let probes: Vec<_> = (0..PROBES).map(|_| scope.spawn(probe)).collect();
