@@ -49,9 +49,22 @@ impl Heads {
         {
             return Ok(mixed);
         }
+        self.attend_with_products(read, query, &keys, &values)
+    }
+
+    /// Computes the attention of new tokens on any device. `read` tokens precede the new ones; keys
+    /// and values begin with those of the first token that the first new one attends to.
+    fn attend_with_products(
+        &self,
+        read: usize,
+        query: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<Tensor, ModelError> {
+        let (tokens, first) = (query.dim(1)?, self.first_attended(read));
         // The heads that share keys and values are the rows of one product, so that the cache is
         // not copied.
-        let (rows, total) = (self.query / self.kv * tokens, keys.dim(1)?);
+        let (rows, total) = (self.shared() * tokens, keys.dim(1)?);
         let query =
             (query.reshape((self.kv, rows, self.size))? * (1.0 / (self.size as f64).sqrt()))?;
         let mut scores =
@@ -60,7 +73,7 @@ impl Heads {
             scores = scores.broadcast_add(&self.mask(tokens, read - first, query.device())?)?;
         }
         let shares = softmax_last_dim(&scores)?.reshape((self.kv, rows, total))?;
-        let mixed = shares.matmul(&values)?.reshape((self.query, tokens, self.size))?;
+        let mixed = shares.matmul(values)?.reshape((self.query, tokens, self.size))?;
         Ok(mixed.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
     }
 
@@ -90,8 +103,8 @@ impl Heads {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// Computes the attention of new tokens on the CPU, without a copy of the cache; `None` if the
-    /// memory of the tensors is not contiguous. `read` tokens precede the new ones.
+    /// Does the same as [`Self::attend_with_products`] on the CPU, without a copy of the cache;
+    /// `None` if the memory of the tensors is not contiguous.
     ///
     /// Each token's additions have the same order in any batch, as in
     /// [`PagedCache`](crate::paged::PagedCache). Products with quantised weights round their input,
@@ -133,6 +146,7 @@ impl Heads {
     /// has a row with all heads for each new token.
     fn mix_tokens(&self, read: usize, shared: Shared<'_>, mixed: &mut [f32]) -> Option<()> {
         let width = self.query * self.size;
+        // For one token, waking another thread would take longer.
         if mixed.len() == width {
             return self.mix_token(read, 0, shared, mixed);
         }
@@ -178,17 +192,56 @@ struct Shared<'a> {
 fn mix(query: &[f32], keys: &[f32], values: &[f32], mixed: &mut [f32]) {
     let size = query.len();
     let scale = 1.0 / (size as f32).sqrt();
-    let mut scores: Vec<f32> = keys.chunks_exact(size).map(|key| dot(query, key) * scale).collect();
+    let mut shares: Vec<f32> = keys.chunks_exact(size).map(|key| dot(query, key) * scale).collect();
+    softmax(&mut shares);
+    for (share, value) in shares.into_iter().zip(values.chunks_exact(size)) {
+        add_share(share, value, mixed);
+    }
+}
+
+/// Replaces the scores of all tokens that a token attends to by their softmax.
+pub(crate) fn softmax(scores: &mut [f32]) {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
-    for score in &mut scores {
+    for score in scores.iter_mut() {
         *score = (*score - largest).exp();
         sum += *score;
     }
-    for (score, value) in scores.iter().zip(values.chunks_exact(size)) {
-        let share = score / sum;
-        for (mixed, value) in mixed.iter_mut().zip(value) {
-            *mixed += share * value;
+    for score in scores {
+        *score /= sum;
+    }
+}
+
+/// Adds a token's value, weighted by its share of the attention, to `mixed`.
+pub(crate) fn add_share(share: f32, value: &[f32], mixed: &mut [f32]) {
+    for (mixed, value) in mixed.iter_mut().zip(value) {
+        *mixed += share * value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linear::tests::{largest_difference, random};
+
+    /// Only GPUs use the products, which CI lacks.
+    #[test]
+    fn attention_on_the_cpu_equals_products() {
+        let (query, kv, size) = (6, 2, 16);
+        // Columns: window · tokens before the new ones · new tokens
+        for (window, read, tokens) in
+            [(None, 0, 9), (None, 30, 5), (None, 30, 1), (Some(4), 0, 9), (Some(4), 30, 5)]
+        {
+            let heads = Heads { query, kv, size, window };
+            let total = read + tokens - heads.first_attended(read);
+            let shapes = [("q", query, tokens), ("k", kv, total), ("v", kv, total)];
+            let [query, keys, values] = shapes.map(|(name, heads, tokens)| {
+                random(heads * tokens, size, name).reshape((heads, tokens, size)).unwrap()
+            });
+            let expected = heads.attend_with_products(read, &query, &keys, &values).unwrap();
+            let actual = heads.attend_on_cpu(read, &query, &keys, &values).unwrap().unwrap();
+            let difference = largest_difference(&actual, &expected);
+            assert!(difference < 1e-5, "{window:?}, {read}, {tokens}: {difference}");
         }
     }
 }

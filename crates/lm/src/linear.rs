@@ -204,17 +204,17 @@ pub(crate) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) ->
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::noise::Noise;
 
-    pub(super) fn random(rows: usize, columns: usize, name: &str) -> Tensor {
+    pub(crate) fn random(rows: usize, columns: usize, name: &str) -> Tensor {
         let mut noise = Noise::named(1, name);
         let numbers: Vec<f32> = (0..rows * columns).map(|_| noise.normal() as f32).collect();
         Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
     }
 
-    pub(super) fn largest_difference(one: &Tensor, other: &Tensor) -> f32 {
+    pub(crate) fn largest_difference(one: &Tensor, other: &Tensor) -> f32 {
         let difference = (one - other).unwrap().abs().unwrap().flatten_all().unwrap();
         difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
     }

@@ -4,6 +4,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use crate::attention::{add_share, softmax};
 use crate::linear::dot;
 use crate::llama::Projected;
 use crate::{Llama, LlamaConfig, ModelError};
@@ -197,26 +198,14 @@ impl PagedCache {
                     dot(query, keys.get(start..start + size)?) * scale;
             }
         }
-        for scores in scores.chunks_exact_mut(tokens) {
-            let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut sum = 0.0;
-            for score in scores.iter_mut() {
-                *score = (*score - largest).exp();
-                sum += *score;
-            }
-            for score in scores.iter_mut() {
-                *score /= sum;
-            }
-        }
+        scores.chunks_exact_mut(tokens).for_each(softmax);
         for past in first..=position {
             let (block, range) = self.block_range(pages, layer, past)?;
             let values = self.blocks.get(block)?.values.get(range)?;
             for (head, mixed) in mixed.chunks_exact_mut(size).enumerate() {
                 let (start, share) =
                     (head / shared * size, *scores.get(head * tokens + past - first)?);
-                for (mixed, value) in mixed.iter_mut().zip(values.get(start..start + size)?) {
-                    *mixed += share * value;
-                }
+                add_share(share, values.get(start..start + size)?, mixed);
             }
         }
         Some(())
