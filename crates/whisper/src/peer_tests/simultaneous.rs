@@ -152,7 +152,7 @@ fn speeches(languages: &[&str]) -> Option<Vec<Voice>> {
 
 #[test]
 fn alignatt_is_earlier_than_local_agreement_with_as_few_errors() {
-    let all = std::env::var_os("TAONET_TEST_ALL").is_some();
+    let all = is_exhaustive();
     let languages = if all { &LANGUAGES } else { &LANGUAGES[..1] };
     let (Some(folder), Some(speeches)) = (model(), speeches(languages)) else { return };
     let model = Arc::new(Model::open(&folder).unwrap());

@@ -155,7 +155,7 @@ fn real_voice_translations_match_the_reference() {
 /// times.
 fn check(name: &str, task: SpeechTask) {
     let Some(peer) = Peer::with_exact_products() else { return };
-    let all = std::env::var_os("TAONET_TEST_ALL").is_some();
+    let all = is_exhaustive();
     let (Some(folder), Some(mut voices)) = (model(), voices(all)) else { return };
     assert_eq!(voices.len(), if all { 27 } else { 9 });
     if task == SpeechTask::Translate && !all {
@@ -193,7 +193,7 @@ fn wav(voice: &Voice, rate: u32, format: SampleFormat, channels: u16) -> Vec<u8>
 #[test]
 fn real_voices_in_files_of_any_kind_are_transcribed_as_by_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
-    let all = std::env::var_os("TAONET_TEST_ALL").is_some();
+    let all = is_exhaustive();
     let (Some(folder), Some(mut voices)) = (model(), voices(false)) else { return };
     if !all {
         voices.retain(|voice| IN_FILES.contains(&&*voice.language));
