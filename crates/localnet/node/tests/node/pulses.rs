@@ -63,8 +63,8 @@ async fn a_pulse_is_stored_once() {
     );
 }
 
-/// Returns a value under a netuid and a second key without its own hasher.
-fn under(node: &NodeHandle, pallet: &str, item: &str, keys: &[u8]) -> Option<Vec<u8>> {
+/// Returns the value of a storage map under these encoded and hashed keys.
+fn storage_value(node: &NodeHandle, pallet: &str, item: &str, keys: &[u8]) -> Option<Vec<u8>> {
     node.storage(&[&storage_key(pallet, item), keys].concat()).unwrap()
 }
 
@@ -103,9 +103,10 @@ async fn a_pulse_reveals_weights_and_commitments() {
     let hotkey = account("Alice_hk").encode();
     let hashed = [&netuid[..], &sp_io::hashing::twox_64(&hotkey), &hotkey].concat();
     let weights = [&netuid[..], &0_u16.encode()].concat();
-    let revealed = |node: &NodeHandle| under(node, "Commitments", "RevealedCommitments", &hashed);
-    let row = |node: &NodeHandle| under(node, "SubtensorModule", "Weights", &weights);
-    assert!(under(&node, "Commitments", "CommitmentOf", &hashed).is_some());
+    let revealed =
+        |node: &NodeHandle| storage_value(node, "Commitments", "RevealedCommitments", &hashed);
+    let row = |node: &NodeHandle| storage_value(node, "SubtensorModule", "Weights", &weights);
+    assert!(storage_value(&node, "Commitments", "CommitmentOf", &hashed).is_some());
 
     ask(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
     node.mine(1).await.unwrap();
@@ -113,7 +114,7 @@ async fn a_pulse_reveals_weights_and_commitments() {
     node.mine(1).await.unwrap();
     let block = u64::from(node.head().number());
     assert_eq!(revealed(&node), Some(vec![(b"speech at 16 kHz".to_vec(), block)].encode()));
-    assert_eq!(under(&node, "Commitments", "CommitmentOf", &hashed), None);
+    assert_eq!(storage_value(&node, "Commitments", "CommitmentOf", &hashed), None);
     assert_eq!(row(&node), None, "the reveal window has not begun");
     get(&node, "dev_epoch", json!([59])).await;
     assert_eq!(row(&node), Some(vec![(0_u16, 65_535_u16)].encode()));
