@@ -2,8 +2,8 @@
 //! simultaneous`, with a request as JSON on standard input.
 //!
 //! Plays recordings in frames of 80 ms, without waiting, and prints one JSON document: for each
-//! recording the final words, each with the duration of the speech that had been heard by then.
-//! `benches/interpret/compare` runs it beside SimulStreaming.
+//! recording its words, each final as soon as it is ready, with the duration of the speech that had
+//! been heard by then. `benches/interpret/compare` runs it beside SimulStreaming.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 #[path = "support/measure.rs"]
@@ -147,6 +147,8 @@ fn play(
     for (number, frame) in (1..).zip(frames) {
         let heard = (number * FRAME).min(samples.len()) as f64 / RATE as f64;
         let new = recognition.push(frame, number == count)?;
+        // As SimulStreaming, which does not revise words either.
+        recognition.commit(new.len());
         words.extend(new.into_iter().map(|word| (format!(" {}", word.text), heard)));
     }
     Ok(words)

@@ -23,7 +23,7 @@
 //!    silence detection, segments, and the start of the next window. `align` and `words` compute
 //!    word timestamps, also those of a known text ([`Model::time_words`]).
 //! 5. `simultaneous` recognises unfinished speech: [`AlignAtt`] decides which of its words are
-//!    final.
+//!    ready for use.
 //! 6. `engine` is the scheduler: each of its threads decodes the windows of several recordings in
 //!    one batch.
 //!

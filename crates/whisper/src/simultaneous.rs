@@ -1,8 +1,9 @@
-//! The simultaneous policy AlignAtt: words of unfinished speech are final once the decoder attends
+//! The simultaneous policy AlignAtt: words of unfinished speech are ready once the decoder attends
 //! to audio that is not at its end.
 //!
-//! Unlike local agreement, which compares two transcripts, a word is final after one pass, and
-//! final words are forced as the decoder's prefix, so that later passes decode only new words.
+//! Unlike local agreement, which compares two transcripts, a word is ready after one pass.
+//! Committed words are forced as the decoder's prefix; each pass decodes the words after them anew,
+//! with more audio than the pass before.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ const RETAINED_SAMPLES: usize = MAX_PASS_SAMPLES / 2;
 const AFTER: usize = 2 * SAMPLE_RATE / 5;
 /// Maximum length of the audio between two passes, in samples: the next pass adds a step and the
 /// silence at the end, and the encoder's window has 30 s.
-const LIMIT: usize = 30 * SAMPLE_RATE - STEP - AFTER;
+const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP - AFTER;
 /// Maximum number of tokens of the text before the audio that serve as prompt.
 const MAX_CONTEXT: usize = CONTEXT / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
@@ -36,7 +37,7 @@ const MAX_FORCED: usize = CONTEXT / 3;
 /// Length of the audio from which an unknown language is detected, in samples: 2 s.
 const DETECTION: usize = 2 * SAMPLE_RATE;
 /// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper
-/// guesses an English sentence, whose words would be final.
+/// guesses an English sentence.
 const TRANSLATION: usize = 4 * STEP;
 /// Difference between the probabilities of the two best languages from which a detected language
 /// counts as clear.
@@ -162,7 +163,7 @@ impl DetectedLanguage {
     }
 }
 
-/// Audio and final words of a speech.
+/// Audio and words of a speech. Times are from the start of the speech.
 #[derive(Debug, Default)]
 struct State {
     /// The last part of the speech.
@@ -171,36 +172,45 @@ struct State {
     dropped: usize,
     /// Number of new samples since the last pass.
     new: usize,
-    /// Final words of the buffered audio, with times from the start of the speech.
-    words: Vec<TimedWord>,
+    /// Final words of the buffered audio: those that are committed, or whose audio is partly
+    /// dropped. Further passes force them.
+    forced: Vec<TimedWord>,
+    /// Words of the last pass after the final ones, which the next pass revises.
+    tentative: Vec<TimedWord>,
+    /// Final words that are not committed.
+    uncommitted: Vec<Word>,
     /// Tokens of the final words before the buffered audio.
     context: Vec<u32>,
     /// Length of the speech since the last pause, in samples.
     speech: usize,
-    /// End of the last final word, in seconds.
+    /// Time before which no further word that is not final starts, in seconds: the end of the last
+    /// final word, or of a pause.
     last_end: f64,
-    /// Time before which no further word starts, in seconds.
+    /// Time before which no word after the tentative ones starts, in seconds.
     until: f64,
 }
 
 impl SimultaneousRecognition for Speech {
     fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
-        let mut words = Vec::new();
         let mut remaining = samples;
         loop {
             // A pass after each step, however much audio arrives at once: a window has at most 30
             // s.
             let missing = STEP.saturating_sub(self.state.new).min(remaining.len());
             let (piece, later) = remaining.split_at(missing);
-            words.extend(self.append(piece, is_end && later.is_empty())?);
+            self.append(piece, is_end && later.is_empty())?;
             if later.is_empty() {
-                return Ok(words);
+                return Ok(self.state.words());
             }
             remaining = later;
         }
     }
 
-    fn final_until(&self) -> f64 {
+    fn commit(&mut self, count: usize) {
+        self.state.commit(count);
+    }
+
+    fn ready_until(&self) -> f64 {
         self.state.until
     }
 }
@@ -208,12 +218,12 @@ impl SimultaneousRecognition for Speech {
 impl Speech {
     /// Appends at most the rest of a step, and decodes when the step is complete or the speech
     /// ends.
-    fn append(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+    fn append(&mut self, samples: &[f32], is_end: bool) -> Result<(), RecognizeError> {
         let state = &mut self.state;
         state.samples.extend_from_slice(samples);
         state.new += samples.len();
         if state.new < STEP && !is_end {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let fresh =
             state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
@@ -229,21 +239,20 @@ impl Speech {
         let needed = match options.task {
             SpeechTask::Translate => TRANSLATION,
             SpeechTask::Transcribe if options.language.is_none() => DETECTION,
+            // Early guesses are revised, and to wait after each pause would make replies late.
             SpeechTask::Transcribe => 0,
         };
         let is_enough = is_pause || self.state.samples.len() >= needed;
-        let words = if has_speech && is_enough {
-            self.decode(&options, is_pause, is_end)?
-        } else {
-            Vec::new()
-        };
+        if has_speech && is_enough {
+            self.decode(&options, is_pause, is_end)?;
+        }
         if is_pause {
             self.language.end_phrase(self.state.speech);
             self.state.reset();
         } else {
             self.state.forget();
         }
-        Ok(words)
+        Ok(())
     }
 
     /// Returns the options of a pass: those of the speech, with the detected language if it is
@@ -258,17 +267,18 @@ impl Speech {
         })
     }
 
-    /// Decodes the words after the final ones and makes them final.
+    /// Decodes the words after the final ones.
     fn decode(
         &mut self,
         options: &Arc<Options>,
         is_pause: bool,
         is_end: bool,
-    ) -> Result<Vec<Word>, RecognizeError> {
+    ) -> Result<(), RecognizeError> {
         let state = &self.state;
         let prefix = Prefix {
             context: state.context.clone(),
-            tokens: state.words.iter().flat_map(|word| &word.tokens).copied().collect(),
+            tokens: tokens(&state.forced),
+            tentative: tokens(&state.tentative),
             frame_threshold: self.policy.frame_threshold,
             padding: self.policy.padding,
             is_end: is_pause,
@@ -286,77 +296,106 @@ impl Speech {
             self.language.update(language, language_margin, self.state.speech);
         }
         merge_punctuation(&mut words, options.punctuation());
-        Ok(self.state.settle(words, until))
+        self.state.revise(words, until);
+        Ok(())
     }
 }
 
 impl State {
+    /// Returns the words that are not committed.
+    fn words(&self) -> Vec<Word> {
+        let tentative = self.tentative.iter().filter_map(spoken_word);
+        self.uncommitted.iter().cloned().chain(tentative).collect()
+    }
+
+    /// Commits the first words that are not committed, at most all of them.
+    fn commit(&mut self, count: usize) {
+        let final_count = count.min(self.uncommitted.len());
+        self.uncommitted.drain(..final_count);
+        let Some(last) = (count - final_count).checked_sub(1) else { return };
+        // A punctuation mark before a committed word is not a word, but part of the text.
+        let words = (1..).zip(&self.tentative).filter(|(_, word)| spoken_word(word).is_some());
+        let length = words.map(|(length, _)| length).nth(last).unwrap_or(self.tentative.len());
+        self.force(length);
+    }
+
+    /// Makes all words final.
+    fn settle(&mut self) {
+        self.uncommitted.extend(self.tentative.iter().filter_map(spoken_word));
+        self.force(self.tentative.len());
+    }
+
+    /// Makes the first tentative words final, including punctuation marks.
+    fn force(&mut self, count: usize) {
+        for word in self.tentative.drain(..count) {
+            self.last_end = word.end;
+            self.forced.push(word);
+        }
+    }
+
     /// Forgets the final words after this many tokens, so that they are not forced again.
     fn keep(&mut self, tokens: usize) {
         let mut length = 0;
-        self.words.retain(|word| {
+        self.forced.retain(|word| {
             length += word.tokens.len();
             length <= tokens
         });
     }
 
-    /// Makes words final and returns them. All times of the arguments are from the start of the
-    /// audio.
-    fn settle(&mut self, words: Vec<TimedWord>, until: f64) -> Vec<Word> {
+    /// Replaces the tentative words by those of another pass. All times of the arguments are from
+    /// the start of the audio.
+    fn revise(&mut self, words: Vec<TimedWord>, until: f64) {
         let shift = seconds(self.dropped);
-        let mut settled = Vec::new();
-        for mut word in words.into_iter().filter(|word| !word.tokens.is_empty()) {
-            word.start = (word.start + shift).max(self.last_end);
+        let mut last_end = self.last_end;
+        self.tentative = words;
+        self.tentative.retain(|word| !word.tokens.is_empty());
+        for word in &mut self.tentative {
+            word.start = (word.start + shift).max(last_end);
             word.end = (word.end + shift).max(word.start);
-            self.last_end = word.end;
-            // A punctuation mark after a word that is final already belongs to the text, but is no
-            // word.
-            if word.text.contains(char::is_alphanumeric) {
-                settled.push(Word {
-                    text: trim(&word.text).to_owned(),
-                    start: word.start,
-                    end: word.end,
-                });
-            }
-            self.words.push(word);
+            last_end = word.end;
         }
-        self.until = self.until.max(until + shift).max(self.last_end);
-        settled
+        self.until = (until + shift).max(last_end);
     }
 
     /// Drops audio and words before a pause, except for a short silence before the next word. The
     /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
+        self.settle();
         let surplus = self.samples.len().saturating_sub(STEP);
         self.drop_first(surplus);
-        self.words.clear();
+        self.forced.clear();
         self.context.clear();
         self.speech = 0;
         self.until = self.until.max(seconds(self.dropped + self.samples.len()));
+        self.last_end = self.until;
     }
 
     /// Drops the beginning of the audio if it is too long; its words become the prompt. Audio after
     /// the last final word stays, up to the encoder's window.
     fn forget(&mut self) {
-        let forced =
+        let length =
             |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
-        if self.samples.len() <= MAX_PASS_SAMPLES && forced(&self.words) <= MAX_FORCED {
+        if self.samples.len() <= MAX_PASS_SAMPLES && length(&self.forced) <= MAX_FORCED {
             return;
         }
+        // The next pass would lack the audio of tentative words.
+        if self.samples.len() > MAX_BUFFERED_SAMPLES {
+            self.settle();
+        }
         let from = seconds(self.dropped + self.samples.len().saturating_sub(RETAINED_SAMPLES));
-        let mut count = self.words.iter().take_while(|word| word.start < from).count();
+        let mut count = self.forced.iter().take_while(|word| word.start < from).count();
         // The text can be too long for audio that is not.
-        while forced(self.words.get(count..).unwrap_or_default()) > MAX_FORCED {
-            count += (self.words.len() - count).div_ceil(2);
+        while length(self.forced.get(count..).unwrap_or_default()) > MAX_FORCED {
+            count += (self.forced.len() - count).div_ceil(2);
         }
         // The cut is before a word, or after the last one, so that the forced words are those of
         // the audio.
-        let cut = self.words.get(count).map_or(self.last_end, |word| word.start);
-        let tokens = self.words.drain(..count).flat_map(|word| word.tokens);
+        let cut = self.forced.get(count).map_or(self.last_end, |word| word.start);
+        let tokens = self.forced.drain(..count).flat_map(|word| word.tokens);
         self.context.extend(tokens);
         self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT));
         let surplus = ((cut * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
-        let surplus = surplus.max(self.samples.len().saturating_sub(LIMIT));
+        let surplus = surplus.max(self.samples.len().saturating_sub(MAX_BUFFERED_SAMPLES));
         self.drop_first(surplus.min(self.samples.len()));
     }
 
@@ -368,6 +407,20 @@ impl State {
 
 fn seconds(samples: usize) -> f64 {
     samples as f64 / SAMPLE_RATE as f64
+}
+
+/// Returns the tokens of all words.
+fn tokens(words: &[TimedWord]) -> Vec<u32> {
+    words.iter().flat_map(|word| &word.tokens).copied().collect()
+}
+
+/// Returns a word without white space around it; `None` for a punctuation mark.
+fn spoken_word(word: &TimedWord) -> Option<Word> {
+    word.text.contains(char::is_alphanumeric).then(|| Word {
+        text: trim(&word.text).to_owned(),
+        start: word.start,
+        end: word.end,
+    })
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ fn reference_options() -> Options {
     Options { word_timestamps: true, ..Options::default() }
 }
 
-/// Simultaneous policy of a Whisper model: when the words of unfinished speech are final.
+/// Simultaneous policy of a Whisper model: when the words of unfinished speech are ready.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SimultaneousPolicy {
     /// Words on which two consecutive recognition passes agree.

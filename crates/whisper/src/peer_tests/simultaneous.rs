@@ -102,7 +102,8 @@ fn flatten<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Ve
         .unzip()
 }
 
-/// Plays speeches in frames of 80 ms. Each comes with the words of its transcription as a whole.
+/// Plays speeches in frames of 80 ms, and commits all words that are ready. Each speech comes with
+/// the words of its transcription as a whole.
 fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)]) -> Measured {
     let mut measured = Measured::default();
     for (speech, complete) in speeches {
@@ -114,6 +115,7 @@ fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)])
         for (number, frame) in (1..).zip(frames) {
             let heard = seconds((number * FRAME).min(speech.samples.len()));
             let new = recognition.push(frame, number == count).unwrap();
+            recognition.commit(new.len());
             emitted.extend(new.into_iter().map(|word| (word, heard)));
         }
         measured.processor += processor_time() - before;
@@ -251,10 +253,10 @@ fn last_word_is_kept_when_the_speech_ends_with_it() {
         let mut recognition = policy.open(None);
         let frames = samples.chunks(FRAME);
         let frame_count = frames.len();
-        let actual = (1..)
-            .zip(frames)
-            .flat_map(|(number, frame)| recognition.push(frame, number == frame_count).unwrap());
-        let actual: Vec<Word> = actual.collect();
+        let mut actual = Vec::new();
+        for (number, frame) in (1..).zip(frames) {
+            actual = recognition.push(frame, number == frame_count).unwrap();
+        }
         let last = |words_of: &[Word]| words_of.last().map(|word| words(&word.text));
         kept += usize::from(last(&actual) == last(&complete.words) && last(&actual).is_some());
         count += 1;

@@ -24,44 +24,127 @@ fn transcriber(model: &Arc<Model>, options: Options) -> Arc<Transcriber> {
     )
 }
 
-/// Plays samples in frames of this length and returns all words.
+/// Plays samples in frames of this length, commits no words, and returns all of them.
 fn play(policy: &AlignAtt, samples: &[f32], length: usize) -> Vec<Word> {
     let mut recognition = policy.open(None);
     let frames = samples.chunks(length);
     let count = frames.len();
-    let words =
-        (1..).zip(frames).map(|(number, frame)| recognition.push(frame, number == count).unwrap());
-    words.flatten().collect()
+    let mut words = Vec::new();
+    for (number, frame) in (1..).zip(frames) {
+        words = recognition.push(frame, number == count).unwrap();
+    }
+    words
+}
+
+/// Words of one token, numbered from `first`, each 0.4 s long.
+fn words(first: u32, text: &str) -> Vec<TimedWord> {
+    let word = |(n, text)| {
+        let start = f64::from(n) * 0.4;
+        word(&format!(" {text}"), n, start, start + 0.4)
+    };
+    (first..).zip(text.split(' ')).map(word).collect()
+}
+
+/// Returns the words that are not committed.
+fn text(state: &State) -> String {
+    state.words().into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn times_of_final_words_are_from_the_start_of_the_speech_and_ascend() {
+fn times_of_words_are_from_the_start_of_the_speech_and_ascend() {
     let mut state = state(20, 10);
-    let words = state.settle(vec![word(" ferry", 1, 0.5, 1.0), word(" leaves", 2, 1.0, 1.4)], 1.4);
+    state.revise(vec![word(" ferry", 1, 0.5, 1.0), word(" leaves", 2, 1.0, 1.4)], 1.4);
     let expected = [("ferry", 10.5, 11.0), ("leaves", 11.0, 11.4)];
+    let words = state.words();
     let actual: Vec<_> =
         words.iter().map(|word| (word.text.as_str(), word.start, word.end)).collect();
     assert_eq!(actual, expected);
+    state.commit(2);
     // A later pass places the next word before the end of the last one; a punctuation mark is no
     // word.
-    let words = state.settle(vec![word(",", 3, 1.2, 1.3), word(" now", 4, 1.3, 1.8)], 1.5);
-    assert_eq!(words, [Word { text: "now".to_owned(), start: 11.4, end: 11.8 }]);
-    assert_eq!(
-        state.words.iter().flat_map(|word| word.tokens.clone()).collect::<Vec<_>>(),
-        [1, 2, 3, 4]
-    );
+    state.revise(vec![word(",", 3, 1.2, 1.3), word(" now", 4, 1.3, 1.8)], 1.5);
+    assert_eq!(state.words(), [Word { text: "now".to_owned(), start: 11.4, end: 11.8 }]);
+    state.commit(1);
+    assert_eq!(tokens(&state.forced), [1, 2, 3, 4]);
     assert!((state.until - 11.8).abs() < 1e-9, "{}", state.until);
+}
+
+#[test]
+fn words_are_revised_until_they_are_committed() {
+    let mut state = state(4, 0);
+    state.revise(words(0, "we mast"), 0.8);
+    assert_eq!((text(&state), tokens(&state.forced)), ("we mast".to_owned(), Vec::new()));
+    state.revise(words(0, "we must go"), 1.2);
+    assert_eq!(text(&state), "we must go");
+    state.commit(2);
+    assert_eq!((text(&state), tokens(&state.forced)), ("go".to_owned(), vec![0, 1]));
+    state.revise(words(2, "gather them"), 1.6);
+    assert_eq!(text(&state), "gather them");
+    // The last pass can withdraw words.
+    state.revise(Vec::new(), 0.0);
+    assert_eq!((text(&state), tokens(&state.forced)), (String::new(), vec![0, 1]));
+    state.commit(5);
+    assert_eq!(tokens(&state.forced), [0, 1]);
+}
+
+#[test]
+fn punctuation_marks_are_committed_with_the_next_word() {
+    let mut state = state(4, 0);
+    state.revise(words(0, "so - well - yes"), 2.0);
+    assert_eq!(text(&state), "so well yes");
+    state.commit(0);
+    assert!(state.forced.is_empty());
+    state.commit(2);
+    assert_eq!((text(&state), tokens(&state.forced)), ("yes".to_owned(), vec![0, 1, 2]));
+    state.commit(1);
+    assert_eq!(tokens(&state.forced), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn words_before_a_pause_are_returned_until_they_are_committed() {
+    let mut state = state(6, 0);
+    state.revise(words(0, "we must go"), 1.2);
+    state.commit(1);
+    state.reset();
+    assert_eq!((text(&state), state.forced.len(), state.tentative.len()), ("must go".into(), 0, 0));
+    // The times of a pass are from the start of the audio, 0.8 s before the end of the pause.
+    state.revise(words(1, "now please"), 1.2);
+    assert_eq!(text(&state), "must go now please");
+    let starts: Vec<_> = state.words().iter().map(|word| word.start).collect();
+    assert!(starts[2] >= 6.0 && starts.is_sorted(), "{starts:?}");
+    state.commit(1);
+    state.revise(words(1, "not please"), 1.2);
+    assert_eq!(text(&state), "go not please");
+    state.commit(2);
+    assert_eq!((text(&state), tokens(&state.forced)), ("please".to_owned(), vec![1]));
+}
+
+#[test]
+fn words_without_their_audio_are_no_longer_revised() {
+    let mut state = state(16, 0);
+    state.revise((0..15).map(|n| word(" a", n, f64::from(n), f64::from(n) + 0.9)).collect(), 15.0);
+    state.samples.resize(MAX_BUFFERED_SAMPLES, 0.3);
+    state.forget();
+    assert_eq!((state.dropped, state.tentative.len()), (0, 15));
+    state.samples.push(0.3);
+    state.forget();
+    // The last word ends before the last 8 s.
+    assert_eq!((state.dropped, state.tentative.len()), (149 * SAMPLE_RATE / 10, 0));
+    assert_eq!((state.words().len(), state.forced.len(), state.context.len()), (15, 0, 15));
+    state.revise(words(20, "b"), 9.0);
+    state.commit(16);
+    assert_eq!((state.words().len(), tokens(&state.forced)), (0, vec![20]));
 }
 
 #[test]
 fn long_audio_loses_its_beginning_and_the_words_become_the_prompt() {
     let mut state = state(18, 0);
-    state.words = (0..17).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
+    state.forced = (0..17).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
     state.forget();
     // The cut is at the first word of the last 8 s.
     assert_eq!((state.dropped, state.samples.len()), (10 * SAMPLE_RATE, 8 * SAMPLE_RATE));
     assert_eq!(state.context, (0..10).collect::<Vec<_>>());
-    assert_eq!(state.words.first().map(|word| word.tokens.clone()), Some(vec![10]));
+    assert_eq!(state.forced.first().map(|word| word.tokens.clone()), Some(vec![10]));
     // No longer than it must be.
     state.forget();
     assert_eq!(state.dropped, 10 * SAMPLE_RATE);
@@ -69,8 +152,8 @@ fn long_audio_loses_its_beginning_and_the_words_become_the_prompt() {
 
 /// Sets the final words: each second, one of one token; the last one ends at `end`.
 fn set_words(state: &mut State, count: u32, end: f64) {
-    state.words = (0..count).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
-    if let Some(last) = state.words.last_mut() {
+    state.forced = (0..count).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
+    if let Some(last) = state.forced.last_mut() {
         last.end = end;
     }
     state.last_end = end;
@@ -82,7 +165,7 @@ fn audio_after_the_last_word_is_not_dropped() {
     let mut open = state(18, 0);
     set_words(&mut open, 4, 3.75);
     open.forget();
-    assert_eq!((open.dropped, open.words.len(), open.context.len()), (15 * SAMPLE_RATE / 4, 0, 4));
+    assert_eq!((open.dropped, open.forced.len(), open.context.len()), (15 * SAMPLE_RATE / 4, 0, 4));
     open.forget();
     assert_eq!(open.dropped, 15 * SAMPLE_RATE / 4);
 }
@@ -93,7 +176,7 @@ fn audio_of_the_last_word_is_dropped() {
     let mut straddling = state(18, 0);
     set_words(&mut straddling, 10, 11.5);
     straddling.forget();
-    assert_eq!((straddling.dropped, straddling.words.len()), (23 * SAMPLE_RATE / 2, 0));
+    assert_eq!((straddling.dropped, straddling.forced.len()), (23 * SAMPLE_RATE / 2, 0));
 }
 
 #[test]
@@ -103,18 +186,19 @@ fn audio_without_words_is_limited_by_the_window() {
     assert_eq!(state.dropped, 0);
     state.samples.resize(35 * SAMPLE_RATE, 0.3);
     state.forget();
-    assert_eq!(state.samples.len(), LIMIT);
-    assert_eq!(LIMIT + STEP + AFTER, 30 * SAMPLE_RATE);
+    assert_eq!(state.samples.len(), MAX_BUFFERED_SAMPLES);
+    assert_eq!(MAX_BUFFERED_SAMPLES + STEP + AFTER, 30 * SAMPLE_RATE);
 }
 
 #[test]
 fn forced_text_and_prompt_leave_room_in_the_context() {
     let mut state = state(12, 0);
-    state.words = vec![TimedWord { tokens: vec![7; MAX_FORCED + 1], ..word(" word", 0, 1.0, 2.0) }];
+    state.forced =
+        vec![TimedWord { tokens: vec![7; MAX_FORCED + 1], ..word(" word", 0, 1.0, 2.0) }];
     state.last_end = 2.0;
     state.forget();
     assert_eq!(
-        (state.dropped, state.context.len(), state.words.len()),
+        (state.dropped, state.context.len(), state.forced.len()),
         (2 * SAMPLE_RATE, MAX_CONTEXT, 0)
     );
 }
@@ -123,31 +207,40 @@ fn forced_text_and_prompt_leave_room_in_the_context() {
 fn long_text_in_short_audio_loses_half_of_its_words() {
     let mut state = state(8, 0);
     set_words(&mut state, 8, 7.9);
-    for word in &mut state.words {
+    for word in &mut state.forced {
         word.tokens = vec![7; MAX_FORCED / 7];
     }
     state.forget();
     assert_eq!(
-        (state.dropped, state.words.len(), state.context.len()),
+        (state.dropped, state.forced.len(), state.context.len()),
         (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED / 7))
     );
     // Half of the words can still be too many tokens.
-    state.words[2].tokens = vec![7; 2 * MAX_FORCED];
+    state.forced[2].tokens = vec![7; 2 * MAX_FORCED];
     state.forget();
-    assert_eq!((state.dropped, state.words.len()), (7 * SAMPLE_RATE, 1));
+    assert_eq!((state.dropped, state.forced.len()), (7 * SAMPLE_RATE, 1));
 }
 
 #[test]
-fn time_without_further_words_never_decreases() {
+fn time_without_further_words_ends_after_final_words_and_pauses() {
     let mut state = state(20, 10);
-    state.settle(vec![word(" ferry", 1, 0.5, 1.0)], 6.0);
-    assert!((state.until - 16.0).abs() < 1e-9, "{}", state.until);
-    state.settle(Vec::new(), 0.0);
-    assert!((state.until - 16.0).abs() < 1e-9, "{}", state.until);
-    state.settle(vec![word(" leaves", 2, 6.5, 7.0)], 7.0);
-    assert!((state.until - 17.0).abs() < 1e-9, "{}", state.until);
+    let check = |state: &State, expected: f64| {
+        assert!((state.until - expected).abs() < 1e-9, "{} instead of {expected}", state.until);
+    };
+    state.revise(vec![word(" ferry", 1, 0.5, 1.0)], 6.0);
+    check(&state, 16.0);
+    // The next pass withdraws the word.
+    state.revise(Vec::new(), 0.0);
+    check(&state, 10.0);
+    state.revise(vec![word(" leaves", 2, 6.5, 7.0)], 7.0);
+    check(&state, 17.0);
+    state.commit(1);
+    state.revise(Vec::new(), 0.0);
+    check(&state, 17.0);
     state.reset();
-    assert!((state.until - 20.0).abs() < 1e-9, "{}", state.until);
+    check(&state, 20.0);
+    state.revise(Vec::new(), 0.0);
+    check(&state, 20.0);
 }
 
 #[test]
@@ -155,19 +248,19 @@ fn words_after_the_kept_tokens_are_dropped() {
     let mut state = state(6, 0);
     set_words(&mut state, 4, 3.9);
     state.keep(4);
-    assert_eq!(state.words.len(), 4);
+    assert_eq!(state.forced.len(), 4);
     state.keep(1);
-    assert_eq!(state.words.iter().map(|word| word.tokens.clone()).collect::<Vec<_>>(), [[0]]);
+    assert_eq!(state.forced.iter().map(|word| word.tokens.clone()).collect::<Vec<_>>(), [[0]]);
     assert!((state.last_end - 3.9).abs() < 1e-9, "the times of further words ascend");
 }
 
 #[test]
 fn a_pause_leaves_a_short_silence() {
     let mut state = state(6, 0);
-    state.words = vec![word(" word", 1, 1.0, 2.0)];
+    state.forced = vec![word(" word", 1, 1.0, 2.0)];
     state.context = vec![2];
     state.reset();
-    assert_eq!((state.samples.len(), state.words.len(), state.context.len()), (STEP, 0, 0));
+    assert_eq!((state.samples.len(), state.forced.len(), state.context.len()), (STEP, 0, 0));
     assert_eq!((state.until, state.speech), (6.0, 0));
 }
 
@@ -184,21 +277,53 @@ fn audio_in_frames_gives_the_same_words_as_in_one_piece() {
     }
 }
 
-#[test]
-fn silence_is_not_decoded() {
+/// Returns a policy whose passes fail.
+fn failing(options: Options) -> AlignAtt {
     let mut model = open();
     let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
     model.fault = Some(fault);
-    let policy =
-        AlignAtt::new(transcriber(&Arc::new(model), lenient()), AlignAttOptions::default())
-            .unwrap();
+    AlignAtt::new(transcriber(&Arc::new(model), options), AlignAttOptions::default()).unwrap()
+}
+
+#[test]
+fn first_pass_needs_enough_audio() {
+    let speech = noise(10 * STEP);
+    // Steps of speech without a pass: the first pass is over 0.8 s in a known language, 2.4 s in an
+    // unknown one, and 3.2 s for a translation.
+    for (task, language, expected) in [
+        (SpeechTask::Transcribe, Some("en"), 0),
+        (SpeechTask::Transcribe, None, 2),
+        (SpeechTask::Translate, Some("fr"), 3),
+    ] {
+        let language = language.map(str::to_owned);
+        let policy = failing(Options { task, language, ..lenient() });
+        let mut recognition = policy.open(None);
+        let steps = speech.chunks(STEP);
+        let actual = steps.take_while(|step| recognition.push(step, false).is_ok()).count();
+        assert_eq!(actual, expected, "{task:?}");
+    }
+}
+
+#[test]
+fn short_audio_is_decoded_at_a_pause_and_at_the_end() {
+    let policy = failing(Options { language: None, ..lenient() });
     let mut recognition = policy.open(None);
-    assert!(recognition.push(&noise(STEP), false).is_err(), "a pass has the fault");
+    assert!(recognition.push(&noise(STEP), false).is_ok());
+    assert!(recognition.push(&vec![0.0; STEP], false).is_err(), "a pause");
+    let mut recognition = policy.open(None);
+    assert!(recognition.push(&noise(STEP), true).is_err(), "the end");
+}
+
+#[test]
+fn silence_is_not_decoded() {
+    let policy = failing(lenient());
+    let mut recognition = policy.open(None);
+    assert!(recognition.push(&noise(3 * STEP), false).is_err(), "a pass has the fault");
     let mut recognition = policy.open(None);
     for step in 0..30 {
         assert!(recognition.push(&vec![0.0; STEP], step == 29).unwrap().is_empty());
     }
-    assert!((recognition.final_until() - 24.0).abs() < 1e-9);
+    assert!((recognition.ready_until() - 24.0).abs() < 1e-9);
 }
 
 #[test]

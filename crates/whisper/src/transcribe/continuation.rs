@@ -49,12 +49,26 @@ pub(crate) struct Prefix {
     pub(crate) context: Vec<u32>,
     /// Tokens of the audio's final text.
     pub(crate) tokens: Vec<u32>,
+    /// Tokens that the last pass decoded after the final text.
+    pub(crate) tentative: Vec<u32>,
     /// Distance from the end of the audio, in encoder positions of 20 ms, at which decoding stops.
     pub(crate) frame_threshold: usize,
     /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all.
     pub(crate) padding: Option<f64>,
     /// Whether the speech has ended or pauses: all words of the audio are then final.
     pub(crate) is_end: bool,
+}
+
+impl Prefix {
+    /// Returns whether a text that ends after these tokens is suspiciously short: as long as that
+    /// of the last pass, which had less audio, or shorter. At the end, the last pass may have had
+    /// all words.
+    fn ends_too_early(&self, text: &[u32]) -> bool {
+        let Some(new) = text.strip_prefix(&*self.tokens) else { return false };
+        !text.is_empty()
+            && self.tentative.starts_with(new)
+            && (!self.is_end || new.len() < self.tentative.len())
+    }
 }
 
 /// Words that follow a [`Prefix`].
@@ -81,7 +95,7 @@ struct Decoded {
     next: u32,
     /// Position to which the last token of the text attends most.
     latest: usize,
-    /// Whether the decoder considered the text complete before the first accepted token.
+    /// Whether the decoder considered the text complete after the tokens of the last pass.
     is_past_end: bool,
     /// Attention of all tokens, from the prompt to the accepted ones.
     attention: Attention,
@@ -227,15 +241,19 @@ impl Recording {
             if first == 0 {
                 if !prefix.tokens.is_empty() {
                     latest = attention.position(forced - 2);
-                    // Without timestamps, Whisper tends to end the text with a sentence although
-                    // the speech goes on. As in SimulStreaming, a pass tries one more token; here
-                    // only if the decoder attends to later audio.
-                    if next == special.end_of_text && !prefix.is_end && position > latest {
-                        (next, probability) = self.best_token(&mut buffers.logits, is_first, false);
-                        is_past_end = true;
-                    }
                 }
                 limit = max_tokens(positions - latest).min(CONTEXT - forced);
+            }
+            // Without timestamps, Whisper tends to end the text with a sentence although the speech
+            // goes on. As in SimulStreaming, a pass tries one more token; here only if the decoder
+            // attends to later audio.
+            if next == special.end_of_text
+                && position > latest
+                && prefix.ends_too_early(&tokens[text..])
+            {
+                (next, probability) = self.best_token(&mut buffers.logits, is_first, false);
+                // The tokens of the last pass are no invention of this one.
+                is_past_end = tokens.len() - forced == prefix.tentative.len();
             }
             log_probability += probability;
             let decision =

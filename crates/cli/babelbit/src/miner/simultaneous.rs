@@ -14,7 +14,7 @@ enum SttEngine {
     Whisper,
 }
 
-/// Policy by which the words of unfinished speech become final.
+/// Policy by which the words of unfinished speech become ready for use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PolicyName {
     /// Words that the decoder attends to away from the end of the audio.
@@ -29,7 +29,7 @@ pub(super) struct SimultaneousArgs {
     /// speaker speaks) [default: phrases]
     #[arg(long, value_name = "ENGINE", hide_possible_values = true, conflicts_with = "stt_url")]
     stt: Option<SttEngine>,
-    /// When the words of --stt whisper are final: alignatt (the decoder attends to audio before the
+    /// When the words of --stt whisper are ready: alignatt (the decoder attends to audio before the
     /// end) or local-agreement (two recognition passes agree) [default: alignatt]
     #[arg(long, value_name = "POLICY", hide_possible_values = true, conflicts_with = "stt_url")]
     stt_policy: Option<PolicyName>,

@@ -29,7 +29,7 @@ const REPEATED: usize = 5;
 const SILENCE: f32 = 0.002;
 
 /// Simultaneous policy for any recogniser: the last seconds of the speech are transcribed
-/// repeatedly, and words on which two consecutive passes agree are final.
+/// repeatedly, and words on which two consecutive passes agree are final: ready, and not revised.
 ///
 /// The end of a recording is where recognisers err: a word is cut off, or its continuation would
 /// change it. The next pass has more audio after these words, and corrects or confirms them. Words
@@ -67,6 +67,8 @@ struct Agreement {
     tentative: Vec<Word>,
     /// The most recent final words.
     settled: Vec<Word>,
+    /// Final words that are not committed.
+    uncommitted: Vec<Word>,
 }
 
 impl Agreement {
@@ -78,6 +80,7 @@ impl Agreement {
             new: 0,
             tentative: Vec::new(),
             settled: Vec::new(),
+            uncommitted: Vec::new(),
         }
     }
 
@@ -146,7 +149,7 @@ impl SimultaneousRecognition for Agreement {
         self.samples.extend_from_slice(samples);
         self.new += samples.len();
         if self.new < STEP && !is_end {
-            return Ok(Vec::new());
+            return Ok(self.uncommitted.clone());
         }
         let fresh =
             self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
@@ -159,11 +162,16 @@ impl SimultaneousRecognition for Agreement {
         self.tentative = words.split_off(agreed);
         self.settled.extend_from_slice(&words);
         self.settled.drain(..self.settled.len().saturating_sub(REPEATED));
+        self.uncommitted.append(&mut words);
         self.forget(is_silent);
-        Ok(words)
+        Ok(self.uncommitted.clone())
     }
 
-    fn final_until(&self) -> f64 {
+    fn commit(&mut self, count: usize) {
+        self.uncommitted.drain(..count.min(self.uncommitted.len()));
+    }
+
+    fn ready_until(&self) -> f64 {
         let end = seconds((self.dropped + self.samples.len()).saturating_sub(self.new));
         self.tentative.first().map_or(end, |word| word.start)
     }
@@ -234,6 +242,7 @@ mod tests {
         let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(hearings.into_iter()))));
         let steps = (1..=count).map(|step| {
             let words = agreement.push(&vec![0.3; STEP], step == count).unwrap();
+            agreement.commit(words.len());
             words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
         });
         steps.collect()
@@ -256,6 +265,24 @@ mod tests {
             ],
         ]);
         assert_eq!(found, ["", "the", "ferry", "leaves at", "noon today"]);
+    }
+
+    #[test]
+    fn final_words_are_returned_until_they_are_committed() {
+        let heard = vec![("we", 0.3), ("must", 0.6), ("go", 1.2)];
+        let script = vec![heard.clone(), heard.clone(), heard];
+        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
+        let push = |agreement: &mut Agreement, length: usize| {
+            let words = agreement.push(&vec![0.3; length], false).unwrap();
+            words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(push(&mut agreement, STEP), "");
+        assert_eq!(push(&mut agreement, STEP), "we must go");
+        agreement.commit(2);
+        assert_eq!(push(&mut agreement, STEP - 1), "go", "no pass");
+        assert_eq!(push(&mut agreement, 1), "go");
+        agreement.commit(9);
+        assert_eq!(push(&mut agreement, 1), "");
     }
 
     #[test]
@@ -316,7 +343,9 @@ mod tests {
         let mut heard = Vec::new();
         for step in 0..30 {
             let samples = if step == 3 { vec![0.3; STEP] } else { vec![0.0; STEP] };
-            heard.extend(agreement.push(&samples, step == 29).unwrap());
+            let words = agreement.push(&samples, step == 29).unwrap();
+            agreement.commit(words.len());
+            heard.extend(words);
         }
         // One hearing of the word, one that confirms it; the silence before and after is not heard.
         assert_eq!(heard.len(), 1);

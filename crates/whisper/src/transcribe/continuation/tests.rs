@@ -96,6 +96,31 @@ fn repetition_is_not_forced_again() {
     assert_eq!(kept, 1);
 }
 
+/// Columns: final tokens · tokens of the last pass after them · whether the speech has ended · text
+/// of this pass · whether it ends too early
+#[test]
+fn text_without_further_words_ends_too_early() {
+    for (tokens, tentative, is_end, text, expected) in [
+        (&[][..], &[][..], false, &[][..], false),
+        (&[], &[], false, &[1], false),
+        (&[1], &[], false, &[1], true),
+        (&[1], &[], true, &[1], false),
+        (&[1], &[2, 3], false, &[1], true),
+        (&[1], &[2, 3], false, &[1, 2], true),
+        (&[1], &[2, 3], false, &[1, 2, 3], true),
+        (&[1], &[2, 3], true, &[1, 2, 3], false),
+        (&[1], &[2, 3], true, &[1, 2], true),
+        (&[1], &[2, 3], false, &[1, 2, 3, 4], false),
+        (&[1], &[2, 3], false, &[1, 4], false),
+        (&[1], &[2, 3], true, &[1, 4], false),
+        (&[], &[2, 3], false, &[2, 3], true),
+    ] {
+        let (tokens, tentative) = (tokens.to_vec(), tentative.to_vec());
+        let prefix = Prefix { tokens, tentative, is_end, ..Prefix::default() };
+        assert_eq!(prefix.ends_too_early(text), expected, "{prefix:?} {text:?}");
+    }
+}
+
 /// Columns: whether the token is the end of text · its position · position of the token before it ·
 /// threshold · decision
 #[test]

@@ -6,7 +6,7 @@ use taonet_primitives::Word;
 use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
 use super::listener::{Listener, LiveListener};
-use super::phrasing::{best_cut, breaths, complete};
+use super::phrasing::{HeardWord, best_cut, breaths, complete};
 use super::playback::Playback;
 use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, spread};
@@ -21,15 +21,23 @@ const BREATH_GAP_SAMPLES: usize = 2_880;
 /// the validator's recogniser joins words across longer ones.
 const MAX_PAUSE_S: f64 = 0.16;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
-const FULL_SPEED_BACKLOG_S: f64 = 1.2;
+const FULL_SPEED_BACKLOG_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is condensed.
 const CONDENSE_BACKLOG_S: f64 = 2.0;
 
-/// Rate of a complete reply in words per second above which its end is not spoken any faster.
-/// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
+/// Rate of a complete reply in words per second up to which its end is spoken faster than
+/// [`STEADY_SPEED`]. Validators accept 1.3 times the rate of the reference, which is about 3 words
+/// per second.
 const MAX_WORDS_PER_SECOND: f64 = 3.2;
+/// Rate of a reply so far, in words per second, up to which it is spoken faster than
+/// [`STEADY_SPEED`] when it falls behind: below [`MAX_WORDS_PER_SECOND`], to leave room for a fast
+/// end.
+const HURRIED_WORDS_PER_SECOND: f64 = 3.0;
 /// Maximum speed of the end of a reply, relative to the normal rate.
 const MAX_END_SPEED: f64 = 1.5;
+/// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without
+/// the pauses between phrases.
+const STEADY_SPEED: f64 = 1.25;
 
 /// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are
 /// false starts, which the longer phrase reveals.
@@ -62,7 +70,7 @@ impl Default for InterpreterVoice {
     fn default() -> Self {
         Self {
             voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 },
-            fastest: 1.25,
+            fastest: 1.4,
         }
     }
 }
@@ -124,7 +132,7 @@ impl Interpreter {
     }
 
     /// Replaces the recogniser of whole phrases: the words of a simultaneous policy are interpreted
-    /// as soon as they are final, without waiting for a pause.
+    /// while the source plays, without waiting for a pause. The policy may revise them until then.
     #[must_use]
     pub fn simultaneous(self, recognizer: Arc<dyn SimultaneousRecognizer>) -> Self {
         Self { simultaneous: Some(recognizer), ..self }
@@ -153,7 +161,7 @@ impl Interpreter {
                 .simultaneous
                 .as_ref()
                 .map(|recognizer| LiveListener::new(recognizer.open(language))),
-            final_words: Vec::new(),
+            heard_words: Vec::new(),
             interpreted_until: f64::NEG_INFINITY,
             context: Context::default(),
             turns: Vec::new(),
@@ -192,8 +200,8 @@ struct InterpreterSession {
     segmenter: Segmenter,
     /// Simultaneous recognition of the source.
     live: Option<LiveListener>,
-    /// Final words of an incomplete phrase.
-    final_words: Vec<Word>,
+    /// Words of an incomplete phrase, which simultaneous recognition may revise.
+    heard_words: Vec<HeardWord>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
     interpreted_until: f64,
     context: Context,
@@ -291,8 +299,8 @@ impl InterpreterSession {
         Ok(())
     }
 
-    /// Interprets the phrases of words that a simultaneous policy has made final. At the end of the
-    /// source, the remaining words become the last fragment.
+    /// Interprets the complete phrases of a simultaneous policy's words. At the end of the source,
+    /// the remaining words become the last fragment.
     fn process_live(
         &mut self,
         frame: &[f32],
@@ -300,16 +308,16 @@ impl InterpreterSession {
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
-        self.final_words.extend(live.process(frame, end)?);
-        let until = live.final_until();
+        self.heard_words = live.process(frame, end)?;
+        let until = live.ready_until();
         while let Some(count) =
-            complete(&self.final_words, until, MIN_PHRASE_WORDS, self.is_idle()).filter(|_| !end)
+            complete(&self.heard_words, until, MIN_PHRASE_WORDS, self.is_idle()).filter(|_| !end)
         {
-            let (words, starts_sentence) = self.take_final(count);
+            let (words, starts_sentence) = self.commit(count);
             self.interpret(&words, starts_sentence, false, reply)?;
         }
         if end {
-            self.fragment = self.take_final(self.final_words.len());
+            self.fragment = self.commit(self.heard_words.len());
         }
         Ok(())
     }
@@ -320,9 +328,13 @@ impl InterpreterSession {
         self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
 
-    /// Takes the first final words, and returns whether they start a sentence.
-    fn take_final(&mut self, count: usize) -> (Vec<String>, bool) {
-        let words: Vec<Word> = self.final_words.drain(..count).collect();
+    /// Takes the first heard words, which are then no longer revised, and returns whether they
+    /// start a sentence.
+    fn commit(&mut self, count: usize) -> (Vec<String>, bool) {
+        if let Some(live) = &mut self.live {
+            live.commit(count);
+        }
+        let words: Vec<Word> = self.heard_words.drain(..count).map(|heard| heard.word).collect();
         let starts_sentence = words
             .first()
             .is_some_and(|word| word.start - self.interpreted_until >= SENTENCE_PAUSE_S);
@@ -425,19 +437,19 @@ impl InterpreterSession {
     /// Returns the speed of a part of this many words, relative to the normal rate.
     fn speed(&self, words: usize, is_last: bool) -> f64 {
         let fastest = self.stages.fastest;
-        if !is_last {
-            return 1.0 + (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0) * (fastest - 1.0);
-        }
-        // After the end of the source, latency matters most. Earlier pauses leave room below the
-        // maximum rate.
-        let normal = words as f64 * self.stages.speaker.seconds_per_word();
-        let time =
-            (self.spoken_words + words) as f64 / MAX_WORDS_PER_SECOND - self.playback.length();
-        if time * MAX_END_SPEED > normal {
-            (normal / time).max(fastest)
+        let (speed, rate) = if is_last {
+            // After the end of the source, latency matters most.
+            (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
-            fastest.max(MAX_END_SPEED)
-        }
+            (
+                1.0 + (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0) * (fastest - 1.0),
+                HURRIED_WORDS_PER_SECOND,
+            )
+        };
+        // Earlier pauses leave room below the maximum rate.
+        let normal = words as f64 * self.stages.speaker.seconds_per_word();
+        let time = (self.spoken_words + words) as f64 / rate - self.playback.length();
+        if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
     }
 
     /// Rewrites a phrase with the language model; returns `fallback` if that fails.

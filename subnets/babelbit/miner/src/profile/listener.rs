@@ -6,6 +6,7 @@ use taonet_speech::{
     Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition,
 };
 
+use super::phrasing::HeardWord;
 use crate::rewrite::{continues_number, plain};
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
@@ -47,18 +48,21 @@ impl Listener {
             end: (word.end - shift).max(0.0),
             ..word
         });
-        Ok(plain_words(join_numbers(words)))
+        Ok(plain_words(joined_words(words)))
     }
 }
 
-/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into final words while
-/// the source plays.
+/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into words while the
+/// source plays.
 pub(super) struct LiveListener {
     recognition: Box<dyn SimultaneousRecognition>,
     /// Samples at 24 kHz that are not resampled yet: fewer than [`RESAMPLING_GROUP`].
     pending: Vec<f32>,
-    /// Last final word, if it is a number whose second part may follow.
-    number: Option<Word>,
+    /// Number of the recogniser's words in each word that the last call returned and that is not
+    /// committed.
+    parts: Vec<usize>,
+    /// Start of the last word, if it is a number whose second part may follow.
+    number_start: Option<f64>,
 }
 
 /// Maximum time in seconds between the parts of a number: word times of recognisers are inexact.
@@ -70,34 +74,40 @@ const RESAMPLING_GROUP: usize = 3;
 
 impl LiveListener {
     pub(super) fn new(recognition: Box<dyn SimultaneousRecognition>) -> Self {
-        Self { recognition, pending: Vec::new(), number: None }
+        Self { recognition, pending: Vec::new(), parts: Vec::new(), number_start: None }
     }
 
-    /// Appends samples and returns the words that have become final, in lowercase, without
-    /// punctuation. At the `end` of the source, all words become final. A number is held back while
-    /// its second part may follow.
+    /// Appends samples and returns the words that are ready and not committed. Further calls may
+    /// revise them. At the `end` of the source, all words are ready. A number is ready once its
+    /// second part cannot follow.
     pub(super) fn process(
         &mut self,
         samples: &[f32],
         end: bool,
-    ) -> Result<Vec<Word>, RecognizeError> {
+    ) -> Result<Vec<HeardWord>, RecognizeError> {
         let samples = self.resample(samples, end);
-        let new = self.recognition.push(&samples, end)?;
-        let mut words = join_numbers(self.number.take().into_iter().chain(new));
-        let until = self.recognition.final_until();
-        let is_open = words.last().is_some_and(|word| {
+        let mut words = join_numbers(self.recognition.push(&samples, end)?);
+        let until = self.recognition.ready_until();
+        let is_open = words.last().is_some_and(|(word, _)| {
             word.text.ends_with(char::is_numeric) && until - word.end <= MAX_NUMBER_GAP_S
         });
-        if is_open && !end {
-            self.number = words.pop();
-        }
-        Ok(plain_words(words))
+        let open = if is_open && !end { words.pop() } else { None };
+        self.number_start = open.map(|(word, _)| word.start);
+        self.parts = words.iter().map(|(_, parts)| *parts).collect();
+        // Each word has a letter or a digit: none is dropped, as `commit` counts them.
+        Ok(words.into_iter().map(|(word, _)| HeardWord::new(word)).collect())
+    }
+
+    /// Commits the first `count` words, which are then no longer revised or returned.
+    pub(super) fn commit(&mut self, count: usize) {
+        let parts = self.parts.drain(..count.min(self.parts.len())).sum();
+        self.recognition.commit(parts);
     }
 
     /// Returns the time in seconds before which no further word starts.
-    pub(super) fn final_until(&self) -> f64 {
-        let until = self.recognition.final_until();
-        self.number.as_ref().map_or(until, |number| number.start.min(until))
+    pub(super) fn ready_until(&self) -> f64 {
+        let until = self.recognition.ready_until();
+        self.number_start.map_or(until, |start| start.min(until))
     }
 
     /// Resamples to 16 kHz, without seams between calls.
@@ -118,15 +128,22 @@ fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
 }
 
 /// Joins the parts of numbers, such as `3` and `.5`.
-fn join_numbers(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
-    let mut joined: Vec<Word> = Vec::new();
+fn joined_words(words: impl IntoIterator<Item = Word>) -> impl Iterator<Item = Word> {
+    join_numbers(words).into_iter().map(|(word, _)| word)
+}
+
+/// Joins the parts of numbers, such as `3` and `.5`. Returns the words with the number of their
+/// parts.
+fn join_numbers(words: impl IntoIterator<Item = Word>) -> Vec<(Word, usize)> {
+    let mut joined: Vec<(Word, usize)> = Vec::new();
     for word in words {
         match joined.last_mut() {
-            Some(previous) if continues_number(&previous.text, &word.text) => {
+            Some((previous, parts)) if continues_number(&previous.text, &word.text) => {
                 previous.text.push_str(&word.text);
                 previous.end = word.end;
+                *parts += 1;
             }
-            _ => joined.push(word),
+            _ => joined.push((word, 1)),
         }
     }
     joined
@@ -145,15 +162,18 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn final_until(&self) -> f64 {
+        fn commit(&mut self, _: usize) {}
+
+        fn ready_until(&self) -> f64 {
             0.0
         }
     }
 
-    /// Returns scripted words, one call after the other; no further word starts before the end of
-    /// the last one plus a pause.
+    /// Returns scripted words, one call after the other, until they are committed; no further word
+    /// starts before the end of the last one plus a pause.
     struct Script {
         calls: std::vec::IntoIter<(Vec<Word>, f64)>,
+        uncommitted: Vec<Word>,
         until: f64,
     }
 
@@ -161,10 +181,15 @@ mod tests {
         fn push(&mut self, _: &[f32], _: bool) -> Result<Vec<Word>, RecognizeError> {
             let (words, pause) = self.calls.next().unwrap();
             self.until = words.last().map_or(self.until, |word| word.end) + pause;
-            Ok(words)
+            self.uncommitted.extend(words);
+            Ok(self.uncommitted.clone())
         }
 
-        fn final_until(&self) -> f64 {
+        fn commit(&mut self, count: usize) {
+            self.uncommitted.drain(..count);
+        }
+
+        fn ready_until(&self) -> f64 {
             self.until
         }
     }
@@ -180,7 +205,7 @@ mod tests {
 
     #[test]
     fn parts_of_numbers_are_joined() {
-        let found = plain_words(join_numbers(words(
+        let found = plain_words(joined_words(words(
             0.0,
             &["About", "3", ".5", "or", "1", ",000", ",000."],
         )));
@@ -199,7 +224,8 @@ mod tests {
             (words(4.0, &["5"]), 0.0),
             (Vec::new(), 0.0),
         ];
-        let script = Script { calls: Vec::from(calls).into_iter(), until: 0.0 };
+        let calls = Vec::from(calls).into_iter();
+        let script = Script { calls, uncommitted: Vec::new(), until: 0.0 };
         let mut listener = LiveListener::new(Box::new(script));
         // Columns: words · time before which no further word starts
         for (number, expected, until) in [
@@ -210,9 +236,10 @@ mod tests {
             (5, &["5"], 4.5),
         ] {
             let found = listener.process(&[0.0; 3], number == 5).unwrap();
-            let texts: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
+            let texts: Vec<&str> = found.iter().map(|heard| heard.word.text.as_str()).collect();
             assert_eq!(texts, expected, "call {number}");
-            assert!((listener.final_until() - until).abs() < 1e-9, "call {number}");
+            assert!((listener.ready_until() - until).abs() < 1e-9, "call {number}");
+            listener.commit(found.len());
         }
     }
 

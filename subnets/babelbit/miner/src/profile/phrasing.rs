@@ -2,6 +2,8 @@
 
 use taonet_primitives::Word;
 
+use crate::rewrite::plain;
+
 /// Maximum number of words per breath: about 2.5 s.
 const BREATH: usize = 8;
 
@@ -12,11 +14,39 @@ const OPENING: [&str; 36] = [
     "for", "from", "of", "by", "about", "into", "i", "you", "he", "she", "it", "we", "they",
 ];
 /// Words that do not end a phrase.
-const CLINGING: [&str; 40] = [
+const CLINGING: [&str; 44] = [
     "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she",
     "it", "we", "they", "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in",
-    "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would",
+    "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would", "mr",
+    "mrs", "ms", "dr",
 ];
+/// Punctuation marks that end a clause.
+const CLAUSE_END_MARKS: [char; 4] = ['.', '?', '!', ','];
+/// Marks that may follow the punctuation mark at the end of a clause.
+const CLOSING_MARKS: [char; 5] = ['"', '”', '\'', '’', ')'];
+
+/// A recognised word of unfinished speech.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HeardWord {
+    /// The word in lowercase, without punctuation.
+    pub(super) word: Word,
+    /// Whether the recogniser ends a clause after the word.
+    ends_clause: bool,
+}
+
+impl HeardWord {
+    /// Creates a word from one with the recogniser's punctuation.
+    pub(super) fn new(word: Word) -> Self {
+        let text = plain(&word.text);
+        // A mark after a single letter belongs to an initial or an abbreviation, such as "J." or
+        // "U.S.", of which Whisper makes the words " U" and ".S.".
+        let is_letter = text.chars().count() == 1 && text.starts_with(char::is_alphabetic);
+        let ends_clause = word.text.trim_end_matches(CLOSING_MARKS).ends_with(CLAUSE_END_MARKS)
+            && !is_letter
+            && !CLINGING.contains(&text.as_str());
+        Self { word: Word { text, ..word }, ends_clause }
+    }
+}
 
 /// Returns the quality of a phrase boundary between two words, 0 to 2.
 fn seam(before: &str, after: &str) -> f64 {
@@ -73,12 +103,22 @@ const TOO_LONG: f64 = 5.0;
 /// Returns the number of words of the first complete phrase; `None` while there is none. The next
 /// word starts at `until` or later. A phrase has at least `fewest` words, and is shorter if the
 /// reply `is_idle`: if it plays no speech.
-pub(super) fn complete(words: &[Word], until: f64, fewest: usize, is_idle: bool) -> Option<usize> {
-    let (first, last) = words.first().zip(words.last())?;
-    let starts = words.iter().skip(1).map(|word| word.start).chain([until]);
-    let mut pauses = (1..).zip(words.iter().zip(starts));
-    let paused = pauses.find(|(count, (word, next))| *count >= fewest && next - word.end >= PAUSE);
-    if let Some((count, _)) = paused {
+pub(super) fn complete(
+    words: &[HeardWord],
+    until: f64,
+    fewest: usize,
+    is_idle: bool,
+) -> Option<usize> {
+    let (first, last) = (&words.first()?.word, &words.last()?.word);
+    let starts = words.iter().skip(1).map(|heard| heard.word.start).chain([until]);
+    let mut boundaries = (1..).zip(words.iter().zip(starts));
+    let end = boundaries.find(|(count, (heard, next))| {
+        // Recognisers tend to end a sentence where the audio ends, so punctuation counts only
+        // before another word.
+        let is_clause = heard.ends_clause && *count < words.len();
+        *count >= fewest && (is_clause || next - heard.word.end >= PAUSE)
+    });
+    if let Some((count, _)) = end {
         return Some(count);
     }
     let length = last.end - first.start;
@@ -87,7 +127,7 @@ pub(super) fn complete(words: &[Word], until: f64, fewest: usize, is_idle: bool)
     }
     let shifted: Vec<Word> = words
         .iter()
-        .map(|word| Word {
+        .map(|HeardWord { word, .. }| Word {
             start: word.start - first.start,
             end: word.end - first.start,
             ..word.clone()
@@ -101,22 +141,23 @@ pub(super) fn complete(words: &[Word], until: f64, fewest: usize, is_idle: bool)
 mod tests {
     use super::*;
 
+    /// Words of 0.35 s and pauses of 0.05 s, from 7 s on.
+    fn timed(text: &str) -> Vec<HeardWord> {
+        let word = |(n, text)| {
+            let start = 7.0 + f64::from(n) * 0.4;
+            HeardWord::new(Word { text, start, end: start + 0.35 })
+        };
+        (0..).zip(words(text)).map(word).collect()
+    }
+
     #[test]
     fn phrases_end_at_pauses_or_good_boundaries() {
-        let timed = |text: &str| -> Vec<Word> {
-            let word = |(n, text)| Word {
-                text,
-                start: 7.0 + f64::from(n) * 0.4,
-                end: 7.0 + f64::from(n) * 0.4 + 0.35,
-            };
-            (0..).zip(words(text)).map(word).collect()
-        };
         let short = timed("we should leave");
         assert_eq!(complete(&short, 8.2, 3, false), None);
         assert_eq!(complete(&short, 8.6, 3, false), Some(3));
         assert_eq!(complete(&short, 8.6, 4, false), None);
         let mut paused = timed("we should leave it here");
-        paused[4].start += 0.5;
+        paused[4].word.start += 0.5;
         assert_eq!(complete(&paused, 9.7, 3, false), Some(4));
         let long = timed("we should leave the house because the train");
         assert_eq!(complete(&long, 10.2, 3, false), Some(5));
@@ -126,6 +167,32 @@ mod tests {
         // No boundary, but too long.
         assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3, false).is_some());
         assert_eq!(complete(&[], 12.6, 3, false), None);
+    }
+
+    /// Columns: recognised text · number of words of the phrase
+    #[test]
+    fn phrases_end_after_punctuation_before_another_word() {
+        for (text, expected) in [
+            ("we should leave because the", None),
+            ("we should leave, because the", Some(3)),
+            ("Should we leave? Because the", Some(3)),
+            ("he shouted: \"leave!\" because", Some(3)),
+            ("Yes, we should leave. because", Some(4)),
+            // Another word may follow.
+            ("we should leave.", None),
+            // Fewer than three words.
+            ("Yes. No. because the", None),
+            ("please call Mr. Smith now", None),
+            ("we met J. Smith there", None),
+            ("the U .S. army left", None),
+            ("they left at 5. because the", Some(4)),
+            ("because of the, the train", None),
+            ("it costs 3.5 euros now", None),
+        ] {
+            let words = timed(text);
+            let until = words.last().unwrap().word.end;
+            assert_eq!(complete(&words, until, 3, false), expected, "{text}");
+        }
     }
 
     fn words(text: &str) -> Vec<String> {
