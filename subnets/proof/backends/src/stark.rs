@@ -164,7 +164,7 @@ struct System<S: Scheme> {
 
 impl<S: Scheme> System<S> {
     fn new(plan: Plan) -> Result<Self, BackendError> {
-        let parameters = plan.method.parameters();
+        let parameters = plan.method.format.parameters();
         let config = parameters.config()?;
         let tables =
             if parameters.hides { masks::with_counts(&plan.tables) } else { plan.tables.clone() };
@@ -184,7 +184,7 @@ fn estimate_of(plan: &Plan) -> Estimate {
 
 /// Creates the keys of a circuit with this layout.
 fn keys_of(circuit: &Circuit, plan: Plan) -> Result<Keys, BackendError> {
-    let verification = if plan.method.hides {
+    let verification = if plan.method.format.hides() {
         System::<Hiding>::new(plan)?.key(circuit)?
     } else {
         System::<Plain>::new(plan)?.key(circuit)?

@@ -1,7 +1,7 @@
 //! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about
 //! 60 bytes and is a function of the network. Circuits without products of polynomials have keys of
 //! format 3, the others of format 4. Keys whose proofs hide the values between inputs and outputs
-//! have format 5.
+//! have format 5, and keys of circuits with the most weights have format 6 ([`KeyFormat`]).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::config::{
     Challenge, Common, Config, HIDING, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters,
     Prepared, Root, Scheme,
 };
-use super::plan::{MAX_MAGNITUDE, Method, Plan};
+use super::plan::{KeyFormat, MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
 use crate::BackendError;
 
@@ -155,16 +155,20 @@ impl VerificationKeyFile {
         self.format == HIDING.format
     }
 
-    /// Returns how the circuit multiplies, and whether proofs hide its values.
+    /// Returns how the circuit multiplies, and the format of the key.
     pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        let polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
-        Method {
-            tile: Tile { inputs, outputs },
-            polynomials,
-            hides: self.hides(),
-            is_large: self.format == LARGE.format,
-        }
+        let has_polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
+        let format = if self.hides() {
+            KeyFormat::Hiding { has_polynomials }
+        } else if self.format == LARGE.format {
+            KeyFormat::Large
+        } else if has_polynomials {
+            KeyFormat::Polynomials
+        } else {
+            KeyFormat::Tiles
+        };
+        Method { tile: Tile { inputs, outputs }, format }
     }
 
     /// Returns whether the tables have these numbers of rows.
@@ -236,7 +240,7 @@ pub(super) fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
 
 /// Returns the numbers of rows of a plan's tables, as a key has them.
 fn log_rows(plan: &Plan) -> Vec<usize> {
-    if !plan.method.polynomials && !plan.method.hides {
+    if plan.method.format == KeyFormat::Tiles {
         return plan.log_rows.clone();
     }
     let kinds = kinds(plan.method.tile, plan.polynomials.gaps.len()).into_iter();

@@ -8,7 +8,7 @@ use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
 use super::config::{NEWEST, TILES};
-use super::plan::Method;
+use super::plan::{KeyFormat, Method};
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 
@@ -211,7 +211,7 @@ impl<S: Scheme> Forger<S> {
     }
 
     fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
-        assert_eq!(plan.method.hides, is_hiding::<S>());
+        assert_eq!(plan.method.format.hides(), is_hiding::<S>());
         let system = System::<S>::new(plan).unwrap();
         let key = system.key(&circuit).unwrap();
         let binding = Binding {
@@ -362,7 +362,7 @@ fn tile_is_read_from_the_key() {
     let current = Plan::new(&circuit).unwrap().method.tile;
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
-        let method = Method { tile, polynomials: false, hides: false, is_large: false };
+        let method = Method { tile, format: KeyFormat::Tiles };
         let keys = keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
