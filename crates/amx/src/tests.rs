@@ -89,7 +89,7 @@ fn extreme_values_do_not_saturate() {
 }
 
 #[test]
-fn a_range_of_outputs_equals_their_part_of_the_product() {
+fn product_of_output_range_equals_columns_of_full_product() {
     let Some(amx) = amx() else { return };
     let (rows, inputs, outputs) = (70, 100, 200);
     let (x, weights) = (bytes(rows * inputs, 1), signed(&bytes(outputs * inputs, 2)));
@@ -301,7 +301,7 @@ fn threads_multiply_concurrently() {
 
 #[test]
 #[should_panic(expected = "inputs of rows and matrix")]
-fn rows_of_another_length_are_refused() {
+fn mismatched_row_length_is_refused() {
     let Some(amx) = amx() else { panic!("NOT TESTED: inputs of rows and matrix") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);
@@ -310,7 +310,7 @@ fn rows_of_another_length_are_refused() {
 
 #[test]
 #[should_panic(expected = "values for the result")]
-fn a_short_result_is_refused() {
+fn short_output_buffer_is_refused() {
     let Some(amx) = amx() else { panic!("NOT TESTED: values for the result") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);

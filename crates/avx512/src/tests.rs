@@ -64,7 +64,7 @@ fn extreme_values_do_not_saturate() {
 }
 
 #[test]
-fn ranges_of_outputs_are_the_columns_of_the_complete_product() {
+fn product_of_output_range_equals_columns_of_full_product() {
     let Some(vnni) = noticed(Vnni::detect()) else { return };
     let (rows, inputs, outputs) = (17, 100, 150);
     let (x, weights) = (bytes(rows * inputs, 1), bytes(outputs * inputs, 2));
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn fixed_products_are_those_of_a_triple_loop_but_for_rounding(
+    fn fixed_point_products_equal_triple_loop_up_to_rounding(
         rows in 0_usize..40, depth in 1_usize..150, columns in 1_usize..100, seed in any::<u32>(),
     ) {
         if let Some(vnni) = Vnni::detect() {
@@ -187,7 +187,7 @@ proptest! {
 }
 
 #[test]
-fn fixed_products_have_the_sizes_of_attention() {
+fn fixed_point_products_of_attention_shapes_equal_triple_loop() {
     let Some(vnni) = noticed(Vnni::detect()) else { return };
     for (rows, depth, columns) in [(48, 64, 1_500), (13, 1_499, 64), (25, 3, 31), (1, 1, 1)] {
         check_rounding(vnni, &values(rows * depth, 1), &values(columns * depth, 2), depth);
@@ -196,7 +196,7 @@ fn fixed_products_have_the_sizes_of_attention() {
 
 /// The norm of a quantised row is greatest where all values are rounded up.
 #[test]
-fn norms_fit_after_rounding() {
+fn norm_of_rounded_values_does_not_overflow() {
     for depth in (1..1_000).chain(60_000..=1_u32 << 16) {
         // Exact: all partial sums are integers below 2^24.
         let squares = depth as f32;
@@ -208,7 +208,7 @@ fn norms_fit_after_rounding() {
 
 /// Sizes at which squares have few bits, underflow or overflow.
 #[test]
-fn sums_of_fixed_products_do_not_overflow() {
+fn sums_of_fixed_point_products_do_not_overflow() {
     let Some(vnni) = noticed(Vnni::detect()) else { return };
     for depth in [1, 2, 64, 1_500, 1 << 16] {
         for size in [1e-31_f32, 2.6e-23, 4.5e-23, 1e-15, 1.0, 1e15, 1e20] {
@@ -300,13 +300,13 @@ fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
 
 #[test]
 #[should_panic(expected = "depth of rows and matrix")]
-fn different_depths_are_refused() {
+fn mismatched_depths_are_refused() {
     refused(Vnni::detect(), 1, 6, 3);
 }
 
 #[test]
 #[should_panic(expected = "space for the products")]
-fn missing_space_is_refused() {
+fn short_output_buffer_is_refused() {
     refused(Vnni::detect(), 2, 6, 4);
 }
 

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_is_of_its_command_and_parses() {
+    fn every_example_uses_its_command_and_parses() {
         for (name, section) in sections() {
             for line in section.examples.iter().filter(|line| !line.starts_with("# ")) {
                 let command = line.trim_start_matches("sudo ");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_section_is_of_a_command_that_does_not_exist() {
+    fn every_help_section_has_a_command() {
         let mut known = BTreeSet::new();
         each(&mut |_, path| {
             known.insert(path.to_owned());

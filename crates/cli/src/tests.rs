@@ -239,7 +239,7 @@ fn link_names_select_their_commands() {
 }
 
 #[test]
-fn names_of_other_command_lines_are_understood() {
+fn command_names_of_other_programs_are_accepted() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (other, ours) in OTHER_NAMES {

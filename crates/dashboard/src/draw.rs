@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_links() {
+    fn chart_columns_are_links() {
         let column = Column { value: 7.0, label: "<i>".into(), href: "/a?b=\"".into() };
         let drawn = columns(&[column], "history").into_string();
         assert!(drawn.contains("href=\"/a?b=&quot;\"") && !drawn.contains("<i>"), "{drawn}");

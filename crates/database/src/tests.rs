@@ -162,7 +162,7 @@ async fn postgres_keepalive_detects_vanished_client_within_a_minute() {
 }
 
 #[tokio::test]
-async fn other_urls_are_refused() {
+async fn unsupported_database_urls_are_refused() {
     for url in
         ["mysql://localhost/x", "/var/lib/x.sqlite", "sqlite:x", "postgres://a:b@host:99999/x"]
     {

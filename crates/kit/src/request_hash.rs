@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_hashes() {
+    fn malformed_request_hashes_are_refused() {
         for text in ["", "ab", "0x", "g".repeat(64).as_str(), "a".repeat(66).as_str()] {
             assert_eq!(text.parse::<RequestHash>(), Err(RequestHashError), "{text}");
         }

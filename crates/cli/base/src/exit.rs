@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn hint_at_the_end_of_quoted_text_is_in_no_message() {
+    fn hint_in_quoted_text_is_separated_from_message() {
         let error = Quoting::error(
             None,
             "the node rejected the call",
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_arguments_have_the_form_of_all_errors() {
+    fn usage_errors_have_the_common_error_format() {
         let command = || {
             let netuid = Arg::new("netuid").long("netuid").required(true);
             Command::new("tao")

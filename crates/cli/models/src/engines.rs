@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_never_has_the_name_of_a_published_model() {
+    fn model_directory_name_has_dir_prefix() {
         for (path, name) in [
             ("/models/faster-whisper-small", "dir:faster-whisper-small"),
             ("./faster-whisper-large-v3/", "dir:faster-whisper-large-v3"),

@@ -169,7 +169,7 @@ fn alerts_watch_metrics_that_exist() {
 
 /// Each daemon of compose.yml is scraped at its metrics port.
 #[test]
-fn prometheus_asks_every_daemon() {
+fn prometheus_scrapes_every_daemon() {
     let settings = read("prometheus.yml");
     let compose = read("compose.yml");
     let targets: BTreeSet<&str> = settings

@@ -74,7 +74,7 @@ fn metagraph(block: u32, hotkey: Hotkey, held: WeightRow) -> Metagraph {
 }
 
 #[tokio::test]
-async fn other_weights_on_the_chain_are_a_fault_with_a_remedy() {
+async fn differing_weights_on_chain_are_a_fault_with_remedy() {
     let (_directory, records) = submitted(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
     let hotkey = validator().hotkey();
     // The chain may hold the weights at a different scale.

@@ -83,7 +83,7 @@ async fn endless_stream_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_stream_sends_one_event() {
+async fn unstreamed_response_is_one_event() {
     let complete = || async { Json(json!({"choices": []})) };
     let (events, result) = taken(Router::new().route("/v1/completions", post(complete)), 9).await;
     assert_eq!(events, [json!({"choices": []})]);
@@ -91,7 +91,7 @@ async fn a_server_that_does_not_stream_sends_one_event() {
 }
 
 #[tokio::test]
-async fn the_key_is_sent_but_never_shown() {
+async fn api_key_is_sent_but_redacted_in_errors() {
     let echo = |headers: HeaderMap| async move {
         let sent = headers[AUTHORIZATION].to_str().unwrap().to_owned();
         (

@@ -234,7 +234,7 @@ async fn limits_of_the_settings_apply() {
 }
 
 #[tokio::test]
-async fn parts_of_a_response_arrive_before_its_end() {
+async fn response_chunks_arrive_before_its_end() {
     let (parts, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<String, BoxError>>();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
     let forward = move |_: SumRequest, _: Caller| {

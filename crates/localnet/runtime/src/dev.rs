@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_is_for_one_account_and_one_call() {
+    fn impersonation_permits_one_account_and_one_call() {
         let check = |directives: &[&Directive], extrinsic: &UncheckedExtrinsic| {
             let directives: Vec<_> =
                 directives.iter().map(|directive| (*directive).clone()).collect();

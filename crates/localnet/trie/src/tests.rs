@@ -245,7 +245,7 @@ impl TrieBackendStorage<BlakeTwo256> for Counted<'_> {
 }
 
 #[test]
-fn nodes_are_read_once_and_counted_while_they_exist() {
+fn trie_nodes_are_read_once_and_counted_until_dropped() {
     let mut both = Both::new();
     both.change(&map());
     both.forget();

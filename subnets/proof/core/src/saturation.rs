@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shortened() {
+    fn long_names_are_shortened() {
         assert_eq!(shortened("Conv 'a'"), "Conv 'a'");
         assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MAX_NAME);
     }

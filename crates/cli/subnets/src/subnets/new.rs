@@ -514,7 +514,7 @@ mod tests {
 
     /// Columns: name · error
     #[test]
-    fn names_that_no_package_can_have_are_errors() {
+    fn invalid_package_names_are_errors() {
         for name in ["demo", "my-subnet", "a1-b2", &"a".repeat(MAX_NAME)] {
             assert_eq!(name.parse::<PackageName>(), Ok(PackageName(name.to_owned())));
         }

@@ -325,7 +325,7 @@ fn chain_opened_with_less_history_is_pruned_gradually() {
 }
 
 #[test]
-fn a_reverted_store_is_as_it_was() {
+fn reverted_store_equals_its_snapshot() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = grow(&store, 100, sizes);

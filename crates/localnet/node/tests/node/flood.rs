@@ -79,7 +79,7 @@ async fn a_request_larger_than_allowed_is_refused() {
 
 /// Any parameters for any method yield a response, and the node survives.
 #[tokio::test]
-async fn any_parameters_are_answered() {
+async fn arbitrary_parameters_get_a_response() {
     let node = node().await;
     let listed = get(&node, "rpc_methods", json!([])).await;
     let methods: Vec<_> = listed["methods"]

@@ -25,7 +25,7 @@ fn methods(metadata: &Metadata) -> Vec<String> {
 
 /// Random, truncated and overlong arguments yield a result or an error, and the node survives.
 #[tokio::test]
-async fn every_runtime_method_takes_any_bytes() {
+async fn runtime_methods_survive_arbitrary_arguments() {
     let node = node().await;
     let answer = unhex(
         &get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,

@@ -143,7 +143,7 @@ async fn instant_clock_makes_a_block_per_submission() {
 }
 
 #[tokio::test]
-async fn too_little_history_is_refused() {
+async fn history_below_minimum_is_refused() {
     let mut config = config();
     config.history = History::Last(2_399);
     assert!(matches!(Node::start(config).await, Err(NodeError::History { asked: 2_399 })));

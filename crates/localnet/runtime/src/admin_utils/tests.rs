@@ -364,7 +364,7 @@ fn only_owners_change_settings_of_their_subnet() {
 }
 
 #[test]
-fn each_fault_of_an_owner_shows_in_the_order_of_the_real_chain() {
+fn owner_call_checks_run_in_order_of_the_real_chain() {
     settled(|| {
         let netuid = BABELBIT;
         let rho = Call::sudo_set_rho { netuid, rho: 1 };
@@ -382,7 +382,7 @@ fn each_fault_of_an_owner_shows_in_the_order_of_the_real_chain() {
 }
 
 #[test]
-fn the_owner_hotkey_changes_at_any_time_once_in_some_blocks() {
+fn owner_hotkey_change_is_rate_limited_but_never_frozen() {
     settled(|| {
         AdminFreezeWindow::<Runtime>::put(20);
         let set = |number| Call::sudo_set_sn_owner_hotkey { netuid: BABELBIT, hotkey: key(number) };
@@ -451,7 +451,7 @@ fn settings_of_missing_subnets_are_refused() {
 }
 
 #[test]
-fn an_owner_changes_a_setting_again_after_some_epochs() {
+fn owner_settings_are_rate_limited_by_epochs() {
     settled(|| {
         Tempo::<Runtime>::insert(BABELBIT, 10);
         let rho = Call::sudo_set_rho { netuid: BABELBIT, rho: 1 };
@@ -634,7 +634,7 @@ fn activity_cutoff_of_earlier_versions_is_stored_without_effect() {
 }
 
 #[test]
-fn some_bounds_are_for_owners_only() {
+fn some_bounds_apply_to_owners_only() {
     settled(|| {
         let average =
             Call::sudo_set_bonds_moving_average { netuid: BABELBIT, bonds_moving_average: 975_001 };

@@ -371,7 +371,7 @@ proptest! {
     /// After any sequence of calls, the crowdloan's recorded sum equals its contributions, and the
     /// total TAO is unchanged.
     #[test]
-    fn sums_agree_after_random_calls(
+    fn crowdloan_sums_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)
     ) {
         chain(|| {

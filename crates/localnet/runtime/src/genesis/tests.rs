@@ -37,7 +37,7 @@ fn the_development_accounts_derive_from_the_well_known_phrase() {
 }
 
 #[test]
-fn two_accounts_are_those_of_ethereum_addresses() {
+fn accounts_of_ethereum_addresses_have_a_genesis_balance() {
     at_genesis(&[], || {
         for address in [
             "5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA",

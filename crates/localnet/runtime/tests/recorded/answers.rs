@@ -407,7 +407,7 @@ fn delegates_are_answered_with_their_stakers() {
 }
 
 #[test]
-fn trades_are_quoted_as_they_would_happen() {
+fn trade_quotes_equal_executed_trades() {
     on_the_first_block(|| {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();

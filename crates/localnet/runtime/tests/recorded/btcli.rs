@@ -7,7 +7,7 @@ use crate::vectors;
 /// the pallet SubtensorModule, and so fails on the real chain as on ours. The flag is
 /// `CommitRevealWeightsEnabled`.
 #[test]
-fn storage_that_weights_commit_reads_does_not_exist() {
+fn storage_item_read_by_btcli_weights_commit_does_not_exist() {
     let Some(theirs) = vectors::theirs() else { return };
     for (chain, metadata) in [("real chain", theirs), ("development chain", vectors::ours())] {
         let items = items::of(metadata);

@@ -70,7 +70,7 @@ fn definition(registry: &PortableRegistry, id: u32) -> Json {
 /// The recorded JSON description agrees with the recorded metadata; all other tests compare the
 /// metadata.
 #[test]
-fn types_are_written_as_in_the_recorded_runtime() {
+fn type_notation_matches_the_recorded_runtime() {
     let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs())
     else {
         return;

@@ -192,7 +192,7 @@ async fn hostile_completions_are_rewarded_without_failure() {
 }
 
 #[test]
-fn settings_out_of_their_range_are_refused() {
+fn out_of_range_settings_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let default = ChallengeSettings::default;
     let gate =

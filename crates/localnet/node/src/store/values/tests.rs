@@ -118,7 +118,7 @@ fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
 }
 
 #[test]
-fn a_root_that_lacks_a_node_is_an_error() {
+fn root_with_missing_node_is_an_error() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let _ = next(&state);

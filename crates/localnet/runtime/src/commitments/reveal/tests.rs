@@ -136,7 +136,7 @@ fn the_last_ten_texts_are_kept() {
 }
 
 #[test]
-fn an_entry_without_a_commitment_is_removed() {
+fn reveal_entry_without_commitment_is_removed() {
     chain(|| {
         let who = neuron();
         assert_eq!(state(&who, &[field("text", 1_000)]), "ok");

@@ -123,7 +123,7 @@ fn stake_changes_keep_the_value_of_shares() {
 }
 
 #[test]
-fn shares_can_be_bought() {
+fn basket_shares_can_be_bought() {
     fund(|hotkey| {
         let buy = |who: &str, hotkey: &AccountId, rao| {
             let (hotkey, amount_staked) = (hotkey.clone(), TaoBalance(rao));

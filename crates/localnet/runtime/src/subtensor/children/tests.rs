@@ -478,7 +478,7 @@ fn moved_or_burned_stake_suspends_a_parent() {
 }
 
 #[test]
-fn scheduled_children_of_a_poor_parent_are_dropped() {
+fn scheduled_children_of_parent_below_minimum_stake_are_dropped() {
     family(|parent, child| {
         let schedule = |children: &[(u64, AccountId)]| {
             PendingChildKeys::<Runtime>::insert(BABELBIT, &parent, (children.to_vec(), 9));

@@ -35,7 +35,7 @@ fn recorded_alpha_is_shared_as_recorded() {
 }
 
 #[test]
-fn all_of_an_odd_amount_is_shared() {
+fn split_parts_sum_to_the_amount() {
     for alpha in [0, 1, 2, 3, 999_999_999] {
         let split = Split::of(alpha, 11_796, U64F64::from_num(0.3));
         assert_eq!(split.owner.0 + split.server.0 + split.validator.0 + split.root.0, alpha);

@@ -156,7 +156,7 @@ fn deprecated_settings_succeed_without_effect() {
 }
 
 #[test]
-fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
+fn activity_cutoff_changes_are_rate_limited_by_epochs() {
     chain(|| {
         let owner = owner();
         let set = |who: &AccountId, factor_milli| {
@@ -186,7 +186,7 @@ fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
 }
 
 #[test]
-fn each_mended_fault_of_a_trigger_shows_the_next_one() {
+fn epoch_trigger_checks_run_in_order() {
     chain(|| {
         let owner = owner();
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));

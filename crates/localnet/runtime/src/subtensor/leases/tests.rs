@@ -257,7 +257,7 @@ fn an_epoch_pays_the_contributors() {
 }
 
 #[test]
-fn the_cut_of_a_leased_subnet_is_not_locked() {
+fn owner_cut_of_leased_subnet_is_not_locked() {
     leased(50, |[_, bob, _], lease| {
         use crate::subtensor::OwnerCutAutoLockEnabled;
         use crate::subtensor::epoch::{Earned, Pending};

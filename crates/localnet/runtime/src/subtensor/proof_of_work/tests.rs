@@ -23,7 +23,7 @@ fn challenge(row: &Json) -> (H256, AccountId, AccountId, NetUid) {
 }
 
 #[test]
-fn seals_are_those_of_the_reference() {
+fn seals_equal_those_of_the_reference() {
     let Some(vectors) = taonet_chain_vectors::json("pow.json") else { return };
     for row in vectors["seals"].as_array().unwrap() {
         let (block, hotkey, coldkey, netuid) = challenge(row);

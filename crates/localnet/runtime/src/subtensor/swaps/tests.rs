@@ -315,7 +315,7 @@ fn a_coldkey_is_not_swapped_to_one_in_use() {
 }
 
 #[test]
-fn an_announcement_is_repeated_cleared_and_disputed() {
+fn swap_announcement_is_repeated_cleared_and_disputed() {
     neuron(|bob, _| {
         let clear = || Call::clear_coldkey_swap_announcement {};
         let dispute = || Call::dispute_coldkey_swap {};

@@ -280,7 +280,7 @@ fn weights_are_revealed_in_one_epoch_only() {
 }
 
 #[test]
-fn an_epoch_that_is_due_in_this_block_has_begun() {
+fn reveal_counts_epoch_due_in_current_block() {
     chain(|| {
         let (who, _) = committing_validator();
         assert_eq!(commit(&who, 1), "ok");

@@ -40,7 +40,7 @@ fn after_gate(shares: &[f64], bar: f64, exponent: f64) -> Vec<f64> {
 }
 
 #[test]
-fn shares_follow_prices_and_the_gate() {
+fn emission_shares_follow_prices_and_gate() {
     chain(|| {
         let netuids = priced(&[600, 300, 100]);
         // Three subnets are fewer than the rank of the bar: the bar is the lowest share.
@@ -52,7 +52,7 @@ fn shares_follow_prices_and_the_gate() {
 }
 
 #[test]
-fn rank_or_quantile_select_the_bar() {
+fn rank_or_quantile_selects_the_emission_bar() {
     chain(|| {
         let netuids = priced(&[100, 600, 300]);
         let quantile =
@@ -82,7 +82,7 @@ fn rank_or_quantile_select_the_bar() {
 }
 
 #[test]
-fn the_bar_moves_every_360_blocks() {
+fn emission_bar_is_updated_every_360_blocks() {
     chain(|| {
         shares(&priced(&[750, 250]));
         assert_close(&[bar()], &[0.25]);

@@ -146,7 +146,7 @@ fn revealed_weights_are_checked_like_those_that_are_set() {
 }
 
 #[test]
-fn each_mechanism_has_its_reveals() {
+fn each_mechanism_has_its_own_reveals() {
     chain(|| {
         let (who, uid) = committing_validator();
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
