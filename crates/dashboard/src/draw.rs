@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_count_everything() {
+    fn histograms_count_every_value() {
         let drawn = histogram(&[0.1, 0.1, 0.2, 5.0, f64::INFINITY, -1.0], "times").into_string();
         assert_eq!(drawn.matches("<rect").count(), 2, "{drawn}");
         assert!(drawn.contains(": 4</title>") && drawn.contains(": 1</title>"), "{drawn}");

@@ -74,7 +74,7 @@ mod tests {
     use crate::testing::SumRequest;
 
     #[test]
-    fn hash_is_that_of_the_sent_json() {
+    fn request_hash_covers_the_sent_json() {
         let hash = RequestHash::of(&SumRequest::ONE_AND_TWO).unwrap();
         let expected: [u8; 32] = Sha256::digest(br#"{"a":1,"b":2,"sum":null}"#).into();
         assert_eq!(hash, RequestHash::from_bytes(expected));

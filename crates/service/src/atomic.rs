@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn writers_of_one_file_do_not_mix() {
+    fn concurrent_writes_to_a_file_are_atomic() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         std::thread::scope(|scope| {

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_schedules_are_refused() {
+    fn invalid_schedules_are_refused() {
         let quicknet = Beacon::quicknet();
         let round = |schedule: EpochSchedule, block_seconds, now| {
             schedule.reveal_round(

@@ -323,7 +323,7 @@ async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
 }
 
 #[tokio::test]
-async fn request_waits_no_longer_than_the_patience_of_the_queue() {
+async fn request_leaves_queue_after_maximum_wait() {
     let (miner, callers, permits) = gated(queue(1, 2, Duration::from_millis(100))).await;
     let first =
         tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_state_the_wall_clock_and_at_least_a_slot_more_than_their_parent() {
+    fn block_time_is_wall_clock_and_at_least_a_slot_after_parent() {
         for (clock, parent, now, stated) in [
             (Clock::FAST, 1_000, 5_000, 5_000),
             (Clock::FAST, 5_000, 5_100, 5_250),

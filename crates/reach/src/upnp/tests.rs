@@ -209,7 +209,7 @@ async fn mapping_targets_the_listen_address() {
 }
 
 #[tokio::test]
-async fn only_public_addresses_of_routers_count() {
+async fn private_external_address_of_router_is_an_error() {
     let ip = router(Behaviour::good()).await.external_ip().await.unwrap();
     assert_eq!(ip, IpAddr::from([8, 8, 8, 8]));
     for address in ["100.64.3.2", "192.168.0.2", "10.0.0.1"] {

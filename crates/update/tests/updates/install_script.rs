@@ -199,7 +199,7 @@ fn man_pages_and_completions_are_those_of_the_installed_program() {
 }
 
 #[test]
-fn versions_have_their_semantic_order() {
+fn versions_are_ordered_semantically() {
     if !has("minisign") {
         return;
     }

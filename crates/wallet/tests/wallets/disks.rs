@@ -97,7 +97,7 @@ fn assert_held(output: &Output) {
 /// Uses a disk of 64 KiB in a separate mount namespace, which is removed with the process. On
 /// systems without permission for that, only the next test runs.
 #[test]
-fn full_and_read_only_disks_leave_the_old_key() {
+fn old_key_survives_full_and_read_only_disks() {
     const NO_DISK: i32 = 77;
 
     if let Some(disk) = env::var_os(INNER) {
@@ -117,7 +117,7 @@ fn full_and_read_only_disks_leave_the_old_key() {
     ]);
     let is_permitted = namespace().arg("true").output().is_ok_and(|output| output.status.success());
     let output = is_permitted
-        .then(|| again("full_and_read_only_disks_leave_the_old_key", dir.path(), &mut command));
+        .then(|| again("old_key_survives_full_and_read_only_disks", dir.path(), &mut command));
     match output.transpose().unwrap() {
         Some(output) if output.status.code() != Some(NO_DISK) => assert_held(&output),
         _ => {
@@ -164,7 +164,7 @@ fn on_small_disk(disk: &Path) {
 /// Uses files that may not grow and directories without write permission, in a subprocess, since
 /// the file size limit is per process. Needs no privileges.
 #[test]
-fn files_that_may_not_grow_leave_the_old_key() {
+fn old_key_survives_file_size_limit() {
     if let Some(disk) = env::var_os(INNER) {
         return within_limits(Path::new(&disk));
     }
@@ -172,9 +172,7 @@ fn files_that_may_not_grow_leave_the_old_key() {
     let mut command = Command::new("sh");
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
-    assert_held(
-        &again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap(),
-    );
+    assert_held(&again("old_key_survives_file_size_limit", dir.path(), &mut command).unwrap());
 }
 
 fn within_limits(disk: &Path) {

@@ -207,7 +207,7 @@ fn existing_public_file_of_the_same_key_is_accepted() {
 }
 
 #[test]
-fn names_stay_in_their_directory() {
+fn wallet_names_stay_in_their_directory() {
     let long = "a".repeat(201);
     for text in
         ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long]
@@ -220,7 +220,7 @@ fn names_stay_in_their_directory() {
 }
 
 #[test]
-fn home_is_expanded_at_the_beginning_only() {
+fn tilde_is_expanded_at_path_start_only() {
     let home = Some(Path::new("/home/u"));
     for (path, expected) in [
         ("~", "/home/u"),
@@ -308,7 +308,7 @@ fn writes_through_links_are_refused() {
 }
 
 #[test]
-fn a_list_leaves_gaps_where_files_are_broken() {
+fn wallet_list_has_gaps_for_broken_files() {
     let dir = tempfile::tempdir().unwrap();
     let wallets = Wallets::new(dir.path());
     fs::create_dir(dir.path().join("empty")).unwrap();

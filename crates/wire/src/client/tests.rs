@@ -213,7 +213,7 @@ async fn refused_connection_is_a_connect_error() {
 }
 
 #[test]
-fn nonces_grow_even_when_the_clock_does_not() {
+fn nonces_increase_while_the_clock_stands_still() {
     let clock = Arc::new(ManualClock::at(1_000));
     let signer =
         Signer::with_clock(key("//Alice"), "127.0.0.1", BabelbitScheme::axon(), clock.clone());
@@ -232,7 +232,7 @@ fn nonces_grow_even_when_the_clock_does_not() {
 }
 
 #[tokio::test]
-async fn names_lead_only_to_addresses_that_are_permitted() {
+async fn host_names_resolve_to_permitted_addresses_only() {
     let port = listen(answering(|| axum::Json(json!({})).into_response())).await.port();
     let call = async |permitted: fn(IpAddr) -> bool| {
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());

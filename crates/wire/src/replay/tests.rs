@@ -161,7 +161,7 @@ fn restart_accepts_no_replay() {
 }
 
 #[test]
-fn generations_follow_each_other_without_a_gap() {
+fn replay_log_rotation_leaves_no_gap() {
     for rule in RULES {
         let disk = Disk::new();
         let mut now = NOW;

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn payload_is_passed_on_unchanged() {
+    fn payload_is_forwarded_unchanged() {
         let body = r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
         let request: RunsyncRequest = serde_json::from_str(body).unwrap();
         assert_eq!(request.input.predict_payload.get(), r#"{"kind": "predict",  "b":1,"a":"é"}"#);

@@ -142,7 +142,7 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_word_is_asked_with_its_prefix_and_context() {
+async fn every_prediction_request_has_prefix_and_context() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let engine = engine(TEXT).await;
@@ -489,7 +489,7 @@ async fn an_overlong_utterance_ends_with_its_dialogue() {
 }
 
 #[tokio::test]
-async fn a_session_without_end_keeps_its_whole_utterances() {
+async fn session_without_end_keeps_complete_utterances() {
     let first = json!({"session_id": "s", "token": "one"});
     let server = minimal_engine(&first, &["two", "EOF", "three", "four", "five", "six"]).await;
     let (engine, echo) = (client(&server.uri()), scripted(|request| Ok(request.prefix.clone())));

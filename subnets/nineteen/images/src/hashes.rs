@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_has_the_first_bit_first() {
+    fn hex_hash_starts_with_the_first_bit() {
         assert_eq!(hex(&[true, false, false, false, true, true, true, true]), "8f");
         assert_eq!(hex(&[true, false, true, false, true, false]), "2a");
         assert_eq!(hex(&[false; 42]).len(), 11);

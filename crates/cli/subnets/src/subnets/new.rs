@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_with_the_name_of_the_example_keep_it() {
+    fn source_url_with_example_name_is_unchanged() {
         let source: Source =
             "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
         let (path, manifest) = &files("demo", &source, false).unwrap()[0];
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn package_of_a_checkout_has_its_versions() {
+    fn package_of_a_checkout_has_its_lock_file() {
         let checkout = Source::Checkout(root());
         let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
         let files = files("demo", &checkout, false).unwrap();

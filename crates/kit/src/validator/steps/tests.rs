@@ -325,7 +325,7 @@ async fn step_of_a_subnet_without_neurons_changes_nothing() {
 
 /// Columns: start of the last step, in seconds before now · pause after a start
 #[tokio::test]
-async fn restart_waits_for_the_rest_of_the_interval() {
+async fn restart_waits_for_the_remaining_interval() {
     let minute = ValidatorSettings::new(NETUID).interval.as_secs();
     for (before, pause) in [(0, minute), (10, minute - 10), (60, 0), (NOW, 0)] {
         let world = World::new().await;

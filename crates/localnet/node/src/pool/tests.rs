@@ -167,7 +167,7 @@ fn pool_limits_are_enforced() {
 }
 
 #[test]
-fn refused_call_evicts_no_other() {
+fn refused_call_evicts_no_other_call() {
     let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 1).unwrap();
     bench.add(2, 0, 0, 9).unwrap();
@@ -181,7 +181,7 @@ fn refused_call_evicts_no_other() {
 }
 
 #[test]
-fn replacement_call_evicts_no_third() {
+fn replacement_call_evicts_no_other_call() {
     let mut bench =
         Bench::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 5).unwrap();

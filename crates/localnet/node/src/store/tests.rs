@@ -299,7 +299,7 @@ fn states_are_complete_while_blocks_are_written_and_pruned() {
 }
 
 #[test]
-fn a_chain_that_is_opened_again_prunes_as_before() {
+fn reopened_chain_prunes_as_before() {
     let directory = tempfile::tempdir().unwrap();
     let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap();
     let mut store = open(Some(genesis()));

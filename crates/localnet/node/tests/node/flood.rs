@@ -59,7 +59,7 @@ async fn malformed_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_request_larger_than_allowed_is_refused() {
+async fn oversized_request_is_refused() {
     let mut config = config();
     config.rpc.request_bytes = 100_000;
     config.rpc.batch = 10;
@@ -265,7 +265,7 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
 }
 
 #[tokio::test]
-async fn requests_of_many_clients_at_once_are_answered() {
+async fn concurrent_requests_of_many_clients_get_responses() {
     let node = node().await;
     let client = WsClientBuilder::default().build(node.url()).await.unwrap();
     let requests = (0..200).map(|_| client.request::<Value, _>("state_getMetadata", rpc_params![]));

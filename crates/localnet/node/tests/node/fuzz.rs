@@ -66,7 +66,7 @@ async fn runtime_methods_survive_arbitrary_arguments() {
 /// Batches up to the maximum size are answered, even many concurrently. A batch is refused if it
 /// exceeds the maximum size, or if its responses exceed the response limit.
 #[tokio::test]
-async fn batches_are_answered_up_to_their_limit() {
+async fn batches_are_served_up_to_their_limit() {
     let node = node().await;
     let address = node.address();
     let limit = RpcLimits::default().batch as usize;

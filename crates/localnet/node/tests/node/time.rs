@@ -53,7 +53,7 @@ async fn time_jump_shifts_later_blocks() {
 }
 
 #[tokio::test]
-async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
+async fn interval_clock_keeps_its_offset_from_wall_clock() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.start = None;

@@ -310,7 +310,7 @@ fn subnet_methods_return_all_subnets() {
 }
 
 #[test]
-fn stakes_are_answered_by_coldkey() {
+fn stakes_are_returned_by_coldkey() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey) = (account(2), account(1_002));
@@ -371,7 +371,7 @@ fn stakes_are_answered_by_coldkey() {
 }
 
 #[test]
-fn delegates_are_answered_with_their_stakers() {
+fn delegates_are_returned_with_their_stakers() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey, staker) = (account(1), account(1_001), account(2_000));

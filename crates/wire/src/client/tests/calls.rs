@@ -209,7 +209,7 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
 }
 
 #[tokio::test]
-async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
+async fn unsigned_bodies_are_streamed() {
     let echo = || async |body: Body| body;
     let layer = || {
         SignedLayer::new(

@@ -63,7 +63,7 @@ async fn empty_prompt_without_begin_token_is_completed() {
 }
 
 #[tokio::test]
-async fn concurrent_predictions_are_those_of_one_caller() {
+async fn concurrent_predictions_equal_sequential_ones() {
     let model = Arc::new(start(Limits { sessions: 2, ..patient() }, false));
     let tasks: Vec<_> = (0..24)
         .map(|number| {

@@ -66,7 +66,7 @@ fn body(prefix: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_prediction_is_the_whole_utterance() {
+async fn prediction_includes_the_prefix() {
     let miner = trained().await;
     let (status, answer) = miner.post(body("How are").to_string(), true).await;
     assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "How are you today?"})));

@@ -10,7 +10,7 @@ fn counters(total: u32, limited: u32) -> Value {
 }
 
 #[test]
-fn arrays_of_counters_give_arrays() {
+fn arrays_of_counters_give_arrays_of_scores() {
     let profile = PeriodProfile::Reference;
     let scores = |document: Value| period_scores(&document, profile).unwrap();
     assert_eq!(scores(counters(40, 10)), json!(0.75));

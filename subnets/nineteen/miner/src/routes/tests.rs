@@ -260,7 +260,7 @@ async fn embeddings_are_passed_on_unchanged() {
 }
 
 #[tokio::test]
-async fn wrong_payloads_are_reported() {
+async fn invalid_payloads_are_reported() {
     let miner = miner_before(Router::new(), config()).await;
     for (payload, status, detail) in [
         (json!([]), 422, "payload is not a JSON object"),

@@ -375,7 +375,7 @@ fn older_layouts_are_proven() {
 /// The border between two slices has more values than can be public: one proof hashes them as
 /// outputs, the next one as inputs.
 #[test]
-fn large_borders_of_slices_are_hashed() {
+fn large_slice_boundaries_are_hashed() {
     let network = testing::wide_border();
     let slices = network.slices(2).unwrap();
     let widths: Vec<usize> =

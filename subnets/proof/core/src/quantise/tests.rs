@@ -119,7 +119,7 @@ fn error_on_test_rows_is_reported() {
 }
 
 #[test]
-fn activations_take_the_layers_that_they_can() {
+fn activations_are_fused_into_layers_where_possible() {
     let network = quantise(&network(), &options(), &sample(5)).unwrap();
     // Two convolutions, the addition with its ReLU, the maximum, the mean, the dense layer.
     assert_eq!(network.layers.len(), 6);

@@ -225,7 +225,7 @@ fn chains_of_functions_become_one_table() {
 }
 
 #[test]
-fn functions_without_a_value_are_refused() {
+fn functions_with_undefined_values_are_refused() {
     let refused = |nodes: Vec<NodeProto>| {
         quantised(20, small(&[1, 3], nodes, vec![])).unwrap_err().to_string()
     };

@@ -292,7 +292,7 @@ fn moved_elements_have_the_order_of_the_standard() {
 
 /// Before versions 10 and 11, limits and pads are attributes; in later ones, they are inputs.
 #[test]
-fn misplaced_limits_are_refused() {
+fn limits_of_other_operator_versions_are_refused() {
     let floats_of = |node: NodeProto| with_float(with_float(node, "min", -1.0), "max", 1.0);
     let slice = || node("Slice", &["x"], "y", &[("starts", &[1]), ("ends", &[3]), ("axes", &[1])]);
     let pad = || node("Pad", &["x"], "y", &[("pads", &[0, 1, 0, 1])]);

@@ -79,7 +79,7 @@ fn newest_state(store: &Store) -> (KnownState, H256) {
 }
 
 #[test]
-fn a_read_item_is_not_read_again() {
+fn cached_item_is_not_read_again() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let key = b":slot_duration";

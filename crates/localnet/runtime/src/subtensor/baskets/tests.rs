@@ -164,7 +164,7 @@ fn dividends_without_root_stake_are_recycled() {
 }
 
 #[test]
-fn a_claim_must_reach_the_threshold() {
+fn claim_below_threshold_pays_nothing() {
     fund(|hotkey| {
         let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold {
             netuid,

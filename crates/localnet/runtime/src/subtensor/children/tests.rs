@@ -499,7 +499,7 @@ fn scheduled_children_of_parent_below_minimum_stake_are_dropped() {
 }
 
 #[test]
-fn relations_follow_a_swapped_hotkey() {
+fn child_relations_follow_a_swapped_hotkey() {
     family(|parent, child| {
         let (new, grandparent) = (key(8), key(6));
         adopt(&grandparent, &parent, 5);

@@ -178,7 +178,7 @@ fn collateral_counts_for_the_next_registration() {
 }
 
 #[test]
-fn the_price_of_collateral_may_not_rise_far() {
+fn collateral_purchase_above_slippage_limit_is_refused() {
     bonded(|bob| {
         // The pool has 1 000 TAO: the price rises by 5 % with about 25 TAO.
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(26 * TAO));
@@ -195,7 +195,7 @@ fn the_price_of_collateral_may_not_rise_far() {
 }
 
 #[test]
-fn a_share_is_rounded_down() {
+fn collateral_share_is_rounded_down() {
     let charge = Charge { burned: TaoBalance(1), locked: TaoBalance(2) };
     assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
     let extreme = Charge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
@@ -262,7 +262,7 @@ fn collateral_that_cannot_be_added_is_refused() {
 }
 
 #[test]
-fn a_minimum_is_set_and_removed() {
+fn collateral_minimum_is_set_and_removed() {
     staked(|bob| {
         assert_eq!(outcome(send_as_root(set_min(1, 5))), "BadOrigin");
         let on = |netuid| Call::set_min_collateral {
@@ -457,7 +457,7 @@ fn a_dissolved_subnet_leaves_no_collateral() {
 }
 
 #[test]
-fn the_owner_sets_share_and_ratio() {
+fn owner_sets_collateral_share_and_ratio() {
     chain(|| {
         use crate::admin_utils::Call as Admin;
         let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share {

@@ -56,7 +56,7 @@ fn miners_other_than_the_owners_are_paid() {
 }
 
 #[test]
-fn validators_take_first_and_share_the_rest_with_their_stakers() {
+fn validators_deduct_take_and_share_remainder_with_stakers() {
     subnet(|hotkeys, _| {
         // A nominator holds as much as the owner of the hotkey.
         Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));

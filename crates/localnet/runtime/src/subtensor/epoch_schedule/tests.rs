@@ -74,7 +74,7 @@ fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
 }
 
 #[test]
-fn the_activity_cutoff_is_a_part_of_epochs_of_at_least_a_block() {
+fn activity_cutoff_is_a_share_of_epochs_and_at_least_one_block() {
     chain(|| {
         for (factor, tempo, blocks) in
             [(13_889, 360, 5_000), (13_889, 10, 138), (1, 10, 1), (50_000, 0, 1)]

@@ -239,7 +239,7 @@ fn unpayable_dividends_are_deferred() {
 }
 
 #[test]
-fn an_epoch_pays_the_contributors() {
+fn epoch_pays_lease_contributors() {
     leased(50, |[_, bob, _], lease| {
         use crate::subtensor::epoch::{Earned, Pending};
         jump_to(300);

@@ -177,7 +177,7 @@ fn a_hotkey_is_swapped_on_one_subnet() {
 }
 
 #[test]
-fn hotkey_keeps_its_stake_on_request() {
+fn hotkey_swap_keeps_stake_on_request() {
     neuron(|bob, old| {
         let new = key(2);
         assert_eq!(attempt(&bob, swap(&old, &new, None, true)), "ok");

@@ -14,7 +14,7 @@ use crate::vectors::{self, bytes};
 const NOT_SERVED: [&str; 1] = ["SubtensorModule.Alpha"];
 
 #[test]
-fn storage_keys_are_the_recorded_ones() {
+fn storage_keys_match_recording() {
     let Some(keys) = part("storage_keys") else { return };
     let (mut compared, mut skipped) = (0, Vec::new());
     for recorded in list(&keys) {
@@ -88,7 +88,7 @@ fn maps_are_read_as_recorded() {
 const PAIRS: usize = 16;
 
 #[test]
-fn constants_are_the_recorded_ones() {
+fn constants_match_recording() {
     let Some(constants) = part("constants") else { return };
     for recorded in list(&constants) {
         let pallets = &vectors::ours().pallets;
@@ -106,7 +106,7 @@ fn constants_are_the_recorded_ones() {
 }
 
 #[test]
-fn answers_are_read_as_recorded() {
+fn runtime_api_results_are_read_as_recorded() {
     let Some(calls) = part("runtime_calls") else { return };
     for recorded in list(&calls) {
         let (api, method) = (text(&recorded["api"]), text(&recorded["method"]));
@@ -139,7 +139,7 @@ fn through_our_structs(method: &str, answer: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn fees_are_answered_with_the_recorded_fields() {
+fn fee_details_have_the_recorded_fields() {
     let Some(info) = part("payment_info") else { return };
     let types = &vectors::ours().types;
     let api = vectors::ours().apis.iter().find(|api| api.name == "TransactionPaymentApi").unwrap();

@@ -118,7 +118,7 @@ async fn period_scores_of_the_reference_are_continued() {
 }
 
 #[tokio::test]
-async fn later_formula_of_a_period_is_recognised() {
+async fn newer_formula_of_a_period_is_recognised() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &["DELETE FROM contenders_history WHERE id = 6"]).await;
     let home = Home::sqlite();

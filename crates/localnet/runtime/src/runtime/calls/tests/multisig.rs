@@ -100,7 +100,7 @@ fn two_of_three_signers_make_a_call() {
 }
 
 #[test]
-fn the_first_signer_cancels() {
+fn first_signer_cancels_the_multisig_call() {
     chain(|| {
         let [first, second, _] = signers();
         let call = pay(&key(1), TAO);

@@ -325,7 +325,7 @@ fn tried(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
 }
 
 #[test]
-fn the_smallest_and_the_largest_amounts_end_with_the_chains_errors() {
+fn extreme_amounts_fail_with_the_errors_of_the_real_chain() {
     market(|bob, _| {
         Subtensor::own_hotkey(&bob, &key(2)).unwrap();
         SubtokenEnabled::<Runtime>::insert(OTHER, true);

@@ -103,7 +103,7 @@ fn last_commit_of_an_epoch_is_revealed() {
 }
 
 #[test]
-fn data_without_valid_weights_has_no_effect() {
+fn timelocked_data_without_valid_weights_has_no_effect() {
     // The data, its stated round, and whether its weights are set.
     let cases = [
         ("weights", 1_000, true),
