@@ -192,7 +192,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn float_products_equal_those_of_f64_within_the_bound(
+    fn float_products_match_f64_within_the_error_bound(
         count in 0_usize..75, depth in 1_usize..150, width in 0_usize..110,
         scales in prop::array::uniform2(-20_i32..20),
         seed in any::<u32>(),
@@ -236,7 +236,7 @@ fn product_with_the_identity_is_exact() {
 
 /// The bound is for the worst case. Rounding errors of both signs mostly cancel out.
 #[test]
-fn typical_errors_are_far_below_the_bound() {
+fn typical_errors_are_far_below_the_error_bound() {
     let Some(amx) = amx() else { return };
     let (count, depth, width) = (64, 64, 200);
     let (rows, columns) = (floats(count * depth, 1, 1.0), floats(width * depth, 2, 1.0));

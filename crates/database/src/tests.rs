@@ -294,7 +294,7 @@ async fn unreachable_server_is_named_with_the_cause() {
 }
 
 #[tokio::test]
-async fn read_only_database_sees_writes_of_others_and_refuses_its_own() {
+async fn read_only_database_sees_other_writes_and_refuses_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("things.sqlite");
     assert!(Database::sqlite_read_only(&file, &schema()).await.is_err());

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn draw_equals_that_of_sorted_candidates() {
+    fn sampling_equals_sampling_from_sorted_candidates() {
         // Some logits are equal.
         let mut noise = Noise::new(3);
         let logits: Vec<f32> =

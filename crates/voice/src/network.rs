@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn decoder_output_equals_that_of_rten() {
+    fn decoder_output_matches_rten() {
         let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
         // So many that a stage runs in several pieces.
         let numbers: Vec<i32> =

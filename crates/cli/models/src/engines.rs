@@ -521,7 +521,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_identity_is_that_of_the_loaded_recogniser() {
+    fn recogniser_identity_matches_the_loaded_model() {
         let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../whisper/tests/model");
         for name in [EMBEDDED_RECOGNIZER, whisper.to_str().unwrap()] {
             let variables =

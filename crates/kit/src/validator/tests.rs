@@ -64,7 +64,7 @@ fn out_of_range_settings_are_refused() {
 
 /// The client's own limit is 16 MiB.
 #[tokio::test]
-async fn response_limit_of_the_settings_applies_above_that_of_the_client() {
+async fn configured_response_limit_overrides_client_default() {
     let body = format!("{}{}", " ".repeat(17 << 20), SumRequest::THREE);
     let miner =
         listen(Router::new().fallback(move || std::future::ready((StatusCode::OK, body.clone()))))

@@ -122,7 +122,7 @@ fn end(daemon: Child) -> (u32, Output, String) {
 }
 
 #[test]
-fn the_new_program_runs_in_the_same_process_with_the_same_arguments() {
+fn new_program_runs_in_the_same_process_with_the_same_arguments() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo tao 0.2.0 || echo \"new: $$ $*\"\n";
     releases.publish("0.2.0", script.as_bytes());

@@ -163,7 +163,7 @@ fn previous_program_is_restored_when_daemons_do_not_become_ready() {
 }
 
 #[test]
-fn man_pages_and_completions_are_those_of_the_installed_program() {
+fn man_pages_and_completions_match_the_installed_program() {
     if !has("minisign") {
         return;
     }
@@ -311,7 +311,7 @@ async fn downloads_over_http_resume_and_end() {
 }
 
 #[test]
-fn script_names_missing_programs() {
+fn install_script_reports_missing_programs() {
     let releases = Releases::of(NEW);
     let script = Script::new(&releases.keys);
     let mut without_server = Command::new("sh");

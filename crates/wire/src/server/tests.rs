@@ -283,7 +283,7 @@ async fn request_limits_are_checked_before_signatures() {
 }
 
 #[tokio::test]
-async fn body_limit_of_the_layer_replaces_that_of_axum() {
+async fn body_limit_of_the_layer_overrides_axum_default() {
     let server = Server::new(Limits { body_bytes: 8 << 20, ..Limits::default() }, Policy::open());
     let (status, body) = server.send(&signed(NOW), "x".repeat(3 << 20)).await;
     assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));

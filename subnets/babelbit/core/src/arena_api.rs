@@ -205,7 +205,7 @@ mod tests {
 
     /// Columns: response · token and lifetime
     #[test]
-    fn token_response_has_two_field_names_and_a_default_lifetime() {
+    fn token_response_accepts_two_field_names_and_a_default_lifetime() {
         for (answer, expected) in [
             (json!({ "auth_token": "a", "expires_in": 60 }), Some(("a", 60))),
             (json!({ "token": "b" }), Some(("b", 1_800))),

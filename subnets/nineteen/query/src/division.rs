@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn larger_part_is_used_once_all_latest_divisions_have_it() {
+    fn larger_share_is_used_once_all_latest_divisions_have_it() {
         let [two, one] = [Division::new(2, 2, Some(0)), Division::WHOLE];
         let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
         assert_eq!(

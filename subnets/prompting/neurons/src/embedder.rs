@@ -63,7 +63,7 @@ mod tests {
 
     /// Columns: text · other text · cosine similarity
     #[test]
-    fn similarity_is_that_of_the_word_counts() {
+    fn similarity_is_the_cosine_of_word_counts() {
         for (one, other, expected) in [
             ("Hello, world", "WORLD hello!", 1.0),
             ("one two", "one three", 0.5),

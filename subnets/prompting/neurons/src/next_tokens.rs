@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn probability_is_that_of_the_true_token() {
+    fn probability_of_the_true_token_is_returned() {
         let truths = [" Austin", "s", ".", "!", "?"].map(str::to_owned);
         let predictions = vec![
             vec![token(" Dallas", 0.5), token(" Austin", 0.25)],

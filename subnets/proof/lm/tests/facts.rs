@@ -212,7 +212,7 @@ fn fuzz_seeds_are_texts() {
 }
 
 #[test]
-fn malformed_bundle_is_an_error_and_other_bundle_is_none() {
+fn malformed_text_bundle_is_an_error_and_other_bundle_is_none() {
     let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#)
         .unwrap_err()
         .to_string();

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scores_survive_wherever_the_journal_is_cut() {
+    async fn scores_survive_truncation_of_the_journal_anywhere() {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).await.unwrap();
         (1..=20).for_each(|number| book.record(event(number)).unwrap());

@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn names_replace_those_of_the_example() {
+    fn package_name_replaces_the_example_name() {
         assert_eq!(
             named("taonet-summing-subnet summing-subnet", "my-summing-subnet"),
             "my-summing-subnet my-summing-subnet"

@@ -458,7 +458,7 @@ async fn reverting_child() {
 }
 
 #[tokio::test]
-async fn a_chain_that_is_killed_while_it_reverts_is_complete() {
+async fn chain_killed_during_revert_is_complete() {
     let mut moments = Moments::new();
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();

@@ -330,7 +330,7 @@ async fn reads_work_while_the_leader_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_failed_start_does_not_make_a_follower_independent() {
+async fn failed_start_does_not_convert_a_follower() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
     leader.mine(3).await.unwrap();

@@ -183,7 +183,7 @@ async fn a_fork_continues_a_subnet_that_was_used() {
 }
 
 #[tokio::test]
-async fn a_fork_is_a_chain_of_its_own_without_earlier_blocks() {
+async fn fork_is_a_new_chain_without_earlier_blocks() {
     let source = Node::start(config()).await.unwrap();
     source.mine(5).await.unwrap();
     let recording = recorded(&source, &[1]).await;

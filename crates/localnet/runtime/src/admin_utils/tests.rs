@@ -671,7 +671,7 @@ fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
 }
 
 #[test]
-fn the_sudo_key_sends_settings_by_its_own_pallet() {
+fn sudo_key_changes_settings_through_sudo_pallet() {
     settled(|| {
         let inner = Call::sudo_set_yuma3_enabled { netuid: BABELBIT, enabled: false };
         let sudo = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(inner.into()) });

@@ -154,7 +154,7 @@ fn fields_have_the_recorded_encodings() {
 }
 
 #[test]
-fn metadata_names_a_variant_for_each_length() {
+fn metadata_has_a_raw_variant_for_each_length() {
     let TypeDef::Variant(data) = Data::type_info().type_def else { panic!("no enum") };
     let variants: Vec<(u8, String)> =
         data.variants.iter().map(|variant| (variant.index, variant.name.to_owned())).collect();

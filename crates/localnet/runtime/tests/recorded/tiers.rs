@@ -109,7 +109,7 @@ fn calls_in_recorded_traces_are_tier_1() {
 }
 
 #[test]
-fn taonet_calls_are_those_of_the_chain_client() {
+fn calls_listed_for_taonet_match_the_chain_client() {
     let mut words = BTreeSet::new();
     for entry in
         std::fs::read_dir(Path::new(vectors::REPOSITORY).join("crates/chain/src/calls")).unwrap()

@@ -37,7 +37,7 @@ async fn requests(server: &MockServer, route: &str) -> Vec<Request> {
 
 /// The signed text matches the protocol's description.
 #[test]
-fn signed_text_equals_that_of_the_reference() {
+fn signed_text_matches_the_reference() {
     let submission = Submission {
         vali_hotkey: "5V".into(),
         miner_hotkey: "5M".into(),

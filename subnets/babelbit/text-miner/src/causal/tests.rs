@@ -97,7 +97,7 @@ async fn the_number_of_added_tokens_is_limited() {
 }
 
 #[tokio::test]
-async fn a_late_prediction_falls_back() {
+async fn late_prediction_uses_the_fallback() {
     let limits = Limits { deadline: Duration::ZERO, ..Limits::default() };
     assert_eq!(
         start(limits, true).predict("How are", "").await,

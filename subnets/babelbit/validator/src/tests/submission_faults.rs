@@ -40,7 +40,7 @@ async fn gateway_submits_if_the_signer_fails() {
 }
 
 #[tokio::test]
-async fn submission_is_retried_for_a_while_if_signer_and_gateway_fail() {
+async fn submission_is_retried_for_limited_time_if_signer_and_gateway_fail() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[]).await;
     let gateway: Url = world.gateway.uri().parse().unwrap();
@@ -54,7 +54,7 @@ async fn submission_is_retried_for_a_while_if_signer_and_gateway_fail() {
 }
 
 #[tokio::test]
-async fn weights_that_are_not_confirmed_are_left_to_the_gateway() {
+async fn unconfirmed_weights_are_left_to_the_gateway() {
     let world = World::new().await;
     world.signer.reset().await;
     let failed =

@@ -103,7 +103,7 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_cut_connections_delay_scores_without_changing_them() {
+async fn slow_and_broken_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let (bucket, queue) = (FaultyProxy::unconnected().await, FaultyProxy::unconnected().await);
     servers.bucket = S3Server::start_behind(Some(bucket.port())).await;

@@ -167,7 +167,7 @@ fn documents_with_log_probabilities_have_fewer_tokens() {
 
 /// Parts that are neither texts nor images are refused by their place, not passed on.
 #[test]
-fn messages_have_parts_with_texts_and_images() {
+fn message_parts_are_texts_and_images() {
     let text = json!({"type": "text", "text": "hello"});
     let with = |parts: Value| {
         let earlier = json!({"role": "system", "content": "Be brief."});

@@ -149,7 +149,7 @@ async fn choices_outlast_the_wait_for_a_slot() {
 
 /// The time in which the buyer does not read is not the miners' time, which is limited.
 #[tokio::test]
-async fn slow_buyer_of_several_choices_gets_them() {
+async fn slow_buyer_receives_several_choices() {
     let total = Duration::from_secs(2);
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     // More words than are read ahead, and a last one that arrives after the buyer's pause.

@@ -84,7 +84,7 @@ async fn alias_falls_back_to_its_next_task() {
 }
 
 #[tokio::test]
-async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
+async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     let change = |config: &mut MarketConfig| {
         task(config, LARGE).price = Price { input: 300, output: 200, step: 0 };
         task(config, SMALL).price = Price { input: 100, output: 900, step: 0 };

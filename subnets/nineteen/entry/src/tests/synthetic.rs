@@ -41,7 +41,7 @@ fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
 /// Each synthetic request is one that a buyer could send: the gateway makes the same payload of it,
 /// byte for byte, except for the seed, which it maps to another one. Miners cannot recognise it.
 #[test]
-fn synthetic_requests_equal_those_of_buyers() {
+fn synthetic_requests_are_indistinguishable_from_buyer_requests() {
     let mut task = MarketConfig::default().task("chat-llama-3-1-8b").unwrap().clone();
     let mut random = StdRng::seed_from_u64(1);
     for endpoint in [

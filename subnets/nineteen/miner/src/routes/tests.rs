@@ -66,7 +66,7 @@ async fn text(response: Response) -> String {
 }
 
 #[tokio::test]
-async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
+async fn payload_reaches_the_backend_and_chunks_the_validator() {
     let backend = chats(|headers: http::HeaderMap, Json(payload): Json<Value>| async move {
         assert_eq!(headers["authorization"], "Bearer secret");
         let echo =
@@ -91,7 +91,7 @@ async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
 /// The backend's names of models may have any characters, also those that separate the parts of
 /// `--task`.
 #[tokio::test]
-async fn names_of_the_backends_models_reach_it_unchanged() {
+async fn backend_model_names_are_forwarded_unchanged() {
     for name in [
         "unsloth/Meta-Llama-3.1-8B-Instruct",
         "hf.co/org/model:Q4_K_M",
@@ -383,7 +383,7 @@ async fn refusal_by_the_backend_is_logged() {
 
 /// The model's server may send status 429, or an error with this code in a response with status 200.
 #[tokio::test]
-async fn backend_at_its_limit_is_warned_of_once() {
+async fn backend_at_its_limit_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     let in_band =
         miner_before(chats(|| async { "data: {\"error\":{\"code\":429}}\n\n" }), config()).await;
@@ -404,7 +404,7 @@ async fn backend_at_its_limit_is_warned_of_once() {
 
 /// Each miner of a process warns once.
 #[tokio::test]
-async fn text_without_log_probabilities_is_warned_of_once() {
+async fn text_without_log_probabilities_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     for _ in 0..2 {
         let miner =

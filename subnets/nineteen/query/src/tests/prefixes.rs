@@ -104,7 +104,7 @@ async fn prefixes_spread_over_the_miners() {
 
 /// A buyer who selects a miner by the prompt cannot add to its samples.
 #[tokio::test]
-async fn answers_of_the_miner_of_a_prefix_are_sampled_by_its_share() {
+async fn answers_with_prefix_affinity_are_sampled_by_share() {
     let bench = market(4).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
@@ -115,7 +115,7 @@ async fn answers_of_the_miner_of_a_prefix_are_sampled_by_its_share() {
 }
 
 #[tokio::test]
-async fn answer_of_another_miner_than_that_of_the_prefix_is_not_sampled() {
+async fn answer_outside_prefix_affinity_is_not_sampled() {
     let bench = market(2).await;
     let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) =
         (TASK.parse().unwrap(), "a".into());

@@ -107,7 +107,7 @@ async fn gate_prefers_the_good_miner_after_200_steps_and_a_restart() {
 }
 
 #[tokio::test]
-async fn passage_is_asked_about_before_its_question_is_answered() {
+async fn question_about_a_passage_precedes_its_answer() {
     let files = tempfile::tempdir().unwrap();
     let passage =
         "The capital of Texas is Austin, a city on the Colorado River with a million people in it.";

@@ -67,7 +67,7 @@ fn several_inputs_and_outputs_follow_each_other() {
 }
 
 #[test]
-fn inputs_of_one_type_have_its_rules() {
+fn inputs_follow_the_rules_of_their_type() {
     let graph = |kind: DataType, operator: &str| {
         let mut graph = small(&[1, 2], vec![node(operator, &["x", "z"], "y", &[])], vec![]);
         graph.input = vec![typed("x", &[1, 2], kind), typed("z", &[1, 2], kind)];

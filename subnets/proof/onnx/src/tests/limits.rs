@@ -115,7 +115,7 @@ fn repetitions_have_a_limit() {
 }
 
 #[test]
-fn parts_of_a_split_have_a_limit() {
+fn split_outputs_have_a_limit() {
     let mut split = with_int(node("Split", &["x"], "p0", &[]), "axis", 1);
     split.output.extend((1..5000).map(|index| format!("p{index}")));
     let nodes = vec![split, node("Relu", &["p0"], "y", &[])];

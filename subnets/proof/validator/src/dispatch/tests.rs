@@ -182,7 +182,7 @@ fn benchmarks_fill_small_capacities_first() {
 }
 
 #[test]
-fn miners_are_benchmarked_in_turn_and_not_while_they_work_for_a_user() {
+fn idle_miners_are_benchmarked_in_turn() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let now = Instant::now();

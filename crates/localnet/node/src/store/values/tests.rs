@@ -41,7 +41,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn cached_values_equal_those_of_the_trie(blocks in prop::collection::vec(block(), 1..12)) {
+    fn cached_values_equal_trie_values(blocks in prop::collection::vec(block(), 1..12)) {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let mut head = store.head().unwrap();
         for (reads, changes) in blocks {

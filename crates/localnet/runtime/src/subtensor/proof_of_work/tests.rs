@@ -23,7 +23,7 @@ fn challenge(row: &Json) -> (H256, AccountId, AccountId, NetUid) {
 }
 
 #[test]
-fn seals_equal_those_of_the_reference() {
+fn seals_match_the_reference() {
     let Some(vectors) = taonet_chain_vectors::json("pow.json") else { return };
     for row in vectors["seals"].as_array().unwrap() {
         let (block, hotkey, coldkey, netuid) = challenge(row);
@@ -174,7 +174,7 @@ fn the_difficulty_stays_within_its_bounds() {
 }
 
 #[test]
-fn the_faucet_pays_each_work_once() {
+fn faucet_pays_each_proof_of_work_once() {
     quarry(|bob| {
         let faucet = |block_number, nonce, work: &[u8]| {
             attempt(&bob, Call::faucet { block_number, nonce, work: work.to_vec() })

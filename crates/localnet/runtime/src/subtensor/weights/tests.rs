@@ -371,7 +371,7 @@ fn expired_timelocked_commits_are_removed() {
 }
 
 #[test]
-fn commit_block_is_that_of_the_oldest_pending_commit() {
+fn commit_block_is_the_oldest_pending_one() {
     chain(|| {
         let (who, uid) = committing_validator();
         let waiting =

@@ -73,7 +73,7 @@ fn storage_that_never_changes_is_named_in_the_document() {
 }
 
 #[test]
-fn items_for_clients_only_are_those_in_the_document() {
+fn items_for_clients_only_match_the_document() {
     let modules = modules();
     let used: BTreeSet<Name> =
         modules.iter().flat_map(|(module, code)| variants(module, code)).collect();

@@ -61,7 +61,7 @@ fn openai_fields_are_converted_to_miner_fields() {
 }
 
 #[test]
-fn quality_sets_the_default_steps_and_small_sizes_are_scaled() {
+fn quality_selects_default_steps_and_small_sizes_are_scaled() {
     let of = |further: Value| {
         let mut body = json!({"model": "m", "prompt": "a cat"});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());

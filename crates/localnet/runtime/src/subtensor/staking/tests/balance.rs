@@ -327,7 +327,7 @@ fn one_of_each_kind() -> Vec<Step> {
 }
 
 #[test]
-fn calls_of_every_kind_succeed_and_keep_accounts_balanced() {
+fn every_staking_call_succeeds_and_keeps_accounts_balanced() {
     chain(|| {
         let coldkeys = set_up();
         let (mut succeeded, mut failed) = (BTreeSet::new(), Vec::new());
