@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_shown() {
+    fn every_option_default_is_shown_in_help() {
         let mut problems = Vec::new();
         // Commands whose option of this name and description shows no default, and those where it
         // shows one.

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn results_stay_in_range() {
+    fn fixed_point_arithmetic_saturates() {
         assert_eq!(I32F32::MAX + I32F32::ONE, I32F32::MAX);
         assert_eq!(I32F32::MIN - I32F32::ONE, I32F32::MIN);
         assert_eq!(I32F32::MAX * I32F32::from_int(-2), I32F32::MIN);

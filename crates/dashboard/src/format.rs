@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_keep_both_ends() {
+    fn shortened_addresses_keep_both_ends() {
         assert_eq!(shortened("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), "5Grwva…utQY");
         assert_eq!(shortened("short"), "short");
     }

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_units() {
+    fn durations_with_units_are_parsed() {
         for (text, seconds) in [
             ("7d", 604_800),
             ("12h", 43_200),

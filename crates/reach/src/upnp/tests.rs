@@ -223,7 +223,7 @@ async fn private_external_address_of_router_is_an_error() {
 }
 
 #[tokio::test]
-async fn without_a_router_there_is_no_mapping() {
+async fn missing_router_is_a_search_error() {
     let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut options = look_at(nobody.local_addr().unwrap());
     options.timeout = Some(Duration::from_millis(50));

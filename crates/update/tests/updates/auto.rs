@@ -45,7 +45,7 @@ async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
 }
 
 #[tokio::test]
-async fn shutdown_stops_the_checks() {
+async fn shutdown_cancels_update_checks() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(5)).await;
     let shutdown = Shutdown::new();

@@ -468,7 +468,7 @@ async fn images_and_embeddings_are_checked() {
 
 /// The loops of a validator continue when the chain, the miners or the checked answers fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn loops_survive_failures() {
+async fn validator_loops_survive_failures() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn sentence_is_worth_more_than_a_word_and_the_question_nothing() {
+    fn sentence_earns_more_than_a_word_and_repeated_question_nothing() {
         let judged = Judge::new(Arc::new(HashedWords), None)
             .rewards(&conversation(), answers(), || false)
             .unwrap();

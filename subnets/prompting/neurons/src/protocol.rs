@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn longer_lists_are_malformed() {
+    fn overlong_lists_are_refused() {
         let read = |roles: usize, messages: usize| {
             let body =
                 json!({ "roles": vec![""; roles], "messages": vec![""; messages] }).to_string();

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_do_not_overflow() {
+    fn element_count_overflow_is_detected() {
         assert_eq!((elements(&[]), elements(&[2, 0, 3])), (Some(1), Some(0)));
         // Whatever the order.
         assert_eq!((elements(&[0, usize::MAX, 2]), elements(&[usize::MAX, 2, 0])), (None, None));

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn example_is_the_output() {
+    fn generated_package_equals_the_example() {
         let files = files(PROGRAM, &git(), true).unwrap();
         for (path, text) in files.iter().filter(|(path, _)| path != "Cargo.toml") {
             let example = fs::read_to_string(example().join(path)).unwrap();

@@ -114,7 +114,7 @@ fn reference_preset_has_two_subnets_and_no_owned_hotkey() {
 }
 
 #[test]
-fn all_tao_is_counted() {
+fn genesis_issuance_counts_all_tao() {
     at_genesis(&[], || {
         let free = pallet_balances::TotalIssuance::<Runtime>::get();
         let pools: u64 = Subtensor::all_netuids()

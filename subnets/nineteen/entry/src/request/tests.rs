@@ -343,7 +343,7 @@ fn integers_may_have_a_zero_fraction() {
 }
 
 #[test]
-fn nulls_are_absent() {
+fn null_fields_count_as_absent() {
     let nulls = json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null, "modalities": null});
     let request = chat(&nulls).unwrap();
     assert!(!request.streams && request.payload.further.is_empty());

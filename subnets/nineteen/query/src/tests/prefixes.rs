@@ -134,7 +134,7 @@ async fn answer_outside_prefix_affinity_is_not_sampled() {
 }
 
 #[tokio::test]
-async fn prefix_leaves_a_miner_with_too_many_requests_in_flight() {
+async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
     let bench = market(3).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];

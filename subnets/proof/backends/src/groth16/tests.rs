@@ -204,7 +204,7 @@ fn extremes_of_every_layer_satisfy_the_constraints() {
 }
 
 #[test]
-fn widths_cover_their_intervals_and_stay_below_the_field() {
+fn bit_widths_cover_their_intervals_and_fit_the_field() {
     use super::gadgets::Width;
     for (low, high, bits, signed) in [
         (0, 0, 0, false),

@@ -63,7 +63,7 @@ fn sample(count: i64) -> Vec<Vec<i64>> {
 }
 
 #[test]
-fn integers_follow_the_real_numbers() {
+fn quantised_outputs_approximate_float_outputs() {
     let float = network();
     for (bits, tolerance) in [(6, 0.25), (8, 0.06), (12, 0.006)] {
         let options = QuantiseOptions { activation_bits: bits, weight_bits: bits, ..options() };

@@ -35,7 +35,7 @@ fn mixed() -> GraphProto {
 }
 
 #[test]
-fn several_inputs_and_outputs_follow_each_other() {
+fn multiple_inputs_and_outputs_are_concatenated() {
     let part = |name: &str, dims: &[usize], offset| TensorPart {
         name: name.to_owned(),
         dims: dims.to_vec(),
@@ -90,7 +90,7 @@ fn inputs_follow_the_rules_of_their_type() {
 
 /// An output that is an input, and one that only changes its dimensions, are moves.
 #[test]
-fn models_that_only_rename_are_read() {
+fn models_without_arithmetic_are_read() {
     let shape = || vec![integers("shape", &[-1])];
     for (nodes, weights) in [
         (vec![node("Identity", &["x"], "y", &[])], vec![]),

@@ -178,7 +178,7 @@ fn long_constants_are_folded() {
 
 /// A sum of all earlier elements for each one would take 2^43 steps.
 #[test]
-fn running_sums_of_long_constants_are_folded() {
+fn cumulative_sums_of_long_constants_are_folded() {
     let nodes = vec![
         node("CumSum", &["ones", "axis"], "sums", &[]),
         node("Gather", &["sums", "last"], "sum", &[]),

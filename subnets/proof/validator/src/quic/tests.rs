@@ -280,7 +280,7 @@ async fn answers_are_bounded_in_size_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn miners_open_no_streams() {
+async fn streams_opened_by_miners_are_refused() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let peer = miner.peer("//Bob");
     let serving = async {

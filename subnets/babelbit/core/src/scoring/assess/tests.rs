@@ -346,7 +346,7 @@ mod strict {
     }
 
     #[test]
-    fn margins_are_reported() {
+    fn gate_margins_are_reported() {
         let transcript = transcript("it is all done", 2.0, "en");
         let reply = heard(&transcript, &[0.8, 0.6], 4.0);
         assert_eq!(

@@ -178,7 +178,7 @@ const DOCUMENTED: [(&str, [f64; 4]); 5] = [
 ];
 
 #[test]
-fn documented_figures_are_computed() {
+fn documented_security_bits_match_the_computed_ones() {
     for (index, parameters) in RELEASED.iter().enumerate() {
         let (conjectured, _) = reports(parameters);
         for (label, documented) in DOCUMENTED {
