@@ -32,7 +32,10 @@ fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
 
 type Streamed = ([(axum::http::HeaderName, &'static str); 1], Body);
 
-async fn taken(router: Router, limit: usize) -> (Vec<Value>, Result<(), ModelServerError>) {
+async fn collect_events(
+    router: Router,
+    limit: usize,
+) -> (Vec<Value>, Result<(), ModelServerError>) {
     let mut events = Vec::new();
     let (server, body) = (server(router).await, json!({}));
     let take = |event| {
@@ -49,20 +52,22 @@ async fn streams_end_at_done_disconnect_or_deadline() {
         Router::new().route("/v1/completions", post(move || async move { streamed(parts, stalls) }))
     };
     let (events, result) =
-        taken(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9).await;
+        collect_events(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9)
+            .await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
     // The last line may lack its line break.
-    let (events, result) = taken(router(&["data: 1\n\ndata: 2"], false), 9).await;
+    let (events, result) = collect_events(router(&["data: 1\n\ndata: 2"], false), 9).await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
-    let (events, result) = taken(router(&["data: 1\n\ndata: 2\n\ndata: 3\n\n"], true), 2).await;
+    let (events, result) =
+        collect_events(router(&["data: 1\n\ndata: 2\n\ndata: 3\n\n"], true), 2).await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
-    let (events, result) = taken(router(&["data: 1\n\n"], true), 9).await;
+    let (events, result) = collect_events(router(&["data: 1\n\n"], true), 9).await;
     assert_eq!(events, [json!(1)]);
     assert!(result.unwrap_err().is_timeout());
-    let (_, result) = taken(router(&["data: {\n\n"], true), 9).await;
+    let (_, result) = collect_events(router(&["data: {\n\n"], true), 9).await;
     assert!(matches!(result, Err(ModelServerError::Malformed(_))));
 }
 
@@ -74,7 +79,7 @@ async fn endless_stream_is_cut_off() {
         ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts))
     };
     let (_, result) =
-        taken(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
+        collect_events(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
     let error = result.unwrap_err();
     assert!(
         matches!(error, ModelServerError::Fault(Fault::TooLarge(MAX_STREAM) | Fault::Timeout)),
@@ -85,7 +90,8 @@ async fn endless_stream_is_cut_off() {
 #[tokio::test]
 async fn unstreamed_response_is_one_event() {
     let complete = || async { Json(json!({"choices": []})) };
-    let (events, result) = taken(Router::new().route("/v1/completions", post(complete)), 9).await;
+    let (events, result) =
+        collect_events(Router::new().route("/v1/completions", post(complete)), 9).await;
     assert_eq!(events, [json!({"choices": []})]);
     result.unwrap();
 }

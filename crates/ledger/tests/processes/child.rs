@@ -80,11 +80,11 @@ fn child() {
         .worker_threads(task.tasks.max(1))
         .enable_all()
         .build();
-    let end = runtime.unwrap().block_on(carry_out(task));
+    let end = runtime.unwrap().block_on(execute_task(task));
     println!("{TASK}{}", serde_json::to_string(&end).unwrap());
 }
 
-async fn carry_out(task: Text) -> ChildResult {
+async fn execute_task(task: Text) -> ChildResult {
     let ledger = loop {
         match Ledger::open(&task.directory).await {
             // Another process has the ledger locked until it exits.

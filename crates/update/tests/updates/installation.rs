@@ -172,7 +172,7 @@ async fn signatures_that_do_not_verify_are_refused() {
     let list = fs::read(releases.file(NEW, "SHA256SUMS")).unwrap();
     let good = fs::read_to_string(&signature).unwrap();
     let other = Keys::new(2).sign(&list);
-    let impostor = releases.keys.impostor().sign(&list);
+    let impostor = releases.keys.with_same_id().sign(&list);
     let other_list = releases.keys.sign(b"another list");
     let comment = good.replace("taonet release", "taonet Release");
     let cut = good.lines().take(2).collect::<Vec<_>>().join("\n");

@@ -73,7 +73,7 @@ fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
 }
 
 /// Runs the test of this name again in a subprocess, started by `command`.
-fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
+fn rerun_on_disk(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
     let test = format!("disks::{test}");
     command
         .arg(disk)
@@ -84,7 +84,7 @@ fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Outp
 }
 
 #[track_caller]
-fn assert_held(output: &Output) {
+fn assert_old_key_kept(output: &Output) {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
@@ -116,10 +116,11 @@ fn old_key_survives_full_and_read_only_disks() {
         r#"mount -t tmpfs -o size=64k,mode=700 none "$0" || exit 77; exec "$@""#,
     ]);
     let is_permitted = namespace().arg("true").output().is_ok_and(|output| output.status.success());
-    let output = is_permitted
-        .then(|| again("old_key_survives_full_and_read_only_disks", dir.path(), &mut command));
+    let output = is_permitted.then(|| {
+        rerun_on_disk("old_key_survives_full_and_read_only_disks", dir.path(), &mut command)
+    });
     match output.transpose().unwrap() {
-        Some(output) if output.status.code() != Some(NO_DISK) => assert_held(&output),
+        Some(output) if output.status.code() != Some(NO_DISK) => assert_old_key_kept(&output),
         _ => {
             // Bypasses the test harness, which captures the output of passing tests.
             let _ = writeln!(
@@ -172,7 +173,9 @@ fn old_key_survives_file_size_limit() {
     let mut command = Command::new("sh");
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
-    assert_held(&again("old_key_survives_file_size_limit", dir.path(), &mut command).unwrap());
+    assert_old_key_kept(
+        &rerun_on_disk("old_key_survives_file_size_limit", dir.path(), &mut command).unwrap(),
+    );
 }
 
 fn within_limits(disk: &Path) {

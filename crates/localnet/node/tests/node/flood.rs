@@ -306,7 +306,7 @@ async fn memory_is_bounded_when_client_does_not_read_responses() {
     // Other clients are served during the flood: their requests do not wait for all of its
     // responses.
     for _ in 0..200 {
-        child.stays_small(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
+        child.with_bounded_memory(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
     }
     flood.abort();
 }
@@ -332,7 +332,7 @@ async fn response_building_stops_at_the_size_limit() {
     assert!(size.as_u64().unwrap() > 300_000, "{size}");
     let keys = vec![events; 1_000];
     let error = child
-        .stays_small(ask_at(address, "state_queryStorageAt", json!([keys])))
+        .with_bounded_memory(ask_at(address, "state_queryStorageAt", json!([keys])))
         .await
         .unwrap_err();
     assert_eq!(error["code"], -32008, "{error}");

@@ -1,6 +1,6 @@
 //! Tests of nodes that follow another one.
 
-mod liars;
+mod falsified_blocks;
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,12 +40,12 @@ async fn follower(leader: &NodeHandle) -> NodeHandle {
 /// Waits until a condition holds.
 #[track_caller]
 fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
-    until_or_stuck(what, || (), condition)
+    wait_while_progressing(what, || (), condition)
 }
 
 /// Waits until a condition holds. Fails once `progress` has not changed for [`PATIENCE`].
 #[track_caller]
-fn until_or_stuck<P: PartialEq>(
+fn wait_while_progressing<P: PartialEq>(
     what: &str,
     progress: impl Fn() -> P,
     condition: impl Fn() -> bool,
@@ -69,7 +69,7 @@ fn until_or_stuck<P: PartialEq>(
 #[track_caller]
 fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
     let is_caught_up = move || follower.head() == leader.head() && follower.is_following();
-    until_or_stuck("caught up", || follower.head(), is_caught_up)
+    wait_while_progressing("caught up", || follower.head(), is_caught_up)
 }
 
 /// Waits until a follower refuses its leader, and returns the reason.

@@ -31,7 +31,7 @@ async fn gateway_submits_if_the_signer_fails() {
         mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
         world.rows(&[row(1, 0.5)], &[]).await;
         assert!(world.validator().run_once().await.unwrap().outcome.is_success(), "{shown}");
-        let bodies = asked(&world.gateway, "/v1/weights/set_and_confirm").await;
+        let bodies = request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await;
         assert_eq!(bodies.len(), usize::from(is_asked), "{shown}");
         if let Some(body) = bodies.first() {
             assert_eq!((&body["retries"], &body["delay_s"]), (&json!(7), &json!(1.5)));
@@ -73,5 +73,5 @@ async fn unconfirmed_weights_are_left_to_the_gateway() {
         (false, Some("confirmation failed"))
     );
     assert_eq!(report.outcome.details()["attempt"], 7);
-    assert_eq!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
+    assert_eq!(request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
 }

@@ -23,7 +23,7 @@ fn prefix(request: &Request) -> PromptPrefix {
 }
 
 /// Returns a request that one of the miners gets even if another one is many times as fast.
-fn decided(contenders: &[Arc<TaskMiner>]) -> Request {
+fn request_with_clear_favourite(contenders: &[Arc<TaskMiner>]) -> Request {
     let is_decided = |request: &Request| {
         let prefix = prefix(request);
         let mut logarithms: Vec<f64> =
@@ -60,7 +60,7 @@ async fn market(miners: usize) -> Bench {
 async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests() {
     let mut bench = market(4).await;
     bench.querier.set_prefix_affinity(true);
-    let request = decided(&bench.contenders);
+    let request = request_with_clear_favourite(&bench.contenders);
     let (maximum, replaced, samples) = sent(&mut bench, &request).await;
     // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
     // may be.

@@ -119,21 +119,21 @@ fn runtime_api_results_are_read_as_recorded() {
         let answer = bytes(&recorded["raw_hex"]);
         let value = values::round_trip(method.output.id, &answer).unwrap();
         values::assert_agrees(&value, &recorded["decoded"]);
-        assert_eq!(through_our_structs(&method.name, &answer), answer, "{recorded}");
+        assert_eq!(reencode_result(&method.name, &answer), answer, "{recorded}");
     }
     assert_eq!(list(&calls).len(), 4);
 }
 
 /// Decodes a runtime API result into our struct, and encodes it again.
-fn through_our_structs(method: &str, answer: &[u8]) -> Vec<u8> {
-    fn through<Answer: DecodeAll + Encode>(mut answer: &[u8]) -> Vec<u8> {
+fn reencode_result(method: &str, answer: &[u8]) -> Vec<u8> {
+    fn reencode<Answer: DecodeAll + Encode>(mut answer: &[u8]) -> Vec<u8> {
         Answer::decode_all(&mut answer).unwrap().encode()
     }
     match method {
-        "get_neurons_lite" => through::<Vec<NeuronInfoLite>>(answer),
-        "get_subnet_hyperparams" => through::<Option<SubnetHyperparams>>(answer),
-        "get_stake_info_for_hotkey_coldkey_netuid" => through::<Option<StakeInfo>>(answer),
-        "account_nonce" => through::<u32>(answer),
+        "get_neurons_lite" => reencode::<Vec<NeuronInfoLite>>(answer),
+        "get_subnet_hyperparams" => reencode::<Option<SubnetHyperparams>>(answer),
+        "get_stake_info_for_hotkey_coldkey_netuid" => reencode::<Option<StakeInfo>>(answer),
+        "account_nonce" => reencode::<u32>(answer),
         other => panic!("{other} is not in the recorded answers"),
     }
 }

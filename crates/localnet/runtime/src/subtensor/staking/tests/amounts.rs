@@ -317,7 +317,7 @@ fn weights(uid: u16, weight: u16, version_key: u64) -> Call<Runtime> {
 }
 
 /// Returns the outcome of a call, and reverts its effects.
-fn tried(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
+fn attempt_and_roll_back(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
     with_transaction(|| {
         TransactionOutcome::Rollback(Ok::<_, DispatchError>(attempt(who, call(amount))))
     })
@@ -336,7 +336,8 @@ fn extreme_amounts_fail_with_the_errors_of_the_real_chain() {
             [(&bob, AMOUNTS), (&bob, SETTINGS), (&bob, CROWDLOANS), (&owner, WEIGHTS)]
         {
             for (name, call, expected) in rows {
-                let outcomes = [0, 1, u64::MAX].map(|amount| tried(who, *call, amount));
+                let outcomes =
+                    [0, 1, u64::MAX].map(|amount| attempt_and_roll_back(who, *call, amount));
                 assert_eq!(outcomes, *expected, "{name}");
             }
         }
