@@ -26,7 +26,7 @@ fn documented_metrics() -> BTreeSet<String> {
 }
 
 /// Removes the parts of a text between two characters.
-fn without(text: &str, open: char, close: char) -> String {
+fn remove_enclosed(text: &str, open: char, close: char) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {
         let inside = depth > 0;
@@ -57,7 +57,7 @@ fn metrics(expression: &str) -> Vec<String> {
         "group_left",
         "group_right",
     ];
-    let mut text = without(&without(expression, '{', '}'), '[', ']');
+    let mut text = remove_enclosed(&remove_enclosed(expression, '{', '}'), '[', ']');
     for keyword in ["by", "without", "on", "ignoring"] {
         while let Some((before, (list, after))) = text
             .split_once(&format!("{keyword} ("))

@@ -366,9 +366,9 @@ fn thousand_wallets_are_listed() {
         fs::write(wallet.coldkeypub_path(), &public).unwrap();
         fs::write(wallet.hotkey_path(&name("default")), &*json).unwrap();
     }
-    let before = busy();
+    let before = thread_cpu_time();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
-    let taken = busy().saturating_sub(before);
+    let taken = thread_cpu_time().saturating_sub(before);
     // This limit is far above the time to read the files, and far below the time to open the
     // encrypted keys; the benchmark measures the exact time.
     assert!(taken < Duration::from_secs(2), "{taken:?}");
@@ -376,7 +376,7 @@ fn thousand_wallets_are_listed() {
 
 /// Returns the processor time used by this thread so far, independent of other load on the machine.
 #[cfg(unix)]
-fn busy() -> Duration {
+fn thread_cpu_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

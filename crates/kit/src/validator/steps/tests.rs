@@ -238,7 +238,7 @@ struct Hanging {
 }
 
 impl Hanging {
-    async fn reach(&self, part: Part) {
+    async fn hang_at(&self, part: Part) {
         if self.part == part {
             self.reached.notify_one();
             std::future::pending::<()>().await;
@@ -250,7 +250,7 @@ impl Challenge for Hanging {
     type Request = SumRequest;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
-        self.reach(Part::Request).await;
+        self.hang_at(Part::Request).await;
         Ok(SumRequest::ONE_AND_TWO)
     }
 
@@ -259,7 +259,7 @@ impl Challenge for Hanging {
         _: &SumRequest,
         replies: &[Reply<SumRequest>],
     ) -> Result<Vec<f64>, BoxError> {
-        self.reach(Part::Rewards).await;
+        self.hang_at(Part::Rewards).await;
         Ok(vec![1.0; replies.len()])
     }
 }

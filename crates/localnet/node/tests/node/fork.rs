@@ -127,7 +127,7 @@ fn assert_issuance_balances(node: &NodeHandle) {
 }
 
 /// Returns the results of the runtime APIs with which clients display a subnet.
-fn shown(node: &NodeHandle) -> Vec<Vec<u8>> {
+fn displayed_state(node: &NodeHandle) -> Vec<Vec<u8>> {
     let of_subnet = [
         "SubnetInfoRuntimeApi_get_metagraph",
         "NeuronInfoRuntimeApi_get_neurons",
@@ -156,7 +156,7 @@ async fn a_fork_continues_a_subnet_that_was_used() {
     assert!(fork.left_out.is_empty(), "{:?}", fork.left_out);
     let node = Node::start(config).await.unwrap();
     assert_eq!(node.head().number(), source.head().number());
-    assert_eq!(shown(&node), shown(&source));
+    assert_eq!(displayed_state(&node), displayed_state(&source));
     assert_issuance_balances(&node);
     // The accounts of the genesis state can be used as before.
     assert_eq!(node.free_balance(&account("Alice")).unwrap(), 1_000_000 * TAO);

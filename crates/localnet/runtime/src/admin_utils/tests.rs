@@ -307,7 +307,7 @@ fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Runs a test with a subnet whose owner may change settings.
-fn settled(test: impl FnOnce()) {
+fn with_owner_settings(test: impl FnOnce()) {
     chain(|| {
         jump_to(50);
         AdminFreezeWindow::<Runtime>::put(0);
@@ -322,7 +322,7 @@ fn each_setting_changes_its_own_item() {
     let settings = settings();
     assert_eq!(settings.len(), 79);
     for (what, _, item) in settings {
-        settled(|| {
+        with_owner_settings(|| {
             if item == "LiquidAlphaOn" {
                 LiquidAlphaOn::<Runtime>::insert(BABELBIT, false);
             }
@@ -342,7 +342,7 @@ fn each_setting_changes_its_own_item() {
 #[test]
 fn only_owners_change_settings_of_their_subnet() {
     for (what, by, item) in settings() {
-        settled(|| {
+        with_owner_settings(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");
             if by == By::Root {
                 assert_eq!(as_owner(&what), "BadOrigin", "{what:?}");
@@ -365,7 +365,7 @@ fn only_owners_change_settings_of_their_subnet() {
 
 #[test]
 fn owner_call_checks_run_in_order_of_the_real_chain() {
-    settled(|| {
+    with_owner_settings(|| {
         let netuid = BABELBIT;
         let rho = Call::sudo_set_rho { netuid, rho: 1 };
         let cutoff = |factor_milli| Call::sudo_set_activity_cutoff_factor { netuid, factor_milli };
@@ -383,7 +383,7 @@ fn owner_call_checks_run_in_order_of_the_real_chain() {
 
 #[test]
 fn owner_hotkey_change_is_rate_limited_but_never_frozen() {
-    settled(|| {
+    with_owner_settings(|| {
         AdminFreezeWindow::<Runtime>::put(20);
         let set = |number| Call::sudo_set_sn_owner_hotkey { netuid: BABELBIT, hotkey: key(number) };
         assert_eq!(call(RuntimeOrigin::signed(key(3)), &set(9)), "BadOrigin");
@@ -402,7 +402,7 @@ fn owner_hotkey_change_is_rate_limited_but_never_frozen() {
 
 #[test]
 fn settings_of_missing_subnets_are_refused() {
-    settled(|| {
+    with_owner_settings(|| {
         let netuid = NetUid(77);
         assert_eq!(as_root(&Call::sudo_set_kappa { netuid, kappa: 1 }), "SubnetDoesNotExist");
         assert_eq!(as_root(&Call::sudo_set_rho { netuid, rho: 1 }), "SubnetDoesNotExist");
@@ -452,7 +452,7 @@ fn settings_of_missing_subnets_are_refused() {
 
 #[test]
 fn owner_settings_are_rate_limited_by_epochs() {
-    settled(|| {
+    with_owner_settings(|| {
         Tempo::<Runtime>::insert(BABELBIT, 10);
         let rho = Call::sudo_set_rho { netuid: BABELBIT, rho: 1 };
         let version =
@@ -571,7 +571,7 @@ fn values_out_of_bounds_are_refused() {
         (Call::sudo_set_liquid_alpha_enabled { netuid, enabled: false }, "ok"),
         (alphas(2_000, 3_000), "LiquidAlphaDisabled"),
     ];
-    settled(|| {
+    with_owner_settings(|| {
         for (what, expected) in cases {
             assert_eq!(as_root(&what), expected, "{what:?}");
         }
@@ -612,7 +612,7 @@ fn settings_reject_root_subnet_and_invalid_values() {
         (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "ok"),
         (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
     ];
-    settled(|| {
+    with_owner_settings(|| {
         for (what, expected) in cases {
             assert_eq!(as_root(&what), expected, "{what:?}");
         }
@@ -623,7 +623,7 @@ fn settings_reject_root_subnet_and_invalid_values() {
 
 #[test]
 fn activity_cutoff_of_earlier_versions_is_stored_without_effect() {
-    settled(|| {
+    with_owner_settings(|| {
         let cutoff = Subtensor::activity_cutoff(BABELBIT);
         let set = Call::sudo_set_activity_cutoff { netuid: BABELBIT, activity_cutoff: 360 };
         assert_eq!(as_owner(&set), "ok");
@@ -635,7 +635,7 @@ fn activity_cutoff_of_earlier_versions_is_stored_without_effect() {
 
 #[test]
 fn some_bounds_apply_to_owners_only() {
-    settled(|| {
+    with_owner_settings(|| {
         let average =
             Call::sudo_set_bonds_moving_average { netuid: BABELBIT, bonds_moving_average: 975_001 };
         let steepness = Call::sudo_set_alpha_sigmoid_steepness { netuid: BABELBIT, steepness: -1 };
@@ -647,7 +647,7 @@ fn some_bounds_apply_to_owners_only() {
 
 #[test]
 fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
-    settled(|| {
+    with_owner_settings(|| {
         let set = |count| {
             as_root(&Call::sudo_set_mechanism_count {
                 netuid: BABELBIT,
@@ -672,7 +672,7 @@ fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
 
 #[test]
 fn sudo_key_changes_settings_through_sudo_pallet() {
-    settled(|| {
+    with_owner_settings(|| {
         let inner = Call::sudo_set_yuma3_enabled { netuid: BABELBIT, enabled: false };
         let sudo = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(inner.into()) });
         sudo.dispatch(RuntimeOrigin::signed(account("Alice"))).unwrap();

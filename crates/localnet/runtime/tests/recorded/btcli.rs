@@ -8,8 +8,10 @@ use crate::vectors;
 /// `CommitRevealWeightsEnabled`.
 #[test]
 fn storage_item_read_by_btcli_weights_commit_does_not_exist() {
-    let Some(theirs) = vectors::theirs() else { return };
-    for (chain, metadata) in [("real chain", theirs), ("development chain", vectors::ours())] {
+    let Some(theirs) = vectors::real_chain_metadata() else { return };
+    for (chain, metadata) in
+        [("real chain", theirs), ("development chain", vectors::localnet_metadata())]
+    {
         let items = items::of(metadata);
         let has = |name: &str| {
             items.iter().any(|item| {

@@ -14,7 +14,7 @@ use crate::vectors;
 #[test]
 fn errors_have_the_recorded_indices() {
     // The Python tools look up an error by its position in the list.
-    let metadata = vectors::ours();
+    let metadata = vectors::localnet_metadata();
     for (pallet, errors) in
         metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.error.as_ref()?)))
     {
@@ -53,7 +53,7 @@ fn table() -> BTreeMap<&'static str, Row> {
 
 /// Returns every supported call, by name, with arguments that are all zeros when encoded.
 pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
-    let metadata = vectors::ours();
+    let metadata = vectors::localnet_metadata();
     let variants = |id: u32| match &metadata.types.resolve(id).unwrap().type_def {
         scale_info::TypeDef::Variant(variants) => variants.variants.clone(),
         other => panic!("calls are an enum: {other:?}"),

@@ -203,11 +203,11 @@ proptest! {
             tokens.extend(text.split(' ').map(|word| model.id(word)));
             tokens.push(BOUNDARY);
         }
-        prop_assert_eq!(model.next(&history), longest_seen(&tokens, &history, 3));
+        prop_assert_eq!(model.next(&history), most_frequent_continuation(&tokens, &history, 3));
     }
 }
 
-fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> {
+fn most_frequent_continuation(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> {
     (1..=longest.min(history.len())).rev().find_map(|length| {
         let context = &history[history.len() - length..];
         if context[1..].contains(&BOUNDARY) {

@@ -97,7 +97,7 @@ async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
 }
 
 /// Asserts that queue and bucket are empty.
-async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
+async fn check_no_leftovers(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
     let began = std::time::Instant::now();
     while queue.depth().await.unwrap().jobs > 0
@@ -172,27 +172,27 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
         usize::try_from(repeated).unwrap() <= maximum,
         "{repeated} attempts repeated after {kills} kills"
     );
-    check_nothing_is_left(&servers, &jobs).await;
+    check_no_leftovers(&servers, &jobs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_kills_workers_is_excluded_alone() {
-    check_set_aside(POISON, PACE.transcription).await;
+    check_excluded(POISON, PACE.transcription).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_hangs_the_recogniser_is_excluded_alone() {
-    check_set_aside(HANG, Duration::from_secs(5)).await;
+    check_excluded(HANG, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_stops_the_recogniser_is_excluded_alone() {
-    check_set_aside(STOP, PACE.transcription).await;
+    check_excluded(STOP, PACE.transcription).await;
 }
 
 /// Checks that a recording of a constant amplitude fails after it has ended its worker three times,
 /// once among other recordings and twice alone, and that other recordings have their usual scores.
-async fn check_set_aside(amplitude: f32, transcription: Duration) {
+async fn check_excluded(amplitude: f32, transcription: Duration) {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
     let deaths = Arc::new(AtomicUsize::new(0));

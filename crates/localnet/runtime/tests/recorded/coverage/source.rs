@@ -83,7 +83,9 @@ fn items_for_clients_only_match_the_document() {
     let written: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
-    let own = items::of(vectors::ours()).into_iter().filter(|item| pallets.contains(&item.owner));
+    let own = items::of(vectors::localnet_metadata())
+        .into_iter()
+        .filter(|item| pallets.contains(&item.owner));
     let unused = own.map(|item| (item.owner, item.kind, item.name)).filter(|name| match name.1 {
         Kind::Event | Kind::Error => !used.contains(name),
         Kind::Storage => written.contains(name.2.as_str()) && !read.contains(name.2.as_str()),

@@ -91,7 +91,7 @@ const PAIRS: usize = 16;
 fn constants_match_recording() {
     let Some(constants) = part("constants") else { return };
     for recorded in list(&constants) {
-        let pallets = &vectors::ours().pallets;
+        let pallets = &vectors::localnet_metadata().pallets;
         let pallet =
             pallets.iter().find(|pallet| pallet.name == text(&recorded["module"])).unwrap();
         let constant = pallet
@@ -110,7 +110,7 @@ fn runtime_api_results_are_read_as_recorded() {
     let Some(calls) = part("runtime_calls") else { return };
     for recorded in list(&calls) {
         let (api, method) = (text(&recorded["api"]), text(&recorded["method"]));
-        let api = vectors::ours().apis.iter().find(|ours| ours.name == api).unwrap();
+        let api = vectors::localnet_metadata().apis.iter().find(|ours| ours.name == api).unwrap();
         let method = api.methods.iter().find(|ours| ours.name == method).unwrap();
         let parameters = method.inputs.iter().zip(list(&recorded["params"]));
         let parameters: Vec<u8> =
@@ -141,8 +141,12 @@ fn reencode_result(method: &str, answer: &[u8]) -> Vec<u8> {
 #[test]
 fn fee_details_have_the_recorded_fields() {
     let Some(info) = part("payment_info") else { return };
-    let types = &vectors::ours().types;
-    let api = vectors::ours().apis.iter().find(|api| api.name == "TransactionPaymentApi").unwrap();
+    let types = &vectors::localnet_metadata().types;
+    let api = vectors::localnet_metadata()
+        .apis
+        .iter()
+        .find(|api| api.name == "TransactionPaymentApi")
+        .unwrap();
     let answer = api.methods.iter().find(|method| method.name == "query_info").unwrap().output.id;
     let scale_info::TypeDef::Composite(fields) = &types.resolve(answer).unwrap().type_def else {
         panic!()

@@ -181,40 +181,50 @@ const SETTINGS: &[Row] = &[
 const CROWDLOANS: &[Row] = &[
     (
         "create with this deposit",
-        |rao| lends(create(rao, TAO, 100 * TAO, 100)),
+        |rao| crowdloan_call(create(rao, TAO, 100 * TAO, 100)),
         ["DepositTooLow", "DepositTooLow", "CapTooLow"],
     ),
     (
         "create with this minimum",
-        |rao| lends(create(10 * TAO, rao, 100 * TAO, 100)),
+        |rao| crowdloan_call(create(10 * TAO, rao, 100 * TAO, 100)),
         ["MinimumContributionTooLow", "MinimumContributionTooLow", "ok"],
     ),
     (
         "create with this cap",
-        |rao| lends(create(10 * TAO, TAO, rao, 100)),
+        |rao| crowdloan_call(create(10 * TAO, TAO, rao, 100)),
         ["CapTooLow", "CapTooLow", "ok"],
     ),
     (
         "create with this end",
-        |block| lends(create(10 * TAO, TAO, 100 * TAO, block as u32)),
+        |block| crowdloan_call(create(10 * TAO, TAO, 100 * TAO, block as u32)),
         ["CannotEndInPast", "CannotEndInPast", "BlockDurationTooLong"],
     ),
     // At most what is left to be raised is contributed.
     (
         "contribute",
-        |rao| lends(crowdloan::Call::contribute { crowdloan_id: 0, amount: TaoBalance(rao) }),
+        |rao| {
+            crowdloan_call(crowdloan::Call::contribute { crowdloan_id: 0, amount: TaoBalance(rao) })
+        },
         ["ContributionTooLow", "ContributionTooLow", "ok"],
     ),
     (
         "update_cap",
-        |rao| lends(crowdloan::Call::update_cap { crowdloan_id: 0, new_cap: TaoBalance(rao) }),
+        |rao| {
+            crowdloan_call(crowdloan::Call::update_cap {
+                crowdloan_id: 0,
+                new_cap: TaoBalance(rao),
+            })
+        },
         ["CapTooLow", "CapTooLow", "ok"],
     ),
     (
         "set_max_contribution",
         |rao| {
             let new_max_contribution = Some(TaoBalance(rao));
-            lends(crowdloan::Call::set_max_contribution { crowdloan_id: 0, new_max_contribution })
+            crowdloan_call(crowdloan::Call::set_max_contribution {
+                crowdloan_id: 0,
+                new_max_contribution,
+            })
         },
         ["MaximumContributionTooLow", "MaximumContributionTooLow", "ok"],
     ),
@@ -247,7 +257,7 @@ fn stakes(call: Call<Runtime>) -> RuntimeCall {
     RuntimeCall::SubtensorModule(call)
 }
 
-fn lends(call: crowdloan::Call<Runtime>) -> RuntimeCall {
+fn crowdloan_call(call: crowdloan::Call<Runtime>) -> RuntimeCall {
     RuntimeCall::Crowdloan(call)
 }
 
