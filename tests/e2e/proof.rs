@@ -176,7 +176,7 @@ fn verify_expectations(bundle: &Path, input: &Path, good: &Value) {
 }
 
 #[test]
-fn proofs_verify_with_nothing_but_their_bundle() {
+fn proofs_verify_with_their_bundle_only() {
     prove_and_verify("digits-mlp", "stark");
     prove_and_verify("diabetes-regression", "groth16");
 }
@@ -190,7 +190,7 @@ fn compile_facts(circuit: &Path) -> Value {
 }
 
 #[test]
-fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
+fn answers_of_a_language_model_verify_with_their_bundle_only() {
     let folder = TempDir::new().unwrap();
     let (circuit, bundle) = (folder.path().join("circuit"), folder.path().join("answer.json"));
     let compiled = compile_facts(&circuit);
@@ -254,7 +254,7 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
 
 /// The same model with and without `--hide`: `prove --hide` refuses the circuit without it.
 #[test]
-fn hidden_values_are_an_option_of_the_circuit() {
+fn hidden_proof_requires_circuit_compiled_with_hide() {
     let folder = TempDir::new().unwrap();
     let model = repository("models/diabetes-regression");
     let (onnx, sample) = (model.join("model.onnx"), model.join("sample.json"));
@@ -301,7 +301,7 @@ fn bundles_of_other_versions_verify() {
 }
 
 #[test]
-fn bad_models_inputs_and_circuits_are_refused() {
+fn invalid_models_inputs_and_circuits_are_refused() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
@@ -543,7 +543,7 @@ fn external_circuits_are_served_with_their_program() {
 }
 
 #[test]
-fn a_miner_that_the_validator_does_not_name_proves_nothing() {
+fn miner_refuses_requests_signed_for_another_hotkey() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");
@@ -557,7 +557,7 @@ fn a_miner_that_the_validator_does_not_name_proves_nothing() {
 }
 
 #[test]
-fn miners_answer_over_quic() {
+fn miners_respond_over_quic() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");

@@ -235,7 +235,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
 
 /// Columns: variables · status · part of the error
 #[test]
-fn wrong_variables_of_a_language_model_are_explained() {
+fn invalid_language_model_variables_are_explained() {
     let table = [
         (&[("MINER_DEVICE", "gpu")][..], 2, "MINER_DEVICE=gpu: expected cpu, cuda or mps"),
         (&[("MINER_DEVICE", "cuda")], 1, "device cuda is not available"),
@@ -343,7 +343,7 @@ async fn stored_file(
 }
 
 #[test]
-fn a_language_model_comes_from_the_hub() {
+fn language_model_is_downloaded_from_the_hub() {
     require_models();
     let hub = Hub::serve();
     let folder = tempfile::tempdir().unwrap();
@@ -388,7 +388,7 @@ fn a_language_model_comes_from_the_hub() {
 }
 
 #[test]
-fn in_development_mode_requests_need_no_signature() {
+fn requests_need_no_signature_in_development_mode() {
     let folder = tempfile::tempdir().unwrap();
     let model = trained(folder.path());
     let miner = |network: &str, mode: &str| {

@@ -201,7 +201,7 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
 }
 
 #[test]
-fn a_validator_at_work_shows_its_figures() {
+fn running_validator_serves_its_metrics() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
     gateway.becomes_ready();
@@ -310,7 +310,7 @@ fn resident(id: u32) -> i64 {
 /// submissions of weights.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_signer_needs_no_more_memory_over_time() {
+fn signer_memory_does_not_grow() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
     gateway.becomes_ready();

@@ -45,7 +45,7 @@ fn assert_close(amount: u64, expected: u64) {
 }
 
 #[test]
-fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
+fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     // No epoch pays emission in between.
@@ -117,7 +117,7 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
 }
 
 #[test]
-fn a_hotkey_lends_stake_to_its_children() {
+fn hotkey_delegates_stake_to_its_children() {
     // The rate limit of 150 blocks between two changes lasts 75 s: long enough for the second, on a
     // busy machine too.
     let chain = Chain::with(&["--block-time", "500ms"]);
@@ -221,7 +221,7 @@ fn root_dividends_are_claimed() {
 }
 
 #[test]
-fn emission_is_staked_where_its_owner_chooses() {
+fn emission_is_auto_staked_on_the_selected_hotkey() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.ask(&["stake", "auto", "get"])["auto_stakes"], json!([]));
@@ -261,7 +261,7 @@ fn coldkey_identity_is_set_and_read() {
 }
 
 #[test]
-fn a_hotkey_takes_the_place_of_another() {
+fn hotkey_is_swapped() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].clone();
@@ -286,7 +286,7 @@ fn a_hotkey_takes_the_place_of_another() {
 }
 
 #[test]
-fn a_coldkey_takes_the_place_of_another() {
+fn coldkey_is_swapped() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     let new = "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy";
@@ -435,7 +435,7 @@ fn a_proxy_with_a_delay_announces_its_calls() {
 }
 
 #[test]
-fn an_account_without_a_key_is_created_and_removed() {
+fn pure_proxy_is_created_and_removed() {
     let chain = Chain::start();
     let created = chain.alice(&["proxy", "create-pure", "--type", "any", "--yes"]);
     let (pure, place) = (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());

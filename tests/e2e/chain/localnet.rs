@@ -30,7 +30,7 @@ fn height(folder: &Path) -> u64 {
 }
 
 #[test]
-fn a_chain_is_started_steered_and_stopped_by_its_folder() {
+fn localnet_is_controlled_through_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = kept(folder, &[]);
@@ -54,7 +54,7 @@ fn a_chain_is_started_steered_and_stopped_by_its_folder() {
 }
 
 #[test]
-fn a_saved_chain_is_loaded_elsewhere() {
+fn saved_chain_is_loaded_in_another_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     let file = folder.path().join("chain.snapshot");
@@ -110,7 +110,7 @@ fn the_time_of_a_chain_is_set_and_advanced() {
 }
 
 #[test]
-fn a_call_is_made_as_any_account() {
+fn localnet_call_impersonates_any_account() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = kept(folder, &[]);
@@ -246,7 +246,7 @@ fn unresponsive_node_is_reported() {
 }
 
 #[test]
-fn wrong_options_are_wrong_usage() {
+fn invalid_options_are_usage_errors() {
     for arguments in [
         &["--block-time", "12"][..],
         &["--keep-blocks", "100"],

@@ -163,7 +163,7 @@ fn check_btcli_accounts(report: &ToolReport) {
 
 /// The same operations through btcli and through tao, on two chains with the same genesis block.
 #[test]
-fn btcli_and_tao_make_the_same_chain() {
+fn btcli_and_tao_have_the_same_effects() {
     let Some(btcli) = Peer::find("btcli") else { return };
     let (theirs, ours) = (chain_at_noon(), chain_at_noon());
     let program = tao().get_program().to_str().unwrap().to_owned();

@@ -97,7 +97,7 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn kills_of_each_double_no_submission() {
+fn killed_daemons_duplicate_no_submission() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];

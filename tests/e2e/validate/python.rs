@@ -8,7 +8,7 @@ use crate::chain::BOB;
 use crate::support::{document, repository};
 
 #[test]
-fn our_validator_asks_a_python_scoring_api() {
+fn our_validator_queries_a_python_scoring_api() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
