@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_shows_the_environment_variables_that_it_reads_and_no_others() {
+    fn help_of_each_command_lists_exactly_its_environment_variables() {
         let source = source();
         let without_effect: HashMap<_, _> = WITHOUT_EFFECT.into_iter().collect();
         let mut problems = Vec::new();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_programs_show_the_variables_of_every_command() {
+    fn program_help_lists_the_variables_of_every_command() {
         let source = source();
         let mut read = source.reads_of_functions("start");
         read.extend(source.reads_of_functions("screen"));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_described_within_80_columns_in_help_and_man_pages() {
+    fn environment_help_fits_80_columns_in_help_and_man_pages() {
         let pages = tempfile::tempdir().unwrap();
         for command in [documented(Tao::command()), documented(Bb::command())] {
             clap_mangen::generate_to(command, pages.path()).unwrap();

@@ -105,7 +105,7 @@ async fn statements_run_on_sqlite() {
 }
 
 #[tokio::test]
-async fn sqlite_connections_are_opened_at_once_and_kept() {
+async fn sqlite_connections_are_opened_eagerly_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a");
     let database = Database::sqlite(&file, &schema()).await.unwrap();

@@ -19,7 +19,7 @@ const WORKING_PERCENT: usize = 93;
 const DIFFERENT_CALLS: &[&str] = &["swap a hotkey on one subnet", "swap a hotkey"];
 
 #[test]
-fn btcli_uses_the_chain() {
+fn btcli_is_compatible_with_the_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };
     // The script produces a block for each transaction; others have time for their 8 blocks on a
     // busy machine too.

@@ -323,7 +323,7 @@ mod tests {
     /// Columns: lexical weight · rules · lexical similarity, cosine, semantic similarity and score
     /// of a step · baseline
     #[test]
-    fn similarity_without_weight_is_0_by_the_references_rules() {
+    fn similarity_without_weight_is_0_under_reference_rules() {
         for (weight, rules, expected, baseline) in [
             (0.0, Rules::Reference, (0.0, 0.9, 0.75, 0.75), 0.6),
             (0.0, Rules::Strict, (0.75, 0.9, 0.75, 0.75), 0.6),
@@ -353,7 +353,7 @@ mod tests {
     /// Columns: vector of the empty text, if any · rules · cosines of an empty and of another
     /// prediction
     #[test]
-    fn empty_prediction_of_empty_utterance_has_cosine_1_by_the_references_rules() {
+    fn empty_prediction_of_empty_utterance_has_cosine_1_under_reference_rules() {
         for (empty, rules, expected) in [
             (Some([3.0, 4.0]), Rules::Reference, [1.0, 0.6]),
             (None, Rules::Reference, [1.0, 0.0]),

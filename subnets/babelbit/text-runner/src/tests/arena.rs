@@ -10,7 +10,7 @@ const TWO: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often adm
 /// Columns: whether the session continues without an active miner · outcome · tokens · words in the
 /// miner's log
 #[tokio::test]
-async fn an_arena_session_continues_without_an_active_miner_with_empty_predictions() {
+async fn arena_session_without_active_miner_continues_with_empty_predictions() {
     for (continues_alone, outcome, tokens, words) in [
         (false, TextOutcome::EndedEarly, 7, vec![7]),
         (true, TextOutcome::Finished, 14, vec![10, 1]),
@@ -92,7 +92,7 @@ impl TextConnection for Stuck {
 }
 
 #[tokio::test]
-async fn a_prediction_that_is_late_for_its_block_is_cancelled_and_counts_as_an_error() {
+async fn late_prediction_is_cancelled_and_counts_as_error() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let mut miners = miners(&[&echo, &echo]);

@@ -81,13 +81,13 @@ async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_concurrent_uploads_is_kept_on_sqlite() {
+async fn concurrent_uploads_store_one_artifact_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     one_of_several_uploads_stays(&sqlite(folder.path()), folder.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_concurrent_uploads_is_kept_on_postgres() {
+async fn concurrent_uploads_store_one_artifact_on_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };

@@ -56,7 +56,7 @@ async fn circuit_for_users_only_is_not_benchmarked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_another() {
+async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     let market = Market::sliced();
     let (examiner, book) = market.examiner(LONG).await;
     let (model, _) = market.catalogue.models().next().unwrap();
