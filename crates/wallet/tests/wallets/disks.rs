@@ -58,7 +58,7 @@ impl<'a> Fixture<'a> {
     }
 
     #[track_caller]
-    fn assert_all_is_refused(&self, kind: ErrorKind) {
+    fn assert_all_writes_refused(&self, kind: ErrorKind) {
         self.assert_overwriting_is_refused(kind);
         refused(self.wallet.coldkey().unwrap().change_password(None, None), kind);
     }
@@ -140,7 +140,7 @@ fn on_small_disk(disk: &Path) {
     let held = fs::read(&ballast).unwrap();
     assert!(!held.is_empty());
     let before_full = files(disk);
-    fixture.assert_all_is_refused(ErrorKind::StorageFull);
+    fixture.assert_all_writes_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
     // With space for the secret, but not for the public file beside it.
     OpenOptions::new()
@@ -157,7 +157,7 @@ fn on_small_disk(disk: &Path) {
 
     let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk).status().unwrap();
     assert!(remounted.success());
-    fixture.assert_all_is_refused(ErrorKind::ReadOnlyFilesystem);
+    fixture.assert_all_writes_refused(ErrorKind::ReadOnlyFilesystem);
     fixture.assert_unchanged();
     println!("{HELD}");
 }
@@ -184,7 +184,7 @@ fn within_limits(disk: &Path) {
     for bytes in [0, 100] {
         let limited = rustix::process::Rlimit { current: Some(bytes), ..unlimited };
         setrlimit(Resource::Fsize, limited).unwrap();
-        fixture.assert_all_is_refused(ErrorKind::FileTooLarge);
+        fixture.assert_all_writes_refused(ErrorKind::FileTooLarge);
         fixture.assert_unchanged();
     }
     setrlimit(Resource::Fsize, unlimited).unwrap();
@@ -195,7 +195,7 @@ fn within_limits(disk: &Path) {
             fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
         }
         if mode == 0o500 {
-            fixture.assert_all_is_refused(ErrorKind::PermissionDenied);
+            fixture.assert_all_writes_refused(ErrorKind::PermissionDenied);
             fixture.assert_unchanged();
         }
     }

@@ -83,7 +83,7 @@ async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(Str
 }
 
 /// Checks on one database that three validators' scores become their median, best first.
-async fn validators_read_what_validators_wrote(directory: &Path, database: &str) {
+async fn validators_read_records_of_other_validators(directory: &Path, database: &str) {
     let (api, url) = served(directory, database).await;
     let (good, poor) = (key("//good"), key("//poor"));
     let time = now();
@@ -107,7 +107,7 @@ async fn validators_read_what_validators_wrote(directory: &Path, database: &str)
 #[tokio::test]
 async fn submitted_scores_are_read_from_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    validators_read_what_validators_wrote(folder.path(), &sqlite(folder.path())).await;
+    validators_read_records_of_other_validators(folder.path(), &sqlite(folder.path())).await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn submitted_scores_are_read_from_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    validators_read_what_validators_wrote(folder.path(), &postgres.url()).await;
+    validators_read_records_of_other_validators(folder.path(), &postgres.url()).await;
 }
 
 /// A repeated submission is one row; a replayed older one changes nothing.
