@@ -22,7 +22,7 @@ use taonet_validator::{
 };
 
 mod epochs;
-mod figures;
+mod reported_metrics;
 mod scoring_faults;
 mod submission_faults;
 
