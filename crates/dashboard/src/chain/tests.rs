@@ -169,7 +169,7 @@ fn extrinsic(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_chain_is_followed_through_failures() {
+async fn chain_section_recovers_from_node_failures() {
     let chain = MockChain::default();
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
     let router = site(&section, &changes);

@@ -301,7 +301,7 @@ async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) 
 }
 
 #[tokio::test]
-async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
+async fn queue_serves_higher_stake_first_and_refuses_when_full() {
     let (miner, callers, permits) = gated(queue(1, 2, Duration::from_mins(1))).await;
     let call = |caller: &str| {
         tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)))

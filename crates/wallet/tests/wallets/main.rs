@@ -44,7 +44,7 @@ fn files(root: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn keys_are_written_for_their_owner_and_read_back() {
+fn written_keys_load_and_are_readable_by_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let wallets = Wallets::new(dir.path().join("deep/wallets"));
     assert_eq!(wallets.list().unwrap(), []);
@@ -165,7 +165,7 @@ fn existing_keys_are_refused_or_backed_up() {
 /// A backup of a file that others could read is private.
 #[cfg(unix)]
 #[test]
-fn backups_are_for_their_owner() {
+fn backups_are_readable_by_owner_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();

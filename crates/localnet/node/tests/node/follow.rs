@@ -395,7 +395,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
 }
 
 #[tokio::test]
-async fn a_node_that_cannot_be_followed_is_refused() {
+async fn following_an_unsuitable_leader_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
     let follower = follower(&leader).await;

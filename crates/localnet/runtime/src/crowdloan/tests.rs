@@ -324,7 +324,7 @@ fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
 }
 
 #[test]
-fn the_call_keeps_the_restrictions_of_the_caller() {
+fn crowdloan_call_keeps_the_call_filter_of_the_caller() {
     chain(|| {
         let [alice, _] = raised_crowdloan(take(tao(20)));
         let mut origin = RuntimeOrigin::signed(alice);

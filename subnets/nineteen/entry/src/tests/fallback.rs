@@ -144,7 +144,7 @@ async fn alias_does_not_fall_back_after_a_failed_request() {
 }
 
 #[tokio::test]
-async fn request_that_miners_reject_exceeds_a_short_context() {
+async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long() {
     let short = |config: &mut MarketConfig| {
         for name in [LARGE, BROKEN, SMALL] {
             let options = &mut task(config, name).orchestrator_server_config.load_model_config;

@@ -29,7 +29,7 @@ fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
 }
 
 #[test]
-fn miners_other_than_the_owners_are_paid() {
+fn rewards_of_owner_miners_are_recycled_or_burned() {
     for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
         subnet(|hotkeys, neurons| {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
@@ -107,7 +107,7 @@ fn root_stake_earns_claimable_dividends() {
 }
 
 #[test]
-fn validators_receive_the_miners_part_when_no_miner_earned() {
+fn validators_receive_miner_emission_when_no_miner_earned() {
     subnet(|hotkeys, _| {
         use crate::subtensor::{PendingServerEmission, PendingValidatorEmission};
         PendingServerEmission::<Runtime>::insert(BABELBIT, AlphaBalance(600_000));
