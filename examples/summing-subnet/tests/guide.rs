@@ -16,20 +16,14 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 /// Removes documentation.
 fn without_docs(code: &str) -> String {
-    let is_code = |line: &&str| {
-        !line.trim_start().starts_with("//!") && !line.trim_start().starts_with("///")
-    };
+    let is_code = |line: &&str| !line.trim_start().starts_with("//!") && !line.trim_start().starts_with("///");
     code.lines().filter(is_code).collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /// Returns the names of the dependencies of a package.
 fn dependencies(package: &str) -> BTreeSet<&str> {
     let section = package.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
-    section
-        .lines()
-        .filter_map(|line| line.split(['.', ' ']).next())
-        .filter(|name| !name.is_empty())
-        .collect()
+    section.lines().filter_map(|line| line.split(['.', ' ']).next()).filter(|name| !name.is_empty()).collect()
 }
 
 #[test]
@@ -37,11 +31,7 @@ fn code_in_the_guide_matches_the_example() {
     let mut code = blocks("rust");
     assert_eq!(code.pop(), Some(PROGRAM.trim()), "the last block is the program");
     assert_eq!(code.join("\n\n"), without_docs(LIBRARY));
-    let class = LIBRARY
-        .lines()
-        .filter_map(|line| line.strip_prefix("//!   "))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let class = LIBRARY.lines().filter_map(|line| line.strip_prefix("//!   ")).collect::<Vec<_>>().join("\n");
     assert!(class.contains(blocks("python")[0]), "{class}");
 }
 

@@ -1,10 +1,6 @@
 //! The programs in their own processes: those of the guide, and a validator that is killed again
 //! and again.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail like the tests themselves"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail like the tests themselves")]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -18,8 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_chain::Chain;
 use taonet_kit::{
-    Averaging, Caller, CompletedStep, Miner, MinerSettings, RequestHash, Scores, StepResults,
-    SynapseError,
+    Averaging, Caller, CompletedStep, Miner, MinerSettings, RequestHash, Scores, StepResults, SynapseError,
 };
 use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, Hotkey, Uid};
@@ -48,17 +43,8 @@ fn write_hotkey(directory: &Path, name: &str, keypair: &Keypair) {
 fn start(chain: &LocalChain, directory: &Path, line: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_summing-subnet"));
     command.args(line.split_whitespace()).current_dir(directory);
-    command
-        .env("BT_NETWORK", chain.node.url())
-        .env("BT_WALLET_PATH", "wallets")
-        .env_remove("RUST_LOG");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+    command.env("BT_NETWORK", chain.node.url()).env("BT_WALLET_PATH", "wallets").env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
 /// Waits until a program logs one of these messages, and returns it.
@@ -83,23 +69,14 @@ async fn score_of(directory: &Path, miner: &Keypair) -> f64 {
 
 /// Returns the arguments of a program in the guide.
 fn line_of_the_guide(role: &str) -> String {
-    let line = GUIDE
-        .lines()
-        .find(|line| line.starts_with("summing-subnet ") && line.contains(role))
-        .unwrap();
+    let line = GUIDE.lines().find(|line| line.starts_with("summing-subnet ") && line.contains(role)).unwrap();
     line.split(" # ").next().unwrap().strip_prefix("summing-subnet ").unwrap().to_owned()
 }
 
 /// Waits until a neuron has published an address.
 async fn published(chain: &LocalChain) {
     let wait = async {
-        while Neurons::read(&*chain.client, NETUID)
-            .await
-            .unwrap()
-            .list
-            .iter()
-            .all(|neuron| neuron.address.is_none())
-        {
+        while Neurons::read(&*chain.client, NETUID).await.unwrap().list.iter().all(|neuron| neuron.address.is_none()) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
@@ -186,19 +163,17 @@ const THINKING: Duration = Duration::from_millis(600);
 /// Starts a miner that takes its time, and returns the number of its requests.
 async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<AtomicU64> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let announce =
-        SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), listener.local_addr().unwrap().port()));
+    let announce = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), listener.local_addr().unwrap().port()));
     let settings = MinerSettings { announce: Some(announce), ..MinerSettings::new(NETUID) };
     let asked = Arc::<AtomicU64>::default();
     let count = Arc::clone(&asked);
-    let miner =
-        Miner::new(chain.miners[0].clone(), settings).serve(move |request: Sum, _: Caller| {
-            count.fetch_add(1, Ordering::Relaxed);
-            async move {
-                tokio::time::sleep(THINKING).await;
-                Ok::<_, SynapseError>(Sum { sum: Some(request.a + request.b), ..request })
-            }
-        });
+    let miner = Miner::new(chain.miners[0].clone(), settings).serve(move |request: Sum, _: Caller| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            tokio::time::sleep(THINKING).await;
+            Ok::<_, SynapseError>(Sum { sum: Some(request.a + request.b), ..request })
+        }
+    });
     let (client, stop): (Arc<dyn Chain>, _) = (chain.client.clone(), shutdown.clone());
     shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
     published(chain).await;
@@ -218,8 +193,7 @@ async fn wait_for_next_request(asked: &AtomicU64, before: u64) {
 /// The first miner answers each request after some time, the second one publishes no address.
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_times_lose_and_repeat_no_step() {
-    let seed = std::env::var("TAONET_TEST_SEED")
-        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let kills = if std::env::var_os("TAONET_TEST_ALL").is_some() { 50 } else { 12 };
@@ -228,8 +202,7 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
     let (directory, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
     write_hotkey(directory.path(), "default", &chain.validator);
     let asked = start_slow_miner(&chain, &shutdown).await;
-    let line =
-        "--netuid 59 --metrics 127.0.0.1:0 validator --interval 1 --local-miner-ip 192.0.2.1";
+    let line = "--netuid 59 --metrics 127.0.0.1:0 validator --interval 1 --local-miner-ip 192.0.2.1";
     for kill in 0..kills {
         let before = asked.load(Ordering::Relaxed);
         let mut validator = start(&chain, directory.path(), line);
@@ -243,10 +216,7 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
             wait_for_next_request(&asked, before).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(after))).await;
-        assert!(
-            validator.try_wait().unwrap().is_none(),
-            "kill {kill}: the validator has ended by itself"
-        );
+        assert!(validator.try_wait().unwrap().is_none(), "kill {kill}: the validator has ended by itself");
         // SIGKILL on Unix.
         validator.kill().await.unwrap();
     }
@@ -258,23 +228,14 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
     let answered = scores.explain(&chain.miners[0].hotkey()).await.unwrap().unwrap();
     let steps = i32::try_from(answered.rewards.len()).unwrap();
     assert!(answered.is_consistent(), "{answered:?}");
-    assert!(
-        (1..).zip(&answered.rewards).all(|(number, (step, _))| step.number == number),
-        "{answered:?}"
-    );
+    assert!((1..).zip(&answered.rewards).all(|(number, (step, _))| step.number == number), "{answered:?}");
     let expected = 1.0 - 0.9_f64.powi(steps);
     assert!((answered.score - expected).abs() < 1e-9, "{} after {steps} steps", answered.score);
     // A request within which the validator was killed counts for no step.
-    assert!(
-        asked.load(Ordering::Relaxed) > answered.rewards.len() as u64,
-        "{asked:?} requests, {steps} steps"
-    );
+    assert!(asked.load(Ordering::Relaxed) > answered.rewards.len() as u64, "{asked:?} requests, {steps} steps");
     let silent = scores.explain(&chain.miners[1].hotkey()).await.unwrap().unwrap();
     assert_eq!(silent.rewards.len(), answered.rewards.len());
-    assert!(
-        silent.rewards.iter().all(|(_, reward)| reward.reward < f64::MIN_POSITIVE),
-        "{silent:?}"
-    );
+    assert!(silent.rewards.iter().all(|(_, reward)| reward.reward < f64::MIN_POSITIVE), "{silent:?}");
     shutdown.request();
     shutdown.finished().await.unwrap();
     chain.node.stop().await;

@@ -1,10 +1,6 @@
 //! The validator on an embedded chain: a full subnet, a uid that is replaced between a step and the
 //! weights, a subnet without miners, and one that hides weights.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail like the tests themselves"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail like the tests themselves")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -41,11 +37,7 @@ async fn start(chain: &LocalChain, keypair: &Keypair, shutdown: &Shutdown) {
     let published = async {
         loop {
             let neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();
-            if neurons
-                .list
-                .iter()
-                .any(|neuron| neuron.hotkey == hotkey && neuron.address == announce)
-            {
+            if neurons.list.iter().any(|neuron| neuron.hotkey == hotkey && neuron.address == announce) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -56,20 +48,16 @@ async fn start(chain: &LocalChain, keypair: &Keypair, shutdown: &Shutdown) {
 
 async fn open(chain: &LocalChain, directory: &Path, shutdown: &Shutdown) -> Validator<Summing> {
     let query = QueryLimits { deadline: Duration::from_secs(3), ..QueryLimits::default() };
-    let addresses =
-        AddressPolicy { local_miner_ip: Some(PUBLISHED.to_string()), ..AddressPolicy::default() };
+    let addresses = AddressPolicy { local_miner_ip: Some(PUBLISHED.to_string()), ..AddressPolicy::default() };
     let settings = ValidatorSettings { query, addresses, ..ValidatorSettings::new(NETUID) };
     let client: Arc<dyn Chain> = chain.client.clone();
-    Validator::open(Summing, chain.validator.clone(), client, directory, settings, shutdown)
-        .await
-        .unwrap()
+    Validator::open(Summing, chain.validator.clone(), client, directory, settings, shutdown).await.unwrap()
 }
 
 /// Registers hotkeys without an address until the subnet is full.
 async fn fill(chain: &LocalChain) {
     let count = Neurons::read(&*chain.client, NETUID).await.unwrap().list.len();
-    let hotkeys: Vec<_> =
-        (count..FULL).map(|number| key(&format!("//filler//{number}")).hotkey()).collect();
+    let hotkeys: Vec<_> = (count..FULL).map(|number| key(&format!("//filler//{number}")).hotkey()).collect();
     for batch in hotkeys.chunks(BATCH) {
         let registrations = batch.iter().map(|hotkey| calls::burned_register(NETUID, *hotkey));
         chain.send(calls::batch_all(registrations), &key("//Alice")).await;
@@ -78,8 +66,7 @@ async fn fill(chain: &LocalChain) {
 
 /// Returns the emission of a neuron.
 async fn emission(chain: &LocalChain, uid: Uid) -> u64 {
-    let metagraph =
-        chain.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await.unwrap();
+    let metagraph = chain.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await.unwrap();
     metagraph.neurons[usize::from(uid.0)].emission.get()
 }
 
@@ -97,10 +84,7 @@ async fn replaced_uid_of_a_full_subnet_has_no_weight_of_the_hotkey_before() {
         chain.node.mine_to_epoch(NETUID.0).await.unwrap();
     }
     // The second miner has earned nothing yet: the next neuron in the full subnet replaces it.
-    let emissions = [
-        emission(&chain, uids[0]).await,
-        emission(&chain, chain.uid(&chain.validator).await).await,
-    ];
+    let emissions = [emission(&chain, uids[0]).await, emission(&chain, chain.uid(&chain.validator).await).await];
     assert!(emissions.iter().all(|emission| *emission > 0), "{emissions:?}");
 
     start(&chain, second, &shutdown).await;
@@ -119,8 +103,7 @@ async fn replaced_uid_of_a_full_subnet_has_no_weight_of_the_hotkey_before() {
     // The newcomer publishes no address; the score of the replaced miner is kept for some time.
     let report = validator.step().await.unwrap();
     assert_eq!(report.rewards, [(uids[0], 1.0)]);
-    let scores =
-        Scores::open_read_only(&directory.path().join("scores.sqlite"), NETUID).await.unwrap();
+    let scores = Scores::open_read_only(&directory.path().join("scores.sqlite"), NETUID).await.unwrap();
     assert_eq!(scores.hotkey_of(uids[1]).await.unwrap(), Some(newcomer.hotkey()));
     for (hotkey, steps) in [(first.hotkey(), 3), (second.hotkey(), 2), (newcomer.hotkey(), 1)] {
         let explanation = scores.explain(&hotkey).await.unwrap().unwrap();
