@@ -80,7 +80,7 @@ const SIGNAL: &str = "TAONET_TEST_SIGNAL";
 /// Runs a daemon for the tests below, which start it as a separate process. In a normal test run it
 /// does nothing.
 #[tokio::test]
-async fn daemon() {
+async fn daemon_process_entry() {
     let (Ok(source), Ok(program)) = (std::env::var(SOURCE), std::env::var(PROGRAM)) else { return };
     let shutdown = Shutdown::on_signals().unwrap();
     if std::env::var_os(SIGNAL).is_some() {
@@ -103,10 +103,10 @@ async fn daemon() {
     }
 }
 
-/// Starts [`daemon`] as a separate process.
+/// Starts [`daemon_process_entry`] as a separate process.
 fn start(releases: &Releases, installation: &Installation, signal: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["auto::daemon", "--exact", "--nocapture"]);
+    command.args(["auto::daemon_process_entry", "--exact", "--nocapture"]);
     command.env(SOURCE, releases.path()).env(PROGRAM, installation.program());
     if signal {
         command.env(SIGNAL, "1");

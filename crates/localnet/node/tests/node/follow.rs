@@ -431,7 +431,7 @@ async fn following_an_unsuitable_leader_is_refused() {
 
 /// Runs the follower to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
-async fn child() {
+async fn follower_process_entry() {
     let Some(directory) = std::env::var_os(FOLLOWING) else { return };
     let directory = Path::new(&directory);
     let mut config = config();
@@ -453,7 +453,8 @@ async fn a_follower_that_is_killed_catches_up() {
     std::fs::write(directory.path().join("leader"), leader.url()).unwrap();
     let mut nonce = 0;
     for round in 0..KILLS {
-        let mut child = Process::start("follow::child", FOLLOWING, directory.path());
+        let mut child =
+            Process::start("follow::follower_process_entry", FOLLOWING, directory.path());
         if round % 3 > 0 {
             child.address().await;
         }

@@ -117,7 +117,7 @@ fn opened_sessions(directory: &Path) -> Vec<String> {
 
 /// Entry point of the child process. Run as a test by itself, it does nothing.
 #[test]
-fn play() {
+fn runner_process_entry() {
     child::play();
 }
 

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(40);
 
 /// Entry point of the child process: a worker that runs until it is killed or stuck.
 #[test]
-fn child_worker() {
+fn worker_process_entry() {
     let Ok(urls) = std::env::var(SERVICES) else { return };
     let urls: Vec<&str> = urls.split(' ').collect();
     let mut services = services(urls[0], urls[1], urls[2]);
@@ -49,7 +49,7 @@ impl Process {
             (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
         let urls = format!("{nats} {postgres} {bucket} {}", transcription.as_millis());
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
+        command.args(["--exact", "tests::kills::worker_process_entry"]).env(SERVICES, urls);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
