@@ -288,7 +288,7 @@ fn non_finite_value_affects_only_its_row_or_column() {
 }
 
 /// Calls a product with rows of `depth` values and space for `space` products.
-fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
+fn multiply_fixed_point(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
     let Some(vnni) = or_print_skipped(vnni) else {
         panic!("depth of rows and matrix, space for the products, two rows")
     };
@@ -301,17 +301,17 @@ fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
 #[test]
 #[should_panic(expected = "depth of rows and matrix")]
 fn mismatched_depths_are_refused() {
-    refused(Vnni::detect(), 1, 6, 3);
+    multiply_fixed_point(Vnni::detect(), 1, 6, 3);
 }
 
 #[test]
 #[should_panic(expected = "space for the products")]
 fn short_output_buffer_is_refused() {
-    refused(Vnni::detect(), 2, 6, 4);
+    multiply_fixed_point(Vnni::detect(), 2, 6, 4);
 }
 
 #[test]
 #[should_panic(expected = "two rows")]
 fn short_strides_are_refused() {
-    refused(Vnni::detect(), 2, 6, 2);
+    multiply_fixed_point(Vnni::detect(), 2, 6, 2);
 }

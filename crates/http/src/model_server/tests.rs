@@ -20,7 +20,7 @@ async fn server(router: Router) -> ModelServer {
 }
 
 /// Returns a stream of these parts; it then stalls if `stalls`.
-fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
+fn streamed_response(parts: &[&'static str], stalls: bool) -> Streamed {
     let parts = stream::iter(parts.to_vec()).map(Ok::<_, Infallible>);
     let body = if stalls {
         Body::from_stream(parts.chain(stream::pending()))
@@ -49,7 +49,8 @@ async fn collect_events(
 #[tokio::test]
 async fn streams_end_at_done_disconnect_or_deadline() {
     let router = |parts: &'static [&'static str], stalls| {
-        Router::new().route("/v1/completions", post(move || async move { streamed(parts, stalls) }))
+        Router::new()
+            .route("/v1/completions", post(move || async move { streamed_response(parts, stalls) }))
     };
     let (events, result) =
         collect_events(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9)
@@ -140,7 +141,7 @@ async fn bodies_are_limited() {
 
 #[tokio::test]
 async fn bytes_received_before_timeout_are_kept() {
-    let route = post(|| async { streamed(&["one ", "two "], true) });
+    let route = post(|| async { streamed_response(&["one ", "two "], true) });
     let server = server(Router::new().route("/v1/audio/speech", route)).await;
     let mut received = Vec::new();
     let error = server.receive("audio/speech", &json!({}), 100, &mut received).await.unwrap_err();

@@ -69,7 +69,7 @@ impl Served {
         Self { entry, shutdown, server }
     }
 
-    async fn adding(settings: MinerSettings) -> Self {
+    async fn start_summing(settings: MinerSettings) -> Self {
         Self::start(Miner::new(key("//miner"), settings).serve(add)).await
     }
 
@@ -123,7 +123,7 @@ fn signed() -> HeaderMap {
 
 #[tokio::test]
 async fn response_is_the_request_with_the_result() {
-    let miner = Served::adding(settings()).await;
+    let miner = Served::start_summing(settings()).await;
     let client = client(key("//validator"), &[]);
     let request =
         json!({ "name": "Sum", "timeout": 12.0, "axon": {}, "a": 2, "b": 3, "sum": null });
@@ -140,7 +140,7 @@ async fn response_is_the_request_with_the_result() {
 /// Columns: caller · class · body · status
 #[tokio::test]
 async fn status_depends_on_caller_class_and_body() {
-    let miner = Served::adding(settings()).await;
+    let miner = Served::start_summing(settings()).await;
     for (caller, class, body, expected) in [
         ("//validator", "Sum", json!({ "a": 1, "b": 2 }), 200),
         ("//validator", "Synapse", json!({}), 200),
@@ -157,7 +157,7 @@ async fn status_depends_on_caller_class_and_body() {
 
 #[tokio::test]
 async fn request_that_is_not_signed_as_sent_is_refused() {
-    let miner = Served::adding(settings()).await;
+    let miner = Served::start_summing(settings()).await;
     let of_other = {
         let peer = entry(1, key("//other").hotkey(), 8091).peer().unwrap();
         let client = client(key("//validator"), &[]);
@@ -180,7 +180,7 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
 #[tokio::test]
 async fn btauth_covers_the_whole_request() {
     let scheme = RequestScheme::Btauth;
-    let miner = Served::adding(MinerSettings { scheme, ..settings() }).await;
+    let miner = Served::start_summing(MinerSettings { scheme, ..settings() }).await;
     let signer = scheme.signer(key("//validator"), SumRequest::class());
     let peer = miner.entry.peer().unwrap();
     let headers =
@@ -267,7 +267,7 @@ async fn response_chunks_arrive_before_its_end() {
 #[tokio::test]
 async fn caller_above_its_rate_is_refused() {
     let load = Load { rate: Some(Rate { per_second: 1, burst: 2 }), concurrency: None };
-    let miner = Served::adding(MinerSettings { load, ..settings() }).await;
+    let miner = Served::start_summing(MinerSettings { load, ..settings() }).await;
     let mut statuses = Vec::new();
     // On a busy machine, the allowance grows while the requests are sent.
     while statuses.len() < 100 && !statuses.contains(&Some(429)) {
@@ -280,7 +280,7 @@ async fn caller_above_its_rate_is_refused() {
 #[tokio::test]
 async fn blocked_validator_is_refused() {
     let policy = settings().policy.block([key("//validator").hotkey()]);
-    let miner = Served::adding(MinerSettings { policy, ..settings() }).await;
+    let miner = Served::start_summing(MinerSettings { policy, ..settings() }).await;
     assert_eq!(miner.status("//validator", DEADLINE).await, Some(403));
 }
 
@@ -341,7 +341,8 @@ async fn replay_log_refuses_requests_from_before_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     for (replay_log, expected) in [(None, 200), (Some(directory.path().join("replay.log")), 401)] {
         let start = async || {
-            Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await
+            Served::start_summing(MinerSettings { replay_log: replay_log.clone(), ..settings() })
+                .await
         };
         let first = start().await;
         let headers = signed();

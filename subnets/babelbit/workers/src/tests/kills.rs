@@ -144,7 +144,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
             }
         })
     };
-    let (alone, distributed) = (Arc::new(alone()), distributed(servers.services()));
+    let (alone, distributed) = (Arc::new(alone()), scorer_with_workers(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
     while kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
         let candidates: Vec<_> =
@@ -212,7 +212,7 @@ async fn check_excluded(amplitude: f32, transcription: Duration) {
     let poison = candidate(encoded(vec![amplitude; 16_000]));
     let mut candidates: Vec<_> = (0..8).map(|index| candidate(recording(index))).collect();
     candidates.insert(3, poison.clone());
-    let mut results = score(&distributed(servers.services()), &candidates).await;
+    let mut results = score(&scorer_with_workers(servers.services()), &candidates).await;
     let error = results.remove(3).score_error.unwrap();
     let expected = format!(
         "RuntimeError:transcription {} failed 3 times: the last worker, worker-",

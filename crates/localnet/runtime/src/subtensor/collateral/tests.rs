@@ -46,7 +46,7 @@ fn unstake(hotkey: u32, alpha: u64) -> Call<Runtime> {
 }
 
 /// Runs a test at block 10 on a subnet whose registrations cost one TAO, half of which is locked.
-fn bonded(test: impl FnOnce(AccountId)) {
+fn with_collateral(test: impl FnOnce(AccountId)) {
     chain(|| {
         jump_to(10);
         CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
@@ -112,7 +112,7 @@ fn check() {
 
 #[test]
 fn a_registration_locks_its_share_of_the_price() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         let (before, pool) = (balance(&bob), SubnetTAO::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
         assert_eq!(attempt(&bob, register(1)), "ok");
@@ -146,7 +146,7 @@ fn a_registration_locks_its_share_of_the_price() {
 
 #[test]
 fn collateral_counts_for_the_next_registration() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         assert_eq!(attempt(&bob, register(1)), "ok");
         let (locked, ..) = amounts(1);
         // The collateral outlasts the registration, and nobody else's counts.
@@ -179,7 +179,7 @@ fn collateral_counts_for_the_next_registration() {
 
 #[test]
 fn collateral_purchase_above_slippage_limit_is_refused() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         // The pool has 1 000 TAO: the price rises by 5 % with about 25 TAO.
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(26 * TAO));
         assert_eq!(attempt(&bob, register(1)), "SlippageTooHigh");
@@ -292,7 +292,7 @@ fn collateral_minimum_is_set_and_removed() {
 
 #[test]
 fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         for hotkey in 0..MAX_COLLATERAL_HOTKEYS {
             Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
             assert_eq!(attempt(&bob, set_min(hotkey, 5)), "ok");
