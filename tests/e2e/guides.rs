@@ -160,7 +160,7 @@ impl Walkthrough {
         }
         let service = Daemon::start(self.prepare(&mut command));
         if *name == "subtensor-gateway" {
-            service.becomes_ready();
+            service.wait_until_ready();
         }
         self.services.insert(name, service);
     }
