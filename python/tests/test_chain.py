@@ -58,7 +58,7 @@ class Reads(unittest.TestCase):
         rules = self.client.weight_rules(NETUID)
         self.assertEqual((set(rules), set(rules["schedule"])), (fields("WeightRules"), fields("Schedule")))
 
-    def test_errors_say_what_failed(self):
+    def test_errors_name_the_failure(self):
         with self.assertRaisesRegex(taonet.ChainError, "subnet 60000 does not exist") as raised:
             self.client.metagraph(60_000)
         self.assertFalse(raised.exception.retryable)

@@ -90,7 +90,7 @@ class Keyfiles(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
-    def test_their_wallet_decrypts_our_keyfile(self):
+    def test_sdk_wallet_decrypts_our_keyfile(self):
         path = self.folder / "coldkey"
         path.write_bytes(taonet.Keyfile.from_mnemonic(MNEMONIC).encrypt(PASSWORD))
         path.chmod(0o600)
@@ -98,7 +98,7 @@ class Keyfiles(unittest.TestCase):
         theirs = Keyfile(str(path)).get_keypair(PASSWORD)
         self.assertEqual(theirs.ss58_address, taonet.Keypair.from_uri(MNEMONIC).address)
 
-    def test_we_decrypt_their_keyfile(self):
+    def test_our_wallet_decrypts_sdk_keyfile(self):
         path = self.folder / "coldkey"
         theirs = Keypair.create_from_mnemonic(MNEMONIC)
         Keyfile(str(path)).set_keypair(theirs, encrypt=True, password=PASSWORD)
@@ -110,7 +110,7 @@ class Keyfiles(unittest.TestCase):
         with self.assertRaisesRegex(taonet.WalletError, "hint: provide the password"):
             taonet.Keyfile.read(path)
 
-    def test_their_wallet_reads_our_wallet(self):
+    def test_sdk_wallet_reads_our_wallet(self):
         wallet = taonet.Wallet("mine", "first", self.folder)
         coldkey = taonet.Keyfile.from_mnemonic(MNEMONIC)
         hotkey = taonet.Keyfile.from_mnemonic(taonet.generate_mnemonic())
@@ -129,7 +129,7 @@ class Keyfiles(unittest.TestCase):
         wallet.write_hotkey(coldkey, overwrite=True)
         self.assertEqual(wallet.hotkey_address, coldkey.address)
 
-    def test_weak_passwords_and_bad_names_are_refused(self):
+    def test_weak_passwords_and_invalid_names_are_refused(self):
         with self.assertRaises(taonet.WalletError):
             taonet.Keyfile.from_mnemonic(MNEMONIC).encrypt("weak")
         with self.assertRaisesRegex(ValueError, "invalid wallet or hotkey name"):

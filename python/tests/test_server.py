@@ -202,7 +202,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((await first)[0], 200)
         self.assertEqual((await self.status(server, self.signed()))[0], 200, "the permit was released")
 
-    async def test_public_paths_and_other_protocols(self):
+    async def test_public_path_needs_no_signature_and_websocket_is_closed(self):
         server = self.server(public=["/healthz"])
         status, text = await self.status(server, scope("/healthz", [], "GET"), "")
         self.assertEqual((status, json.loads(text)["caller"]), (200, None))

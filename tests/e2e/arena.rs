@@ -77,7 +77,7 @@ async fn say(miner: &Miner) {
 }
 
 #[test]
-fn miners_enter_and_are_played_in_both_ways() {
+fn arena_miners_are_played_directly_and_through_the_gateway() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let parrots: Vec<_> = (1..=2)
         .map(|uid| {

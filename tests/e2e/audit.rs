@@ -108,7 +108,7 @@ fn verify(file: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_demonstration_stands_up_to_an_audit() {
+fn audit_of_a_demonstration_has_no_mismatches() {
     let run = Run::new();
     let report = document(&run.audit(&[]));
     assert_eq!((&report["mismatches"], &report["different_conditions"]), (&json!([]), &json!([])));
@@ -123,7 +123,7 @@ fn a_demonstration_stands_up_to_an_audit() {
 }
 
 #[test]
-fn one_changed_byte_names_one_reply() {
+fn one_changed_byte_reports_one_reply() {
     let run = Run::new();
     // In the middle of the audio, and in the last byte.
     for (uid, utterance, from_end) in [(INTERPRETER, 2, 20_000), (PARROT, 0, 1)] {
@@ -345,7 +345,7 @@ fn evidence_is_checked_on_another_machine() {
 }
 
 #[test]
-fn evidence_of_a_changed_reply_is_not_made() {
+fn evidence_export_with_changed_reply_is_refused() {
     let run = Run::new();
     change_byte(&run.reply(INTERPRETER, 1), 1_000);
     let file = run.path().join("evidence.tar");

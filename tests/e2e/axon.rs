@@ -67,7 +67,7 @@ pub(crate) fn post(address: &str, path: &str, body: &str) -> String {
 }
 
 #[test]
-fn every_scheme_goes_there_and_back() {
+fn requests_and_responses_round_trip_in_every_scheme() {
     for scheme in ["btauth", "babelbit", "dendrite"] {
         let daemon = neuron(scheme, &["--allow", ALICE]);
         let address = address(&daemon);
@@ -118,7 +118,7 @@ fn every_scheme_goes_there_and_back() {
 }
 
 #[test]
-fn data_comes_from_files_and_standard_input_too() {
+fn request_data_is_read_from_files_and_standard_input() {
     let daemon = neuron("btauth", &[]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.json");
@@ -139,7 +139,7 @@ fn data_comes_from_files_and_standard_input_too() {
 }
 
 #[test]
-fn data_goes_out_as_it_was_given() {
+fn request_data_is_sent_verbatim() {
     let daemon = neuron("btauth", &[]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bytes");
@@ -160,7 +160,7 @@ fn data_goes_out_as_it_was_given() {
 }
 
 #[test]
-fn each_failure_has_its_code() {
+fn each_call_failure_has_its_code() {
     let (btauth, dendrite) =
         (neuron("btauth", &["--allow", ALICE]), neuron("dendrite", &["--allow", ALICE]));
     for (daemon, scheme) in [(&btauth, "btauth"), (&dendrite, "dendrite")] {
@@ -281,7 +281,7 @@ fn neuron_logs_external_address() {
 }
 
 #[test]
-fn no_port_is_opened_that_leads_nowhere() {
+fn upnp_refuses_unreachable_listen_addresses() {
     for listen in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
         let mut loopback = axon(&["serve", "--key-uri", "//Bob", "--listen", listen, "--upnp"]);
         let error = refusal(&loopback.output().unwrap(), 2);

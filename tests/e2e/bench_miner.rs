@@ -160,7 +160,7 @@ fn file_requests_are_sent_and_checked() {
 }
 
 #[test]
-fn miner_that_does_not_answer_is_a_network_failure() {
+fn unresponsive_miner_is_a_network_failure() {
     // Accepts connections, but never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();

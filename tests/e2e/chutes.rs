@@ -77,7 +77,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         (&json!(BOB), &json!(true), &json!(true))
     );
     assert_eq!(
-        cloud.asked(),
+        cloud.take_requests(),
         [
             "POST /api/repos/create",
             "POST /api/models/al/Babelbit-default/preupload/main",
@@ -98,7 +98,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
 
     // A second push of the same revision changes nothing that stands.
     document(&push(&["--revision", REVISION, "--no-commit", "--no-warmup"]));
-    let asked = cloud.asked();
+    let asked = cloud.take_requests();
     assert_eq!(asked.len(), 2, "{asked:?}");
 
     // The runner reads the commitment, checks model and chute, and plays the chute.
@@ -115,7 +115,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         "{report}"
     );
     assert_eq!(report["miners"][0]["errors"], 0);
-    let asked = cloud.asked();
+    let asked = cloud.take_requests();
     assert!(
         asked.contains(&format!("POST /chute/{SLUG}/predict"))
             && asked.contains(&"GET /chutes/c-1".to_owned()),
@@ -150,7 +150,7 @@ fn a_push_builds_the_image_of_its_script() {
         assert!(told.lines().any(|told| told == line), "{line}: {told}");
     }
     assert!(*cloud.is_deployed.lock().unwrap());
-    let asked = cloud.asked();
+    let asked = cloud.take_requests();
     let after_upload =
         asked.iter().skip_while(|asked| !asked.starts_with("GET /chutes/")).collect::<Vec<_>>();
     assert_eq!(
@@ -224,7 +224,7 @@ fn a_push_without_an_image_to_deploy_deploys_nothing() {
             .args(options);
         let error = refusal(&with_accounts(&mut command, &server).output().unwrap(), 1);
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
-        let asked = cloud.asked();
+        let asked = cloud.take_requests();
         assert!(!asked.iter().any(|asked| asked.starts_with("POST")), "{asked:?}");
     }
 }
@@ -251,18 +251,22 @@ fn a_chute_is_named_called_and_deleted() {
         (&ping["health"]["status"], &ping["predictions"][4]["prediction"]),
         (&json!("healthy"), &json!("Hi - how are you today"))
     );
-    let calls = cloud.asked().iter().filter(|asked| asked.starts_with("POST /chute/")).count();
+    let calls =
+        cloud.take_requests().iter().filter(|asked| asked.starts_with("POST /chute/")).count();
     assert_eq!(calls, 6, "the health and five predictions");
 
     // A chute on this machine gets no API key, and Chutes is not asked for it.
     let local = format!("{}/local", server.url().trim_end_matches("/v1"));
     let ping = document(&run(&["ping-chute", "--json", "--local", &local]));
     assert_eq!((&ping["slug"], &ping["health"]["status"]), (&Value::Null, &json!("healthy")));
-    assert_eq!(cloud.asked(), [&["POST /local/health"][..], &["POST /local/predict"; 5]].concat());
+    assert_eq!(
+        cloud.take_requests(),
+        [&["POST /local/health"][..], &["POST /local/predict"; 5]].concat()
+    );
     let mut without_revision = bb();
     without_revision.args(["ping-chute", "--json", "--local", &local]);
     document(&with_accounts(&mut without_revision, &server).output().unwrap());
-    assert_eq!(cloud.asked().len(), 6);
+    assert_eq!(cloud.take_requests().len(), 6);
 
     let mut logs = bb();
     let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server)
@@ -332,7 +336,7 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
         (&told["commitment"]["model"], &told["commitment"]["hotkey"]),
         (&json!("al/Babelbit-default"), &json!(BOB))
     );
-    assert_eq!(cloud.asked(), [""; 0]);
+    assert_eq!(cloud.take_requests(), [""; 0]);
 }
 
 #[test]
@@ -346,7 +350,7 @@ fn generated_chute_script_is_valid_python() {
     let text = std::fs::read_to_string(&script).unwrap();
     assert!(text.contains(REVISION) && text.contains("public_api_path=\"/predict\""));
     no_key_in(&text);
-    assert_eq!(cloud.asked(), [""; 0]);
+    assert_eq!(cloud.take_requests(), [""; 0]);
     let mut parsed = Command::new("python3");
     parsed.args(["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"]).arg(&script);
     let parsed = parsed.output().unwrap();

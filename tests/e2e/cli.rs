@@ -99,7 +99,7 @@ fn unknown_settings_give_warning() {
 }
 
 #[test]
-fn wrong_values_are_refused_all_at_once() {
+fn all_invalid_settings_are_reported_together() {
     let variables = [
         ("BB_RULES", "maybe"),
         ("BB_S2S_CHUNK_TIMEOUT_SEC", "-1"),
@@ -151,7 +151,7 @@ fn public_runner(folder: &Path) -> Command {
 }
 
 #[test]
-fn the_embedded_recogniser_does_not_score_on_public_networks() {
+fn scoring_refuses_the_embedded_recogniser_on_public_networks() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     for network in ["finney", "test", "wss://node.example:443"] {
@@ -177,7 +177,7 @@ fn the_embedded_recogniser_does_not_score_on_public_networks() {
 }
 
 #[test]
-fn no_miner_hears_with_the_embedded_recogniser_on_public_networks() {
+fn miner_refuses_the_embedded_recogniser_on_public_networks() {
     let folder = tempfile::tempdir().unwrap();
     let miner = |profile: &str, network: &str| {
         let mut miner = bb();
@@ -225,7 +225,7 @@ fn development_keys_are_for_local_networks() {
 }
 
 #[test]
-fn an_engine_that_all_may_reach_needs_a_list() {
+fn public_engine_requires_an_allow_list() {
     let error = stderr(&bb().args(["engine", "--listen", "0.0.0.0:0"]).output().unwrap());
     assert!(error.contains("--allow"), "{error}");
 }

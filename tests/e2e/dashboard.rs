@@ -142,7 +142,7 @@ fn row<'a>(page: &'a str, miner: &Value) -> &'a str {
 }
 
 #[test]
-fn a_kept_contest_has_the_numbers_of_its_report() {
+fn dashboard_of_saved_contest_matches_its_report() {
     let folder = tempfile::tempdir().unwrap();
     let report =
         document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
@@ -304,7 +304,7 @@ fn daemons_are_shown_with_their_metrics() {
 }
 
 #[test]
-fn a_kept_market_has_the_numbers_of_its_report() {
+fn dashboard_of_saved_market_matches_its_report() {
     let folder = tempfile::tempdir().unwrap();
     let report = played_market(folder.path());
     let mut dashboard = tao();
@@ -342,7 +342,7 @@ fn demo_serves_its_page() {
 }
 
 #[test]
-fn without_a_terminal_the_page_ends_with_the_contest() {
+fn page_without_terminal_ends_with_the_contest() {
     let output = demo(&[]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -460,7 +460,7 @@ fn a_terminal_shows_the_leaderboard() {
 }
 
 #[test]
-fn without_a_terminal_the_terminal_view_refuses() {
+fn top_without_terminal_is_refused() {
     let error =
         refusal(&tao().args(["top", "--state", "."]).stdin(Stdio::null()).output().unwrap(), 2);
     assert!(error.contains("needs a terminal") && error.contains("tao dashboard"), "{error}");

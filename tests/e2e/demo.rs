@@ -93,7 +93,7 @@ fn the_interpreter_wins_and_every_loss_has_its_reason() {
 }
 
 #[test]
-fn the_arenas_winner_has_its_share_and_the_rest_follows_the_scores() {
+fn arena_winner_gets_its_share_and_other_weights_follow_scores() {
     let demo = document(&demo(&["--once"]));
     assert_eq!(demo["arena_share"], 0.9);
     let challenge = &demo["challenges"][0];
@@ -163,7 +163,7 @@ fn scores_weights_and_incentives_are_as_recorded() {
 }
 
 #[test]
-fn a_number_chooses_the_challenge() {
+fn number_selects_the_challenge() {
     let demo = document(&demo(&["--once", "--challenge", "2"]));
     let challenges = demo["challenges"].as_array().unwrap();
     assert_eq!(challenges.len(), 1);
@@ -173,7 +173,7 @@ fn a_number_chooses_the_challenge() {
 }
 
 #[test]
-fn a_challenge_that_cannot_be_played_is_refused() {
+fn unplayable_challenge_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.json");
     let mut challenge: Value = serde_json::from_slice(&std::fs::read(ferry()).unwrap()).unwrap();

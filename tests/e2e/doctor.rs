@@ -374,7 +374,7 @@ fn gateway_logs_clock_skew() {
         .arg(chain.path("gateway"));
     gateway.env("BITTENSOR_WALLET_PATH", chain.path("wallets"));
     let gateway = Daemon::start(&mut gateway);
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     // The check runs beside the daemon, which does not wait for it.
     let began = Instant::now();
     while !gateway.log().contains(" behind the newest block") {

@@ -160,7 +160,7 @@ impl Walkthrough {
         }
         let service = Daemon::start(self.prepare(&mut command));
         if *name == "subtensor-gateway" {
-            service.becomes_ready();
+            service.wait_until_ready();
         }
         self.services.insert(name, service);
     }
@@ -268,7 +268,7 @@ fn the_subnet_owner_guide_works() {
 
 /// The walkthroughs on the first pages of the book's parts; that of validators is in their guide.
 #[test]
-fn first_pages_of_the_book_work() {
+fn commands_of_first_pages_of_the_book_work() {
     let miner = Walkthrough::of("docs/mine.md");
     assert_eq!(miner.services.len(), 1);
     let owner = Walkthrough::of("docs/build.md");

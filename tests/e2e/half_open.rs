@@ -119,7 +119,7 @@ fn every_listen_address_is_tested() {
 }
 
 #[test]
-fn options_are_read_from_help() {
+fn listen_options_are_parsed_from_help() {
     let help = "Usage\n\nOptions:\n      --api <ADDRESS>\n          Listen address\n\n  -q, --quiet\n          Less\n\n  \
                 -o, --out <FILE>  A file, not --this\n      --web <WEB>\n          The page\n\n          [default: \
                 127.0.0.1:80]\n      --also[=<PORT>]\n          One\n";
@@ -153,7 +153,7 @@ fn every_daemon_responds_despite_half_open_connections() {
 /// An incomplete request head is closed after ten seconds, even if there is room for more
 /// connections.
 #[test]
-fn heads_have_ten_seconds() {
+fn incomplete_request_heads_time_out_after_ten_seconds() {
     for name in ["tao axon serve", "tao localnet start"] {
         let (.., start) = DAEMONS.into_iter().find(|(known, ..)| *known == name).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ fn heads_have_ten_seconds() {
 /// A server whose limit on open files is below its connection limit also recovers. New connections
 /// then wait in the system's backlog, which takes longer.
 #[test]
-fn few_files() {
+fn server_with_few_file_descriptors_recovers_from_half_open_connections() {
     allow_files();
     let command = format!("ulimit -n 200; exec {} \"$@\"", bb_path().display());
     let mut limited = Command::new("sh");

@@ -224,7 +224,7 @@ fn check_reference(files: &RunFiles, report: &Value) {
 }
 
 #[test]
-fn servers_end_when_they_are_asked_to() {
+fn servers_exit_on_sigterm() {
     let miner =
         Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
     assert_eq!(engine().terminate().code(), Some(0));
@@ -233,7 +233,7 @@ fn servers_end_when_they_are_asked_to() {
 
 /// A runner stops on SIGTERM with success, and the next run resumes.
 #[test]
-fn a_runner_that_is_asked_to_end_goes_on_later() {
+fn terminated_runner_resumes_later() {
     let network = Network::start();
     let engine = engine();
     let directory = network.directory("asked");

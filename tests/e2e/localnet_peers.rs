@@ -40,7 +40,7 @@ fn address(uri: &str) -> String {
 }
 
 #[test]
-fn the_sdks_use_the_chain() {
+fn sdks_are_compatible_with_the_chain() {
     let (Some(sdk10), Some(sdk11)) = (Peer::find("sdk10"), Peer::find("sdk11")) else { return };
     let chain = chain("250ms");
     let question =

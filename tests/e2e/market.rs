@@ -333,7 +333,7 @@ async fn counted(store: &Store, all: &[Ended]) {
 }
 
 #[test]
-fn a_killed_query_worker_costs_no_other_request_and_no_credit() {
+fn killed_query_worker_loses_no_other_request_and_no_credit() {
     let Some(network) = Network::start(600, 40) else { return };
     let validator = Daemon::start(&mut network.validator());
     let made = document(

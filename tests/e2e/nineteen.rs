@@ -70,7 +70,7 @@ fn periods_are_scored_under_each_profile() {
 }
 
 #[test]
-fn weights_follow_from_tables() {
+fn weights_are_computed_from_tables() {
     let reward = |hotkey: &str, metric: f64| json!({"task": "X", "hotkey": hotkey, "quality_score": 1, "metric": metric});
     let period = |hotkey: &str| json!({"task": "X", "hotkey": hotkey, "period_score": 1, "consumed_capacity": 1_000.0});
     let tables = json!({
@@ -284,7 +284,7 @@ pub(crate) fn reproduces_weights(report: &Value) {
 }
 
 #[test]
-fn the_good_miner_earns_most_and_the_cheat_is_caught() {
+fn good_miner_earns_most_and_cheating_miner_is_detected() {
     let began = Instant::now();
     let folder = TempDir::new().unwrap();
     let demo = demo(&["--once", "--keep"]).arg(folder.path()).output().unwrap();
@@ -379,7 +379,7 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
 }
 
 #[test]
-fn openais_client_buys() {
+fn openai_client_buys_from_the_demonstration() {
     let Some(peer) = Peer::find("openai") else { return };
     let mut command = demo(&[]);
     let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());

@@ -141,7 +141,7 @@ fn questions_that_cannot_be_verified_are_refused() {
 }
 
 #[test]
-fn gate_of_another_embedder_is_explained() {
+fn gate_of_another_embedder_is_refused_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let (gate, miners) = (folder.path().join("gate.json"), folder.path().join("miners.txt"));
     let text =
@@ -307,7 +307,7 @@ fn first_token(chain: &Chain, address: &str) -> Duration {
 }
 
 #[test]
-fn question_is_answered_by_a_miner_of_the_chain() {
+fn question_is_sent_to_a_miner_of_the_chain() {
     let chain = chain_with_permit();
     let answers = chain.path("answers.jsonl");
     let lines = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"The capital of Texas is Austin.\"}\n";
@@ -389,7 +389,7 @@ fn development_key_is_refused_while_a_miner_is_asked() {
 
 /// The miner closes the connection after a part of its completion.
 #[test]
-fn error_after_a_part_begins_a_new_line() {
+fn error_after_partial_output_starts_a_new_line() {
     let chain = Chain::with(&["--block-time", "50ms"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

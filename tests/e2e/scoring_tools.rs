@@ -62,7 +62,7 @@ fn results(input: &Value) -> Vec<Value> {
 
 /// completion · source · overshoot · allowed · score
 #[test]
-fn latency_as_in_the_table() {
+fn latency_scores_match_the_table() {
     for (completion, source, overshoot, allowed, score) in [
         (14.4, 14.25, 0.15, 4.275, 0.998_769),
         (9.5, 10.0, 0.0, 3.0, 1.0),
@@ -98,7 +98,7 @@ fn replies(raw_scores: &[f64]) -> Vec<Value> {
 /// scores before · scores after · pressures; all cosines are 1
 #[test]
 #[expect(clippy::approx_constant, reason = "scores have six decimals")]
-fn duplication_as_in_the_table() {
+fn duplicate_penalties_match_the_table() {
     let table: [(&[f64], &[f64], &[f64]); 5] = [
         (&[1.0, 1.0], &[0.707_107; 2], &[2.0; 2]),
         (&[1.0; 10], &[0.316_228; 10], &[10.0; 10]),
@@ -122,7 +122,7 @@ fn duplication_as_in_the_table() {
 }
 
 #[test]
-fn different_words_do_not_press_each_other() {
+fn different_replies_have_no_duplicate_penalty() {
     let texts = ["the ferry leaves at ten", "a morning ferry goes to the island"];
     for result in results(&batch(10.0, &texts.map(|text| reply(text, 10.0)))) {
         assert!(
@@ -134,7 +134,7 @@ fn different_words_do_not_press_each_other() {
 }
 
 #[test]
-fn a_list_of_batches_gives_a_list() {
+fn list_of_batches_gives_a_list_of_results() {
     require_models();
     let silence = json!({ "miner": "silent", "eos_frame": 10, "arrivals": [] });
     let input = json!([batch(10.0, &replies(&[1.0])), batch(10.0, &[silence]), batch(10.0, &[])]);
@@ -161,7 +161,7 @@ fn unknown_fields_are_ignored_with_warning() {
 
 /// command · path of the invalid field · value · error message
 #[test]
-fn mistakes_are_refused_with_their_place() {
+fn invalid_fields_are_refused_with_their_path() {
     require_models();
     for (command, path, value, says) in [
         ("score-batch", "/source_duration_sec", json!("long"), "source_duration_sec: invalid type"),
@@ -316,7 +316,7 @@ fn single_reply_score_has_all_fields() {
 }
 
 #[test]
-fn text_dialogues_are_scored_as_a_program_in_python_scores_them() {
+fn text_dialogue_scores_match_the_python_program() {
     let file = std::fs::read_to_string(repository("vectors/text-scores/dialogue.json")).unwrap();
     let made: Value = serde_json::from_str(&file).unwrap();
     assert_ne!(made["scores"]["dialogue_summary"]["semantic_baseline_b"], 0.0);

@@ -140,7 +140,7 @@ fn missing_recordings_are_in_the_summary() {
 }
 
 #[test]
-fn checks_beside_the_others_are_in_the_summary() {
+fn background_checks_are_in_the_summary() {
     let commands = r"lint() { echo 'test wave::is_read ... FAILED'; return 101; }
         aside() { check lint; check echo 'SKIPPED: NATS'; }
         check_beside aside; check true; finish_beside";
@@ -160,7 +160,7 @@ fn checks_beside_the_others_are_in_the_summary() {
 }
 
 #[test]
-fn checks_beside_the_others_end_with_the_script() {
+fn background_checks_end_with_the_script() {
     let folder = tempfile::tempdir().unwrap();
     let pid = folder.path().join("pid");
     let aside = format!("aside() {{ sleep 600 & echo $! >'{}'; wait; }}", pid.display());
@@ -196,7 +196,7 @@ fn passed_checks_exit_with_0_and_list_skipped_ones() {
 /// `./test` runs files of the tools' own suites, and the neurons of the subnet template, which only
 /// their repositories have. Columns: mode of scripts/suites · what is skipped · repository
 #[test]
-fn own_suites_are_skipped_loudly_where_repositories_are_unreachable() {
+fn unreachable_suite_repositories_are_reported_as_skipped() {
     let folder = tempfile::tempdir().unwrap();
     program(folder.path(), "git", "exit 128");
     let (path, suites) = (folder.path().display(), repository("scripts/suites"));
@@ -235,7 +235,7 @@ fn standard_library_of_a_release_target_is_added_with_rustup() {
 
 /// A packaged program is stripped, with its line tables in a separate file.
 #[test]
-fn line_tables_go_into_a_file_of_their_own() {
+fn line_tables_are_split_into_a_separate_file() {
     let folder = tempfile::tempdir().unwrap();
     let (source, program, split) =
         (folder.path().join("main.c"), folder.path().join("program"), folder.path().join("split"));
@@ -295,7 +295,7 @@ fn coverage_page_names_versions_of_suites_and_packages() {
 /// A driver whose LLVM does not know the processor compiles no kernels, as that in PoCL's Python
 /// package. Code that is compiled for the processor at hand does not run on others.
 #[test]
-fn no_test_depends_on_the_processors_model() {
+fn no_test_depends_on_the_cpu_model() {
     let driver = "/etc/OpenCL/vendors/pocl.icd";
     for path in ["scripts/lib.sh", "tests/e2e/chain/opencl.rs", "crates/pow/src/opencl/tests.rs"] {
         assert!(fs::read_to_string(repository(path)).unwrap().contains(driver), "{path}");

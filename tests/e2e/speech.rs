@@ -124,7 +124,7 @@ fn malformed_recordings_are_refused_with_the_field() {
 }
 
 #[test]
-fn one_bad_file_of_two_gives_no_half_answer() {
+fn one_malformed_file_fails_the_command_without_output() {
     let (_folder, path) = recording(|bytes| bytes[0] = b'X');
     let good = repository("vectors/speech/utt00.wav");
     refusal(
@@ -220,7 +220,7 @@ fn a_failed_resampling_leaves_no_file() {
 }
 
 #[test]
-fn sentences_of_like_meaning_are_close() {
+fn sentences_of_similar_meaning_have_high_cosine() {
     require_models();
     let texts = ["the ferry leaves at ten", "the boat departs at ten", "the violin is broken"];
     let answer = document(&tao().args(["speech", "embed", "--json"]).args(texts).output().unwrap());

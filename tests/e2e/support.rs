@@ -243,8 +243,8 @@ impl Daemon {
 
     /// Waits until the server is ready.
     #[track_caller]
-    pub(crate) fn becomes_ready(&self) {
-        becomes_ready(&self.url);
+    pub(crate) fn wait_until_ready(&self) {
+        wait_until_ready(&self.url);
     }
 
     /// Standard error so far.
@@ -310,7 +310,7 @@ pub(crate) fn status(url: &str) -> u16 {
 
 /// Waits until the server at a URL is ready.
 #[track_caller]
-pub(crate) fn becomes_ready(url: &str) {
+pub(crate) fn wait_until_ready(url: &str) {
     let began = Instant::now();
     while status(&format!("{url}/readyz")) != 200 {
         assert!(began.elapsed() < Duration::from_mins(1), "{url}");

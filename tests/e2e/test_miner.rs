@@ -135,7 +135,7 @@ fn empty_requests_share_one_deadline() {
 }
 
 #[test]
-fn people_get_a_table() {
+fn report_without_json_is_a_table() {
     let toy = Toy::start("byte_count");
     let mut command = bb();
     command
@@ -295,7 +295,7 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
 
 /// A miner that admits only known validators rejects the temporary key; a wallet's hotkey works.
 #[test]
-fn a_wallet_signs_where_only_known_validators_are_admitted() {
+fn wallet_signs_requests_to_miner_with_allow_list() {
     let folder = tempfile::tempdir().unwrap();
     let wallets = folder.path().to_str().unwrap();
     let mnemonic = folder.path().join("mnemonic.txt");
@@ -373,7 +373,7 @@ fn the_miner_guide_works() {
 
 /// The guide's table has every rule, with its own text.
 #[test]
-fn the_guide_to_miners_has_every_rule() {
+fn miner_guide_lists_every_rule() {
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
     let toy = Toy::start("");
     let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));

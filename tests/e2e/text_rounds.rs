@@ -97,7 +97,7 @@ impl Network {
             "--state",
         ]);
         let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
-        gateway.becomes_ready();
+        gateway.wait_until_ready();
         Self { chain, gateway }
     }
 

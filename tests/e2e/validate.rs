@@ -13,8 +13,8 @@ use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, Running, assert_described, becomes_ready, document, free_address, local_bb, refusal,
-    repository, status,
+    Daemon, Running, assert_described, document, free_address, local_bb, refusal, repository,
+    status, wait_until_ready,
 };
 use crate::text_contest::{small_talk, text_engine};
 
@@ -139,7 +139,7 @@ fn scores_of_the_text_contest_become_weights() {
     let folder = tempfile::tempdir().unwrap();
     network.engine = text_engine(&small_talk(folder.path()));
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let mut validator = network.validator(signer.url(), gateway.url());
     let report = document(&validator.args(["--contest", "text", "--once"]).output().unwrap());
@@ -160,7 +160,7 @@ fn scores_of_the_text_contest_become_weights() {
 fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let report =
         document(&network.validator(signer.url(), gateway.url()).arg("--once").output().unwrap());
@@ -201,10 +201,10 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
 }
 
 #[test]
-fn a_validator_at_work_shows_its_figures() {
+fn running_validator_serves_its_metrics() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let metrics = free_address();
     let mut validator = network.validator(signer.url(), gateway.url());
@@ -243,7 +243,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
     lost.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));
     let lost = Daemon::start(&mut lost);
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let validator = |gateway: &str| {
         let metrics = free_address();
@@ -258,7 +258,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let (_validator, of_validator) = validator(gateway.url());
-    becomes_ready(&format!("http://{of_validator}"));
+    wait_until_ready(&format!("http://{of_validator}"));
     assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
     assert_eq!(
         [status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))],
@@ -310,10 +310,10 @@ fn resident(id: u32) -> i64 {
 /// submissions of weights.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_signer_needs_no_more_memory_over_time() {
+fn signer_memory_does_not_grow() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = reqwest::Client::new();

@@ -30,7 +30,7 @@ fn synthesize(text: &str, output: &Path, options: &[&str]) -> Command {
 }
 
 #[test]
-fn text_becomes_a_wav_file() {
+fn text_is_synthesised_to_a_wav_file() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("speech.wav");
     let mut frames = Vec::new();
@@ -159,7 +159,7 @@ fn words(text: &str) -> String {
 }
 
 #[test]
-fn neural_voice_is_understood() {
+fn neural_voice_is_recognised() {
     if !are_installed(&[NEURAL, RECOGNIZER]) {
         return;
     }

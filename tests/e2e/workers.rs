@@ -171,7 +171,7 @@ fn scorer_without_services_names_missing_setting() {
 }
 
 #[test]
-fn the_benchmarks_report_their_figures() {
+fn bench_commands_report_their_measurements() {
     let mut bench = local_bb();
     bench.args([
         "bench",

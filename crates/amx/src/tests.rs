@@ -89,7 +89,7 @@ fn extreme_values_do_not_saturate() {
 }
 
 #[test]
-fn a_range_of_outputs_equals_their_part_of_the_product() {
+fn product_of_output_range_equals_columns_of_full_product() {
     let Some(amx) = amx() else { return };
     let (rows, inputs, outputs) = (70, 100, 200);
     let (x, weights) = (bytes(rows * inputs, 1), signed(&bytes(outputs * inputs, 2)));
@@ -192,7 +192,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn float_products_equal_those_of_f64_within_the_bound(
+    fn float_products_match_f64_within_the_error_bound(
         count in 0_usize..75, depth in 1_usize..150, width in 0_usize..110,
         scales in prop::array::uniform2(-20_i32..20),
         seed in any::<u32>(),
@@ -236,7 +236,7 @@ fn product_with_the_identity_is_exact() {
 
 /// The bound is for the worst case. Rounding errors of both signs mostly cancel out.
 #[test]
-fn typical_errors_are_far_below_the_bound() {
+fn typical_errors_are_far_below_the_error_bound() {
     let Some(amx) = amx() else { return };
     let (count, depth, width) = (64, 64, 200);
     let (rows, columns) = (floats(count * depth, 1, 1.0), floats(width * depth, 2, 1.0));
@@ -301,7 +301,7 @@ fn threads_multiply_concurrently() {
 
 #[test]
 #[should_panic(expected = "inputs of rows and matrix")]
-fn rows_of_another_length_are_refused() {
+fn mismatched_row_length_is_refused() {
     let Some(amx) = amx() else { panic!("NOT TESTED: inputs of rows and matrix") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);
@@ -310,7 +310,7 @@ fn rows_of_another_length_are_refused() {
 
 #[test]
 #[should_panic(expected = "values for the result")]
-fn a_short_result_is_refused() {
+fn short_output_buffer_is_refused() {
     let Some(amx) = amx() else { panic!("NOT TESTED: values for the result") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);

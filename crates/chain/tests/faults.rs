@@ -170,7 +170,7 @@ async fn client_switches_from_dead_connection_to_next_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_working_node_a_read_fails_in_time() {
+async fn read_without_working_node_fails_in_time() {
     let node = localnet(Clock::FAST).await;
     let bob = key("Bob");
     for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {

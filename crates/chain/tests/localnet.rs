@@ -196,7 +196,7 @@ async fn node_without_development_methods_has_no_simulation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_have_reasons() {
+async fn refused_calls_have_reasons() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, poor) = (key("Alice"), key("Poor"));

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_is_of_its_command_and_parses() {
+    fn every_example_uses_its_command_and_parses() {
         for (name, section) in sections() {
             for line in section.examples.iter().filter(|line| !line.starts_with("# ")) {
                 let command = line.trim_start_matches("sudo ");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_section_is_of_a_command_that_does_not_exist() {
+    fn every_help_section_has_a_command() {
         let mut known = BTreeSet::new();
         each(&mut |_, path| {
             known.insert(path.to_owned());
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_shows_the_environment_variables_that_it_reads_and_no_others() {
+    fn help_of_each_command_lists_exactly_its_environment_variables() {
         let source = source();
         let without_effect: HashMap<_, _> = WITHOUT_EFFECT.into_iter().collect();
         let mut problems = Vec::new();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_programs_show_the_variables_of_every_command() {
+    fn program_help_lists_the_variables_of_every_command() {
         let source = source();
         let mut read = source.reads_of_functions("start");
         read.extend(source.reads_of_functions("screen"));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_described_within_80_columns_in_help_and_man_pages() {
+    fn environment_help_fits_80_columns_in_help_and_man_pages() {
         let pages = tempfile::tempdir().unwrap();
         for command in [documented(Tao::command()), documented(Bb::command())] {
             clap_mangen::generate_to(command, pages.path()).unwrap();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_shown() {
+    fn every_option_default_is_shown_in_help() {
         let mut problems = Vec::new();
         // Commands whose option of this name and description shows no default, and those where it
         // shows one.

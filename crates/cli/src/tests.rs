@@ -239,7 +239,7 @@ fn link_names_select_their_commands() {
 }
 
 #[test]
-fn names_of_other_command_lines_are_understood() {
+fn command_names_of_other_programs_are_accepted() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (other, ours) in OTHER_NAMES {
@@ -363,7 +363,7 @@ fn options_of_the_reference_parse() {
 }
 
 #[test]
-fn the_install_script_makes_the_links_that_the_program_knows() {
+fn install_script_links_match_known_program_names() {
     let script = std::fs::read_to_string(root().join("install.sh")).unwrap();
     assert!(script.contains("for link in bb sn2-miner sn2-validator; do"));
 }

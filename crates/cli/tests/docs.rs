@@ -168,7 +168,7 @@ fn is_in(mut module_path: PathBuf, path: &str) -> bool {
 }
 
 #[test]
-fn paths_are_looked_up_in_their_module() {
+fn test_paths_are_resolved_by_module() {
     assert!(exists("core::weights::tests::the_arena_has_one_winner"));
     assert!(exists("neuron::address::tests::public_addresses_are_permitted"));
     assert!(!exists("core::weights::the_arena_has_one_winner"));
@@ -203,7 +203,7 @@ fn every_test_that_the_comparison_names_exists() {
 
 /// Each fact is "same", with a test, or "different", with a reason.
 #[test]
-fn every_fact_of_the_references_tests_has_its_answer() {
+fn every_reference_test_fact_is_same_or_different() {
     let document = read("docs/compat-tests.md");
     let rows =
         document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Fact"));
@@ -243,7 +243,7 @@ fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
 
 /// Compares with a separate list, so that no fact can be dropped unnoticed.
 #[test]
-fn no_fact_of_the_references_tests_is_missing() {
+fn no_reference_test_fact_is_missing() {
     let compared = compared_facts(&read("docs/compat-tests.md"));
     let list = read("crates/cli/tests/docs/reference-facts.txt");
     let mut pinned: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -295,7 +295,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_of_the_documents_leads_somewhere() {
+fn every_document_link_has_a_target() {
     let (mut followed, mut headings) = (0, 0);
     for document in [documents(""), documents("docs")].concat() {
         let text = read(&document);
@@ -393,7 +393,7 @@ fn glossary_is_sorted_and_its_words_are_used() {
 }
 
 #[test]
-fn the_challenges_that_ship_are_the_ones_in_the_folder() {
+fn shipped_challenges_match_the_folder() {
     let list = read("subnets/babelbit/challenges/src/shipped.rs");
     let listed: BTreeSet<_> = between(&list, "shipped!(\"", "\"").map(str::to_owned).collect();
     let folder = root().join("subnets/babelbit/challenges");

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_is_rounded_down_and_a_quotient_cut() {
+    fn products_round_down_and_quotients_truncate() {
         let tiny = I32F32::from_bits(1);
         let minus_half = I32F32::ZERO - I32F32::HALF;
         assert_eq!(tiny * I32F32::HALF, I32F32::ZERO);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn results_stay_in_range() {
+    fn fixed_point_arithmetic_saturates() {
         assert_eq!(I32F32::MAX + I32F32::ONE, I32F32::MAX);
         assert_eq!(I32F32::MIN - I32F32::ONE, I32F32::MIN);
         assert_eq!(I32F32::MAX * I32F32::from_int(-2), I32F32::MIN);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_shares_survive_a_round_trip_up_to_the_cut() {
+    fn stored_shares_round_trip_up_to_truncation() {
         for value in 0..=u16::MAX {
             let back = I32F32::from_proportion(value).to_proportion();
             assert!(back == value || back + 1 == value, "{value} came back as {back}");

@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_documents_are_errors_or_cases(input in lively_epoch(), at in any::<prop::sample::Index>(), byte: u8) {
+    fn damaged_documents_are_errors_or_valid_cases(input in lively_epoch(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut document = serde_json::to_vec(&Case { id: String::new(), input }).unwrap();
         let at = at.index(document.len());
         document[at] = byte;
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn a_list_of_the_wrong_length_is_reported(
+    fn list_of_wrong_length_is_reported(
         mut input in lively_epoch(),
         field in select(vec!["stake", "validator_permit", "last_update", "block_at_registration", "weights", "bonds"]),
     ) {

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_paths_are_checked() {
+    fn malformed_base_paths_are_refused() {
         for (text, path) in [("", ""), ("/", ""), ("/a", "/a"), ("/a/b-c/", "/a/b-c")] {
             assert_eq!(text.parse::<BasePath>().unwrap().as_str(), path);
         }

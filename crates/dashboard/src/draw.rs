@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_count_everything() {
+    fn histograms_count_every_value() {
         let drawn = histogram(&[0.1, 0.1, 0.2, 5.0, f64::INFINITY, -1.0], "times").into_string();
         assert_eq!(drawn.matches("<rect").count(), 2, "{drawn}");
         assert!(drawn.contains(": 4</title>") && drawn.contains(": 1</title>"), "{drawn}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_links() {
+    fn chart_columns_are_links() {
         let column = Column { value: 7.0, label: "<i>".into(), href: "/a?b=\"".into() };
         let drawn = columns(&[column], "history").into_string();
         assert!(drawn.contains("href=\"/a?b=&quot;\"") && !drawn.contains("<i>"), "{drawn}");

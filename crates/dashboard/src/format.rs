@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_become_visible() {
+    fn control_and_bidi_characters_are_escaped() {
         assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d\u{0}"), "a\\u{1b}[2Jb c\\u{202e}d\\u{0}");
         assert_eq!(shown("größer — 漢字"), "größer — 漢字");
         assert_eq!(shown(&"x".repeat(MAX_TEXT + 5)).chars().count(), MAX_TEXT + 1);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_keep_both_ends() {
+    fn shortened_addresses_keep_both_ends() {
         assert_eq!(shortened("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), "5Grwva…utQY");
         assert_eq!(shortened("short"), "short");
     }

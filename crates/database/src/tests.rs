@@ -105,7 +105,7 @@ async fn statements_run_on_sqlite() {
 }
 
 #[tokio::test]
-async fn sqlite_connections_are_opened_at_once_and_kept() {
+async fn sqlite_connections_are_opened_eagerly_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a");
     let database = Database::sqlite(&file, &schema()).await.unwrap();
@@ -162,7 +162,7 @@ async fn postgres_keepalive_detects_vanished_client_within_a_minute() {
 }
 
 #[tokio::test]
-async fn other_urls_are_refused() {
+async fn unsupported_database_urls_are_refused() {
     for url in
         ["mysql://localhost/x", "/var/lib/x.sqlite", "sqlite:x", "postgres://a:b@host:99999/x"]
     {
@@ -294,7 +294,7 @@ async fn unreachable_server_is_named_with_the_cause() {
 }
 
 #[tokio::test]
-async fn read_only_database_sees_writes_of_others_and_refuses_its_own() {
+async fn read_only_database_sees_other_writes_and_refuses_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("things.sqlite");
     assert!(Database::sqlite_read_only(&file, &schema()).await.is_err());

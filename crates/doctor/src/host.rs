@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_other_user_than_that_of_units_are_reported() {
+    fn directories_not_owned_by_the_unit_user_are_reported() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\ntaonetx:x:7:7::/:/bin/sh\ntaonet:x:998:997::/var/lib/taonet:/bin/sh\n";
         let user = UnitUser::find(passwd).unwrap();
         assert_eq!(

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn errors_of_layers_have_the_services_json() {
+    async fn layer_errors_have_the_service_json_format() {
         let unknown = get_from(service(), "/nothing").await;
         assert_eq!(unknown, (StatusCode::NOT_FOUND, json!({ "detail": "Not Found" })));
         let slow = get_from(service(), "/slow").await;

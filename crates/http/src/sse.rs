@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn text_between_events_is_parsed_in_logs() {
+    fn log_lines_between_events_are_parsed() {
         let (mut lines, mut stream) = (Vec::new(), EventStream::with_text());
         let mut take = |event: ServerEvent<'_>| {
             lines.push(String::from_utf8_lossy(event.data).into_owned());

@@ -75,7 +75,7 @@ mod tests {
     ];
 
     #[test]
-    fn headers_of_a_request_are_those_of_the_python_class() {
+    fn request_headers_match_the_python_class() {
         let keypair = Keypair::from_uri("//Alice").unwrap();
         let peer = Peer::new(keypair.hotkey(), "10.0.0.1", 8091).unwrap();
         let signer =

@@ -74,7 +74,7 @@ mod tests {
     use crate::testing::SumRequest;
 
     #[test]
-    fn hash_is_that_of_the_sent_json() {
+    fn request_hash_covers_the_sent_json() {
         let hash = RequestHash::of(&SumRequest::ONE_AND_TWO).unwrap();
         let expected: [u8; 32] = Sha256::digest(br#"{"a":1,"b":2,"sum":null}"#).into();
         assert_eq!(hash, RequestHash::from_bytes(expected));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_hashes() {
+    fn malformed_request_hashes_are_refused() {
         for text in ["", "ab", "0x", "g".repeat(64).as_str(), "a".repeat(66).as_str()] {
             assert_eq!(text.parse::<RequestHash>(), Err(RequestHashError), "{text}");
         }

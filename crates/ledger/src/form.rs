@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn commit_reveal_setting_selects_the_form() {
+    fn commit_reveal_setting_selects_the_submission_form() {
         let of = |version| {
             let setting = CommitReveal { version, period_epochs: 2 };
             Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))

@@ -226,7 +226,7 @@ mod tests {
 
     /// Only GPUs use the products, which CI lacks.
     #[test]
-    fn attention_on_the_cpu_equals_products() {
+    fn cpu_attention_equals_matrix_products() {
         let (query, kv, size) = (6, 2, 16);
         // Columns: window · tokens before the new ones · new tokens
         for (window, read, tokens) in

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn draw_equals_that_of_sorted_candidates() {
+    fn sampling_equals_sampling_from_sorted_candidates() {
         // Some logits are equal.
         let mut noise = Noise::new(3);
         let logits: Vec<f32> =
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_those_that_were_asked_for() {
+    fn sampling_options_restrict_the_candidates() {
         let logits = [0.0, 3.0, 2.0, 1.0];
         let draws = |sampling: Sampling| {
             let mut noise = Noise::new(5);

@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_turn_is_continued() {
+    fn unfinished_assistant_turn_is_continued() {
         let model = LanguageModel::random("m", 2, 1).unwrap();
         let sampling = Sampling { temperature: 0.0, max_tokens: 12, ..Sampling::default() };
         let text = |prompt| {

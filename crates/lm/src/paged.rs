@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn sequences_in_one_step_are_those_of_a_cache_of_their_own() {
+    fn batched_sequences_equal_those_with_separate_caches() {
         let config = *LanguageModel::random("m", 3, 5).unwrap().llama().config();
         let local = Some(LocalLayers { window: 7, rope_theta: 100.0, period: 2 });
         for (kind, head_size, local) in [

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_unique() {
+    fn vocabulary_tokens_are_unique() {
         let vocabulary = Vocabulary::default();
         assert_eq!(vocabulary.ids.len(), vocabulary.len());
     }

@@ -119,7 +119,7 @@ mod tests {
     /// Columns: published address · URL called by default · with private addresses · on a
     /// development chain whose miners publish 192.0.2.1
     #[test]
-    fn policy_decides_which_addresses_are_called() {
+    fn address_policy_permits_or_refuses_published_addresses() {
         let (public, here) = ("http://8.8.8.8:7/", "http://127.0.0.1:7/");
         for (published, urls) in [
             ("8.8.8.8:7", [Some(public); 3]),

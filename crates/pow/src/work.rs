@@ -143,7 +143,7 @@ pub(crate) mod tests {
 
     /// Columns: netuid, nonce, block and seal, as recorded in pow.json
     #[test]
-    fn seals_equal_those_of_the_real_chain() {
+    fn seals_match_the_real_chain() {
         for (netuid, nonce, block, expected) in [
             (
                 1,

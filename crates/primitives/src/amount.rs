@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn overflow_and_underflow_are_none() {
+    fn checked_arithmetic_returns_none_on_overflow() {
         assert_eq!(Rao::new(3).checked_sub(Rao::new(4)), None);
         assert_eq!(Rao::new(u64::MAX).checked_add(Rao::new(1)), None);
         assert_eq!(Rao::new(3).checked_add(Rao::new(4)), Some(Rao::new(7)));

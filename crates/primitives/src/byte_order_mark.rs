@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_mark_at_the_beginning_is_removed() {
+    fn leading_byte_order_mark_is_removed() {
         for (text, expected) in [
             ("", ""),
             ("\u{feff}", ""),

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_singular_and_all_else_plural() {
+    fn count_of_one_is_singular_and_others_plural() {
         for (count, noun, text) in [
             (0, "byte", "0 bytes"),
             (1, "byte", "1 byte"),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_the_numbers_of_the_chain() {
+    fn ip_addresses_have_the_numbers_of_the_chain() {
         for (text, ip, ip_type) in [
             ("0.0.0.0", 0, 4),
             ("127.0.0.1", 2_130_706_433, 4),

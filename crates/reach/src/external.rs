@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_sources_there_is_no_address() {
+    async fn empty_source_list_is_an_error() {
         assert!(
             matches!(external_ip::<&str>(&[], BRIEF).await, Err(ExternalIpError::NoSource(none)) if none.is_empty())
         );

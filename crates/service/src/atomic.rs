@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_replaced_as_a_whole() {
+    fn file_is_replaced_atomically() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         atomic_write(&path, b"a long first version", Access::Everyone).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn writers_of_one_file_do_not_mix() {
+    fn concurrent_writes_to_a_file_are_atomic() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
         std::thread::scope(|scope| {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_file_and_keeps_the_old_one() {
+    fn failed_write_names_the_file_and_keeps_its_old_content() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none/file");
         assert_eq!(atomic_write(&missing, b"x", Access::Everyone).unwrap_err().path, missing);

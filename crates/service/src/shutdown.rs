@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn tasks_end_before_the_daemon() {
+    async fn shutdown_waits_for_running_tasks() {
         let shutdown = Shutdown::new();
         let ended = Arc::new(AtomicBool::new(false));
         let (task, flag) = (shutdown.clone(), ended.clone());

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_an_environment_file() {
+    fn env_file_lines_are_parsed() {
         let text = "# Keys\r\n\n  BITTENSOR_WALLET_COLD=coldkey\r\nexport A = 1 \nMINER_DEVICE=cpu      # Use 'cpu' or 'cuda'\n\
             KEY=a#b\nEMPTY=\nCOMMENT= # none\nDOLLAR=pa$$word\nQUOTED=\"a # \\\"b\\\" \\n\\d\" # c\nSINGLE='${A} \\n'\nA=2";
         let found = file_variables(text).unwrap();

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_word_local_is_local() {
+    fn only_network_named_local_is_local() {
         for (endpoint, local) in [
             ("local", true),
             ("ws://127.0.0.1:9944", false),

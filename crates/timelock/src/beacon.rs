@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_have_their_times() {
+    fn round_numbers_follow_genesis_time_and_period() {
         let beacon = Beacon::quicknet();
         let at =
             |seconds: f64| beacon.round_at(Duration::from_secs_f64(seconds)).map(|round| round.0);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_keys_are_refused() {
+    fn malformed_beacon_keys_are_refused() {
         let key = Beacon::quicknet().public_key();
         let new = |key: &[u8; 96]| Beacon::new(key, 0, NonZeroU32::MIN);
         assert_eq!(new(&key).map(|beacon| beacon.public_key()), Ok(key));

@@ -121,7 +121,7 @@ mod tests {
 
     /// Expected values from the Python helper of bittensor-drand 2.0.0.
     #[test]
-    fn reveal_blocks_equal_those_of_bittensor_drand() {
+    fn reveal_blocks_match_bittensor_drand() {
         let cases = [
             (SCHEDULE, 1_363),
             (EpochSchedule { current_block: 1_358, ..SCHEDULE }, 1_363),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_schedules_are_refused() {
+    fn invalid_schedules_are_refused() {
         let quicknet = Beacon::quicknet();
         let round = |schedule: EpochSchedule, block_seconds, now| {
             schedule.reveal_round(

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_name_is_looked_up() {
+    fn digest_is_found_by_exact_file_name() {
         let (one, two) = ("11".repeat(32), "22".repeat(32));
         let sums = format!("{one}  tao-1.0.0-x.sig\n{two} *tao-1.0.0-x\nnonsense\n\n");
         assert_eq!(listed_digest(&sums, "tao-1.0.0-x"), Ok(Some([0x22; 32])));

@@ -197,7 +197,7 @@ mod tests {
 
     /// Columns: text · its clauses, each followed by its mark or `~`
     #[test]
-    fn clauses_end_where_those_of_espeak_do() {
+    fn clause_boundaries_match_espeak() {
         for (text, expected) in [
             ("Hello world.", "Hello world.."),
             ("one\ntwo", "one two~"),

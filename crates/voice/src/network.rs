@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn network_turns_numbers_into_samples() {
+    fn phoneme_ids_become_samples() {
         let network = open(&testing::network(&testing::INPUTS), &parsed_config()).unwrap();
         let samples = network.run(&[3, 5], 0.5).unwrap();
         assert_eq!(samples, [[1.5; SAMPLES], [2.5; SAMPLES]].concat());
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn decoder_output_equals_that_of_rten() {
+    fn decoder_output_matches_rten() {
         let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
         // So many that a stage runs in several pieces.
         let numbers: Vec<i32> =
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn network_of_several_speakers_gets_a_speaker() {
+    fn multi_speaker_network_requires_a_configured_speaker() {
         let mut config = parsed_config();
         let inputs = [&testing::INPUTS[..], &[testing::SPEAKER]].concat();
         let error = open(&testing::network(&inputs), &config).err().unwrap().to_string();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn other_models_are_refused() {
+    fn models_with_unexpected_inputs_are_refused() {
         let config = parsed_config();
         let [numbers, lengths, scales] = testing::INPUTS;
         let lacking = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn other_operators_are_refused() {
+    fn unsupported_operators_are_refused() {
         let mut network = testing::network(&testing::INPUTS);
         let at = network.windows(6).position(|bytes| bytes == b"Expand").unwrap();
         network[at..at + 6].copy_from_slice(b"Resize");

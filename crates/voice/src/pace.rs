@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pace_is_that_of_espeak() {
+    fn pace_matches_espeak() {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let voice =
             |words_per_minute| Voice { name: "en-us".to_owned(), words_per_minute, pitch: 50 };

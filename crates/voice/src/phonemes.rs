@@ -154,7 +154,7 @@ mod tests {
 
     /// Columns: length scale · maximum number of phonemes
     #[test]
-    fn slow_phrases_have_fewer_phonemes() {
+    fn phoneme_limit_falls_with_length_scale() {
         for (length_scale, expected) in
             [(0.1, 150), (1.0, 150), (2.0, 75), (37.5, 10), (f32::INFINITY, 10)]
         {

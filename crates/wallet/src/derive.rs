@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn phrase_can_be_omitted_or_a_seed() {
+    fn uri_phrase_may_be_omitted_or_a_seed() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         assert_eq!(address("//Alice"), alice);
         assert_eq!(address(&format!("{DEV_PHRASE}//Alice")), alice);

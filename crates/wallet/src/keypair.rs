@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_do_not_mix() {
+    fn signatures_do_not_verify_under_another_scheme() {
         let (sr25519, ed25519) = (CryptoType::Sr25519, CryptoType::Ed25519);
         for (crypto_type, other) in [(sr25519, ed25519), (ed25519, sr25519)] {
             let alice = Keypair::from_uri_with("//Alice", crypto_type).unwrap();

@@ -69,14 +69,14 @@ fn name(text: &str) -> Name {
 }
 
 #[cfg(unix)]
-fn open_to_all(path: &Path) {
+fn make_world_readable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
 
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
 }
 
 #[cfg(not(unix))]
-fn open_to_all(_: &Path) {}
+fn make_world_readable(_: &Path) {}
 
 #[test]
 fn errors_and_debug_output_contain_no_secret() {
@@ -175,9 +175,9 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     said.debug(&wallet.write_coldkey(&keyfile, None, Overwrite::Refuse).unwrap());
     said.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse).unwrap());
     said.error(wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse));
-    open_to_all(&wallet.hotkey_path(&name("h")));
+    make_world_readable(&wallet.hotkey_path(&name("h")));
     said.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::KeepBackup).unwrap());
-    open_to_all(&wallet.coldkey_path());
+    make_world_readable(&wallet.coldkey_path());
     said.debug(&wallet.coldkey().unwrap());
     said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     said.debug(&(Wallets::new(root).list().unwrap(), &wallet));
@@ -190,7 +190,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     wallet.hotkey(&name("h")).unwrap().change_password(None, Some(&password)).unwrap();
     let password_file = root.join("password");
     std::fs::write(&password_file, PASSWORD).unwrap();
-    open_to_all(&password_file);
+    make_world_readable(&password_file);
     said.debug(&Password::from_file(&password_file).unwrap());
     said.error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();

@@ -283,7 +283,7 @@ fn polkadot_js_exports_match_vectors() {
 /// Lists and reads the directory tree of Bittensor's wallet. Ours has the same files, with stricter
 /// directory modes.
 #[test]
-fn layout_matches_vectors() {
+fn wallet_directory_layout_matches_vectors() {
     let file = vectors("layout");
     let entries = file["layout"].as_object().unwrap();
     assert_eq!(entries.len(), 6);

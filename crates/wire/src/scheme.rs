@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_cannot_change_the_url() {
+    fn host_with_url_parts_is_refused() {
         let peer = |host: &str| Peer::new(Hotkey::from_bytes([1; 32]), host, 8091);
         for (host, url) in [
             ("10.0.0.1", "http://10.0.0.1:8091/v1/predict"),

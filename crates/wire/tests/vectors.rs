@@ -169,7 +169,7 @@ async fn btauth_checks_match_vectors() {
 }
 
 #[test]
-fn btauth_headers_are_those_of_the_sdk() {
+fn btauth_headers_match_the_sdk() {
     let mut cases = 0;
     for case in read("btauth1.json")["cases"].as_array().unwrap() {
         let Some(receiver) = case["receiver"].as_str() else { continue };

@@ -27,7 +27,7 @@ fn dependencies(package: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn code_of_the_guide_is_that_of_the_example() {
+fn code_in_the_guide_matches_the_example() {
     let mut code = blocks("rust");
     assert_eq!(code.pop(), Some(PROGRAM.trim()), "the last block is the program");
     assert_eq!(code.join("\n\n"), without_docs(LIBRARY));

@@ -48,7 +48,7 @@ fn start(chain: &LocalChain, directory: &Path, line: &str) -> Child {
 }
 
 /// Waits until a program logs one of these messages, and returns it.
-async fn logged<'a>(program: &mut Child, messages: &[&'a str]) -> &'a str {
+async fn wait_for_log<'a>(program: &mut Child, messages: &[&'a str]) -> &'a str {
     let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
     let message = async {
         loop {
@@ -98,7 +98,7 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
     published(&chain).await;
     let line = format!("--metrics 127.0.0.1:0 {}", line_of_the_guide(" validator "));
     let mut validator = start(&chain, directory.path(), &line);
-    logged(&mut validator, &[COMPLETE]).await;
+    wait_for_log(&mut validator, &[COMPLETE]).await;
     let score = score_of(directory.path(), &chain.miners[0]).await;
     for program in [&mut miner, &mut validator] {
         program.kill().await.unwrap();
@@ -116,7 +116,7 @@ async fn validator_does_not_take_the_port_of_a_miner() {
     // Taken by this test, or by another program.
     let taken = TcpListener::bind("127.0.0.1:9091");
     let mut validator = start(&chain, directory.path(), "--netuid 59 validator");
-    logged(&mut validator, &["cannot listen on the address of --metrics"]).await;
+    wait_for_log(&mut validator, &["cannot listen on the address of --metrics"]).await;
     drop(taken);
     chain.node.stop().await;
 }
@@ -147,7 +147,7 @@ async fn killed_validator_has_the_averages_of_one_that_was_not_killed() {
         // No second step is due during the test.
         let line = "--netuid 59 --metrics 127.0.0.1:0 validator --interval 1800";
         let mut validator = start(&chain, directory.path(), line);
-        messages.push(logged(&mut validator, &[COMPLETE, WAITING]).await);
+        messages.push(wait_for_log(&mut validator, &[COMPLETE, WAITING]).await);
         // SIGKILL on Unix.
         validator.kill().await.unwrap();
     }
@@ -181,7 +181,7 @@ async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<Atomic
 }
 
 /// Waits until a miner has got more requests than before.
-async fn asked_again(asked: &AtomicU64, before: u64) {
+async fn wait_for_next_request(asked: &AtomicU64, before: u64) {
     let wait = async {
         while asked.load(Ordering::Relaxed) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -213,7 +213,7 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
             _ => 550..750,
         };
         if kill % 3 > 0 {
-            asked_again(&asked, before).await;
+            wait_for_next_request(&asked, before).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(after))).await;
         assert!(validator.try_wait().unwrap().is_none(), "kill {kill}: the validator has ended by itself");
@@ -221,7 +221,7 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
         validator.kill().await.unwrap();
     }
     let mut validator = start(&chain, directory.path(), line);
-    logged(&mut validator, &[COMPLETE]).await;
+    wait_for_log(&mut validator, &[COMPLETE]).await;
     validator.kill().await.unwrap();
 
     let scores = Scores::open(&directory.path().join("state/scores.sqlite"), NETUID).await.unwrap();

@@ -133,7 +133,7 @@ async fn subnet_without_miners_burns_all_weight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weights_of_a_subnet_that_hides_them_are_committed() {
+async fn weights_of_commit_reveal_subnet_are_committed() {
     let chain = LocalChain::start(1).await;
     let call = "sudo_set_commit_reveal_weights_enabled";
     chain.sudo("AdminUtils", call, json!({ "netuid": NETUID, "enabled": true })).await;

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn double_submission_is_never_enough() {
+    fn double_submission_fails_the_epoch_requirement() {
         let row = |exactly_one, several: &[u32]| ValidatorEpochs {
             name: "A",
             uid: 1,

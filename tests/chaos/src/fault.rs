@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn corrupt_overwrites_exactly_one_page() {
+    fn corruption_overwrites_exactly_one_page() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("weights.sqlite");
         corrupt(&file, 0).unwrap();

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_memory_are_shown() {
+    fn memory_breakdown_is_shown() {
         let trend = trend(&[100, 100, 100, 104, 104, 104], &[9; 6]);
         assert_eq!((trend.anonymous_mib, trend.file_mib), ([75.0, 78.0], [25.0, 26.0]));
     }

@@ -82,7 +82,7 @@ fn contradictory_axon_status_is_failure() {
 }
 
 #[test]
-fn deadlines_have_an_end() {
+fn out_of_range_timeouts_are_refused() {
     for (option, value) in
         [("--timeout", "1e19"), ("--timeout", "1e300"), ("--timeout", "0"), ("--timeout", "86401")]
     {

@@ -36,7 +36,7 @@ fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn a_captured_request_is_refused_after_a_restart() {
+fn replayed_request_is_refused_after_a_restart() {
     let axon: Start = |log| neuron("btauth", &["--replay-log", log]);
     let miner: Start = |log| {
         let arguments = ["miner", "--profile", "silent", "--key-uri", "//Bob", "--replay-log", log];
@@ -70,7 +70,7 @@ fn a_captured_request_is_refused_after_a_restart() {
 
 /// A first start refuses requests for a while, and says until when.
 #[test]
-fn first_start_logs_until_when_older_requests_are_refused() {
+fn first_start_logs_when_refusal_of_older_requests_ends() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("replay.log").display().to_string();
     let start = || neuron("btauth", &["--replay-log", &log, "-v"]);

@@ -6,7 +6,7 @@ use crate::support::{document, refusal};
 const TRANSFER: &str = "Balances.transfer_keep_alive";
 
 #[test]
-fn any_call_is_made_by_its_name() {
+fn any_call_is_submitted_by_its_name() {
     let chain = Chain::start();
     let bob = chain.free(BOB);
     let transfer = ["call", TRANSFER, "dest=//Bob", "value=1.5tao"];
@@ -92,7 +92,7 @@ fn dry_run_reports_failing_call() {
 }
 
 #[test]
-fn a_batch_succeeds_or_fails_as_a_whole() {
+fn batch_is_atomic() {
     let chain = Chain::start();
     let transfer = |to: &str, value: &str| format!("{TRANSFER} dest={to} value={value}");
     let (first, second) = (transfer("//Dave", "1tao"), transfer("//Ferdie", "2tao"));

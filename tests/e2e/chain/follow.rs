@@ -49,7 +49,7 @@ fn status(network: &str, is_connected: bool) -> Value {
 }
 
 #[test]
-fn a_second_node_serves_the_chain_while_the_first_is_away() {
+fn follower_serves_the_chain_while_its_leader_is_down() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     let address = free_address();
@@ -100,7 +100,7 @@ fn a_second_node_serves_the_chain_while_the_first_is_away() {
 }
 
 #[test]
-fn options_of_a_follower() {
+fn follower_refuses_options_of_an_author() {
     let url = format!("ws://{}", free_address());
     for (option, value) in [
         ("--block-time", "12s"),

@@ -7,7 +7,7 @@ use super::{ALICE, BOB};
 use crate::support::{Daemon, document, refusal, tao};
 
 /// Starts a chain with a data directory.
-fn kept(folder: &Path, further: &[&str]) -> Daemon {
+fn start_with_data(folder: &Path, further: &[&str]) -> Daemon {
     Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(further))
 }
 
@@ -30,10 +30,10 @@ fn height(folder: &Path) -> u64 {
 }
 
 #[test]
-fn a_chain_is_started_steered_and_stopped_by_its_folder() {
+fn localnet_is_controlled_through_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let daemon = kept(folder, &[]);
+    let daemon = start_with_data(folder, &[]);
     let status = ask(folder, &["status"]);
     assert_eq!((&status["url"], &status["block"]["number"]), (&json!(daemon.url()), &json!(0)));
     assert_eq!(ask(folder, &["mine", "12"])["block"]["number"], 12);
@@ -48,18 +48,18 @@ fn a_chain_is_started_steered_and_stopped_by_its_folder() {
     let error = refusal(&run(folder, &["mine", "1", "--network", "ws://127.0.0.1:9"]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
     // It resumes at the last block.
-    let daemon = kept(folder, &[]);
+    let daemon = start_with_data(folder, &[]);
     assert_eq!(height(folder), epoch);
     assert!(daemon.terminate().success());
 }
 
 #[test]
-fn a_saved_chain_is_loaded_elsewhere() {
+fn saved_chain_is_loaded_in_another_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     let file = folder.path().join("chain.snapshot");
     let file = file.to_str().unwrap();
-    let daemon = kept(&first, &[]);
+    let daemon = start_with_data(&first, &[]);
     ask(&first, &["mine", "7"]);
     ask(&first, &["snapshot", "save", file]);
     let error = refusal(&run(&first, &["snapshot", "save", file]), 1);
@@ -67,7 +67,7 @@ fn a_saved_chain_is_loaded_elsewhere() {
     let error = refusal(&run(&first, &["snapshot", "load", file]), 1);
     assert!(error.contains("stop it first"), "{error}");
     ask(&second, &["snapshot", "load", file]);
-    let other = kept(&second, &[]);
+    let other = start_with_data(&second, &[]);
     assert_eq!((height(&first), height(&second)), (7, 7));
     drop((daemon, other));
 }
@@ -76,7 +76,7 @@ fn a_saved_chain_is_loaded_elsewhere() {
 fn a_running_chain_reverts_to_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let daemon = kept(folder, &[]);
+    let daemon = start_with_data(folder, &[]);
     assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([]));
     ask(folder, &["mine", "3"]);
     let taken = ask(folder, &["snapshot", "take", "before"]);
@@ -97,7 +97,7 @@ fn a_running_chain_reverts_to_a_snapshot() {
 fn the_time_of_a_chain_is_set_and_advanced() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let daemon = kept(folder, &["--at", "2026-01-31T12:00:00Z"]);
+    let daemon = start_with_data(folder, &["--at", "2026-01-31T12:00:00Z"]);
     assert_eq!(ask(folder, &["advance", "7d"])["time"], "2026-02-07T12:00:00Z");
     ask(folder, &["mine", "1"]);
     let block =
@@ -110,10 +110,10 @@ fn the_time_of_a_chain_is_set_and_advanced() {
 }
 
 #[test]
-fn a_call_is_made_as_any_account() {
+fn localnet_call_impersonates_any_account() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let daemon = kept(folder, &[]);
+    let daemon = start_with_data(folder, &[]);
     let remark = r#"{"remark": "hello"}"#;
     let made = ask(folder, &["as", BOB, "System.remark_with_event", remark]);
     assert_eq!(
@@ -144,7 +144,7 @@ fn a_call_is_made_as_any_account() {
 fn a_storage_item_is_set_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let daemon = kept(folder, &[]);
+    let daemon = start_with_data(folder, &[]);
     let tempo = || {
         let arguments = ["subnets", "hyperparameters", "59", "--json", "--network", daemon.url()];
         document(&tao().args(arguments).output().unwrap())["hyperparameters"]["tempo"].clone()
@@ -178,14 +178,15 @@ fn reset_chain_starts_at_genesis() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(ask(folder, &["reset", "--yes"])["removed"], false);
-    let daemon = kept(folder, &[]);
+    let daemon = start_with_data(folder, &[]);
     ask(folder, &["mine", "5"]);
     let error = refusal(&run(folder, &["reset"]), 2);
     assert!(error.contains("pass --yes"), "{error}");
     // `reset` stops the chain first.
     assert_eq!(ask(folder, &["reset", "--yes"])["removed"], true);
     assert!(daemon.terminate().success());
-    let daemon = kept(folder, &["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
+    let daemon =
+        start_with_data(folder, &["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
     assert_eq!(height(folder), 0);
     drop(daemon);
     // After a kill, a stale process record remains; it is ignored.
@@ -246,7 +247,7 @@ fn unresponsive_node_is_reported() {
 }
 
 #[test]
-fn wrong_options_are_wrong_usage() {
+fn invalid_options_are_usage_errors() {
     for arguments in [
         &["--block-time", "12"][..],
         &["--keep-blocks", "100"],

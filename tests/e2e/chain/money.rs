@@ -4,7 +4,7 @@ use super::{ALICE, AS_ALICE, BABELBIT, BOB, Chain, failure};
 use crate::support::{document, refusal, stderr};
 
 #[test]
-fn tao_goes_from_one_account_to_another_exactly() {
+fn transferred_amounts_are_exact() {
     let chain = Chain::start();
     let (alice, bob) = (chain.free(ALICE), chain.free("//Bob"));
 
@@ -157,7 +157,7 @@ fn unaffordable_calls_are_refused() {
 }
 
 #[test]
-fn commands_of_an_empty_account_are_not_sent() {
+fn commands_of_account_without_balance_are_not_sent() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     chain.ask(&["transfer", BOB, "--all", "--yes"]);
@@ -202,7 +202,7 @@ fn commands_of_an_empty_account_are_not_sent() {
 }
 
 #[test]
-fn a_wallet_gets_tao_and_spends_it() {
+fn wallet_receives_and_spends_tao() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.free(&coldkey), 5_000_000_000_000);

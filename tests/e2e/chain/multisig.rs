@@ -68,7 +68,7 @@ fn two_of_three_signatories_make_a_call() {
 }
 
 #[test]
-fn a_proposed_call_is_withdrawn_and_the_result_of_a_made_call_counts() {
+fn multisig_call_is_cancelled_and_failed_inner_call_is_an_error() {
     let chain = Chain::start();
     let as_signatory = |uri: &str, arguments: &[&str]| {
         chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"])

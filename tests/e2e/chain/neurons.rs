@@ -108,7 +108,7 @@ fn a_neuron_registers_serves_and_publishes() {
 
 /// Without options, as in the reference: the wallet is a key file, or a directory with names.
 #[test]
-fn an_address_is_published_by_the_references_variables() {
+fn axon_is_served_with_reference_variables() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
@@ -163,7 +163,7 @@ fn an_address_is_published_by_the_references_variables() {
 }
 
 #[test]
-fn a_metagraph_is_printed_kept_and_compared() {
+fn metagraph_is_printed_saved_and_compared() {
     let chain = Chain::start();
     chain.wallet();
     let before = chain.ask(&["block"])["block"]["number"].to_string();
@@ -255,7 +255,7 @@ fn a_hotkey_is_registered_for_proof_of_work() {
 }
 
 #[test]
-fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
+fn weights_are_plain_or_committed_as_the_subnet_requires() {
     let chain = Chain::start();
     chain.wallet();
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);

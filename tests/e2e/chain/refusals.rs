@@ -30,7 +30,7 @@ fn invalid_network_is_usage_error() {
 
 /// A unit test of the command line checks that the list has every command with `--key-uri`.
 #[test]
-fn development_keys_are_refused_where_another_key_is_sudo() {
+fn development_keys_are_refused_on_chains_with_another_sudo_key() {
     // The commands need the processor, not blocks.
     let chain = Chain::with(&["--block-time", "1s"]);
     chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);

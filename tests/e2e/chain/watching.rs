@@ -4,7 +4,7 @@ use super::Chain;
 use crate::support::{document, stderr};
 
 #[test]
-fn watching_leaves_no_block_out() {
+fn watch_reports_every_block() {
     let chain = Chain::start();
     let output = chain.tao(&["watch", "--blocks", "5", "--json", "--netuid", "59"], &[]);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -52,7 +52,7 @@ impl Cloud {
         *self.image.lock().unwrap() = None;
     }
 
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(super) fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 

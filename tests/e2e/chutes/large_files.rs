@@ -35,5 +35,5 @@ fn a_dry_run_shows_the_request_for_large_files() {
         (&large["value"]["path"], &large["value"]["oid"]),
         (&json!("large.safetensors"), &objects[0]["oid"])
     );
-    assert_eq!(cloud.asked(), [""; 0]);
+    assert_eq!(cloud.take_requests(), [""; 0]);
 }

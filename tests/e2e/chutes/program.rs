@@ -167,7 +167,7 @@ impl Program {
 
     /// Like [`Self::run`]; returns all output of a command that succeeds.
     #[track_caller]
-    pub(crate) fn told(
+    pub(crate) fn run_successfully(
         &self,
         line: &str,
         answers: &str,
@@ -269,7 +269,8 @@ impl Miner {
         script.args(["generate-chute-script", "--revision", REVISION]).current_dir(home.path());
         assert!(with_accounts(&mut script, &server).output().unwrap().status.success());
         // The username, the first wallet, its first hotkey, and whether to write the configuration.
-        let registered = program.told("chutes register", "alice\n0\n0\ny\n", Some(&server));
+        let registered =
+            program.run_successfully("chutes register", "alice\n0\n0\ny\n", Some(&server));
         Some(Self { home, program, cloud, server, hotkey, coldkey, registered })
     }
 
@@ -289,7 +290,7 @@ impl Miner {
 fn a_wallet_of_ours_is_registered() {
     let Some(miner) = Miner::register() else { return };
     assert!(miner.registered.contains(FINGERPRINT), "{}", miner.registered);
-    assert_eq!(miner.cloud.asked(), ["GET /ping", "POST /users/register?token=replaceme"]);
+    assert_eq!(miner.cloud.take_requests(), ["GET /ping", "POST /users/register?token=replaceme"]);
     {
         let account = miner.cloud.account.lock().unwrap();
         assert_eq!(account.hotkey, Some(miner.hotkey));
@@ -304,17 +305,17 @@ fn a_wallet_of_ours_is_registered() {
         assert!(config.contains(line), "{config}");
     }
     // The seed in the configuration is that of the hotkey: the server checks the signature.
-    let told = miner.program.told("chutes keys create --name taonet --admin", "", None);
+    let told = miner.program.run_successfully("chutes keys create --name taonet --admin", "", None);
     assert!(told.contains(CHUTES_KEY), "{told}");
 }
 
 #[test]
 fn generated_chute_script_builds_an_image() {
     let Some(miner) = Miner::register() else { return };
-    miner.cloud.asked();
-    miner.program.told("chutes build my_chute:chute --local --public", "", None);
-    assert_eq!(miner.cloud.asked(), [""; 0]);
-    let image = miner.program.told("docker images", "", None);
+    miner.cloud.take_requests();
+    miner.program.run_successfully("chutes build my_chute:chute --local --public", "", None);
+    assert_eq!(miner.cloud.take_requests(), [""; 0]);
+    let image = miner.program.run_successfully("docker images", "", None);
     let dockerfile = miner.read("Dockerfile");
     let [base, packages, chutes, script] = dockerfile.lines().collect::<Vec<_>>()[..] else {
         panic!("{dockerfile}")
@@ -325,13 +326,13 @@ fn generated_chute_script_builds_an_image() {
         "{packages}"
     );
     assert!(chutes.starts_with("RUN pip install chutes=="), "{chutes}");
-    miner.program.told(
+    miner.program.run_successfully(
         &format!("docker run -p 8000:8000 -it {} /bin/bash", image.trim()),
         "",
         None,
     );
 
-    let told = miner.program.told("chutes build my_chute:chute --wait", "y\n", None);
+    let told = miner.program.run_successfully("chutes build my_chute:chute --wait", "y\n", None);
     assert!(told.contains("STEP 1/2") && told.contains("pushed"), "{told}");
     let built = miner.cloud.account.lock().unwrap().image.clone().unwrap();
     let dockerfile = [base, packages].join("\n");
@@ -339,7 +340,7 @@ fn generated_chute_script_builds_an_image() {
         "username": "alice", "name": "babelbit", "tag": &REVISION[..12], "public": "False", "dockerfile": dockerfile,
     });
     assert_eq!(built, expected);
-    let asked = miner.cloud.asked();
+    let asked = miner.cloud.take_requests();
     assert!(asked[1..] == ["POST /images/", "GET /images/i-1/logs"], "{asked:?}");
     // Both have the name that `bb push` looks for.
     assert_eq!(image.trim(), format!("babelbit:{}", &REVISION[..12]));
@@ -379,21 +380,21 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
     let Some(miner) = Miner::register() else { return };
     miner.bb(&["push", "--yes", "--no-commit", "--no-warmup"]);
     let mut ours = miner.cloud.deployment.lock().unwrap().take();
-    let listed = miner.program.told("chutes chutes list", "", None);
+    let listed = miner.program.run_successfully("chutes chutes list", "", None);
     for text in [NAME, SLUG, "hot", "POST /predict"] {
         assert!(listed.contains(text), "{listed}");
     }
     miner.bb(&["delete-chute", "--yes"]);
-    let listed = miner.program.told("chutes chutes list", "", None);
+    let listed = miner.program.run_successfully("chutes chutes list", "", None);
     assert!(listed.contains("Found 0 matching chutes"), "{listed}");
 
-    miner.program.told("chutes build my_chute:chute", "y\n", None);
-    miner.cloud.asked();
-    miner.program.told("chutes deploy my_chute:chute --accept-fee", "y\n", None);
+    miner.program.run_successfully("chutes build my_chute:chute", "y\n", None);
+    miner.cloud.take_requests();
+    miner.program.run_successfully("chutes deploy my_chute:chute --accept-fee", "y\n", None);
     let theirs = miner.cloud.deployment.lock().unwrap().take();
     // The program names the image by its ID.
     let id = theirs["image"].as_str().unwrap();
-    let asked = miner.cloud.asked();
+    let asked = miner.cloud.take_requests();
     assert_eq!(asked, [format!("GET /images/{id}"), "POST /chutes/?accept_fee=true".to_owned()]);
     assert_eq!(ours["image"].take(), format!("babelbit:{}", &REVISION[..12]));
     ours.as_object_mut().unwrap().remove("image");
@@ -404,7 +405,7 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
 #[test]
 fn the_script_of_a_chute_serves_its_routes() {
     let Some(miner) = Miner::register() else { return };
-    miner.cloud.asked();
+    miner.cloud.take_requests();
     let running = miner.program.serve();
     let mut ping = bb();
     ping.args(["ping-chute", "--json", "--revision", REVISION, "--local", &running.url()]);
@@ -424,5 +425,5 @@ fn the_script_of_a_chute_serves_its_routes() {
         predictions.iter().map(|one| one["prediction"].as_str().unwrap()).collect();
     let expected = ["Hi", "Hi -", "Hi - how", "Hi - how are", "Hi - how are you"];
     assert_eq!(predicted, expected.map(|prefix| format!("{prefix} today?")));
-    assert_eq!(miner.cloud.asked(), [""; 0]);
+    assert_eq!(miner.cloud.take_requests(), [""; 0]);
 }

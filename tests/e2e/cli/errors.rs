@@ -7,7 +7,7 @@ use super::ALICE;
 use crate::support::{bb, error_document, refusal, repository, stderr, tao};
 
 #[test]
-fn wrong_arguments_are_wrong_usage() {
+fn invalid_arguments_are_usage_errors() {
     for arguments in [
         &["dance"][..],
         &["runner", "--solo"],
@@ -20,7 +20,7 @@ fn wrong_arguments_are_wrong_usage() {
 }
 
 #[test]
-fn errors_are_text_or_json_with_the_hint_apart() {
+fn errors_are_text_or_json_with_separate_hint() {
     let folder = tempfile::tempdir().unwrap();
     let network = ["balance", ALICE, "--network", "locall"];
     for (arguments, message, hint) in [

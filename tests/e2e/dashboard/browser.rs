@@ -29,7 +29,7 @@ pub(super) fn report(script: &mut Command) -> Value {
 }
 
 #[test]
-fn every_page_reads_in_both_schemes_on_a_phone_and_without_scripts() {
+fn every_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     // On a terminal, the page stays after the contest.
     let mut terminal = Terminal::start(demo(&[]));
@@ -88,7 +88,7 @@ fn every_page_reads_in_both_schemes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn the_text_contest_and_services_read_in_both_schemes_on_a_phone_and_without_scripts() {
+fn text_contest_and_services_are_readable_in_both_themes_on_a_phone() {
     let Some(browser) = Peer::find("browser") else { return };
     require_models();
     let (folder, metrics) = (tempfile::tempdir().unwrap(), free_address());
@@ -121,7 +121,7 @@ fn the_text_contest_and_services_read_in_both_schemes_on_a_phone_and_without_scr
 }
 
 #[test]
-fn a_market_reads_in_both_schemes_on_a_phone_and_without_scripts() {
+fn market_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let demo = played_market(folder.path());
@@ -140,7 +140,7 @@ fn a_market_reads_in_both_schemes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn status_of_a_gateway_reads_in_both_schemes_on_a_phone_and_updates_itself() {
+fn gateway_status_is_readable_in_both_themes_on_a_phone_and_updates() {
     let Some(browser) = Peer::find("browser") else { return };
     let mut command = tao();
     command
@@ -159,7 +159,7 @@ fn status_of_a_gateway_reads_in_both_schemes_on_a_phone_and_updates_itself() {
 }
 
 #[test]
-fn proofs_read_in_both_schemes_on_a_phone_and_without_scripts() {
+fn proof_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
@@ -218,7 +218,7 @@ fn prompting_steps_page_is_readable_in_both_themes_on_a_phone_and_without_script
 }
 
 #[test]
-fn a_chain_reads_in_both_schemes_on_a_phone_and_without_scripts() {
+fn chain_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let explored = Explored::start();
     // A number that is a block and a netuid gives a page of results.

@@ -133,7 +133,7 @@ fn explain_and_move_scores(walkthrough: &Walkthrough, hotkey: &str) {
 }
 
 #[test]
-fn guide_for_a_subnet_of_ones_own_works() {
+fn guide_for_a_new_subnet_works() {
     let example = Path::new(env!("CARGO_BIN_EXE_tao")).with_file_name("summing-subnet");
     if !example.is_file() {
         skip(

@@ -155,7 +155,7 @@ impl Walkthrough {
             ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()]
                 .map(str::to_owned);
         let gateway = Daemon::start(&mut self.program(&words));
-        gateway.becomes_ready();
+        gateway.wait_until_ready();
         self.variables.insert("SUBTENSOR_GATEWAY_URL".to_owned(), gateway.url().to_owned());
         self.services.insert("gateway", gateway);
         let engine = Daemon::start(

@@ -306,7 +306,7 @@ fn source_of_ten_minutes_without_a_pause_is_refused_at_the_limit() {
 }
 
 #[test]
-fn restarted_miner_refuses_the_utterance_before_its_kill_and_plays_it_again() {
+fn restarted_miner_refuses_old_session_and_replays_the_utterance() {
     let Some(mut command) = whisper_miner() else { return };
     let state = tempfile::tempdir().unwrap();
     command.args(["--replay-log"]).arg(state.path().join("replay"));

@@ -18,7 +18,7 @@ fn parent_of(process: u32) -> Option<u32> {
 }
 
 #[test]
-fn started_miner_ends_with_the_interrupted_benchmark() {
+fn started_miner_stops_with_the_interrupted_benchmark() {
     require_models();
     let mut bench = interpret("1").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(bench.stderr.take().unwrap());

@@ -57,7 +57,7 @@ struct Tally {
 }
 
 #[test]
-fn kills_of_engines_lose_and_repeat_nothing() {
+fn killed_engines_lose_and_repeat_nothing() {
     let seed = random_seed();
     // The others would only take longer.
     let network = Network::of(&["parrot"], false);

@@ -19,7 +19,7 @@ const WORKING_PERCENT: usize = 93;
 const DIFFERENT_CALLS: &[&str] = &["swap a hotkey on one subnet", "swap a hotkey"];
 
 #[test]
-fn btcli_uses_the_chain() {
+fn btcli_is_compatible_with_the_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };
     // The script produces a block for each transaction; others have time for their 8 blocks on a
     // busy machine too.
@@ -163,7 +163,7 @@ fn check_btcli_accounts(report: &ToolReport) {
 
 /// The same operations through btcli and through tao, on two chains with the same genesis block.
 #[test]
-fn btcli_and_tao_make_the_same_chain() {
+fn btcli_and_tao_have_the_same_effects() {
     let Some(btcli) = Peer::find("btcli") else { return };
     let (theirs, ours) = (chain_at_noon(), chain_at_noon());
     let program = tao().get_program().to_str().unwrap().to_owned();

@@ -31,7 +31,7 @@ fn fifty_epochs_equal_the_oracle() {
 }
 
 #[test]
-fn the_numbers_of_sixteen_neurons_agree() {
+fn metagraph_of_sixteen_neurons_matches_the_sdk() {
     let (Some(sdk10), Some(sdk11)) = (Peer::find("sdk10"), Peer::find("sdk11")) else { return };
     let chain = chain("manual");
     let mut result = compare(&chain, &sdk10, "localnet_numbers.py", 20);

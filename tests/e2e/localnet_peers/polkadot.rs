@@ -7,7 +7,7 @@ use super::{ALICE, BABELBIT, TEMPO, address, chain};
 use crate::peers::Peer;
 
 #[test]
-fn polkadot_js_uses_the_chain() {
+fn polkadot_js_is_compatible_with_the_chain() {
     let Some(polkadot) = Peer::find("polkadot") else { return };
     let chain = chain("250ms");
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });

@@ -34,7 +34,7 @@ fn reference_genesis_passes_the_test_suite_of_the_sdk() {
 }
 
 #[test]
-fn refused_calls_have_the_errors_that_the_sdks_own_suite_expects() {
+fn refused_calls_have_the_errors_expected_by_the_sdk_suite() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let chain = Daemon::start(tao().args([
         "localnet",

@@ -60,7 +60,7 @@ const RECORDED_COMMANDS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn sdk11_and_its_command_line_use_the_chain() {
+fn sdk11_and_its_command_line_are_compatible_with_the_chain() {
     let Some(sdk11) = Peer::find("sdk11") else { return };
     let chain = chain("12s");
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });

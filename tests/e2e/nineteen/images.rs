@@ -33,7 +33,7 @@ fn assert_is(image: &Value, expected: &Picture) {
 /// The miner that paints passes the checks, and the one that sends the same image for every request
 /// does not.
 #[test]
-fn painting_miner_earns_more_than_one_that_reuses_an_image() {
+fn image_generating_miner_earns_more_than_one_that_reuses_an_image() {
     let demo = document(&demo(&["--once", "--images"]).output().unwrap());
     assert_eq!(demo["miners"].as_array().unwrap().len(), 7);
     let [painting, reusing, good] = ["painting", "reusing", "good"].map(|name| miner(&demo, name));
@@ -161,7 +161,7 @@ fn images_are_bought_from_the_demonstration() {
 
 /// A miner with several image tasks paints without a backend, and routes payloads without a model.
 #[test]
-fn miner_paints_for_every_task() {
+fn miner_generates_images_for_every_task() {
     let mut miner = tao();
     miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
         "nineteen",
@@ -238,7 +238,7 @@ fn miner_paints_for_every_task() {
 
 /// The development server paints beside its language model.
 #[test]
-fn development_server_paints() {
+fn development_server_generates_images() {
     let daemon = Daemon::start(tao().args(["nineteen", "model", "--layers", "1"]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -229,7 +229,7 @@ fn import_is_previewed_and_repeated_without_doubling_rows() {
 }
 
 #[test]
-fn killed_import_leaves_nothing_or_everything() {
+fn killed_import_is_atomic() {
     let Some(reference) = Reference::start() else { return };
     for rows in MANY {
         reference.run(rows);

@@ -81,13 +81,13 @@ fn verify_expectations(bundle: &Path, input: &Path, good: &Value) {
 }
 
 #[test]
-fn proofs_verify_with_nothing_but_their_bundle() {
+fn proofs_verify_with_their_bundle_only() {
     prove_and_verify("digits-mlp", "stark");
     prove_and_verify("diabetes-regression", "groth16");
 }
 
 #[test]
-fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
+fn answers_of_a_language_model_verify_with_their_bundle_only() {
     let folder = TempDir::new().unwrap();
     let (circuit, bundle) = (folder.path().join("circuit"), folder.path().join("answer.json"));
     let compiled = compile_facts(&circuit);
@@ -151,7 +151,7 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
 
 /// The same model with and without `--hide`: `prove --hide` refuses the circuit without it.
 #[test]
-fn hidden_values_are_an_option_of_the_circuit() {
+fn hidden_proof_requires_circuit_compiled_with_hide() {
     let folder = TempDir::new().unwrap();
     let model = repository("models/diabetes-regression");
     let (onnx, sample) = (model.join("model.onnx"), model.join("sample.json"));

@@ -148,7 +148,7 @@ fn old_bundle_is_verified_with_its_circuits_directory() {
 
 /// A later command does not compare the key again, but verifies the proof.
 #[test]
-fn verify_stores_which_keys_were_compared() {
+fn verify_stores_the_result_of_key_comparison() {
     let folder = TempDir::new().unwrap();
     let cache = folder.path().join("cache");
     let verify = |bundle: &Path| {

@@ -157,7 +157,7 @@ fn recorded(state: &Path) -> Recorded {
 /// the last proof, which may be in verification when the kill comes. `TAONET_TEST_SEED` repeats the
 /// times of the kills.
 #[test]
-fn kills_lose_and_double_no_outcome() {
+fn kills_lose_and_duplicate_no_outcome() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "groth16");
     let (circuits, state) = (folder.path().join("circuits"), folder.path().join("state"));

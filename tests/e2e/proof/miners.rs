@@ -42,7 +42,7 @@ fn validator_verifies_proofs_of_miner() {
 }
 
 #[test]
-fn a_miner_that_the_validator_does_not_name_proves_nothing() {
+fn miner_refuses_requests_signed_for_another_hotkey() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");
@@ -56,7 +56,7 @@ fn a_miner_that_the_validator_does_not_name_proves_nothing() {
 }
 
 #[test]
-fn miners_answer_over_quic() {
+fn miners_respond_over_quic() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");

@@ -20,7 +20,7 @@ fn compile(folder: &Path, name: &str, further: &[&str]) -> Output {
 }
 
 #[test]
-fn maximum_error_holds_and_the_worst_node_is_reported() {
+fn maximum_error_is_kept_and_the_worst_node_reported() {
     let folder = TempDir::new().unwrap();
     let usual = document(&compile(folder.path(), "usual", &[]));
     let usual = &usual["metadata"]["quantisation"];

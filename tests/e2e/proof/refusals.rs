@@ -6,7 +6,7 @@ use super::{BOB, compile, proof, text};
 use crate::support::{refusal, repository};
 
 #[test]
-fn bad_models_inputs_and_circuits_are_refused() {
+fn invalid_models_inputs_and_circuits_are_refused() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));

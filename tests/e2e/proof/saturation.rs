@@ -39,7 +39,7 @@ fn prove(folder: &Path, input: &Value, further: &[&str]) -> Output {
 /// The outputs of a bright picture are proven, as the integer network computes them, with a warning
 /// that names the tensors; `--strict` rejects it.
 #[test]
-fn values_beyond_the_sample_are_named_or_rejected() {
+fn saturating_values_are_reported_or_rejected() {
     for further in [&[][..], &["--slices", "2"]] {
         let folder = TempDir::new().unwrap();
         compile_for_dim_pictures(folder.path(), further);

@@ -74,7 +74,7 @@ fn our_headers() -> BTreeSet<String> {
 }
 
 #[test]
-fn messages_of_the_guide_have_valid_headers_signatures_and_bodies() {
+fn messages_in_the_guide_have_valid_headers_signatures_and_bodies() {
     let (messages, ours) = (messages(), our_headers());
     for message in &messages {
         let (headers, body) = (&message.headers, message.body.as_str());

@@ -106,7 +106,7 @@ async fn stored_file(
 }
 
 #[test]
-fn a_language_model_comes_from_the_hub() {
+fn language_model_is_downloaded_from_the_hub() {
     require_models();
     let hub = Hub::serve();
     let folder = tempfile::tempdir().unwrap();

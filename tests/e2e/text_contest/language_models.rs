@@ -62,7 +62,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
 
 /// Columns: variables · status · part of the error
 #[test]
-fn wrong_variables_of_a_language_model_are_explained() {
+fn invalid_language_model_variables_are_explained() {
     let table = [
         (&[("MINER_DEVICE", "gpu")][..], 2, "MINER_DEVICE=gpu: expected cpu, cuda or mps"),
         (&[("MINER_DEVICE", "cuda")], 1, "device cuda is not available"),

@@ -10,7 +10,7 @@ use crate::chain::BOB;
 use crate::support::{Daemon, bb, document, free_address, local_bb, refusal, tao};
 
 #[test]
-fn in_development_mode_requests_need_no_signature() {
+fn requests_need_no_signature_in_development_mode() {
     let folder = tempfile::tempdir().unwrap();
     let model = trained(folder.path());
     let miner = |network: &str, mode: &str| {

@@ -31,7 +31,7 @@ fn a_port_in_use_is_reported_before_the_model_is_loaded() {
 }
 
 #[test]
-fn a_miner_that_loads_its_model_is_not_healthy() {
+fn miner_is_unhealthy_while_loading_its_model() {
     let folder = tempfile::tempdir().unwrap();
     // The miner waits until the test opens its model.
     let pipe = folder.path().join("pipe.model");

@@ -31,7 +31,7 @@ impl Running<'_> {
     }
 
     /// Restarts the processes that are not running.
-    fn mend(&mut self) {
+    fn restart_stopped(&mut self) {
         let [gateway_at, signer_at] = &self.addresses;
         let (gateway, signer) = (self.url(0), self.url(1));
         self.gateway.get_or_insert_with(|| self.network.gateway(gateway_at));
@@ -97,7 +97,7 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn kills_of_each_double_no_submission() {
+fn killed_daemons_duplicate_no_submission() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];
@@ -106,11 +106,11 @@ fn kills_of_each_double_no_submission() {
     let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
     for which in turns {
-        running.mend();
+        running.restart_stopped();
         std::thread::sleep(Duration::from_millis(random.random_range(0..350)));
         running.kill(which);
     }
-    running.mend();
+    running.restart_stopped();
     // Undisturbed, they continue for two epochs: on a busy machine, none of the kills may have left
     // them time for one.
     let state = || -> Option<Value> {

@@ -8,11 +8,11 @@ use crate::chain::BOB;
 use crate::support::{document, repository};
 
 #[test]
-fn our_validator_asks_a_python_scoring_api() {
+fn our_validator_queries_a_python_scoring_api() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let engine = Service::start(
         &peer,
@@ -61,7 +61,7 @@ fn a_python_client_uses_our_signer_and_gateway() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    gateway.becomes_ready();
+    gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let token = std::fs::read_to_string(network.path("token")).unwrap();
     let uid = network.miner_uid;

@@ -72,7 +72,7 @@ fn a_missing_key_has_a_remedy() {
 
 /// An unreadable key is distinguished from an absent one.
 #[test]
-fn unreadable_keys_are_listed_as_such() {
+fn unreadable_keys_are_listed_as_unreadable() {
     let wallets = Wallets::new();
     wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
     wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);

@@ -16,7 +16,7 @@ fn words(path: &Path) -> usize {
 }
 
 #[test]
-fn a_wallet_is_made_with_its_mnemonics_in_files() {
+fn wallet_is_created_with_mnemonics_in_files() {
     let wallets = Wallets::new();
     let (cold, hot) = (wallets.free("cold.txt"), wallets.free("hot.txt"));
     let password = wallets.file("password", PASSWORD);
@@ -51,7 +51,7 @@ fn a_wallet_is_made_with_its_mnemonics_in_files() {
 }
 
 #[test]
-fn single_keys_are_made() {
+fn single_keys_are_created() {
     let wallets = Wallets::new();
     for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate()
     {
@@ -78,7 +78,7 @@ fn single_keys_are_made() {
 }
 
 #[test]
-fn a_mnemonic_goes_to_a_terminal_or_into_a_new_file() {
+fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
     let wallets = Wallets::new();
     let hotkey = wallets.key("hotkeys/default");
     let error = refusal(&wallets.run(&["new-hotkey"], &[]), 2);
@@ -102,7 +102,7 @@ fn a_mnemonic_goes_to_a_terminal_or_into_a_new_file() {
 }
 
 #[test]
-fn keys_are_overwritten_on_request_and_kept() {
+fn overwritten_keys_are_backed_up() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     wallets.hotkey();
@@ -131,7 +131,7 @@ fn keys_are_overwritten_on_request_and_kept() {
 }
 
 #[test]
-fn a_public_file_in_the_way_is_noticed_before_half_a_wallet_is_made() {
+fn existing_public_file_is_refused_before_any_key_is_written() {
     let wallets = Wallets::new();
     wallets.hotkey();
     fs::remove_file(wallets.key("hotkeys/default")).unwrap();
@@ -198,7 +198,7 @@ fn keys_are_recovered_from_browser_wallets() {
 }
 
 #[test]
-fn a_secret_comes_through_standard_input() {
+fn secret_is_read_from_standard_input() {
     let wallets = Wallets::new();
     let mut command = wallets.command(&["regen-hotkey", "--mnemonic-file", "-", "--json"], &[]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -207,7 +207,7 @@ fn a_secret_comes_through_standard_input() {
 }
 
 #[test]
-fn a_secret_in_a_file_that_others_read_gives_a_warning() {
+fn world_readable_secret_file_gives_a_warning() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
     for (mode, warns) in [(0o600, false), (0o640, true), (0o604, true)] {
@@ -219,7 +219,7 @@ fn a_secret_in_a_file_that_others_read_gives_a_warning() {
 }
 
 #[test]
-fn wrong_secrets_are_refused_without_repeating_them() {
+fn invalid_secrets_are_refused_without_repeating_them() {
     let wallets = Wallets::new();
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
     for (option, secret, says) in [
@@ -276,7 +276,7 @@ fn daemons_take_no_secret_as_an_argument() {
 }
 
 #[test]
-fn a_coldkey_is_known_by_its_public_half_alone() {
+fn coldkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
     let made = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
     assert_eq!(made["coldkeypub"]["address"], ADDRESS);
@@ -301,7 +301,7 @@ fn a_coldkey_is_known_by_its_public_half_alone() {
 }
 
 #[test]
-fn a_hotkey_is_known_by_its_public_half_alone() {
+fn hotkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
     let made = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
     assert_eq!(
@@ -347,7 +347,7 @@ fn keys_are_recovered_along_a_derivation_path() {
 
 /// btcli options that are accepted without effect, or as aliases.
 #[test]
-fn scripts_written_for_btcli_find_their_options() {
+fn btcli_options_are_accepted() {
     let wallets = Wallets::new();
     let (hot, cold) = (wallets.free("hot"), wallets.free("cold"));
     let password = wallets.file("password", PASSWORD);
@@ -369,7 +369,7 @@ fn scripts_written_for_btcli_find_their_options() {
 }
 
 #[test]
-fn new_passwords_are_held_to_rules() {
+fn weak_new_passwords_are_refused() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
     for (password, says) in
@@ -392,7 +392,7 @@ fn new_passwords_are_held_to_rules() {
 }
 
 #[test]
-fn names_are_one_part_of_a_path() {
+fn names_with_path_separators_are_refused() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
     for name in ["../x", "a/b", ".hidden", "", "xpub.txt"] {

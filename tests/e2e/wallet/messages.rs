@@ -80,7 +80,7 @@ fn binary_message_is_signed_only_with_confirmation() {
 }
 
 #[test]
-fn a_message_comes_through_standard_input() {
+fn message_is_read_from_standard_input() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     let mut command = wallets.command(&["sign", "--message-file", "-", "--json"], &[]);

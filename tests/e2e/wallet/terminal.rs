@@ -71,7 +71,7 @@ fn a_mnemonic_is_shown_once() {
 }
 
 #[test]
-fn a_terminal_is_no_place_for_a_mnemonic_in_json() {
+fn json_output_on_a_terminal_requires_a_mnemonic_file() {
     let wallets = Wallets::new();
     let (status, screen) = finish(start(&wallets, &["new-hotkey", "--json"]));
     assert_eq!(status.code(), Some(2), "{screen}");
@@ -80,7 +80,7 @@ fn a_terminal_is_no_place_for_a_mnemonic_in_json() {
 }
 
 #[test]
-fn secrets_are_typed_without_being_shown() {
+fn secrets_are_typed_without_echo() {
     let wallets = Wallets::new();
     let seed = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
     for secret in [PHRASE, seed, &format!("0x{seed}")] {
@@ -105,7 +105,7 @@ fn hidden_input_can_be_edited() {
 }
 
 #[test]
-fn a_question_that_is_not_answered_ends_the_command() {
+fn unanswered_prompt_ends_the_command() {
     let wallets = Wallets::new();
     // Ctrl-C, Ctrl-\, Ctrl-D, more than a line.
     for (keys, says) in [
@@ -125,7 +125,7 @@ fn a_question_that_is_not_answered_ends_the_command() {
 }
 
 #[test]
-fn a_password_is_asked_for_and_a_plain_key_confirmed() {
+fn password_is_prompted_for_and_plain_key_confirmed() {
     let wallets = Wallets::new();
     std::fs::create_dir_all(wallets.key("hotkeys")).unwrap();
     std::fs::write(wallets.key("coldkey"), super::keyfile_vector("ansible_vault")).unwrap();

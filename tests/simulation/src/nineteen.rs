@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn names_belong_to_processes() {
+    fn process_names_match_their_constants() {
         for (process, name) in [
             (CONTROL, "control"),
             (QUERY_B, "query-b"),

@@ -16,7 +16,7 @@ fn fifty_seeds_violate_no_invariant() {
 
 /// Simulates a seed twice, and compares the events one by one. There must be more than `least`.
 #[track_caller]
-fn assert_repeats(seed: &str, least: usize) {
+fn assert_reproducible(seed: &str, least: usize) {
     let events = || String::from_utf8(simulate(&[seed, "--verbose"]).stderr).unwrap();
     let (first, second) = (events(), events());
     for (first, second) in first.lines().zip(second.lines()) {
@@ -29,10 +29,10 @@ fn assert_repeats(seed: &str, least: usize) {
 
 #[test]
 fn repeated_seed_has_the_same_events() {
-    assert_repeats("7", 1_000);
+    assert_reproducible("7", 1_000);
 }
 
 #[test]
 fn repeated_seed_of_nineteen_has_the_same_events() {
-    assert_repeats("6", 900);
+    assert_reproducible("6", 900);
 }

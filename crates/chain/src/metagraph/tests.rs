@@ -53,7 +53,7 @@ fn metagraph() -> Metagraph {
 }
 
 #[test]
-fn columns_have_field_names() {
+fn metagraph_columns_have_sdk_names() {
     let metagraph = metagraph();
     assert_eq!(metagraph.S(), [1.5; 3]);
     assert_eq!(metagraph.I(), [1.0; 3]);

@@ -420,7 +420,7 @@ fn bytes_with_length_prefix_are_not_metadata() {
 
 proptest! {
     #[test]
-    fn random_bytes_of_a_node_never_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
+    fn random_node_responses_never_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
         let _ = runtime.events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);

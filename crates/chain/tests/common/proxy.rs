@@ -35,7 +35,7 @@ impl Proxy {
         let modes = Arc::clone(&mode);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, node, modes.subscribe()));
+                tokio::spawn(proxy_connection(client, node, modes.subscribe()));
             }
         });
         Self { address, mode }
@@ -50,7 +50,7 @@ impl Proxy {
     }
 }
 
-async fn carry(client: TcpStream, node: SocketAddr, mut mode: watch::Receiver<Mode>) {
+async fn proxy_connection(client: TcpStream, node: SocketAddr, mut mode: watch::Receiver<Mode>) {
     if *mode.borrow() == Mode::Kill {
         return;
     }

@@ -225,7 +225,7 @@ mod tests {
 
     /// Columns: text · accepted as revision · accepted as repository
     #[test]
-    fn revisions_and_repositories() {
+    fn revisions_and_repository_names_are_recognised() {
         let sha = "0123456789ABCDEF0123456789abcdef01234567";
         for (text, is_revision, is_repository) in [
             (sha, true, false),

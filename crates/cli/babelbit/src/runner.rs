@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_name_our_address() {
+    fn dendrite_ip_header_has_the_given_address() {
         for address in ["198.51.100.7", "2001:db8::1", "0.0.0.0"] {
             let head = first_head(address.parse().unwrap());
             assert!(head.contains(&format!("bt_header_dendrite_ip: {address}\r\n")), "{head}");

@@ -109,7 +109,7 @@ mod tests {
 
     /// Each case: environment variables, and a part of the expected error, if any.
     #[test]
-    fn all_services_are_needed() {
+    fn scorer_requires_queue_database_and_bucket() {
         let nats = ("NATS_URL", "nats://user:hunter2@queue:4222");
         let database = ("DATABASE_URL", "postgres://me:hunter2@db/scores");
         let bucket = ("S3_BUCKET_NAME", "replies");

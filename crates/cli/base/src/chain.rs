@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_come_before_variables_and_those_before_the_main_network() {
+    fn network_option_precedes_variables_and_main_network() {
         let all = [
             ("BT_CHAIN_ENDPOINT", "ws://a:1"),
             ("BT_NETWORK", "test"),

@@ -84,7 +84,7 @@ mod tests {
     use crate::testing::Captured;
 
     #[test]
-    fn text_goes_to_writers() {
+    fn output_and_notices_have_separate_writers() {
         let (output, notices) = (Captured::default(), Captured::default());
         let context = Context::with_writers(true, output.clone(), notices.clone());
         context.print_json(&serde_json::json!({ "block": 1 })).unwrap();

@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    fn hinted(error: &anyhow::Error) -> (String, Vec<String>) {
+    fn message_and_hints(error: &anyhow::Error) -> (String, Vec<String>) {
         let Report { messages, hints, .. } = Report::new(error);
         (messages.join(": "), hints)
     }
@@ -254,14 +254,17 @@ mod tests {
             "cannot connect: unknown network x".to_owned(),
             ["check --network", "use finney"].map(str::to_owned).to_vec(),
         );
-        assert_eq!(hinted(&error), expected);
+        assert_eq!(message_and_hints(&error), expected);
         // The hints of a list stay with their entries.
         let list =
             "invalid settings:\n  A=1: too small; hint: use 2\n  B=1: too large; hint: use 0";
-        assert_eq!(hinted(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
+        assert_eq!(message_and_hints(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
         let repeated: Result<(), _> =
             Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
-        assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".to_owned()]));
+        assert_eq!(
+            message_and_hints(&repeated.unwrap_err()),
+            ("a: b".to_owned(), vec!["do it".to_owned()])
+        );
     }
 
     #[test]
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn hint_at_the_end_of_quoted_text_is_in_no_message() {
+    fn hint_in_quoted_text_is_separated_from_message() {
         let error = Quoting::error(
             None,
             "the node rejected the call",
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_arguments_have_the_form_of_all_errors() {
+    fn usage_errors_have_the_common_error_format() {
         let command = || {
             let netuid = Arg::new("netuid").long("netuid").required(true);
             Command::new("tao")
@@ -315,7 +318,7 @@ mod tests {
             ),
         ] {
             let error = wrong_arguments(&command().try_get_matches_from(words).unwrap_err());
-            let (shown, hints) = hinted(&error);
+            let (shown, hints) = message_and_hints(&error);
             assert_eq!((shown.as_str(), hints.len()), (message, 1));
             let hint = hints.first().unwrap();
             assert!(

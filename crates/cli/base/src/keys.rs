@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hotkey_is_that_of_the_wallet_or_of_the_file() {
+    fn hotkey_comes_from_wallet_or_key_file() {
         let home = tempfile::tempdir().unwrap();
         let pair = |uri| Keypair::from_uri(uri).unwrap();
         let write = |path: &str, uri| {

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variable_that_names_no_network_is_problem() {
+    fn invalid_network_variable_is_reported() {
         for (set, expected) in [
             (&[][..], &[][..]),
             (&[("BT_NETWORK", "local"), ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944, finney")], &[]),

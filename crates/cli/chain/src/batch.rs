@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_one_word() {
+    fn batched_call_is_parsed_from_one_argument() {
         let call = |arguments: Value| {
             let arguments = arguments.as_object().unwrap().clone();
             BatchedCall { pallet: "Balances".to_owned(), name: "burn".to_owned(), arguments }

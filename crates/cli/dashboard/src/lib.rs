@@ -514,7 +514,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_weights_of_a_demonstration_are_found() {
+    fn latest_weights_of_a_demonstration_are_found() {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(latest_weights(state.path()), None);
         let newest = new_weights(state.path());

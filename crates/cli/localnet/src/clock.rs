@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn block_times_have_units() {
+    fn block_times_and_clock_names_are_parsed() {
         for (text, clock) in [
             ("12s", Clock::PRODUCTION),
             ("250ms", Clock::FAST),

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scheme_changes_and_nothing_else() {
+    fn websocket_scheme_becomes_http() {
         for (url, expected) in [
             ("ws://127.0.0.1:9944", "http://127.0.0.1:9944"),
             ("wss://ws.example/ws", "https://ws.example/ws"),

@@ -520,7 +520,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_identity_is_that_of_the_loaded_recogniser() {
+    fn recogniser_identity_matches_the_loaded_model() {
         let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../whisper/tests/model");
         for name in [EMBEDDED_RECOGNIZER, whisper.to_str().unwrap()] {
             let variables =
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_never_has_the_name_of_a_published_model() {
+    fn model_directory_name_has_dir_prefix() {
         for (path, name) in [
             ("/models/faster-whisper-small", "dir:faster-whisper-small"),
             ("./faster-whisper-large-v3/", "dir:faster-whisper-large-v3"),

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn no_items_give_no_results() {
+    fn empty_input_gives_no_results() {
         in_order(&[], THREE, |_: &u32| Ok(()), |_, ()| panic!("a result")).unwrap();
     }
 }

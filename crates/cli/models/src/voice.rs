@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn names_select_the_synthesiser() {
+    fn voice_name_selects_the_synthesiser() {
         assert_eq!(parsed("en-gb"), VoiceName::Espeak("en-gb".to_owned()));
         assert_eq!(
             ["en-gb", "piper:voice.onnx"].map(|name| parsed(name).is_neural()),

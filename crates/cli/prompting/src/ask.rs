@@ -368,7 +368,7 @@ mod tests {
 
     /// Columns: arguments · roles of the messages, or what the error says
     #[test]
-    fn each_text_has_its_role() {
+    fn each_message_has_a_default_or_given_role() {
         for (words, expected) in [
             (&["one"][..], Ok("user")),
             (&["one", "--system", "two"], Ok("system user")),

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_calls() {
+    fn hyperparameter_names_map_to_calls() {
         for (name, call) in [
             ("tempo", "sudo_set_tempo"),
             ("commit-reveal-weights-enabled", "sudo_set_commit_reveal_weights_enabled"),

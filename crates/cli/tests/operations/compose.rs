@@ -7,7 +7,7 @@ use std::process::Command;
 use taonet_babelbit_config::{Config, variables};
 use taonet_http::AccessToken;
 
-use crate::{check, read, root, there_is};
+use crate::{check, is_installed, read, root};
 
 /// Daemons by their names in the reference system.
 const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
@@ -101,7 +101,7 @@ fn services_have_the_names_and_ports_of_the_reference() {
 }
 
 #[test]
-fn daemons_listen_where_others_look_for_them() {
+fn daemons_listen_on_addresses_that_clients_use() {
     let services = section("services");
     let container = |name: &str| services[name].ports()[0][2].to_owned();
     let [gateway, signer, validator, runner] = DAEMONS.map(|name| services[name].config());
@@ -151,7 +151,7 @@ fn daemons_listen_where_others_look_for_them() {
 }
 
 #[test]
-fn every_setting_in_it_exists() {
+fn every_setting_in_compose_file_exists() {
     let known: BTreeSet<_> = variables()
         .iter()
         .filter(|variable| variable.apply.is_some())
@@ -176,7 +176,7 @@ fn every_setting_in_it_exists() {
 
 /// The workers find queue and database, and do not hold the wallets.
 #[test]
-fn workers_find_their_services() {
+fn worker_settings_name_queue_and_database() {
     let services = section("services");
     let scorer = &services["scorer"];
     let config = scorer.config();
@@ -226,7 +226,7 @@ fn services_of_profiles_are_checked_and_published() {
 
 /// Only daemons read .env, since it contains secrets.
 #[test]
-fn only_daemons_see_the_settings() {
+fn only_daemons_load_the_env_file() {
     for (name, service) in section("services") {
         let base = service.value("<<");
         let is_daemon = [&DAEMONS[..], &OPTIONAL, &["scorer"]].concat().contains(&name.as_str());
@@ -269,7 +269,7 @@ fn compose_state_is_in_volumes() {
 
 /// The image has a directory owned by its user for every volume, since volumes inherit the owner.
 #[test]
-fn the_image_has_a_place_for_each_volume() {
+fn image_has_a_directory_for_each_volume() {
     let (image, user) = (read("docker/Dockerfile"), read("docker/add-user"));
     let made = user.split_once("install --directory").unwrap().1;
     let made: BTreeSet<_> = made.split_whitespace().collect();
@@ -292,7 +292,7 @@ fn the_image_has_a_place_for_each_volume() {
 /// The one-shot service generates a token that is readable by its user, and keeps an existing one.
 #[cfg(unix)]
 #[test]
-fn a_token_is_made_once() {
+fn token_is_generated_once() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let services = section("services");
@@ -312,9 +312,9 @@ fn a_token_is_made_once() {
 }
 
 #[test]
-fn compose_reads_it() {
+fn compose_config_is_valid() {
     let (program, first) = match (
-        there_is("docker-compose"),
+        is_installed("docker-compose"),
         Command::new("docker").args(["compose", "version"]).output(),
     ) {
         (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),

@@ -156,7 +156,7 @@ fn names(text: &str) -> std::collections::BTreeSet<String> {
 
 /// The file changes no setting, with or without its lines commented out.
 #[test]
-fn the_example_changes_nothing() {
+fn env_example_changes_no_setting() {
     let file = read("env.example");
     assert!(
         file.lines().all(|line| line.is_empty() || line.starts_with('#')),

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{check, read, root, there_is};
+use crate::{check, is_installed, read, root};
 
 /// Returns the names of the documented metrics in Prometheus, and of Prometheus's own.
 fn documented_metrics() -> BTreeSet<String> {
@@ -26,7 +26,7 @@ fn documented_metrics() -> BTreeSet<String> {
 }
 
 /// Removes the parts of a text between two characters.
-fn without(text: &str, open: char, close: char) -> String {
+fn remove_enclosed(text: &str, open: char, close: char) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {
         let inside = depth > 0;
@@ -57,7 +57,7 @@ fn metrics(expression: &str) -> Vec<String> {
         "group_left",
         "group_right",
     ];
-    let mut text = without(&without(expression, '{', '}'), '[', ']');
+    let mut text = remove_enclosed(&remove_enclosed(expression, '{', '}'), '[', ']');
     for keyword in ["by", "without", "on", "ignoring"] {
         while let Some((before, (list, after))) = text
             .split_once(&format!("{keyword} ("))
@@ -169,7 +169,7 @@ fn alerts_watch_metrics_that_exist() {
 
 /// Each daemon of compose.yml is scraped at its metrics port.
 #[test]
-fn prometheus_asks_every_daemon() {
+fn prometheus_scrapes_every_daemon() {
     let settings = read("prometheus.yml");
     let compose = read("compose.yml");
     let targets: BTreeSet<&str> = settings
@@ -191,7 +191,7 @@ fn prometheus_asks_every_daemon() {
 
 #[test]
 fn promtool_accepts_the_monitoring_files() {
-    if there_is("promtool") {
+    if is_installed("promtool") {
         check(
             Command::new("promtool")
                 .arg("check")
@@ -206,7 +206,7 @@ fn promtool_accepts_the_monitoring_files() {
 
 #[test]
 fn alerts_fire_when_they_should() {
-    if there_is("promtool") {
+    if is_installed("promtool") {
         let folder = tempfile::tempdir().unwrap();
         let cases = folder.path().join("alerts.yml");
         let rules = root().join("prometheus.rules.yml");

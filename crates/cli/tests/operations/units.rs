@@ -7,7 +7,7 @@ use std::process::Command;
 
 use taonet_babelbit_config::{Config, variables};
 
-use crate::{read, root, there_is};
+use crate::{is_installed, read, root};
 
 const COMMON: &str = "systemd/taonet-.service.d/common.conf";
 
@@ -69,7 +69,7 @@ fn a_worker_is_restarted_and_needs_no_wallet() {
 
 /// The specifier `%d` of the credentials directory came with systemd 250; Ubuntu 22.04 has 249.
 #[test]
-fn units_read_credentials_as_older_systemd_does() {
+fn units_load_credentials_with_older_systemd() {
     let mut with_credentials = 0;
     for unit in units() {
         let text = read(&format!("systemd/{unit}"));
@@ -89,7 +89,7 @@ fn units_read_credentials_as_older_systemd_does() {
 
 /// Only units with options of the operator use them, and give a default.
 #[test]
-fn options_have_a_default() {
+fn unit_options_have_a_default() {
     for unit in units() {
         let text = read(&format!("systemd/{unit}"));
         let command = text.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
@@ -101,8 +101,8 @@ fn options_have_a_default() {
 /// Verifies the units with systemd-analyze, with this build's program in place of the installed
 /// one.
 #[test]
-fn systemd_takes_the_units() {
-    if !there_is("systemd-analyze") {
+fn systemd_analyze_accepts_the_units() {
+    if !is_installed("systemd-analyze") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn address_matches_other_tools() {
+    fn multisig_address_matches_other_tools() {
         let expected = "5DjYJStmdZ2rcqXbXGX7TW85JsrW6uG4y9MUcLq2BoPMpRA7";
         for signatories in [["//Alice", "//Bob", "//Charlie"], ["//Charlie", "//Alice", "//Bob"]] {
             assert_eq!(group(&signatories, 2).unwrap().multisig_account().to_string(), expected);

@@ -140,7 +140,7 @@ mod tests {
     use crate::{Case, run};
 
     #[test]
-    fn liquid_alpha_compares_with_the_consensus_that_it_is_given() {
+    fn liquid_alpha_uses_the_given_consensus() {
         let document = br#"{"input": {
             "n": 2, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
             "stake": [100, 0], "stake_threshold": 0, "max_validators": 1,

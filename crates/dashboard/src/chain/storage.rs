@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_separated_by_commas() {
+    fn storage_keys_are_separated_by_commas() {
         for (text, keys) in [
             ("", json!([])),
             (" 59 ", json!([59])),

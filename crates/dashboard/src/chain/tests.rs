@@ -169,7 +169,7 @@ fn extrinsic(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_chain_is_followed_through_failures() {
+async fn chain_section_recovers_from_node_failures() {
     let chain = MockChain::default();
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
     let router = site(&section, &changes);
@@ -421,7 +421,7 @@ async fn state_is_read_once_and_cached() {
 }
 
 #[tokio::test]
-async fn epochs_are_read_as_far_back_as_the_node_has_their_state() {
+async fn epochs_are_read_back_to_the_oldest_available_state() {
     let chain = chain_after_three_epochs();
     let indices = async |known| {
         let (schedule, actual) = epochs::read_after(known, &chain, NETUID).await.unwrap();

@@ -147,7 +147,7 @@ empty{}
 "#;
 
     #[test]
-    fn every_kind_is_parsed() {
+    fn every_metric_type_is_parsed() {
         let metrics = parse(TEXT);
         let found: Vec<_> =
             metrics.iter().map(|metric| (&*metric.name, &*metric.labels, metric.value)).collect();

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_shortened() {
+    fn metric_values_are_shortened() {
         for (number, text) in [
             (0.0, "0"),
             (12.0, "12"),

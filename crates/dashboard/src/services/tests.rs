@@ -191,7 +191,7 @@ async fn credentials_are_not_shown() {
 }
 
 #[test]
-fn addresses_are_checked() {
+fn malformed_service_addresses_are_refused() {
     let address: ServiceAddress = "engine=http://127.0.0.1:8000".parse().unwrap();
     assert_eq!((address.name.as_str(), address.url.as_str()), ("engine", "http://127.0.0.1:8000/"));
     for text in [

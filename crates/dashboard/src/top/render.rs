@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_names_the_columns_that_it_leaves_out() {
+    fn narrow_terminal_lists_omitted_columns() {
         let text = drawn(26, 18, &mut Position::default());
         assert!(text.contains("0.200") && text.contains("not shown: Lost points"), "{text}");
     }

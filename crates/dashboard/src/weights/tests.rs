@@ -28,7 +28,7 @@ fn validator() -> Keypair {
 }
 
 /// Returns a ledger with one submission of these weights, in a finalized block.
-async fn submitted(weights: WeightRow) -> (TempDir, Vec<Record>) {
+async fn submitted_weights(weights: WeightRow) -> (TempDir, Vec<Record>) {
     let rules = WeightRules { neurons: 256, ..weight_rules(100, None) };
     let (chain, directory) = (MockChain::default(), tempfile::tempdir().unwrap());
     chain.set_weight_rules(NETUID, rules);
@@ -47,7 +47,7 @@ async fn submitted(weights: WeightRow) -> (TempDir, Vec<Record>) {
 /// holds them.
 pub(crate) async fn full_sections() -> (Arc<WeightsSection>, Arc<ChainSection>) {
     let (_directory, records) =
-        submitted((0..256).map(|uid| (Uid(uid), 100 + uid)).collect()).await;
+        submitted_weights((0..256).map(|uid| (Uid(uid), 100 + uid)).collect()).await;
     let chain = full_section(validator().hotkey());
     let section = WeightsSection::new(Some(Arc::clone(&chain)));
     section.source.set(source::State { records: vec![records[0].clone(); 50], problem: None });
@@ -56,7 +56,7 @@ pub(crate) async fn full_sections() -> (Arc<WeightsSection>, Arc<ChainSection>) 
 
 /// Returns the panel of one submission.
 pub(crate) async fn panel() -> Panel {
-    let (_directory, mut records) = submitted(vec![(Uid(1), 65_535)]).await;
+    let (_directory, mut records) = submitted_weights(vec![(Uid(1), 65_535)]).await;
     let now = i64::try_from(unix_time(SystemTime::now()).as_secs()).unwrap();
     for record in &mut records {
         record.intended_unix = Some(now - 3 * 86_400 - 3_600);
@@ -74,8 +74,8 @@ fn metagraph(block: u32, hotkey: Hotkey, held: WeightRow) -> Metagraph {
 }
 
 #[tokio::test]
-async fn other_weights_on_the_chain_are_a_fault_with_a_remedy() {
-    let (_directory, records) = submitted(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
+async fn differing_weights_on_chain_are_a_fault_with_remedy() {
+    let (_directory, records) = submitted_weights(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
     let hotkey = validator().hotkey();
     // The chain may hold the weights at a different scale.
     for (held, is_equal) in [
@@ -109,7 +109,7 @@ async fn page(section: &Arc<WeightsSection>, path: &str) -> String {
 
 #[tokio::test]
 async fn differing_weight_row_is_red_with_hint() {
-    let (directory, _) = submitted(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
+    let (directory, _) = submitted_weights(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
     for (held, differing) in [
         (vec![(Uid(1), 65_535), (Uid(2), 6_553)], &[][..]),
         (vec![(Uid(1), 65_535), (Uid(2), 900)], &[2]),
@@ -144,7 +144,7 @@ async fn differing_weight_row_is_red_with_hint() {
 #[tokio::test]
 async fn messages_of_nodes_are_escaped() {
     const INJECTION: &str = "<script>alert(1)</script>\u{202e}\u{1b}[2J";
-    let (_directory, records) = submitted(vec![(Uid(1), 65_535)]).await;
+    let (_directory, records) = submitted_weights(vec![(Uid(1), 65_535)]).await;
     let refused = RefusedBecause::Other { code: 1, message: INJECTION.into() };
     let mut failed = records[0].extrinsics[0].signed.outcome.clone().unwrap();
     let Outcome::Finalized(inclusion) = &mut failed else { panic!("{failed:?}") };
@@ -169,7 +169,7 @@ async fn messages_of_nodes_are_escaped() {
 
 #[tokio::test]
 async fn the_page_shows_the_steps_and_missing_ledgers() {
-    let (directory, _) = submitted(vec![(Uid(1), 65_535)]).await;
+    let (directory, _) = submitted_weights(vec![(Uid(1), 65_535)]).await;
     let section = WeightsSection::new(None);
     let (changes, shutdown) = (Changes::default(), Shutdown::new());
     let page = async |path: &str| page(&section, path).await;

@@ -179,7 +179,7 @@ async fn half_close_cancels_request_without_tolerance() {
 /// While a client waits for the response, it is probed even after an interim response, and even if
 /// the response before ends late.
 #[test]
-fn response_begins_with_its_own_bytes() {
+fn interim_and_previous_responses_do_not_begin_the_response() {
     let exchange = Exchange::default();
     for _ in 0..2 {
         exchange.begin(false);
@@ -193,7 +193,7 @@ fn response_begins_with_its_own_bytes() {
 }
 
 #[tokio::test]
-async fn truncated_body_is_incomplete_after_a_moment() {
+async fn truncated_body_is_incomplete_after_grace_period() {
     let (address, _shutdown) = start(routes().0).await;
     let began = Instant::now();
     let answer =

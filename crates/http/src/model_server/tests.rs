@@ -20,7 +20,7 @@ async fn server(router: Router) -> ModelServer {
 }
 
 /// Returns a stream of these parts; it then stalls if `stalls`.
-fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
+fn streamed_response(parts: &[&'static str], stalls: bool) -> Streamed {
     let parts = stream::iter(parts.to_vec()).map(Ok::<_, Infallible>);
     let body = if stalls {
         Body::from_stream(parts.chain(stream::pending()))
@@ -32,7 +32,10 @@ fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
 
 type Streamed = ([(axum::http::HeaderName, &'static str); 1], Body);
 
-async fn taken(router: Router, limit: usize) -> (Vec<Value>, Result<(), ModelServerError>) {
+async fn collect_events(
+    router: Router,
+    limit: usize,
+) -> (Vec<Value>, Result<(), ModelServerError>) {
     let mut events = Vec::new();
     let (server, body) = (server(router).await, json!({}));
     let take = |event| {
@@ -46,23 +49,26 @@ async fn taken(router: Router, limit: usize) -> (Vec<Value>, Result<(), ModelSer
 #[tokio::test]
 async fn streams_end_at_done_disconnect_or_deadline() {
     let router = |parts: &'static [&'static str], stalls| {
-        Router::new().route("/v1/completions", post(move || async move { streamed(parts, stalls) }))
+        Router::new()
+            .route("/v1/completions", post(move || async move { streamed_response(parts, stalls) }))
     };
     let (events, result) =
-        taken(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9).await;
+        collect_events(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9)
+            .await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
     // The last line may lack its line break.
-    let (events, result) = taken(router(&["data: 1\n\ndata: 2"], false), 9).await;
+    let (events, result) = collect_events(router(&["data: 1\n\ndata: 2"], false), 9).await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
-    let (events, result) = taken(router(&["data: 1\n\ndata: 2\n\ndata: 3\n\n"], true), 2).await;
+    let (events, result) =
+        collect_events(router(&["data: 1\n\ndata: 2\n\ndata: 3\n\n"], true), 2).await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
-    let (events, result) = taken(router(&["data: 1\n\n"], true), 9).await;
+    let (events, result) = collect_events(router(&["data: 1\n\n"], true), 9).await;
     assert_eq!(events, [json!(1)]);
     assert!(result.unwrap_err().is_timeout());
-    let (_, result) = taken(router(&["data: {\n\n"], true), 9).await;
+    let (_, result) = collect_events(router(&["data: {\n\n"], true), 9).await;
     assert!(matches!(result, Err(ModelServerError::Malformed(_))));
 }
 
@@ -74,7 +80,7 @@ async fn endless_stream_is_cut_off() {
         ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts))
     };
     let (_, result) =
-        taken(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
+        collect_events(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
     let error = result.unwrap_err();
     assert!(
         matches!(error, ModelServerError::Fault(Fault::TooLarge(MAX_STREAM) | Fault::Timeout)),
@@ -83,15 +89,16 @@ async fn endless_stream_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_stream_sends_one_event() {
+async fn unstreamed_response_is_one_event() {
     let complete = || async { Json(json!({"choices": []})) };
-    let (events, result) = taken(Router::new().route("/v1/completions", post(complete)), 9).await;
+    let (events, result) =
+        collect_events(Router::new().route("/v1/completions", post(complete)), 9).await;
     assert_eq!(events, [json!({"choices": []})]);
     result.unwrap();
 }
 
 #[tokio::test]
-async fn the_key_is_sent_but_never_shown() {
+async fn api_key_is_sent_but_redacted_in_errors() {
     let echo = |headers: HeaderMap| async move {
         let sent = headers[AUTHORIZATION].to_str().unwrap().to_owned();
         (
@@ -134,7 +141,7 @@ async fn bodies_are_limited() {
 
 #[tokio::test]
 async fn bytes_received_before_timeout_are_kept() {
-    let route = post(|| async { streamed(&["one ", "two "], true) });
+    let route = post(|| async { streamed_response(&["one ", "two "], true) });
     let server = server(Router::new().route("/v1/audio/speech", route)).await;
     let mut received = Vec::new();
     let error = server.receive("audio/speech", &json!({}), 100, &mut received).await.unwrap_err();

@@ -36,7 +36,7 @@ async fn receive(mut stream: TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn running_requests_end_before_the_server_does() {
+async fn shutdown_waits_for_running_requests() {
     let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (handler_started, handler_go) = (started.clone(), go.clone());
     let slow = get(move || async move {

@@ -69,7 +69,7 @@ impl Served {
         Self { entry, shutdown, server }
     }
 
-    async fn adding(settings: MinerSettings) -> Self {
+    async fn start_summing(settings: MinerSettings) -> Self {
         Self::start(Miner::new(key("//miner"), settings).serve(add)).await
     }
 
@@ -123,7 +123,7 @@ fn signed() -> HeaderMap {
 
 #[tokio::test]
 async fn response_is_the_request_with_the_result() {
-    let miner = Served::adding(settings()).await;
+    let miner = Served::start_summing(settings()).await;
     let client = client(key("//validator"), &[]);
     let request =
         json!({ "name": "Sum", "timeout": 12.0, "axon": {}, "a": 2, "b": 3, "sum": null });
@@ -140,7 +140,7 @@ async fn response_is_the_request_with_the_result() {
 /// Columns: caller · class · body · status
 #[tokio::test]
 async fn status_depends_on_caller_class_and_body() {
-    let miner = Served::adding(settings()).await;
+    let miner = Served::start_summing(settings()).await;
     for (caller, class, body, expected) in [
         ("//validator", "Sum", json!({ "a": 1, "b": 2 }), 200),
         ("//validator", "Synapse", json!({}), 200),
@@ -157,7 +157,7 @@ async fn status_depends_on_caller_class_and_body() {
 
 #[tokio::test]
 async fn request_that_is_not_signed_as_sent_is_refused() {
-    let miner = Served::adding(settings()).await;
+    let miner = Served::start_summing(settings()).await;
     let of_other = {
         let peer = entry(1, key("//other").hotkey(), 8091).peer().unwrap();
         let client = client(key("//validator"), &[]);
@@ -180,7 +180,7 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
 #[tokio::test]
 async fn btauth_covers_the_whole_request() {
     let scheme = RequestScheme::Btauth;
-    let miner = Served::adding(MinerSettings { scheme, ..settings() }).await;
+    let miner = Served::start_summing(MinerSettings { scheme, ..settings() }).await;
     let signer = scheme.signer(key("//validator"), SumRequest::class());
     let peer = miner.entry.peer().unwrap();
     let headers =
@@ -234,7 +234,7 @@ async fn limits_of_the_settings_apply() {
 }
 
 #[tokio::test]
-async fn parts_of_a_response_arrive_before_its_end() {
+async fn response_chunks_arrive_before_its_end() {
     let (parts, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<String, BoxError>>();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
     let forward = move |_: SumRequest, _: Caller| {
@@ -267,7 +267,7 @@ async fn parts_of_a_response_arrive_before_its_end() {
 #[tokio::test]
 async fn caller_above_its_rate_is_refused() {
     let load = Load { rate: Some(Rate { per_second: 1, burst: 2 }), concurrency: None };
-    let miner = Served::adding(MinerSettings { load, ..settings() }).await;
+    let miner = Served::start_summing(MinerSettings { load, ..settings() }).await;
     let mut statuses = Vec::new();
     // On a busy machine, the allowance grows while the requests are sent.
     while statuses.len() < 100 && !statuses.contains(&Some(429)) {
@@ -280,7 +280,7 @@ async fn caller_above_its_rate_is_refused() {
 #[tokio::test]
 async fn blocked_validator_is_refused() {
     let policy = settings().policy.block([key("//validator").hotkey()]);
-    let miner = Served::adding(MinerSettings { policy, ..settings() }).await;
+    let miner = Served::start_summing(MinerSettings { policy, ..settings() }).await;
     assert_eq!(miner.status("//validator", DEADLINE).await, Some(403));
 }
 
@@ -301,7 +301,7 @@ async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) 
 }
 
 #[tokio::test]
-async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
+async fn queue_serves_higher_stake_first_and_refuses_when_full() {
     let (miner, callers, permits) = gated(queue(1, 2, Duration::from_mins(1))).await;
     let call = |caller: &str| {
         tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)))
@@ -323,7 +323,7 @@ async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
 }
 
 #[tokio::test]
-async fn request_waits_no_longer_than_the_patience_of_the_queue() {
+async fn request_leaves_queue_after_maximum_wait() {
     let (miner, callers, permits) = gated(queue(1, 2, Duration::from_millis(100))).await;
     let first =
         tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));
@@ -341,7 +341,8 @@ async fn replay_log_refuses_requests_from_before_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     for (replay_log, expected) in [(None, 200), (Some(directory.path().join("replay.log")), 401)] {
         let start = async || {
-            Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await
+            Served::start_summing(MinerSettings { replay_log: replay_log.clone(), ..settings() })
+                .await
         };
         let first = start().await;
         let headers = signed();

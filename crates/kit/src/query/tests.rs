@@ -70,7 +70,7 @@ async fn replies_of_hostile_miners_are_errors() {
 
 /// Columns: header with a reason · body · reason
 #[test]
-fn reason_of_a_refusal_is_that_of_the_headers_or_of_the_body() {
+fn refusal_reason_comes_from_headers_or_body() {
     let long = format!(r#"{{"message": "{}"}}"#, "x".repeat(1_000));
     for (header, body, expected) in [
         (Some("too busy"), r#"{"message": "other"}"#, "too busy"),
@@ -214,7 +214,7 @@ fn failure_of_all_miners_is_recognised() {
 }
 
 #[tokio::test]
-async fn requests_share_the_concurrency() {
+async fn requests_run_concurrently_up_to_the_limit() {
     let (running, maximum) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     // The miner answers when three requests have arrived.
     let all = Arc::new(Barrier::new(3));
@@ -246,7 +246,7 @@ async fn requests_share_the_concurrency() {
 
 /// With one request at a time, each waits for the timeout of the one before.
 #[tokio::test]
-async fn requests_wait_while_the_concurrency_is_used() {
+async fn requests_wait_at_the_concurrency_limit() {
     let slow = miner(0, StatusCode::OK, HANG).await;
     let limits = QueryLimits {
         deadline: Duration::from_millis(200),

@@ -68,7 +68,7 @@ fn averages_follow_hotkeys() {
 
 /// Columns: block of a step · whether the miner is registered · whether its score is kept
 #[test]
-fn score_is_deleted_after_blocks_of_absence() {
+fn score_of_absent_hotkey_is_deleted_after_its_maximum_age() {
     for steps in [
         &[(100, false, true), (109, false, true), (110, false, false)][..],
         // It came back in between.

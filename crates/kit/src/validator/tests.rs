@@ -36,7 +36,7 @@ fn random_selection_has_the_requested_size_and_no_miner_twice() {
 /// Columns: alpha · maximum age of scores in epochs of 100 blocks · whether an interval of an hour
 /// is valid with both
 #[test]
-fn settings_out_of_their_range_are_refused() {
+fn out_of_range_settings_are_refused() {
     for (alpha, max_score_epochs, is_valid) in [
         (0.1, 4, true),
         (1.0, 4, true),
@@ -64,7 +64,7 @@ fn settings_out_of_their_range_are_refused() {
 
 /// The client's own limit is 16 MiB.
 #[tokio::test]
-async fn response_limit_of_the_settings_applies_above_that_of_the_client() {
+async fn configured_response_limit_overrides_client_default() {
     let body = format!("{}{}", " ".repeat(17 << 20), SumRequest::THREE);
     let miner =
         listen(Router::new().fallback(move || std::future::ready((StatusCode::OK, body.clone()))))

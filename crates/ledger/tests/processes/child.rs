@@ -57,7 +57,7 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<ChildResult>) {
     let kill = kill.map(|moment| format!("{moment:?}"));
     let text = Text { port: *port, directory: directory.clone(), tasks: *tasks, kill };
     let child = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child::child", "--nocapture"])
+        .args(["--exact", "child::child_process_entry", "--nocapture"])
         .env(TASK, serde_json::to_string(&text).unwrap())
         .stdout(Stdio::piped())
         .spawn()
@@ -73,18 +73,18 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<ChildResult>) {
 
 /// The entry point of the subprocess started by [`run`]; does nothing without a task.
 #[test]
-fn child() {
+fn child_process_entry() {
     let Ok(task) = std::env::var(TASK) else { return };
     let task: Text = serde_json::from_str(&task).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(task.tasks.max(1))
         .enable_all()
         .build();
-    let end = runtime.unwrap().block_on(carry_out(task));
+    let end = runtime.unwrap().block_on(execute_task(task));
     println!("{TASK}{}", serde_json::to_string(&end).unwrap());
 }
 
-async fn carry_out(task: Text) -> ChildResult {
+async fn execute_task(task: Text) -> ChildResult {
     let ledger = loop {
         match Ledger::open(&task.directory).await {
             // Another process has the ledger locked until it exits.

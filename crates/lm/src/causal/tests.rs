@@ -117,7 +117,7 @@ const EQUAL: (f32, f32) = (1e-3, 1e-3);
 const ROUNDED: (f32, f32) = (0.5, 0.12);
 
 #[test]
-fn logits_and_greedy_tokens_are_those_recorded() {
+fn logits_and_greedy_tokens_match_recording() {
     for name in DIRECTORIES {
         compare(&open(name), name, "f32", EQUAL);
     }
@@ -143,7 +143,7 @@ fn dequantized(mut model: CausalModel) -> CausalModel {
 }
 
 #[test]
-fn weights_of_files_of_8_and_4_bits_are_exact() {
+fn weights_of_8_and_4_bit_files_are_exact() {
     for name in FILES {
         for weights in ["q8_0", "q4_0"] {
             compare(&dequantized(open(&format!("{name}-{weights}.gguf"))), name, weights, EQUAL);
@@ -152,7 +152,7 @@ fn weights_of_files_of_8_and_4_bits_are_exact() {
 }
 
 #[test]
-fn files_of_8_and_4_bits_have_the_recorded_logits() {
+fn logits_of_8_and_4_bit_files_match_recording() {
     for name in FILES {
         for weights in ["q8_0", "q4_0"] {
             compare(&open(&format!("{name}-{weights}.gguf")), name, weights, ROUNDED);

@@ -141,7 +141,7 @@ fn chat_prompt_follows_the_template() {
 }
 
 #[test]
-fn parts_with_an_index_are_the_same_model() {
+fn sharded_files_with_index_load_the_same_model() {
     let folder = directory();
     let unsplit = next(&open(folder.path()).unwrap());
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();

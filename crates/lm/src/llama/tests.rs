@@ -37,16 +37,16 @@ fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
     rows.iter().map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum()).collect()
 }
 
-fn normed(vector: &[f64]) -> Vec<f64> {
+fn rms_normalized(vector: &[f64]) -> Vec<f64> {
     let mean = vector.iter().map(|x| x * x).sum::<f64>() / vector.len() as f64;
     vector.iter().map(|x| x / (mean + 1e-5).sqrt()).collect()
 }
 
 /// Norms each head of a vector.
-fn normed_heads(vector: &[f64], norm: &[f64]) -> Vec<f64> {
+fn rms_normalized_heads(vector: &[f64], norm: &[f64]) -> Vec<f64> {
     vector
         .chunks(norm.len())
-        .flat_map(|head| normed(head).into_iter().zip(norm).map(|(x, scale)| x * scale))
+        .flat_map(|head| rms_normalized(head).into_iter().zip(norm).map(|(x, scale)| x * scale))
         .collect()
 }
 
@@ -65,7 +65,7 @@ fn add(one: &mut [f64], other: &[f64]) {
 }
 
 /// Rotates the pairs (i, i + half) of each head by the position's angles.
-fn turned(vector: &[f64], heads: usize, position: usize, theta: f64) -> Vec<f64> {
+fn rotated(vector: &[f64], heads: usize, position: usize, theta: f64) -> Vec<f64> {
     let size = vector.len() / heads;
     let half = size / 2;
     let mut turned = vector.to_vec();
@@ -100,12 +100,12 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         let output_norms = layer.output_norms.as_ref();
         let output_normed = |vector: &[f64], norm: Option<&Tensor>| match norm.map(values) {
             None => vector.to_vec(),
-            Some(norm) => normed_heads(vector, &norm),
+            Some(norm) => rms_normalized_heads(vector, &norm),
         };
         let project = |layer: &Linear| {
             let (rows, bias) = (Llama::rows(&layer.weight), layer.bias.as_ref().map(values));
             let output = |hidden: &Vec<f64>| {
-                let mut output = times(&rows, &normed(hidden));
+                let mut output = times(&rows, &rms_normalized(hidden));
                 if let Some(bias) = &bias {
                     add(&mut output, bias);
                 }
@@ -115,14 +115,16 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         };
         let norm_heads = |vectors: Vec<Vec<f64>>, norm: Option<&Tensor>| match norm.map(values) {
             None => vectors,
-            Some(norm) => vectors.iter().map(|vector| normed_heads(vector, &norm)).collect(),
+            Some(norm) => {
+                vectors.iter().map(|vector| rms_normalized_heads(vector, &norm)).collect()
+            }
         };
         let norms = layer.head_norms.as_ref();
         let turn = |vectors: Vec<Vec<f64>>, heads| {
             vectors
                 .iter()
                 .enumerate()
-                .map(|(position, vector)| turned(vector, heads, position, theta))
+                .map(|(position, vector)| rotated(vector, heads, position, theta))
                 .collect::<Vec<_>>()
         };
         let queries = norm_heads(project(&layer.query), norms.map(|norms| &norms.query));
@@ -164,7 +166,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             Llama::rows(&layer.down.weight),
         );
         for hidden in &mut stream {
-            let input = normed(hidden);
+            let input = rms_normalized(hidden);
             let gated: Vec<f64> = times(&gate, &input)
                 .into_iter()
                 .zip(times(&up, &input))
@@ -179,7 +181,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         }
     }
     let head = Llama::rows(&model.head.weight);
-    stream.iter().map(|hidden| times(&head, &normed(hidden))).collect()
+    stream.iter().map(|hidden| times(&head, &rms_normalized(hidden))).collect()
 }
 
 const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];

@@ -54,7 +54,7 @@ async fn streamed_and_complete_responses_are_equal() {
 }
 
 #[tokio::test]
-async fn prompts_are_judged() {
+async fn prompt_log_probabilities_are_returned() {
     let (_, answer) = ask("/v1/chat/completions", &chat(&json!({}))).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();

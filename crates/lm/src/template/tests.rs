@@ -95,7 +95,7 @@ fn direct_prompt_ends_the_reasoning_of_models_that_reason() {
 }
 
 #[test]
-fn refusal_of_a_template_is_an_error_with_its_message() {
+fn template_exception_is_an_error_with_its_message() {
     let template = ChatTemplate::new(source(GEMMA_3, "", "")).unwrap();
     let error = template.render(&[Message::new("assistant", "hi")], Turn::Answer).unwrap_err();
     let expected = "cannot apply the chat template: Conversation roles must alternate user/assistant/user/assistant/...";

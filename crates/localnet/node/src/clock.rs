@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chain_has_the_block_time_of_the_clock_that_it_begins_on() {
+    fn block_time_follows_the_initial_clock() {
         let every = |micros| Clock::Every(Duration::from_micros(micros));
         let clocks = [
             Clock::PRODUCTION,
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_state_the_wall_clock_and_at_least_a_slot_more_than_their_parent() {
+    fn block_time_is_wall_clock_and_at_least_a_slot_after_parent() {
         for (clock, parent, now, stated) in [
             (Clock::FAST, 1_000, 5_000, 5_000),
             (Clock::FAST, 5_000, 5_100, 5_250),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn time_difference_has_its_sign() {
+    fn time_difference_is_signed_and_saturates() {
         assert_eq!([difference(7, 5), difference(5, 7), difference(5, 5)], [2, -2, 0]);
         assert_eq!([difference(u64::MAX, 0), difference(0, u64::MAX)], [i64::MAX, i64::MIN]);
     }

@@ -323,7 +323,7 @@ async fn shares_that_cannot_be_read_are_refused() {
 }
 
 #[tokio::test]
-async fn netuid_beyond_those_of_the_localnet_is_imported() {
+async fn netuid_beyond_the_localnet_range_is_imported() {
     let alice = development_account("Alice").unwrap();
     let source = changed(|| {
         taonet_localnet_runtime::fork::add_subnets(61).unwrap();

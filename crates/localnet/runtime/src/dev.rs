@@ -185,14 +185,14 @@ mod tests {
         })
     }
 
-    fn built(who: u32, text: &str) -> (UncheckedExtrinsic, Directive) {
+    fn impersonated_extrinsic(who: u32, text: &str) -> (UncheckedExtrinsic, Directive) {
         let call = frame_system::Call::remark { remark: text.as_bytes().to_vec() };
         let mut chain = sp_io::TestExternalities::new(crate::genesis::genesis(&[]).unwrap());
         chain.execute_with(|| impersonate(&parent(), key(who), call.into()).unwrap())
     }
 
     #[test]
-    fn a_permission_is_for_one_account_and_one_call() {
+    fn impersonation_permits_one_account_and_one_call() {
         let check = |directives: &[&Directive], extrinsic: &UncheckedExtrinsic| {
             let directives: Vec<_> =
                 directives.iter().map(|directive| (*directive).clone()).collect();
@@ -200,11 +200,15 @@ mod tests {
             block(&directives, || extrinsic.clone().check(&context).map(drop))
         };
         let refused = Err(InvalidTransaction::BadProof.into());
-        let (extrinsic, directive) = built(1, "one");
+        let (extrinsic, directive) = impersonated_extrinsic(1, "one");
         assert_eq!(check(&[&directive], &extrinsic), Ok(()));
         assert_eq!(check(&[], &extrinsic), refused);
         // A payload of more than 256 bytes is hashed.
-        for (other, its) in [built(1, "two"), built(2, "one"), built(1, &"long".repeat(100))] {
+        for (other, its) in [
+            impersonated_extrinsic(1, "two"),
+            impersonated_extrinsic(2, "one"),
+            impersonated_extrinsic(1, &"long".repeat(100)),
+        ] {
             assert_eq!(check(&[&directive], &other), refused);
             assert_eq!(check(&[&directive, &its], &other), Ok(()));
         }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_contain_only_known_hotkeys() {
+    fn forked_lists_contain_only_known_hotkeys() {
         at_genesis(|| {
             let (alice, known) = (account("Alice"), account("Alice_hk"));
             for hotkeys in [vec![known.clone(), key(1)], vec![key(1)]] {

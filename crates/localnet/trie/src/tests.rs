@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn roots_and_nodes_are_those_of_the_trie(steps in prop::collection::vec(step(), 1..16)) {
+    fn roots_and_nodes_equal_the_reference_trie(steps in prop::collection::vec(step(), 1..16)) {
         let mut both = Both::new();
         for step in steps {
             match step {
@@ -187,7 +187,7 @@ fn map() -> Delta {
 }
 
 #[test]
-fn the_root_node_is_needed() {
+fn missing_root_node_is_an_error() {
     let tree = Tree::new(H256::repeat_byte(1));
     let delta = [(b"key".as_slice(), None)];
     let error = tree.changed(delta, &Disk::default()).err();
@@ -220,7 +220,7 @@ fn changes_without_effect_change_no_node() {
 }
 
 #[test]
-fn the_last_change_of_a_key_counts() {
+fn last_change_of_a_key_wins() {
     let empty = Tree::new(empty_root());
     let changed =
         |delta: &Delta| empty.changed(borrowed(delta), &Disk::default()).unwrap().0.root();
@@ -245,7 +245,7 @@ impl TrieBackendStorage<BlakeTwo256> for Counted<'_> {
 }
 
 #[test]
-fn nodes_are_read_once_and_counted_while_they_exist() {
+fn trie_nodes_are_read_once_and_counted_until_dropped() {
     let mut both = Both::new();
     both.change(&map());
     both.forget();

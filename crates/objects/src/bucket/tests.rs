@@ -41,7 +41,7 @@ async fn files_are_uploaded_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn objects_in_memory_read_back_up_to_a_limit() {
+async fn objects_in_memory_are_read_up_to_a_limit() {
     let server = S3Server::start().await;
     let storage = ObjectStorage::open(&settings(&server.url, S3Addressing::Path)).unwrap();
     let content: Vec<u8> = (0..300_000_u32).map(|index| (index * 31) as u8).collect();

@@ -108,8 +108,8 @@ mod devices {
     }
 
     #[test]
-    fn ranges_have_the_processors_solutions() {
-        on_pocl("ranges_have_the_processors_solutions", || {
+    fn opencl_ranges_have_the_solutions_of_the_cpu() {
+        on_pocl("opencl_ranges_have_the_solutions_of_the_cpu", || {
             let mut devices =
                 [Device::Cpu, Device::OpenCl(0)].map(|device| Searcher::open(device, ONE).unwrap());
             // Ranges with changes in every byte of the nonce, and one beyond the largest nonce. The
@@ -158,8 +158,8 @@ mod devices {
     }
 
     #[test]
-    fn devices_that_are_missing_or_faulty_are_errors() {
-        on_pocl("devices_that_are_missing_or_faulty_are_errors", || {
+    fn missing_or_faulty_devices_are_errors() {
+        on_pocl("missing_or_faulty_devices_are_errors", || {
             let error = OpenCl::open(9).unwrap_err();
             assert!(
                 matches!(&error, PowError::NoDevice { index: 9, devices } if devices.len() == 1),

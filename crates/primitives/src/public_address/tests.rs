@@ -104,7 +104,7 @@ fn reachable_by_registry(address: IpAddr) -> bool {
 const DIFFERENCES: [&str; 5] =
     ["192.0.0.0/24", "2001::/23", "2002::/16", "64:ff9b::/96", "::ffff:0:0/96"];
 
-fn assert_as_in_registry(address: IpAddr) {
+fn assert_matches_registry(address: IpAddr) {
     if !DIFFERENCES.iter().any(|range| is_in(address, range)) {
         assert_eq!(is_public(address), reachable_by_registry(address), "{address}");
     }
@@ -114,17 +114,21 @@ fn assert_as_in_registry(address: IpAddr) {
 fn boundaries_of_registry_ranges_match_the_registry() {
     for (range, _) in REGISTRY_V4.iter().chain(&REGISTRY_V6) {
         let (first, last) = bounds(range);
-        assert_as_in_registry(first);
-        assert_as_in_registry(last);
+        assert_matches_registry(first);
+        assert_matches_registry(last);
         // The neighbours of the range.
         match (first, last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
-                assert_as_in_registry(Ipv4Addr::from_bits(first.to_bits().wrapping_sub(1)).into());
-                assert_as_in_registry(Ipv4Addr::from_bits(last.to_bits().wrapping_add(1)).into());
+                assert_matches_registry(
+                    Ipv4Addr::from_bits(first.to_bits().wrapping_sub(1)).into(),
+                );
+                assert_matches_registry(Ipv4Addr::from_bits(last.to_bits().wrapping_add(1)).into());
             }
             (IpAddr::V6(first), IpAddr::V6(last)) => {
-                assert_as_in_registry(Ipv6Addr::from_bits(first.to_bits().wrapping_sub(1)).into());
-                assert_as_in_registry(Ipv6Addr::from_bits(last.to_bits().wrapping_add(1)).into());
+                assert_matches_registry(
+                    Ipv6Addr::from_bits(first.to_bits().wrapping_sub(1)).into(),
+                );
+                assert_matches_registry(Ipv6Addr::from_bits(last.to_bits().wrapping_add(1)).into());
             }
             _ => unreachable!("one family"),
         }
@@ -202,8 +206,8 @@ fn v6() -> impl Strategy<Value = Ipv6Addr> {
 proptest! {
     #[test]
     fn public_addresses_match_registry(v4 in v4(), v6 in v6()) {
-        assert_as_in_registry(v4.into());
-        assert_as_in_registry(v6.into());
+        assert_matches_registry(v4.into());
+        assert_matches_registry(v6.into());
     }
 
     #[test]

@@ -114,7 +114,7 @@ async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: Stri
     }
 }
 
-fn look_at(address: SocketAddr) -> SearchOptions {
+fn search_options(address: SocketAddr) -> SearchOptions {
     let mut options = SearchOptions::default();
     options.bind_addr = "127.0.0.1:0".parse().unwrap();
     options.broadcast_address = address;
@@ -143,7 +143,7 @@ async fn router(behaviour: Behaviour) -> HomeRouter {
             let _ = discovery.send_to(answer.as_bytes(), from).await;
         }
     });
-    HomeRouter::search(look_at(broadcast_address)).await.unwrap()
+    HomeRouter::search(search_options(broadcast_address)).await.unwrap()
 }
 
 /// The address of a service that listens on every interface.
@@ -209,7 +209,7 @@ async fn mapping_targets_the_listen_address() {
 }
 
 #[tokio::test]
-async fn only_public_addresses_of_routers_count() {
+async fn private_external_address_of_router_is_an_error() {
     let ip = router(Behaviour::good()).await.external_ip().await.unwrap();
     assert_eq!(ip, IpAddr::from([8, 8, 8, 8]));
     for address in ["100.64.3.2", "192.168.0.2", "10.0.0.1"] {
@@ -223,9 +223,9 @@ async fn only_public_addresses_of_routers_count() {
 }
 
 #[tokio::test]
-async fn without_a_router_there_is_no_mapping() {
+async fn missing_router_is_a_search_error() {
     let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut options = look_at(nobody.local_addr().unwrap());
+    let mut options = search_options(nobody.local_addr().unwrap());
     options.timeout = Some(Duration::from_millis(50));
     options.single_search_timeout = options.timeout;
     let error = HomeRouter::search(options).await.unwrap_err();

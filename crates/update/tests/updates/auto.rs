@@ -45,7 +45,7 @@ async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
 }
 
 #[tokio::test]
-async fn shutdown_stops_the_checks() {
+async fn shutdown_cancels_update_checks() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(5)).await;
     let shutdown = Shutdown::new();
@@ -80,7 +80,7 @@ const SIGNAL: &str = "TAONET_TEST_SIGNAL";
 /// Runs a daemon for the tests below, which start it as a separate process. In a normal test run it
 /// does nothing.
 #[tokio::test]
-async fn daemon() {
+async fn daemon_process_entry() {
     let (Ok(source), Ok(program)) = (std::env::var(SOURCE), std::env::var(PROGRAM)) else { return };
     let shutdown = Shutdown::on_signals().unwrap();
     if std::env::var_os(SIGNAL).is_some() {
@@ -103,10 +103,10 @@ async fn daemon() {
     }
 }
 
-/// Starts [`daemon`] as a separate process.
+/// Starts [`daemon_process_entry`] as a separate process.
 fn start(releases: &Releases, installation: &Installation, signal: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["auto::daemon", "--exact", "--nocapture"]);
+    command.args(["auto::daemon_process_entry", "--exact", "--nocapture"]);
     command.env(SOURCE, releases.path()).env(PROGRAM, installation.program());
     if signal {
         command.env(SIGNAL, "1");
@@ -122,7 +122,7 @@ fn end(daemon: Child) -> (u32, Output, String) {
 }
 
 #[test]
-fn the_new_program_runs_in_the_same_process_with_the_same_arguments() {
+fn new_program_runs_in_the_same_process_with_the_same_arguments() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo tao 0.2.0 || echo \"new: $$ $*\"\n";
     releases.publish("0.2.0", script.as_bytes());

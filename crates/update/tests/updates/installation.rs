@@ -172,7 +172,7 @@ async fn signatures_that_do_not_verify_are_refused() {
     let list = fs::read(releases.file(NEW, "SHA256SUMS")).unwrap();
     let good = fs::read_to_string(&signature).unwrap();
     let other = Keys::new(2).sign(&list);
-    let impostor = releases.keys.impostor().sign(&list);
+    let impostor = releases.keys.with_same_id().sign(&list);
     let other_list = releases.keys.sign(b"another list");
     let comment = good.replace("taonet release", "taonet Release");
     let cut = good.lines().take(2).collect::<Vec<_>>().join("\n");
@@ -306,7 +306,7 @@ async fn silent_servers_time_out() {
 }
 
 #[tokio::test]
-async fn a_program_that_fails_its_self_test_is_not_installed() {
+async fn program_failing_its_self_test_is_not_installed() {
     for (script, expected) in [
         ("#!/bin/sh\necho broken >&2\nexit 3\n", "broken"),
         ("#!/bin/sh\necho tao 0.3.0\n", "the program reports version 0.3.0, not 0.2.0"),
@@ -325,7 +325,7 @@ async fn a_program_that_fails_its_self_test_is_not_installed() {
 }
 
 #[tokio::test]
-async fn a_self_test_that_does_not_end_is_stopped() {
+async fn hanging_self_test_is_killed() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     releases.publish(NEW, b"#!/bin/sh\nexec sleep 600\n");
     let short = Limits { self_test: Duration::from_millis(300), ..limits() };
@@ -335,7 +335,7 @@ async fn a_self_test_that_does_not_end_is_stopped() {
 
 /// The program passes its self-test only under the name of the download.
 #[tokio::test]
-async fn a_program_that_fails_after_the_replacement_is_rolled_back() {
+async fn program_failing_after_replacement_is_rolled_back() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let script = format!(
         "#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) echo broken >&2; exit 1 ;; esac\n"
@@ -350,7 +350,7 @@ async fn a_program_that_fails_after_the_replacement_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn directories_that_cannot_be_written_are_named_before_the_download() {
+async fn unwritable_directories_are_reported_before_the_download() {
     let releases = Releases::of(NEW);
     let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
     let folder = TempDir::new().unwrap();

@@ -66,7 +66,7 @@ fn start(releases: &Releases, directory: &Path) -> Daemon {
 /// One process runs several releases in turn. It does not install a truncated program or one with a
 /// wrong version.
 #[test]
-fn a_compiled_program_replaces_itself_while_it_runs() {
+fn running_program_replaces_itself() {
     let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
     releases.publish("0.1.0", &compiled("0.1.0"));
     let directory = TempDir::new().unwrap();

@@ -40,7 +40,7 @@ fn sign(project: &Path, secret: &str, programs: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn a_signed_directory_is_a_release_server() {
+async fn signed_directory_is_a_valid_release_source() {
     if !has("minisign") {
         return;
     }

@@ -22,7 +22,7 @@ impl Keys {
     }
 
     /// Creates another key pair with the same key ID.
-    pub(crate) fn impostor(&self) -> Self {
+    pub(crate) fn with_same_id(&self) -> Self {
         Self { id: self.id, secret: SigningKey::from_bytes(&[0xEE; 32]) }
     }
 

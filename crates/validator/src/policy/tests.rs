@@ -161,7 +161,7 @@ fn stale_previous_weights_are_dropped() {
 
 /// Columns: block · tempo · blocks left
 #[test]
-fn blocks_left_of_an_epoch_include_its_last_block() {
+fn remaining_blocks_of_an_epoch_include_its_last() {
     for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {
         assert_eq!(blocks_left(BlockNumber::new(block), tempo), blocks, "{block} {tempo}");
     }
@@ -178,7 +178,7 @@ fn scores_without_weights_are_unearned() {
 }
 
 #[test]
-fn without_a_burn_uid_there_is_no_fallback() {
+fn missing_burn_uid_disables_fallback() {
     let policy = WeightPolicy { burn_uid: None, max_skipped_epochs: 1 };
     assert_eq!(policy.decide(&mut PolicyState::default(), Some("c"), None, uid_of), Decision::Wait);
 }

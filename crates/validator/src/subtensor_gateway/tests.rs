@@ -361,7 +361,7 @@ async fn shutdown_does_not_wait_for_pending_submission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_chain_is_read_and_written() {
+async fn gateway_reads_and_writes_a_real_chain() {
     let chain = LocalChain::start(3).await;
     let directory = tempfile::tempdir().unwrap();
     let gateway = chain.gateway(directory.path()).await;
@@ -419,7 +419,7 @@ async fn a_real_chain_is_read_and_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subnet_that_hides_weights_gets_timelocked_commits() {
+async fn commit_reveal_subnet_gets_timelocked_commits() {
     let chain = LocalChain::start(1).await;
     let call = "sudo_set_commit_reveal_weights_enabled";
     chain.sudo("AdminUtils", call, json!({ "netuid": 59, "enabled": true })).await;

@@ -11,7 +11,7 @@ fn replaced(from: &str, occurrence: usize, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn decoder_is_found_in_stages() {
+fn decoder_stages_are_detected() {
     let decoder = Decoder::find(&testing::decoder_network()).unwrap();
     assert_eq!((&*decoder.input, &*decoder.output, decoder.channels), ("pre.active", "output", 6));
     assert_eq!(decoder.stages.len(), 2);

@@ -149,7 +149,7 @@ fn spoken_phrases(voice: &PiperVoice, text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn phonemes_are_those_of_the_reference() {
+fn phonemes_match_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let voice = PiperVoice::open(&peer.voice).unwrap();
     let (mut differences, mut count) = (0, 0);

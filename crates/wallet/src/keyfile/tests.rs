@@ -32,7 +32,7 @@ fn moved_values_contain_no_secret() {
 }
 
 #[test]
-fn digits_need_no_0x_and_the_scheme_may_be_text() {
+fn hex_prefix_is_optional_and_scheme_may_be_text() {
     let digits = &SEED[2..];
     let public =
         hex::encode(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().as_bytes());
@@ -208,7 +208,7 @@ fn the_fernet_vector_opens_with_its_key_and_no_altered_token_does() {
 }
 
 #[test]
-fn every_cut_file_gives_the_error_of_a_wrong_password() {
+fn truncated_keyfile_gives_wrong_password_error() {
     let password = Password::new("testing-Passw0rd!".to_owned());
     for case in [
         "$NACL",

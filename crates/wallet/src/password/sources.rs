@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_one_line() {
+    fn password_file_has_exactly_one_line() {
         for (content, expected) in [
             ("secret", Some("secret")),
             (" secret \n", Some(" secret ")),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_variable_wins() {
+    fn most_specific_password_variable_wins() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("password");
         fs::write(&file, "from file\n").unwrap();
@@ -186,7 +186,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_descriptor_is_read() {
+    fn password_is_read_from_descriptor() {
         use std::os::fd::AsRawFd;
 
         let dir = tempfile::tempdir().unwrap();

@@ -79,7 +79,7 @@ fn scrypt_costs_are_bounded() {
 }
 
 #[test]
-fn other_kinds_of_exports_are_reported() {
+fn unsupported_export_types_are_reported() {
     let error = |content: &str, kind: &str, version: &str| {
         let encoding =
             format!(r#"{{"content":[{content}],"type":["{kind}"],"version":"{version}"}}"#);

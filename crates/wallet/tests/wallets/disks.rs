@@ -58,7 +58,7 @@ impl<'a> Fixture<'a> {
     }
 
     #[track_caller]
-    fn assert_all_is_refused(&self, kind: ErrorKind) {
+    fn assert_all_writes_refused(&self, kind: ErrorKind) {
         self.assert_overwriting_is_refused(kind);
         refused(self.wallet.coldkey().unwrap().change_password(None, None), kind);
     }
@@ -73,7 +73,7 @@ fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
 }
 
 /// Runs the test of this name again in a subprocess, started by `command`.
-fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
+fn rerun_on_disk(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
     let test = format!("disks::{test}");
     command
         .arg(disk)
@@ -84,7 +84,7 @@ fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Outp
 }
 
 #[track_caller]
-fn assert_held(output: &Output) {
+fn assert_old_key_kept(output: &Output) {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
@@ -97,7 +97,7 @@ fn assert_held(output: &Output) {
 /// Uses a disk of 64 KiB in a separate mount namespace, which is removed with the process. On
 /// systems without permission for that, only the next test runs.
 #[test]
-fn full_and_read_only_disks_leave_the_old_key() {
+fn old_key_survives_full_and_read_only_disks() {
     const NO_DISK: i32 = 77;
 
     if let Some(disk) = env::var_os(INNER) {
@@ -116,10 +116,11 @@ fn full_and_read_only_disks_leave_the_old_key() {
         r#"mount -t tmpfs -o size=64k,mode=700 none "$0" || exit 77; exec "$@""#,
     ]);
     let is_permitted = namespace().arg("true").output().is_ok_and(|output| output.status.success());
-    let output = is_permitted
-        .then(|| again("full_and_read_only_disks_leave_the_old_key", dir.path(), &mut command));
+    let output = is_permitted.then(|| {
+        rerun_on_disk("old_key_survives_full_and_read_only_disks", dir.path(), &mut command)
+    });
     match output.transpose().unwrap() {
-        Some(output) if output.status.code() != Some(NO_DISK) => assert_held(&output),
+        Some(output) if output.status.code() != Some(NO_DISK) => assert_old_key_kept(&output),
         _ => {
             // Bypasses the test harness, which captures the output of passing tests.
             let _ = writeln!(
@@ -139,7 +140,7 @@ fn on_small_disk(disk: &Path) {
     let held = fs::read(&ballast).unwrap();
     assert!(!held.is_empty());
     let before_full = files(disk);
-    fixture.assert_all_is_refused(ErrorKind::StorageFull);
+    fixture.assert_all_writes_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
     // With space for the secret, but not for the public file beside it.
     OpenOptions::new()
@@ -156,7 +157,7 @@ fn on_small_disk(disk: &Path) {
 
     let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk).status().unwrap();
     assert!(remounted.success());
-    fixture.assert_all_is_refused(ErrorKind::ReadOnlyFilesystem);
+    fixture.assert_all_writes_refused(ErrorKind::ReadOnlyFilesystem);
     fixture.assert_unchanged();
     println!("{HELD}");
 }
@@ -164,7 +165,7 @@ fn on_small_disk(disk: &Path) {
 /// Uses files that may not grow and directories without write permission, in a subprocess, since
 /// the file size limit is per process. Needs no privileges.
 #[test]
-fn files_that_may_not_grow_leave_the_old_key() {
+fn old_key_survives_file_size_limit() {
     if let Some(disk) = env::var_os(INNER) {
         return within_limits(Path::new(&disk));
     }
@@ -172,8 +173,8 @@ fn files_that_may_not_grow_leave_the_old_key() {
     let mut command = Command::new("sh");
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
-    assert_held(
-        &again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap(),
+    assert_old_key_kept(
+        &rerun_on_disk("old_key_survives_file_size_limit", dir.path(), &mut command).unwrap(),
     );
 }
 
@@ -183,7 +184,7 @@ fn within_limits(disk: &Path) {
     for bytes in [0, 100] {
         let limited = rustix::process::Rlimit { current: Some(bytes), ..unlimited };
         setrlimit(Resource::Fsize, limited).unwrap();
-        fixture.assert_all_is_refused(ErrorKind::FileTooLarge);
+        fixture.assert_all_writes_refused(ErrorKind::FileTooLarge);
         fixture.assert_unchanged();
     }
     setrlimit(Resource::Fsize, unlimited).unwrap();
@@ -194,7 +195,7 @@ fn within_limits(disk: &Path) {
             fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
         }
         if mode == 0o500 {
-            fixture.assert_all_is_refused(ErrorKind::PermissionDenied);
+            fixture.assert_all_writes_refused(ErrorKind::PermissionDenied);
             fixture.assert_unchanged();
         }
     }

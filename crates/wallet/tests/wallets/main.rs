@@ -44,7 +44,7 @@ fn files(root: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn keys_are_written_for_their_owner_and_read_back() {
+fn written_keys_load_and_are_readable_by_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let wallets = Wallets::new(dir.path().join("deep/wallets"));
     assert_eq!(wallets.list().unwrap(), []);
@@ -165,7 +165,7 @@ fn existing_keys_are_refused_or_backed_up() {
 /// A backup of a file that others could read is private.
 #[cfg(unix)]
 #[test]
-fn backups_are_for_their_owner() {
+fn backups_are_readable_by_owner_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();
@@ -207,7 +207,7 @@ fn existing_public_file_of_the_same_key_is_accepted() {
 }
 
 #[test]
-fn names_stay_in_their_directory() {
+fn wallet_names_stay_in_their_directory() {
     let long = "a".repeat(201);
     for text in
         ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long]
@@ -220,7 +220,7 @@ fn names_stay_in_their_directory() {
 }
 
 #[test]
-fn home_is_expanded_at_the_beginning_only() {
+fn tilde_is_expanded_at_path_start_only() {
     let home = Some(Path::new("/home/u"));
     for (path, expected) in [
         ("~", "/home/u"),
@@ -308,7 +308,7 @@ fn writes_through_links_are_refused() {
 }
 
 #[test]
-fn a_list_leaves_gaps_where_files_are_broken() {
+fn wallet_list_has_gaps_for_broken_files() {
     let dir = tempfile::tempdir().unwrap();
     let wallets = Wallets::new(dir.path());
     fs::create_dir(dir.path().join("empty")).unwrap();
@@ -366,9 +366,9 @@ fn thousand_wallets_are_listed() {
         fs::write(wallet.coldkeypub_path(), &public).unwrap();
         fs::write(wallet.hotkey_path(&name("default")), &*json).unwrap();
     }
-    let before = busy();
+    let before = thread_cpu_time();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
-    let taken = busy().saturating_sub(before);
+    let taken = thread_cpu_time().saturating_sub(before);
     // This limit is far above the time to read the files, and far below the time to open the
     // encrypted keys; the benchmark measures the exact time.
     assert!(taken < Duration::from_secs(2), "{taken:?}");
@@ -376,7 +376,7 @@ fn thousand_wallets_are_listed() {
 
 /// Returns the processor time used by this thread so far, independent of other load on the machine.
 #[cfg(unix)]
-fn busy() -> Duration {
+fn thread_cpu_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

@@ -46,7 +46,7 @@ fn claim_with(name: &'static str, value: &[u8]) -> Result<Claim, Refusal> {
 }
 
 #[test]
-fn headers_are_those_of_a_validator() {
+fn babelbit_headers_match_a_recorded_validator() {
     let headers = signed(BabelbitScheme::axon());
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
     let bob = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";

@@ -54,7 +54,7 @@ async fn call(router: Router) -> Result<Value, CallError> {
         .await
 }
 
-fn answering(
+fn responding_router(
     answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static,
 ) -> Router {
     Router::new().route("/v1/predict", post(move || async move { answer() }))
@@ -96,27 +96,34 @@ async fn signed_request_gets_its_response() {
 #[tokio::test]
 async fn other_statuses_are_errors_with_the_first_300_characters() {
     let answer = || (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(5_000)).into_response();
-    let Err(CallError::Status { status, text }) = call(answering(answer)).await else { panic!() };
+    let Err(CallError::Status { status, text }) = call(responding_router(answer)).await else {
+        panic!()
+    };
     assert_eq!((status, text), (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(300)));
     let created =
-        call(answering(|| (StatusCode::CREATED, "{}").into_response())).await.unwrap_err();
+        call(responding_router(|| (StatusCode::CREATED, "{}").into_response())).await.unwrap_err();
     assert_eq!(created.to_string(), "201:{}");
-    let away = call(answering(|| Redirect::temporary("http://127.0.0.1:1/").into_response()))
-        .await
-        .unwrap_err();
+    let away =
+        call(responding_router(|| Redirect::temporary("http://127.0.0.1:1/").into_response()))
+            .await
+            .unwrap_err();
     assert_eq!(away.to_string(), "307:");
 }
 
 #[tokio::test]
 async fn large_responses_are_cut_off() {
-    assert!(call(answering(|| format!("\"{}\"", "x".repeat(9_998)).into_response())).await.is_ok());
-    let error = call(answering(|| "x".repeat(10_001).into_response())).await.unwrap_err();
+    assert!(
+        call(responding_router(|| format!("\"{}\"", "x".repeat(9_998)).into_response()))
+            .await
+            .is_ok()
+    );
+    let error = call(responding_router(|| "x".repeat(10_001).into_response())).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge { limit: 10_000 }), "{error}");
     let endless = || {
         Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>("xxxx")))
             .into_response()
     };
-    assert!(matches!(call(answering(endless)).await, Err(CallError::TooLarge { .. })));
+    assert!(matches!(call(responding_router(endless)).await, Err(CallError::TooLarge { .. })));
 }
 
 #[tokio::test]
@@ -128,10 +135,11 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     );
     let client = client.unwrap();
     let text = |length: usize| format!("\"{}\"", "x".repeat(length));
-    let small = peer(listen(answering(move || text(1_000).into_response())).await);
-    let large = peer(listen(answering(move || text(UNRESERVED_BYTES + 100).into_response())).await);
+    let small = peer(listen(responding_router(move || text(1_000).into_response())).await);
+    let large =
+        peer(listen(responding_router(move || text(UNRESERVED_BYTES + 100).into_response())).await);
     // Sends slightly more than a small response, then stalls.
-    let stalls = answering(move || {
+    let stalls = responding_router(move || {
         let start = futures::stream::iter([Ok::<_, std::io::Error>(text(UNRESERVED_BYTES + 100))]);
         Body::from_stream(start.chain(futures::stream::pending())).into_response()
     });
@@ -165,7 +173,7 @@ async fn concurrent_large_responses_do_not_deadlock() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
     let config = ClientConfig { large_responses_bytes: 2 << 20, ..ClientConfig::default() };
     let client = SignedClient::new(signer, config).unwrap();
-    let peer = peer(listen(answering(|| "x".repeat(4 << 20).into_response())).await);
+    let peer = peer(listen(responding_router(|| "x".repeat(4 << 20).into_response())).await);
     let request = json!({});
     let calls =
         (0..8).map(|_| send(&client, &peer, "v1/predict", &request, Duration::from_mins(1)));
@@ -179,7 +187,7 @@ async fn concurrent_large_responses_do_not_deadlock() {
 
 #[tokio::test]
 async fn maximum_deadline_does_not_overflow() {
-    let peer = peer(listen(answering(|| "{}".into_response())).await);
+    let peer = peer(listen(responding_router(|| "{}".into_response())).await);
     assert!(send(&client(), &peer, "v1/predict", &json!({}), Duration::MAX).await.is_ok());
 }
 
@@ -213,7 +221,7 @@ async fn refused_connection_is_a_connect_error() {
 }
 
 #[test]
-fn nonces_grow_even_when_the_clock_does_not() {
+fn nonces_increase_while_the_clock_stands_still() {
     let clock = Arc::new(ManualClock::at(1_000));
     let signer =
         Signer::with_clock(key("//Alice"), "127.0.0.1", BabelbitScheme::axon(), clock.clone());
@@ -232,8 +240,8 @@ fn nonces_grow_even_when_the_clock_does_not() {
 }
 
 #[tokio::test]
-async fn names_lead_only_to_addresses_that_are_permitted() {
-    let port = listen(answering(|| axum::Json(json!({})).into_response())).await.port();
+async fn host_names_resolve_to_permitted_addresses_only() {
+    let port = listen(responding_router(|| axum::Json(json!({})).into_response())).await.port();
     let call = async |permitted: fn(IpAddr) -> bool| {
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
         let client =

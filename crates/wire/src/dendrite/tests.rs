@@ -78,7 +78,7 @@ async fn handlers_get_the_caller_from_the_headers() {
 }
 
 #[tokio::test]
-async fn failures_of_handlers_are_the_axons_status() {
+async fn handler_failures_set_the_axon_status() {
     let missing = |synapse: Synapse| async move {
         synapse.parse::<std::collections::HashMap<String, u8>>().map(|_| ())
     };

@@ -54,7 +54,7 @@ fn json_and_str_match_python() {
 }
 
 #[test]
-fn malformed_json_has_no_text() {
+fn malformed_json_has_no_python_text() {
     for json in [
         "",
         "nan",
@@ -73,7 +73,7 @@ fn malformed_json_has_no_text() {
 }
 
 #[test]
-fn absent_fields_and_other_bodies_have_no_hash() {
+fn missing_fields_and_malformed_bodies_have_no_hash() {
     assert_eq!(synapse_hash(&["a"], b"{}"), Ok(None));
     for body in [b"".as_slice(), b"[]", b"{\"a\":", b"\xff", b"{\"a\":\"\xff\"}"] {
         assert!(synapse_hash(&["a"], body).is_err());

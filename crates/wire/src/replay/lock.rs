@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_round_trip() {
+    fn replay_bounds_round_trip() {
         for bound in [Bound { ceiling: 0, lead: 0 }, Bound { ceiling: u64::MAX, lead: u64::MAX }] {
             let text = bound.to_text();
             assert_eq!(Bound::parse(&text), Some(bound));

@@ -42,7 +42,7 @@ fn is_stale(result: &Result<(), Refusal>) -> bool {
 }
 
 #[test]
-fn a_request_passes_once_per_sender() {
+fn request_is_accepted_once_per_sender() {
     let guard = guard(ReplayRule::Once, 100);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Err(Refusal::Replayed));
@@ -161,7 +161,7 @@ fn restart_accepts_no_replay() {
 }
 
 #[test]
-fn generations_follow_each_other_without_a_gap() {
+fn replay_log_rotation_leaves_no_gap() {
     for rule in RULES {
         let disk = Disk::new();
         let mut now = NOW;
@@ -360,7 +360,7 @@ fn deleted_log_refuses_requests_it_may_have_recorded() {
 }
 
 #[test]
-fn clock_once_far_ahead_refuses_requests_until_log_is_deleted() {
+fn requests_after_clock_far_ahead_are_refused_until_log_is_deleted() {
     let disk = Disk::new();
     let years = NOW + 100_000_000 * SECOND;
     let guard = disk.open(ReplayRule::Once, NOW, BOOT);

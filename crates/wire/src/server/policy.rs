@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::float_cmp, reason = "the shares are exact in binary")]
-    fn shares_are_by_stake() {
+    fn caller_shares_are_proportional_to_stake() {
         let validators = RegistrationTable::default();
         assert_eq!(validators.share(&key(1)), 0.0);
         let registration = |stake| Registration { stake, validator_permit: true };

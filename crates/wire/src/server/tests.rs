@@ -145,7 +145,7 @@ async fn false_signatures_are_refused() {
 }
 
 #[tokio::test]
-async fn the_window_is_four_seconds_and_the_timeout_back_and_three_seconds_ahead() {
+async fn nonce_window_is_timeout_plus_4_s_back_and_3_s_ahead() {
     let server = Server::open();
     let stale = refused(401, "request is too old");
     for (nonce, ok) in [
@@ -170,7 +170,7 @@ async fn the_window_is_four_seconds_and_the_timeout_back_and_three_seconds_ahead
 }
 
 #[tokio::test]
-async fn replays_are_refused_as_long_as_they_are_fresh() {
+async fn replays_within_the_window_are_refused() {
     let server = Server::open();
     let seen = refused(401, "request was already received, or a newer one was");
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
@@ -246,7 +246,7 @@ async fn flipped_bit_in_signed_headers_is_refused() {
 }
 
 #[tokio::test]
-async fn doubled_headers_are_refused() {
+async fn duplicate_headers_are_refused() {
     let mut headers = signed(NOW);
     headers.append("bt_header_dendrite_nonce", HeaderValue::from(NOW + 1));
     let doubled = refused(400, "header bt_header_dendrite_nonce is given more than once");
@@ -254,7 +254,7 @@ async fn doubled_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn limits_are_checked_first() {
+async fn request_limits_are_checked_before_signatures() {
     let limits =
         Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
     let server = Server::new(limits, Policy::open());
@@ -283,7 +283,7 @@ async fn limits_are_checked_first() {
 }
 
 #[tokio::test]
-async fn body_limit_of_the_layer_replaces_that_of_axum() {
+async fn body_limit_of_the_layer_overrides_axum_default() {
     let server = Server::new(Limits { body_bytes: 8 << 20, ..Limits::default() }, Policy::open());
     let (status, body) = server.send(&signed(NOW), "x".repeat(3 << 20)).await;
     assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));
@@ -389,7 +389,7 @@ async fn handler_times_out() {
 }
 
 #[tokio::test]
-async fn only_the_hotkeys_on_the_list_may_call() {
+async fn only_listed_hotkeys_may_call() {
     let server = Server::new(Limits::default(), Policy::only([key("//Charlie").hotkey()]));
     let alice = key("//Alice").hotkey();
     let unwanted = refused(403, &format!("hotkey {alice} is not allowed"));
@@ -461,7 +461,7 @@ async fn permit_is_held_until_the_streamed_response_ends() {
 }
 
 #[tokio::test]
-async fn verifier_makes_the_checks_of_its_layer_step_by_step() {
+async fn verifier_runs_the_checks_of_the_layer_in_steps() {
     let bob = key("//Bob").hotkey();
     let clock = Arc::new(ManualClock::at(NOW));
     let layer = SignedLayer::with_clock(

@@ -30,7 +30,7 @@ fn empty_environment_has_reference_defaults() {
 }
 
 #[test]
-fn variables_set_their_fields() {
+fn environment_variables_set_config_fields() {
     let (config, warnings) = read(&[
         ("BITTENSOR_SUBTENSOR_ENDPOINT", "local"),
         ("BB_S2S_CHUNK_TIMEOUT_SEC", "0.5"),

@@ -205,7 +205,7 @@ mod tests {
 
     /// Columns: response · token and lifetime
     #[test]
-    fn token_response_has_two_field_names_and_a_default_lifetime() {
+    fn token_response_accepts_two_field_names_and_a_default_lifetime() {
         for (answer, expected) in [
             (json!({ "auth_token": "a", "expires_in": 60 }), Some(("a", 60))),
             (json!({ "token": "b" }), Some(("b", 1_800))),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn payload_is_passed_on_unchanged() {
+    fn payload_is_forwarded_unchanged() {
         let body = r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
         let request: RunsyncRequest = serde_json::from_str(body).unwrap();
         assert_eq!(request.input.predict_payload.get(), r#"{"kind": "predict",  "b":1,"a":"é"}"#);

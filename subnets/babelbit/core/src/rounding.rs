@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_equals_that_of_python() {
+    fn rounding_matches_python() {
         for (value, digits, rounded) in [
             (2.675, 2, 2.67),
             (1.005, 2, 1.0),

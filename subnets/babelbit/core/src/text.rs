@@ -209,7 +209,7 @@ mod tests {
         SentenceVectors::new(texts.chain([(truth.to_owned(), at(1.0))]).collect()).unwrap()
     }
 
-    fn said(truth: &str, predictions: &[&str]) -> Utterance {
+    fn predicted_utterance(truth: &str, predictions: &[&str]) -> Utterance {
         let predictions = predictions.iter().map(|text| (*text).to_owned()).collect();
         Utterance { number: 0, ground_truth: truth.to_owned(), predictions }
     }
@@ -225,9 +225,13 @@ mod tests {
             ("", "word", 0.0),
             ("grün", "grun", 0.75),
         ] {
-            let scored =
-                score_dialogue(vec![said(truth, &[prediction])], None, 1.0, Rules::Reference)
-                    .unwrap();
+            let scored = score_dialogue(
+                vec![predicted_utterance(truth, &[prediction])],
+                None,
+                1.0,
+                Rules::Reference,
+            )
+            .unwrap();
             let step = &scored.utterances[0].steps[0];
             assert_eq!(
                 (step.lexical_similarity, step.score),
@@ -249,7 +253,7 @@ mod tests {
                 lexical_weight: 0.0,
                 rules: Rules::Reference,
             };
-            let (_, scored) = scorer.utterance(said("truth", &["guess"])).unwrap();
+            let (_, scored) = scorer.utterance(predicted_utterance("truth", &["guess"])).unwrap();
             assert_eq!(scored.steps[0].semantic_similarity, expected, "{cosine} over {baseline}");
         }
     }
@@ -257,7 +261,7 @@ mod tests {
     #[test]
     fn best_step_maximises_cosine_times_earliness() {
         let vectors = vectors(&[("a", 0.3), ("b", 0.7), ("c", 0.95)], "truth");
-        let utterances = vec![said("truth", &["a", "b", "c"])];
+        let utterances = vec![predicted_utterance("truth", &["a", "b", "c"])];
         let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
         let utterance = &scored.utterances[0];
         assert_eq!(
@@ -269,16 +273,23 @@ mod tests {
 
     #[test]
     fn first_of_equal_maxima_wins() {
-        let scored =
-            score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0, Rules::Reference)
-                .unwrap();
+        let scored = score_dialogue(
+            vec![predicted_utterance("truth", &["", "", ""])],
+            None,
+            0.0,
+            Rules::Reference,
+        )
+        .unwrap();
         assert_eq!((scored.utterances[0].best_step, scored.utterances[0].best), (0, 0.0));
     }
 
     #[test]
     fn a_dialogue_is_the_mean_of_its_utterances() {
-        let utterances =
-            vec![said("one", &["one"]), said("two", &["", "two"]), said("three", &["none"])];
+        let utterances = vec![
+            predicted_utterance("one", &["one"]),
+            predicted_utterance("two", &["", "two"]),
+            predicted_utterance("three", &["none"]),
+        ];
         let scored = score_dialogue(utterances, None, 1.0, Rules::Reference).unwrap();
         let best: Vec<_> = scored.utterances.iter().map(|utterance| utterance.best).collect();
         assert_eq!(best, [1.0, 0.5, 0.2]);
@@ -296,7 +307,8 @@ mod tests {
         for (rules, best, average_best) in
             [(Rules::Reference, -1.0, 0.0), (Rules::Strict, 0.0, 0.5)]
         {
-            let utterances = vec![said("one", &["one"]), said("two", &[])];
+            let utterances =
+                vec![predicted_utterance("one", &["one"]), predicted_utterance("two", &[])];
             let scored = score_dialogue(utterances, None, 1.0, rules).unwrap();
             let utterance = &scored.utterances[1];
             assert_eq!(
@@ -311,7 +323,7 @@ mod tests {
     /// Columns: lexical weight · rules · lexical similarity, cosine, semantic similarity and score
     /// of a step · baseline
     #[test]
-    fn similarity_without_weight_is_0_by_the_references_rules() {
+    fn similarity_without_weight_is_0_under_reference_rules() {
         for (weight, rules, expected, baseline) in [
             (0.0, Rules::Reference, (0.0, 0.9, 0.75, 0.75), 0.6),
             (0.0, Rules::Strict, (0.75, 0.9, 0.75, 0.75), 0.6),
@@ -320,7 +332,10 @@ mod tests {
             (1.0, Rules::Strict, (0.75, 0.9, 0.75, 0.75), 0.6),
         ] {
             let vectors = vectors(&[("trut", 0.9), ("other", 0.6)], "true");
-            let utterances = vec![said("true", &["trut"]), said("other", &["other"])];
+            let utterances = vec![
+                predicted_utterance("true", &["trut"]),
+                predicted_utterance("other", &["other"]),
+            ];
             let scored = score_dialogue(utterances, Some(&vectors), weight, rules).unwrap();
             let StepScore {
                 lexical_similarity,
@@ -338,7 +353,7 @@ mod tests {
     /// Columns: vector of the empty text, if any · rules · cosines of an empty and of another
     /// prediction
     #[test]
-    fn empty_prediction_of_empty_utterance_has_cosine_1_by_the_references_rules() {
+    fn empty_prediction_of_empty_utterance_has_cosine_1_under_reference_rules() {
         for (empty, rules, expected) in [
             (Some([3.0, 4.0]), Rules::Reference, [1.0, 0.6]),
             (None, Rules::Reference, [1.0, 0.0]),
@@ -348,8 +363,13 @@ mod tests {
             let vectors = empty.map(|vector| (String::new(), vector.to_vec()));
             let vectors = vectors.into_iter().chain([("a".to_owned(), vec![1.0, 0.0])]).collect();
             let vectors = SentenceVectors::new(vectors).unwrap();
-            let scored =
-                score_dialogue(vec![said("", &["", "a"])], Some(&vectors), 0.0, rules).unwrap();
+            let scored = score_dialogue(
+                vec![predicted_utterance("", &["", "a"])],
+                Some(&vectors),
+                0.0,
+                rules,
+            )
+            .unwrap();
             let utterance = &scored.utterances[0];
             let cosines: Vec<_> =
                 utterance.steps.iter().map(|step| step.semantic_cosine_raw).collect();
@@ -361,12 +381,12 @@ mod tests {
     #[test]
     fn missing_vector_is_an_error_except_for_empty_prediction() {
         let vectors = vectors(&[], "truth");
-        let utterances = vec![said("truth", &["", "truth"])];
+        let utterances = vec![predicted_utterance("truth", &["", "truth"])];
         let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
         let cosines: Vec<_> =
             scored.utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect();
         assert_eq!(cosines, [0.0, 1.0]);
-        let utterances = vec![said("truth", &["other"])];
+        let utterances = vec![predicted_utterance("truth", &["other"])];
         let missing =
             score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap_err();
         assert_eq!(missing.to_string(), "no vector for \"other\"");

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_ranks_its_miners() {
+    fn miners_of_a_challenge_are_ranked() {
         let results = vec![
             result(1, 0, Some(0.5), None),
             result(1, 1, None, Some("timeout")),

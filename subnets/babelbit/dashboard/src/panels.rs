@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_follow_the_scores() {
+    fn sparkline_bars_follow_the_scores() {
         assert_eq!(
             bars(&[None, Some(0.0), Some(0.5), Some(1.0), Some(f64::NAN), Some(7.0)]),
             "·▁▅█·█"

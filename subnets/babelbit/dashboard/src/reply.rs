@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sound_is_played_when_it_arrives_and_never_twice_at_once() {
+    fn reply_pieces_play_on_arrival_without_overlap() {
         // One second of sound is 96 000 bytes; a frame takes 0.08 s.
         let timeline = Timeline::new(vec![(25, 96_000), (30, 0), (31, 96_000), (100, 48_000)], 100);
         let pieces = pieces(&timeline, 1);

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_added_to_those_of_earlier_runs() {
+    fn miner_names_of_earlier_runs_are_kept() {
         let directory = tempfile::tempdir().unwrap();
         let [first, second] = [1, 2].map(|number| Hotkey::from_bytes([number; 32]));
         assert!(read_names(directory.path()).unwrap().is_empty());

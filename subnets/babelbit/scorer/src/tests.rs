@@ -219,7 +219,7 @@ fn equal_audio_is_recognised_once() {
 }
 
 #[test]
-fn preparation_does_not_block() {
+fn preparing_a_reply_does_not_block() {
     let recognizer = Script::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_words_follow_the_prefix_and_repeat() {
+    fn random_words_follow_the_prefix_reproducibly() {
         let model = RandomWords::new(vec!["a".to_owned(), "b".to_owned()]);
         let predicted = model.complete("I would");
         assert_eq!(model.complete("I would"), predicted);

@@ -462,7 +462,7 @@ mod tests {
     /// Columns: positions of two words, the end of their utterance, and the next word · whether no
     /// token is missing
     #[test]
-    fn engines_count_the_tokens_of_an_utterance_from_any_number() {
+    fn token_positions_may_start_at_any_number() {
         for (positions, expected) in [
             ([0, 1, 2, 0], true),
             ([1, 2, 3, 1], true),

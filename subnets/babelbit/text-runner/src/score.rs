@@ -262,7 +262,7 @@ mod tests {
 
     /// Columns: rules · cosines of a failed and of a correct prediction
     #[test]
-    fn empty_prediction_is_embedded_by_the_references_rules() {
+    fn empty_prediction_is_embedded_under_reference_rules() {
         for (rules, expected) in [(Rules::Reference, [0.5, 1.0]), (Rules::Strict, [0.0, 1.0])] {
             let utterance = PlayedUtterance {
                 index: 0,
@@ -285,7 +285,7 @@ mod tests {
 
     /// The second miner drops out after the first word, the third before the first.
     #[test]
-    fn miner_that_dropped_out_has_no_further_steps_by_the_references_rules() {
+    fn dropped_out_miner_has_no_further_steps_under_reference_rules() {
         let utterance = |index: u32, words: &str, predictions: [&[&str]; 3]| PlayedUtterance {
             index,
             words: words.split(' ').map(str::to_owned).collect(),

@@ -143,7 +143,7 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_word_is_asked_with_its_prefix_and_context() {
+async fn every_prediction_request_has_prefix_and_context() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let engine = engine(TEXT).await;

@@ -22,7 +22,7 @@ use taonet_validator::{
 };
 
 mod epochs;
-mod figures;
+mod reported_metrics;
 mod scoring_faults;
 mod submission_faults;
 
@@ -180,7 +180,7 @@ async fn serve_challenge(engine: &MockServer, uid: &str) {
 }
 
 /// Returns the bodies of the requests that a server received at the path `at`.
-async fn asked(server: &MockServer, at: &str) -> Vec<Value> {
+async fn request_bodies(server: &MockServer, at: &str) -> Vec<Value> {
     let requests = server.received_requests().await.unwrap();
     let asked = requests.iter().filter(|request| request.url.path() == at);
     asked.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
@@ -209,7 +209,7 @@ async fn scores_of_both_contests_become_weights() {
     assert!(report.outcome.is_success());
     assert_eq!(pairs(&report), [(1, 0.056_25), (3, 0.012_5), (4, 0.031_25), (2, 0.9)]);
 
-    let body = asked(&world.signer, "/set_weights").await.remove(0);
+    let body = request_bodies(&world.signer, "/set_weights").await.remove(0);
     let fields: Vec<_> = body.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["netuid", "uids", "weights", "wait_for_inclusion"]);
     assert_eq!(
@@ -242,7 +242,7 @@ async fn scores_of_both_contests_become_weights() {
         assert!(verify(&validator, text.as_bytes(), &signature.parse().unwrap()), "{text}");
     }
     assert!(
-        asked(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(),
+        request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(),
         "the signer submitted the weights"
     );
 }
@@ -268,8 +268,8 @@ async fn count_of_epochs_without_scores_survives_a_restart() {
         let report = world.validator().run_once().await.unwrap();
         assert_eq!((report.epochs_without_scores, report.decision), (count, decision));
     }
-    assert_eq!(asked(&world.signer, "/set_weights").await.len(), 2);
-    assert_eq!(asked(&world.signer, "/set_weights").await[1]["uids"], json!([8]));
+    assert_eq!(request_bodies(&world.signer, "/set_weights").await.len(), 2);
+    assert_eq!(request_bodies(&world.signer, "/set_weights").await[1]["uids"], json!([8]));
     // A new challenge resets the count; the last weights are submitted again.
     world.challenge("other").await;
     let report = world.validator().run_once().await.unwrap();
@@ -285,7 +285,7 @@ async fn last_weights_are_resubmitted_after_a_restart() {
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
     // The second request contains the block of the reused scores.
-    let bodies = asked(&world.signer, "/set_weights").await;
+    let bodies = request_bodies(&world.signer, "/set_weights").await;
     assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
 }
 

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_depends_on_audio_model_and_options() {
+    fn job_id_depends_on_audio_model_and_options() {
         let (a, b) = (AudioHash::of(b"a"), AudioHash::of(b"b"));
         let id = JobId::new(a, &engine("whisper", "1"));
         assert_eq!(id, JobId::new(a, &engine("whisper", "1")));

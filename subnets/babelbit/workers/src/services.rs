@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deadline_grows_with_the_duration() {
+    fn transcription_deadline_grows_with_duration() {
         let pace = Pace::default();
         for (audio, minutes) in [(0, 10), (30, 25), (60, 40), (600, 310)] {
             assert_eq!(pace.deadline(Duration::from_secs(audio)), Duration::from_mins(minutes));

@@ -181,7 +181,7 @@ fn alone() -> BatchScorer {
 }
 
 /// Creates a scorer whose replies are transcribed by workers.
-fn distributed(services: Services) -> Arc<BatchScorer> {
+fn scorer_with_workers(services: Services) -> Arc<BatchScorer> {
     distributed_or(services, Arc::new(|| Err("the runner does not transcribe in this test".into())))
 }
 

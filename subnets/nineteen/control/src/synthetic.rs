@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_replace_the_grammar() {
+    fn model_drafts_replace_the_grammar() {
         let config = MarketConfig::default();
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
         task.synthetic_generation_config.kwargs =

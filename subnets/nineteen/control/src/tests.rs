@@ -261,7 +261,7 @@ async fn checking_server(router: Router, path: &str) -> CheckingServer {
 /// The reference of a task is that of the current configuration: a task that a reload adds is
 /// checked immediately.
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_that_a_reload_adds_are_checked() {
+async fn tasks_added_by_a_reload_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tasks.toml");
     std::fs::write(&path, TASKS).unwrap();
@@ -468,7 +468,7 @@ async fn images_and_embeddings_are_checked() {
 
 /// The loops of a validator continue when the chain, the miners or the checked answers fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn loops_survive_failures() {
+async fn validator_loops_survive_failures() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());

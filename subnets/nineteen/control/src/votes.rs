@@ -105,7 +105,7 @@ mod tests {
 
     /// A vote of 0 disables a task; while votes fail, the last ones remain.
     #[tokio::test]
-    async fn last_valid_votes_apply_while_votes_fail() {
+    async fn last_valid_votes_apply_while_vote_requests_fail() {
         let replies = [
             (200, "{\"avatar\": 0, \"chat-llama-3-1-8b\": 0.5, \"unknown\": 1}"),
             (503, "{\"avatar\": 1}"),

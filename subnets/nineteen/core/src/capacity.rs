@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_have_their_probabilities() {
+    fn sampled_shares_follow_their_probabilities() {
         let mut counts = [0; 4];
         for draw in 0..1_000 {
             let share = sampled_share(f64::from(draw) / 1_000.0);

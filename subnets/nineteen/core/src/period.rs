@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn scores_are_shares(total in 1_u32..1_000, limited in 0.0..=1.0_f64, failed in 0.0..=1.0_f64,
+        fn period_scores_are_between_0_and_1(total in 1_u32..1_000, limited in 0.0..=1.0_f64, failed in 0.0..=1.0_f64,
                              capacity in 1.0..1e6_f64, consumed in 0.0..2e6_f64) {
             let total = f64::from(total);
             let limited = (total * limited).floor();

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn order_descends_by_the_draws_and_keeps_that_of_equal_ones() {
+    fn order_is_descending_by_draw_and_stable() {
         let prospect =
             Prospect { capacity_left: 1.0, quality: 1.0, health: Health::default(), running: 0 };
         let draws = [0.5, 0.25, 0.75, 0.5, 0.0, 0.75];

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_follow_from_capacities() {
+    fn synthetic_request_count_follows_capacity() {
         // Ten miners with 120 000 tokens each, of which 4 % are tested, at 300 tokens per request.
         assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
         assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn mean_of_no_values_is_none() {
+    fn mean_of_empty_list_is_none() {
         assert_eq!(mean(std::iter::empty()), None);
         assert_eq!(mean([0.5, 1.5].into_iter()), Some(1.0));
     }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn budget_is_warned_of_once_per_threshold_and_period() {
+    fn budget_warning_is_sent_once_per_threshold_and_period() {
         let warnings = BudgetWarnings::default();
         let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
         let none: [(BudgetUse, u64); 0] = [];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_warned_of_the_budgets_of_their_team() {
+    fn keys_get_warnings_for_the_budget_of_their_team() {
         let warnings = BudgetWarnings::default();
         // A team can have the name of a key.
         let of_team =

@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn model_without_a_miner_is_to_be_retried() {
+    fn error_for_model_without_miner_is_retryable() {
         for error in [
             QueryError::UnknownTask("chat-a".parse().unwrap()),
             QueryError::NoContender("chat-a".parse().unwrap()),

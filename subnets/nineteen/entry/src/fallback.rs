@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn old_speeds_expire() {
+    fn old_speed_measurements_expire() {
         let (speeds, began) = (Speeds::default(), Instant::now());
         let (tasks, later) = (tasks(), began + SPEED_AGE / 2);
         speeds.record(&tasks[1].task, Duration::from_secs(9), began);

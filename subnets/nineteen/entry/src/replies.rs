@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn busy_choice_is_asked_again_after_the_end_of_another_one() {
+    async fn busy_choice_is_retried_after_another_ends() {
         let turns = Turns::new(2);
         let waiting = turns.wait();
         tokio::pin!(waiting);
@@ -281,14 +281,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn choices_fail_once_all_of_them_wait() {
+    async fn choices_fail_if_all_of_them_wait() {
         let turns = Turns::new(3);
         let waits = futures::future::join_all((0..3).map(|_| turns.wait()));
         assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);
     }
 
     #[tokio::test]
-    async fn choice_is_not_asked_again_after_the_time_limit() {
+    async fn choice_is_not_retried_after_the_time_limit() {
         let soon = Instant::now() + Duration::from_millis(20);
         let turns = Turns { until: soon, ..Turns::new(3) };
         assert!(!timeout(Duration::from_secs(10), turns.wait()).await.unwrap());

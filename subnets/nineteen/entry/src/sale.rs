@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_have_different_seeds_of_tests() {
+    fn seeds_of_choices_differ_and_wrap_around() {
         let seeds = [0, 1, 2].map(|choice| seed_of_choice(MAX_SEED - 1, choice));
         assert_eq!(seeds, [MAX_SEED - 1, MAX_SEED, 1]);
         assert_eq!(seed_of_choice(7, 0), 7);

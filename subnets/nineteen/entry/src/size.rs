@@ -188,7 +188,7 @@ mod tests {
 
     /// The payload has more fields than those whose size is computed.
     #[test]
-    fn size_is_at_least_that_of_the_payload() {
+    fn size_estimate_is_at_least_the_payload_size() {
         let request = chat(&[16]);
         let TextInput::Messages(messages) = &request.payload.input else {
             panic!("a chat has messages")

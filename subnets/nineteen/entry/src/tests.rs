@@ -273,7 +273,7 @@ async fn models_are_listed_as_openai_does() {
 
 /// Clients check their keys with `/v1/models`.
 #[tokio::test]
-async fn models_with_a_key_are_those_that_it_may_use() {
+async fn model_list_of_a_key_has_its_permitted_models() {
     let (router, store, _folder) = gateway().await;
     let terms =
         KeyTerms { models: Some(vec!["avatar".parse().unwrap()]), ..KeyTerms::new("test", 1) };

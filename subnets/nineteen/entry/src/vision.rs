@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn image_tokens_are_those_of_the_task() {
+    fn image_token_count_depends_on_the_task() {
         let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
         let fields = ["messages[0].content[1]".to_owned(), "messages[2].content[0]".to_owned()];
         assert_eq!(image_tokens(&task, &[]), Ok(0));

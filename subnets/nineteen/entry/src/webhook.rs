@@ -298,7 +298,7 @@ mod tests {
 
     /// The example of the specification's libraries.
     #[test]
-    fn signature_is_that_of_standard_webhooks() {
+    fn signature_follows_standard_webhooks() {
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned();
         let event = WebhookEvent { id, created_ms: 0, body: r#"{"test": 2432232314}"#.to_owned() };
         let signature = signature(signer(SECRET).unwrap(), &event, 1_614_265_330);
@@ -307,7 +307,7 @@ mod tests {
 
     /// IDs are sent in a header.
     #[test]
-    fn events_of_teams_have_their_names_and_plain_ids() {
+    fn team_webhook_events_have_names_and_plain_ids() {
         let of_team = |name: &str| {
             let used = used(BudgetScope::Team, name);
             WebhookEvent::of_budget(&used, 80, "2026-11-21", NOW_MS)

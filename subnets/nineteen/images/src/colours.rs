@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn named_colours_come_first_and_unwanted_ones_not_at_all() {
+    fn named_colours_come_first_and_excluded_ones_never() {
         let red = [205.0, 30.0, 35.0];
         let palette_of = |prompt, negative| palette(prompt, negative);
         assert_eq!(palette_of("A small, RED boat", "")[0], red);
@@ -112,7 +112,7 @@ mod tests {
     /// The first numbers of a generator that must not change: validators and miners of different
     /// releases would disagree.
     #[test]
-    fn random_numbers_never_change() {
+    fn random_numbers_are_reproducible() {
         let mut random = Random(1_234_567);
         let numbers = [random.next(), random.next(), random.next()];
         // The published outputs for this seed: 6457827717110365317, 3203168211198807973, 9817491932198370423.

@@ -216,7 +216,7 @@ mod tests {
     /// The expected hashes are those of imagehash 4.3.2 with Pillow 13.0.0, whose scaling rounds
     /// differently.
     #[test]
-    fn hashes_are_those_of_imagehash() {
+    fn image_hashes_match_imagehash() {
         for (shift, average, perceptual, difference, colour) in [
             (0, "000001133b7fffff", "8c2ad42dca35da3d", "f7f7f7f7f7f7f6f6", "00000008200"),
             (37, "08989dffffff0000", "db8951a6b847dc23", "3b3b3b333b2b3b39", "00008008200"),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_has_the_first_bit_first() {
+    fn hex_hash_starts_with_the_first_bit() {
         assert_eq!(hex(&[true, false, false, false, true, true, true, true]), "8f");
         assert_eq!(hex(&[true, false, true, false, true, false]), "2a");
         assert_eq!(hex(&[false; 42]).len(), 11);

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_routes_of_messages_are_anthropics() {
+    fn only_message_routes_have_the_anthropic_format() {
         for (path, expected) in [
             ("/v1/messages", true),
             ("/v1/messages/count_tokens", true),

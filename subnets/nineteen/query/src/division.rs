@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn divisions_are_known_once_no_unknown_division_is_in_use() {
+    fn divisions_are_known_without_an_unknown_one_in_use() {
         let two = Division::new(2, 2, Some(0));
         assert!(
             !Divisions::new([Division::UNKNOWN, two], true).is_known()
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn larger_part_is_used_once_all_latest_divisions_have_it() {
+    fn larger_share_is_used_once_all_latest_divisions_have_it() {
         let [two, one] = [Division::new(2, 2, Some(0)), Division::WHOLE];
         let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
         assert_eq!(

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dimensions_are_ignored_if_all_embeddings_have_the_same_other_number() {
+    fn dimensions_count_as_ignored_if_all_embeddings_share_another_size() {
         let ignored = |vectors: [Value; 2]| {
             ignored_dimensions(
                 &json!({"data": vectors.map(|vector| json!({"embedding": vector}))}),

@@ -218,7 +218,7 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
 
 /// Status 429 of a stream counts as a rate limit: the reference checks only the body.
 #[tokio::test]
-async fn status_429_of_stream_is_rate_limit() {
+async fn stream_error_429_counts_as_rate_limit() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
     let mut bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
     // Less than the pause after a rate limit.
@@ -261,7 +261,7 @@ async fn no_failover_after_first_chunk() {
 }
 
 #[tokio::test]
-async fn next_miner_is_asked_before_the_first_byte() {
+async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
     let bad: Vec<axum::routing::MethodRouter> = vec![
         post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
         says("data: garbage\n\n".to_owned()),
@@ -387,7 +387,7 @@ async fn slow_reader_slows_reading_from_the_miner() {
 }
 
 #[tokio::test]
-async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
+async fn synthetic_requests_reach_one_contender_each_within_its_allowance() {
     let failing: fn() -> axum::routing::MethodRouter =
         || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
     let bench = bench(vec![failing(), says(chunk("x"))], QueryDeadlines::default()).await;

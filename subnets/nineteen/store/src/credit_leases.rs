@@ -538,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn hold_reads_the_budgets_again_after_a_second_or_once_they_are_exceeded() {
+    fn hold_rereads_budgets_after_a_second_or_when_exceeded() {
         let lease = |is_over_budget, written| Lease {
             amount: 10,
             is_over_budget,

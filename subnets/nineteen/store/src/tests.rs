@@ -81,11 +81,11 @@ macro_rules! on_both {
 on_both! {
     market::session_keys_survive_refresh_of_nodes
     market::signing_hotkeys_are_remembered_while_registered
-    market::registered_neurons_are_those_of_the_time_in_order_of_uid
+    market::registered_neurons_are_listed_as_of_a_time_by_uid
     market::neurons_of_an_earlier_release_are_refreshed_at_once
     market::a_period_is_counted_once
     market::rewards_are_keyed_by_job
-    market::tasks_keep_as_many_answers_as_their_weight_allows
+    market::stored_answers_of_a_task_follow_its_weight
     market::rows_are_sorted_bytewise
     credits::keys_are_looked_up_by_their_secret_only
     credits::key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1
@@ -102,27 +102,27 @@ on_both! {
     credit_limit::overflowed_books_are_repaired
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
-    leases::a_charge_is_repeated_once_the_database_is_back
+    leases::charge_is_retried_after_database_recovery
     leases::running_requests_are_not_abandoned
     leases::a_reserve_serves_further_requests_and_is_returned
     leases::a_busy_key_needs_few_leases
     leases::a_killed_process_loses_no_credits
-    leases::a_caller_that_leaves_holds_nothing
+    leases::cancelled_caller_holds_no_credits
     leases::concurrent_requests_of_two_days_are_granted
-    leases::no_sequence_of_operations_overdraws
+    leases::random_operations_never_overdraw
     shared::busy_keys_reserve_admissions
     shared::reserved_admissions_never_exceed_the_limit
     shared::rate_limits_hold_across_processes
     shared::rate_window_slides
-    shared::counters_of_a_closed_period_stay
+    shared::counters_of_a_closed_period_are_unchanged
     shared::counts_of_processes_add_up
     shared::only_one_process_has_control
     teams::keys_of_a_team_share_its_budgets
-    teams::spending_stays_with_the_team_that_a_key_leaves
-    teams::team_budgets_hold_over_processes
-    teams::no_sequence_of_operations_exceeds_a_team_budget
+    teams::spending_stays_with_the_former_team_of_a_key
+    teams::team_budgets_apply_across_processes
+    teams::random_operations_never_exceed_a_team_budget
     teams::reserve_is_returned_once_it_exceeds_a_changed_budget
-    teams::changed_budgets_limit_all_but_earlier_reserves
+    teams::changed_budgets_do_not_limit_earlier_reserves
     teams::concurrent_changes_of_both_budgets_are_kept
     teams::deleted_team_has_no_keys_and_keeps_its_charges
     topups::each_key_has_one_deposit_address
@@ -132,16 +132,16 @@ on_both! {
     topups::transfers_are_credited_once
     topups::transfers_of_another_chain_are_refused
     topups::unattributed_transfers_are_assigned_once
-    topups::credits_above_the_limit_are_left_to_the_operator
-    topups::transfers_to_inactive_keys_are_left_to_the_operator
+    topups::credits_above_the_limit_await_the_operator
+    topups::transfers_to_inactive_keys_await_the_operator
     topups::disabled_topups_record_nothing
     topups::deposits_are_listed_in_pages
     topups::accounts_are_looked_up
     topups::assigned_transfers_are_invoiced_when_they_are_credited
     topups::concurrent_watchers_credit_once
     token_rates::tokens_are_reserved_and_returned;
-    shared::credits_hold_over_processes
-    shared::budgets_hold_over_processes
+    shared::credits_are_shared_across_processes
+    shared::budgets_apply_across_processes
     token_rates::token_limits_hold_across_processes
 }
 

@@ -155,7 +155,7 @@ mod tests {
     /// The signature covers the number's text, so that a rounded number would invalidate the
     /// signature.
     #[test]
-    fn timestamps_are_read_to_the_last_bit() {
+    fn timestamps_are_parsed_exactly() {
         for step in 0..20_000 {
             let timestamp =
                 Duration::from_nanos(1_795_260_844_123_456_789 + step * 7_919).as_secs_f64();

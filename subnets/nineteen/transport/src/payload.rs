@@ -131,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_text_equals_that_of_python() {
+    fn json_text_matches_python() {
         let value = json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
         let text = r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
         assert_eq!(String::from_utf8(python_json(&value)).unwrap(), text);
     }
 
     #[test]
-    fn size_is_that_of_the_sealed_payload() {
+    fn size_equals_the_sealed_payload_length() {
         let key = FernetKey::random();
         for letters in 0..70 {
             for letter in ["a", "\u{e9}", "\u{1f600}", "\n", "\u{1}"] {

@@ -130,7 +130,7 @@ async fn play(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn miner_responds_as_that_of_fiber() {
+async fn miner_responses_match_fiber() {
     for (exchange, status, body) in play(FiberRules::Reference).await {
         let text = String::from_utf8_lossy(&body);
         assert_eq!(status, exchange.status, "{}: {text}", exchange.name);
@@ -165,7 +165,7 @@ async fn strict_rules_differ_in_four_exchanges() {
 }
 
 #[test]
-fn headers_equal_those_of_fiber() {
+fn headers_match_fiber() {
     let recording = recording();
     let identity = Identity {
         keypair: Keypair::from_uri(&recording.validator).unwrap(),
@@ -216,7 +216,7 @@ fn headers_equal_those_of_fiber() {
 }
 
 #[test]
-fn bodies_equal_those_of_fiber() {
+fn bodies_match_fiber() {
     let recording = recording();
     let key = FernetKey::from_base64(&recording.symmetric_key).unwrap();
     let mut checked = 0;

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequence_is_that_of_the_published_algorithm() {
+    fn random_sequence_matches_the_published_algorithm() {
         let mut draws = Draws::new(1_234_567);
         let expected =
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loss_is_that_of_the_mean_probability() {
+    fn loss_is_computed_from_the_mean_probability() {
         let losses = NextTokenLosses::new(&[vec![0.5, 0.25], vec![0.1, 0.75], vec![]], 2);
         for (coalition, expected) in [
             (&[][..], 50_257.0_f64.ln()),

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_four_miners_are_those_of_the_definition() {
+    fn values_of_four_miners_match_the_definition() {
         let probabilities = [vec![0.5, 0.2, 0.9], vec![0.4, 0.3, 0.1], vec![0.0, 0.9, 0.0], vec![]];
         let losses = NextTokenLosses::new(&probabilities, 3);
         let found = shapley_values(4, 0, |coalition| losses.value(coalition));
@@ -181,7 +181,7 @@ mod tests {
     /// The best answer counts: with strengths 1, 2, …, n in ascending order, the value of player k
     /// is the sum over j ≤ k of (strength of j − strength of j − 1) / (n − j).
     #[test]
-    fn sampled_values_are_near_the_exact_ones() {
+    fn sampled_shapley_values_are_near_the_exact_ones() {
         let players = MAX_EXACT + 3;
         let best = |coalition: &[usize]| {
             coalition.iter().map(|member| *member as f64 + 1.0).fold(0.0, f64::max)

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answer_is_that_of_the_most_similar_question() {
+    fn canned_answer_has_the_most_similar_question() {
         let file = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"Austin\"}\n\n\
                     {\"question\": \"What is the capital of Italy?\", \"answer\": \"Rome\"}";
         let answers = CannedAnswers::parse(Path::new("answers.jsonl"), file).unwrap();

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hash_equals_published_values() {
+    fn fnv1a_hash_equals_published_values() {
         assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
@@ -63,7 +63,7 @@ mod tests {
 
     /// Columns: text · other text · cosine similarity
     #[test]
-    fn similarity_is_that_of_the_word_counts() {
+    fn similarity_is_the_cosine_of_word_counts() {
         for (one, other, expected) in [
             ("Hello, world", "WORLD hello!", 1.0),
             ("one two", "one three", 0.5),

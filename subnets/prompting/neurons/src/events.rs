@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_of_a_miner_are_those_of_both_logs() {
+    fn steps_of_a_miner_are_read_from_both_logs() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         let (miner, other) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_refused() {
+    fn incompatible_gate_files_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let file = trained(directory.path());
         let open = |file: &GateFile| {

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn sentence_is_worth_more_than_a_word_and_the_question_nothing() {
+    fn sentence_earns_more_than_a_word_and_repeated_question_nothing() {
         let judged = Judge::new(Arc::new(HashedWords), None)
             .rewards(&conversation(), answers(), || false)
             .unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn likelihood_is_that_of_the_language_model() {
+    fn likelihood_comes_from_the_language_model() {
         let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
         let judge = Judge::new(Arc::new(HashedWords), Some(Arc::clone(&model)));
         let prompt = model.chat_prompt(&conversation(), false).unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn rewarding_stops_when_its_caller_is_gone() {
+    fn scoring_stops_when_its_caller_is_dropped() {
         let (judge, asked) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
         let is_abandoned = || asked.replace(asked.get() + 1) == 2;
         let judged = judge.rewards(&conversation(), answers(), is_abandoned);

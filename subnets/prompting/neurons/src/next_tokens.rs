@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn probability_is_that_of_the_true_token() {
+    fn probability_of_the_true_token_is_returned() {
         let truths = [" Austin", "s", ".", "!", "?"].map(str::to_owned);
         let predictions = vec![
             vec![token(" Dallas", 0.5), token(" Austin", 0.25)],
@@ -115,7 +115,7 @@ mod tests {
     /// Columns: number of texts · number of distributions · tokens of each · whether the message is
     /// read
     #[test]
-    fn longer_lists_are_malformed() {
+    fn overlong_lists_are_refused() {
         for (texts, distributions, tokens, is_read) in
             [(16, 16, 64, true), (17, 0, 0, false), (1, 17, 0, false), (1, 1, 65, false)]
         {

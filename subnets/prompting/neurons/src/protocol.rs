@@ -132,7 +132,7 @@ mod tests {
     /// The body hash is SHA3-256 of the hexadecimal SHA3-256 of `str(messages)`, as the Python SDK
     /// computes it.
     #[test]
-    fn headers_are_those_of_the_python_class() {
+    fn headers_match_the_python_class() {
         let keypair = Keypair::from_uri("//Alice").unwrap();
         let peer = Peer::new(keypair.hotkey(), "10.0.0.1", 8091).unwrap();
         let signer =
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn longer_lists_are_malformed() {
+    fn overlong_lists_are_refused() {
         let read = |roles: usize, messages: usize| {
             let body =
                 json!({ "roles": vec![""; roles], "messages": vec![""; messages] }).to_string();

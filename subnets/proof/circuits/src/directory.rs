@@ -402,7 +402,7 @@ mod tests {
 
     /// While a circuit is replaced again and again, its directory is there at any time.
     #[test]
-    fn a_replaced_circuit_is_never_missing() {
+    fn replaced_circuit_stays_available() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         fs::create_dir(&one).unwrap();

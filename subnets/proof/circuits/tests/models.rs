@@ -233,7 +233,7 @@ fn contributions_are_verified_against_an_earlier_key() {
 /// The exported network computes the same integers in onnxruntime, and the outputs of the float
 /// model differ from them by the reported error.
 #[test]
-fn outputs_equal_those_of_onnxruntime() {
+fn outputs_match_onnxruntime() {
     let Some(python) = python() else { return };
     for model in ShippedModel::ALL {
         let name = model.name();

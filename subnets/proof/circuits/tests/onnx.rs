@@ -127,7 +127,7 @@ fn sigmoid() -> Vec<u8> {
 
 /// The bits follow from the whole sample, so the error on the test rows holds the maximum, too.
 #[test]
-fn compiled_network_holds_the_maximum_error() {
+fn compiled_network_stays_within_the_maximum_error() {
     let row = |row: i64| (0..4).map(|index| (index * 71 + row * row * 37 + 11) % 256).collect();
     let sample = Sample { inputs: (0..16).map(row).collect(), ..Sample::default() };
     let report = |max_error| {

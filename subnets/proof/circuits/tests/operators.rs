@@ -234,7 +234,7 @@ fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
 /// computes values within 1.5 % for one function, and 3 % for the attention block with its dozen
 /// roundings to 8 bits, for the rows of the calibration; others may saturate.
 #[test]
-fn outputs_equal_those_of_onnxruntime() {
+fn outputs_match_onnxruntime() {
     let Some(python) = python() else { return };
     let functions = functions().into_iter().map(|model| (model, 0.015));
     let blocks = [

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_found_by_the_first_key() {
+    fn query_inputs_are_read_from_the_first_known_key() {
         let query = serde_json::json!({"inputs": 1, "input": 2});
         assert_eq!(input_of(&query), Some(&serde_json::json!(2)));
         assert_eq!(input_of(&serde_json::json!([3])), Some(&serde_json::json!([3])));

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_may_be_nested_and_numbers_have_no_fraction() {
+    fn nested_integer_lists_are_flattened_and_fractions_refused() {
         assert_eq!(integers(&json!([1, [2, [3.0]]])), Some(vec![1, 2, 3]));
         for bad in
             [json!(7), json!([0.5]), json!([{}]), json!([true]), json!({ "input_data": [1] })]
@@ -344,7 +344,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn answers_keep_every_integer(
+        fn proof_answers_keep_every_integer(
             outputs in prop::collection::vec(-(1_i64 << 45)..=1 << 45, 0..20),
             proof in prop::collection::vec(any::<u8>(), 0..200),
             scale in -40_i32..40,

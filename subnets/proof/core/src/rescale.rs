@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn values_saturate() {
+    fn rescaled_values_saturate() {
         assert_eq!(Rescale { shift: 0, clamp: Clamp::Unsigned(8) }.apply(300), 255);
         assert_eq!(Rescale { shift: 0, clamp: Clamp::Unsigned(8) }.apply(-3), 0);
         assert_eq!(Rescale { shift: 1, clamp: Clamp::Signed(3) }.apply(-100), -8);

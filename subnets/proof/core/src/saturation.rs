@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn many_intervals_are_joined() {
+    fn saturated_intervals_are_merged_above_their_limit() {
         let values = (0..1000).map(|argument| if argument % 2 == 0 { 100.0 } else { 0.0 });
         let intervals = saturated_arguments(0, values, Clamp::Signed(4));
         assert_eq!(intervals.len(), MAX_INTERVALS);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shortened() {
+    fn long_names_are_shortened() {
         assert_eq!(shortened("Conv 'a'"), "Conv 'a'");
         assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MAX_NAME);
     }

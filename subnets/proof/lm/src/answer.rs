@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tokens_at_once_are_those_of_one_by_one() {
+    fn batched_answer_equals_token_by_token_answer() {
         let tokens = 8;
         let previous = |position: usize, other: usize| i32::from(other == position);
         let all = |position: usize, other: usize| i32::from(other <= position);

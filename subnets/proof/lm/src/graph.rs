@@ -275,7 +275,7 @@ mod tests {
 
     /// As those of SmolLM2 are, which have too many numbers for a table.
     #[test]
-    fn embeddings_are_multiplied_with_the_choice_of_a_token() {
+    fn embeddings_are_multiplied_with_one_hot_tokens() {
         let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
         let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
         let (decoder, tokens) = (model.decoder(8).unwrap(), [0, 20, 31, 28, 1, 26, 24, 52]);

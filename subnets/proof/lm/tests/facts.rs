@@ -60,14 +60,14 @@ fn answer_of_a_language_model_is_proven() {
     );
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
-    assert_answers_are_those_of_greedy_decoding(&directory);
+    assert_greedy_decoding(&directory);
     assert_a_proof_of_the_inputs_is_one_of_the_answer(&directory, &bundle);
     assert_end_of_the_prompt_is_checked(&bundle);
     assert_changes_are_refused(&bundle);
 }
 
 /// Executes the circuit once for each token, as greedy decoding does.
-fn assert_answers_are_those_of_greedy_decoding(directory: &CircuitDirectory) {
+fn assert_greedy_decoding(directory: &CircuitDirectory) {
     let circuit = directory.circuit();
     // The last two prompts are not those of the model's sentences: the second one fills the
     // circuit.
@@ -212,7 +212,7 @@ fn fuzz_seeds_are_texts() {
 }
 
 #[test]
-fn malformed_bundle_is_an_error_and_other_bundle_is_none() {
+fn malformed_text_bundle_is_an_error_and_other_bundle_is_none() {
     let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#)
         .unwrap_err()
         .to_string();

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_do_not_overflow() {
+    fn element_count_overflow_is_detected() {
         assert_eq!((elements(&[]), elements(&[2, 0, 3])), (Some(1), Some(0)));
         // Whatever the order.
         assert_eq!((elements(&[0, usize::MAX, 2]), elements(&[usize::MAX, 2, 0])), (None, None));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn moved_elements_are_found_at_their_positions() {
+    fn moved_elements_have_the_expected_positions() {
         assert_eq!(transposed(&[2, 3], &[1, 0]), [0, 3, 1, 4, 2, 5]);
         assert_eq!(selected(&[2, 2], &[vec![Some(1)], vec![None, Some(0), Some(1)]]), [4, 2, 3]);
         assert_eq!(interleaved(&[&[2, 1], &[2, 2]], 1), [0, 2, 3, 1, 4, 5]);

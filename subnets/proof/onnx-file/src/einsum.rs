@@ -77,7 +77,7 @@ mod tests {
     use crate::proto::AttributeProto;
 
     #[test]
-    fn equations_name_axes() {
+    fn einsum_equations_are_parsed() {
         let parse = |text: &str, dims: &[Vec<usize>]| {
             let dims: Vec<&[usize]> = dims.iter().map(Vec::as_slice).collect();
             let equation = AttributeProto {

@@ -288,7 +288,7 @@ mod tests {
     /// Checks that the book has the scores of exactly these events. The conversion to decimal text
     /// may round a score once more.
     #[track_caller]
-    fn holds(book: &Book, events: u64) {
+    fn assert_scores_of(book: &Book, events: u64) {
         let mut board = Scoreboard::default();
         (1..=events).for_each(|number| board.apply(&event(number)));
         assert_eq!(book.events(), events);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scores_survive_wherever_the_journal_is_cut() {
+    async fn scores_survive_truncation_of_the_journal_anywhere() {
         let folder = tempfile::tempdir().unwrap();
         let book = Book::open(folder.path()).await.unwrap();
         (1..=20).for_each(|number| book.record(event(number)).unwrap());
@@ -333,7 +333,7 @@ mod tests {
             // The second instance reads what the first one wrote.
             for _ in 0..2 {
                 let book = Book::open(folder.path()).await.unwrap();
-                holds(&book, whole);
+                assert_scores_of(&book, whole);
             }
         }
     }
@@ -350,9 +350,9 @@ mod tests {
         drop(Book::open(folder.path()).await.unwrap());
         std::fs::write(&journal, &text).unwrap();
         let book = Book::open(folder.path()).await.unwrap();
-        holds(&book, 5);
+        assert_scores_of(&book, 5);
         (6..=7).for_each(|number| book.record(event(number)).unwrap());
-        holds(&book, 7);
+        assert_scores_of(&book, 7);
     }
 
     #[tokio::test]

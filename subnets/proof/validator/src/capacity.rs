@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_adapt_once_there_are_enough_times() {
+    fn timeouts_adapt_after_enough_measurements() {
         let mut times = Times::default();
         assert_eq!((times.estimate(), times.timeout()), (None, None));
         for number in 1..=TIMES_FOR_TIMEOUT {

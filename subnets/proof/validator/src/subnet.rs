@@ -106,7 +106,7 @@ mod tests {
 
     /// Shares have a sum of 1 up to rounding, so that normalisation changes none of them.
     #[tokio::test]
-    async fn weights_are_exactly_the_shares() {
+    async fn weights_equal_the_shares() {
         let folder = tempfile::tempdir().unwrap();
         let book = Arc::new(Book::open(folder.path()).await.unwrap());
         let subnet = ProofSubnet::new(book, Profile::Seed, system_clock());

@@ -34,7 +34,7 @@ fn coldkey_identity_is_set_and_read() {
 }
 
 #[test]
-fn a_hotkey_takes_the_place_of_another() {
+fn hotkey_is_swapped() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].clone();
@@ -59,7 +59,7 @@ fn a_hotkey_takes_the_place_of_another() {
 }
 
 #[test]
-fn a_coldkey_takes_the_place_of_another() {
+fn coldkey_is_swapped() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     let new = "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy";

@@ -109,7 +109,7 @@ fn a_proxy_with_a_delay_announces_its_calls() {
 }
 
 #[test]
-fn an_account_without_a_key_is_created_and_removed() {
+fn pure_proxy_is_created_and_removed() {
     let chain = Chain::start();
     let created = chain.alice(&["proxy", "create-pure", "--type", "any", "--yes"]);
     let (pure, place) = (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());

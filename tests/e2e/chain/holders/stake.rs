@@ -21,7 +21,7 @@ fn assert_close(amount: u64, expected: u64) {
 }
 
 #[test]
-fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
+fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     // No epoch pays emission in between.
@@ -93,7 +93,7 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
 }
 
 #[test]
-fn a_hotkey_lends_stake_to_its_children() {
+fn hotkey_delegates_stake_to_its_children() {
     // The rate limit of 150 blocks between two changes lasts 75 s: long enough for the second, on a
     // busy machine too.
     let chain = Chain::with(&["--block-time", "500ms"]);
@@ -197,7 +197,7 @@ fn root_dividends_are_claimed() {
 }
 
 #[test]
-fn emission_is_staked_where_its_owner_chooses() {
+fn emission_is_auto_staked_on_the_selected_hotkey() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.ask(&["stake", "auto", "get"])["auto_stakes"], json!([]));

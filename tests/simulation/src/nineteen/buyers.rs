@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn outcome_of_a_stream_is_that_of_its_last_events() {
+    fn outcome_of_a_stream_follows_its_last_events() {
         let first = "data: {\"id\":\"chatcmpl-7\",\"choices\":[]}\n\n";
         let usage = "data: {\"id\":\"chatcmpl-7\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\n";
         let (error, done) = ("data: {\"error\":{}}\n\n", "data: [DONE]\n\n");

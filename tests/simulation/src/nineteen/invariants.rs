@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn credits_from_nowhere_are_a_violation() {
+    fn credits_without_a_charge_or_topup_are_a_violation() {
         let balances = |issued, key, held, revenue| {
             [("issued", issued), ("key:a", key), ("held:a", held), ("revenue", revenue)]
                 .map(|(account, balance): (&str, i64)| (account.to_owned(), balance))
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn epoch_in_which_a_gateway_sells_nothing_is_a_violation() {
+    fn epoch_without_a_sale_of_a_gateway_is_a_violation() {
         let sale = |gateway, began, outcome| Purchase {
             gateway,
             began: seconds(began),

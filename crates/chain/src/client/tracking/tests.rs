@@ -179,7 +179,7 @@ fn include(extrinsic: &SignedExtrinsic) -> Act {
     Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
 }
 
-fn breaks() -> Answer {
+fn connection_lost() -> Answer {
     let source = TransportError::Connection("it was reset".into());
     Answer::Breaks(ChainError::Unreachable { endpoint: "ws://node".to_owned(), source })
 }
@@ -232,7 +232,7 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
 
 #[tokio::test(start_paused = true)]
 async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
-    let stage = Stage::new([breaks()]);
+    let stage = Stage::new([connection_lost()]);
     let ours = stage.signed(Era::Blocks(4)).await;
     stage.chain.mine(3);
     let begun = Instant::now();
@@ -311,7 +311,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     let reports = vec![(Status::Ready, nothing()), (Status::Invalid, nothing())];
     for (name, first, follow) in [
         ("sent before", None, Follow { sent_before: true, ..ONCE }),
-        ("lost on the way", Some(breaks()), ONCE),
+        ("lost on the way", Some(connection_lost()), ONCE),
         (
             "another node was asked",
             Some(Answer::RefusesAfterAnother(1010, "Custom error: 6")),
@@ -332,7 +332,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_outcome_names_its_cause() {
-    let stage = Stage::new((0..10_000).map(|_| breaks()));
+    let stage = Stage::new((0..10_000).map(|_| connection_lost()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
     let Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) = outcome else {
         panic!("{outcome:?}")

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_axon_may_call_its_answer_a_failure_but_not_its_failure_a_success() {
+    fn axon_status_overrides_http_success_only() {
         for (status, axon, dendrite, judged, message) in [
             (200, Some(200), true, 200, "its words"),
             (200, Some(401), true, 401, "its words"),

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_go_out_as_they_were_written() {
+    fn request_fields_are_sent_verbatim() {
         for (data, sent) in [
             (
                 r#"{"prompt": "x", "deep": [1, 1e22, 1.50]}"#,

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn words_are_slices_of_the_text() {
+    async fn words_are_sent_without_copying() {
         for text in ["", " ", "one", "one two", " one  two\tthree\n"] {
             let bytes = Bytes::from(text);
             let mut place = bytes.as_ptr();

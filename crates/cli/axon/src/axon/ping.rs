@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_values_that_occurred() {
+    fn quantiles_are_observed_values() {
         let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
         for (share, value) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
             assert_eq!(quantile(&hundred, share), Some(value));

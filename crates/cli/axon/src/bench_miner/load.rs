@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn calls_start_at_the_rate() {
+    async fn calls_start_at_configured_rate() {
         let (run, _) =
             bench(Plan { rate: 4.0, ..plan(4, 2) }, &[Reply::Right], &Shutdown::new()).await;
         let calls: Vec<_> = run.samples.iter().map(|sample| sample.call).collect();
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_responses_count_from_when_their_requests_were_due() {
+    async fn latency_counts_from_scheduled_start() {
         let one = Plan { rate: 20.0, ..plan(4, 1) };
         let (run, _) = bench(one, &[Reply::Slow], &Shutdown::new()).await;
         for (sample, waiting) in run.samples.iter().zip(0_u32..) {
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn responses_are_read_up_to_the_largest() {
+    async fn response_within_size_limit_is_read() {
         let large = Plan { max_response_bytes: 18 << 20, ..plan(1, 1) };
         let (run, _) = bench(large, &[Reply::Huge], &Shutdown::new()).await;
         let Sample { code, bytes, reason, .. } = &run.samples[0];
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_miner_gets_no_more_than_the_concurrency() {
+    async fn concurrent_requests_to_slow_miner_are_limited() {
         let (run, maximum) =
             bench(Plan { concurrency: 3, ..plan(9, 1) }, &[Reply::Slow], &Shutdown::new()).await;
         assert_eq!(run.samples.len(), 9);
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_request_starts_after_the_time() {
+    async fn no_request_starts_after_max_time() {
         let limits = Plan { rate: 10.0, max_time: Duration::from_millis(450), ..plan(1_000, 1) };
         let (run, _) = bench(limits, &[Reply::Right], &Shutdown::new()).await;
         assert!((1..=5).contains(&run.samples.len()), "{}", run.samples.len());

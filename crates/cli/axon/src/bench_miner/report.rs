@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn late_requests_count_from_when_they_were_due() {
+    fn latency_of_late_requests_counts_from_scheduled_start() {
         let late = |call: u32, late_ms: u64| {
             let sample = sample(call, 40, 200, "");
             Sample { start: sample.due + Duration::from_millis(late_ms), ..sample }
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_no_formulas_of_a_spreadsheet() {
+    fn spreadsheet_formulas_in_reasons_are_escaped() {
         for (reason, expected) in [
             ("=HYPERLINK(\"x\")", r#""'=HYPERLINK(""x"")""#),
             ("+1", "\"'+1\""),

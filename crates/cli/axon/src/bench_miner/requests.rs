@@ -308,7 +308,7 @@ mod tests {
 
     /// Columns: body of the response · code and reason
     #[test]
-    fn responses_without_the_answer_are_failures() {
+    fn response_without_expected_result_is_failure() {
         let wrong = (ReturnCode::InvalidResponse, "the response has a wrong sum, or none");
         let sum = Request { body: Bytes::new(), expected: Expected::Sum(3) };
         let not_json =

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn addresses_are_private_unless_confirmed() {
+    async fn public_addresses_require_confirmation() {
         for (words, url) in [
             (&["127.0.0.1:8091", "--hotkey", BOB][..], "http://127.0.0.1:8091/"),
             (&["http://127.0.0.1:8091/", "--hotkey", BOB], "http://127.0.0.1:8091/"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn published_addresses_are_public_unless_confirmed() {
+    fn private_published_addresses_require_confirmation() {
         let published = |words: &[&str], address: &str| {
             let words = [&["bench-miner", BOB, "--netuid", "59"], words].concat();
             let policy = Line::try_parse_from(words).unwrap().target.published_policy();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn host_names_do_not_resolve_to_public_addresses_later() {
+    fn resolved_public_addresses_require_confirmation() {
         let line = |words: &[&str]| {
             Line::try_parse_from([&["bench-miner", "host:1"], words].concat()).unwrap()
         };

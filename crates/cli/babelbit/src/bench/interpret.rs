@@ -251,7 +251,7 @@ mod tests {
     const HOTKEY: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
     #[test]
-    fn options_after_two_dashes_are_those_of_the_miner() {
+    fn arguments_after_double_dash_are_miner_options() {
         let line = Line::try_parse_from(["bb", "fr-1", "--", "--task", "translate"]).unwrap();
         assert_eq!(
             (line.args.miner, line.args.miner_options.join(" ")),

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spreads_have_the_middle_of_their_values() {
+    fn spread_has_median_minimum_and_maximum() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(Spread::of([4.0, 1.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
         assert_eq!(Spread::of([7.0]), Spread { median: 7.0, min: 7.0, max: 7.0 });
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_passes_with_work_and_not_with_sleep() {
+    fn cpu_time_counts_work_but_not_sleep() {
         let watch = Stopwatch::start();
         let began = Instant::now();
         while watch.stop().1 < 0.02 {
@@ -113,7 +113,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn usage_of_another_process_includes_the_programs_that_it_has_run() {
+    fn process_usage_includes_exited_children() {
         use std::io::{BufRead as _, BufReader, Read as _, Write as _};
         use std::process::{Command, Stdio};
 

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recordings_have_their_length_loudness_and_pitch() {
+    fn generated_sounds_have_requested_length_loudness_and_pitch() {
         let rate = SampleRate::HZ_16K;
         for (kind, peak) in [
             (AudioKind::Silence, 0.0),

@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_agree_with_each_other() {
+    fn stt_measurements_are_consistent() {
         let recognizer = CtcRecognizer::embedded().unwrap();
         let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/speech");
         let files = wav_files(&speech).unwrap();

@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn round_follows_the_chains_time() {
+    fn reveal_round_uses_chain_time() {
         let state = state();
         let largest = Duration::from_mins(5);
         for local_time in [state.time, state.time.saturating_sub(largest), state.time + largest] {
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_clock_is_refused_as_for_weights() {
+    fn wrong_clock_is_refused_with_error_of_weights() {
         let state = state();
         let day = Duration::from_hours(24);
         for (local_time, words) in [

@@ -553,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn profile_without_recognition_refuses_the_option_given() {
+    fn profile_without_recognition_refuses_speech_options() {
         for (options, expected) in [
             (&[][..], None),
             (&["--task", "transcribe"], None),

@@ -132,7 +132,7 @@ mod tests {
     /// Columns: options · task of the settings · whether Whisper recognises the speech · start of
     /// the error; none if the options are accepted
     #[test]
-    fn options_for_whisper_select_it() {
+    fn whisper_options_select_whisper() {
         use MinerTask::{Transcribe, Translate};
 
         for (options, setting, uses_whisper, expected) in [

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_have_names() {
+    fn named_argument_requires_a_name() {
         let named: NamedArgument = "remark=a=b".parse().unwrap();
         assert_eq!(named, NamedArgument { name: "remark".to_owned(), value: json!("a=b") });
         for text in ["remark", "=1", ""] {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_an_even_number_of_digits() {
+    fn odd_and_malformed_hex_digits_are_refused() {
         assert_eq!("0x0aFF".parse(), Ok(HexBytes(vec![10, 255])));
         assert_eq!("0aff".parse(), Ok(HexBytes(vec![10, 255])));
         for text in ["", "0x", "0x0", "0xzz"] {

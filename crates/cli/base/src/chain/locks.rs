@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conviction_is_in_whole_units() {
+    fn conviction_is_truncated_to_whole_units() {
         for (fixed, amount) in [
             (json!({ "bits": 0 }), 0),
             (json!({ "bits": u64::MAX }), 0),

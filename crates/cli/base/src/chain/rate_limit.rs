@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn obstacle_names_limit_and_wait() {
+    fn rate_limit_obstacle_states_limit_and_wait() {
         let limit = RateLimit {
             error: "SubtensorModule.SettingWeightsTooFast",
             actions: "two submissions of weights",

@@ -32,7 +32,7 @@ fn neurons() -> Rows {
 }
 
 #[test]
-fn lines_fit_the_width_and_words_are_whole() {
+fn table_lines_fit_width_without_splitting_words() {
     let complete = neurons().within(None);
     let words: Vec<_> = complete.split_whitespace().map(str::to_owned).collect();
     for width in 20..160 {
@@ -91,7 +91,7 @@ fn control_characters_in_cells_are_escaped() {
 }
 
 #[test]
-fn wide_characters_take_two_places() {
+fn wide_characters_take_two_columns() {
     let columns = vec![Column::text("text"), Column::number("n")];
     let text = rows(columns, &[&["通訳 通訳 通訳 通訳 通訳 通訳", "1"]]).within(Some(24));
     assert!(text.lines().all(|line| measure_text_width(line) <= 24), "{text}");

@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_read_from_the_stream() {
+    fn progress_events_are_parsed_from_stream() {
         let stream = "event: progress\ndata: {\"event\":\"asked\",\"slice\":0}\n\n: keep-alive\n\n\
                       event: progress\ndata: {\"event\":\"failed\",\"fault\":\"invalid\"}\n\n\
                       event: end\ndata: {\"status\":\"done\"}\n\n";

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn program_has_one_description() {
+    fn program_description_is_stable() {
         let program = this_program().unwrap();
         assert_eq!(program, this_program().unwrap());
         assert_eq!(program.split(' ').count(), 5, "{program}");

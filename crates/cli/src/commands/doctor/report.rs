@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_code_and_document_are_those_of_first_fault() {
+    fn exit_code_and_document_report_the_first_fault() {
         for check in Check::ALL {
             let mut report = Report::default();
             report.extend([

@@ -134,7 +134,7 @@ fn language_model_of_a_miner_is_checked_as_far_as_possible() {
 
 /// Columns: command · option with the address
 #[test]
-fn default_ports_are_those_of_the_commands() {
+fn default_ports_match_the_commands() {
     for (role, path, option) in [
         (Role::NineteenValidator, ["nineteen", "validator"], "listen"),
         (Role::NineteenEntry, ["nineteen", "entry"], "listen"),

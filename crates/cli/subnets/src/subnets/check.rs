@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_those_of_the_public_networks() {
+    fn durations_match_the_public_networks() {
         for (blocks, text) in
             [(0, "0 blocks (0 min)"), (360, "360 blocks (72 min)"), (7_200, "7200 blocks (24.0 h)")]
         {

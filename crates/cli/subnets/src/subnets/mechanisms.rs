@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_become_parts_of_65535() {
+    fn shares_are_scaled_to_65535() {
         for (shares, expected) in [
             (&[75, 25][..], &[49_151, 16_384][..]),
             (&[1], &[65_535]),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn mechanisms_without_a_part_receive_nothing() {
+    fn mechanisms_without_a_share_receive_no_emission() {
         for (stored, count, expected) in [
             (None, 2, &[32_767, 32_767][..]),
             (Some(vec![65_535]), 2, &[65_535, 0]),

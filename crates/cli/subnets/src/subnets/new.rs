@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn example_is_the_output() {
+    fn generated_package_equals_the_example() {
         let files = files(PROGRAM, &git(), true).unwrap();
         for (path, text) in files.iter().filter(|(path, _)| path != "Cargo.toml") {
             let example = fs::read_to_string(example().join(path)).unwrap();
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn names_replace_those_of_the_example() {
+    fn package_name_replaces_the_example_name() {
         assert_eq!(
             named("taonet-summing-subnet summing-subnet", "my-summing-subnet"),
             "my-summing-subnet my-summing-subnet"
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_with_the_name_of_the_example_keep_it() {
+    fn source_url_with_example_name_is_unchanged() {
         let source: Source =
             "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
         let (path, manifest) = &files("demo", &source, false).unwrap()[0];
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn package_of_a_checkout_has_its_versions() {
+    fn package_of_a_checkout_has_its_lock_file() {
         let checkout = Source::Checkout(root());
         let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
         let files = files("demo", &checkout, false).unwrap();
@@ -514,7 +514,7 @@ mod tests {
 
     /// Columns: name · error
     #[test]
-    fn names_that_no_package_can_have_are_errors() {
+    fn invalid_package_names_are_errors() {
         for name in ["demo", "my-subnet", "a1-b2", &"a".repeat(MAX_NAME)] {
             assert_eq!(name.parse::<PackageName>(), Ok(PackageName(name.to_owned())));
         }

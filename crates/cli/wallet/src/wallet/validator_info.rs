@@ -109,7 +109,7 @@ mod tests {
     const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
     #[test]
-    fn strings_are_written_as_python_writes_them() {
+    fn strings_are_escaped_as_in_python_json() {
         // Expected texts are from Python's json.dumps.
         for (text, expected) in [
             ("plain", r#""plain""#),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_has_the_texts_in_their_order() {
+    fn message_fields_keep_their_order() {
         let info = ValidatorInfo::new(ALICE.parse().unwrap(), "A", "a.example", "Ä");
         let expected = format!(
             r#"{{"{ALICE}": {{"name": "A", "url": "a.example", "description": "\u00c4"}}}}"#

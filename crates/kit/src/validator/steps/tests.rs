@@ -238,7 +238,7 @@ struct Hanging {
 }
 
 impl Hanging {
-    async fn reach(&self, part: Part) {
+    async fn hang_at(&self, part: Part) {
         if self.part == part {
             self.reached.notify_one();
             std::future::pending::<()>().await;
@@ -250,7 +250,7 @@ impl Challenge for Hanging {
     type Request = SumRequest;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
-        self.reach(Part::Request).await;
+        self.hang_at(Part::Request).await;
         Ok(SumRequest::ONE_AND_TWO)
     }
 
@@ -259,7 +259,7 @@ impl Challenge for Hanging {
         _: &SumRequest,
         replies: &[Reply<SumRequest>],
     ) -> Result<Vec<f64>, BoxError> {
-        self.reach(Part::Rewards).await;
+        self.hang_at(Part::Rewards).await;
         Ok(vec![1.0; replies.len()])
     }
 }
@@ -325,7 +325,7 @@ async fn step_of_a_subnet_without_neurons_changes_nothing() {
 
 /// Columns: start of the last step, in seconds before now · pause after a start
 #[tokio::test]
-async fn restart_waits_for_the_rest_of_the_interval() {
+async fn restart_waits_for_the_remaining_interval() {
     let minute = ValidatorSettings::new(NETUID).interval.as_secs();
     for (before, pause) in [(0, minute), (10, minute - 10), (60, 0), (NOW, 0)] {
         let world = World::new().await;

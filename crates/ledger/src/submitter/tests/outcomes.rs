@@ -154,7 +154,7 @@ async fn retry_waits_for_refused_extrinsic_that_may_be_included() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() {
+async fn failed_call_is_re_signed_once_its_block_is_final() {
     let world = World::plain();
     world.chain.set_finality_lag(2);
     let submitter = world.start().await;

@@ -51,7 +51,7 @@ async fn a_refused_reveal_can_be_retried_in_its_epoch() {
 }
 
 #[tokio::test]
-async fn the_first_weights_after_a_start_are_fresh() {
+async fn stale_first_weights_after_start_are_refused() {
     let mut world = World::plain();
     world.chain.mine(200);
     world.next_epoch().await;

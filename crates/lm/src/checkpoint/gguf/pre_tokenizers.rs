@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_sorted_and_found() {
+    fn pre_tokenizer_names_are_sorted_and_recognised() {
         assert!(NAMES.is_sorted_by(|(one, _), (other, _)| one < other));
         assert!(NAMES.iter().all(|(name, rule)| PreTokenizer::named(name) == Some(*rule)));
         assert_eq!(PreTokenizer::named("kimi-k2"), None);

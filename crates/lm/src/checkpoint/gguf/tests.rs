@@ -52,7 +52,7 @@ fn open(values: &[(&str, Written<'_>)]) -> Result<Gguf, LoadError> {
 }
 
 #[test]
-fn chat_template_has_the_texts_of_its_tokens() {
+fn chat_template_has_begin_and_end_token_texts() {
     let tokens = ["<s>", "</s>"].map(str::to_owned);
     let texts = || ("tokenizer.ggml.tokens", Written::Texts(&tokens));
     let template = ("tokenizer.chat_template", Written::Text("{{ bos_token }}"));
@@ -64,7 +64,7 @@ fn chat_template_has_the_texts_of_its_tokens() {
 }
 
 #[test]
-fn control_tokens_end_answers_by_their_text() {
+fn control_tokens_with_known_end_texts_stop_generation() {
     let tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>"].map(str::to_owned);
     let kinds = ("tokenizer.ggml.token_type", Written::Integers(&[3, 3, 3, 1]));
     let file = open(&[("tokenizer.ggml.tokens", Written::Texts(&tokens)), kinds]).unwrap();

@@ -88,7 +88,7 @@ fn extreme_values_do_not_overflow() {
 }
 
 #[test]
-fn other_shapes_are_errors() {
+fn mismatched_shapes_are_errors() {
     let Some((_, weights)) = packed(&random(4, 64, "w"), GgmlDType::Q4_0) else { return };
     assert!(weights.multiply(&random(1, 32, "x")).is_err());
     assert!(weights.select(&Tensor::new(&[4_u32], &Device::Cpu).unwrap()).is_err());

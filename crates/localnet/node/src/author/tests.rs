@@ -41,7 +41,7 @@ fn panicking_call_is_dropped_without_effect_on_the_block() {
 }
 
 #[test]
-fn a_stopping_author_commits_and_stops() {
+fn stopping_author_commits_finished_blocks() {
     let mut author = author();
     author.make(3).unwrap();
     author.stopping.store(true, Ordering::SeqCst);

@@ -411,7 +411,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keys_of_a_state_ascend() {
+    fn unordered_state_keys_are_refused() {
         let keys =
             |keys: &[u8]| -> Vec<Bytes> { keys.iter().map(|key| Bytes(vec![*key])).collect() };
         let mut fetched = Fetched::default();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_a_state_is_limited() {
+    fn oversized_state_is_refused() {
         let mut fetched = Fetched { keys: MAX_KEYS, ..Fetched::default() };
         assert_eq!(fetched.push_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
         let values = |bytes: usize| {

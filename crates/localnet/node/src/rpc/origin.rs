@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_this_machine_and_programs_may_use_the_node() {
+    fn local_origins_and_requests_without_origin_are_allowed() {
         assert!(allows(&[], &[]));
         for origin in [
             "http://localhost",

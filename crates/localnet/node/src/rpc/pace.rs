@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reading_and_heavy_work_pause_while_responses_are_unsent() {
+    async fn reading_and_heavy_requests_pause_while_responses_are_unsent() {
         let (pace, mut server, mut client) = connection().await;
         pace.start();
         pace.answered(11);
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn disconnected_client_does_not_block_heavy_work() {
+    async fn disconnected_client_does_not_block_heavy_requests() {
         let (pace, mut server, client) = connection().await;
         pace.start();
         pace.answered(11);

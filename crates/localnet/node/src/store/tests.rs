@@ -299,7 +299,7 @@ fn states_are_complete_while_blocks_are_written_and_pruned() {
 }
 
 #[test]
-fn a_chain_that_is_opened_again_prunes_as_before() {
+fn reopened_chain_prunes_as_before() {
     let directory = tempfile::tempdir().unwrap();
     let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap();
     let mut store = open(Some(genesis()));
@@ -325,7 +325,7 @@ fn chain_opened_with_less_history_is_pruned_gradually() {
 }
 
 #[test]
-fn a_reverted_store_is_as_it_was() {
+fn reverted_store_equals_its_snapshot() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = grow(&store, 100, sizes);

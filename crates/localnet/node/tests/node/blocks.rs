@@ -154,7 +154,7 @@ async fn code_hash_identifies_the_metadata() {
 }
 
 #[tokio::test]
-async fn a_block_begins_with_its_time_and_holds_its_calls() {
+async fn block_starts_with_its_timestamp_and_contains_its_calls() {
     let node = node().await;
     let call = signed(&node, "Alice", 0, &remark("hello"));
     node.submit(call.clone()).await.unwrap();
@@ -200,7 +200,7 @@ async fn same_configuration_gives_the_same_chain() {
 /// Blocks are built with values in memory, while calls arrive and earlier blocks are written. Each
 /// block is the same as its execution on the stored state of its parent.
 #[tokio::test]
-async fn every_block_is_its_execution_on_the_stored_state() {
+async fn stored_blocks_reexecute_to_the_same_result() {
     let node = node().await;
     let register = |number: u32| {
         let hotkey = account(&format!("hotkey {number}"));

@@ -54,14 +54,14 @@ const BABELBIT: NetUid = NetUid(59);
 
 /// Runs the process to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
-async fn child() {
+async fn producer_process_entry() {
     Box::pin(produce(false)).await;
 }
 
-/// Runs the process to kill like [`child`], but with groups of blocks, of which a second thread
-/// writes one while the next is built.
+/// Runs the process to kill like [`producer_process_entry`], but with groups of blocks, of which a
+/// second thread writes one while the next is built.
 #[tokio::test]
-async fn grouping_child() {
+async fn grouping_process_entry() {
     Box::pin(produce(true)).await;
 }
 
@@ -364,9 +364,9 @@ async fn killed_process_loses_no_announced_block() {
     let mut round = 0_u32;
     loop {
         let (test, longest) = if round.is_multiple_of(2) {
-            ("crash::child", 60_000)
+            ("crash::producer_process_entry", 60_000)
         } else {
-            ("crash::grouping_child", 200_000)
+            ("crash::grouping_process_entry", 200_000)
         };
         let mut child = Process::start(test, DIRECTORY, directory.path());
         // Kill the child sometimes during startup, otherwise under load.
@@ -435,7 +435,7 @@ async fn killed_process_loses_no_announced_block() {
 /// Runs the process to kill while it reverts, if the environment variable is set; otherwise does
 /// nothing.
 #[tokio::test]
-async fn reverting_child() {
+async fn reverting_process_entry() {
     let Some(directory) = std::env::var_os(REVERTING) else { return };
     let directory = Path::new(&directory);
     let mut config = config();
@@ -458,14 +458,15 @@ async fn reverting_child() {
 }
 
 #[tokio::test]
-async fn a_chain_that_is_killed_while_it_reverts_is_complete() {
+async fn chain_killed_during_revert_is_complete() {
     let mut moments = Moments::new();
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
     let mut reverted = 0;
     for round in 0..20 {
-        let mut child = Process::start("crash::reverting_child", REVERTING, directory.path());
+        let mut child =
+            Process::start("crash::reverting_process_entry", REVERTING, directory.path());
         child.address().await;
         tokio::time::sleep(Duration::from_micros(moments.below(300_000))).await;
         child.kill();

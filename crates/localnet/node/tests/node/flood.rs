@@ -59,7 +59,7 @@ async fn malformed_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_request_larger_than_allowed_is_refused() {
+async fn oversized_request_is_refused() {
     let mut config = config();
     config.rpc.request_bytes = 100_000;
     config.rpc.batch = 10;
@@ -79,7 +79,7 @@ async fn a_request_larger_than_allowed_is_refused() {
 
 /// Any parameters for any method yield a response, and the node survives.
 #[tokio::test]
-async fn any_parameters_are_answered() {
+async fn arbitrary_parameters_get_a_response() {
     let node = node().await;
     let listed = get(&node, "rpc_methods", json!([])).await;
     let methods: Vec<_> = listed["methods"]
@@ -265,7 +265,7 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
 }
 
 #[tokio::test]
-async fn requests_of_many_clients_at_once_are_answered() {
+async fn concurrent_requests_of_many_clients_get_responses() {
     let node = node().await;
     let client = WsClientBuilder::default().build(node.url()).await.unwrap();
     let requests = (0..200).map(|_| client.request::<Value, _>("state_getMetadata", rpc_params![]));
@@ -283,7 +283,7 @@ const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
 
 /// Runs the process to flood if the environment variable is set; otherwise does nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn child() {
+async fn flooded_process_entry() {
     let Some(directory) = std::env::var_os(FLOODED) else { return };
     let node = Node::start(config()).await.unwrap();
     announce(std::path::Path::new(&directory), node.address());
@@ -295,7 +295,7 @@ async fn child() {
 #[tokio::test]
 async fn memory_is_bounded_when_client_does_not_read_responses() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Process::start("flood::child", FLOODED, directory.path());
+    let mut child = Process::start("flood::flooded_process_entry", FLOODED, directory.path());
     let address = child.address().await;
     let text =
         json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
@@ -306,7 +306,7 @@ async fn memory_is_bounded_when_client_does_not_read_responses() {
     // Other clients are served during the flood: their requests do not wait for all of its
     // responses.
     for _ in 0..200 {
-        child.stays_small(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
+        child.with_bounded_memory(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
     }
     flood.abort();
 }
@@ -316,7 +316,7 @@ async fn memory_is_bounded_when_client_does_not_read_responses() {
 #[tokio::test]
 async fn response_building_stops_at_the_size_limit() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Process::start("flood::child", FLOODED, directory.path());
+    let mut child = Process::start("flood::flooded_process_entry", FLOODED, directory.path());
     let address = child.address().await;
     let genesis = ask_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
     let genesis = H256::from_slice(&unhex(&genesis));
@@ -332,7 +332,7 @@ async fn response_building_stops_at_the_size_limit() {
     assert!(size.as_u64().unwrap() > 300_000, "{size}");
     let keys = vec![events; 1_000];
     let error = child
-        .stays_small(ask_at(address, "state_queryStorageAt", json!([keys])))
+        .with_bounded_memory(ask_at(address, "state_queryStorageAt", json!([keys])))
         .await
         .unwrap_err();
     assert_eq!(error["code"], -32008, "{error}");

@@ -1,6 +1,6 @@
 //! Tests of nodes that follow another one.
 
-mod liars;
+mod falsified_blocks;
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,12 +40,12 @@ async fn follower(leader: &NodeHandle) -> NodeHandle {
 /// Waits until a condition holds.
 #[track_caller]
 fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
-    until_or_stuck(what, || (), condition)
+    wait_while_progressing(what, || (), condition)
 }
 
 /// Waits until a condition holds. Fails once `progress` has not changed for [`PATIENCE`].
 #[track_caller]
-fn until_or_stuck<P: PartialEq>(
+fn wait_while_progressing<P: PartialEq>(
     what: &str,
     progress: impl Fn() -> P,
     condition: impl Fn() -> bool,
@@ -69,7 +69,7 @@ fn until_or_stuck<P: PartialEq>(
 #[track_caller]
 fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
     let is_caught_up = move || follower.head() == leader.head() && follower.is_following();
-    until_or_stuck("caught up", || follower.head(), is_caught_up)
+    wait_while_progressing("caught up", || follower.head(), is_caught_up)
 }
 
 /// Waits until a follower refuses its leader, and returns the reason.
@@ -330,7 +330,7 @@ async fn reads_work_while_the_leader_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_failed_start_does_not_make_a_follower_independent() {
+async fn failed_start_does_not_convert_a_follower() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
     leader.mine(3).await.unwrap();
@@ -395,7 +395,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
 }
 
 #[tokio::test]
-async fn a_node_that_cannot_be_followed_is_refused() {
+async fn following_an_unsuitable_leader_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
     let follower = follower(&leader).await;
@@ -431,7 +431,7 @@ async fn a_node_that_cannot_be_followed_is_refused() {
 
 /// Runs the follower to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
-async fn child() {
+async fn follower_process_entry() {
     let Some(directory) = std::env::var_os(FOLLOWING) else { return };
     let directory = Path::new(&directory);
     let mut config = config();
@@ -453,7 +453,8 @@ async fn a_follower_that_is_killed_catches_up() {
     std::fs::write(directory.path().join("leader"), leader.url()).unwrap();
     let mut nonce = 0;
     for round in 0..KILLS {
-        let mut child = Process::start("follow::child", FOLLOWING, directory.path());
+        let mut child =
+            Process::start("follow::follower_process_entry", FOLLOWING, directory.path());
         if round % 3 > 0 {
             child.address().await;
         }

@@ -52,7 +52,7 @@ impl Source for Remote {
 }
 
 /// Records a subnet of a running node.
-async fn recorded(node: &NodeHandle, netuids: &[u16]) -> Recording {
+async fn record_subnets(node: &NodeHandle, netuids: &[u16]) -> Recording {
     let head = node.head();
     let remote = Remote { address: node.address(), block: json!(head.hash) };
     let metadata = unhex(&remote.ask("state_getMetadata", json!([head.hash])).await.unwrap());
@@ -127,7 +127,7 @@ fn assert_issuance_balances(node: &NodeHandle) {
 }
 
 /// Returns the results of the runtime APIs with which clients display a subnet.
-fn shown(node: &NodeHandle) -> Vec<Vec<u8>> {
+fn displayed_state(node: &NodeHandle) -> Vec<Vec<u8>> {
     let of_subnet = [
         "SubnetInfoRuntimeApi_get_metagraph",
         "NeuronInfoRuntimeApi_get_neurons",
@@ -148,15 +148,15 @@ fn shown(node: &NodeHandle) -> Vec<Vec<u8>> {
 async fn a_fork_continues_a_subnet_that_was_used() {
     let source = Node::start(config()).await.unwrap();
     use_subnet(&source).await;
-    let recording = recorded(&source, &[BABELBIT]).await;
-    assert_eq!(recorded(&source, &[BABELBIT]).await, recording);
+    let recording = record_subnets(&source, &[BABELBIT]).await;
+    assert_eq!(record_subnets(&source, &[BABELBIT]).await, recording);
     let mut config = config();
     config.start = None;
     let fork = recording.fork(config.genesis.as_mut().unwrap()).unwrap();
     assert!(fork.left_out.is_empty(), "{:?}", fork.left_out);
     let node = Node::start(config).await.unwrap();
     assert_eq!(node.head().number(), source.head().number());
-    assert_eq!(shown(&node), shown(&source));
+    assert_eq!(displayed_state(&node), displayed_state(&source));
     assert_issuance_balances(&node);
     // The accounts of the genesis state can be used as before.
     assert_eq!(node.free_balance(&account("Alice")).unwrap(), 1_000_000 * TAO);
@@ -183,10 +183,10 @@ async fn a_fork_continues_a_subnet_that_was_used() {
 }
 
 #[tokio::test]
-async fn a_fork_is_a_chain_of_its_own_without_earlier_blocks() {
+async fn fork_is_a_new_chain_without_earlier_blocks() {
     let source = Node::start(config()).await.unwrap();
     source.mine(5).await.unwrap();
-    let recording = recorded(&source, &[1]).await;
+    let recording = record_subnets(&source, &[1]).await;
     let directory = tempfile::tempdir().unwrap();
     let mut forked = config();
     forked.directory = Some(directory.path().to_owned());

@@ -25,7 +25,7 @@ fn methods(metadata: &Metadata) -> Vec<String> {
 
 /// Random, truncated and overlong arguments yield a result or an error, and the node survives.
 #[tokio::test]
-async fn every_runtime_method_takes_any_bytes() {
+async fn runtime_methods_survive_arbitrary_arguments() {
     let node = node().await;
     let answer = unhex(
         &get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
@@ -66,7 +66,7 @@ async fn every_runtime_method_takes_any_bytes() {
 /// Batches up to the maximum size are answered, even many concurrently. A batch is refused if it
 /// exceeds the maximum size, or if its responses exceed the response limit.
 #[tokio::test]
-async fn batches_are_answered_up_to_their_limit() {
+async fn batches_are_served_up_to_their_limit() {
     let node = node().await;
     let address = node.address();
     let limit = RpcLimits::default().batch as usize;

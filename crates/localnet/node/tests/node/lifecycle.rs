@@ -143,7 +143,7 @@ async fn instant_clock_makes_a_block_per_submission() {
 }
 
 #[tokio::test]
-async fn too_little_history_is_refused() {
+async fn history_below_minimum_is_refused() {
     let mut config = config();
     config.history = History::Last(2_399);
     assert!(matches!(Node::start(config).await, Err(NodeError::History { asked: 2_399 })));
@@ -268,7 +268,7 @@ async fn clients_read_the_initial_block_time_of_the_chain() {
 }
 
 #[tokio::test]
-async fn a_chain_resumes_on_the_clock_on_which_it_last_ran() {
+async fn chain_resumes_on_its_last_clock() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());

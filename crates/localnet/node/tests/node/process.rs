@@ -54,7 +54,7 @@ impl Process {
 
     /// Awaits requests to the child's node, and panics if its resident memory exceeds the limit
     /// meanwhile.
-    pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
+    pub(crate) async fn with_bounded_memory<T>(&self, asked: impl Future<Output = T>) -> T {
         tokio::pin!(asked);
         loop {
             assert!(self.resident() < MAX_RESIDENT, "the process fills the memory");

@@ -127,7 +127,7 @@ async fn a_runtime_call_with_wrong_arguments_fails_and_the_node_lives() {
 }
 
 #[tokio::test]
-async fn versions_and_metadata_are_answered() {
+async fn versions_and_metadata_are_served() {
     let node = node().await;
     let version = get(&node, "state_getRuntimeVersion", json!([])).await;
     assert_eq!(version["specName"], "node-subtensor");
@@ -183,7 +183,7 @@ async fn unknown_block_and_absent_value_differ() {
 }
 
 #[tokio::test]
-async fn keys_come_in_pages_in_order() {
+async fn storage_keys_are_paged_in_order() {
     let node = node().await;
     let prefix = hex(&storage_key("System", "Account"));
     let all = get(&node, "state_getKeys", json!([prefix])).await;

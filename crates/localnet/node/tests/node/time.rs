@@ -17,7 +17,7 @@ fn now(node: &NodeHandle) -> u64 {
     u64::decode(&mut value.as_slice()).unwrap()
 }
 
-fn wall() -> u64 {
+fn wall_clock_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
@@ -53,7 +53,7 @@ async fn time_jump_shifts_later_blocks() {
 }
 
 #[tokio::test]
-async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
+async fn interval_clock_keeps_its_offset_from_wall_clock() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.start = None;
@@ -65,15 +65,15 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
         let stated = now(node);
         assert!(stated >= before + WEEK_MILLIS, "{stated}");
         // Produced blocks are each one block time apart, however fast they are produced.
-        assert!(stated <= wall() + WEEK_MILLIS + 1_000, "{stated}");
+        assert!(stated <= wall_clock_millis() + WEEK_MILLIS + 1_000, "{stated}");
     };
-    let before = wall();
+    let before = wall_clock_millis();
     node.mine(1).await.unwrap();
     ahead(&node, before);
     assert_eq!(get(&node, "dev_status", json!([])).await["offsetMillis"], WEEK_MILLIS);
     node.stop().await;
     let node = Node::start(config).await.unwrap();
-    let before = wall();
+    let before = wall_clock_millis();
     node.mine(1).await.unwrap();
     ahead(&node, before);
     node.stop().await;
@@ -83,12 +83,12 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
 async fn chain_begins_at_the_configured_time() {
     let mut config = config();
     config.clock = Some(Clock::Every(Duration::from_millis(20)));
-    let before = wall();
+    let before = wall_clock_millis();
     let node = Node::start(config).await.unwrap();
     node.mine(1).await.unwrap();
     let stated = now(&node);
     assert!(stated >= START + 20, "{stated}");
-    assert!(stated <= START + 1_000 + (wall() - before), "{stated}");
+    assert!(stated <= START + 1_000 + (wall_clock_millis() - before), "{stated}");
     let offset = get(&node, "dev_status", json!([])).await["offsetMillis"].as_i64().unwrap();
     assert!(offset < 0, "{offset}");
     node.stop().await;

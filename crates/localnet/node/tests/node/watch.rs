@@ -203,7 +203,7 @@ async fn runtime_version_is_announced_once() {
 }
 
 #[tokio::test]
-async fn blocks_are_made_on_demand_and_the_node_stops_on_demand() {
+async fn dev_methods_mine_blocks_and_stop_the_node() {
     let node = node().await;
     let client = client(&node).await;
     let made: Value = client.request("dev_mine", rpc_params![100]).await.unwrap();

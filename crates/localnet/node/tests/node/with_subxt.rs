@@ -24,7 +24,7 @@ impl Signer<PolkadotConfig> for Key {
 }
 
 #[tokio::test]
-async fn subxt_reads_submits_and_follows() {
+async fn subxt_client_reads_state_and_tracks_transactions() {
     let mut config = config();
     // subxt's transactions are valid for 32 blocks: 16 s, long enough on a busy machine too.
     config.clock = Some(Clock::Every(Duration::from_millis(500)));

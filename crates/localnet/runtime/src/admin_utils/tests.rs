@@ -30,7 +30,7 @@ fn as_owner(what: &Call<Runtime>) -> String {
 }
 
 /// Runs a test with a subnet whose owner may change settings.
-fn settled(test: impl FnOnce()) {
+fn with_owner_settings(test: impl FnOnce()) {
     chain(|| {
         jump_to(50);
         AdminFreezeWindow::<Runtime>::put(0);
@@ -41,8 +41,8 @@ fn settled(test: impl FnOnce()) {
 }
 
 #[test]
-fn each_fault_of_an_owner_shows_in_the_order_of_the_real_chain() {
-    settled(|| {
+fn owner_call_checks_run_in_order_of_the_real_chain() {
+    with_owner_settings(|| {
         let netuid = BABELBIT;
         let rho = Call::sudo_set_rho { netuid, rho: 1 };
         let cutoff = |factor_milli| Call::sudo_set_activity_cutoff_factor { netuid, factor_milli };
@@ -59,8 +59,8 @@ fn each_fault_of_an_owner_shows_in_the_order_of_the_real_chain() {
 }
 
 #[test]
-fn the_owner_hotkey_changes_at_any_time_once_in_some_blocks() {
-    settled(|| {
+fn owner_hotkey_change_is_rate_limited_but_never_frozen() {
+    with_owner_settings(|| {
         AdminFreezeWindow::<Runtime>::put(20);
         let set = |number| Call::sudo_set_sn_owner_hotkey { netuid: BABELBIT, hotkey: key(number) };
         assert_eq!(call(RuntimeOrigin::signed(key(3)), &set(9)), "BadOrigin");
@@ -78,8 +78,8 @@ fn the_owner_hotkey_changes_at_any_time_once_in_some_blocks() {
 }
 
 #[test]
-fn an_owner_changes_a_setting_again_after_some_epochs() {
-    settled(|| {
+fn owner_settings_are_rate_limited_by_epochs() {
+    with_owner_settings(|| {
         Tempo::<Runtime>::insert(BABELBIT, 10);
         let rho = Call::sudo_set_rho { netuid: BABELBIT, rho: 1 };
         let version =
@@ -100,7 +100,7 @@ fn an_owner_changes_a_setting_again_after_some_epochs() {
 
 #[test]
 fn activity_cutoff_of_earlier_versions_is_stored_without_effect() {
-    settled(|| {
+    with_owner_settings(|| {
         let cutoff = Subtensor::activity_cutoff(BABELBIT);
         let set = Call::sudo_set_activity_cutoff { netuid: BABELBIT, activity_cutoff: 360 };
         assert_eq!(as_owner(&set), "ok");
@@ -112,7 +112,7 @@ fn activity_cutoff_of_earlier_versions_is_stored_without_effect() {
 
 #[test]
 fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
-    settled(|| {
+    with_owner_settings(|| {
         let set = |count| {
             as_root(&Call::sudo_set_mechanism_count {
                 netuid: BABELBIT,
@@ -136,8 +136,8 @@ fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
 }
 
 #[test]
-fn the_sudo_key_sends_settings_by_its_own_pallet() {
-    settled(|| {
+fn sudo_key_changes_settings_through_sudo_pallet() {
+    with_owner_settings(|| {
         let inner = Call::sudo_set_yuma3_enabled { netuid: BABELBIT, enabled: false };
         let sudo = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(inner.into()) });
         sudo.dispatch(RuntimeOrigin::signed(account("Alice"))).unwrap();

@@ -182,7 +182,7 @@ mod tests {
     use crate::types::TaoBalance;
 
     /// Makes a call as Bob, and returns its declared and its actual weight.
-    fn made(call: Call<Runtime>) -> (Weight, Weight) {
+    fn declared_and_actual_weight(call: Call<Runtime>) -> (Weight, Weight) {
         let call = RuntimeCall::from(call);
         let declared = call.get_dispatch_info().call_weight;
         let post = call.dispatch(RuntimeOrigin::signed(account("Bob"))).unwrap();
@@ -194,17 +194,20 @@ mod tests {
         chain(|| {
             let (bob, old) = (account("Bob"), key(1));
             assert_eq!(
-                made(Call::claim_root { subnets: BTreeSet::new() }),
+                declared_and_actual_weight(Call::claim_root { subnets: BTreeSet::new() }),
                 (claim_root(), root_claimed(1))
             );
             Subtensor::own_hotkey(&bob, &old).unwrap();
             let (netuid, amount_staked) = (NetUid::ROOT, TaoBalance(1_000_000_000));
             let stake = Call::add_stake { hotkey: old.clone(), netuid, amount_staked };
-            assert_eq!(made(stake), (add_stake(), add_stake()));
+            assert_eq!(declared_and_actual_weight(stake), (add_stake(), add_stake()));
             let swap = Call::swap_hotkey { hotkey: old, new_hotkey: key(2), netuid: None };
-            assert_eq!(made(swap), (swap_hotkey(None, false), hotkey_swapped(1)));
             assert_eq!(
-                made(Call::claim_root_with_hotkey { hotkey: key(2) }),
+                declared_and_actual_weight(swap),
+                (swap_hotkey(None, false), hotkey_swapped(1))
+            );
+            assert_eq!(
+                declared_and_actual_weight(Call::claim_root_with_hotkey { hotkey: key(2) }),
                 (claim_root(), root_claimed(1))
             );
         });

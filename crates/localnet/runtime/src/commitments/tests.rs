@@ -24,7 +24,7 @@ pub(super) fn state(who: &AccountId, fields: &[Data]) -> String {
     outcome(send(who, Call::set_commitment { netuid: BABELBIT, info: Box::new(info(fields)) }))
 }
 
-pub(super) fn said(event: &Event<Runtime>) -> bool {
+pub(super) fn was_emitted(event: &Event<Runtime>) -> bool {
     System::events().iter().any(|record| record.event == RuntimeEvent::Commitments(event.clone()))
 }
 
@@ -42,7 +42,7 @@ fn neuron_sets_a_commitment() {
             Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
         assert_eq!(CommitmentOf::<Runtime>::get(BABELBIT, &who), Some(stored));
         assert_eq!(LastCommitment::<Runtime>::get(BABELBIT, &who), Some(7));
-        assert!(said(&Event::Commitment { netuid: BABELBIT, who: who.clone() }));
+        assert!(was_emitted(&Event::Commitment { netuid: BABELBIT, who: who.clone() }));
     });
 }
 
@@ -57,7 +57,7 @@ fn timelocked_commitment_is_kept_until_replaced() {
         };
         assert_eq!(state(&who, &[raw(b"soon"), timelocked]), "ok");
         assert!(TimelockedIndex::<Runtime>::get().contains(&(BABELBIT, who.clone())));
-        assert!(said(&Event::TimelockCommitment {
+        assert!(was_emitted(&Event::TimelockCommitment {
             netuid: BABELBIT,
             who: who.clone(),
             reveal_round: 9
@@ -154,7 +154,7 @@ fn fields_have_the_recorded_encodings() {
 }
 
 #[test]
-fn metadata_names_a_variant_for_each_length() {
+fn metadata_has_a_raw_variant_for_each_length() {
     let TypeDef::Variant(data) = Data::type_info().type_def else { panic!("no enum") };
     let variants: Vec<(u8, String)> =
         data.variants.iter().map(|variant| (variant.index, variant.name.to_owned())).collect();

@@ -261,7 +261,7 @@ fn contributions_are_limited() {
 }
 
 /// Creates crowdloan 0 of Alice with this call, and raises its cap of 20 TAO.
-fn raised_for(call: RuntimeCall) -> [AccountId; 2] {
+fn raised_crowdloan(call: RuntimeCall) -> [AccountId; 2] {
     let accounts = ["Alice", "Bob"].map(account);
     assert_eq!(sends(&accounts[0], create(tao(20), 100, Some(call), None)), "ok");
     assert_eq!(sends(&accounts[1], contribute(tao(10))), "ok");
@@ -283,7 +283,7 @@ fn take(value: TaoBalance) -> RuntimeCall {
 #[test]
 fn call_spends_the_raised_amount() {
     chain(|| {
-        let [alice, _] = raised_for(take(tao(20)));
+        let [alice, _] = raised_crowdloan(take(tao(20)));
         assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
         assert_eq!((balance(&key(1)), CurrentCrowdloanId::<Runtime>::get()), (20 * TAO, None));
         assert!(crowdloan().finalized);
@@ -303,7 +303,7 @@ fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
         ];
         for (number, (call, expected)) in (0_u32..).zip(cases) {
             NextCrowdloanId::<Runtime>::put(0);
-            let [alice, bob] = raised_for(call);
+            let [alice, bob] = raised_crowdloan(call);
             let before = (System::events().len(), crowdloan());
             assert_eq!(
                 sends(&alice, Call::finalize { crowdloan_id: 0 }),
@@ -318,15 +318,15 @@ fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
         }
         CurrentCrowdloanId::<Runtime>::put(7);
         NextCrowdloanId::<Runtime>::put(0);
-        let [alice, _] = raised_for(take(tao(20)));
+        let [alice, _] = raised_crowdloan(take(tao(20)));
         assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "AlreadyFinalizing");
     });
 }
 
 #[test]
-fn the_call_keeps_the_restrictions_of_the_caller() {
+fn crowdloan_call_keeps_the_call_filter_of_the_caller() {
     chain(|| {
-        let [alice, _] = raised_for(take(tao(20)));
+        let [alice, _] = raised_crowdloan(take(tao(20)));
         let mut origin = RuntimeOrigin::signed(alice);
         origin.add_filter(|call: &RuntimeCall| !matches!(call, RuntimeCall::Sudo(_)));
         let refused =
@@ -371,7 +371,7 @@ proptest! {
     /// After any sequence of calls, the crowdloan's recorded sum equals its contributions, and the
     /// total TAO is unchanged.
     #[test]
-    fn sums_agree_after_random_calls(
+    fn crowdloan_sums_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)
     ) {
         chain(|| {

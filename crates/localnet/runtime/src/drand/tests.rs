@@ -204,7 +204,7 @@ fn root_sets_the_beacon_and_the_oldest_round() {
 }
 
 #[test]
-fn the_oldest_pulses_make_room() {
+fn oldest_pulses_are_pruned() {
     chain(|| {
         Pallet::<Runtime>::remove_old(u64::MAX);
         assert_eq!(stored(), (0, 0, 0));

@@ -115,7 +115,7 @@ mod tests {
     use crate::testing::key;
 
     #[test]
-    fn only_vital_storage_is_refused() {
+    fn only_changes_of_vital_storage_are_refused() {
         use frame_system::Call as System;
 
         let number = storage_prefix(b"System", b"Number");

@@ -37,7 +37,7 @@ fn the_development_accounts_derive_from_the_well_known_phrase() {
 }
 
 #[test]
-fn two_accounts_are_those_of_ethereum_addresses() {
+fn accounts_of_ethereum_addresses_have_a_genesis_balance() {
     at_genesis(&[], || {
         for address in [
             "5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA",
@@ -114,7 +114,7 @@ fn reference_preset_has_two_subnets_and_no_owned_hotkey() {
 }
 
 #[test]
-fn all_tao_is_counted() {
+fn genesis_issuance_counts_all_tao() {
     at_genesis(&[], || {
         let free = pallet_balances::TotalIssuance::<Runtime>::get();
         let pools: u64 = Subtensor::all_netuids()

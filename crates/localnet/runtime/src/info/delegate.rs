@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenth_of_the_stake_earns_a_tenth_of_the_day_less_the_take() {
+    fn delegator_return_is_proportional_to_stake_less_take() {
         const TAO: u64 = 1_000_000_000;
         let take = PerU16::from_percent(18);
         let day = u128::from(1_000 * TAO);

@@ -199,7 +199,7 @@ mod tests {
     use crate::runtime::RuntimeCall;
 
     #[test]
-    fn all_calls_are_listed() {
+    fn proxy_info_lists_all_calls() {
         let listed: Vec<_> = calls().into_iter().map(|call| (call.pallet, call.name)).collect();
         let modules = RuntimeCall::get_module_names().iter();
         let known: Vec<_> = modules
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn types_have_their_indices_and_conditions() {
+    fn proxy_types_have_their_indices_and_conditions() {
         let types = types();
         assert!(types.iter().map(|info| usize::from(info.index)).eq(0..19));
         assert_eq!(

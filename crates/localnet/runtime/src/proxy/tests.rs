@@ -51,13 +51,13 @@ fn executes(
     call: impl Into<RuntimeCall>,
 ) -> DispatchResult {
     assert_eq!(sends(delegate, by_proxy(real, call)), "ok");
-    let result = executed();
+    let result = last_proxy_result();
     assert_eq!(LastCallResult::<Runtime>::get(real), Some(result));
     result
 }
 
 /// Returns the result in the last event `ProxyExecuted`.
-fn executed() -> DispatchResult {
+fn last_proxy_result() -> DispatchResult {
     let events = System::events().into_iter().rev();
     let mut results = events.filter_map(|record| match record.event {
         RuntimeEvent::Proxy(Event::ProxyExecuted { result }) => Some(result),
@@ -156,7 +156,7 @@ fn announced_calls_wait_for_their_delay() {
         assert_eq!(sends(&bob, make()), "Unannounced");
         jump_to(11);
         assert_eq!(sends(&eve, make()), "ok");
-        assert_eq!((executed(), balance(&key(1)), reserved(&bob)), (Ok(()), TAO, 0));
+        assert_eq!((last_proxy_result(), balance(&key(1)), reserved(&bob)), (Ok(()), TAO, 0));
         assert_eq!(sends(&eve, make()), "Unannounced");
 
         // The account rejects an announcement, the delegate withdraws one.

@@ -47,7 +47,7 @@ impl Arguments {
 
     /// Encodes a value of a type of our metadata.
     fn encode(self, id: u32, out: &mut Vec<u8>) {
-        let types = &vectors::ours().types;
+        let types = &vectors::localnet_metadata().types;
         let name = notation::name(types, id);
         match name.as_str() {
             "NetUid" if self.known => return BABELBIT.encode_to(out),
@@ -124,7 +124,7 @@ impl Arguments {
 
 /// Returns each call by name, with each of its sets of arguments that decodes.
 fn calls() -> Vec<(String, Arguments, RuntimeCall)> {
-    let metadata = vectors::ours();
+    let metadata = vectors::localnet_metadata();
     let mut calls = Vec::new();
     for pallet in &metadata.pallets {
         let Some(ty) = &pallet.calls else { continue };
@@ -181,7 +181,7 @@ fn result(error: Option<&DispatchError>) -> String {
     match error {
         None => "ok".into(),
         Some(DispatchError::Module(ModuleError { index, error, .. })) => {
-            let metadata = vectors::ours();
+            let metadata = vectors::localnet_metadata();
             let pallet = metadata.pallets.iter().find(|pallet| pallet.index == *index).unwrap();
             let errors = metadata.types.resolve(pallet.error.as_ref().unwrap().ty.id).unwrap();
             let TypeDef::Variant(variants) = &errors.type_def else { panic!("errors are an enum") };

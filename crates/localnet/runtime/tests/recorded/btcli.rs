@@ -7,9 +7,11 @@ use crate::vectors;
 /// the pallet SubtensorModule, and so fails on the real chain as on ours. The flag is
 /// `CommitRevealWeightsEnabled`.
 #[test]
-fn storage_that_weights_commit_reads_does_not_exist() {
-    let Some(theirs) = vectors::theirs() else { return };
-    for (chain, metadata) in [("real chain", theirs), ("development chain", vectors::ours())] {
+fn storage_item_read_by_btcli_weights_commit_does_not_exist() {
+    let Some(theirs) = vectors::real_chain_metadata() else { return };
+    for (chain, metadata) in
+        [("real chain", theirs), ("development chain", vectors::localnet_metadata())]
+    {
         let items = items::of(metadata);
         let has = |name: &str| {
             items.iter().any(|item| {

@@ -142,8 +142,8 @@ fn extensions(items: &[Item]) -> Vec<&str> {
 
 #[test]
 fn all_served_items_exist_on_the_real_chain() {
-    let Some(recorded) = vectors::theirs() else { return };
-    let metadata = vectors::ours();
+    let Some(recorded) = vectors::real_chain_metadata() else { return };
+    let metadata = vectors::localnet_metadata();
     let (ours, theirs) = (items::of(metadata), items::of(recorded));
     let (our_types, their_types): (&PortableRegistry, &PortableRegistry) =
         (&metadata.types, &recorded.types);
@@ -205,7 +205,7 @@ fn all_served_items_exist_on_the_real_chain() {
 
 #[test]
 fn calls_without_effect_are_named_in_the_document() {
-    let (metadata, document) = (vectors::ours(), document::document(&[]));
+    let (metadata, document) = (vectors::localnet_metadata(), document::document(&[]));
     let mut found = 0;
     for pallet in &metadata.pallets {
         let Some(calls) = &pallet.calls else { continue };
@@ -255,8 +255,8 @@ fn check_absences(rows: &[Row]) {
 
 /// Returns the recorded types that our runtime has: recorded type ID to our type ID.
 pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
-    let recorded = vectors::theirs()?;
-    let metadata = vectors::ours();
+    let recorded = vectors::real_chain_metadata()?;
+    let metadata = vectors::localnet_metadata();
     let mut pairs = Pairs::new(&metadata.types, &recorded.types);
     rows(&items::of(metadata), &items::of(recorded), &mut pairs);
     Some(pairs.equal())

@@ -14,7 +14,7 @@ use crate::vectors;
 #[test]
 fn errors_have_the_recorded_indices() {
     // The Python tools look up an error by its position in the list.
-    let metadata = vectors::ours();
+    let metadata = vectors::localnet_metadata();
     for (pallet, errors) in
         metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.error.as_ref()?)))
     {
@@ -53,7 +53,7 @@ fn table() -> BTreeMap<&'static str, Row> {
 
 /// Returns every supported call, by name, with arguments that are all zeros when encoded.
 pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
-    let metadata = vectors::ours();
+    let metadata = vectors::localnet_metadata();
     let variants = |id: u32| match &metadata.types.resolve(id).unwrap().type_def {
         scale_info::TypeDef::Variant(variants) => variants.variants.clone(),
         other => panic!("calls are an enum: {other:?}"),
@@ -72,7 +72,7 @@ pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
 }
 
 #[test]
-fn the_table_has_a_row_for_each_served_call_and_no_other() {
+fn call_table_lists_exactly_the_served_calls() {
     let served: Vec<String> = served().into_iter().map(|(name, _)| name).collect();
     let (served, rows): (BTreeSet<&str>, BTreeSet<&str>) =
         (served.iter().map(String::as_str).collect(), table().into_keys().collect());
@@ -98,7 +98,7 @@ fn every_call_has_the_class_and_the_fee_of_the_real_chain() {
 }
 
 #[test]
-fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
+fn fee_free_calls_match_the_specification() {
     let free: Vec<&str> =
         table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
     let expected = [
@@ -129,7 +129,7 @@ fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
 
 /// The whitelist of the safe mode: complete pallets, then single calls.
 #[test]
-fn the_calls_of_the_safe_mode_are_those_of_its_whitelist() {
+fn safe_mode_calls_match_the_whitelist() {
     let calls =
         ["Commitments.set_commitment", "SubtensorModule.serve_axon", "SubtensorModule.set_weights"];
     for (name, row) in table() {

@@ -30,7 +30,7 @@ fn fork_imports_every_item_of_both_chains() {
 }
 
 #[test]
-fn a_recording_converts_the_other_items_of_shares() {
+fn share_items_of_the_recording_are_converted() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
     let (theirs, converted) = (items(&metadata).unwrap(), share_items(&own_items().unwrap()));
     assert_eq!(converted.len(), 4);

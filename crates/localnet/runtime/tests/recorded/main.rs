@@ -12,7 +12,6 @@
     reason = "helpers of tests fail like the tests themselves"
 )]
 
-mod answers;
 mod bad_input;
 mod btcli;
 mod corpus;
@@ -23,6 +22,7 @@ mod forks;
 mod golden;
 mod items;
 mod notation;
+mod runtime_apis;
 mod structure;
 mod texts;
 mod tiers;

@@ -26,10 +26,10 @@ fn errors(metadata: &RuntimeMetadataV15) -> BTreeMap<String, String> {
 
 #[test]
 fn error_texts_match_the_real_chain() {
-    let Some(theirs) = vectors::theirs() else { return };
+    let Some(theirs) = vectors::real_chain_metadata() else { return };
     let theirs = errors(theirs);
     let mut compared = 0;
-    for (name, ours) in errors(vectors::ours()) {
+    for (name, ours) in errors(vectors::localnet_metadata()) {
         // Which errors exist is compared elsewhere.
         let Some(theirs) = theirs.get(&name) else { continue };
         assert_eq!(ours, *theirs, "{name}");

@@ -67,8 +67,8 @@ fn calls(metadata: &RuntimeMetadataV15) -> BTreeSet<String> {
 
 #[test]
 fn tier_1_calls_are_supported() {
-    let Some(theirs) = vectors::theirs() else { return };
-    let (ours, theirs) = (calls(vectors::ours()), calls(theirs));
+    let Some(theirs) = vectors::real_chain_metadata() else { return };
+    let (ours, theirs) = (calls(vectors::localnet_metadata()), calls(theirs));
     let unsupported: Vec<&str> =
         TIER_1.keys().copied().filter(|call| !ours.contains(*call)).collect();
     let unknown: Vec<_> = unsupported.iter().filter(|call| !theirs.contains(**call)).collect();
@@ -109,7 +109,7 @@ fn calls_in_recorded_traces_are_tier_1() {
 }
 
 #[test]
-fn taonet_calls_are_those_of_the_chain_client() {
+fn calls_listed_for_taonet_match_the_chain_client() {
     let mut words = BTreeSet::new();
     for entry in
         std::fs::read_dir(Path::new(vectors::REPOSITORY).join("crates/chain/src/calls")).unwrap()
@@ -118,7 +118,7 @@ fn taonet_calls_are_those_of_the_chain_client() {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         words.extend(code.flat_map(|line| line.split('"').skip(1).step_by(2)).map(str::to_owned));
     }
-    let ours = calls(vectors::ours());
+    let ours = calls(vectors::localnet_metadata());
     let is_built = |call: &&str| call.split_once('.').is_some_and(|(_, name)| words.contains(name));
     let built: BTreeSet<&str> = ours.iter().map(String::as_str).filter(is_built).collect();
     let listed = TIER_1.iter().filter(|(_, clients)| clients.contains("taonet"));

@@ -15,7 +15,7 @@ use crate::vectors;
 /// Decodes bytes completely as one of our types, and checks that the value encodes to the same
 /// bytes.
 pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
-    let types = &vectors::ours().types;
+    let types = &vectors::localnet_metadata().types;
     let mut remaining = bytes;
     let value = scale_value::scale::decode_as_type(&mut remaining, id, types)
         .map_err(|error| error.to_string())?;
@@ -119,7 +119,7 @@ pub(crate) fn storage(
     pallet: &str,
     item: &str,
 ) -> Option<(&'static str, &'static StorageEntryMetadata<PortableForm>)> {
-    let pallet = vectors::ours().pallets.iter().find(|ours| ours.name == pallet)?;
+    let pallet = vectors::localnet_metadata().pallets.iter().find(|ours| ours.name == pallet)?;
     let storage = pallet.storage.as_ref()?;
     Some((&storage.prefix, storage.entries.iter().find(|entry| entry.name == item)?))
 }
@@ -145,7 +145,7 @@ pub(crate) fn storage_key(
 ) -> Vec<u8> {
     let mut bytes = [twox_128(prefix.as_bytes()), twox_128(entry.name.as_bytes())].concat();
     if let StorageEntryType::Map { hashers, key, .. } = &entry.ty {
-        let ids = match &vectors::ours().types.resolve(key.id).unwrap().type_def {
+        let ids = match &vectors::localnet_metadata().types.resolve(key.id).unwrap().type_def {
             TypeDef::Tuple(tuple) if hashers.len() > 1 => {
                 tuple.fields.iter().map(|field| field.id).collect()
             }
@@ -172,6 +172,7 @@ pub(crate) fn encoded(id: u32, json: &Json) -> Vec<u8> {
     }
     let value = Value::u128(json.as_u64().unwrap().into());
     let mut bytes = Vec::new();
-    scale_value::scale::encode_as_type(&value, id, &vectors::ours().types, &mut bytes).unwrap();
+    scale_value::scale::encode_as_type(&value, id, &vectors::localnet_metadata().types, &mut bytes)
+        .unwrap();
     bytes
 }

@@ -12,7 +12,7 @@ use taonet_localnet_runtime::Runtime;
 pub(crate) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 
 /// Returns the recorded metadata; `None` without the recordings.
-pub(crate) fn theirs() -> Option<&'static RuntimeMetadataV15> {
+pub(crate) fn real_chain_metadata() -> Option<&'static RuntimeMetadataV15> {
     static THEIRS: OnceLock<Option<RuntimeMetadataV15>> = OnceLock::new();
     THEIRS
         .get_or_init(|| read("metadata_v15_spec461.scale.gz").map(|bytes| version_15(&bytes)))
@@ -20,7 +20,7 @@ pub(crate) fn theirs() -> Option<&'static RuntimeMetadataV15> {
 }
 
 /// Returns our metadata.
-pub(crate) fn ours() -> &'static RuntimeMetadataV15 {
+pub(crate) fn localnet_metadata() -> &'static RuntimeMetadataV15 {
     static OURS: OnceLock<RuntimeMetadataV15> = OnceLock::new();
     OURS.get_or_init(|| version_15(&Runtime::metadata_at_version(15).unwrap()))
 }

@@ -64,7 +64,7 @@ fn inner(name: &str) -> u64 {
 }
 
 #[test]
-fn the_table_has_a_row_for_each_call_of_our_pallets_and_no_other() {
+fn weight_table_lists_exactly_the_calls_of_our_pallets() {
     let served = served();
     let is_ours = |name: &str| {
         // The weight of this call is an argument.
@@ -99,7 +99,7 @@ fn every_call_has_the_weight_of_the_real_chain() {
 }
 
 #[test]
-fn weights_follow_the_arguments() {
+fn call_weights_depend_on_arguments() {
     use taonet_localnet_runtime::subtensor::Call;
     use taonet_localnet_runtime::types::{MechId, NetUid};
 
@@ -142,7 +142,7 @@ fn recorded(json: &serde_json::Value) -> Weight {
 }
 
 #[test]
-fn the_fee_of_a_transfer_is_the_recorded_one() {
+fn transfer_fee_matches_recording() {
     let (Some(info), Some(transfer)) = (part("payment_info"), transfer()) else { return };
     let mut dispatch = transfer.get_dispatch_info();
     dispatch.extension_weight = SubtensorTransactionExtension.weight(&transfer);

@@ -70,7 +70,7 @@ async fn only_retryable_requests_are_retried_with_new_signature() {
 }
 
 /// Starts a server that reads requests, counts them and closes the connection without a response.
-async fn hangs_up() -> (Peer, Arc<AtomicUsize>) {
+async fn disconnecting_peer() -> (Peer, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -89,7 +89,7 @@ async fn possibly_executed_request_is_not_retried() {
     let client =
         btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
     for (retry, expected) in [(Retry::Never, 1), (Retry::Unsent, 1), (Retry::Idempotent, 3)] {
-        let (peer, connections) = hangs_up().await;
+        let (peer, connections) = disconnecting_peer().await;
         let error = client.call(&peer, &Call { retry, ..post_to("/", "x") }).await.unwrap_err();
         assert!(matches!(error, CallError::Broken(_)), "{error}");
         assert_eq!(connections.load(Ordering::SeqCst), expected, "{retry:?}");
@@ -209,7 +209,7 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
 }
 
 #[tokio::test]
-async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
+async fn unsigned_bodies_are_streamed() {
     let echo = || async |body: Body| body;
     let layer = || {
         SignedLayer::new(

@@ -8,7 +8,7 @@ fn key(byte: u8) -> Hotkey {
 }
 
 #[test]
-fn an_allowance_is_used_up_and_refilled() {
+fn rate_limit_burst_is_used_up_and_refilled() {
     let limiter = RateLimiter::new(Rate { per_second: 2, burst: 3 });
     let refused = Err(Refusal::TooOften(key(1)));
     for expected in [Ok(()), Ok(()), Ok(()), refused.clone(), refused.clone()] {

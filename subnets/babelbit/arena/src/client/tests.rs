@@ -89,7 +89,7 @@ async fn ready_polls_are_at_least_1_s_apart() {
 }
 
 /// Starts a gateway with an echoing miner for each of these uids.
-async fn world(listing: Listing, uids: &[u16]) -> Running {
+async fn start_gateway_with_miners(listing: Listing, uids: &[u16]) -> Running {
     let running =
         Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
     for uid in uids {
@@ -102,7 +102,7 @@ async fn world(listing: Listing, uids: &[u16]) -> Running {
 #[tokio::test]
 async fn miners_are_played_through_our_gateway_and_directly() {
     for listing in [Listing::Gateway, Listing::Endpoints] {
-        let world = world(listing, &[1, 2, 4]).await;
+        let world = start_gateway_with_miners(listing, &[1, 2, 4]).await;
         let virtual_clock = VirtualClock::default();
         let arena = Arena::with_time(
             config(world.url.as_str(), ArenaSettings::default()),

@@ -423,7 +423,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_is_listed_once_under_the_name_that_json_has() {
+    fn every_rule_is_listed_once_with_its_json_name() {
         for rules in [&Rule::SPEECH[..], &Rule::TEXT] {
             assert!(rules.is_sorted_by(|one, other| one < other));
             let names: BTreeSet<_> = rules.iter().map(|rule| rule.name()).collect();

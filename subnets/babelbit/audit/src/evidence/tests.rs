@@ -15,14 +15,14 @@ fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
 }
 
-async fn played() -> (TempDir, RunPaths) {
+async fn played_run() -> (TempDir, RunPaths) {
     let directory = tempfile::tempdir().unwrap();
     let paths = play(directory.path(), &[(1, 10), (2, 20), (4, 0)]).await;
     (directory, paths)
 }
 
 async fn exported() -> Vec<u8> {
-    let (_directory, paths) = played().await;
+    let (_directory, paths) = played_run().await;
     let mut bundle = Vec::new();
     export(&record(&paths).await, &paths, &alice(), &mut bundle).unwrap();
     bundle
@@ -96,7 +96,7 @@ async fn exported_bundle_can_be_verified() {
 
 #[tokio::test]
 async fn bundle_is_reproducible_except_for_the_signature() {
-    let (_directory, paths) = played().await;
+    let (_directory, paths) = played_run().await;
     let record = record(&paths).await;
     let [first, second] = [(); 2].map(|()| {
         let mut bundle = Vec::new();
@@ -136,7 +136,7 @@ async fn a_changed_byte_of_a_reply_is_reported() {
 
 #[tokio::test]
 async fn export_with_changed_reply_is_refused() {
-    let (_directory, paths) = played().await;
+    let (_directory, paths) = played_run().await;
     let record = record(&paths).await;
     let wav = paths
         .logs
@@ -289,7 +289,7 @@ fn links_unsafe_paths_and_oversized_members_are_refused_before_writing() {
     }
 }
 
-fn checked(bundle: &[u8], directory: &Path) {
+fn verify_without_panic(bundle: &[u8], directory: &Path) {
     // No input causes a panic.
     if let Ok(bundle) = Bundle::read(bundle, directory) {
         let _ = bundle.verify(&engines());
@@ -307,7 +307,7 @@ fn modified_bundle_never_panics() {
             let place = place.index(bundle.len());
             bundle[place] = value;
         }
-        checked(&bundle, directory.path());
+        verify_without_panic(&bundle, directory.path());
     });
     // Arbitrary numbers in a manifest with a valid signature.
     proptest!(ProptestConfig::with_cases(64), |(field in 0_usize..8, number: u64)| {
@@ -318,7 +318,7 @@ fn modified_bundle_never_panics() {
             None if field == 6 => manifest["replies"][0]["timeline"]["eos_frame"] = number.into(),
             None => manifest["utterances"][0]["source"]["frames"] = number.into(),
         });
-        checked(&bundle, directory.path());
+        verify_without_panic(&bundle, directory.path());
     });
 }
 

@@ -225,7 +225,7 @@ async fn an_interrupted_download_resumes() {
 }
 
 #[tokio::test]
-async fn a_complete_part_needs_no_request() {
+async fn complete_partial_file_needs_no_request() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.leave("model.safetensors.part", WEIGHTS_CONTENT);

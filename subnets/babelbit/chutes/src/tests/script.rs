@@ -69,7 +69,7 @@ fn byte_order_mark_of_template_files_is_left_out() {
 
 /// Columns: files of the template · Dockerfile, or the error
 #[test]
-fn dockerfile_is_that_of_the_template() {
+fn dockerfile_matches_the_template() {
     let built_in = "FROM parachutes/python:3.12\nRUN pip install --no-cache-dir torch transformers accelerate huggingface_hub";
     for (files, expected) in [
         (&[][..], built_in),

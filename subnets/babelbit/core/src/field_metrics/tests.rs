@@ -48,7 +48,7 @@ struct Corpus {
 }
 
 #[test]
-fn text_metrics_equal_those_of_sacrebleu() {
+fn text_metrics_match_sacrebleu() {
     let texts: Texts = read("text.json");
     let pairs: Vec<_> = texts
         .pairs
@@ -109,7 +109,7 @@ fn playback(pieces: &[(f64, f64)]) -> Playback {
 }
 
 #[test]
-fn lag_metrics_equal_those_of_simuleval() {
+fn lag_metrics_match_simuleval() {
     let lags: Lags = read("lag.json");
     assert!(lags.words.len() > 40 && lags.speech.len() > 40);
     for row in lags.words {

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_texts_equal_those_of_the_reference() {
+    fn error_texts_match_the_reference() {
         for (error, text) in [
             (ScoreError::NoAudio, "ValueError:WAV payload had no frames"),
             (

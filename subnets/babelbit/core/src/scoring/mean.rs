@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_common_or_mixed() {
+    fn common_method_of_different_methods_is_mixed() {
         assert_eq!(common_method([]), None);
         assert_eq!(common_method(["a", "a"]), Some("a"));
         assert_eq!(common_method(["a", "b"]), Some(MIXED_METHODS));

@@ -87,7 +87,7 @@ mod tests {
 
     /// Columns: words · reference wps · wps, ratio, penalty
     #[test]
-    fn the_rate_passes_between_0_3_and_1_3_times_the_reference() {
+    fn rate_gate_passes_from_0_3_to_1_3_times_the_reference() {
         let five = [(0.0, 0.3), (0.3, 0.7), (0.7, 1.1), (1.1, 1.5), (1.5, 1.845)];
         let two = [(0.0, 1.0), (1.0, 2.0)];
         let twins = [(0.0, 0.2), (0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];

@@ -159,7 +159,7 @@ mod tests {
         utterances(&serde_json::from_value::<Vec<Event>>(events).unwrap(), &mut absent)
     }
 
-    fn said(number: i64, truth: &str, predictions: &[&str]) -> Utterance {
+    fn predicted_utterance(number: i64, truth: &str, predictions: &[&str]) -> Utterance {
         let predictions = predictions.iter().map(|text| (*text).to_owned()).collect();
         Utterance { number, ground_truth: truth.to_owned(), predictions }
     }
@@ -181,7 +181,13 @@ mod tests {
             {"event": "predicted", "step": 0, "prediction": "of no utterance"},
             {"event": "other", "utterance_index": 3},
         ]));
-        assert_eq!(found.unwrap(), [said(0, "", &["", "c", ""]), said(1, "new", &["b", "", ""])]);
+        assert_eq!(
+            found.unwrap(),
+            [
+                predicted_utterance(0, "", &["", "c", ""]),
+                predicted_utterance(1, "new", &["b", "", ""])
+            ]
+        );
     }
 
     #[test]

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn baseline_pairs_equal_those_of_python() {
+    fn baseline_pairs_match_python() {
         let drawn: Vec<_> = pairs(5, 0).take(8).collect();
         assert_eq!(drawn, [(3, 4), (0, 2), (4, 3), (3, 2), (3, 2), (4, 1), (4, 1), (2, 1)]);
         let drawn: Vec<_> = pairs(5, 4_294_967_295).take(6).collect();

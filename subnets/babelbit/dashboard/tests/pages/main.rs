@@ -195,7 +195,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
 }
 
 #[tokio::test]
-async fn recordings_are_played_in_parts() {
+async fn recordings_support_range_requests() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
     let router = site(directory.path()).await;

@@ -93,7 +93,7 @@ fn reply(seconds: f64) -> ReplyRecord {
     }
 }
 
-fn heard(text: &str) -> Transcription {
+fn sample_transcription(text: &str) -> Transcription {
     let words = text.split(' ').zip(0_u32..).map(|(word, at)| {
         let start = f64::from(at) * 0.4;
         Word { text: word.to_owned(), start, end: start + 0.3 }
@@ -182,13 +182,13 @@ impl Recorded {
                 self.record(&row, number, index, Ok(format!("{number:02x}"))).await;
                 let stored = match number {
                     2 => StoredScore {
-                        heard: Some(heard("the train is late")),
+                        heard: Some(sample_transcription("the train is late")),
                         ..score(0.75, 0.9, 0.5, "the train is late", "the train is late", None)
                             .into()
                     },
                     _ => StoredScore {
                         failed_gates: vec![Gate::Accuracy],
-                        heard: Some(heard("the train is early")),
+                        heard: Some(sample_transcription("the train is early")),
                         ..score(0.0, 0.41, 0.5, "the train is late", "the train is early", None)
                             .into()
                     },
@@ -208,7 +208,7 @@ impl Recorded {
             self.record(&row, 2, index, Ok("ab".into())).await;
             self.record(&row, 3, index, Ok("cd".into())).await;
             let other = "<script>alert(2)</script>";
-            let mut foreign = heard(other);
+            let mut foreign = sample_transcription(other);
             foreign.transcript.detected_language = INJECTION.into();
             let scores = [
                 (

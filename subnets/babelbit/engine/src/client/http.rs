@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_positive_numbers_are_hints() {
+    fn retry_hints_are_positive_numbers_only() {
         #[rustfmt::skip]
         let table = [
             (r#"{"detail":{"retry_after":7,"window_sec":60}}"#, Some(7.0)),

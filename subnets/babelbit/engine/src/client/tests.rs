@@ -425,7 +425,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn an_active_utterance_needs_sound() {
+    async fn active_utterance_without_sound_is_an_error() {
         let engine = Scripted::new().await;
         let challenge =
             fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;

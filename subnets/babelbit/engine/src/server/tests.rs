@@ -444,7 +444,7 @@ async fn repeated_slashes_count_as_one() {
 }
 
 #[tokio::test]
-async fn challenges_alternate() {
+async fn challenges_rotate_by_time() {
     let served = Served::new(|config| {
         config.challenges = challenges(3);
         config.rotation = Rotation::Every(Duration::from_hours(1));

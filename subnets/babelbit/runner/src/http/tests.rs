@@ -49,7 +49,7 @@ async fn answer(template: ResponseTemplate, limit: Duration) -> Result<PredictRe
 }
 
 #[tokio::test]
-async fn messages_are_signed_and_named() {
+async fn requests_are_signed_with_their_names() {
     let server = MockServer::start().await;
     let hotkey = Hotkey::from_bytes([7; 32]).to_string();
     let init = json!({

@@ -133,7 +133,7 @@ async fn a_slow_chunk_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_frame_may_take_longer() {
+async fn last_frame_has_a_longer_timeout() {
     let miner = ScriptedMiner::new(|k, call| {
         Step::sound(0, call.in_eos).after(if k == 2 { 20 * MS } else { 5 * MS })
     });

@@ -20,7 +20,7 @@ use taonet_validator::testing::key;
 mod bucket;
 mod faults;
 
-async fn taking_all() -> (MockServer, Url) {
+async fn accepting_server() -> (MockServer, Url) {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
@@ -37,7 +37,7 @@ async fn requests(server: &MockServer, route: &str) -> Vec<Request> {
 
 /// The signed text matches the protocol's description.
 #[test]
-fn signed_text_equals_that_of_the_reference() {
+fn signed_text_matches_the_reference() {
     let submission = Submission {
         vali_hotkey: "5V".into(),
         miner_hotkey: "5M".into(),
@@ -75,7 +75,7 @@ fn check_signature(mut sent: Value) -> (Value, String) {
 #[tokio::test]
 async fn each_file_is_submitted_as_the_reference_submits_it() {
     let results = Results::new(1).await;
-    let (server, url) = taking_all().await;
+    let (server, url) = accepting_server().await;
     let clock: Clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     let counts = results.outbox(&url).with_clock(clock).drain().await.unwrap();
     assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 4, 0));
@@ -148,7 +148,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
     for file in ResultFile::OF_SPEECH {
         std::fs::remove_file(results.path(file, 0)).unwrap();
     }
-    let (server, url) = taking_all().await;
+    let (server, url) = accepting_server().await;
     let counts = results.outbox(&url).drain().await.unwrap();
     assert_eq!((counts.delivered, counts.refused), (2, 2));
     let sent = requests(&server, "/v1/submit").await;
@@ -183,7 +183,7 @@ async fn repeated_failure_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     let results = Results::new(1).await;
     std::fs::remove_file(results.path(ResultFile::ChallengeScore, 0)).unwrap();
-    let (_server, url) = taking_all().await;
+    let (_server, url) = accepting_server().await;
     for _ in 0..3 {
         assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 1);
         results.ledger.retry_refused().await.unwrap();
@@ -268,7 +268,7 @@ async fn solo_results_name_the_main_challenge() {
     let results = Results::new(0).await;
     let solo = results.ledger.begin(&challenge("solo-1", ChallengeType::Solo)).await.unwrap();
     results.ledger.enqueue(&solo, miner(1), &written("run"), true).await.unwrap();
-    let (server, url) = taking_all().await;
+    let (server, url) = accepting_server().await;
     results.outbox(&url).drain().await.unwrap();
     for request in requests(&server, "/v1/submit").await {
         let body = request.body_json::<Value>().unwrap();
@@ -285,7 +285,7 @@ async fn solo_results_name_the_main_challenge() {
 #[tokio::test]
 async fn running_outbox_submits_new_files() {
     let results = Results::new(1).await;
-    let (server, url) = taking_all().await;
+    let (server, url) = accepting_server().await;
     let outbox = results.outbox(&url);
     let shutdown = Shutdown::new();
     let sent = async |count: usize| {
@@ -318,7 +318,7 @@ async fn running_outbox_submits_new_files() {
 #[tokio::test]
 async fn old_deliveries_are_deleted() {
     let results = Results::new(1).await;
-    let (_server, url) = taking_all().await;
+    let (_server, url) = accepting_server().await;
     results.outbox(&url).drain().await.unwrap();
     let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(8 * 24));
     let counts = results.outbox(&url).with_clock(later).drain().await.unwrap();

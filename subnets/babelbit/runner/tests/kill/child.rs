@@ -48,7 +48,7 @@ pub(crate) fn run(
     moment: Option<Duration>,
 ) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "play"])
+        .args(["--exact", "runner_process_entry"])
         .env(DIRECTORY, directory)
         .env(SERVICES, format!("{} {} {}", services.engine, services.gateway, scoring.url))
         .stdout(Stdio::null())

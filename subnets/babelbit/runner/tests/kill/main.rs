@@ -67,11 +67,11 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
         let mut moments = Vec::new();
         loop {
             let kept = runtime.block_on(ledger_rows(directory));
-            let before = opened(directory).len();
+            let before = opened_sessions(directory).len();
             let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
             let began = Instant::now();
             let is_over = child::run(directory, &services, &scoring, moment);
-            let again = opened(directory).split_off(before);
+            let again = opened_sessions(directory).split_off(before);
             let repeated: Vec<_> = again.iter().filter(|row| kept.contains(*row)).collect();
             assert!(repeated.is_empty(), "kills at {moments:?}: {repeated:?} were played again");
             if is_over {
@@ -110,14 +110,14 @@ fn opening(contest: ChallengeType, miner: Uid, utterance: u32) -> String {
 }
 
 /// Returns contest, miner and utterance of every opened session.
-fn opened(directory: &Path) -> Vec<String> {
+fn opened_sessions(directory: &Path) -> Vec<String> {
     let log = fs::read_to_string(directory.join("opened")).unwrap_or_default();
     log.lines().map(str::to_owned).collect()
 }
 
 /// Entry point of the child process. Run as a test by itself, it does nothing.
 #[test]
-fn play() {
+fn runner_process_entry() {
     child::play();
 }
 

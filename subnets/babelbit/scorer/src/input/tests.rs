@@ -85,7 +85,7 @@ fn wav_files_are_recognised() {
 }
 
 #[test]
-fn duration_defaults_to_that_of_the_timeline() {
+fn duration_defaults_to_timeline_duration() {
     let mut batch = batch();
     batch["predictions"][0]["duration_sec"] = Value::Null;
     assert_eq!(run(batch).unwrap().value["results"][0]["predicted_duration_sec"], 2.0);

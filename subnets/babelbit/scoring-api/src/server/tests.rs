@@ -26,7 +26,7 @@ fn now() -> i64 {
 }
 
 /// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
-fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
+fn a_month_later(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
     let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
     ScoringApi::with_clock(
         api.store().clone(),
@@ -83,7 +83,7 @@ async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(Str
 }
 
 /// Checks on one database that three validators' scores become their median, best first.
-async fn validators_read_what_validators_wrote(directory: &Path, database: &str) {
+async fn validators_read_records_of_other_validators(directory: &Path, database: &str) {
     let (api, url) = served(directory, database).await;
     let (good, poor) = (key("//good"), key("//poor"));
     let time = now();
@@ -107,7 +107,7 @@ async fn validators_read_what_validators_wrote(directory: &Path, database: &str)
 #[tokio::test]
 async fn submitted_scores_are_read_from_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    validators_read_what_validators_wrote(folder.path(), &sqlite(folder.path())).await;
+    validators_read_records_of_other_validators(folder.path(), &sqlite(folder.path())).await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn submitted_scores_are_read_from_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    validators_read_what_validators_wrote(folder.path(), &postgres.url()).await;
+    validators_read_records_of_other_validators(folder.path(), &postgres.url()).await;
 }
 
 /// A repeated submission is one row; a replayed older one changes nothing.
@@ -248,6 +248,9 @@ async fn old_submissions_are_deleted() {
     assert_eq!(retention::purge_expired(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    assert_eq!(retention::purge_expired(&in_a_month(&api, artifacts).state).await.submissions, 1);
+    assert_eq!(
+        retention::purge_expired(&a_month_later(&api, artifacts).state).await.submissions,
+        1
+    );
     assert_eq!(rows(&url, "//a", None).await, []);
 }

@@ -179,7 +179,7 @@ async fn prompt_contains_the_dialogue() {
 }
 
 #[tokio::test]
-async fn the_completion_is_that_of_the_options() {
+async fn completion_options_set_token_limit_and_fallback() {
     let fallback = Some("...".to_owned());
     let options = CompletionOptions { max_tokens: NonZeroU32::new(24).unwrap(), fallback };
     let (backend, stand_in) = backend_with(Answer::Ends(&[]), options, false).await;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn trained(context_words: usize, utterances: &[&str]) -> NgramModel {
+fn trained_model(context_words: usize, utterances: &[&str]) -> NgramModel {
     let mut trainer = Trainer::new(context_words).unwrap();
     for utterance in utterances {
         trainer.add(utterance).unwrap();
@@ -23,7 +23,7 @@ fn read(bytes: &[u8]) -> Result<NgramModel, Problem> {
 /// Columns: prefix, prediction.
 #[test]
 fn prediction_uses_longest_known_context() {
-    let model = trained(
+    let model = trained_model(
         3,
         &[
             "I would like tea.",
@@ -50,20 +50,20 @@ fn prediction_uses_longest_known_context() {
 
 #[test]
 fn the_first_of_equally_frequent_words_wins() {
-    let model = trained(2, &["a x", "a y", "b y", "b x"]);
+    let model = trained_model(2, &["a x", "a y", "b y", "b x"]);
     assert_eq!((model.complete("a"), model.complete("b")), ("a x".to_owned(), "b x".to_owned()));
 }
 
 #[test]
 fn repeating_prediction_ends() {
-    let model = trained(1, &["the end of the end of the end of the end of the end"]);
+    let model = trained_model(1, &["the end of the end of the end of the end of the end"]);
     let predicted = model.complete("the");
     assert!(predicted.split(' ').count() < 10, "{predicted}");
 }
 
 #[test]
 fn context_with_the_same_prediction_is_not_stored() {
-    let model = trained(4, &["one two three four five"]);
+    let model = trained_model(4, &["one two three four five"]);
     let lengths: Vec<_> = model.tables.iter().map(|table| table.contexts.len()).collect();
     assert_eq!(lengths, [6, 0, 0, 0]);
     assert_eq!(model.complete("one two"), "one two three four five");
@@ -71,7 +71,7 @@ fn context_with_the_same_prediction_is_not_stored() {
 
 #[test]
 fn end_marker_is_not_a_word() {
-    let model = trained(2, &["a b EOF", "EOF", ""]);
+    let model = trained_model(2, &["a b EOF", "EOF", ""]);
     assert_eq!(model.words().collect::<Vec<_>>(), ["a", "b"]);
     let mut empty = Trainer::new(2).unwrap();
     empty.add(" EOF ").unwrap();
@@ -83,7 +83,7 @@ fn end_marker_is_not_a_word() {
 
 #[test]
 fn only_the_end_of_a_long_prefix_is_used() {
-    let model = trained(4, &["so it goes on and on"]);
+    let model = trained_model(4, &["so it goes on and on"]);
     let prefix = "word ".repeat(20_000) + "it goes";
     let predicted = model.complete(&prefix);
     assert!(predicted.ends_with("it goes on and on"), "{}", &predicted[predicted.len() - 40..]);
@@ -93,7 +93,7 @@ fn only_the_end_of_a_long_prefix_is_used() {
 fn saved_model_round_trips() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.bin");
-    let model = trained(3, &["Grüße aus Köln.", "Grüße aus Bonn.", "Grüße"]);
+    let model = trained_model(3, &["Grüße aus Köln.", "Grüße aus Bonn.", "Grüße"]);
     model.save(&path).unwrap();
     assert_eq!(NgramModel::load(&path).unwrap(), model);
     std::fs::write(&path, "text").unwrap();
@@ -117,7 +117,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn invalid_model_file_is_reported() {
-    let model = trained(1, &["a b"]);
+    let model = trained_model(1, &["a b"]);
     let good = bytes(&model);
     // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38,
     // continuations 62, checksum 74
@@ -162,13 +162,13 @@ proptest! {
         context_words in 1..=MAX_CONTEXT,
     ) {
         let texts: Vec<_> = utterances.iter().map(String::as_str).collect();
-        let model = trained(context_words, &texts);
+        let model = trained_model(context_words, &texts);
         prop_assert_eq!(read(&bytes(&model)).unwrap(), model);
     }
 
     #[test]
     fn an_altered_file_is_refused(position in 0_usize..1_000, flip in 1_u8..=255) {
-        let mut bytes = bytes(&trained(2, &["a b c", "a c b", "b a"]));
+        let mut bytes = bytes(&trained_model(2, &["a b c", "a c b", "b a"]));
         let length = bytes.len();
         bytes[position % length] ^= flip;
         prop_assert!(read(&bytes).is_err());
@@ -176,7 +176,7 @@ proptest! {
 
     #[test]
     fn file_of_wrong_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
-        let good = bytes(&trained(2, &["a b c", "a c b", "b a"]));
+        let good = bytes(&trained_model(2, &["a b c", "a c b", "b a"]));
         prop_assert!(read(&good[..good.len().saturating_sub(cut)]).is_err());
         prop_assert!(read(&[good, added].concat()).is_err());
     }
@@ -197,17 +197,17 @@ proptest! {
         history in prop::collection::vec(0_u32..4, 1..5),
     ) {
         let texts: Vec<_> = utterances.iter().map(String::as_str).collect();
-        let model = trained(3, &texts);
+        let model = trained_model(3, &texts);
         let mut tokens = vec![BOUNDARY];
         for text in &texts {
             tokens.extend(text.split(' ').map(|word| model.id(word)));
             tokens.push(BOUNDARY);
         }
-        prop_assert_eq!(model.next(&history), longest_seen(&tokens, &history, 3));
+        prop_assert_eq!(model.next(&history), most_frequent_continuation(&tokens, &history, 3));
     }
 }
 
-fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> {
+fn most_frequent_continuation(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> {
     (1..=longest.min(history.len())).rev().find_map(|length| {
         let context = &history[history.len() - length..];
         if context[1..].contains(&BOUNDARY) {

@@ -34,7 +34,7 @@ async fn serve(me: Hotkey, router: Router) -> Running {
     }
 }
 
-async fn trained() -> Running {
+async fn miner_with_trained_model() -> Running {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you today?").unwrap();
     start(trainer.finish(|_| ()).unwrap()).await
@@ -66,8 +66,8 @@ fn body(prefix: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_prediction_is_the_whole_utterance() {
-    let miner = trained().await;
+async fn prediction_includes_the_prefix() {
+    let miner = miner_with_trained_model().await;
     let (status, answer) = miner.post(body("How are").to_string(), true).await;
     assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "How are you today?"})));
     let (status, answer) =
@@ -80,7 +80,7 @@ async fn a_prediction_is_the_whole_utterance() {
 
 #[tokio::test]
 async fn unsigned_requests_are_refused() {
-    let miner = trained().await;
+    let miner = miner_with_trained_model().await;
     let (status, _) = miner.post(body("How").to_string(), false).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
@@ -114,7 +114,7 @@ async fn requests_need_no_signature_in_development_mode() {
 
 #[tokio::test]
 async fn health_is_public() {
-    let miner = trained().await;
+    let miner = miner_with_trained_model().await;
     for path in ["/healthz", "/health"] {
         let answer = miner.client.get(format!("{}{path}", miner.url)).send().await.unwrap();
         let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
@@ -160,7 +160,7 @@ const TYPES: &str =
 /// Columns: body, status, start of the error, start of its hint.
 #[tokio::test]
 async fn bad_requests_name_their_field() {
-    let miner = trained().await;
+    let miner = miner_with_trained_model().await;
     let with = |field: &str, value: Value| {
         let mut body = body("How");
         body[field] = value;

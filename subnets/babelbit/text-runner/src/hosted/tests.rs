@@ -302,7 +302,7 @@ async fn a_chute_returns_a_long_context_but_no_long_prediction() {
 }
 
 #[tokio::test]
-async fn a_chain_that_does_not_answer_is_an_error() {
+async fn unresponsive_chain_is_an_error() {
     let server = services().await;
     let mut miners = miners_of(&server, Vec::new(), None);
     miners.read = Arc::new(|| std::future::ready(Err("no node responds".into())).boxed());

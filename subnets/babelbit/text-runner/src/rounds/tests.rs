@@ -48,7 +48,7 @@ async fn gateway(blocks: &watch::Sender<u32>) -> GatewayClient {
 }
 
 #[tokio::test]
-async fn a_main_round_is_followed_by_its_solo_round_and_a_failed_one_is_played_in_the_next_epoch() {
+async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() {
     let directory = tempfile::tempdir().unwrap();
     let runner = runner(&directory).await;
     let engine = engine(TEXT).await;

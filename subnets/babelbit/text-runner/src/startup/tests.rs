@@ -66,7 +66,7 @@ impl TextConnection for SlowStartMiner {
     }
 }
 
-fn connected(connection: &Arc<SlowStartMiner>) -> TextMiner {
+fn miner_with_connection(connection: &Arc<SlowStartMiner>) -> TextMiner {
     let mut miner = miners(&[&failing()]).remove(0);
     miner.connection = Arc::clone(connection) as _;
     miner
@@ -121,7 +121,7 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
             answers: Mutex::new(answers),
             ..SlowStartMiner::default()
         });
-        let miner = clock.startup(budget).starting(connected(&slow_miner));
+        let miner = clock.startup(budget).starting(miner_with_connection(&slow_miner));
         for is_error in errors {
             let answer = miner.connection.predict(&request(), Duration::from_secs(11)).await;
             assert_eq!(answer.is_err(), is_error, "{budget} {expected:?}: {answer:?}");
@@ -145,7 +145,7 @@ async fn a_cancelled_call_preserves_the_startup_budget() {
         answers: Mutex::new(answers),
         ..SlowStartMiner::default()
     });
-    let miner = clock.startup(100).starting(connected(&slow_miner));
+    let miner = clock.startup(100).starting(miner_with_connection(&slow_miner));
     let timeout = Duration::from_secs(11);
     for (expected, timeouts) in [
         (None, &[60][..]),
@@ -175,7 +175,7 @@ async fn a_round_waits_until_its_miners_are_healthy() {
         };
         let slow_miner = Arc::new(slow_miner);
         // The other miner has no health check, like those behind the gateway.
-        let both = [miners(&[&failing()]), vec![connected(&slow_miner)]].concat();
+        let both = [miners(&[&failing()]), vec![miner_with_connection(&slow_miner)]].concat();
         assert_eq!(clock.startup(300).healthy(both).await.len(), count, "{failing_pings}");
         assert_eq!(*slow_miner.pings.lock().unwrap(), expected);
     }
@@ -190,7 +190,7 @@ impl ArenaTextMiners for Listed {
         registered: &'a [MinerEntry],
     ) -> BoxFuture<'a, Result<Vec<TextMiner>, ArenaUnavailable>> {
         assert_eq!(registered.len(), 1);
-        std::future::ready(Ok(vec![connected(&self.0)])).boxed()
+        std::future::ready(Ok(vec![miner_with_connection(&self.0)])).boxed()
     }
 }
 

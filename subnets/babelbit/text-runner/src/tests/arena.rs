@@ -10,7 +10,7 @@ const TWO: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often adm
 /// Columns: whether the session continues without an active miner · outcome · tokens · words in the
 /// miner's log
 #[tokio::test]
-async fn an_arena_session_continues_without_an_active_miner_with_empty_predictions() {
+async fn arena_session_without_active_miner_continues_with_empty_predictions() {
     for (continues_alone, outcome, tokens, words) in [
         (false, TextOutcome::EndedEarly, 7, vec![7]),
         (true, TextOutcome::Finished, 14, vec![10, 1]),
@@ -47,7 +47,7 @@ async fn an_arena_session_continues_without_an_active_miner_with_empty_predictio
 }
 
 /// A chain that advances by one block at each read.
-fn every(blocks: u32, height: &Arc<AtomicU32>) -> BlockSteps {
+fn advancing_steps(blocks: u32, height: &Arc<AtomicU32>) -> BlockSteps {
     let height = Arc::clone(height);
     BlockSteps {
         chain: "test".to_owned(),
@@ -70,7 +70,8 @@ async fn words_are_revealed_at_blocks() {
         recorded.lock().unwrap().push(read.load(Ordering::SeqCst) - 1);
         Ok(request.prefix.clone())
     });
-    let runner = TextRunner { steps: Some(every(5, &height)), ..runner(&directory).await };
+    let runner =
+        TextRunner { steps: Some(advancing_steps(5, &height)), ..runner(&directory).await };
     let report = runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
     assert_eq!((report.outcome, report.miners[0].errors), (TextOutcome::Finished, 0));
     assert_eq!(*heights.lock().unwrap(), [105, 110, 115, 120, 125, 130]);
@@ -91,12 +92,12 @@ impl TextConnection for Stuck {
 }
 
 #[tokio::test]
-async fn a_prediction_that_is_late_for_its_block_is_cancelled_and_counts_as_an_error() {
+async fn late_prediction_is_cancelled_and_counts_as_error() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let mut miners = miners(&[&echo, &echo]);
     miners[1].connection = Arc::new(Stuck);
-    let steps = every(1, &Arc::new(AtomicU32::new(1)));
+    let steps = advancing_steps(1, &Arc::new(AtomicU32::new(1)));
     let runner = TextRunner { steps: Some(steps), ..runner(&directory).await };
     let report = runner.run_once(&engine(TEXT).await, &miners, |_| ()).await.unwrap();
     let errors: Vec<_> = report.miners.iter().map(|miner| miner.errors).collect();

@@ -163,7 +163,7 @@ async fn an_overlong_utterance_ends_with_its_dialogue() {
 }
 
 #[tokio::test]
-async fn a_session_without_end_keeps_its_whole_utterances() {
+async fn session_without_end_keeps_complete_utterances() {
     let first = json!({"session_id": "s", "token": "one"});
     let server = minimal_engine(&first, &["two", "EOF", "three", "four", "five", "six"]).await;
     let (engine, echo) = (client(&server.uri()), scripted(|request| Ok(request.prefix.clone())));

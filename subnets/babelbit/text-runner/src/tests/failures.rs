@@ -49,7 +49,7 @@ impl SentenceEmbedder for Failing {
 }
 
 #[tokio::test]
-async fn a_dialogue_that_cannot_be_scored_is_skipped_and_the_others_are_averaged() {
+async fn unscorable_dialogue_is_skipped_and_others_are_averaged() {
     let directory = tempfile::tempdir().unwrap();
     // Predicts the rest of one utterance of each dialogue.
     let oracle = scripted(|request| {

@@ -57,7 +57,7 @@ async fn files_survive_a_restart_until_they_are_submitted() {
 
 /// A killed run leaves no record, so the next run plays the challenge again.
 #[tokio::test]
-async fn an_unrecorded_challenge_is_played_again() {
+async fn challenge_without_a_record_is_played_again() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let (engine, runner, echoes) = (engine(TEXT).await, runner(&directory).await, miners(&[&echo]));

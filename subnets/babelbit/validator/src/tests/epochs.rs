@@ -71,7 +71,11 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
             }
         };
         tokio::join!(validator.run(&shutdown), watch);
-        assert_eq!(asked(&world.signer, "/set_weights").await.len(), epochs.len(), "{numbers:?}");
+        assert_eq!(
+            request_bodies(&world.signer, "/set_weights").await.len(),
+            epochs.len(),
+            "{numbers:?}"
+        );
     }
 }
 
@@ -104,7 +108,7 @@ async fn failed_score_request_is_retried() {
     let (url, _) = blocks(vec![742, 745]).await;
     let validator = world.validator_of(&world.signer.uri().parse().unwrap(), &url);
     run_to(&world, validator, 7).await;
-    let bodies = asked(&world.signer, "/set_weights").await;
+    let bodies = request_bodies(&world.signer, "/set_weights").await;
     assert_eq!((bodies.len(), &bodies[0]["uids"]), (1, &json!([1, 2])));
     assert_eq!(world.waits(), [1, 2, 30]);
 }

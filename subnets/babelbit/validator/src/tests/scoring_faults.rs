@@ -63,7 +63,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
         error.to_string().contains("cannot get scores (all contests) from the scoring API"),
         "{error}"
     );
-    assert!(asked(&world.signer, "/set_weights").await.is_empty());
+    assert!(request_bodies(&world.signer, "/set_weights").await.is_empty());
     assert!(!world.directory.path().join("state.json").exists(), "the epoch stays due");
 
     world.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
@@ -114,7 +114,7 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
             main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
         assert_eq!(main.count(), attempts, "{shown}");
         assert!(world.waits().iter().all(|wait| *wait <= 10));
-        assert!(asked(&world.signer, "/set_weights").await.is_empty());
+        assert!(request_bodies(&world.signer, "/set_weights").await.is_empty());
     }
 }
 

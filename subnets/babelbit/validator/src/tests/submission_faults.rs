@@ -31,7 +31,7 @@ async fn gateway_submits_if_the_signer_fails() {
         mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
         world.rows(&[row(1, 0.5)], &[]).await;
         assert!(world.validator().run_once().await.unwrap().outcome.is_success(), "{shown}");
-        let bodies = asked(&world.gateway, "/v1/weights/set_and_confirm").await;
+        let bodies = request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await;
         assert_eq!(bodies.len(), usize::from(is_asked), "{shown}");
         if let Some(body) = bodies.first() {
             assert_eq!((&body["retries"], &body["delay_s"]), (&json!(7), &json!(1.5)));
@@ -40,7 +40,7 @@ async fn gateway_submits_if_the_signer_fails() {
 }
 
 #[tokio::test]
-async fn submission_is_retried_for_a_while_if_signer_and_gateway_fail() {
+async fn submission_is_retried_for_limited_time_if_signer_and_gateway_fail() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[]).await;
     let gateway: Url = world.gateway.uri().parse().unwrap();
@@ -54,7 +54,7 @@ async fn submission_is_retried_for_a_while_if_signer_and_gateway_fail() {
 }
 
 #[tokio::test]
-async fn weights_that_are_not_confirmed_are_left_to_the_gateway() {
+async fn unconfirmed_weights_are_left_to_the_gateway() {
     let world = World::new().await;
     world.signer.reset().await;
     let failed =
@@ -73,5 +73,5 @@ async fn weights_that_are_not_confirmed_are_left_to_the_gateway() {
         (false, Some("confirmation failed"))
     );
     assert_eq!(report.outcome.details()["attempt"], 7);
-    assert_eq!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
+    assert_eq!(request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
 }

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(40);
 
 /// Entry point of the child process: a worker that runs until it is killed or stuck.
 #[test]
-fn child_worker() {
+fn worker_process_entry() {
     let Ok(urls) = std::env::var(SERVICES) else { return };
     let urls: Vec<&str> = urls.split(' ').collect();
     let mut services = services(urls[0], urls[1], urls[2]);
@@ -49,7 +49,7 @@ impl Process {
             (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
         let urls = format!("{nats} {postgres} {bucket} {}", transcription.as_millis());
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
+        command.args(["--exact", "tests::kills::worker_process_entry"]).env(SERVICES, urls);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
@@ -97,7 +97,7 @@ async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
 }
 
 /// Asserts that queue and bucket are empty.
-async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
+async fn check_no_leftovers(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
     let began = std::time::Instant::now();
     while queue.depth().await.unwrap().jobs > 0
@@ -144,7 +144,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
             }
         })
     };
-    let (alone, distributed) = (Arc::new(alone()), distributed(servers.services()));
+    let (alone, distributed) = (Arc::new(alone()), scorer_with_workers(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
     while kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
         let candidates: Vec<_> =
@@ -172,27 +172,27 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
         usize::try_from(repeated).unwrap() <= maximum,
         "{repeated} attempts repeated after {kills} kills"
     );
-    check_nothing_is_left(&servers, &jobs).await;
+    check_no_leftovers(&servers, &jobs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_kills_workers_is_excluded_alone() {
-    check_set_aside(POISON, PACE.transcription).await;
+    check_excluded(POISON, PACE.transcription).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_hangs_the_recogniser_is_excluded_alone() {
-    check_set_aside(HANG, Duration::from_secs(5)).await;
+    check_excluded(HANG, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_stops_the_recogniser_is_excluded_alone() {
-    check_set_aside(STOP, PACE.transcription).await;
+    check_excluded(STOP, PACE.transcription).await;
 }
 
 /// Checks that a recording of a constant amplitude fails after it has ended its worker three times,
 /// once among other recordings and twice alone, and that other recordings have their usual scores.
-async fn check_set_aside(amplitude: f32, transcription: Duration) {
+async fn check_excluded(amplitude: f32, transcription: Duration) {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
     let deaths = Arc::new(AtomicUsize::new(0));
@@ -212,7 +212,7 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let poison = candidate(encoded(vec![amplitude; 16_000]));
     let mut candidates: Vec<_> = (0..8).map(|index| candidate(recording(index))).collect();
     candidates.insert(3, poison.clone());
-    let mut results = score(&distributed(servers.services()), &candidates).await;
+    let mut results = score(&scorer_with_workers(servers.services()), &candidates).await;
     let error = results.remove(3).score_error.unwrap();
     let expected = format!(
         "RuntimeError:transcription {} failed 3 times: the last worker, worker-",

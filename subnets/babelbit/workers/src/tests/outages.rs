@@ -34,7 +34,7 @@ async fn outages_delay_scores_without_changing_them() {
     servers.nats.stop();
     servers.postgres.stop();
     let running = worker(&services, &stop);
-    let distributed = distributed(services);
+    let distributed = scorer_with_workers(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
     let expected = score(&Arc::new(alone()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
@@ -103,7 +103,7 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_cut_connections_delay_scores_without_changing_them() {
+async fn slow_and_broken_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let (bucket, queue) = (FaultyProxy::unconnected().await, FaultyProxy::unconnected().await);
     servers.bucket = S3Server::start_behind(Some(bucket.port())).await;
@@ -121,7 +121,7 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
         line.set(ProxyFault::Cut);
         let stop = Shutdown::new();
         let running = worker(&services, &stop);
-        let distributed = distributed(services.clone());
+        let distributed = scorer_with_workers(services.clone());
         let candidates: Vec<_> =
             (0..40).map(|recorded| candidate(recording(40 * index + recorded))).collect();
         let ids: Vec<_> = candidates
@@ -150,7 +150,7 @@ async fn check_half_open(servers: &Servers, line: &FaultyProxy, services: Servic
     let (stop, store) = (Shutdown::new(), Store::open(&servers.postgres.url()).await.unwrap());
     line.set(ProxyFault::HalfOpen);
     let running = worker(&services, &stop);
-    let distributed = distributed(services);
+    let distributed = scorer_with_workers(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates
         .iter()
@@ -211,7 +211,7 @@ async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let store = Store::open(&services.database_url).await.unwrap();
     let operator = Database::postgres(&services.database_url, &migrations(&[])).await.unwrap();
     let running = worker(&services, &stop);
-    let distributed = distributed(services);
+    let distributed = scorer_with_workers(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates
         .iter()
@@ -243,7 +243,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
         .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()))
         .collect();
     let expected = score(&Arc::new(alone()), &candidates).await;
-    let distributed = distributed(services.clone());
+    let distributed = scorer_with_workers(services.clone());
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     while !ids.iter().all(|id| servers.bucket.object(&id.object()).exists()) {
         pause(10).await;
@@ -267,11 +267,11 @@ async fn only_well_formed_results_are_reused() {
     ];
     let expected = score(&Arc::new(alone()), &candidates).await;
     let running = worker(&services, &stop);
-    assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
+    assert_eq!(score(&scorer_with_workers(services.clone()), &candidates).await, expected);
     stop.request();
     running.await.unwrap();
     // No worker runs: the results come from the database.
-    assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
+    assert_eq!(score(&scorer_with_workers(services.clone()), &candidates).await, expected);
     let store = Store::open(&services.database_url).await.unwrap();
     let id = JobId::new(candidates[0].wav.as_ref().unwrap().hash(), &identity());
     store.forget(&id).await.unwrap();
@@ -279,7 +279,7 @@ async fn only_well_formed_results_are_reused() {
     assert!(store.finish(&id, b"nonsense", false).await.unwrap());
     let stop = Shutdown::new();
     let running = worker(&services, &stop);
-    assert_eq!(score(&distributed(services), &candidates).await, expected);
+    assert_eq!(score(&scorer_with_workers(services), &candidates).await, expected);
     stop.request();
     running.await.unwrap();
 }

@@ -6,7 +6,7 @@ use super::*;
 
 /// Operators see at the default level which miner gets no requests, and why.
 #[tokio::test]
-async fn handshake_refused_by_a_miner_is_warned_of_once() {
+async fn handshake_refused_by_a_miner_is_logged_once() {
     let (lines, _guard) = CapturedLog::start();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();

@@ -86,7 +86,7 @@ fn assert_close(found: &[f64], expected: &[f64]) {
 }
 
 #[tokio::test]
-async fn weights_rank_registered_hotkeys_without_an_axon_and_no_deregistered_ones() {
+async fn weights_include_hotkeys_without_axon_but_no_deregistered_ones() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let mut config = MarketConfig::from_toml(TASKS).unwrap();

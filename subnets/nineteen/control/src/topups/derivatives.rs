@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn derivatives_are_those_of_the_requested_account() {
+    fn only_derivatives_of_the_requested_account_match() {
         let derivatives = Derivatives::default();
         let accounts = [[1; 32], [2; 32]].map(AccountId::from_bytes);
         for (account, other) in

@@ -501,7 +501,7 @@ async fn disabled_topups_are_not_credited() {
 }
 
 #[tokio::test]
-async fn many_transfers_end_a_part_and_small_ones_are_not_recorded() {
+async fn large_transfer_batches_are_split_and_small_transfers_ignored() {
     let shop = Shop::open().await;
     let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
     let first =

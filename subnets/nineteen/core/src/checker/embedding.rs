@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn similarity_is_that_of_the_worst_vector() {
+    fn similarity_is_the_lowest_of_all_vectors() {
         let own = [vec![1.0, 0.0], vec![0.0, 2.0]];
         assert_eq!(similarity(&own, &own), 1.0);
         assert_eq!(similarity(&own, &[vec![1.0, 0.0], vec![1.0, 0.0]]), 0.0);

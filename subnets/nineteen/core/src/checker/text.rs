@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_those_of_probabilities() {
+    fn token_distance_is_the_difference_of_probabilities() {
         close(token_distance(Some(-0.10), -0.30), 0.1640, 5e-5);
         assert_eq!(token_distance(Some(-0.7), -0.7), 0.0);
         assert_eq!(token_distance(None, 0.0), 1.0);

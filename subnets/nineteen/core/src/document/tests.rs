@@ -10,7 +10,7 @@ fn counters(total: u32, limited: u32) -> Value {
 }
 
 #[test]
-fn arrays_of_counters_give_arrays() {
+fn arrays_of_counters_give_arrays_of_scores() {
     let profile = PeriodProfile::Reference;
     let scores = |document: Value| period_scores(&document, profile).unwrap();
     assert_eq!(scores(counters(40, 10)), json!(0.75));
@@ -56,7 +56,7 @@ fn weights_are_in_the_order_of_first_assignment() {
 /// The profiles `reference` and `later` give exactly the reference's weights
 /// (vectors/market-weights).
 #[test]
-fn weights_equal_those_of_the_reference() {
+fn weights_match_the_reference() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/market-weights/weights.json");
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(cases.len(), 72);

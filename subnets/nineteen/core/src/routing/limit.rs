@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_restore_the_number_that_the_miner_must_accept() {
+    fn answers_restore_the_required_number_of_requests() {
         let mut limit = InFlightLimit::announced(8);
         limit.rate_limited(limit.position(3));
         assert_eq!(limit.required(), 2);

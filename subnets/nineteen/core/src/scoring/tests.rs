@@ -198,7 +198,7 @@ fn percentile_30_selects_the_lower_index() {
 
 /// Each row counts once, and speeds of other tasks, which can have other units, are not ranked.
 #[test]
-fn each_row_counts_once_and_units_are_not_mixed() {
+fn each_row_counts_once_and_units_are_kept_separate() {
     let mut input = example();
     // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y,
     // does not serve X.

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_hyphenated_words() {
+    fn task_names_are_hyphenated_words() {
         for name in ["avatar", "chat-llama-3-1-8b", "3b", "llama-3.1"] {
             assert_eq!(name.parse::<TaskName>().unwrap().as_str(), name);
         }

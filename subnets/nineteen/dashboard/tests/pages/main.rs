@@ -211,7 +211,7 @@ async fn gateway_adds_availability_and_latency() {
 }
 
 #[tokio::test]
-async fn gateway_alone_shows_tasks() {
+async fn market_page_shows_tasks_with_gateway_only() {
     let url = gateway(Arc::new(AtomicU16::new(200))).await;
     let (_, router) = site(None, Some(url)).await;
     let (_, market) = page(&router, "/nineteen").await;

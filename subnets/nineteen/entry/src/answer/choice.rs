@@ -148,7 +148,7 @@ mod tests {
     use crate::items::testing::fragments;
 
     #[test]
-    fn tool_calls_are_put_together() {
+    fn tool_call_fragments_are_joined() {
         let mut calls = Vec::new();
         let (fragments, expected) = fragments();
         for fragment in &fragments {

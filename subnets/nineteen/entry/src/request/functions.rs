@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_become_tools() {
+    fn functions_are_converted_to_tools() {
         let function =
             json!({"name": "weather", "description": "now", "parameters": {"type": "object"}});
         for (call, choice) in [
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn function_messages_become_tool_messages() {
+    fn function_messages_are_converted_to_tool_messages() {
         let call = |name: &str| json!({"role": "assistant", "content": null, "function_call": {"name": name, "arguments": "{}"}});
         let result = |name: &str, content: Value| json!({"role": "function", "name": name, "content": content});
         let messages = json!([

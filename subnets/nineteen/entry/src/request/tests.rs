@@ -168,7 +168,7 @@ fn documents_with_log_probabilities_have_fewer_tokens() {
 
 /// Parts that are neither texts nor images are refused by their place, not passed on.
 #[test]
-fn messages_have_parts_with_texts_and_images() {
+fn message_parts_are_texts_and_images() {
     let text = json!({"type": "text", "text": "hello"});
     let with = |parts: Value| {
         let earlier = json!({"role": "system", "content": "Be brief."});
@@ -344,7 +344,7 @@ fn integers_may_have_a_zero_fraction() {
 }
 
 #[test]
-fn nulls_are_absent() {
+fn null_fields_count_as_absent() {
     let nulls = json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null, "modalities": null});
     let request = chat(&nulls).unwrap();
     assert!(!request.streams && request.payload.further.is_empty());

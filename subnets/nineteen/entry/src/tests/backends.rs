@@ -305,7 +305,12 @@ async fn stream(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnc
 }
 
 /// Buys the answer as one document; passes the outcome to `compare`.
-async fn whole(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnce(Outcome<'_>)) {
+async fn buy_document(
+    shop: &Shop,
+    endpoint: Endpoint,
+    name: &str,
+    compare: impl FnOnce(Outcome<'_>),
+) {
     let before = shop.charged().await;
     let response = buy_at(shop, endpoint, name, false).await;
     let status = response.status().as_u16();
@@ -354,7 +359,7 @@ async fn compare_streams(
         stream(&shop, endpoint, name, |found| compare("stream", found, *expected)).await;
         succeed(&shop, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
-        whole(&shop, endpoint, name, |found| compare("document", found, expected)).await;
+        buy_document(&shop, endpoint, name, |found| compare("document", found, expected)).await;
         succeed(&shop, endpoint, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");

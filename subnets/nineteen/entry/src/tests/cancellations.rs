@@ -146,7 +146,7 @@ async fn charged(shop: &Shop, key_id: &str) -> usize {
 /// A buyer pays for each word that was received, and for none that the miner has not sent: at most
 /// the one on its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cut_stream_is_charged_for_its_delivered_part() {
+async fn interrupted_stream_is_charged_for_its_delivered_part() {
     let gates = Gates::default();
     let shop = shop(gates.miner()).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
@@ -170,7 +170,7 @@ async fn cut_stream_is_charged_for_its_delivered_part() {
 /// A document is charged before its first byte is sent; until then, the buyer can cancel it for
 /// free, even if one of its answers is complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
+async fn interrupted_document_is_charged_from_its_first_byte() {
     let gates = Gates::default();
     let shop = shop(gates.miner()).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
@@ -227,7 +227,7 @@ enum Ending {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn request_that_is_cut_anywhere_is_free() {
+async fn interrupted_request_is_free() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let miner = post(move || {

@@ -135,7 +135,7 @@ async fn more_choices_than_slots_are_answered() {
 /// A choice that has waited too long for a slot is asked again when another one of its request
 /// ends.
 #[tokio::test]
-async fn choices_outlast_the_wait_for_a_slot() {
+async fn choice_that_times_out_waiting_for_a_slot_is_retried() {
     let wait = Duration::from_millis(200);
     let shop = shop_with_two_slots(pauses(vec![400, 400]), wait, QueryDeadlines::default()).await;
     for streams in [false, true] {
@@ -149,7 +149,7 @@ async fn choices_outlast_the_wait_for_a_slot() {
 
 /// The time in which the buyer does not read is not the miners' time, which is limited.
 #[tokio::test]
-async fn slow_buyer_of_several_choices_gets_them() {
+async fn slow_buyer_receives_several_choices() {
     let total = Duration::from_secs(2);
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     // More words than are read ahead, and a last one that arrives after the buyer's pause.

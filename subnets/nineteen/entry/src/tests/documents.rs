@@ -133,7 +133,7 @@ async fn status_page_runs_its_own_script_only() {
 
 /// A key sees its own limits and usage, and those of no other.
 #[tokio::test]
-async fn key_and_usage_are_those_of_the_own_key() {
+async fn key_sees_only_its_own_limits_and_usage() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
     let weight = 7.try_into().unwrap();
     let other = KeyTerms { monthly_budget: Some(9), weight, ..KeyTerms::new("other", 7) };
@@ -368,7 +368,7 @@ async fn usage_page_runs_its_own_script_only() {
 
 /// A key sees its own deposit address and transfers, once the validator sells credits for TAO.
 #[tokio::test]
-async fn topup_shows_the_own_deposit_address_and_transfers() {
+async fn topup_shows_own_deposit_address_and_transfers_only() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
     let other = shop.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
     let own = async |key: &str| document(get_with(&shop, key, "/v1/topup").await).await;

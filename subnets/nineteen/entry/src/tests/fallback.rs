@@ -57,7 +57,7 @@ fn chat(model: &str, streams: bool) -> Value {
 }
 
 #[tokio::test]
-async fn next_task_of_an_alias_answers_if_one_cannot() {
+async fn alias_falls_back_to_its_next_task() {
     let shop = shop().await;
     let answer =
         document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
@@ -84,7 +84,7 @@ async fn next_task_of_an_alias_answers_if_one_cannot() {
 }
 
 #[tokio::test]
-async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
+async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     let change = |config: &mut MarketConfig| {
         task(config, LARGE).price = Price { input: 300, output: 200, step: 0 };
         task(config, SMALL).price = Price { input: 100, output: 900, step: 0 };
@@ -129,7 +129,7 @@ async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
 
 /// A prompt at which miners fail must not make those of all tasks fail.
 #[tokio::test]
-async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
+async fn alias_does_not_fall_back_after_a_failed_request() {
     let shop = shop_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
     let failed = shop.send("/v1/chat/completions", &chat("fast", false), None).await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
@@ -144,7 +144,7 @@ async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
 }
 
 #[tokio::test]
-async fn request_that_miners_reject_exceeds_a_short_context() {
+async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long() {
     let short = |config: &mut MarketConfig| {
         for name in [LARGE, BROKEN, SMALL] {
             let options = &mut task(config, name).orchestrator_server_config.load_model_config;
@@ -183,7 +183,7 @@ async fn request_that_miners_reject_exceeds_a_short_context() {
 type Change = fn(&mut MarketConfig);
 
 #[tokio::test]
-async fn tasks_that_cannot_serve_the_request_are_passed_over() {
+async fn tasks_that_cannot_serve_the_request_are_skipped() {
     let expensive = |config: &mut MarketConfig| task(config, BROKEN).price.output = 1_000_000_000;
     let short = |config: &mut MarketConfig| {
         let options = &mut task(config, BROKEN).orchestrator_server_config.load_model_config;

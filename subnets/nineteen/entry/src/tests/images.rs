@@ -59,18 +59,18 @@ async fn miner(tasks: &[&str], is_openai: bool) -> Router {
 }
 
 async fn painting_shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> Shop {
-    let shop = shop_before(config, tasks, miner(tasks, is_openai).await, patient()).await;
+    let shop = shop_before(config, tasks, miner(tasks, is_openai).await, long_deadlines()).await;
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 10_000)).await.unwrap();
     shop
 }
 
 /// Returns deadlines for miners on a busy machine, instead of those of the tasks.
-fn patient() -> QueryDeadlines {
+fn long_deadlines() -> QueryDeadlines {
     QueryDeadlines { first: Some(Duration::from_mins(1)), ..QueryDeadlines::default() }
 }
 
 /// Returns what the painter draws for a payload without a model, as PNG in base64.
-fn painted(endpoint: Endpoint, payload: &Value) -> String {
+fn expected_image(endpoint: Endpoint, payload: &Value) -> String {
     let picture = paint(&PaintRequest::parse(endpoint, payload.as_object().unwrap()).unwrap());
     STANDARD.encode(picture.to_png().unwrap())
 }
@@ -88,8 +88,10 @@ fn with(further: &Value) -> Value {
 
 /// Returns a photo and a mask whose left half is white, in base64.
 fn inputs() -> (String, String) {
-    let photo =
-        painted(Endpoint::TextToImage, &json!({"prompt": "hills", "width": SIDE, "height": SIDE}));
+    let photo = expected_image(
+        Endpoint::TextToImage,
+        &json!({"prompt": "hills", "width": SIDE, "height": SIDE}),
+    );
     (photo, STANDARD.encode(mask().to_png().unwrap()))
 }
 
@@ -169,7 +171,7 @@ async fn every_route_has_the_image_of_its_task() {
                 // OpenAI's API has no avatars: an edit of the image.
                 assert!(Picture::from_base64(image).is_ok());
             } else {
-                assert!(image == painted(endpoint, &payload), "{route} has another image");
+                assert!(image == expected_image(endpoint, &payload), "{route} has another image");
             }
             // 6 steps at 5 000 credits per 1 000 steps.
             charged += 30;
@@ -189,13 +191,15 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
     let texts = [("prompt", "a red boat"), ("steps", "6"), ("cfg_scale", "4"), ("seed", "7")];
     let (status, answer) = send_form(&shop, &files, &texts).await;
     assert_eq!(status, 200, "{answer}");
-    let expected =
-        painted(Endpoint::Inpaint, &with(&json!({"init_image": photo, "mask_image": white})));
+    let expected = expected_image(
+        Endpoint::Inpaint,
+        &with(&json!({"init_image": photo, "mask_image": white})),
+    );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // Without a mask, the complete image changes.
     let (status, answer) = send_form(&shop, &files[..1], &texts).await;
     assert_eq!(status, 200, "{answer}");
-    let expected = painted(
+    let expected = expected_image(
         Endpoint::ImageToImage,
         &with(&json!({"init_image": photo, "image_strength": 0.5})),
     );
@@ -230,7 +234,7 @@ async fn several_images_have_seeds_of_their_own() {
         .collect();
     for (image, seed) in images.iter().zip(7..) {
         let payload = json!({"prompt": "a red boat", "steps": 5, "width": SIDE, "height": SIDE, "seed": seed});
-        assert!(*image == painted(Endpoint::TextToImage, &payload), "seed {seed}");
+        assert!(*image == expected_image(Endpoint::TextToImage, &payload), "seed {seed}");
     }
     assert_eq!((images.len(), shop.charged().await), (3, 75));
     // A prompt that is withheld fails the complete request.
@@ -309,7 +313,7 @@ async fn model_selects_one_of_several_avatar_tasks() {
         deadlines: Deadlines::default(),
     };
     let handlers = routes(Miner::new(miner, backend, None));
-    let shop = shop_before(config, &["avatar", "portrait"], handlers, patient()).await;
+    let shop = shop_before(config, &["avatar", "portrait"], handlers, long_deadlines()).await;
     let (photo, _) = inputs();
     for (model, value) in [(Value::Null, 0), (json!("avatar"), 0), (json!("portrait"), 255)] {
         let body = with(&json!({"init_image": photo, "model": model}));

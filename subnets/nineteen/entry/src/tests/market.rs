@@ -312,7 +312,7 @@ pub(super) fn calls() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn tools_are_forwarded_and_called() {
+async fn tools_are_forwarded_and_their_calls_returned() {
     let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
     let expected = tools.clone();
     let miner = post(move |Json(payload): Json<Value>| async move {

@@ -38,7 +38,7 @@ const PNG: &str = concat!(
 /// Credits and rate limit (requests per minute) that no test exhausts.
 const PLENTY: u32 = 1_000_000_000;
 
-fn here(path: &str) -> PathBuf {
+fn manifest_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
@@ -184,7 +184,7 @@ impl Served {
 }
 
 /// Returns the results that both of OpenAI's clients must print.
-fn bought() -> Value {
+fn expected_results() -> Value {
     let turn = |input: u64| {
         json!({
             "object": "chat.completion", "role": "assistant", "text": "word word word ", "finish": "stop",
@@ -219,9 +219,9 @@ async fn openai_python_client_is_compatible() {
     let Some(peer) = peer_directory("openai") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
-    buyer.arg(here("src/tests/peers/buyer.py"));
+    buyer.arg(manifest_path("src/tests/peers/buyer.py"));
     let results = tokio::task::block_in_place(|| served.sell_to("openai-python", &mut buyer));
-    assert_eq!(results, bought());
+    assert_eq!(results, expected_results());
     served.stop().await;
 }
 
@@ -230,9 +230,9 @@ async fn openai_node_client_is_compatible() {
     let Some(peer) = peer_directory("openai-node") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new("node");
-    buyer.arg(here("src/tests/peers/buyer.mjs")).arg(peer);
+    buyer.arg(manifest_path("src/tests/peers/buyer.mjs")).arg(peer);
     let results = tokio::task::block_in_place(|| served.sell_to("openai-node", &mut buyer));
-    assert_eq!(results, bought());
+    assert_eq!(results, expected_results());
     served.stop().await;
 }
 
@@ -241,7 +241,7 @@ async fn anthropic_python_client_is_compatible() {
     let Some(peer) = peer_directory("anthropic") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
-    buyer.arg(here("src/tests/peers/anthropic_buyer.py"));
+    buyer.arg(manifest_path("src/tests/peers/anthropic_buyer.py"));
     let results = tokio::task::block_in_place(|| served.sell_to("anthropic", &mut buyer));
     let turn = |input: u64| {
         json!({
@@ -280,14 +280,14 @@ async fn openapi_document_describes_the_routes() {
     let mut tester = Command::new(peer.join("bin/python"));
     tester
         .args(["-m", "schemathesis.cli", "--config-file"])
-        .arg(here("src/tests/peers/schemathesis.toml"));
+        .arg(manifest_path("src/tests/peers/schemathesis.toml"));
     tester.args(["--no-color", "run"]).arg(format!("{}/openapi.json", served.url));
     tester.arg("--header").arg(format!("Authorization: Bearer {}", served.shop.key));
     // On a busy machine, the generation of requests is slow, which says nothing of the gateway.
     tester.arg("--suppress-health-check=too_slow");
     // A fixed seed, so that every run sends the same requests.
     tester.args(["--seed", "19", "--generation-deterministic"]).current_dir(&folder);
-    tester.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", here("src/tests/peers"));
+    tester.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", manifest_path("src/tests/peers"));
     tester.stdout(Stdio::piped());
     let output =
         tokio::task::block_in_place(|| tester.spawn().unwrap().wait_with_output().unwrap());

@@ -13,7 +13,7 @@ use crate::request::TextRequest;
 
 /// Returns the payload that miners get for a buyer's request with these fields. As [`crate::sale`],
 /// sets the model.
-fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
+fn miner_payload(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
     let name = task.task.to_string();
     // Names in the buyers' interface.
     if let Some(mask) = fields.shift_remove("mask_image") {
@@ -41,7 +41,7 @@ fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
 /// Each synthetic request is one that a buyer could send: the gateway makes the same payload of it,
 /// byte for byte, except for the seed, which it maps to another one. Miners cannot recognise it.
 #[test]
-fn synthetic_requests_equal_those_of_buyers() {
+fn synthetic_requests_are_indistinguishable_from_buyer_requests() {
     let mut task = MarketConfig::default().task("chat-llama-3-1-8b").unwrap().clone();
     let mut random = StdRng::seed_from_u64(1);
     for endpoint in [
@@ -62,7 +62,7 @@ fn synthetic_requests_equal_those_of_buyers() {
         let may_be_unnamed = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
         for names_task in (0..rounds).map(|_| true).chain(may_be_unnamed.then_some(false)) {
             let mut made = payload(&task, None, names_task, &mut random).unwrap();
-            let mut bought = sold(&task, made.clone());
+            let mut bought = miner_payload(&task, made.clone());
             let (seed, sold) = (made.shift_remove("seed"), bought.shift_remove("seed"));
             assert_eq!(sold.is_some(), seed.is_some());
             assert_eq!(

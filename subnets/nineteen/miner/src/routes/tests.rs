@@ -62,7 +62,7 @@ async fn text(response: Response) -> String {
 }
 
 #[tokio::test]
-async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
+async fn payload_reaches_the_backend_and_chunks_the_validator() {
     let backend = chats(|headers: http::HeaderMap, Json(payload): Json<Value>| async move {
         assert_eq!(headers["authorization"], "Bearer secret");
         let echo =
@@ -87,7 +87,7 @@ async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
 /// The backend's names of models may have any characters, also those that separate the parts of
 /// `--task`.
 #[tokio::test]
-async fn names_of_the_backends_models_reach_it_unchanged() {
+async fn backend_model_names_are_forwarded_unchanged() {
     for name in [
         "unsloth/Meta-Llama-3.1-8B-Instruct",
         "hf.co/org/model:Q4_K_M",

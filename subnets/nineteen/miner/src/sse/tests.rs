@@ -179,7 +179,7 @@ fn relayed_events_have_one_line() {
 }
 
 #[test]
-fn texts_without_log_probabilities_are_noted() {
+fn missing_log_probabilities_are_detected() {
     for (logprobs, lacks) in [("null", true), ("{\"content\":[]}", false)] {
         let chunk = format!(
             "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"logprobs\":{logprobs}}}]}}\n\n"
@@ -204,7 +204,7 @@ fn endless_lines_are_refused() {
 proptest! {
     /// The stream may be split anywhere, even within a character.
     #[test]
-    fn splits_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
+    fn chunk_boundaries_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
         prop_assert_eq!(filtered(&split_at(STREAM, cuts), false), (WANTED.map(str::to_owned).to_vec(), None));
     }
 

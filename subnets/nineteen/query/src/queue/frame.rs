@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_joined_and_gaps_are_found() {
+    fn response_frames_are_joined_and_gaps_detected() {
         let part = |text: &'static str| Frame::Part(Bytes::from_static(text.as_bytes()));
         let last = |text: &'static str| Frame::Last(Bytes::from_static(text.as_bytes()));
         let mut assembly = Assembly::default();

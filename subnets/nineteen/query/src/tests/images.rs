@@ -23,7 +23,7 @@ fn with_images() -> Request {
 
 /// A model that reads no images is not a fault of the miner, which is not asked again for any.
 #[tokio::test]
-async fn miner_without_vision_gets_no_more_images() {
+async fn miner_without_vision_gets_no_further_images() {
     for status in [400, 415, 422] {
         let asked = Arc::new(AtomicUsize::new(0));
         let miner = refuses(StatusCode::from_u16(status).unwrap(), &asked);
@@ -48,7 +48,7 @@ async fn miner_without_vision_gets_no_more_images() {
 
 /// Two miners that read no images do not show that the request is at fault.
 #[tokio::test]
-async fn third_miner_is_asked_for_images() {
+async fn image_request_is_retried_with_a_third_miner() {
     let asked = Arc::new(AtomicUsize::new(0));
     let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
     let bench =

@@ -23,7 +23,7 @@ fn prefix(request: &Request) -> PromptPrefix {
 }
 
 /// Returns a request that one of the miners gets even if another one is many times as fast.
-fn decided(contenders: &[Arc<TaskMiner>]) -> Request {
+fn request_with_clear_favourite(contenders: &[Arc<TaskMiner>]) -> Request {
     let is_decided = |request: &Request| {
         let prefix = prefix(request);
         let mut logarithms: Vec<f64> =
@@ -60,7 +60,7 @@ async fn market(miners: usize) -> Bench {
 async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests() {
     let mut bench = market(4).await;
     bench.querier.set_prefix_affinity(true);
-    let request = decided(&bench.contenders);
+    let request = request_with_clear_favourite(&bench.contenders);
     let (maximum, replaced, samples) = sent(&mut bench, &request).await;
     // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
     // may be.
@@ -104,7 +104,7 @@ async fn prefixes_spread_over_the_miners() {
 
 /// A buyer who selects a miner by the prompt cannot add to its samples.
 #[tokio::test]
-async fn answers_of_the_miner_of_a_prefix_are_sampled_by_its_share() {
+async fn answers_with_prefix_affinity_are_sampled_by_share() {
     let bench = market(4).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
@@ -115,7 +115,7 @@ async fn answers_of_the_miner_of_a_prefix_are_sampled_by_its_share() {
 }
 
 #[tokio::test]
-async fn answer_of_another_miner_than_that_of_the_prefix_is_not_sampled() {
+async fn answer_outside_prefix_affinity_is_not_sampled() {
     let bench = market(2).await;
     let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) =
         (TASK.parse().unwrap(), "a".into());
@@ -134,7 +134,7 @@ async fn answer_of_another_miner_than_that_of_the_prefix_is_not_sampled() {
 }
 
 #[tokio::test]
-async fn prefix_leaves_a_miner_with_too_many_requests_in_flight() {
+async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
     let bench = market(3).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];

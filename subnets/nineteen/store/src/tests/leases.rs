@@ -94,7 +94,7 @@ pub(super) async fn concurrent_requests_of_two_days_are_granted(home: Home) {
 
 /// The transaction fails after it has computed the charges, as if the response to its commit had
 /// been lost.
-pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
+pub(super) async fn charge_is_retried_after_database_recovery(home: Home) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
@@ -231,7 +231,7 @@ pub(super) async fn a_killed_process_loses_no_credits(home: Home) {
 }
 
 /// The future of a hold is dropped at each of its stages.
-pub(super) async fn a_caller_that_leaves_holds_nothing(home: Home) {
+pub(super) async fn cancelled_caller_holds_no_credits(home: Home) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for millis in 0..20 {
@@ -251,7 +251,7 @@ pub(super) async fn a_caller_that_leaves_holds_nothing(home: Home) {
 }
 
 /// Random operations of three processes, some of which are killed, on one key.
-pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
+pub(super) async fn random_operations_never_overdraw(home: Home) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

@@ -97,7 +97,7 @@ pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Home) 
     assert_eq!(refresh(&[(Uid(0), peer("//Alice", 9))], &both, 70).await, [(false, false)]);
 }
 
-pub(super) async fn registered_neurons_are_those_of_the_time_in_order_of_uid(home: Home) {
+pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: Home) {
     let store = home.open().await;
     let at = async |at_ms| store.registered(at_ms).await.unwrap();
     let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| {
@@ -279,7 +279,7 @@ pub(super) async fn rewards_are_keyed_by_job(home: Home) {
     assert_eq!(store.rewards_since(501).await.unwrap(), []);
 }
 
-pub(super) async fn tasks_keep_as_many_answers_as_their_weight_allows(home: Home) {
+pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: Home) {
     let store = home.open().await;
     for index in 0..8 {
         let kept =

@@ -18,7 +18,7 @@ async fn processes(home: &Home) -> [Store; 2] {
     [home.open().await, home.open().await]
 }
 
-pub(super) async fn credits_hold_over_processes(home: Home) {
+pub(super) async fn credits_are_shared_across_processes(home: Home) {
     let stores = processes(&home).await;
     let keys = [1, 2].map(|byte| [byte; 40]);
     let mut ids = Vec::new();
@@ -76,7 +76,7 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
     assert_eq!((used[0].requests, used[0].charged, used[0].output_tokens), (20, 140, 100));
 }
 
-pub(super) async fn budgets_hold_over_processes(home: Home) {
+pub(super) async fn budgets_apply_across_processes(home: Home) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(Some(100)), &[1; 40], 0).await.unwrap().id;
     stores[0].grant(&key, 10_000, "test", 0).await.unwrap();
@@ -200,7 +200,7 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(home: Home) {
     println!("{} requests admitted", admitted.len());
 }
 
-pub(super) async fn counters_of_a_closed_period_stay(home: Home) {
+pub(super) async fn counters_of_a_closed_period_are_unchanged(home: Home) {
     let stores = processes(&home).await;
     let ([control, worker], config) =
         ([Process::random(), Process::random()], MarketConfig::default());

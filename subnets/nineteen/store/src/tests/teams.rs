@@ -76,7 +76,7 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
 }
 
 /// What a key has spent counts for the team to which it belonged at the time.
-pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
+pub(super) async fn spending_stays_with_the_former_team_of_a_key(home: Home) {
     let store = home.open().await;
     let unknown = KeyTerms { team: Some("nosuch".to_owned()), ..terms(None) };
     assert!(store.create_key(&unknown, &[9; 40], 0).await.is_err());
@@ -109,7 +109,7 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
 }
 
 /// Concurrent requests of three keys on two processes, many of them in one transaction.
-pub(super) async fn team_budgets_hold_over_processes(home: Home) {
+pub(super) async fn team_budgets_apply_across_processes(home: Home) {
     let stores = [home.open().await, home.open().await];
     stores[0].create_team("shops", Some(100), None).await.unwrap();
     let mut keys = Vec::new();
@@ -141,7 +141,7 @@ pub(super) async fn team_budgets_hold_over_processes(home: Home) {
 }
 
 /// Random operations of two processes on three keys of a team, also with reserves.
-pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) {
+pub(super) async fn random_operations_never_exceed_a_team_budget(home: Home) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -275,7 +275,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
 ///
 /// A reserve from before a change may still be used until a request of its key and process ends.
 /// All other holds fit into the team's budget.
-pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
+pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Home) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

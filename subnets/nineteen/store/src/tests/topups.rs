@@ -240,7 +240,7 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn credits_above_the_limit_are_left_to_the_operator(home: Home) {
+pub(super) async fn credits_above_the_limit_await_the_operator(home: Home) {
     let store = enabled(&home).await;
     let (shop, address) = key(&store, 1).await;
     store.grant(&shop, MAX_CREDITS - 5, "test", 0).await.unwrap();
@@ -264,7 +264,7 @@ pub(super) async fn credits_above_the_limit_are_left_to_the_operator(home: Home)
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn transfers_to_inactive_keys_are_left_to_the_operator(home: Home) {
+pub(super) async fn transfers_to_inactive_keys_await_the_operator(home: Home) {
     let store = enabled(&home).await;
     let ((expiring, address), (other, _)) = (key(&store, 1).await, key(&store, 2).await);
     let expires = KeyTerms { expires_ms: Some(50), ..terms(None) };

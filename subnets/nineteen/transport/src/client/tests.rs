@@ -101,12 +101,12 @@ async fn unsigned_key_of_miner_is_rejected() {
         assert!(matches!(error, HandshakeError::Forged), "{error}");
     }
     // A man in the middle replaces Bob's key.
-    let (own, theirs) = (RsaKey::generate().unwrap(), bob_says(&clock));
+    let (own, theirs) = (RsaKey::generate().unwrap(), bob_key_message(&clock));
     let message = PublicKeyMessage { public_key: own.public_pem().to_owned(), ..theirs.0 };
     let forged = listen(publish(message, Some(theirs.1))).await;
     assert!(matches!(shake(Trust::Any, &peer("//Bob", forged)).await, Err(HandshakeError::Forged)));
     // A replay of an old key that Bob signed.
-    let old = bob_says(&clock);
+    let old = bob_key_message(&clock);
     let replayed = listen(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));
     assert!(matches!(
@@ -114,7 +114,7 @@ async fn unsigned_key_of_miner_is_rejected() {
         Err(HandshakeError::Clock)
     ));
     // Bob's key is genuine, but the exchange is not confirmed.
-    let now = bob_says(&clock);
+    let now = bob_key_message(&clock);
     let unconfirmed = listen(publish(now.0, Some(now.1))).await;
     assert!(matches!(
         shake(Trust::Any, &peer("//Bob", unconfirmed)).await,
@@ -125,7 +125,7 @@ async fn unsigned_key_of_miner_is_rejected() {
 #[tokio::test]
 async fn unsigned_miners_are_trusted_only_by_option() {
     let clock = Arc::new(ManualClock::at(NOW));
-    let fiber = listen(publish(bob_says(&clock).0, None)).await;
+    let fiber = listen(publish(bob_key_message(&clock).0, None)).await;
     let session = client(Trust::Any, &clock).handshake(&peer("//Bob", fiber)).await.unwrap();
     assert!(!session.is_signed());
     let error = client(Trust::Signed, &clock).handshake(&peer("//Bob", fiber)).await.unwrap_err();
@@ -160,7 +160,7 @@ async fn refused_and_malformed_handshakes_are_errors() {
     assert!(matches!(huge, HandshakeError::Call(CallError::TooLarge { .. })), "{huge}");
 }
 
-fn bob_says(clock: &Arc<ManualClock>) -> (PublicKeyMessage, Signature) {
+fn bob_key_message(clock: &Arc<ManualClock>) -> (PublicKeyMessage, Signature) {
     let rsa = RsaKey::generate().unwrap();
     MinerHandshake::with_clock(key("//Bob"), rsa, FiberRules::Strict, clock.clone()).public_key()
 }

@@ -106,7 +106,7 @@ fn replaced_hotkey_is_reset() {
 
 /// Columns: number of best · number of random miners · number of chosen miners among five
 #[test]
-fn choice_has_the_best_miners_and_random_others() {
+fn selection_has_the_best_and_random_other_miners() {
     let hotkeys: Vec<_> = (0..5).map(key).collect();
     let rewards: Vec<_> = hotkeys.iter().copied().zip([0.1, 0.9, 0.5, 0.3, 0.2]).collect();
     let (mut gate, mut draws) = (Gate::new(3), Draws::new(1));
@@ -127,7 +127,7 @@ fn choice_has_the_best_miners_and_random_others() {
 }
 
 #[test]
-fn untrained_gate_chooses_by_chance() {
+fn untrained_gate_selects_at_random() {
     let (gate, mut draws) = (Gate::new(3), Draws::new(1));
     let hotkeys: Vec<_> = (0..5).map(key).collect();
     let first: BTreeSet<_> =

@@ -111,7 +111,7 @@ fn originality_is_lost_by_repeating_the_prompt() {
 
 /// Columns: share of the deadline · reward
 #[test]
-fn speed_is_lost_after_a_tenth_of_the_deadline() {
+fn speed_reward_falls_after_a_tenth_of_the_deadline() {
     for (elapsed, reward) in
         [(0.0, 1.0), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0), (1.2, 0.0), (-1.0, 1.0)]
     {

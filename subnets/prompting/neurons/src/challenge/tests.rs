@@ -107,7 +107,7 @@ async fn gate_prefers_the_good_miner_after_200_steps_and_a_restart() {
 }
 
 #[tokio::test]
-async fn passage_is_asked_about_before_its_question_is_answered() {
+async fn question_about_a_passage_precedes_its_answer() {
     let files = tempfile::tempdir().unwrap();
     let passage =
         "The capital of Texas is Austin, a city on the Colorado River with a million people in it.";
@@ -192,7 +192,7 @@ async fn hostile_completions_are_rewarded_without_failure() {
 }
 
 #[test]
-fn settings_out_of_their_range_are_refused() {
+fn out_of_range_settings_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let default = ChallengeSettings::default;
     let gate =

@@ -91,7 +91,7 @@ async fn model_in_the_process_answers_reproducibly() {
 }
 
 #[tokio::test]
-async fn next_tokens_are_those_of_the_language_model() {
+async fn next_tokens_come_from_the_language_model() {
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let completer = Completer::model(Arc::clone(&model), 12).unwrap();
     let texts = ["The ferry leaves", "at half past"].map(str::to_owned);
@@ -121,7 +121,7 @@ async fn next_tokens_are_those_of_the_language_model() {
 }
 
 #[tokio::test]
-async fn canned_answer_is_that_to_the_last_message() {
+async fn canned_answer_replies_to_the_last_message() {
     let completer = Completer::canned(CannedAnswers::built_in().unwrap());
     let question = [Message::new("user", "Who wrote Hamlet?")];
     let answer = completer.complete(&question).await.unwrap();

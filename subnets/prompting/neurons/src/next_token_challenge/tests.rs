@@ -143,7 +143,7 @@ async fn seed_determines_texts_and_no_text_reveals_another_token() {
 }
 
 #[test]
-fn short_texts_are_refused() {
+fn too_short_texts_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let files = tempfile::tempdir().unwrap();
     let open = |text: &str| {

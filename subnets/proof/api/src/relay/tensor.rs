@@ -103,7 +103,7 @@ mod tests {
 
     /// Older encoders write each element with a tag.
     #[test]
-    fn unpacked_elements_are_read() {
+    fn unpacked_tensor_elements_are_read() {
         let mut bytes = Vec::new();
         for value in [1.0_f32, 2.0] {
             bytes.push(0x0d);

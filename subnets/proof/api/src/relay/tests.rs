@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// Accepts a connection, and checks the signature of a challenge.
-    async fn authenticated(listener: &TcpListener) -> Self {
+    async fn accept_authenticated(listener: &TcpListener) -> Self {
         let mut server = Self::accept(listener).await;
         let challenge: [u8; 24] = rand::random();
         server
@@ -113,7 +113,7 @@ fn tensor(inputs: &[i64], scale: i32) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn submissions_are_proven() {
     let (world, listener) = start(Behaviour::Honest).await;
-    let mut relay = Server::authenticated(&listener).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
     let scale =
         world.examiner.served().find(|served| served.id == world.model).unwrap().input.scale;
     for (id, circuit, slices, tensor) in
@@ -145,7 +145,7 @@ async fn submissions_are_proven() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_messages_are_accepted() {
     let (world, listener) = start(Behaviour::Honest).await;
-    let mut relay = Server::authenticated(&listener).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": world.circuit }), &vec![7; 20 << 20]).await;
     let (kind, id, refusal) = relay.next().await;
     assert_eq!((kind, id, &refusal["code"]), (Kind::Error, 1, &json!(-32_602)), "{refusal}");
@@ -157,7 +157,7 @@ async fn large_messages_are_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_verify_offline() {
     let (world, listener) = start(Behaviour::Honest).await;
-    let mut relay = Server::authenticated(&listener).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
     let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
     let (kind, id, result) = relay.ask(Kind::ProofRequest, 5, &request).await;
     assert_eq!((kind, id, &result["success"]), (Kind::ProofResult, 5, &json!(true)), "{result}");
@@ -170,7 +170,7 @@ async fn proofs_verify_offline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_proofs_and_bad_requests_get_their_reasons() {
     let (world, listener) = start(Behaviour::WrongOutput).await;
-    let mut relay = Server::authenticated(&listener).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
     let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
     let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
     assert_eq!(result, json!({ "success": false, "error": "no miner proved slice 0" }));
@@ -219,11 +219,11 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_reopened_and_results_survive_them() {
     let (world, listener) = start(Behaviour::Honest).await;
-    let mut relay = Server::authenticated(&listener).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": world.circuit, "inputs": [inputs()] }), &[]).await;
     let (_, _, started) = relay.next().await;
     drop(relay);
-    let mut relay = Server::authenticated(&listener).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
     let asked = json!({ "run_uid": started["run_uid"] });
     let status = timeout(WITHIN, async {
         loop {

@@ -204,7 +204,7 @@ fn extremes_of_every_layer_satisfy_the_constraints() {
 }
 
 #[test]
-fn widths_cover_their_intervals_and_stay_below_the_field() {
+fn bit_widths_cover_their_intervals_and_fit_the_field() {
     use super::gadgets::Width;
     for (low, high, bits, signed) in [
         (0, 0, 0, false),
@@ -375,7 +375,7 @@ fn older_layouts_are_proven() {
 /// The border between two slices has more values than can be public: one proof hashes them as
 /// outputs, the next one as inputs.
 #[test]
-fn large_borders_of_slices_are_hashed() {
+fn large_slice_boundaries_are_hashed() {
     let network = testing::wide_border();
     let slices = network.slices(2).unwrap();
     let widths: Vec<usize> =

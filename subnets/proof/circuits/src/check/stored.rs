@@ -218,7 +218,7 @@ mod tests {
 
     /// The directory is not the one at its path any more.
     #[test]
-    fn directory_that_takes_the_place_of_the_open_one_is_ignored() {
+    fn directory_replacing_the_open_one_is_ignored() {
         let folder = TempDir::new().unwrap();
         let (path, moved) = (folder.path().join("checks"), folder.path().join("moved"));
         let checks = StoredChecks::open(&path, "one").unwrap();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn full_directory_is_emptied() {
+    fn full_check_directory_is_emptied() {
         let folder = TempDir::new().unwrap();
         let checks = StoredChecks::open(folder.path(), "one").unwrap();
         File::create(folder.path().join("other")).unwrap();
@@ -247,7 +247,7 @@ mod tests {
 
     /// If this test fails, a format of keys was added: set [`RULES`] to the digest that it prints.
     #[test]
-    fn rules_cover_the_keys_of_all_formats() {
+    fn stored_check_rules_cover_keys_of_all_formats() {
         let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof");
         let mut names: Vec<_> = fs::read_dir(&vectors)
             .unwrap()

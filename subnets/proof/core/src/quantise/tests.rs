@@ -63,7 +63,7 @@ fn sample(count: i64) -> Vec<Vec<i64>> {
 }
 
 #[test]
-fn integers_follow_the_real_numbers() {
+fn quantised_outputs_approximate_float_outputs() {
     let float = network();
     for (bits, tolerance) in [(6, 0.25), (8, 0.06), (12, 0.006)] {
         let options = QuantiseOptions { activation_bits: bits, weight_bits: bits, ..options() };
@@ -119,7 +119,7 @@ fn error_on_test_rows_is_reported() {
 }
 
 #[test]
-fn activations_take_the_layers_that_they_can() {
+fn activations_are_fused_into_layers_where_possible() {
     let network = quantise(&network(), &options(), &sample(5)).unwrap();
     // Two convolutions, the addition with its ReLU, the maximum, the mean, the dense layer.
     assert_eq!(network.layers.len(), 6);

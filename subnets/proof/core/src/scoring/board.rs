@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    fn verified(millis: u64) -> Outcome {
+    fn verified_outcome(millis: u64) -> Outcome {
         Outcome::Verified { time: Duration::from_millis(millis), bytes: 128 }
     }
 
@@ -259,10 +259,10 @@ mod tests {
     fn fault_costs_more_than_an_answer_earns() {
         let mut board = Scoreboard::default();
         for _ in 0..20 {
-            board.apply(&event(1, verified(500)));
+            board.apply(&event(1, verified_outcome(500)));
             board.apply(&event(3, Outcome::Failed(Fault::CopiedProof)));
         }
-        board.apply(&event(2, verified(500)));
+        board.apply(&event(2, verified_outcome(500)));
         board.apply(&event(2, Outcome::Failed(Fault::ReplayedProof)));
         let miners = [1, 2, 3].map(|miner| Hotkey::from_bytes([miner; 32]));
         let rules = WorkRules { minimum_answers: 2, ..WorkRules::default() };
@@ -284,7 +284,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
             board.apply(&event);
         }
-        board.apply(&event(2, verified(3)));
+        board.apply(&event(2, verified_outcome(3)));
         let text = serde_json::to_string(&board).unwrap();
         let read: Scoreboard = serde_json::from_str(&text).unwrap();
         assert_eq!(read.tallies(), board.tallies());

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn work_decays_as_in_the_specification() {
+    fn delivered_work_decays_as_specified() {
         // 1000 answers now and 200 two hours ago at 1.2 s, 10 failures now.
         let account = account(&[(0, 1000.0 * 1.2 - 10.0 * 2.4), (7200, 200.0 * 1.2)]);
         assert!((account.work(NOW) - 1296.0).abs() < 1e-9);

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grades_of_times_are_those_of_the_specification() {
+    fn response_time_grades_match_the_specification() {
         let table = [
             (1.0, 0.9336),
             (6.0, 0.7574),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn three_successes_and_a_failure_follow_the_specification() {
+    fn scores_of_three_successes_and_a_failure_match_the_specification() {
         let rules = SeedRules { size_share: 0.0, ..SeedRules::default() };
         let success = Answer::Verified { time: Duration::from_secs(6), bytes: 128 };
         let mut score = 0.0;

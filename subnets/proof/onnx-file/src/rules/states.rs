@@ -290,7 +290,7 @@ mod tests {
 
     /// Every operator is in one list only, and every limit is that of a supported one.
     #[test]
-    fn operators_have_one_state() {
+    fn every_operator_is_either_supported_or_refused() {
         let supported: Vec<&str> = RULES.iter().chain(LEARNED).map(|(name, ..)| *name).collect();
         let refused: Vec<&str> =
             REFUSED.iter().chain(REFUSED_LEARNED).map(|(name, _)| *name).collect();

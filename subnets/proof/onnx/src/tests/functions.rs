@@ -56,7 +56,7 @@ type Function = fn(f64) -> f64;
 
 /// Where their arguments are defined: between 0 and 1, or from 1 on.
 #[test]
-fn further_functions_match_the_standard_library() {
+fn inverse_and_hyperbolic_functions_match_the_standard_library() {
     let below_one = || node("Sigmoid", &["x"], "s", &[]);
     let above_one = || vec![node("Exp", &["x"], "e", &[]), node("Add", &["e", "one"], "s", &[])];
     let functions: [(&str, Function); 10] = [
@@ -225,7 +225,7 @@ fn chains_of_functions_become_one_table() {
 }
 
 #[test]
-fn functions_without_a_value_are_refused() {
+fn functions_with_undefined_values_are_refused() {
     let refused = |nodes: Vec<NodeProto>| {
         quantised(20, small(&[1, 3], nodes, vec![])).unwrap_err().to_string()
     };

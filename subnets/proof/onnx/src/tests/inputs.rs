@@ -35,7 +35,7 @@ fn mixed() -> GraphProto {
 }
 
 #[test]
-fn several_inputs_and_outputs_follow_each_other() {
+fn multiple_inputs_and_outputs_are_concatenated() {
     let part = |name: &str, dims: &[usize], offset| TensorPart {
         name: name.to_owned(),
         dims: dims.to_vec(),
@@ -67,7 +67,7 @@ fn several_inputs_and_outputs_follow_each_other() {
 }
 
 #[test]
-fn inputs_of_one_type_have_its_rules() {
+fn inputs_follow_the_rules_of_their_type() {
     let graph = |kind: DataType, operator: &str| {
         let mut graph = small(&[1, 2], vec![node(operator, &["x", "z"], "y", &[])], vec![]);
         graph.input = vec![typed("x", &[1, 2], kind), typed("z", &[1, 2], kind)];
@@ -90,7 +90,7 @@ fn inputs_of_one_type_have_its_rules() {
 
 /// An output that is an input, and one that only changes its dimensions, are moves.
 #[test]
-fn models_that_only_rename_are_read() {
+fn models_without_arithmetic_are_read() {
     let shape = || vec![integers("shape", &[-1])];
     for (nodes, weights) in [
         (vec![node("Identity", &["x"], "y", &[])], vec![]),

@@ -115,7 +115,7 @@ fn repetitions_have_a_limit() {
 }
 
 #[test]
-fn parts_of_a_split_have_a_limit() {
+fn split_outputs_have_a_limit() {
     let mut split = with_int(node("Split", &["x"], "p0", &[]), "axis", 1);
     split.output.extend((1..5000).map(|index| format!("p{index}")));
     let nodes = vec![split, node("Relu", &["p0"], "y", &[])];
@@ -178,7 +178,7 @@ fn long_constants_are_folded() {
 
 /// A sum of all earlier elements for each one would take 2^43 steps.
 #[test]
-fn running_sums_of_long_constants_are_folded() {
+fn cumulative_sums_of_long_constants_are_folded() {
     let nodes = vec![
         node("CumSum", &["ones", "axis"], "sums", &[]),
         node("Gather", &["sums", "last"], "sum", &[]),

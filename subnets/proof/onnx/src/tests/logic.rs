@@ -168,7 +168,7 @@ fn quotients_are_products_with_reciprocals() {
 }
 
 #[test]
-fn choices_that_do_not_fit_are_refused() {
+fn where_operands_of_mismatched_shapes_are_refused() {
     let three = || booleans("mask", &[3], &[true; 3]);
     let numbers = || floats("two", &[4], &[1.0, 2.0, 3.0, 4.0]);
     for (nodes, weights, expected) in [

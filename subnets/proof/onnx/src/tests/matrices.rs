@@ -269,7 +269,7 @@ fn products_have_the_values_of_the_standard() {
 }
 
 #[test]
-fn products_that_do_not_fit_are_refused() {
+fn matrix_products_of_mismatched_shapes_are_refused() {
     let einsum =
         |equation: &str| with_text(node("Einsum", &["x", "w"], "y", &[]), "equation", equation);
     let weights = || {

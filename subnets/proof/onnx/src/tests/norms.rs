@@ -359,7 +359,7 @@ fn norms_are_finite_for_any_input() {
 }
 
 #[test]
-fn softmaxes_and_norms_without_a_meaning_are_refused() {
+fn undefined_softmaxes_and_norms_are_refused() {
     let masked = |operator: &str, kept: [bool; 3]| {
         let nodes = vec![
             node("Where", &["kept", "x", "low"], "m", &[]),

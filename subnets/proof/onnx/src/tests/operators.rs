@@ -120,7 +120,7 @@ fn constants_are_folded_or_become_layers() {
 }
 
 #[test]
-fn two_tensors_are_combined() {
+fn elementwise_operators_combine_two_tensors() {
     let weights = || {
         vec![floats(
             "v",
@@ -292,7 +292,7 @@ fn moved_elements_have_the_order_of_the_standard() {
 
 /// Before versions 10 and 11, limits and pads are attributes; in later ones, they are inputs.
 #[test]
-fn misplaced_limits_are_refused() {
+fn limits_of_other_operator_versions_are_refused() {
     let floats_of = |node: NodeProto| with_float(with_float(node, "min", -1.0), "max", 1.0);
     let slice = || node("Slice", &["x"], "y", &[("starts", &[1]), ("ends", &[3]), ("axes", &[1])]);
     let pad = || node("Pad", &["x"], "y", &[("pads", &[0, 1, 0, 1])]);
@@ -309,7 +309,7 @@ fn misplaced_limits_are_refused() {
 
 /// Tensors of different scales get a common one: coarse ones are multiplied, fine ones rounded.
 #[test]
-fn joined_tensors_have_one_scale() {
+fn concatenated_tensors_have_one_scale() {
     let weights = |factor: f32| vec![floats("w", &[2, 2], &[factor, -factor, factor, factor])];
     for factor in [0.01, 0.5, 100.0, 10_000.0] {
         let nodes = vec![
@@ -352,7 +352,7 @@ fn inputs_of_any_rank_are_read() {
 /// Files that describe moves of many elements, or endless pads, are refused before these are
 /// listed.
 #[test]
-fn moves_are_in_proportion_to_the_file() {
+fn files_with_too_many_moved_elements_are_refused() {
     let chain = (0..300).map(|index| {
         let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
         node(

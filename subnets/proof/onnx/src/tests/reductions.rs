@@ -135,7 +135,7 @@ fn sum_of_positive_numbers_is_not_negative() {
 
 /// Weights of two bits can be rounded to 1, which are then no exact sum.
 #[test]
-fn weights_that_are_rounded_to_one_have_an_error() {
+fn weights_rounded_to_one_have_an_error() {
     let weights = vec![floats("k", &[1, 2, 1, 1], &[0.9, 0.6])];
     let graph = small(&[1, 2, 1, 1], vec![node("Conv", &["x", "k"], "y", &[])], weights);
     let model = Model::decode(&model(graph)).unwrap();

@@ -15,7 +15,7 @@ fn lstm(steps: i64) -> (Vec<i64>, Vec<NodeProto>, Vec<TensorProto>) {
 }
 
 #[test]
-fn recurrent_nodes_with_another_meaning_are_refused() {
+fn unsupported_recurrent_nodes_are_refused() {
     let with_input = |position: usize, name: &str| {
         let (dims, mut nodes, weights) = lstm(4);
         nodes[0].input.resize(position, String::new());

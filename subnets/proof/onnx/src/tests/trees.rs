@@ -89,7 +89,7 @@ proptest! {
 
     /// Limits are integers of the input, or between two of them.
     #[test]
-    fn trees_are_exact(
+    fn tree_ensembles_are_evaluated_exactly(
         modes in prop::collection::vec(0..6_usize, 7),
         features in prop::collection::vec(0..3_i64, 7),
         limits in prop::collection::vec(-9..=9_i8, 7),

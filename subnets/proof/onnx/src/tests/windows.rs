@@ -256,7 +256,7 @@ fn windows_have_the_values_of_the_standard() {
 }
 
 #[test]
-fn windows_with_another_meaning_are_refused() {
+fn unsupported_convolutions_and_pools_are_refused() {
     let kernel = |dims: &[i64]| {
         let count = dims.iter().product::<i64>() as usize;
         vec![floats("w", dims, &vec![0.5; count])]

@@ -182,7 +182,7 @@ fn benchmarks_fill_small_capacities_first() {
 }
 
 #[test]
-fn miners_are_benchmarked_in_turn_and_not_while_they_work_for_a_user() {
+fn idle_miners_are_benchmarked_in_turn() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let now = Instant::now();
@@ -234,7 +234,7 @@ fn overdue_and_failing_miners_pause() {
 }
 
 #[test]
-fn timeouts_follow_the_times_of_the_miner_and_patience_those_of_all() {
+fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let unknown = dispatcher.assign_to(0, &miners[0]);

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn recordings_are_repeated_for_further_speakers() {
+    fn recordings_repeat_when_speakers_outnumber_them() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {
             let path = directory.path().join(name);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_directory_has_an_announced_language() {
+    fn language_option_requires_a_directory() {
         let find = |text, language| Recordings::find(text, language, "en", Duration::from_mins(10));
         let error = find("1", Some("fr")).err().unwrap().to_string();
         assert!(error.starts_with("--language is for a directory of recordings"), "{error}");

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn miner_that_does_not_start_is_not_awaited_forever() {
+    async fn miner_that_does_not_start_times_out() {
         let mut command = Command::new("sleep");
         let mut child =
             command.arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();

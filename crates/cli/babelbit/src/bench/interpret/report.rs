@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn recording_that_was_not_played_has_failed() {
+    fn unplayed_recording_counts_as_failed() {
         let directory = tempfile::tempdir().unwrap();
         let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
         std::fs::write(directory.path().join("a.wav"), file).unwrap();

@@ -154,7 +154,7 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
 }
 
 #[tokio::test]
-async fn without_a_shield_nothing_is_sent() {
+async fn missing_mev_shield_key_sends_nothing() {
     let chain = MockChain::default();
     for args in [
         SubmitArgs { mev_shield: true, ..QUIET },
@@ -244,7 +244,7 @@ async fn a_proxy_makes_or_announces_the_call() {
 }
 
 #[test]
-fn a_command_ends_with_the_state_that_it_waits_for() {
+fn wait_option_selects_the_awaited_state() {
     for (args, until) in [
         (QUIET, Until::Included),
         (SubmitArgs { wait: Wait::Finalized, ..QUIET }, Until::Finalized),

@@ -41,7 +41,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn cached_values_equal_those_of_the_trie(blocks in prop::collection::vec(block(), 1..12)) {
+    fn cached_values_equal_trie_values(blocks in prop::collection::vec(block(), 1..12)) {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let mut head = store.head().unwrap();
         for (reads, changes) in blocks {
@@ -79,7 +79,7 @@ fn newest_state(store: &Store) -> (KnownState, H256) {
 }
 
 #[test]
-fn a_read_item_is_not_read_again() {
+fn cached_item_is_not_read_again() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let key = b":slot_duration";
@@ -118,7 +118,7 @@ fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
 }
 
 #[test]
-fn a_root_that_lacks_a_node_is_an_error() {
+fn root_with_missing_node_is_an_error() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let _ = next(&state);

@@ -6,7 +6,7 @@ use crate::types::NetUid;
 
 #[test]
 fn settings_of_missing_subnets_are_refused() {
-    settled(|| {
+    with_owner_settings(|| {
         let netuid = NetUid(77);
         assert_eq!(as_root(&Call::sudo_set_kappa { netuid, kappa: 1 }), "SubnetDoesNotExist");
         assert_eq!(as_root(&Call::sudo_set_rho { netuid, rho: 1 }), "SubnetDoesNotExist");
@@ -154,7 +154,7 @@ fn values_out_of_bounds_are_refused() {
         (Call::sudo_set_liquid_alpha_enabled { netuid, enabled: false }, "ok"),
         (alphas(2_000, 3_000), "LiquidAlphaDisabled"),
     ];
-    settled(|| {
+    with_owner_settings(|| {
         for (what, expected) in cases {
             assert_eq!(as_root(&what), expected, "{what:?}");
         }
@@ -195,7 +195,7 @@ fn settings_reject_root_subnet_and_invalid_values() {
         (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "ok"),
         (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
     ];
-    settled(|| {
+    with_owner_settings(|| {
         for (what, expected) in cases {
             assert_eq!(as_root(&what), expected, "{what:?}");
         }
@@ -205,8 +205,8 @@ fn settings_reject_root_subnet_and_invalid_values() {
 }
 
 #[test]
-fn some_bounds_are_for_owners_only() {
-    settled(|| {
+fn some_bounds_apply_to_owners_only() {
+    with_owner_settings(|| {
         let average =
             Call::sudo_set_bonds_moving_average { netuid: BABELBIT, bonds_moving_average: 975_001 };
         let steepness = Call::sudo_set_alpha_sigmoid_steepness { netuid: BABELBIT, steepness: -1 };

@@ -289,7 +289,7 @@ fn each_setting_changes_its_own_item() {
     let settings = settings();
     assert_eq!(settings.len(), 79);
     for (what, _, item) in settings {
-        settled(|| {
+        with_owner_settings(|| {
             if item == "LiquidAlphaOn" {
                 LiquidAlphaOn::<Runtime>::insert(BABELBIT, false);
             }
@@ -309,7 +309,7 @@ fn each_setting_changes_its_own_item() {
 #[test]
 fn only_owners_change_settings_of_their_subnet() {
     for (what, by, item) in settings() {
-        settled(|| {
+        with_owner_settings(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");
             if by == By::Root {
                 assert_eq!(as_owner(&what), "BadOrigin", "{what:?}");

@@ -1,7 +1,7 @@
 use frame_support::BoundedVec;
 use frame_support::traits::Hooks as _;
 
-use super::super::tests::{info, raw, said, state};
+use super::super::tests::{info, raw, state, was_emitted};
 use super::super::{
     CommitmentInfo, CommitmentOf, Data, Event, Pallet, RevealFailure, RevealedCommitments,
     TimelockedIndex,
@@ -52,7 +52,7 @@ fn a_pulse_reveals_a_commitment() {
         assert_eq!(revealed(&who), [(b"speech at 16 kHz".to_vec(), 12)]);
         assert_eq!(stored(&who), Some(info(&[raw(b"soon")])));
         assert_eq!(waiting(), 0);
-        assert!(said(&Event::CommitmentRevealed { netuid: BABELBIT, who: who.clone() }));
+        assert!(was_emitted(&Event::CommitmentRevealed { netuid: BABELBIT, who: who.clone() }));
 
         // A commitment whose fields were all timelocked is removed when they are revealed.
         assert_eq!(state(&who, &[field("text with its round", 1_000)]), "ok");
@@ -106,7 +106,7 @@ fn unrevealable_fields_are_stored_as_failures() {
             let Data::TimelockEncrypted { encrypted, reveal_round } = data else { unreachable!() };
             let failed = Data::TimelockRevealFailed { encrypted, reveal_round };
             assert_eq!(stored(&who), Some(info(&[failed])), "{error:?}");
-            assert!(said(&Event::CommitmentRevealFailed {
+            assert!(was_emitted(&Event::CommitmentRevealFailed {
                 netuid: BABELBIT,
                 who: who.clone(),
                 reveal_round,
@@ -136,7 +136,7 @@ fn the_last_ten_texts_are_kept() {
 }
 
 #[test]
-fn an_entry_without_a_commitment_is_removed() {
+fn reveal_entry_without_commitment_is_removed() {
     chain(|| {
         let who = neuron();
         assert_eq!(state(&who, &[field("text", 1_000)]), "ok");

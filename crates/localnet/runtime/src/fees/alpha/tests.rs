@@ -35,7 +35,7 @@ fn is_valid(who: &AccountId, call: &RuntimeCall) -> bool {
 }
 
 /// Makes a call as an extrinsic does, with its fee.
-fn pay_and_make(who: &AccountId, call: &RuntimeCall) {
+fn charge_and_dispatch(who: &AccountId, call: &RuntimeCall) {
     let (origin, source) = (RuntimeOrigin::signed(who.clone()), TransactionSource::External);
     let (info, charge) = (call.get_dispatch_info(), ChargeFee::with_tip(0));
     let (_, val, origin) =
@@ -70,7 +70,7 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
         let before = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
         let (total, author) = (all_tao(), Author::get().unwrap());
         let (of_author, call) = (balance(&author), remove(hotkey, AlphaBalance(TAO)));
-        pay_and_make(coldkey, &call);
+        charge_and_dispatch(coldkey, &call);
 
         let [(BABELBIT, alpha, tao)] = paid_with_stake()[..] else {
             panic!("{:?}", paid_with_stake())
@@ -91,7 +91,7 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
         assert_eq!(all_tao(), total);
 
         // With TAO, the next fee is paid in TAO.
-        pay_and_make(coldkey, &call);
+        charge_and_dispatch(coldkey, &call);
         assert_eq!(paid_with_stake().len(), 1);
     });
 }
@@ -101,7 +101,7 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
 fn sale_of_the_full_stake_pays_its_fee() {
     all_staked(|coldkey, hotkey| {
         let all = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
-        pay_and_make(coldkey, &remove(hotkey, all));
+        charge_and_dispatch(coldkey, &remove(hotkey, all));
         assert_eq!(paid_with_stake().len(), 1);
         assert_eq!(SubtensorModule::stake_of(hotkey, coldkey, BABELBIT), AlphaBalance::ZERO);
     });

@@ -38,7 +38,7 @@ fn earn(hotkey: &AccountId, tao: u64) -> u64 {
     Subtensor::basket_value(hotkey).0 - before
 }
 
-fn owed(hotkey: &AccountId, who: &str) -> u64 {
+fn claimable_value(hotkey: &AccountId, who: &str) -> u64 {
     Subtensor::value_of_shares(hotkey, Subtensor::shares_of(hotkey, &account(who))).0
 }
 
@@ -61,8 +61,8 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
         assert!(value > 7 * TAO, "{value}");
         assert_eq!(BasketDepositedTao::<Runtime>::get(&hotkey).0, value);
         assert!(
-            close(owed(&hotkey, "Bob"), value / 4 * 3)
-                && close(owed(&hotkey, "Charlie"), value / 4)
+            close(claimable_value(&hotkey, "Bob"), value / 4 * 3)
+                && close(claimable_value(&hotkey, "Charlie"), value / 4)
         );
         assert_eq!(claim("Bob"), "ok");
         let Event::RootClaimed { coldkey, tao } = last_event() else {
@@ -71,7 +71,7 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
         assert!(coldkey == account("Bob") && close(tao.0, value / 4 * 3));
         assert!(close(root_stake(&hotkey, "Bob"), 300 * TAO + tao.0));
         assert_eq!(BasketRedeemedTao::<Runtime>::get(&hotkey), tao);
-        assert!(close(owed(&hotkey, "Charlie"), value / 4), "the others keep theirs");
+        assert!(close(claimable_value(&hotkey, "Charlie"), value / 4), "the others keep theirs");
         // Nothing is claimed twice.
         assert_eq!(claim("Bob"), "ok");
         assert_eq!(
@@ -95,14 +95,18 @@ fn stake_changes_keep_the_value_of_shares() {
             amount_staked: TaoBalance(400 * TAO),
         };
         assert_eq!(attempt(&account("Eve"), add), "ok");
-        assert!(owed(&hotkey, "Eve") < 1_000, "it has earned nothing yet");
+        assert!(claimable_value(&hotkey, "Eve") < 1_000, "it has earned nothing yet");
         let remove = Call::remove_stake {
             hotkey: hotkey.clone(),
             netuid: NetUid::ROOT,
             amount_unstaked: AlphaBalance(300 * TAO),
         };
         assert_eq!(attempt(&account("Bob"), remove), "ok");
-        assert!(close(owed(&hotkey, "Bob"), value / 4 * 3), "{}", owed(&hotkey, "Bob"));
+        assert!(
+            close(claimable_value(&hotkey, "Bob"), value / 4 * 3),
+            "{}",
+            claimable_value(&hotkey, "Bob")
+        );
         let give = Call::transfer_stake {
             destination_coldkey: account("Ferdie"),
             hotkey: hotkey.clone(),
@@ -111,19 +115,27 @@ fn stake_changes_keep_the_value_of_shares() {
             alpha_amount: AlphaBalance(100 * TAO),
         };
         assert_eq!(attempt(&account("Charlie"), give), "ok");
-        assert!(close(owed(&hotkey, "Charlie"), value / 4) && owed(&hotkey, "Ferdie") < 1_000);
+        assert!(
+            close(claimable_value(&hotkey, "Charlie"), value / 4)
+                && claimable_value(&hotkey, "Ferdie") < 1_000
+        );
         // The next dividends are shared by the stake of then; the part of the basket's own stake
         // raises all shares.
         let more = earn(&hotkey, 5);
-        let all: u64 =
-            ["Bob", "Charlie", "Eve", "Ferdie"].iter().map(|who| owed(&hotkey, who)).sum();
+        let all: u64 = ["Bob", "Charlie", "Eve", "Ferdie"]
+            .iter()
+            .map(|who| claimable_value(&hotkey, who))
+            .sum();
         assert!(all.abs_diff(value + more) <= 10_000, "{all} {value} {more}");
-        assert!(owed(&hotkey, "Eve").abs_diff(owed(&hotkey, "Ferdie") * 4) <= 10_000);
+        assert!(
+            claimable_value(&hotkey, "Eve").abs_diff(claimable_value(&hotkey, "Ferdie") * 4)
+                <= 10_000
+        );
     });
 }
 
 #[test]
-fn shares_can_be_bought() {
+fn basket_shares_can_be_bought() {
     fund(|hotkey| {
         let buy = |who: &str, hotkey: &AccountId, rao| {
             let (hotkey, amount_staked) = (hotkey.clone(), TaoBalance(rao));
@@ -144,7 +156,8 @@ fn shares_can_be_bought() {
         );
         assert_eq!(balance(&account("Eve")), before - 10 * TAO);
         assert!(
-            close(owed(&hotkey, "Eve"), 10 * TAO) && close(owed(&hotkey, "Bob"), value / 4 * 3)
+            close(claimable_value(&hotkey, "Eve"), 10 * TAO)
+                && close(claimable_value(&hotkey, "Bob"), value / 4 * 3)
         );
         assert_eq!(claim("Eve"), "ok");
         assert!(close(root_stake(&hotkey, "Eve"), 10 * TAO));
@@ -164,7 +177,7 @@ fn dividends_without_root_stake_are_recycled() {
 }
 
 #[test]
-fn a_claim_must_reach_the_threshold() {
+fn claim_below_threshold_pays_nothing() {
     fund(|hotkey| {
         let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold {
             netuid,
@@ -199,7 +212,10 @@ fn shares_follow_swapped_keys() {
         let value = earn(&hotkey, 8);
         let swap = Call::swap_hotkey { hotkey: hotkey.clone(), new_hotkey: key(3), netuid: None };
         assert_eq!(attempt(&account("Dave"), swap), "ok");
-        assert!(close(owed(&key(3), "Bob"), value / 4 * 3) && owed(&hotkey, "Bob") == 0);
+        assert!(
+            close(claimable_value(&key(3), "Bob"), value / 4 * 3)
+                && claimable_value(&hotkey, "Bob") == 0
+        );
         assert!(
             !BasketShares::<Runtime>::contains_key(&hotkey)
                 && !BasketRate::<Runtime>::contains_key(&hotkey)
@@ -211,6 +227,6 @@ fn shares_follow_swapped_keys() {
         );
         let shares = Subtensor::shares_of(&key(3), &key(50));
         assert!(close(Subtensor::value_of_shares(&key(3), shares).0, value / 4 * 3));
-        assert_eq!(owed(&key(3), "Bob"), 0);
+        assert_eq!(claimable_value(&key(3), "Bob"), 0);
     });
 }

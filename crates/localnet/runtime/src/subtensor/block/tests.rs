@@ -171,7 +171,7 @@ fn requested_epoch_runs_once() {
 }
 
 #[test]
-fn an_epoch_of_contradicting_maps_is_skipped_and_its_emission_kept() {
+fn epoch_with_inconsistent_maps_is_skipped_and_its_emission_kept() {
     chain(|| {
         let hotkey = crate::subtensor::Keys::<Runtime>::get(BABELBIT, 0);
         Uids::<Runtime>::insert(BABELBIT, &hotkey, 3);

@@ -6,7 +6,7 @@ use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome,
 type Price = Burn<Runtime>;
 
 #[test]
-fn the_factor_of_a_half_life_is_that_of_the_real_chain() {
+fn half_life_factor_equals_that_of_the_real_chain() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["burn_decay_factor"].as_array().unwrap();
     assert_eq!(cases.len(), 10);
@@ -17,7 +17,7 @@ fn the_factor_of_a_half_life_is_that_of_the_real_chain() {
 }
 
 #[test]
-fn the_price_moves_as_on_the_real_chain() {
+fn burn_price_changes_as_on_the_real_chain() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let vector = &vectors["burn_trajectory"];
     let number = |name: &str| vector[name].as_u64().unwrap();
@@ -46,7 +46,7 @@ fn the_price_moves_as_on_the_real_chain() {
 }
 
 #[test]
-fn the_price_stays_within_its_bounds() {
+fn burn_price_stays_within_its_bounds() {
     // Price, half-life, block, price after the start of the block.
     let cases = [
         (1_000, 360, 2, 500_000),

@@ -46,7 +46,7 @@ fn unstake(hotkey: u32, alpha: u64) -> Call<Runtime> {
 }
 
 /// Runs a test at block 10 on a subnet whose registrations cost one TAO, half of which is locked.
-fn bonded(test: impl FnOnce(AccountId)) {
+fn with_collateral(test: impl FnOnce(AccountId)) {
     chain(|| {
         jump_to(10);
         CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
@@ -64,12 +64,12 @@ fn staked(test: impl FnOnce(AccountId)) {
         for hotkey in 1..=2 {
             Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
         }
-        give(&bob, 1, 100 * TAO);
+        add_stake(&bob, 1, 100 * TAO);
         test(bob);
     });
 }
 
-fn give(coldkey: &AccountId, hotkey: u32, alpha: u64) {
+fn add_stake(coldkey: &AccountId, hotkey: u32, alpha: u64) {
     SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += alpha);
     Subtensor::increase_stake(&key(hotkey), coldkey, BABELBIT, AlphaBalance(alpha));
 }
@@ -112,7 +112,7 @@ fn check() {
 
 #[test]
 fn a_registration_locks_its_share_of_the_price() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         let (before, pool) = (balance(&bob), SubnetTAO::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
         assert_eq!(attempt(&bob, register(1)), "ok");
@@ -146,7 +146,7 @@ fn a_registration_locks_its_share_of_the_price() {
 
 #[test]
 fn collateral_counts_for_the_next_registration() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         assert_eq!(attempt(&bob, register(1)), "ok");
         let (locked, ..) = amounts(1);
         // The collateral outlasts the registration, and nobody else's counts.
@@ -178,8 +178,8 @@ fn collateral_counts_for_the_next_registration() {
 }
 
 #[test]
-fn the_price_of_collateral_may_not_rise_far() {
-    bonded(|bob| {
+fn collateral_purchase_above_slippage_limit_is_refused() {
+    with_collateral(|bob| {
         // The pool has 1 000 TAO: the price rises by 5 % with about 25 TAO.
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(26 * TAO));
         assert_eq!(attempt(&bob, register(1)), "SlippageTooHigh");
@@ -195,7 +195,7 @@ fn the_price_of_collateral_may_not_rise_far() {
 }
 
 #[test]
-fn a_share_is_rounded_down() {
+fn collateral_share_is_rounded_down() {
     let charge = Charge { burned: TaoBalance(1), locked: TaoBalance(2) };
     assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
     let extreme = Charge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
@@ -262,7 +262,7 @@ fn collateral_that_cannot_be_added_is_refused() {
 }
 
 #[test]
-fn a_minimum_is_set_and_removed() {
+fn collateral_minimum_is_set_and_removed() {
     staked(|bob| {
         assert_eq!(outcome(send_as_root(set_min(1, 5))), "BadOrigin");
         let on = |netuid| Call::set_min_collateral {
@@ -292,13 +292,13 @@ fn a_minimum_is_set_and_removed() {
 
 #[test]
 fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
-    bonded(|bob| {
+    with_collateral(|bob| {
         for hotkey in 0..MAX_COLLATERAL_HOTKEYS {
             Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
             assert_eq!(attempt(&bob, set_min(hotkey, 5)), "ok");
         }
         Subtensor::own_hotkey(&bob, &key(100)).unwrap();
-        give(&bob, 100, TAO);
+        add_stake(&bob, 100, TAO);
         assert_eq!(attempt(&bob, set_min(100, 5)), "ColdkeyCollateralPositionsFull");
         assert_eq!(attempt(&bob, add(100, TAO, 0)), "ColdkeyCollateralPositionsFull");
         assert_eq!(attempt(&bob, register(100)), "ColdkeyCollateralPositionsFull");
@@ -313,7 +313,7 @@ fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
 #[test]
 fn collateral_cannot_be_unstaked() {
     staked(|bob| {
-        give(&bob, 2, 100 * TAO);
+        add_stake(&bob, 2, 100 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         let (too_much, hotkey, netuid) = (AlphaBalance(40 * TAO + 10), key(1), BABELBIT);
         assert_eq!(attempt(&bob, unstake(1, too_much.0)), "StakeUnavailable");
@@ -356,7 +356,7 @@ fn collateral_cannot_be_unstaked() {
 #[test]
 fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
     staked(|bob| {
-        give(&bob, 2, 500 * TAO);
+        add_stake(&bob, 2, 500 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         // The coldkey has enough free stake in total, but not on this hotkey: its stake stays.
         assert_eq!(attempt(&bob, Call::unstake_all { hotkey: key(1) }), "ok");
@@ -398,7 +398,7 @@ fn collateral_moves_with_swapped_keys() {
         }
         // On the new hotkey, the collaterals add up, with the slower drain ratio.
         CollateralDrainRatio::<Runtime>::insert(BABELBIT, U64F64::from_num(0.5));
-        give(&bob, 2, 10 * TAO);
+        add_stake(&bob, 2, 10 * TAO);
         assert_eq!(attempt(&bob, add(2, 10 * TAO, 0)), "ok");
         assert_eq!(attempt(&bob, swap(Some(BABELBIT), false, 2)), "ok");
         assert_eq!((state(1, &bob), amounts(2)), (None, (70 * TAO, 5, 0)));
@@ -457,7 +457,7 @@ fn a_dissolved_subnet_leaves_no_collateral() {
 }
 
 #[test]
-fn the_owner_sets_share_and_ratio() {
+fn owner_sets_collateral_share_and_ratio() {
     chain(|| {
         use crate::admin_utils::Call as Admin;
         let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share {

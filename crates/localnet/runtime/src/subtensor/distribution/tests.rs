@@ -5,7 +5,7 @@ use crate::testing::{BABELBIT, Subtensor, chain, key};
 
 const STAKE: u64 = 1_000_000_000_000;
 
-fn no_one() -> Earned {
+fn nothing_earned() -> Earned {
     Earned { server: vec![0; 3], validator: vec![0; 3] }
 }
 
@@ -29,13 +29,13 @@ fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
 }
 
 #[test]
-fn miners_other_than_the_owners_are_paid() {
+fn rewards_of_owner_miners_are_recycled_or_burned() {
     for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
         subnet(|hotkeys, neurons| {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
             let before = Subtensor::total_alpha(&hotkeys[0], BABELBIT).0;
-            let earned = Earned { server: vec![300, 500, 200], ..no_one() };
+            let earned = Earned { server: vec![300, 500, 200], ..nothing_earned() };
             Subtensor::distribute(
                 BABELBIT,
                 &neurons,
@@ -56,12 +56,12 @@ fn miners_other_than_the_owners_are_paid() {
 }
 
 #[test]
-fn validators_take_first_and_share_the_rest_with_their_stakers() {
+fn validators_deduct_take_and_share_remainder_with_stakers() {
     subnet(|hotkeys, _| {
         // A nominator holds as much as the owner of the hotkey.
         Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
-        let earned = Earned { validator: vec![0, 750, 250], ..no_one() };
+        let earned = Earned { validator: vec![0, 750, 250], ..nothing_earned() };
         Subtensor::distribute(
             BABELBIT,
             &neurons,
@@ -89,7 +89,7 @@ fn root_stake_earns_claimable_dividends() {
         // By the TAO weight, 100 TAO count as 5.27 alpha.
         let by_root = neurons.root[1] as f64 / (neurons.root[1] + STAKE) as f64;
         assert!((by_root - 0.8404).abs() < 1e-4, "{by_root}");
-        let earned = Earned { validator: vec![0, 1_000, 1_000], ..no_one() };
+        let earned = Earned { validator: vec![0, 1_000, 1_000], ..nothing_earned() };
         let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
         // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha
@@ -101,13 +101,13 @@ fn root_stake_earns_claimable_dividends() {
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 137_931);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[2]).0, 862_068);
         // The next epoch clears the dividends of this one.
-        Subtensor::distribute(BABELBIT, &neurons, &no_one(), &Pending::default());
+        Subtensor::distribute(BABELBIT, &neurons, &nothing_earned(), &Pending::default());
         assert!(!AlphaDividendsPerSubnet::<Runtime>::contains_key(BABELBIT, &hotkeys[1]));
     });
 }
 
 #[test]
-fn validators_receive_the_miners_part_when_no_miner_earned() {
+fn validators_receive_miner_emission_when_no_miner_earned() {
     subnet(|hotkeys, _| {
         use crate::subtensor::{PendingServerEmission, PendingValidatorEmission};
         PendingServerEmission::<Runtime>::insert(BABELBIT, AlphaBalance(600_000));

@@ -36,7 +36,7 @@ fn blocks_do_not_process_dormant_subnets() {
 }
 
 #[test]
-fn woken_subnet_has_the_schedule_of_an_awake_one() {
+fn woken_subnet_has_the_schedule_of_an_active_one() {
     let at = |woken_at: u32, until: u32| {
         chain(|| {
             run_to(woken_at);

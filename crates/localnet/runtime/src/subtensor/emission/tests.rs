@@ -35,7 +35,7 @@ fn recorded_alpha_is_shared_as_recorded() {
 }
 
 #[test]
-fn all_of_an_odd_amount_is_shared() {
+fn split_parts_sum_to_the_amount() {
     for alpha in [0, 1, 2, 3, 999_999_999] {
         let split = Split::of(alpha, 11_796, U64F64::from_num(0.3));
         assert_eq!(split.owner.0 + split.server.0 + split.validator.0 + split.root.0, alpha);
@@ -78,7 +78,7 @@ impl PublishedPool {
         Self { tao: self.tao + excess + tao_in, alpha: self.alpha - bought + alpha_in, quote }
     }
 
-    fn assert_is_the_chains(&self, block: u32) {
+    fn assert_matches_chain(&self, block: u32) {
         let chain = Self::of_chain();
         // Powers of floating-point numbers differ from exact ones by some rao of a pool of 10¹²
         // rao.
@@ -97,7 +97,7 @@ fn compare_with_the_published_source(blocks: std::ops::Range<u32>) {
         let max_alpha = Subtensor::root_proportion(BABELBIT).to_num::<f64>() * UNIT as f64;
         let expected = PublishedPool::of_chain().after_block(UNIT as f64, max_alpha);
         run_to(block);
-        expected.assert_is_the_chains(block);
+        expected.assert_matches_chain(block);
     }
 }
 

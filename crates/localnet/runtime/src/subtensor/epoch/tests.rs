@@ -227,7 +227,7 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
 }
 
 #[test]
-fn mechanisms_that_a_split_does_not_name_have_no_emission() {
+fn mechanisms_missing_from_split_have_no_emission() {
     chain(|| {
         let split = |count| {
             Subtensor::set_mechanism_count(BABELBIT, MechId(count));

@@ -74,7 +74,7 @@ fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
 }
 
 #[test]
-fn the_activity_cutoff_is_a_part_of_epochs_of_at_least_a_block() {
+fn activity_cutoff_is_a_share_of_epochs_and_at_least_one_block() {
     chain(|| {
         for (factor, tempo, blocks) in
             [(13_889, 360, 5_000), (13_889, 10, 138), (1, 10, 1), (50_000, 0, 1)]
@@ -156,7 +156,7 @@ fn deprecated_settings_succeed_without_effect() {
 }
 
 #[test]
-fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
+fn activity_cutoff_changes_are_rate_limited_by_epochs() {
     chain(|| {
         let owner = owner();
         let set = |who: &AccountId, factor_milli| {
@@ -186,7 +186,7 @@ fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
 }
 
 #[test]
-fn each_mended_fault_of_a_trigger_shows_the_next_one() {
+fn epoch_trigger_checks_run_in_order() {
     chain(|| {
         let owner = owner();
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));

@@ -125,7 +125,7 @@ fn addresses_without_a_valid_signature_are_refused() {
 }
 
 #[test]
-fn addresses_follow_their_neurons() {
+fn evm_addresses_follow_their_neurons() {
     neurons(|first, second| {
         for hotkey in [&first, &second] {
             let call = associate(BABELBIT, address(ADDRESS), signature(SECRET, hotkey, 0));

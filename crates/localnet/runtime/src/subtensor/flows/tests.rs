@@ -15,7 +15,7 @@ fn pool(netuid: NetUid) -> i64 {
 }
 
 #[test]
-fn trades_of_accounts_are_flows() {
+fn account_trades_are_recorded_as_flows() {
     chain(|| {
         let (bob, hotkey) = (account("Bob"), key(1));
         Subtensor::own_hotkey(&bob, &hotkey).unwrap();
@@ -53,7 +53,7 @@ fn trades_of_accounts_are_flows() {
 }
 
 #[test]
-fn emission_is_a_flow_of_the_protocol_whose_excess_buys_alpha() {
+fn emission_is_a_protocol_flow_and_its_excess_buys_alpha() {
     chain(|| {
         let issued = Subtensor::alpha_issuance(BABELBIT).0;
         let (alpha, average) =
@@ -77,7 +77,7 @@ fn emission_is_a_flow_of_the_protocol_whose_excess_buys_alpha() {
 }
 
 #[test]
-fn sold_root_dividends_leave_the_protocol() {
+fn sold_root_dividends_are_a_negative_protocol_flow() {
     chain(|| {
         let (dave, hotkey) = (account("Dave"), key(1));
         Subtensor::own_hotkey(&dave, &hotkey).unwrap();

@@ -50,7 +50,7 @@ fn finalize(who: &AccountId) -> String {
 
 /// Runs a test with a lease until block 500, whose contributors receive this share of the owner's
 /// cut.
-fn leased(percent: u8, test: impl FnOnce([AccountId; 3], SubnetLease<AccountId>)) {
+fn with_lease(percent: u8, test: impl FnOnce([AccountId; 3], SubnetLease<AccountId>)) {
     chain(|| {
         let accounts = raise(register(percent, Some(500)), CONTRIBUTIONS);
         assert_eq!(finalize(&accounts[0]), "ok");
@@ -168,7 +168,7 @@ fn a_lease_that_cannot_be_created_changes_nothing() {
 
 #[test]
 fn beneficiary_can_only_operate_the_subnet() {
-    leased(30, |[alice, bob, _], lease| {
+    with_lease(30, |[alice, bob, _], lease| {
         let by_proxy = |call: RuntimeCall| proxy::Call::<Runtime>::proxy {
             real: MultiAddress::Id(lease.coldkey.clone()),
             force_proxy_type: None,
@@ -191,7 +191,7 @@ fn beneficiary_can_only_operate_the_subnet() {
 
 #[test]
 fn dividends_are_paid_in_every_hundredth_block() {
-    leased(30, |[alice, bob, charlie], lease| {
+    with_lease(30, |[alice, bob, charlie], lease| {
         jump_to(199);
         earn(&lease, 1_000_000_001);
         assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 300_000_001, "30 %, rounded up");
@@ -224,7 +224,7 @@ fn dividends_are_paid_in_every_hundredth_block() {
 
 #[test]
 fn unpayable_dividends_are_deferred() {
-    leased(100, |[alice, bob, charlie], lease| {
+    with_lease(100, |[alice, bob, charlie], lease| {
         jump_to(100);
         // Charlie's fifth is worth less than the minimum of a transfer, 0.0001 TAO.
         earn(&lease, 4_000_000);
@@ -239,8 +239,8 @@ fn unpayable_dividends_are_deferred() {
 }
 
 #[test]
-fn an_epoch_pays_the_contributors() {
-    leased(50, |[_, bob, _], lease| {
+fn epoch_pays_lease_contributors() {
+    with_lease(50, |[_, bob, _], lease| {
         use crate::subtensor::epoch::{Earned, Pending};
         jump_to(300);
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
@@ -257,8 +257,8 @@ fn an_epoch_pays_the_contributors() {
 }
 
 #[test]
-fn the_cut_of_a_leased_subnet_is_not_locked() {
-    leased(50, |[_, bob, _], lease| {
+fn owner_cut_of_leased_subnet_is_not_locked() {
+    with_lease(50, |[_, bob, _], lease| {
         use crate::subtensor::OwnerCutAutoLockEnabled;
         use crate::subtensor::epoch::{Earned, Pending};
         OwnerCutAutoLockEnabled::<Runtime>::insert(LEASED, true);
@@ -284,7 +284,7 @@ fn the_cut_of_a_leased_subnet_is_not_locked() {
 
 #[test]
 fn a_lease_ends_with_a_new_owner() {
-    leased(30, |[alice, bob, _], lease| {
+    with_lease(30, |[alice, bob, _], lease| {
         let end = |lease_id, hotkey: u32| Call::terminate_lease { lease_id, hotkey: key(hotkey) };
         Subtensor::own_hotkey(&alice, &key(1)).unwrap();
         Subtensor::own_hotkey(&bob, &key(2)).unwrap();
@@ -339,7 +339,7 @@ fn a_lease_without_an_end_is_not_terminated() {
 
 #[test]
 fn a_dissolved_subnet_has_no_lease() {
-    leased(30, |_, lease| {
+    with_lease(30, |_, lease| {
         AccumulatedLeaseDividends::<Runtime>::insert(0, AlphaBalance(5));
         assert_eq!(
             outcome(send_as_root(Call::root_dissolve_network { netuid: lease.netuid })),
@@ -355,7 +355,7 @@ fn a_dissolved_subnet_has_no_lease() {
 
 #[test]
 fn locks_on_the_owner_hotkey_change_with_the_owner() {
-    leased(30, |[alice, bob, _], lease| {
+    with_lease(30, |[alice, bob, _], lease| {
         use crate::subtensor::{HotkeyLock, OwnerLock};
         Subtensor::own_hotkey(&alice, &key(1)).unwrap();
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 5_000);

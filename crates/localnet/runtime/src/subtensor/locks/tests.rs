@@ -34,7 +34,7 @@ fn unstake(hotkey: &AccountId, amount: u64) -> Call<Runtime> {
     }
 }
 
-fn give(to: &AccountId, hotkey: &AccountId, amount: u64) -> Call<Runtime> {
+fn transfer_stake_call(to: &AccountId, hotkey: &AccountId, amount: u64) -> Call<Runtime> {
     Call::transfer_stake {
         destination_coldkey: to.clone(),
         hotkey: hotkey.clone(),
@@ -193,23 +193,33 @@ fn locked_stake_transfers_only_to_accepting_accounts() {
     staked(|bob, hotkey| {
         let eve = account("Eve");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
-        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 2)), "ok", "free stake moves first");
+        assert_eq!(
+            attempt(&bob, transfer_stake_call(&eve, &hotkey, STAKE / 2)),
+            "ok",
+            "free stake moves first"
+        );
         assert_eq!((locked(&bob), locked(&eve)), (STAKE / 2, 0));
-        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "AccountRejectsLockedAlpha");
+        assert_eq!(
+            attempt(&bob, transfer_stake_call(&eve, &hotkey, STAKE / 4)),
+            "AccountRejectsLockedAlpha"
+        );
         let reject = |enabled| attempt(&eve, Call::set_reject_locked_alpha { enabled });
         assert_eq!(reject(false), "ok");
         assert_eq!(
             last_event(),
             Event::RejectLockedAlphaUpdated { coldkey: eve.clone(), enabled: false }
         );
-        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "ok");
+        assert_eq!(attempt(&bob, transfer_stake_call(&eve, &hotkey, STAKE / 4)), "ok");
         assert_eq!((locked(&bob), locked(&eve)), (STAKE / 4, STAKE / 4));
         check_totals();
         assert_eq!(
             attempt(&eve, Call::move_lock { destination_hotkey: key(2), netuid: BABELBIT }),
             "ok"
         );
-        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "LockHotkeyMismatch");
+        assert_eq!(
+            attempt(&bob, transfer_stake_call(&eve, &hotkey, STAKE / 4)),
+            "LockHotkeyMismatch"
+        );
         assert_eq!(reject(true), "ok");
         assert!(!AccountFlags::<Runtime>::contains_key(&eve));
     });
@@ -347,7 +357,10 @@ fn a_lock_and_collateral_may_cover_the_same_stake() {
         assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 3)), "ok");
         // Neither counts for the other: the stake beside the lock moves without it, until only
         // collateral is left.
-        assert_eq!(attempt(&charlie, give(&account("Eve"), &hotkey, STAKE / 10 * 4 - 10)), "ok");
+        assert_eq!(
+            attempt(&charlie, transfer_stake_call(&account("Eve"), &hotkey, STAKE / 10 * 4 - 10)),
+            "ok"
+        );
         assert_eq!((locked(&charlie), locked(&account("Eve"))), (STAKE / 10 * 3, 0));
         assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 2)), "ok");
         assert_eq!(Subtensor::held(&charlie, BABELBIT).0, STAKE / 10 * 11);

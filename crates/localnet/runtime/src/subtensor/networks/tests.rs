@@ -55,7 +55,7 @@ fn subnet_lock_cost_equals_recorded_values() {
 }
 
 #[test]
-fn a_new_subnet_has_the_values_that_creation_writes() {
+fn new_subnet_has_initial_values() {
     chain(|| {
         jump_to(25);
         let (alice, before) = (account("Alice"), balance(&account("Alice")));

@@ -112,7 +112,7 @@ fn refused_registration_changes_no_state() {
 }
 
 #[test]
-fn a_limit_refuses_a_higher_price() {
+fn registration_above_price_limit_is_refused() {
     chain(|| {
         let price = Burn::<Runtime>::get(BABELBIT).0;
         assert_eq!(register_limit("Bob", ROOT, 1, 0), "RegistrationNotPermittedOnRootSubnet");
@@ -151,7 +151,7 @@ fn a_full_subnet_replaces_a_neuron() {
 }
 
 #[test]
-fn root_takes_one_member_a_block_and_three_targets_an_interval() {
+fn root_registrations_are_limited_per_block_and_interval() {
     chain(|| {
         BurnHalfLife::<Runtime>::insert(ROOT, 0);
         let (before, price) = (balance(&account("Bob")), Burn::<Runtime>::get(ROOT).0);

@@ -98,7 +98,7 @@ fn unreachable_addresses_are_refused() {
 }
 
 #[test]
-fn only_registered_hotkeys_announce_and_not_too_often() {
+fn endpoint_announcements_require_registration_and_are_rate_limited() {
     chain(|| {
         let hotkey = account("Alice_hk");
         let ip = v4(8, 8, 8, 8);

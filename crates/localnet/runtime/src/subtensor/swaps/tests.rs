@@ -177,7 +177,7 @@ fn a_hotkey_is_swapped_on_one_subnet() {
 }
 
 #[test]
-fn hotkey_keeps_its_stake_on_request() {
+fn hotkey_swap_keeps_stake_on_request() {
     neuron(|bob, old| {
         let new = key(2);
         assert_eq!(attempt(&bob, swap(&old, &new, None, true)), "ok");
@@ -315,7 +315,7 @@ fn a_coldkey_is_not_swapped_to_one_in_use() {
 }
 
 #[test]
-fn an_announcement_is_repeated_cleared_and_disputed() {
+fn swap_announcement_is_repeated_cleared_and_disputed() {
     neuron(|bob, _| {
         let clear = || Call::clear_coldkey_swap_announcement {};
         let dispute = || Call::dispute_coldkey_swap {};

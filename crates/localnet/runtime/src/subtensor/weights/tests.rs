@@ -280,7 +280,7 @@ fn weights_are_revealed_in_one_epoch_only() {
 }
 
 #[test]
-fn an_epoch_that_is_due_in_this_block_has_begun() {
+fn reveal_counts_epoch_due_in_current_block() {
     chain(|| {
         let (who, _) = committing_validator();
         assert_eq!(commit(&who, 1), "ok");
@@ -371,7 +371,7 @@ fn expired_timelocked_commits_are_removed() {
 }
 
 #[test]
-fn commit_block_is_that_of_the_oldest_pending_commit() {
+fn commit_block_is_the_oldest_pending_one() {
     chain(|| {
         let (who, uid) = committing_validator();
         let waiting =

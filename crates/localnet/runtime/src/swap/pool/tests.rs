@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_of_nearly_one_half_trade_as_one_half(tao in 1_000_000_u64..1 << 54, alpha in 1_000_000_u64..1 << 54, part in 0.0..10.0) {
+    fn pool_weights_near_one_half_trade_like_one_half(tao in 1_000_000_u64..1 << 54, alpha in 1_000_000_u64..1 << 54, part in 0.0..10.0) {
         let exact = pool(tao, alpha, 0.5);
         let near = Pool { quote: Perquintill::from_parts(500_000_000_000_000_001), ..exact };
         let paid = TaoBalance((tao as f64 * part) as u64);

@@ -210,7 +210,7 @@ fn signed_calls_have_the_recorded_bytes() {
 }
 
 #[test]
-fn addresses_are_the_recorded_ones() {
+fn addresses_match_recording() {
     let Some(addresses) = part("ss58") else { return };
     for recorded in list(&addresses) {
         let key = AccountId::try_from(&bytes(&recorded["public_key_hex"])[..]).unwrap();

@@ -14,7 +14,7 @@ use crate::vectors::{self, bytes};
 const NOT_SERVED: [&str; 1] = ["SubtensorModule.Alpha"];
 
 #[test]
-fn storage_keys_are_the_recorded_ones() {
+fn storage_keys_match_recording() {
     let Some(keys) = part("storage_keys") else { return };
     let (mut compared, mut skipped) = (0, Vec::new());
     for recorded in list(&keys) {
@@ -88,10 +88,10 @@ fn maps_are_read_as_recorded() {
 const PAIRS: usize = 16;
 
 #[test]
-fn constants_are_the_recorded_ones() {
+fn constants_match_recording() {
     let Some(constants) = part("constants") else { return };
     for recorded in list(&constants) {
-        let pallets = &vectors::ours().pallets;
+        let pallets = &vectors::localnet_metadata().pallets;
         let pallet =
             pallets.iter().find(|pallet| pallet.name == text(&recorded["module"])).unwrap();
         let constant = pallet
@@ -106,11 +106,11 @@ fn constants_are_the_recorded_ones() {
 }
 
 #[test]
-fn answers_are_read_as_recorded() {
+fn runtime_api_results_are_read_as_recorded() {
     let Some(calls) = part("runtime_calls") else { return };
     for recorded in list(&calls) {
         let (api, method) = (text(&recorded["api"]), text(&recorded["method"]));
-        let api = vectors::ours().apis.iter().find(|ours| ours.name == api).unwrap();
+        let api = vectors::localnet_metadata().apis.iter().find(|ours| ours.name == api).unwrap();
         let method = api.methods.iter().find(|ours| ours.name == method).unwrap();
         let parameters = method.inputs.iter().zip(list(&recorded["params"]));
         let parameters: Vec<u8> =
@@ -119,30 +119,34 @@ fn answers_are_read_as_recorded() {
         let answer = bytes(&recorded["raw_hex"]);
         let value = values::round_trip(method.output.id, &answer).unwrap();
         values::assert_agrees(&value, &recorded["decoded"]);
-        assert_eq!(through_our_structs(&method.name, &answer), answer, "{recorded}");
+        assert_eq!(reencode_result(&method.name, &answer), answer, "{recorded}");
     }
     assert_eq!(list(&calls).len(), 4);
 }
 
 /// Decodes a runtime API result into our struct, and encodes it again.
-fn through_our_structs(method: &str, answer: &[u8]) -> Vec<u8> {
-    fn through<Answer: DecodeAll + Encode>(mut answer: &[u8]) -> Vec<u8> {
+fn reencode_result(method: &str, answer: &[u8]) -> Vec<u8> {
+    fn reencode<Answer: DecodeAll + Encode>(mut answer: &[u8]) -> Vec<u8> {
         Answer::decode_all(&mut answer).unwrap().encode()
     }
     match method {
-        "get_neurons_lite" => through::<Vec<NeuronInfoLite>>(answer),
-        "get_subnet_hyperparams" => through::<Option<SubnetHyperparams>>(answer),
-        "get_stake_info_for_hotkey_coldkey_netuid" => through::<Option<StakeInfo>>(answer),
-        "account_nonce" => through::<u32>(answer),
+        "get_neurons_lite" => reencode::<Vec<NeuronInfoLite>>(answer),
+        "get_subnet_hyperparams" => reencode::<Option<SubnetHyperparams>>(answer),
+        "get_stake_info_for_hotkey_coldkey_netuid" => reencode::<Option<StakeInfo>>(answer),
+        "account_nonce" => reencode::<u32>(answer),
         other => panic!("{other} is not in the recorded answers"),
     }
 }
 
 #[test]
-fn fees_are_answered_with_the_recorded_fields() {
+fn fee_details_have_the_recorded_fields() {
     let Some(info) = part("payment_info") else { return };
-    let types = &vectors::ours().types;
-    let api = vectors::ours().apis.iter().find(|api| api.name == "TransactionPaymentApi").unwrap();
+    let types = &vectors::localnet_metadata().types;
+    let api = vectors::localnet_metadata()
+        .apis
+        .iter()
+        .find(|api| api.name == "TransactionPaymentApi")
+        .unwrap();
     let answer = api.methods.iter().find(|method| method.name == "query_info").unwrap().output.id;
     let scale_info::TypeDef::Composite(fields) = &types.resolve(answer).unwrap().type_def else {
         panic!()

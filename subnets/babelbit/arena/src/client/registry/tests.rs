@@ -88,7 +88,7 @@ async fn lists_of_all_states_are_requested_with_a_token_and_merged() {
 }
 
 #[tokio::test]
-async fn miners_without_routes_are_called_through_the_gateway_and_asked_for_once() {
+async fn miner_list_without_routes_uses_the_gateway_and_one_request() {
     let server = gateway().await;
     let miners = json!([{ "hotkey": hotkey(1), "uid": 1 }, { "hotkey": hotkey(2), "uid": "2" }, { "uid": 3 }, 7]);
     route(&server, "GET", LIST, vec![ok(json!({ "miners": miners, "count": 4 }))]).await;

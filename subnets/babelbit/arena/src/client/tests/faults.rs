@@ -113,7 +113,7 @@ fn arena_at(url: &Url, virtual_clock: &VirtualClock) -> Arena {
 /// Columns: fault · whether the request for the list of miners is retried
 #[tokio::test]
 async fn list_request_is_retried_after_temporary_faults() {
-    let world = world(Listing::Gateway, &[1]).await;
+    let world = start_gateway_with_miners(Listing::Gateway, &[1]).await;
     for path in ["/auth/token", "/list_arena_miners"] {
         for (fault, passes) in [
             (Fault::Slow, true),
@@ -189,7 +189,7 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
 /// Columns: fault · number of times · outcome of the frame
 #[tokio::test]
 async fn frame_is_retried_after_temporary_faults() {
-    let world = world(Listing::Gateway, &[1]).await;
+    let world = start_gateway_with_miners(Listing::Gateway, &[1]).await;
     let (gateway, url) = FaultyGateway::start(world.router.clone(), "/runsync").await;
     let virtual_clock = VirtualClock::default();
     let miners = arena_at(&url, &virtual_clock).miners(&registered(&[1])).await.unwrap();
@@ -240,7 +240,7 @@ async fn frame_is_retried_after_temporary_faults() {
 /// The gateway restarts at the same address, and its tokens are lost.
 #[tokio::test]
 async fn restarted_gateway_is_used_with_a_new_token() {
-    let world = world(Listing::Gateway, &[1]).await;
+    let world = start_gateway_with_miners(Listing::Gateway, &[1]).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();

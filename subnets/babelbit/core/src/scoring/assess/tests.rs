@@ -37,7 +37,7 @@ fn timing(reply: f64, end: f64, source: f64) -> Timing {
     }
 }
 
-fn heard<'a>(transcript: &'a Transcript, vector: &'a [f32], end: f64) -> Reply<'a> {
+fn recognised_reply<'a>(transcript: &'a Transcript, vector: &'a [f32], end: f64) -> Reply<'a> {
     Reply {
         timing: timing(2.0, end, 4.0),
         evidence: Evidence::Heard { transcript, confidence: None },
@@ -58,7 +58,7 @@ fn json_of(result: &ScoreResult) -> Value {
 }
 
 /// Returns the duplication record of a single reply.
-fn lone(score: f64) -> Value {
+fn single_reply_record(score: f64) -> Value {
     json!({
         "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
         "max_peer_similarity": 0.0, "similarity_threshold": 0.88, "gamma": 0.5, "min_score_for_pressure": 0.0,
@@ -69,14 +69,14 @@ fn lone(score: f64) -> Value {
 #[test]
 fn score_result_has_fixed_field_order() {
     let transcript = transcript("It is all done", 2.0, "en");
-    let result = score(&heard(&transcript, &[0.8, 0.6], 5.0), Rules::Reference);
+    let result = score(&recognised_reply(&transcript, &[0.8, 0.6], 5.0), Rules::Reference);
     let expected = json!({
         "score": 0.75, "raw_score": 0.75, "accuracy": 0.8, "accuracy_pass": true,
         "speech_rate": {"penalty": 1.0, "miner_wps": 2.0, "reference_wps": 2.0, "ratio": 1.0},
         "latency": {"score": 0.75, "completion_sec": 5.0, "source_duration_sec": 4.0, "overshoot_sec": 1.0, "allowed_overshoot_sec": 2.0},
         "stt_text": "It is all done", "gt_text": "So it is done", "predicted_duration_sec": 2.0,
         "effective_completion_sec": 5.0, "source_duration_sec": 4.0, "score_is_fallback": false,
-        "score_method": "semantic_audio_v1", "scoring_metadata_source": "file.json", "duplicate_penalty": lone(0.75)
+        "score_method": "semantic_audio_v1", "scoring_metadata_source": "file.json", "duplicate_penalty": single_reply_record(0.75)
     });
     assert_eq!(json_of(&result).to_string(), expected.to_string());
     assert_eq!(result.failed_gates(), []);
@@ -94,7 +94,7 @@ fn error_result_has_fixed_field_order() {
         "latency": {"score": 1.0, "completion_sec": 0.8, "source_duration_sec": 4.0, "overshoot_sec": 0.0},
         "stt_text": "", "gt_text": "So it is done", "predicted_duration_sec": 0.0, "effective_completion_sec": 0.8,
         "source_duration_sec": 4.0, "score_is_fallback": false, "score_method": "semantic_audio_v1_error",
-        "scoring_metadata_source": null, "duplicate_penalty": lone(0.0), "score_error": "EOFError:"
+        "scoring_metadata_source": null, "duplicate_penalty": single_reply_record(0.0), "score_error": "EOFError:"
     });
     assert_eq!(json_of(&score(&reply, Rules::Reference)).to_string(), expected.to_string());
 }
@@ -154,7 +154,7 @@ fn silence_and_failures_are_errors() {
 fn blank_text_with_words_is_scored_0() {
     let mut transcript = transcript("it is done", 2.0, "en");
     transcript.text = " ".into();
-    let result = score(&heard(&transcript, SAME, 4.0), Rules::Reference);
+    let result = score(&recognised_reply(&transcript, SAME, 4.0), Rules::Reference);
     assert_eq!(
         (result.score, result.accuracy, result.score_method.as_str()),
         (0.0, Some(0.0), SCORE_METHOD)
@@ -191,7 +191,12 @@ fn score_equals_latency_score_if_both_gates_pass() {
         let options =
             ScoreOptions { accuracy_threshold: f64::from(0.65_f32), ..ScoreOptions::default() };
         let transcript = transcript(text, seconds, language);
-        let result = score_one(Ok(&reference()), SAME, &heard(&transcript, vector, end), &options);
+        let result = score_one(
+            Ok(&reference()),
+            SAME,
+            &recognised_reply(&transcript, vector, end),
+            &options,
+        );
         assert_eq!(result.score, expected, "{case}");
         assert_eq!(result.failed_gates(), gates, "{case}");
         assert_eq!((result.raw_score, &result.duplicate_penalty), (None, &None), "{case}");
@@ -210,7 +215,7 @@ fn gates_compare_unrounded_values() {
         ("1.2996 is not too much", SAME, 1.2996, 1.0, 1.3, &[]),
     ] {
         let transcript = transcript("it is all done", 4.0 / (2.0 * ratio), "en");
-        let result = score(&heard(&transcript, vector, 4.0), Rules::Reference);
+        let result = score(&recognised_reply(&transcript, vector, 4.0), Rules::Reference);
         assert_eq!(result.failed_gates(), gates, "{case}");
         assert_eq!(result.score, if gates.is_empty() { 1.0 } else { 0.0 }, "{case}");
         let result = json_of(&result);
@@ -253,7 +258,8 @@ fn a_missing_reference_fails_the_whole_batch() {
         source: Some("http://engine/transcription".into()),
     };
     let transcript = transcript("it is all done", 2.0, "en");
-    let replies = [heard(&transcript, SAME, 9.0), heard(&transcript, SAME, 4.0)];
+    let replies =
+        [recognised_reply(&transcript, SAME, 9.0), recognised_reply(&transcript, SAME, 4.0)];
     for result in score_batch(Err(&failure), &[], &replies, &ScoreOptions::default()) {
         let result = json_of(&result);
         assert_eq!(result["score_error"], "ValueError:Missing reference text in scoring metadata");
@@ -270,10 +276,10 @@ fn equal_replies_of_a_batch_share_their_score() {
     let transcript = transcript("it is all done", 2.0, "en");
     let failed = Evidence::Failed(ScoreError::NoAudio);
     let replies = [
-        heard(&transcript, SAME, 4.0),
+        recognised_reply(&transcript, SAME, 4.0),
         Reply { timing: timing(0.0, 1.0, 4.0), evidence: failed, vector: &[] },
         Reply { timing: timing(2.0, 9.0, 4.0), evidence: Evidence::TooLate, vector: &[] },
-        heard(&transcript, SAME, 5.0),
+        recognised_reply(&transcript, SAME, 5.0),
     ];
     let results = score_batch(Ok(&reference()), SAME, &replies, &ScoreOptions::default());
     let scores: Vec<_> =
@@ -290,7 +296,7 @@ fn equal_replies_of_a_batch_share_their_score() {
 #[test]
 fn run_files_keep_a_subset_of_the_result_fields() {
     let transcript = transcript("it is all done", 2.0, "en");
-    let breakdown = score(&heard(&transcript, SAME, 5.0), Rules::Reference).breakdown();
+    let breakdown = score(&recognised_reply(&transcript, SAME, 5.0), Rules::Reference).breakdown();
     let keys: Vec<_> = breakdown.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["speech_rate", "latency", "duplication"]);
     let keys: Vec<_> =
@@ -326,7 +332,8 @@ mod strict {
         ] {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };
             let rate = |rules| {
-                json_of(&score(&heard(&transcript, SAME, 4.0), rules))["speech_rate"].clone()
+                json_of(&score(&recognised_reply(&transcript, SAME, 4.0), rules))["speech_rate"]
+                    .clone()
             };
             assert_eq!(rate(Rules::Strict)["penalty"], penalty);
             assert_eq!(rate(Rules::Reference)["penalty"], 1.0);
@@ -339,16 +346,20 @@ mod strict {
         let transcript = transcript("es ist alles getan", 2.0, "de");
         let reference = Reference { language: Some("de".into()), ..reference() };
         for (rules, expected) in [(Rules::Reference, 0.0), (Rules::Strict, 1.0)] {
-            let result =
-                score_one(Ok(&reference), SAME, &heard(&transcript, SAME, 4.0), &options(rules));
+            let result = score_one(
+                Ok(&reference),
+                SAME,
+                &recognised_reply(&transcript, SAME, 4.0),
+                &options(rules),
+            );
             assert_eq!(result.score, expected, "{rules}");
         }
     }
 
     #[test]
-    fn margins_are_reported() {
+    fn gate_margins_are_reported() {
         let transcript = transcript("it is all done", 2.0, "en");
-        let reply = heard(&transcript, &[0.8, 0.6], 4.0);
+        let reply = recognised_reply(&transcript, &[0.8, 0.6], 4.0);
         assert_eq!(
             json_of(&score(&reply, Rules::Strict))["margins"],
             json!({"accuracy": 0.15, "rate": 0.3})

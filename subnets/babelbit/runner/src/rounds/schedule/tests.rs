@@ -193,7 +193,7 @@ fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
 }
 
 #[test]
-fn waiting_for_a_busy_service_is_no_attempt() {
+fn waiting_for_a_busy_service_does_not_count_as_attempt() {
     let mut schedule = fresh(settings());
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);

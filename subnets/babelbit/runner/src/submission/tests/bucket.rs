@@ -32,7 +32,7 @@ fn check(results: &Results, server: &S3Server, miners: u16) {
 async fn submissions_name_the_object_of_their_file() {
     let results = Results::new(2).await;
     let bucket = S3Server::start().await;
-    let (server, url) = taking_all().await;
+    let (server, url) = accepting_server().await;
     let storage = ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
     let counts = results.outbox_with(results.settings(&url), Some(storage)).drain().await.unwrap();
     assert_eq!(counts.delivered, 8);
@@ -78,7 +78,7 @@ async fn failing_bucket_loses_no_submission() {
     ] {
         let results = Results::new(2).await;
         let bucket = S3Server::start().await;
-        let (server, url) = taking_all().await;
+        let (server, url) = accepting_server().await;
         let proxy = FaultyProxy::start(&bucket.url, fault.clone()).await;
         let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
         let outbox = results.outbox_with(results.settings(&url), Some(storage));
@@ -116,7 +116,7 @@ async fn refusing_bucket_does_not_delay_submissions() {
         Fault::Answer(forbidden.to_owned()),
     )
     .await;
-    let (server, url) = taking_all().await;
+    let (server, url) = accepting_server().await;
     let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
     let counts = results.outbox_with(results.settings(&url), Some(storage)).drain().await.unwrap();
     assert_eq!(counts.delivered, 4);

@@ -9,7 +9,7 @@ const NEW: PutOutcome = PutOutcome::Stored { replaced: None };
 
 impl Store {
     /// Locks all submissions and stays idle, like a client on a crashed machine.
-    pub(crate) async fn left_transaction(&self) -> taonet_database::Transaction {
+    pub(crate) async fn abandoned_transaction(&self) -> taonet_database::Transaction {
         assert!(self.0.is_shared(), "PostgreSQL locks rows");
         let mut transaction = self.0.begin().await.unwrap();
         statement("UPDATE submission SET kind = kind").execute(&mut transaction).await.unwrap();

@@ -19,7 +19,7 @@ async fn question(api: &ScoringApi, asker: &Keypair) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn only_validators_submit_and_ask() {
+async fn only_validators_submit_and_query_scores() {
     let folder = tempfile::tempdir().unwrap();
     let (validator, stranger, miner) = (key("//a"), key("//stranger"), key("//good"));
     let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));

@@ -14,10 +14,10 @@ fn write(artifacts: &Path, name: &str, days: u64) {
     let path = artifacts.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "left").unwrap();
-    make_old(&path, days);
+    set_age_in_days(&path, days);
 }
 
-fn make_old(path: &Path, days: u64) {
+fn set_age_in_days(path: &Path, days: u64) {
     File::open(path)
         .unwrap()
         .set_modified(SystemTime::now() - Duration::from_hours(days * 24))
@@ -32,7 +32,7 @@ async fn old_file_without_row_is_deleted() {
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
     submit(&api, &metadata(&key("//a"), bundle(5), now()), b"sound").await;
     let [(named, _)] = files(&artifacts).try_into().unwrap();
-    make_old(&artifacts.join(&named), 40);
+    set_age_in_days(&artifacts.join(&named), 40);
     write(&artifacts, "c/main/5V/miner_1/x-audio.tar", 40);
     write(&artifacts, "c/main/5V/miner_2/x-audio.tar", 29);
     write(&artifacts, ".incoming/x", 40);
@@ -65,7 +65,7 @@ async fn old_object_without_row_is_deleted() {
     let mut purge = Purge::default();
     purge_orphans(&api.state, &mut purge).await;
     assert_eq!(purge.orphans, 0, "no file is expired");
-    purge_orphans(&in_a_month(&api, artifacts()).state, &mut purge).await;
+    purge_orphans(&a_month_later(&api, artifacts()).state, &mut purge).await;
     assert_eq!((purge.orphans, purge.failures), (1, 0));
     let [named] =
         api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
@@ -95,7 +95,7 @@ async fn undeletable_file_does_not_block_others() {
     let first = artifacts.join(&names[0]);
     std::fs::remove_file(&first).unwrap();
     std::fs::create_dir(&first).unwrap();
-    let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
+    let later = a_month_later(&api, ArtifactStore::open(&artifacts, None).unwrap());
     let purge = purge_expired(&later.state).await;
     assert_eq!((purge.submissions, purge.failures), (4, 1));
     assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), names[..1]);

@@ -43,7 +43,7 @@ async fn only_file(api: &ScoringApi, artifacts: &Path) -> (String, String) {
     (name, String::from_utf8(content).unwrap())
 }
 
-async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
+async fn check_concurrent_uploads(database: &str, directory: &Path) {
     let (api, _url) = served(directory, database).await;
     let (artifacts, time) = (directory.join("artifacts"), now());
     let (newest, newest_ends) = upload(&api, "new.tar", "newest", time + 1);
@@ -81,17 +81,17 @@ async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_concurrent_uploads_is_kept_on_sqlite() {
+async fn concurrent_uploads_store_one_artifact_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    one_of_several_uploads_stays(&sqlite(folder.path()), folder.path()).await;
+    check_concurrent_uploads(&sqlite(folder.path()), folder.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_concurrent_uploads_is_kept_on_postgres() {
+async fn concurrent_uploads_store_one_artifact_on_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    one_of_several_uploads_stays(&postgres.url(), folder.path()).await;
+    check_concurrent_uploads(&postgres.url(), folder.path()).await;
 }
 
 /// If the row cannot be written, the file is removed: a client that retries forever must not fill

@@ -25,7 +25,7 @@ fn png(width: u32, height: u32, has_alpha: bool) -> String {
 }
 
 #[test]
-fn openais_fields_become_the_miners() {
+fn openai_fields_are_converted_to_miner_fields() {
     let body = json!({"model": "m", "prompt": "a cat", "size": "768x1024", "seed": 4, "n": 1, "quality": "auto"});
     let request = generation(&body).unwrap();
     assert_eq!(
@@ -61,7 +61,7 @@ fn openais_fields_become_the_miners() {
 }
 
 #[test]
-fn quality_sets_the_default_steps_and_small_sizes_are_scaled() {
+fn quality_selects_default_steps_and_small_sizes_are_scaled() {
     let of = |further: Value| {
         let mut body = json!({"model": "m", "prompt": "a cat"});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
@@ -83,7 +83,7 @@ fn quality_sets_the_default_steps_and_small_sizes_are_scaled() {
 }
 
 #[test]
-fn edit_without_a_mask_changes_the_image_and_one_with_a_mask_a_part_of_it() {
+fn edit_changes_the_image_or_only_its_masked_area() {
     let body =
         json!({"prompt": "a cat", "image": png(600, 700, false), "seed": 4, "image_strength": 0.7});
     let request = edit(&body).unwrap();

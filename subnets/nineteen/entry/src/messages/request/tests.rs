@@ -12,7 +12,7 @@ fn payload(further: &Value) -> Map<String, Value> {
 }
 
 #[test]
-fn messages_become_those_of_chats() {
+fn messages_are_converted_to_chat_messages() {
     assert_eq!(payload(&json!({}))["messages"], json!([{"role": "user", "content": "hello"}]));
     let messages = json!([
         {"role": "user", "content": [
@@ -60,7 +60,7 @@ fn messages_become_those_of_chats() {
 }
 
 #[test]
-fn options_become_those_of_chats() {
+fn options_are_converted_to_chat_options() {
     let tool = json!({"name": "f", "description": "d", "input_schema": {"type": "object"}, "type": "custom",
         "cache_control": {"type": "ephemeral"}});
     let schema = json!({"type": "object"});
@@ -106,7 +106,7 @@ fn options_become_those_of_chats() {
 }
 
 #[test]
-fn images_become_parts_of_chats() {
+fn images_are_converted_to_chat_parts() {
     let base64 = json!({"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"});
     let url = json!({"type": "url", "url": "https://example.org/a.png"});
     let messages = json!([{"role": "user", "content": [

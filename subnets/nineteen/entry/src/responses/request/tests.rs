@@ -11,7 +11,7 @@ fn payload(further: &Value) -> Map<String, Value> {
 }
 
 #[test]
-fn inputs_become_chats() {
+fn inputs_are_converted_to_chat_messages() {
     assert_eq!(payload(&json!({}))["messages"], json!([{"role": "user", "content": "hello"}]));
     let items = json!([
         {"role": "user", "content": [{"type": "input_text", "text": "Weather in "}, {"type": "input_text", "text": "Ulm?"}]},
@@ -35,7 +35,7 @@ fn inputs_become_chats() {
 }
 
 #[test]
-fn images_become_parts_of_chats() {
+fn images_are_converted_to_chat_parts() {
     let url = "https://example.org/a.png";
     let parts = json!([
         {"type": "input_text", "text": "What?"}, {"type": "input_image", "image_url": url, "detail": "low"},
@@ -69,7 +69,7 @@ fn tools_and_formats_are_converted_to_chat_fields() {
 
 /// Vercel's AI SDK and LangChain send these fields to models that reason.
 #[test]
-fn reasoning_becomes_an_effort() {
+fn reasoning_is_converted_to_effort() {
     let options = json!({"effort": "low", "summary": "auto"});
     let further = json!({"reasoning": options, "include": ["reasoning.encrypted_content"]});
     assert_eq!(payload(&further)["reasoning_effort"], "low");

@@ -28,7 +28,7 @@ fn word(text: &str) -> String {
     event(&chunk(&json!({"content": text}), Value::Null, Some(entries(&[text]))))
 }
 
-fn bare(text: &str) -> String {
+fn word_without_logprobs(text: &str) -> String {
     event(&chunk(&json!({"content": text}), Value::Null, None))
 }
 
@@ -74,12 +74,12 @@ fn complete(chunks: &[String]) -> Vec<String> {
     stream
 }
 
-fn two() -> Vec<String> {
+fn two_words() -> Vec<String> {
     complete(&[word("one"), word(" two")])
 }
 
 /// Returns the beginning of an answer of two words, and these events.
-fn then(events: &[String]) -> Vec<String> {
+fn two_words_then(events: &[String]) -> Vec<String> {
     [&[role(), word("one"), word(" two")], events].concat()
 }
 
@@ -94,7 +94,7 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         vec![role().into_bytes(), raw(json), finish("stop").into_bytes(), DONE.as_bytes().to_vec()]
     };
     let replaced = |from: &str, to: &str| {
-        two().iter().map(|event| event.replace(from, to)).collect::<Vec<_>>()
+        two_words().iter().map(|event| event.replace(from, to)).collect::<Vec<_>>()
     };
     let stream = match name {
         "split_bytes" => {
@@ -110,7 +110,7 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "crlf" => replaced("\n", "\r\n"),
         "cr" => replaced("\n", "\r"),
         "no_space" => replaced("data: ", "data:"),
-        "byte_order_mark" => [vec!["\u{feff}".to_owned()], two()].concat(),
+        "byte_order_mark" => [vec!["\u{feff}".to_owned()], two_words()].concat(),
         "comments" => {
             let ping = ": PROCESSING\n\n".to_owned();
             vec![
@@ -127,19 +127,19 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "multi_line_data" => {
             complete(&[word("one").replacen(",\"created\"", ",\ndata: \"created\"", 1)])
         }
-        "event_names" => two()
+        "event_names" => two_words()
             .iter()
             .map(|event| format!("event: message\nid: 5\nretry: 100\n{event}"))
             .collect(),
-        "one_packet" => vec![two().concat()],
+        "one_packet" => vec![two_words().concat()],
         "done_without_empty_line" => {
             vec![role(), word("one"), format!("{}\ndata: [DONE]\n", finish("stop").trim_end())]
         }
         "done_twice" => [complete(&[word("one")]), vec![DONE.to_owned()]].concat(),
         "text_after_done" => [complete(&[word("one")]), vec![word(" more")]].concat(),
-        "no_done" => then(&[finish("stop")]),
-        "no_finish_reason" => then(&[DONE.to_owned()]),
-        "no_end" | "cut_connection" => then(&[]),
+        "no_done" => two_words_then(&[finish("stop")]),
+        "no_finish_reason" => two_words_then(&[DONE.to_owned()]),
+        "no_end" | "cut_connection" => two_words_then(&[]),
         "empty_finish_reasons" => replaced("\"finish_reason\":null", "\"finish_reason\":\"\""),
         "length" => vec![role(), word("one"), finish("length"), DONE.to_owned()],
         "content_filter" => vec![role(), word("one"), finish("content_filter"), DONE.to_owned()],
@@ -147,12 +147,14 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             let reason = if name == "text_with_finish" { "stop" } else { "length" };
             let last =
                 chunk(&json!({"content": " three"}), reason.into(), Some(entries(&[" three"])));
-            then(&[event(&last), DONE.to_owned()])
+            two_words_then(&[event(&last), DONE.to_owned()])
         }
-        "usage_without_choices" => {
-            then(&[finish("stop"), event(&json!({"choices": [], "usage": usage})), DONE.to_owned()])
-        }
-        "usage_with_text" => then(&[
+        "usage_without_choices" => two_words_then(&[
+            finish("stop"),
+            event(&json!({"choices": [], "usage": usage})),
+            DONE.to_owned(),
+        ]),
+        "usage_with_text" => two_words_then(&[
             with_usage(&json!({"content": " three"}), "stop".into(), None, usage),
             DONE.to_owned(),
         ]),
@@ -210,24 +212,31 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "content_null" => {
             let first =
                 event(&chunk(&json!({"role": "assistant", "content": null}), Value::Null, None));
-            [vec![first], two()[1..].to_vec()].concat()
+            [vec![first], two_words()[1..].to_vec()].concat()
         }
-        "first_chunk_without_choices" => {
-            [vec![event(&json!({"id": "", "choices": [], "prompt_filter_results": []}))], two()]
-                .concat()
+        "first_chunk_without_choices" => [
+            vec![event(&json!({"id": "", "choices": [], "prompt_filter_results": []}))],
+            two_words(),
+        ]
+        .concat(),
+        "one_chunk_without_logprobs" => {
+            complete(&[word("one"), word_without_logprobs(" two"), word(" three")])
         }
-        "one_chunk_without_logprobs" => complete(&[word("one"), bare(" two"), word(" three")]),
         "one_chunk_with_null_logprobs" => {
             complete(&[word("one"), with_logprobs(" two", Value::Null), word(" three")])
         }
         "last_chunk_without_logprobs" | "last_chunk_with_null_logprobs" => {
             let logprobs = (name == "last_chunk_with_null_logprobs").then_some(Value::Null);
-            then(&[
+            two_words_then(&[
                 event(&chunk(&json!({"content": " three"}), "stop".into(), logprobs)),
                 DONE.to_owned(),
             ])
         }
-        "no_logprobs" => complete(&[bare("one"), bare(" two"), bare(" three")]),
+        "no_logprobs" => complete(&[
+            word_without_logprobs("one"),
+            word_without_logprobs(" two"),
+            word_without_logprobs(" three"),
+        ]),
         "null_logprobs" => complete(&["one", " two"].map(|text| with_logprobs(text, Value::Null))),
         "empty_logprobs" => {
             complete(&["one", " two"].map(|text| with_logprobs(text, entries(&[]))))
@@ -253,26 +262,31 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         }
         "error_first" => vec![event(&json!({"error": {"message": "no capacity", "code": 429}}))],
         "error_later" => {
-            then(&[event(&json!({"error": {"message": "upstream died", "code": 502}}))])
+            two_words_then(&[event(&json!({"error": {"message": "upstream died", "code": 502}}))])
         }
         "error_with_choices" => {
             let choice = json!({"index": 0, "delta": {"content": ""}, "finish_reason": "error"});
-            then(&[
+            two_words_then(&[
                 event(&json!({"error": {"message": "upstream died"}, "choices": [choice]})),
                 DONE.to_owned(),
             ])
         }
-        "error_finish_reason" => {
-            then(&[event(&chunk(&json!({"content": ""}), "error".into(), None)), DONE.to_owned()])
+        "error_finish_reason" => two_words_then(&[
+            event(&chunk(&json!({"content": ""}), "error".into(), None)),
+            DONE.to_owned(),
+        ]),
+        "error_event" => {
+            two_words_then(&["event: error\ndata: {\"message\":\"boom\"}\n\n".to_owned()])
         }
-        "error_event" => then(&["event: error\ndata: {\"message\":\"boom\"}\n\n".to_owned()]),
-        "error_line" => then(&["error: {\"message\":\"boom\"}\n\n".to_owned(), DONE.to_owned()]),
+        "error_line" => {
+            two_words_then(&["error: {\"message\":\"boom\"}\n\n".to_owned(), DONE.to_owned()])
+        }
         "malformed_json" => {
             complete(&[word("one"), "data: {\"id\":\"c\",\"obj\n\n".to_owned(), word(" two")])
         }
         "joined_events" => complete(&[
             word("one"),
-            format!("data: {{\"id\":\"x\",\"object\":\"chat.c{}", bare(" two")),
+            format!("data: {{\"id\":\"x\",\"object\":\"chat.c{}", word_without_logprobs(" two")),
         ]),
         "line_separators" => complete(&[word("a\u{2028}b\u{2029}c\u{85}d")]),
         "nul" => complete(&[word("a\0b")]),

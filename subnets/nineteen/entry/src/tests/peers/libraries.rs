@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use taonet_testing::peer_directory;
 
-use super::{PNG, Served, here};
+use super::{PNG, Served, manifest_path};
 
 const WORDS: &str = "word word word ";
 
@@ -16,7 +16,7 @@ async fn bought_by(client: &str, script: &str) -> Option<Value> {
     let peer = peer_directory("clients")?;
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
-    buyer.arg(here("src/tests/peers").join(script));
+    buyer.arg(manifest_path("src/tests/peers").join(script));
     let results = tokio::task::block_in_place(|| served.sell_to(client, &mut buyer));
     served.stop().await;
     Some(results)
@@ -105,7 +105,7 @@ async fn vercel_ai_sdk_is_compatible() {
     let Some(peer) = peer_directory("ai-sdk") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new("node");
-    buyer.arg(here("src/tests/peers/ai_sdk_buyer.mjs")).arg(peer);
+    buyer.arg(manifest_path("src/tests/peers/ai_sdk_buyer.mjs")).arg(peer);
     let results = tokio::task::block_in_place(|| served.sell_to("ai-sdk", &mut buyer));
     let object = json!({"town": "Ulm"});
     let model = json!({

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::here;
+use super::manifest_path;
 
 /// Stands for the API key in a header.
 pub(in crate::tests) const KEY: &str = "KEY";
@@ -71,7 +71,7 @@ impl RecordedRequest {
 }
 
 fn file(client: &str) -> PathBuf {
-    here("src/tests/recorded").join(client).with_extension("json")
+    manifest_path("src/tests/recorded").join(client).with_extension("json")
 }
 
 /// Returns the recorded requests of a client.

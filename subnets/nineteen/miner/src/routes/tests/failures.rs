@@ -5,7 +5,7 @@ use taonet_testing::CapturedLog;
 use super::*;
 
 #[tokio::test]
-async fn wrong_payloads_are_reported() {
+async fn invalid_payloads_are_reported() {
     let miner = miner_before(Router::new(), config()).await;
     for (payload, status, detail) in [
         (json!([]), 422, "payload is not a JSON object"),
@@ -128,7 +128,7 @@ async fn refusal_by_the_backend_is_logged() {
 
 /// The model's server may send status 429, or an error with this code in a response with status 200.
 #[tokio::test]
-async fn backend_at_its_limit_is_warned_of_once() {
+async fn backend_at_its_limit_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     let in_band =
         miner_before(chats(|| async { "data: {\"error\":{\"code\":429}}\n\n" }), config()).await;
@@ -149,7 +149,7 @@ async fn backend_at_its_limit_is_warned_of_once() {
 
 /// Each miner of a process warns once.
 #[tokio::test]
-async fn text_without_log_probabilities_is_warned_of_once() {
+async fn text_without_log_probabilities_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     for _ in 0..2 {
         let miner =

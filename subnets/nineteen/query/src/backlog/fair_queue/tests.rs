@@ -18,7 +18,7 @@ fn request(name: &str, key: &str, bytes: usize) -> QueuedRequest {
     }
 }
 
-fn weighted(key: &str, weight: u32) -> QueuedRequest {
+fn weighted_request(key: &str, weight: u32) -> QueuedRequest {
     QueuedRequest { weight: weight.try_into().unwrap(), ..request("x", key, 1) }
 }
 
@@ -157,7 +157,7 @@ type SaturatingKey = (&'static str, u32, f64);
 fn serve(keys: &[SaturatingKey], slots: usize, requests: usize) -> Vec<&'static str> {
     let (mut queue, mut arrivals, mut now) = (FairQueue::default(), 0.., 0.0);
     let mut enqueue = |queue: &mut FairQueue, (key, weight, _): &SaturatingKey, now: f64| {
-        queue.insert(arrivals.next().unwrap(), weighted(key, *weight), now);
+        queue.insert(arrivals.next().unwrap(), weighted_request(key, *weight), now);
     };
     for key in keys {
         (0..2).for_each(|_| enqueue(&mut queue, key, now));
@@ -222,12 +222,12 @@ fn key_of_small_weight_is_not_starved() {
     // A request that is the only one of its key gets the next slot.
     let mut queue = FairQueue::default();
     for arrival in 0..10 {
-        queue.insert(arrival, weighted("large", 100), 0.0);
+        queue.insert(arrival, weighted_request("large", 100), 0.0);
     }
     for _ in 0..4 {
         queue.start(&task("x"), &Arc::from("large"), 100.try_into().unwrap(), true, 0.0);
     }
-    queue.insert(10, weighted("small", 1), 50.0);
+    queue.insert(10, weighted_request("small", 1), 50.0);
     assert_eq!(queue.next(&HashSet::new(), &HashSet::new(), 50.0), Some(10));
 }
 
@@ -307,12 +307,12 @@ fn full_queue_is_shared_by_weights() {
     let settings = QueueSettings { length: 8, ..QueueSettings::default() };
     let mut queue = FairQueue::default();
     for arrival in 0..8 {
-        queue.insert(arrival, weighted("large", 3), 0.0);
+        queue.insert(arrival, weighted_request("large", 3), 0.0);
     }
     let mut add = |arrival: u64, key: &str, weight: u32| {
-        let fits = queue.make_room(&weighted(key, weight), &settings, 0.0);
+        let fits = queue.make_room(&weighted_request(key, weight), &settings, 0.0);
         if fits {
-            queue.insert(arrival, weighted(key, weight), 0.0);
+            queue.insert(arrival, weighted_request(key, weight), 0.0);
         }
         fits
     };

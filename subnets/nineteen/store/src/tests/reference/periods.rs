@@ -118,7 +118,7 @@ async fn period_scores_of_the_reference_are_continued() {
 }
 
 #[tokio::test]
-async fn later_formula_of_a_period_is_recognised() {
+async fn newer_formula_of_a_period_is_recognised() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &["DELETE FROM contenders_history WHERE id = 6"]).await;
     let home = Home::sqlite();
@@ -133,7 +133,7 @@ async fn later_formula_of_a_period_is_recognised() {
 }
 
 #[tokio::test]
-async fn periods_older_than_those_of_the_validator_are_left_out() {
+async fn periods_before_the_first_own_period_are_not_imported() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[]).await;
     let records = reference.read().await;

@@ -15,7 +15,7 @@ fn flipped_bit_of_moves_and_products_is_rejected() {
 }
 
 #[test]
-fn tables_are_refused_with_a_hint() {
+fn lookup_tables_are_refused_with_a_hint() {
     let circuit = small(2, vec![moved(&[0], &[1, 0], 0), table(1, 0, 0..256)]).lower().unwrap();
     let expected = "groth16 does not support element-wise functions other than Relu, such as Sigmoid (layer 1); hint: \
                     compile the model with --backend stark";

@@ -178,7 +178,7 @@ const DOCUMENTED: [(&str, [f64; 4]); 5] = [
 ];
 
 #[test]
-fn documented_figures_are_computed() {
+fn documented_security_bits_match_the_computed_ones() {
     for (index, parameters) in RELEASED.iter().enumerate() {
         let (conjectured, _) = reports(parameters);
         for (label, documented) in DOCUMENTED {
@@ -220,7 +220,7 @@ fn released_parameters_give_a_hundred_bits() {
 /// The queries alone do not provide 100 bits of security: without proofs of work before the other
 /// challenges, the combination of all openings is the weakest step.
 #[test]
-fn security_is_that_of_the_weakest_step() {
+fn security_level_is_that_of_the_weakest_step() {
     let none = Grinding { lookups: 0, point: 0, openings: 0, folding: 0, queries: 16 };
     let (conjectured, _) = reports(&Parameters { queries: 500, grinding: none, ..TILES });
     assert!((89.0..91.0).contains(&conjectured.security_bits()), "{conjectured:#?}");

@@ -214,7 +214,7 @@ mod tests {
 
     /// Looking for the taps of each residue in the whole kernel would take 2^40 steps.
     #[test]
-    fn large_stride_takes_time_in_proportion_to_the_kernel() {
+    fn large_stride_takes_time_linear_in_kernel_size() {
         let window = Window { kernel: [1 << 20, 1], stride: [1 << 20, 1], padding: [0; 4] };
         let geometry = geometry([1 << 20, 1], window);
         assert_eq!((geometry.lattice_count(), geometry.tap_count()), (1 << 20, 1 << 20));
@@ -242,7 +242,7 @@ mod tests {
     /// The elements of all sublattices are those that a window covers at any position, each of them
     /// once.
     #[test]
-    fn elements_are_those_that_a_window_covers() {
+    fn lattices_cover_each_window_element_once() {
         for [kernel, stride, before, after] in
             [[3, 2, 0, 0], [2, 3, 0, 1], [2, 2, 3, 0], [3, 1, 1, 1], [1, 4, 0, 3]]
         {

@@ -30,7 +30,7 @@ fn changed_column_of_elements_is_rejected<S: Scheme>() {
 }
 
 #[test]
-fn both_ends_of_tables_and_products_are_proven() {
+fn lowest_and_highest_inputs_of_tables_and_products_are_proven() {
     let bench = Bench::new(&Stark, &elements(3, true));
     for inputs in [vec![0; 8], vec![255; 8], vec![0, 255, 0, 255, 0, 255, 0, 255]] {
         let (statement, proof) = bench.prove(&inputs);

@@ -410,7 +410,7 @@ fn graph_of_each_kind_of_node_is_proven() {
 }
 
 #[test]
-fn graphs_of_all_kinds_equal_those_of_onnxruntime() {
+fn graphs_of_all_node_types_match_onnxruntime() {
     let circuits = network_of_each_kind().map(|(_, network)| {
         let circuit = network.lower().unwrap();
         let inputs = inputs_of(&circuit);

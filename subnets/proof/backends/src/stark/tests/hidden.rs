@@ -184,7 +184,7 @@ fn sums_of_lookups_are_masked() {
 
 /// A message of a mask that is not received as it is sent could balance a false lookup.
 #[test]
-fn different_masks_are_rejected() {
+fn modified_masks_are_rejected() {
     let forger = Forger::<Hiding>::new(&testing::network(3));
     let (tables, publics) = forger.honest_parts();
     let columns: Vec<&RowMajorMatrix<Val>> = forger.traces.tables.iter().collect();

@@ -249,7 +249,7 @@ fn embedding_of_another_token_is_rejected<S: Scheme>() {
 
 /// Creates a Gather with a computed index, the first number: the sum of the three others, each
 /// times whether it is chosen.
-fn gathered(is_chosen: [fn(i64) -> bool; 3]) -> Network {
+fn gather_network(is_chosen: [fn(i64) -> bool; 3]) -> Network {
     let [first, second, third] = is_chosen;
     let layers = vec![
         moved(&[0], &[0], 0),
@@ -266,13 +266,13 @@ fn gathered(is_chosen: [fn(i64) -> bool; 3]) -> Network {
 
 fn element_of_another_index_is_rejected<S: Scheme>() {
     let inputs = [1, 50, 70, 90];
-    let honest = gathered([|index| index == 0, |index| index == 1, |index| index == 2]);
+    let honest = gather_network([|index| index == 0, |index| index == 1, |index| index == 2]);
     assert_eq!(testing::outputs(&honest, &inputs), [70]);
-    let next = gathered([|index| index == 0, |index| index == 2, |index| index == 1]);
+    let next = gather_network([|index| index == 0, |index| index == 2, |index| index == 1]);
     check_false_steps::<S>(&honest, &inputs, &next, &[90]);
-    let both = gathered([|index| index <= 1, |index| index == 1, |index| index == 2]);
+    let both = gather_network([|index| index <= 1, |index| index == 1, |index| index == 2]);
     check_false_steps::<S>(&honest, &inputs, &both, &[120]);
-    let none = gathered([|index| index == 0, |index| index == 3, |index| index == 2]);
+    let none = gather_network([|index| index == 0, |index| index == 3, |index| index == 2]);
     check_false_steps::<S>(&honest, &inputs, &none, &[0]);
 }
 

@@ -139,7 +139,7 @@ fn convolutions(seed: u64) -> impl Iterator<Item = Network> {
 /// The coefficients at the addresses of the outputs are the executor's sums, for convolutions of
 /// every shape.
 #[test]
-fn coefficients_are_the_sums_of_the_executor() {
+fn coefficients_equal_the_sums_of_the_executor() {
     let mut tried = 0;
     for network in convolutions(1).take(400) {
         let circuit = network.lower().unwrap();

@@ -96,7 +96,7 @@ fn check_random_networks(backend: &dyn Backend) {
 }
 
 #[test]
-fn random_networks_equal_those_of_onnxruntime() {
+fn random_networks_match_onnxruntime() {
     let circuits = (0..tries(100)).map(|seed| {
         let circuit = random_network(seed, 1 + seed as usize % LAYERS, true).lower().unwrap();
         let inputs = inputs_of(&circuit, seed);

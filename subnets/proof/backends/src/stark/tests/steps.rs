@@ -147,7 +147,7 @@ impl<S: Scheme> Forger<S> {
         self.forge_outputs(outputs.to_vec(), |traces| {
             if matches!(disguise, Disguise::FalseSum) {
                 for &(address, stored) in &steps.sums {
-                    let (table, column) = self.place_of_sum(address);
+                    let (table, column) = self.position_of_sum(address);
                     traces[table].values[column] = stored;
                 }
                 return;
@@ -182,7 +182,7 @@ impl<S: Scheme> Forger<S> {
 
     /// Returns the index of the table of products, and the position in its values of the sum at an
     /// address.
-    fn place_of_sum(&self, address: u32) -> (usize, usize) {
+    fn position_of_sum(&self, address: u32) -> (usize, usize) {
         let plan = &self.prover.system.plan;
         let tables = plan.tables.iter().enumerate();
         let mut products = tables.filter_map(|(index, table)| match table.kind {

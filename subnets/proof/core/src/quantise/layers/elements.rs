@@ -459,7 +459,7 @@ mod tests {
 
     /// Integers that are compared are exact, and other constants have the bits of activations.
     #[test]
-    fn constants_are_rounded_unless_they_decide() {
+    fn only_compared_constants_are_exact() {
         let shape = Shape::vector(2).unwrap();
         let constant = FloatNode {
             inputs: vec![0],

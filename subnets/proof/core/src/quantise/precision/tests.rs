@@ -86,7 +86,7 @@ fn unattainable_maximum_errors_are_refused() {
 }
 
 #[test]
-fn output_with_other_values_leaves_the_run_unchanged() {
+fn output_with_replaced_tensor_leaves_the_run_unchanged() {
     let float = branches();
     let mut tensors = float.run(&[0.5, 0.25, -1.0, 2.0]).unwrap();
     let before = tensors.clone();

@@ -40,7 +40,7 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_circuit_for_users_only_has_no_benchmarks() {
+async fn circuit_for_users_only_is_not_benchmarked() {
     let market = Market::new(&["stark", "groth16"]);
     let circuits: Vec<Digest> = market.catalogue.circuits().map(|circuit| circuit.id()).collect();
     let users_only = BTreeSet::from([circuits[0]]);
@@ -56,7 +56,7 @@ async fn a_circuit_for_users_only_has_no_benchmarks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_another() {
+async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     let market = Market::sliced();
     let (examiner, book) = market.examiner(LONG).await;
     let (model, _) = market.catalogue.models().next().unwrap();

@@ -100,7 +100,7 @@ fn two_of_three_signers_make_a_call() {
 }
 
 #[test]
-fn the_first_signer_cancels() {
+fn first_signer_cancels_the_multisig_call() {
     chain(|| {
         let [first, second, _] = signers();
         let call = pay(&key(1), TAO);
@@ -167,7 +167,7 @@ fn invalid_signer_lists_are_refused() {
 }
 
 #[test]
-fn accounts_are_those_of_the_clients() {
+fn multisig_accounts_equal_those_of_clients() {
     let Some(golden) = taonet_chain_vectors::json("golden_spec461.json") else { return };
     let recorded = golden["multisig"].as_array().unwrap();
     for multisig in recorded {

@@ -159,7 +159,7 @@ fn failed_calls_are_retried() {
 }
 
 #[test]
-fn a_block_has_fifty_scheduled_calls_of_any_size() {
+fn at_most_fifty_calls_are_scheduled_per_block() {
     chain(|| {
         let long =
             || Box::new(frame_system::Call::remark_with_event { remark: vec![3; 1_000] }.into());

@@ -81,7 +81,7 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
             Subtensor::append_neuron(BABELBIT, &hotkey);
         }
         let nominator = account("Charlie");
-        give(&nominator, 1, 100 * TAO);
+        add_stake(&nominator, 1, 100 * TAO);
         let validate = |amount: u64| {
             SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
             let neurons = Subtensor::neurons(BABELBIT).unwrap();
@@ -111,7 +111,7 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
 
 proptest! {
     #[test]
-    fn settlements_move_towards_the_minimum(
+    fn collateral_settlements_approach_the_minimum(
         locked in any::<u64>(),
         min in any::<u64>(),
         ratio in 1_u128..=10 << 64,

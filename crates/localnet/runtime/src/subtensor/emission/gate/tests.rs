@@ -7,7 +7,7 @@ use crate::testing::{Subtensor, chain, jump_to};
 
 /// Sets the moving prices of the subnets from 1 on, in thousandths of a TAO, and enables their
 /// emission.
-fn priced(milli: &[u64]) -> Vec<NetUid> {
+fn subnets_with_prices(milli: &[u64]) -> Vec<NetUid> {
     let netuids: Vec<NetUid> = (1..).map(NetUid).take(milli.len()).collect();
     for (netuid, milli) in netuids.iter().zip(milli) {
         SubnetMovingPrice::<Runtime>::insert(netuid, I96F32::from_num(*milli) / 1_000);
@@ -40,21 +40,21 @@ fn after_gate(shares: &[f64], bar: f64, exponent: f64) -> Vec<f64> {
 }
 
 #[test]
-fn shares_follow_prices_and_the_gate() {
+fn emission_shares_follow_prices_and_gate() {
     chain(|| {
-        let netuids = priced(&[600, 300, 100]);
+        let netuids = subnets_with_prices(&[600, 300, 100]);
         // Three subnets are fewer than the rank of the bar: the bar is the lowest share.
         assert_close(&shares(&netuids), &after_gate(&[0.6, 0.3, 0.1], 0.1, 3.0));
         assert_close(&[bar()], &[0.1]);
         // A single subnet receives everything, exactly.
-        assert_eq!(Subtensor::emission_shares(&priced(&[7])), [U64F64::from_num(1)]);
+        assert_eq!(Subtensor::emission_shares(&subnets_with_prices(&[7])), [U64F64::from_num(1)]);
     });
 }
 
 #[test]
-fn rank_or_quantile_select_the_bar() {
+fn rank_or_quantile_selects_the_emission_bar() {
     chain(|| {
-        let netuids = priced(&[100, 600, 300]);
+        let netuids = subnets_with_prices(&[100, 600, 300]);
         let quantile =
             |percent: u32| EmissionBarQuantile::<Runtime>::put(U64F64::from_num(percent) / 100);
         let cases: [(u16, u32, f64); 7] = [
@@ -76,17 +76,17 @@ fn rank_or_quantile_select_the_bar() {
         // Subnets without a share have no rank.
         EmissionBarRank::<Runtime>::put(3_u16);
         EmissionGateBar::<Runtime>::kill();
-        assert_close(&shares(&priced(&[500, 0, 500])), &[0.5, 0.0, 0.5]);
+        assert_close(&shares(&subnets_with_prices(&[500, 0, 500])), &[0.5, 0.0, 0.5]);
         assert_close(&[bar()], &[0.5]);
     });
 }
 
 #[test]
-fn the_bar_moves_every_360_blocks() {
+fn emission_bar_is_updated_every_360_blocks() {
     chain(|| {
-        shares(&priced(&[750, 250]));
+        shares(&subnets_with_prices(&[750, 250]));
         assert_close(&[bar()], &[0.25]);
-        let netuids = priced(&[600, 400]);
+        let netuids = subnets_with_prices(&[600, 400]);
         jump_to(359);
         assert_close(&shares(&netuids), &after_gate(&[0.6, 0.4], 0.25, 3.0));
         assert_close(&[bar()], &[0.25]);
@@ -99,7 +99,7 @@ fn the_bar_moves_every_360_blocks() {
 #[test]
 fn withheld_miners_and_disabled_emission_lower_a_share() {
     chain(|| {
-        let netuids = priced(&[500, 500]);
+        let netuids = subnets_with_prices(&[500, 500]);
         let burn = |netuid: u16, percent: u32| {
             MinerBurned::<Runtime>::insert(NetUid(netuid), U96F32::from_num(percent) / 100);
         };
@@ -123,7 +123,7 @@ fn withheld_miners_and_disabled_emission_lower_a_share() {
 #[test]
 fn emission_shares_without_prices_are_zero() {
     chain(|| {
-        assert_close(&shares(&priced(&[0, 0])), &[0.0, 0.0]);
+        assert_close(&shares(&subnets_with_prices(&[0, 0])), &[0.0, 0.0]);
         assert_eq!(Subtensor::emission_shares(&[]), Vec::<U64F64>::new());
         assert!(!EmissionGateBar::<Runtime>::exists());
     });

@@ -181,40 +181,50 @@ const SETTINGS: &[Row] = &[
 const CROWDLOANS: &[Row] = &[
     (
         "create with this deposit",
-        |rao| lends(create(rao, TAO, 100 * TAO, 100)),
+        |rao| crowdloan_call(create(rao, TAO, 100 * TAO, 100)),
         ["DepositTooLow", "DepositTooLow", "CapTooLow"],
     ),
     (
         "create with this minimum",
-        |rao| lends(create(10 * TAO, rao, 100 * TAO, 100)),
+        |rao| crowdloan_call(create(10 * TAO, rao, 100 * TAO, 100)),
         ["MinimumContributionTooLow", "MinimumContributionTooLow", "ok"],
     ),
     (
         "create with this cap",
-        |rao| lends(create(10 * TAO, TAO, rao, 100)),
+        |rao| crowdloan_call(create(10 * TAO, TAO, rao, 100)),
         ["CapTooLow", "CapTooLow", "ok"],
     ),
     (
         "create with this end",
-        |block| lends(create(10 * TAO, TAO, 100 * TAO, block as u32)),
+        |block| crowdloan_call(create(10 * TAO, TAO, 100 * TAO, block as u32)),
         ["CannotEndInPast", "CannotEndInPast", "BlockDurationTooLong"],
     ),
     // At most what is left to be raised is contributed.
     (
         "contribute",
-        |rao| lends(crowdloan::Call::contribute { crowdloan_id: 0, amount: TaoBalance(rao) }),
+        |rao| {
+            crowdloan_call(crowdloan::Call::contribute { crowdloan_id: 0, amount: TaoBalance(rao) })
+        },
         ["ContributionTooLow", "ContributionTooLow", "ok"],
     ),
     (
         "update_cap",
-        |rao| lends(crowdloan::Call::update_cap { crowdloan_id: 0, new_cap: TaoBalance(rao) }),
+        |rao| {
+            crowdloan_call(crowdloan::Call::update_cap {
+                crowdloan_id: 0,
+                new_cap: TaoBalance(rao),
+            })
+        },
         ["CapTooLow", "CapTooLow", "ok"],
     ),
     (
         "set_max_contribution",
         |rao| {
             let new_max_contribution = Some(TaoBalance(rao));
-            lends(crowdloan::Call::set_max_contribution { crowdloan_id: 0, new_max_contribution })
+            crowdloan_call(crowdloan::Call::set_max_contribution {
+                crowdloan_id: 0,
+                new_max_contribution,
+            })
         },
         ["MaximumContributionTooLow", "MaximumContributionTooLow", "ok"],
     ),
@@ -247,7 +257,7 @@ fn stakes(call: Call<Runtime>) -> RuntimeCall {
     RuntimeCall::SubtensorModule(call)
 }
 
-fn lends(call: crowdloan::Call<Runtime>) -> RuntimeCall {
+fn crowdloan_call(call: crowdloan::Call<Runtime>) -> RuntimeCall {
     RuntimeCall::Crowdloan(call)
 }
 
@@ -317,7 +327,7 @@ fn weights(uid: u16, weight: u16, version_key: u64) -> Call<Runtime> {
 }
 
 /// Returns the outcome of a call, and reverts its effects.
-fn tried(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
+fn attempt_and_roll_back(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
     with_transaction(|| {
         TransactionOutcome::Rollback(Ok::<_, DispatchError>(attempt(who, call(amount))))
     })
@@ -325,7 +335,7 @@ fn tried(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
 }
 
 #[test]
-fn the_smallest_and_the_largest_amounts_end_with_the_chains_errors() {
+fn extreme_amounts_fail_with_the_errors_of_the_real_chain() {
     market(|bob, _| {
         Subtensor::own_hotkey(&bob, &key(2)).unwrap();
         SubtokenEnabled::<Runtime>::insert(OTHER, true);
@@ -336,7 +346,8 @@ fn the_smallest_and_the_largest_amounts_end_with_the_chains_errors() {
             [(&bob, AMOUNTS), (&bob, SETTINGS), (&bob, CROWDLOANS), (&owner, WEIGHTS)]
         {
             for (name, call, expected) in rows {
-                let outcomes = [0, 1, u64::MAX].map(|amount| tried(who, *call, amount));
+                let outcomes =
+                    [0, 1, u64::MAX].map(|amount| attempt_and_roll_back(who, *call, amount));
                 assert_eq!(outcomes, *expected, "{name}");
             }
         }

@@ -95,7 +95,7 @@ fn pending(netuid: NetUid) -> u64 {
 
 /// Returns the issued alpha outside the pool of a subnet that is neither staked, nor pending, nor
 /// the protocol's, nor burned, in rao.
-fn unaccounted(netuid: NetUid) -> i128 {
+fn unaccounted_alpha(netuid: NetUid) -> i128 {
     let counted = [
         TotalAlphaStaked::<Runtime>::get(netuid).0,
         pending(netuid),
@@ -118,7 +118,7 @@ fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
     assert!(outcome.is_ok() || state_root() == state, "{step:?} failed and changed the state");
     check();
     for netuid in NETUIDS {
-        assert_eq!(unaccounted(netuid), 0, "{netuid:?} after {step:?}");
+        assert_eq!(unaccounted_alpha(netuid), 0, "{netuid:?} after {step:?}");
     }
     outcome
 }
@@ -128,10 +128,10 @@ fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
 fn run_two_epochs() {
     let start = System::block_number();
     for block in start + 1..=start + TWO_EPOCHS {
-        let before = NETUIDS.map(|netuid| (unaccounted(netuid), pending(netuid)));
+        let before = NETUIDS.map(|netuid| (unaccounted_alpha(netuid), pending(netuid)));
         run_to(block);
         for (netuid, (lost, pending)) in NETUIDS.into_iter().zip(before) {
-            let more = unaccounted(netuid) - lost;
+            let more = unaccounted_alpha(netuid) - lost;
             if LastEpochBlock::<Runtime>::get(netuid) == u64::from(block) {
                 let maximum = i128::from(pending)
                     + i128::from(SubnetAlphaOutEmission::<Runtime>::get(netuid).0);
@@ -327,7 +327,7 @@ fn one_of_each_kind() -> Vec<Step> {
 }
 
 #[test]
-fn calls_of_every_kind_succeed_and_keep_accounts_balanced() {
+fn every_staking_call_succeeds_and_keeps_accounts_balanced() {
     chain(|| {
         let coldkeys = set_up();
         let (mut succeeded, mut failed) = (BTreeSet::new(), Vec::new());

@@ -202,7 +202,7 @@ fn stake_moves_within_a_subnet_without_a_trade() {
 }
 
 #[test]
-fn a_transfer_or_a_move_within_a_subnet_may_be_small() {
+fn transfers_and_moves_within_a_subnet_have_no_minimum() {
     two_markets(|bob, hotkey, second| {
         let eve = account("Eve");
         // Worth 0.0002 TAO, a tenth of the minimum of a swap.
@@ -263,7 +263,7 @@ fn stake_that_changes_its_subnet_pays_one_fee() {
 }
 
 #[test]
-fn a_transfer_opens_the_account_that_receives_it() {
+fn stake_transfer_creates_the_recipient_account() {
     two_markets(|bob, hotkey, _| {
         let (new, complete) = (key(40), stake(&hotkey, &bob, BABELBIT));
         send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, complete)).unwrap();

@@ -103,7 +103,7 @@ fn last_commit_of_an_epoch_is_revealed() {
 }
 
 #[test]
-fn data_without_valid_weights_has_no_effect() {
+fn timelocked_data_without_valid_weights_has_no_effect() {
     // The data, its stated round, and whether its weights are set.
     let cases = [
         ("weights", 1_000, true),
@@ -146,7 +146,7 @@ fn revealed_weights_are_checked_like_those_that_are_set() {
 }
 
 #[test]
-fn each_mechanism_has_its_reveals() {
+fn each_mechanism_has_its_own_reveals() {
     chain(|| {
         let (who, uid) = committing_validator();
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));

@@ -22,20 +22,23 @@ const READ: [&str; 7] = [
 ];
 
 /// Falsifies the parameters of a request, and the response to it.
-struct Lie {
+struct Falsification {
     ask: fn(&str, &mut Vec<Value>),
     answer: fn(&str, &[Value], &mut Value),
 }
 
 /// Serves falsified responses of a node; returns the URL.
-async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
+async fn serve_falsified(
+    node: &NodeHandle,
+    falsification: &'static Falsification,
+) -> (String, ServerHandle) {
     let mut module = RpcModule::new(client(node).await);
     for method in READ.into_iter().chain(["chain_getBlock"]) {
         let answered = module.register_async_method(method, move |params, client, _| async move {
             let mut params: Vec<Value> = params.parse().unwrap_or_default();
-            (lie.ask)(method, &mut params);
+            (falsification.ask)(method, &mut params);
             let mut answer: Value = client.request(method, params.as_slice()).await.unwrap();
-            (lie.answer)(method, &params, &mut answer);
+            (falsification.answer)(method, &params, &mut answer);
             answer
         });
         answered.unwrap();
@@ -67,7 +70,7 @@ async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
 const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Falsifies the state root of the newest block, and thereby its hash.
-static OTHER_STATE: Lie = Lie {
+static OTHER_STATE: Falsification = Falsification {
     ask: |method, params| {
         if method == "chain_getBlock" {
             params.clear();
@@ -81,7 +84,7 @@ static OTHER_STATE: Lie = Lie {
 };
 
 /// Falsifies the headers of blocks, but not their hashes.
-static OTHER_HEADER: Lie = Lie {
+static OTHER_HEADER: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "chain_getBlock" {
@@ -91,7 +94,7 @@ static OTHER_HEADER: Lie = Lie {
 };
 
 /// Removes the extrinsics of blocks.
-static NO_EXTRINSICS: Lie = Lie {
+static NO_EXTRINSICS: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "chain_getBlock" {
@@ -100,7 +103,7 @@ static NO_EXTRINSICS: Lie = Lie {
     },
 };
 
-static OTHER_VALUES: Lie = Lie {
+static OTHER_VALUES: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "state_queryStorageAt" {
@@ -110,7 +113,7 @@ static OTHER_VALUES: Lie = Lie {
 };
 
 /// Repeats the first page of keys.
-static SAME_KEYS: Lie = Lie {
+static SAME_KEYS: Falsification = Falsification {
     ask: |method, params| {
         if method == "state_getKeysPaged" {
             params[2] = Value::Null;
@@ -119,7 +122,7 @@ static SAME_KEYS: Lie = Lie {
     answer: |_, _, _| {},
 };
 
-static OTHER_SOFTWARE: Lie = Lie {
+static OTHER_SOFTWARE: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "system_name" {
@@ -132,7 +135,7 @@ static OTHER_SOFTWARE: Lie = Lie {
 async fn leader_with_false_blocks_is_refused() {
     let leader = node().await;
     leader.mine(2).await.unwrap();
-    for (lie, expected) in [
+    for (falsification, expected) in [
         (&OTHER_STATE, format!("its state root is {ZERO}")),
         (&OTHER_HEADER, "has the hash".to_owned()),
         (&NO_EXTRINSICS, "cannot execute block".to_owned()),
@@ -145,7 +148,7 @@ async fn leader_with_false_blocks_is_refused() {
         let head = follower.head();
         follower.stop().await;
         let newest = leader.mine(1).await.unwrap();
-        let (url, server) = liar(&leader, lie).await;
+        let (url, server) = serve_falsified(&leader, falsification).await;
         config.follow = Some(url);
         let follower = Node::start(config.clone()).await.unwrap();
         let error = leader_error(&follower).await;
@@ -164,12 +167,12 @@ async fn leader_with_false_blocks_is_refused() {
         caught_up(&follower, &leader).await;
         follower.stop().await;
     }
-    for (lie, expected) in [
+    for (falsification, expected) in [
         (&OTHER_VALUES, "its state root"),
         (&SAME_KEYS, "the keys are not in ascending order"),
         (&OTHER_SOFTWARE, "the node at"),
     ] {
-        let (url, server) = liar(&leader, lie).await;
+        let (url, server) = serve_falsified(&leader, falsification).await;
         let mut config = config();
         config.follow = Some(url);
         let error = Node::start(config).await.unwrap_err().to_string();

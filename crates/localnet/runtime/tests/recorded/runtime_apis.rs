@@ -310,7 +310,7 @@ fn subnet_methods_return_all_subnets() {
 }
 
 #[test]
-fn stakes_are_answered_by_coldkey() {
+fn stakes_are_returned_by_coldkey() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey) = (account(2), account(1_002));
@@ -371,7 +371,7 @@ fn stakes_are_answered_by_coldkey() {
 }
 
 #[test]
-fn delegates_are_answered_with_their_stakers() {
+fn delegates_are_returned_with_their_stakers() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey, staker) = (account(1), account(1_001), account(2_000));
@@ -407,7 +407,7 @@ fn delegates_are_answered_with_their_stakers() {
 }
 
 #[test]
-fn trades_are_quoted_as_they_would_happen() {
+fn trade_quotes_equal_executed_trades() {
     on_the_first_block(|| {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
