@@ -79,7 +79,7 @@ fn options(help: &str) -> Vec<(&str, String)> {
 /// Returns the options for listen addresses, with their commands, according to the recorded help of
 /// all commands. A unit test compares the recorded help with the program's.
 fn listen_options() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut listening = BTreeSet::new();
     for entry in std::fs::read_dir(repository("crates/cli/src/tests/snapshots")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "snap") {
@@ -96,15 +96,15 @@ fn listen_options() -> BTreeSet<String> {
         let program = if *program == "bb" { "tao babelbit" } else { *program };
         let command = [&[program][..], words].concat().join(" ");
         let options = options(&help).into_iter().filter(|(_, text)| is_address(text));
-        found.extend(options.map(|(name, _)| format!("{command} {name}")));
+        listening.extend(options.map(|(name, _)| format!("{command} {name}")));
     }
-    found
+    listening
 }
 
 #[test]
 fn every_listen_address_is_tested() {
-    let mut found = listen_options();
-    found.retain(|option| {
+    let mut untested = listen_options();
+    untested.retain(|option| {
         let is_elsewhere =
             ELSEWHERE.iter().any(|known| option.starts_with(known) || option.ends_with(known));
         // `tao localnet` without a subcommand is `tao localnet start`.
@@ -115,7 +115,7 @@ fn every_listen_address_is_tested() {
     let tested = DAEMONS.iter().flat_map(|(name, options, _)| {
         options.iter().map(move |option| format!("{name} {option}"))
     });
-    assert_eq!(found, tested.collect::<BTreeSet<_>>());
+    assert_eq!(untested, tested.collect::<BTreeSet<_>>());
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn options_are_read_from_help() {
     let help = "Usage\n\nOptions:\n      --api <ADDRESS>\n          Listen address\n\n  -q, --quiet\n          Less\n\n  \
                 -o, --out <FILE>  A file, not --this\n      --web <WEB>\n          The page\n\n          [default: \
                 127.0.0.1:80]\n      --also[=<PORT>]\n          One\n";
-    let found: Vec<_> =
+    let actual: Vec<_> =
         options(help).into_iter().map(|(name, text)| (name, is_address(&text))).collect();
     let expected =
         [("--api", true), ("--quiet", false), ("--out", false), ("--web", true), ("--also", true)];
-    assert_eq!(found, expected);
+    assert_eq!(actual, expected);
 }
 
 #[test]

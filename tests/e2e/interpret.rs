@@ -128,11 +128,11 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
         &bench.args(["--json", "--miner", miner.url(), "--miner-hotkey", BOB]).output().unwrap(),
     );
     let (total, expected) = (&report["total"], &contest["challenges"][0]["miner"]);
-    for (found, expected) in
+    for (actual, expected) in
         [(&total["score"], &expected["score"]), (&total["accuracy"], &expected["accuracy"])]
     {
         assert!(
-            (number(found) - number(expected)).abs() < 1e-9,
+            (number(actual) - number(expected)).abs() < 1e-9,
             "{report:#} instead of {expected:#}"
         );
     }

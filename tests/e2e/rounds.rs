@@ -197,7 +197,10 @@ fn rounds_follow_the_chain() {
         r#"taonet_runner_round_seconds_count{contest="main"}"#,
         "taonet_runner_block ",
     ] {
-        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is not in {text}");
+        assert!(
+            text.lines().any(|candidate| candidate.starts_with(line)),
+            "{line} is not in {text}"
+        );
     }
     let (status, took) = running.terminate();
     assert_eq!(status.code(), Some(0));

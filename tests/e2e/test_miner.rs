@@ -102,7 +102,7 @@ fn each_broken_rule_is_reported_with_finding_and_hint() {
             .as_array()
             .unwrap()
             .iter()
-            .find(|found| found["rule"] == *rule)
+            .find(|finding| finding["rule"] == *rule)
             .unwrap();
         for field in ["expected", "seen", "mend"] {
             assert_ne!(broken[field].as_str().unwrap(), "", "{rule}: {field}");

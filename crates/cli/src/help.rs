@@ -359,7 +359,7 @@ mod tests {
         for command in [documented(Tao::command()), documented(Bb::command())] {
             clap_mangen::generate_to(command, pages.path()).unwrap();
         }
-        let mut found = 0;
+        let mut sections = 0;
         each(&mut |command, path| {
             let Some(text) = command.get_after_long_help().map(ToString::to_string) else { return };
             let (section, _) = text.split_once("Examples:").unwrap();
@@ -375,7 +375,7 @@ mod tests {
                     "{path}: {} has no description",
                     pair[0]
                 );
-                found += 1;
+                sections += 1;
             }
             let page = pages.path().join(path.replace(' ', "-")).with_extension("1");
             assert!(
@@ -383,7 +383,7 @@ mod tests {
                 "the man page of {path}"
             );
         });
-        assert!(found > 100, "{found}");
+        assert!(sections > 100, "{sections}");
     }
 
     #[test]

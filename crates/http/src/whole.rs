@@ -232,8 +232,8 @@ mod tests {
             (&[1], false, 408, ""),
             (&[80_000], false, 408, ""),
         ] {
-            let (found, text) = ask(&bodies, chunks, ends).await;
-            assert_eq!((found.as_u16(), &text[..]), (status, said.as_bytes()), "{chunks:?}");
+            let (status_code, text) = ask(&bodies, chunks, ends).await;
+            assert_eq!((status_code.as_u16(), &text[..]), (status, said.as_bytes()), "{chunks:?}");
         }
     }
 

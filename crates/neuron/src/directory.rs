@@ -143,9 +143,10 @@ mod tests {
         ] {
             for (policy, url) in policies().into_iter().zip(urls) {
                 let selected = MinerDirectory::new(policy).select(&neurons(&[Some(published)]));
-                let found = selected.miners.first().map(|miner| miner.address.url().as_str());
+                let selected_url =
+                    selected.miners.first().map(|miner| miner.address.url().as_str());
                 assert_eq!(
-                    (found, selected.forbidden),
+                    (selected_url, selected.forbidden),
                     (url, usize::from(url.is_none())),
                     "{published}"
                 );

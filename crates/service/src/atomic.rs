@@ -186,9 +186,10 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..10 {
                         atomic_write(path, &[byte; 10_000], Access::Everyone).unwrap();
-                        let found = fs::read(path).unwrap();
+                        let contents = fs::read(path).unwrap();
                         assert!(
-                            found.len() == 10_000 && found.iter().all(|other| *other == found[0])
+                            contents.len() == 10_000
+                                && contents.iter().all(|other| *other == contents[0])
                         );
                     }
                 });

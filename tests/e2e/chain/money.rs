@@ -294,14 +294,22 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
     assert_eq!(sent["mev_shield"]["fee_rao"], dry["mev_shield"]["fee_rao"], "{sent}");
     assert_eq!(chain.free(BOB), before + 1_000_000_000);
     let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
-    let names: Vec<_> =
-        listed["extrinsics"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
+    let names: Vec<_> = listed["extrinsics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|extrinsic| &extrinsic["name"])
+        .collect();
     assert!(
         names.ends_with(&[&json!("submit_encrypted"), &json!("transfer_keep_alive")]),
         "{listed}"
     );
-    let extrinsics =
-        listed["extrinsics"].as_array().unwrap().iter().rev().map(|found| &found["extrinsic"]);
+    let extrinsics = listed["extrinsics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|extrinsic| &extrinsic["extrinsic"]);
     assert_eq!(
         extrinsics.take(2).collect::<Vec<_>>(),
         [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]

@@ -21,16 +21,16 @@ const EARLIER: &str = "challenge-2026-10-30-a";
 
 /// Returns the files below a directory by their relative paths.
 fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let (mut found, mut pending) = (BTreeMap::new(), vec![directory.to_owned()]);
+    let (mut files, mut pending) = (BTreeMap::new(), vec![directory.to_owned()]);
     while let Some(path) = pending.pop() {
         if path.is_dir() {
             pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else {
-            found
+            files
                 .insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
         }
     }
-    found
+    files
 }
 
 /// Returns the commands of the first block below a heading of a chapter, each with whether it is a
@@ -124,8 +124,11 @@ fn migration_guide_continues_the_files_of_the_reference() {
 
     // The settings of the file, without what the rehearsal replaces.
     let checked = report(&walkthrough, &["bb", "config", "check"]);
-    let found = checked["findings"].to_string();
-    assert!(found.contains("PG_HOST") && found.contains("BB_SCORE_PARALLELISM"), "{found}");
+    let problems = checked["findings"].to_string();
+    assert!(
+        problems.contains("PG_HOST") && problems.contains("BB_SCORE_PARALLELISM"),
+        "{problems}"
+    );
     let doctor =
         report(&walkthrough, &["tao", "doctor", "--role", "runner", "--ntp-server", "127.0.0.1:9"]);
     let findings = doctor["findings"].as_array().unwrap();

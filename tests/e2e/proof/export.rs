@@ -118,11 +118,11 @@ fn several_bundles_are_verified_at_once() {
     let warning = format!("warning: {} has no network, ", text(&bundles[2]));
     assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
     let verified = document(&output);
-    for (bundle, found) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {
+    for (bundle, result) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {
         let mut expected = document(&verify(std::slice::from_ref(bundle)));
         expected["bundle"] = json!(text(bundle));
         expected["valid"] = json!(true);
-        assert_eq!(*found, expected);
+        assert_eq!(*result, expected);
     }
     // A bundle with another output, and a file that is not a bundle, are named; all others are
     // valid.

@@ -79,8 +79,8 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     {
         let mut count = 0;
         for signed in ledger.extrinsics(&intent, Step::Submit).await.unwrap() {
-            let found = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
-            count += usize::from(found.is_some_and(|outcome| outcome.is_success()));
+            let outcome = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
+            count += usize::from(outcome.is_some_and(|outcome| outcome.is_success()));
         }
         counts.insert(intent.plan.key.epoch, count);
     }

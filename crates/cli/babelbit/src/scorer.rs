@@ -126,12 +126,12 @@ mod tests {
             let (config, _) = Config::from_variables(pairs, None).unwrap();
             match (services(&config), error) {
                 (Ok(Some(_)), None) => {}
-                (Err(found), Some(error)) => {
-                    assert!(found.to_string().contains(error), "{found}");
-                    assert!(!found.to_string().contains("hunter2"), "{found}");
+                (Err(actual), Some(error)) => {
+                    assert!(actual.to_string().contains(error), "{actual}");
+                    assert!(!actual.to_string().contains("hunter2"), "{actual}");
                 }
                 (Ok(_), error) => panic!("expected {error:?}"),
-                (Err(found), None) => panic!("{found}"),
+                (Err(actual), None) => panic!("{actual}"),
             }
         }
         let (config, _) = Config::from_variables([], None).unwrap();

@@ -300,8 +300,8 @@ mod tests {
             let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
             let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
             let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
-            let found = stored.open(None).unwrap().into_keypair().unwrap();
-            assert_eq!(found.hotkey(), pair(uri).hotkey(), "{variables:?}");
+            let keypair = stored.open(None).unwrap().into_keypair().unwrap();
+            assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{variables:?}");
         }
         // Names on the command line win over the environment.
         let one = &["--wallet-name", "vali", "--wallet.hotkey", "one"][..];
@@ -316,8 +316,8 @@ mod tests {
             let line = Line::try_parse_from([&["program"][..], words].concat()).unwrap();
             line.key.select(&mut settings);
             let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
-            let found = stored.open(None).unwrap().into_keypair().unwrap();
-            assert_eq!(found.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
+            let keypair = stored.open(None).unwrap().into_keypair().unwrap();
+            assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
         }
         let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
         let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;

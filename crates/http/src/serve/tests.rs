@@ -284,8 +284,8 @@ async fn connection_stays_alive_after_body_is_read() {
         [head(3).as_str(), "abc", chunked, head(0).as_str(), str::from_utf8(REQUEST).unwrap()]
             .concat();
     let answers = receive(send(address, requests.as_bytes()).await).await;
-    for found in ["3 bytes", "2 bytes", "0 bytes", "here"] {
-        assert!(answers.contains(found), "{answers}");
+    for excerpt in ["3 bytes", "2 bytes", "0 bytes", "here"] {
+        assert!(answers.contains(excerpt), "{answers}");
     }
     assert_eq!(
         answers.matches("connection: close").count(),

@@ -324,21 +324,21 @@ mod tests {
             result(3, 0, Some(0.9), None),
             result(3, 1, None, None),
         ];
-        let found = challenge(1, Rules::Reference, results);
+        let actual = challenge(1, Rules::Reference, results);
         let summary: Vec<_> =
-            found.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
+            actual.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
         assert_eq!(summary, [(3, 0.9, 1), (2, 0.5, 0), (1, 0.25, 0)]);
-        assert_eq!(found.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
-        assert_eq!(found.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
-        assert_eq!(found.progress(), (5, 6));
+        assert_eq!(actual.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
+        assert_eq!(actual.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
+        assert_eq!(actual.progress(), (5, 6));
     }
 
     #[test]
     fn strict_rules_count_missing_utterances() {
         let results = || vec![result(1, 0, Some(0.5), None)];
         let score = |rules| (rules, challenge(1, rules, results()).standings[0].score);
-        let found = [Rules::Reference, Rules::Strict].map(score);
-        assert_eq!(found, [(Rules::Reference, 0.5), (Rules::Strict, 0.25)]);
+        let actual = [Rules::Reference, Rules::Strict].map(score);
+        assert_eq!(actual, [(Rules::Reference, 0.5), (Rules::Strict, 0.25)]);
     }
 
     #[test]

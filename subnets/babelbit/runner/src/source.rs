@@ -310,8 +310,8 @@ mod tests {
                 (payload.sample_rate_hz, payload.channels) = (hz, channels);
                 payload.utterance_frames = samples as u64;
             });
-            let found = read_source(&payload, Duration::from_secs(limit));
-            assert_eq!(found.err().map(|error| error.to_string()).unwrap_or_default(), expected);
+            let actual = read_source(&payload, Duration::from_secs(limit));
+            assert_eq!(actual.err().map(|error| error.to_string()).unwrap_or_default(), expected);
         }
     }
 }

@@ -241,8 +241,8 @@ mod tests {
     fn invalid_capacities_are_ignored_or_clamped() {
         let config = MarketConfig::default();
         let read = |answer: Value| {
-            let found = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
-            found
+            let actual = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
+            actual
                 .into_iter()
                 .map(|(task, capacity)| (task.to_string(), capacity.accepted))
                 .collect::<Vec<_>>()

@@ -221,16 +221,16 @@ mod tests {
             (0, "000001133b7fffff", "8c2ad42dca35da3d", "f7f7f7f7f7f7f6f6", "00000008200"),
             (37, "08989dffffff0000", "db8951a6b847dc23", "3b3b3b333b2b3b39", "00008008200"),
         ] {
-            let found = hashes(&pattern(shift));
+            let actual = hashes(&pattern(shift));
             let expected = ImageHashes {
                 average_hash: average.to_owned(),
                 perceptual_hash: perceptual.to_owned(),
                 difference_hash: difference.to_owned(),
                 color_hash: colour.to_owned(),
             };
-            let distances = HashDistances::between(&found, &expected).unwrap();
+            let distances = HashDistances::between(&actual, &expected).unwrap();
             let is_equal = (distances.average, distances.difference, distances.colour) == (0, 0, 0);
-            assert!(is_equal && distances.perceptual <= 2, "{shift}: {found:?}");
+            assert!(is_equal && distances.perceptual <= 2, "{shift}: {actual:?}");
         }
     }
 

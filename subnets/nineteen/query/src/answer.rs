@@ -344,13 +344,13 @@ impl Attempt {
         bytes: Option<&[u8]>,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
-        let mut found = std::mem::take(&mut self.found);
-        self.events.push(bytes, &mut found)?;
+        let mut new_events = std::mem::take(&mut self.found);
+        self.events.push(bytes, &mut new_events)?;
         let mut done = bytes.is_none();
-        for event in found.drain(..) {
+        for event in new_events.drain(..) {
             done |= self.take_event(event, ready)?;
         }
-        self.found = found;
+        self.found = new_events;
         Ok(done)
     }
 

@@ -34,10 +34,10 @@ pub fn normalised_rewards(rewards: &[f64], temperature: f64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn assert_close(found: &[f64], expected: &[f64], context: &str) {
-        assert_eq!(found.len(), expected.len(), "{context}");
-        let is_close = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-12);
-        assert!(is_close, "{context}: {found:?}, expected {expected:?}");
+    fn assert_close(actual: &[f64], expected: &[f64], context: &str) {
+        assert_eq!(actual.len(), expected.len(), "{context}");
+        let is_close = actual.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-12);
+        assert!(is_close, "{context}: {actual:?}, expected {expected:?}");
     }
 
     /// The definition, without protection against overflow.

@@ -149,19 +149,19 @@ mod tests {
             let records = records
                 .iter()
                 .map(|(request, share, completion)| record(*request, *share, completion));
-            let found = explained(&explanation(rewards), records.collect());
-            let completions = found
+            let actual = explained(&explanation(rewards), records.collect());
+            let completions = actual
                 .iter()
                 .map(|one| one.answer.as_ref().map(|(_, answer)| answer.completion.as_str()));
             assert_eq!(completions.collect::<Vec<_>>(), expected, "{rewards:?}");
             assert!(
-                found.iter().all(|one| one
+                actual.iter().all(|one| one
                     .answer
                     .as_ref()
                     .is_none_or(|(_, answer)| answer.hotkey == miner()))
             );
         }
-        let found = explained(&explanation(&[(1, 0.5), (2, 0.25)]), Vec::new());
-        assert_eq!(found.iter().map(|one| one.contribution).collect::<Vec<_>>(), [0.125, 0.125]);
+        let actual = explained(&explanation(&[(1, 0.5), (2, 0.25)]), Vec::new());
+        assert_eq!(actual.iter().map(|one| one.contribution).collect::<Vec<_>>(), [0.125, 0.125]);
     }
 }

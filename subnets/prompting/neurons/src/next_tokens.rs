@@ -104,11 +104,11 @@ mod tests {
             vec![token(".", f64::NAN), token(".", -1.0), token(".", 0.5), token(".", 0.25)],
             vec![token("?", 1.0)],
         ];
-        let found = NextTokens { predictions, ..NextTokens::default() }.probabilities(&truths);
-        assert_eq!(found.len(), truths.len());
-        for (found, expected) in found.iter().zip([0.25, 0.25, 0.75, 0.0, 0.0]) {
-            let is_close = (found - expected).abs() < 1e-12 && found.is_sign_positive();
-            assert!(is_close, "{found}, expected {expected}");
+        let actual = NextTokens { predictions, ..NextTokens::default() }.probabilities(&truths);
+        assert_eq!(actual.len(), truths.len());
+        for (actual, expected) in actual.iter().zip([0.25, 0.25, 0.75, 0.0, 0.0]) {
+            let is_close = (actual - expected).abs() < 1e-12 && actual.is_sign_positive();
+            assert!(is_close, "{actual}, expected {expected}");
         }
     }
 

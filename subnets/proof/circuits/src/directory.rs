@@ -419,7 +419,7 @@ mod tests {
             let reader = scope.spawn(|| {
                 let mut seen = 0_u64;
                 while !ended.load(Ordering::Relaxed) {
-                    assert!(fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()));
+                    assert!(fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()));
                     seen += 1;
                 }
                 seen

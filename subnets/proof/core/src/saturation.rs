@@ -218,9 +218,9 @@ mod tests {
         let input = Input { shape, range: Range { low: -100, high: 100 }, scale: 0 };
         let circuit = Network { format: FORMAT, input, layers }.lower().unwrap();
         let execution = circuit.execute(inputs).unwrap();
-        let found = saturations(&circuit, &execution, descriptions);
-        assert!(found.iter().all(|found| found.of == inputs.len()), "{found:?}");
-        found.iter().map(|found| (found.layer, found.values)).collect()
+        let saturated = saturations(&circuit, &execution, descriptions);
+        assert!(saturated.iter().all(|layer| layer.of == inputs.len()), "{saturated:?}");
+        saturated.iter().map(|layer| (layer.layer, layer.values)).collect()
     }
 
     #[test]

@@ -292,12 +292,12 @@ mod tests {
         let mut board = Scoreboard::default();
         (1..=events).for_each(|number| board.apply(&event(number)));
         assert_eq!(book.events(), events);
-        book.read(|found| {
-            assert_eq!(found.tallies(), board.tallies());
+        book.read(|stored| {
+            assert_eq!(stored.tallies(), board.tallies());
             for miner in board.tallies().keys() {
                 for profile in [Profile::Seed, Profile::DeliveredWork(WorkRules::default())] {
                     let score = |board: &Scoreboard| board.score(&profile, miner, event(1).at);
-                    assert!((score(found) - score(&board)).abs() < 1e-12);
+                    assert!((score(stored) - score(&board)).abs() < 1e-12);
                 }
             }
         });

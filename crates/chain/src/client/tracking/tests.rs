@@ -83,11 +83,11 @@ impl Nodes for Stage {
             return Err(ChainError::NoSuchBlock(block.into()));
         }
         let parent = self.chain.block_hash(number.minus(1)).await?.unwrap();
-        let found = self.chain.lookup(extrinsic, number, number).await?;
+        let outcome = self.chain.lookup(extrinsic, number, number).await?;
         Ok(BlockSearch {
             number,
             parent,
-            inclusion: found.and_then(|outcome| outcome.inclusion().cloned()),
+            inclusion: outcome.and_then(|outcome| outcome.inclusion().cloned()),
         })
     }
 

@@ -338,7 +338,7 @@ mod tests {
         ];
         let short = Plan { timeout: Duration::from_millis(500), ..plan(5, 1) };
         let (run, _) = bench(short, replies, &Shutdown::new()).await;
-        let found: Vec<_> = run
+        let results: Vec<_> = run
             .samples
             .iter()
             .map(|sample| (sample.call, sample.code, sample.reason.as_str()))
@@ -350,7 +350,7 @@ mod tests {
             (3, ReturnCode::ResponseShapeException, "response is larger than 1000 bytes"),
             (4, ReturnCode::Timeout, "timeout after 0.5s"),
         ];
-        assert_eq!(found, expected);
+        assert_eq!(results, expected);
         let silent = &run.samples[4];
         assert!(
             silent.service >= Duration::from_millis(500)

@@ -302,14 +302,14 @@ mod tests {
             ("hub:gpt2", Some("gpt2")),
             ("hub:al/m/m.gguf@v1", Some("al/m/m.gguf@v1")),
         ] {
-            let found = match origin(text).unwrap() {
+            let hub_model = match origin(text).unwrap() {
                 ModelOrigin::Local(path) => {
                     assert_eq!(path, Path::new(text));
                     None
                 }
                 ModelOrigin::Hub(model) => Some(model.to_string()),
             };
-            assert_eq!(found.as_deref(), expected, "{text}");
+            assert_eq!(hub_model.as_deref(), expected, "{text}");
         }
         assert!(origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME"));
     }
@@ -327,8 +327,8 @@ mod tests {
             ("/no/such/directory", false),
             ("./gpt2", false),
         ] {
-            let found = configured(Path::new(text)).unwrap();
-            assert_eq!(matches!(found, ModelOrigin::Hub(_)), is_on_hub, "{text}: {found:?}");
+            let actual = configured(Path::new(text)).unwrap();
+            assert_eq!(matches!(actual, ModelOrigin::Hub(_)), is_on_hub, "{text}: {actual:?}");
         }
         assert!(configured(Path::new("hub:a b")).is_err());
     }

@@ -44,7 +44,7 @@ fn lines_fit_the_width_and_words_are_whole() {
             table.split_once(note).map_or(table, |(before, _)| before)
         });
         for word in table.split_whitespace() {
-            let is_known = words.iter().any(|known| known == word)
+            let is_known = words.iter().any(|expected| expected == word)
                 || word.ends_with('…')
                 || word.starts_with('─');
             assert!(is_known, "{width}: {word}\n{text}");

@@ -140,8 +140,8 @@ mod tests {
             ("POSTGRES_HOST=/run/postgresql\n", None, "host:5432/19_db?host=%2Frun%2Fpostgresql"),
             ("POSTGRES_HOST=/run/postgresql\n", Some("db"), "db:5432/19_db"),
         ] {
-            let found = of_file(&format!("{login}{more}"), host).unwrap();
-            assert_eq!(found, format!("{database}{expected}"), "{more:?} {host:?}");
+            let actual = of_file(&format!("{login}{more}"), host).unwrap();
+            assert_eq!(actual, format!("{database}{expected}"), "{more:?} {host:?}");
         }
         let given = "postgres://u:p@host/d?sslmode=disable&host=/tmp";
         assert_eq!(*url(given, None).unwrap(), given);

@@ -75,8 +75,8 @@ fn constant(pallet: &str, name: &str) -> Vec<u8> {
     else {
         panic!()
     };
-    let pallet = metadata.pallets.into_iter().find(|found| found.name == pallet).unwrap();
-    pallet.constants.into_iter().find(|found| found.name == name).unwrap().value
+    let pallet = metadata.pallets.into_iter().find(|candidate| candidate.name == pallet).unwrap();
+    pallet.constants.into_iter().find(|constant| constant.name == name).unwrap().value
 }
 
 #[test]

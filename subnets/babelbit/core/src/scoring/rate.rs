@@ -104,14 +104,14 @@ mod tests {
             ("times run backwards", &[(2.0, 3.0), (0.0, 1.0)], 2.0, None, None, 0.0),
             ("NaN times", &[(f64::NAN, 1.0), (1.0, f64::NAN)], 2.0, None, None, 0.0),
         ] {
-            let found = speech_rate(&words(times), reference, &ScoreOptions::default());
-            assert_eq!(found.miner_wps.map(round3), wps, "{case}");
+            let actual = speech_rate(&words(times), reference, &ScoreOptions::default());
+            assert_eq!(actual.miner_wps.map(round3), wps, "{case}");
             assert_eq!(
-                found.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })),
+                actual.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })),
                 ratio,
                 "{case}"
             );
-            assert_eq!(found.penalty, penalty, "{case}");
+            assert_eq!(actual.penalty, penalty, "{case}");
         }
     }
 
@@ -132,8 +132,8 @@ mod tests {
             ("", 2.0, 0.0),
         ] {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };
-            let found = duration_rate(&transcript, duration, 2.0, &ScoreOptions::default());
-            assert_eq!(found.penalty, penalty, "{text:?} over {duration} s");
+            let actual = duration_rate(&transcript, duration, 2.0, &ScoreOptions::default());
+            assert_eq!(actual.penalty, penalty, "{text:?} over {duration} s");
         }
     }
 }

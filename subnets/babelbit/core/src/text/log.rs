@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn steps_are_those_revealed_or_else_the_number_of_predictions() {
-        let found = log(json!([
+        let actual = log(json!([
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": "a EOF"},
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": " b "},
             {"event": "predicted", "utterance_index": 1, "step": "2", "prediction": "no step"},
@@ -181,7 +181,7 @@ mod tests {
             {"event": "predicted", "step": 0, "prediction": "of no utterance"},
             {"event": "other", "utterance_index": 3},
         ]));
-        assert_eq!(found.unwrap(), [said(0, "", &["", "c", ""]), said(1, "new", &["b", "", ""])]);
+        assert_eq!(actual.unwrap(), [said(0, "", &["", "c", ""]), said(1, "new", &["b", "", ""])]);
     }
 
     #[test]

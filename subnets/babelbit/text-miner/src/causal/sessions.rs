@@ -168,10 +168,10 @@ mod tests {
         {
             let session = sessions.open(prompt).unwrap();
             let known = session.cache.tokens();
-            let found = session.read(&model, &prompt[known..]).unwrap();
+            let actual = session.read(&model, &prompt[known..]).unwrap();
             let expected = model.next(prompt, &mut KvCache::default()).unwrap();
-            for (found, expected) in found.iter().zip(expected) {
-                assert!((found - expected).abs() < 1e-4, "{prompt:?}: {found} {expected}");
+            for (actual, expected) in actual.iter().zip(expected) {
+                assert!((actual - expected).abs() < 1e-4, "{prompt:?}: {actual} {expected}");
             }
         }
     }

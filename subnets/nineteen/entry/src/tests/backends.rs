@@ -347,14 +347,14 @@ async fn compare_streams(
     let mut mismatches = Vec::new();
     for (name, expected) in streams {
         let mut compare = |kind: &str, found: Outcome<'_>, expected: Outcome<'_>| {
-            if found != expected {
-                mismatches.push(format!("{name}, {kind}: {found:?}, expected {expected:?}"));
+            if actual != expected {
+                mismatches.push(format!("{name}, {kind}: {actual:?}, expected {expected:?}"));
             }
         };
-        stream(&shop, endpoint, name, |found| compare("stream", found, *expected)).await;
+        stream(&shop, endpoint, name, |actual| compare("stream", actual, *expected)).await;
         succeed(&shop, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
-        whole(&shop, endpoint, name, |found| compare("document", found, expected)).await;
+        whole(&shop, endpoint, name, |actual| compare("document", actual, expected)).await;
         succeed(&shop, endpoint, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");

@@ -144,13 +144,13 @@ pub(super) async fn check(
         if !tables.contains(table) {
             return Err(ReferenceError::Table(table));
         }
-        let found = types(transaction, table).await?;
+        let column_types = types(transaction, table).await?;
         for &(column, kind) in columns {
-            let Some(found) = found.get(column) else {
+            let Some(data_type) = data_type.get(column) else {
                 return Err(ReferenceError::Column { table, column });
             };
             let types = kind.types();
-            if !types.is_empty() && !types.contains(&found.as_str()) {
+            if !types.is_empty() && !types.contains(&data_type.as_str()) {
                 let (found, expected) = (found.clone(), kind.name());
                 return Err(ReferenceError::Type { table, column, found, expected });
             }

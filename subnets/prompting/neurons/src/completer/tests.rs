@@ -98,14 +98,17 @@ async fn next_tokens_are_those_of_the_language_model() {
     let request = NextTokens { texts: texts.to_vec(), ..NextTokens::default() };
     let predictions = predict(completer.clone(), request).await.unwrap().predictions;
     assert_eq!(predictions.len(), 2);
-    for (text, found) in texts.iter().zip(predictions) {
+    for (text, prediction) in texts.iter().zip(predictions) {
         // Which token is judged makes no difference to the likeliest ones at its position.
         let judged = model.judge(&model.completion_prompt(text).unwrap(), &[9], 3).unwrap();
-        assert_eq!(found.len(), MAX_PREDICTIONS);
+        assert_eq!(prediction.len(), MAX_PREDICTIONS);
         for (token, logprob) in &judged[0].top {
             let token = model.vocabulary().text(*token);
-            let (_, probability) = found.iter().find(|(other, _)| other == token).unwrap();
-            assert!((probability - logprob.exp()).abs() < 1e-3, "{text}: {token} in {found:?}");
+            let (_, probability) = prediction.iter().find(|(other, _)| other == token).unwrap();
+            assert!(
+                (probability - logprob.exp()).abs() < 1e-3,
+                "{text}: {token} in {prediction:?}"
+            );
         }
     }
     let long = predict(

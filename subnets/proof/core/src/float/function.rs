@@ -353,8 +353,8 @@ mod tests {
             (is_positive().look_up(&table, 0), true, true, true),
             (Function::Variable.look_up(&table, 0).then(Unary::Exp), false, true, true),
         ] {
-            let found = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
-            assert_eq!(found, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
+            let actual = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
+            assert_eq!(actual, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
         }
     }
 

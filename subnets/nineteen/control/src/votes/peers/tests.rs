@@ -110,9 +110,9 @@ async fn signed_votes_count_by_stake() {
     for is_served in [true, false] {
         is_open.store(is_served, Ordering::SeqCst);
         assert_eq!(votes.fetch().await.unwrap(), 2, "{is_served}");
-        for (found, expected) in weights().into_iter().zip(expected) {
+        for (actual, expected) in weights().into_iter().zip(expected) {
             // Votes are in millionths.
-            assert!((found - expected).abs() < 1e-5, "{is_served}: {found}, expected {expected}");
+            assert!((actual - expected).abs() < 1e-5, "{is_served}: {actual}, expected {expected}");
         }
     }
 }
