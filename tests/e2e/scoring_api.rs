@@ -173,10 +173,16 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
     assert_eq!(fs::read_dir(&bundles).unwrap().count(), usize::from(miners));
     for number in 0..miners {
         let MinerKey { uid, hotkey } = miner(number);
-        let kept = fs::read_dir(bundles.join(format!("miner_{uid}__hk_{hotkey}"))).unwrap();
-        let kept: Vec<_> = kept.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        let bundles_of_miner =
+            fs::read_dir(bundles.join(format!("miner_{uid}__hk_{hotkey}"))).unwrap();
+        let bundles_of_miner: Vec<_> =
+            bundles_of_miner.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
         // A kill between a file and its row leaves an orphaned file, which is deleted later.
-        assert!(!kept.is_empty() && kept.iter().all(|bundle| *bundle == sound(number)), "{number}");
+        assert!(
+            !bundles_of_miner.is_empty()
+                && bundles_of_miner.iter().all(|bundle| *bundle == sound(number)),
+            "{number}"
+        );
     }
     assert_eq!(fs::read_dir(state.join("artifacts/.incoming")).unwrap().count(), 0);
 }

@@ -210,9 +210,9 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         };
         // The warm-up counts too.
         let (read, reused) = (count("read"), count("reused"));
-        let kept = folder.path().join(model);
-        std::fs::create_dir(&kept).unwrap();
-        let report = play(&engine, &miner, &kept);
+        let results = folder.path().join(model);
+        std::fs::create_dir(&results).unwrap();
+        let report = play(&engine, &miner, &results);
         assert_eq!(
             (&report["outcome"], &report["utterances"]),
             (&json!("finished"), &json!(3)),

@@ -212,12 +212,12 @@ fn a_second_runner_of_the_contest_is_refused() {
     let network = Network::start();
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
-    let kept = folder.path().join("kept");
-    let mut first = network.runner(&engine, &kept);
+    let state_directory = folder.path().join("kept");
+    let mut first = network.runner(&engine, &state_directory);
     first.args(["--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
     let mut first = Loop::start(first);
     assert_eq!(first.report_of("main")["outcome"], "no_miners");
-    let second = network.runner(&engine, &kept).arg("--once").output().unwrap();
+    let second = network.runner(&engine, &state_directory).arg("--once").output().unwrap();
     let error = crate::support::refusal(&second, 1);
     assert!(error.contains("another runner is using") && error.contains("text"), "{error}");
     assert!(first.terminate().0.success());

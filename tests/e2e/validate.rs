@@ -120,9 +120,9 @@ impl Scoring {
             .build()
             .unwrap();
         let questions: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = Arc::clone(&questions);
+        let handler_questions = Arc::clone(&questions);
         let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
-            kept.lock().unwrap().push(uri.to_string());
+            handler_questions.lock().unwrap().push(uri.to_string());
             let answer = axum::Json(answer.clone());
             async move { answer }
         });

@@ -165,8 +165,8 @@ impl MockChain {
     pub fn undo(&self, blocks: u32) {
         let mut state = self.state();
         state.forks = state.forks.saturating_add(1);
-        let kept = state.head().number.minus(blocks).max(state.finalized).get() as usize;
-        let undone = state.blocks.split_off(kept.saturating_add(1));
+        let new_head = state.head().number.minus(blocks).max(state.finalized).get() as usize;
+        let undone = state.blocks.split_off(new_head.saturating_add(1));
         state.undone.extend(
             undone.into_iter().flat_map(|block| block.extrinsics).map(|(extrinsic, _)| extrinsic),
         );

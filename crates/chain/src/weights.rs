@@ -135,9 +135,9 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
             cut_at = index.saturating_add(1);
         }
     }
-    let kept: f64 = estimate.iter().take(cut_at).sum();
+    let uncut_sum: f64 = estimate.iter().take(cut_at).sum();
     let cut_count = count - cut_at as f64;
-    let cutoff = (largest * kept - EPSILON) / (1.0 - largest * cut_count);
+    let cutoff = (largest * uncut_sum - EPSILON) / (1.0 - largest * cut_count);
     let cut: Vec<f64> = shares.iter().map(|share| share.min(cutoff)).collect();
     let sum: f64 = cut.iter().sum();
     cut.iter().map(|share| share / sum).collect()

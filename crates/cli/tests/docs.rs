@@ -280,15 +280,14 @@ fn documents(folder: &str) -> Vec<PathBuf> {
 /// Returns the anchors of the headings, as mdBook and GitHub generate them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| -> String {
-        let kept =
-            heading.trim_start_matches('#').trim().chars().filter_map(
-                |character| match character {
-                    '-' | '_' => Some(character),
-                    _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
-                    _ => character.is_whitespace().then_some('-'),
-                },
-            );
-        kept.collect()
+        let anchor_characters = heading.trim_start_matches('#').trim().chars().filter_map(
+            |character| match character {
+                '-' | '_' => Some(character),
+                _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
+                _ => character.is_whitespace().then_some('-'),
+            },
+        );
+        anchor_characters.collect()
     };
     let outside_code = text.split("```").step_by(2).flat_map(str::lines);
     outside_code.filter(|line| line.starts_with('#')).map(anchor).collect()

@@ -109,14 +109,14 @@ impl View {
     /// Returns a link to this page with some parameters changed. An empty value removes a
     /// parameter.
     pub fn with(&self, changes: &[(&str, &str)]) -> String {
-        let kept = self
+        let unchanged = self
             .query
             .iter()
             .filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        let unchanged = unchanged.map(|(name, value)| (name.as_str(), value.as_str()));
         let added = changes.iter().copied().filter(|(_, value)| !value.is_empty());
         let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(kept.chain(added))
+            .extend_pairs(unchanged.chain(added))
             .finish();
         let separator = if query.is_empty() { "" } else { "?" };
         format!("{}{}{separator}{query}", self.site.base(), self.path)

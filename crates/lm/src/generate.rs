@@ -266,20 +266,20 @@ fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
     let largest = candidates.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
     let weight = |logit: f64| ((logit - largest) / sampling.temperature).exp();
     let sum: f64 = candidates.iter().map(|(_, logit)| weight(*logit)).sum();
-    let (mut kept, mut kept_sum) = (candidates.len(), sum);
+    let (mut candidate_count, mut candidate_sum) = (candidates.len(), sum);
     let mut order = Descending::new(candidates);
     if sampling.top_p < 1.0 {
-        (kept, kept_sum) = (0, 0.0);
-        while let Some((_, logit)) = order.get(kept) {
-            kept += 1;
-            kept_sum += weight(logit);
-            if kept_sum >= sampling.top_p * sum {
+        (candidate_count, candidate_sum) = (0, 0.0);
+        while let Some((_, logit)) = order.get(candidate_count) {
+            candidate_count += 1;
+            candidate_sum += weight(logit);
+            if candidate_sum >= sampling.top_p * sum {
                 break;
             }
         }
     }
-    let mut target = noise.uniform() * kept_sum;
-    for rank in 0..kept {
+    let mut target = noise.uniform() * candidate_sum;
+    for rank in 0..candidate_count {
         let Some((token, logit)) = order.get(rank) else { break };
         target -= weight(logit);
         if target < 0.0 {

@@ -237,12 +237,12 @@ impl Network {
     /// Copies the logs out of the network's directory, which is deleted on drop, and returns their
     /// new directory.
     pub(crate) fn keep_logs(&self) -> anyhow::Result<PathBuf> {
-        let kept = tempfile::Builder::new().prefix("taonet-chaos-logs-").tempdir()?.keep();
+        let logs = tempfile::Builder::new().prefix("taonet-chaos-logs-").tempdir()?.keep();
         for entry in fs::read_dir(self.folder.path().join("logs"))? {
             let entry = entry?;
-            fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            fs::copy(entry.path(), logs.join(entry.file_name()))?;
         }
-        Ok(kept)
+        Ok(logs)
     }
 }
 

@@ -172,8 +172,8 @@ fn a_metagraph_is_printed_kept_and_compared() {
     let csv = chain.tao(&["metagraph", BABELBIT, "--csv", "--save", file.to_str().unwrap()], &[]);
     let csv = String::from_utf8(csv.stdout).unwrap();
     assert!(csv.starts_with("uid,hotkey,coldkey,"), "{csv}");
-    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(kept["metagraph"]["neurons"].as_array().unwrap().len(), csv.lines().count() - 1);
+    let document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(document["metagraph"]["neurons"].as_array().unwrap().len(), csv.lines().count() - 1);
     let changed = chain.ask(&["metagraph", BABELBIT, "--diff", &before]);
     assert_eq!(changed["replaced"][0][0], uid, "{changed}");
 }

@@ -64,12 +64,12 @@ impl State {
         self.blocks.retain(|seen_block| seen_block.block.number < number);
         self.blocks.push_front(Arc::new(seen));
         let mut items = 0;
-        let kept = self.blocks.iter().take(MAX_BLOCKS).take_while(|seen_block| {
+        let block_count = self.blocks.iter().take(MAX_BLOCKS).take_while(|seen_block| {
             items += seen_block.items();
             items <= MAX_ITEMS
         });
-        let kept = kept.count().max(1);
-        self.blocks.truncate(kept);
+        let block_count = block_count.count().max(1);
+        self.blocks.truncate(block_count);
     }
 
     /// Returns the number of the block before the oldest one in memory; `None` without space for

@@ -143,8 +143,8 @@ fn existing_keys_are_refused_or_backed_up() {
             written.files,
             [wallet.hotkey_path(&name("h")), wallet.hotkeypub_path(&name("h"))]
         );
-        let kept = StoredKey::read(backup).unwrap().open(None).unwrap();
-        assert_eq!(kept.to_json(), keys[number - 1].to_json());
+        let backed_up = StoredKey::read(backup).unwrap().open(None).unwrap();
+        assert_eq!(backed_up.to_json(), keys[number - 1].to_json());
         assert_eq!(wallet.hotkeypub(&name("h")).unwrap(), key.public());
     }
     fs::write(wallet.directory().join(".backups/hotkeys/h.10"), "$NACL").unwrap();

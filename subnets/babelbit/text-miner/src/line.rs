@@ -37,12 +37,12 @@ pub(crate) fn steady_prompt(prefix: &str, context: &str) -> String {
     let piece = MAX_CONTEXT / 2;
     let dropped = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
     let mut start = 0;
-    let kept = spoken(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
+    let recent_utterances = spoken(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
         let begins = start;
         start += utterance.len() + 1;
         begins >= dropped
     });
-    kept.chain([prefix]).collect::<Vec<_>>().join("\n")
+    recent_utterances.chain([prefix]).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the utterances without surrounding white space and without empty ones.

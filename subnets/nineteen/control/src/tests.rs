@@ -396,8 +396,10 @@ async fn checking_model_writes_synthetic_texts() {
     let server = checking_server(Router::new().route("/chat/completions", post(write)), "").await;
     let references = References::default().with_text_server(server, None);
     let (drafts, shutdown) = (synthetic::Drafts::default(), Shutdown::new());
-    let (kept, stop) = (drafts.clone(), shutdown.clone());
-    shutdown.spawn("drafts", async move { kept.keep_ready(&market, &references, &stop).await });
+    let (spawned_drafts, stop) = (drafts.clone(), shutdown.clone());
+    shutdown.spawn("drafts", async move {
+        spawned_drafts.keep_ready(&market, &references, &stop).await
+    });
     let mut texts = std::collections::HashSet::new();
     for _ in 0..20 {
         let draft = loop {

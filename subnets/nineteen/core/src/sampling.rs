@@ -163,8 +163,11 @@ mod tests {
 
     #[test]
     fn kept_samples_of_a_task_follow_its_weight() {
-        let kept = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
-        assert_eq!([kept(0.05), kept(0.2), kept(0.0)], [Some(51), Some(201), Some(1)]);
+        let max_stored = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
+        assert_eq!(
+            [max_stored(0.05), max_stored(0.2), max_stored(0.0)],
+            [Some(51), Some(201), Some(1)]
+        );
         assert_eq!([evicted(1_009), evicted(1_010)], [0, 10]);
     }
 

@@ -127,7 +127,7 @@ impl Recorder {
             match self.store.put_sample(&sample, task_miners.task.weight).await {
                 // The scorer enables sampling again; in processes without a scorer, the next period
                 // does.
-                Ok(kept) => task_miners.set_keeps_samples(kept),
+                Ok(keeps_samples) => task_miners.set_keeps_samples(keeps_samples),
                 Err(error) => tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "failed to store an answer"

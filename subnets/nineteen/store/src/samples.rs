@@ -88,7 +88,7 @@ impl Store {
         .execute(&mut transaction)
         .await?;
         // An answer is checked at most once.
-        let kept = statement(
+        let inserted_rows = statement(
             "INSERT INTO sample (job_id, period_id, task, hotkey, uid, synthetic, request, answer, work, response_time,
                                  created_ms)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
@@ -108,7 +108,7 @@ impl Store {
         .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
-        Ok(kept > 0)
+        Ok(inserted_rows > 0)
     }
 
     /// Returns the number of queued answers per task.

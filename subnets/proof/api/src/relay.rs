@@ -118,7 +118,8 @@ impl Relay {
             .with_no_client_auth();
         let connector = Connector::Rustls(Arc::new(config));
         // Not on disk: the protocol has no way to continue a request on another connection.
-        let jobs = JobSettings { running: MAX_RUNNING, kept: MAX_STORED_RUNS, directory: None };
+        let jobs =
+            JobSettings { max_running: MAX_RUNNING, max_stored: MAX_STORED_RUNS, directory: None };
         let jobs = Jobs::open(examiner, jobs, stop)?;
         Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs })
     }

@@ -338,9 +338,9 @@ pub(crate) fn replace_by(
                 tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
             fs::rename(path, old.path().join("old")).map_err(fail)?;
             // Kept for the case that this rename fails.
-            let kept = old.keep();
+            let old_path = old.keep();
             fs::rename(staging.keep(), path).map_err(fail)?;
-            return fs::remove_dir_all(kept).map_err(fail);
+            return fs::remove_dir_all(old_path).map_err(fail);
         }
         Err(error) => return Err(fail(error)),
     }

@@ -208,9 +208,11 @@ impl Writer<'_> {
         let half = self.decoder.head_size / 2;
         let (first, second) = (self.columns(values, 0..half), self.columns(values, half..2 * half));
         let second = self.node("Neg", &[&second]);
-        let turned = self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
-        let (kept, turned) = (self.node("Mul", &[values, cos]), self.node("Mul", &[&turned, sin]));
-        self.node("Add", &[&kept, &turned])
+        let rotated_half =
+            self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
+        let (unrotated, rotated_half) =
+            (self.node("Mul", &[values, cos]), self.node("Mul", &[&rotated_half, sin]));
+        self.node("Add", &[&unrotated, &rotated_half])
     }
 
     fn feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> String {

@@ -313,14 +313,14 @@ impl Expansion<'_> {
         labels: &[char],
         remaining: &[char],
     ) -> Result<(String, Vec<char>), OnnxError> {
-        let (kept, added): (Vec<_>, Vec<_>) =
+        let (remaining_labels, added): (Vec<_>, Vec<_>) =
             labels.iter().copied().zip(0..).partition(|(label, _)| remaining.contains(label));
-        let kept = kept.into_iter().map(|(label, _)| label).collect();
+        let remaining_labels = remaining_labels.into_iter().map(|(label, _)| label).collect();
         if added.is_empty() {
-            return Ok((input.to_owned(), kept));
+            return Ok((input.to_owned(), remaining_labels));
         }
         let axes: Vec<i64> = added.into_iter().map(|(_, axis)| axis).collect();
-        Ok((self.reduce_over("ReduceSum", input, &axes, false)?, kept))
+        Ok((self.reduce_over("ReduceSum", input, &axes, false)?, remaining_labels))
     }
 
     /// Appends a move of axes with these labels to another order.

@@ -32,8 +32,8 @@ impl Reader {
         if let Some(along) = positions.get_mut(axis) {
             *along = picked;
         }
-        let kept: Vec<usize> = positions.iter().map(Vec::len).collect();
-        Self::check_elements(node, &kept)?;
+        let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
+        Self::check_elements(node, &extents)?;
         let moved = dims::selected(&input.dims, &positions);
         // The axis is replaced by the dimensions of the indices.
         let mut dims = input.dims;

@@ -114,8 +114,8 @@ impl Reader {
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
-                let kept = if index == axis { start..start + part } else { 0..extent };
-                kept.map(Some).collect::<Vec<Option<usize>>>()
+                let part_range = if index == axis { start..start + part } else { 0..extent };
+                part_range.map(Some).collect::<Vec<Option<usize>>>()
             });
             let axis_indices: Vec<Vec<Option<usize>>> = axis_indices.collect();
             start += part;
@@ -315,8 +315,8 @@ impl Reader {
         positions: &[Vec<Option<usize>>],
         constant: f32,
     ) -> Result<(), OnnxError> {
-        let kept: Vec<usize> = positions.iter().map(Vec::len).collect();
-        Self::check_elements(node, &kept)?;
-        self.moved(node, vec![tensor], dims::selected(dims, positions), constant, kept)
+        let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
+        Self::check_elements(node, &extents)?;
+        self.moved(node, vec![tensor], dims::selected(dims, positions), constant, extents)
     }
 }

@@ -147,9 +147,9 @@ impl Reader {
         gate: usize,
         shape: Shape,
     ) -> Result<usize, OnnxError> {
-        let kept = self.push_mapped(gate, Function::Variable.then(Unary::Not))?;
+        let inverse_gate = self.push_mapped(gate, Function::Variable.then(Unary::Not))?;
         let mut terms = Vec::with_capacity(2);
-        for inputs in [vec![gate, update], vec![kept, tensor]] {
+        for inputs in [vec![gate, update], vec![inverse_gate, tensor]] {
             terms.push(self.push_node(FloatNode {
                 inputs,
                 shape,

@@ -48,12 +48,12 @@ impl Reader {
         let row = places(height, spread_rows, sizes.stride[0], rows - 1);
         let column = places(width, spread_columns, sizes.stride[1], columns - 1);
         let [top, left, bottom, right] = sizes.padding;
-        let kept = if top + bottom < height_with && left + right < width_with {
+        let cropped = if top + bottom < height_with && left + right < width_with {
             row.get(top..spread_rows - bottom).zip(column.get(left..spread_columns - right))
         } else {
             None
         };
-        let Some((row, column)) = kept else {
+        let Some((row, column)) = cropped else {
             return Err(unsupported(node, "the pads remove all elements".to_owned()));
         };
         let zero = input.shape.elements() as u32;

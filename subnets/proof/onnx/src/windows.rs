@@ -179,14 +179,14 @@ impl Reader {
         let convolved = self.push_node(FloatNode { inputs: vec![image], shape, operation })?;
         let dims = vec![1, outputs, window_count, rows, shape.width];
         Self::check_elements(node, &dims)?;
-        let mut kept = Vec::with_capacity(outputs * window_count * rows * shape.width);
+        let mut source_indices = Vec::with_capacity(outputs * window_count * rows * shape.width);
         for (output, position) in (0..outputs)
             .flat_map(|output| (0..window_count).map(move |position| (output, position)))
         {
             let start = (output * shape.height + position * (block / down)) * shape.width;
-            kept.extend((start..start + rows * shape.width).map(|at| at as u32));
+            source_indices.extend((start..start + rows * shape.width).map(|at| at as u32));
         }
-        self.moved(node, vec![convolved], kept, 0.0, dims)
+        self.moved(node, vec![convolved], source_indices, 0.0, dims)
     }
 
     pub(super) fn pool(&mut self, node: &NodeProto) -> Result<(), OnnxError> {

@@ -159,14 +159,14 @@ impl<'a> Draft<'a> {
         self.overlay.start_transaction();
         let applied =
             call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
-        let kept = matches!(applied, Ok(Ok(_)));
-        let closed = if kept {
+        let is_applicable = matches!(applied, Ok(Ok(_)));
+        let closed = if is_applicable {
             self.overlay.commit_transaction()
         } else {
             self.overlay.rollback_transaction()
         };
         closed.map_err(|_| CallError::Nested)?;
-        if kept {
+        if is_applicable {
             self.extrinsics.push(extrinsic.to_vec());
         }
         applied

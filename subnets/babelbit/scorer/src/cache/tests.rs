@@ -147,14 +147,14 @@ fn oversized_cache_file_loses_its_older_half() {
             cache.put(hash(&audio.to_string()), &heard("x"));
             assert!(std::fs::metadata(&file).unwrap().len() <= 20_000, "{model}");
         }
-        let kept = open(20_000);
-        assert!((40..100).contains(&kept.len()), "{model}: {}", kept.len());
+        let reopened = open(20_000);
+        assert!((40..100).contains(&reopened.len()), "{model}: {}", reopened.len());
         assert!(
-            (0..kept.len()).all(|age| text(&kept, &(999 - age).to_string()).is_some()),
+            (0..reopened.len()).all(|age| text(&reopened, &(999 - age).to_string()).is_some()),
             "{model}"
         );
         // Opening truncates a file above the limit, such as one from another program.
-        drop((cache, kept));
+        drop((cache, reopened));
         assert!((20..50).contains(&open(10_000).len()), "{model}");
         assert!(std::fs::metadata(&file).unwrap().len() <= 5_000, "{model}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{model}");

@@ -45,7 +45,7 @@ impl Session {
 /// The key-value caches of utterances.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    kept: Vec<Session>,
+    sessions: Vec<Session>,
     most: usize,
     most_bytes: usize,
     prompts: u64,
@@ -53,7 +53,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) const fn new(most: usize, most_bytes: usize) -> Self {
-        Self { kept: Vec::new(), most, most_bytes, prompts: 0 }
+        Self { sessions: Vec::new(), most, most_bytes, prompts: 0 }
     }
 
     /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts,
@@ -63,17 +63,17 @@ impl Sessions {
         self.prompts += 1;
         let most = prompt.len().saturating_sub(1);
         let best = self
-            .kept
+            .sessions
             .iter()
             .enumerate()
             .map(|(index, session)| (session.common(prompt).min(most), index))
             .max();
         let best = best.filter(|(common, _)| *common > 0);
         let mut session = match best.and_then(|(common, index)| {
-            self.kept.get(index).map(|session| (common, index, session))
+            self.sessions.get(index).map(|session| (common, index, session))
         }) {
             Some((common, index, session)) if session.is_continued_by(prompt) => {
-                let mut session = self.kept.remove(index);
+                let mut session = self.sessions.remove(index);
                 session.cache.truncate(common);
                 session.tokens.truncate(common);
                 session
@@ -88,30 +88,31 @@ impl Sessions {
         };
         session.prompt = prompt.len();
         session.used = self.prompts;
-        self.kept.push(session);
+        self.sessions.push(session);
         self.shrink();
         // `shrink` keeps the session that was used last, and the last one stays the last.
-        self.kept.last_mut().ok_or(ModelError::Tokens)
+        self.sessions.last_mut().ok_or(ModelError::Tokens)
     }
 
     /// Drops the least recently used caches until the others are within the limits. The last one
     /// always stays.
     pub(super) fn shrink(&mut self) {
-        while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > self.most_bytes)
+        while self.sessions.len() > 1
+            && (self.sessions.len() > self.most || self.bytes() > self.most_bytes)
         {
             let oldest = self
-                .kept
+                .sessions
                 .iter()
                 .enumerate()
                 .min_by_key(|(_, session)| session.used)
                 .map(|(index, _)| index);
             let Some(oldest) = oldest else { return };
-            self.kept.remove(oldest);
+            self.sessions.remove(oldest);
         }
     }
 
     fn bytes(&self) -> usize {
-        self.kept.iter().map(|session| session.cache.bytes()).sum()
+        self.sessions.iter().map(|session| session.cache.bytes()).sum()
     }
 }
 
@@ -155,7 +156,7 @@ mod tests {
         ];
         for (prompt, known) in table {
             assert_eq!(open(&mut sessions, &model, prompt), known, "{prompt:?}");
-            assert!(sessions.kept.len() <= 3);
+            assert!(sessions.sessions.len() <= 3);
         }
     }
 
@@ -190,7 +191,7 @@ mod tests {
             sessions.shrink();
             assert!(sessions.bytes() <= 2 * one, "{} of {}", sessions.bytes(), 2 * one);
         }
-        assert_eq!(sessions.kept.len(), 2);
+        assert_eq!(sessions.sessions.len(), 2);
         // A cache that is larger than the bound is kept alone.
         let mut sessions = Sessions::new(100, 1);
         assert_eq!(

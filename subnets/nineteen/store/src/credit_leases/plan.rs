@@ -167,12 +167,12 @@ impl Plan {
         let reserve = (remaining / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
-        let kept = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
+        let retained = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
         // After the release of the lease, the credits may not cover the running requests.
         let lease = self
             .running
             .saturating_add(granted)
-            .saturating_add(kept)
+            .saturating_add(retained)
             .min(left.saturating_add(key_state.available));
         Settled { lease, reserve: Some(reserve), charges, granted: results, is_over_budget: false }
     }

@@ -103,9 +103,9 @@ impl Direction<'_> {
                 let update: Vec<f64> = (0..hidden).map(|unit| activate(0, sum(unit))).collect();
                 let reset: Vec<f64> =
                     (hidden..2 * hidden).map(|row| activate(0, sum(row))).collect();
-                let kept: Vec<f64> =
+                let reset_output: Vec<f64> =
                     self.output.iter().zip(&reset).map(|(output, reset)| output * reset).collect();
-                let early = self.sums(1, &kept);
+                let early = self.sums(1, &reset_output);
                 let candidate = |unit: usize| {
                     let row = 2 * hidden + unit;
                     let inner =

@@ -87,12 +87,13 @@ impl Direction {
             expansion.floats(&[form.inputs, columns], std::mem::take(&mut self.inputs))?;
         // The bias of the previous output is added here, too, unless a GRU multiplies it with its
         // reset gate.
-        let kept = if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
+        let biased_columns =
+            if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
         let [of_input, of_output] = &self.bias;
         let added = of_output
             .iter()
             .enumerate()
-            .map(|(index, &bias)| if index < kept { bias } else { 0.0 });
+            .map(|(index, &bias)| if index < biased_columns { bias } else { 0.0 });
         let bias = of_input.iter().zip(added).map(|(one, other)| one + other).collect();
         let bias = expansion.floats(&[columns], bias)?;
         let products = expansion.node("MatMul", &[row, &weights]);
@@ -164,8 +165,8 @@ impl Direction {
         let mut next = expansion.node("Mul", &[&enters, &candidate]);
         if let Some(cell_name) = cell.name(expansion, hidden)? {
             let forget = gate(expansion, 2, cell)?;
-            let kept = expansion.node("Mul", &[&forget, &cell_name]);
-            next = expansion.node("Add", &[&kept, &next]);
+            let retained_cell = expansion.node("Mul", &[&forget, &cell_name]);
+            next = expansion.node("Add", &[&retained_cell, &next]);
         }
         let next_state = State::Tensor(next.clone(), 0);
         let leaves = gate(expansion, 1, &next_state)?;
@@ -215,8 +216,8 @@ impl Direction {
             match state.name(expansion, hidden)? {
                 None => candidate,
                 Some(name) => {
-                    let kept = expansion.node("Mul", &[&reset, &name]);
-                    let state = State::Tensor(kept, 0);
+                    let reset_state = expansion.node("Mul", &[&reset, &name]);
+                    let state = State::Tensor(reset_state, 0);
                     self.with_recurrent(expansion, &candidate, recurrent, &state, range)?
                 }
             }
@@ -228,8 +229,8 @@ impl Direction {
         Ok(match state.name(expansion, hidden)? {
             None => changed,
             Some(name) => {
-                let kept = expansion.node("Mul", &[&update, &name]);
-                expansion.node("Add", &[&changed, &kept])
+                let retained = expansion.node("Mul", &[&update, &name]);
+                expansion.node("Add", &[&changed, &retained])
             }
         })
     }

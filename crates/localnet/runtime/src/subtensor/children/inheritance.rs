@@ -57,14 +57,14 @@ impl<T: Config> Pallet<T> {
         if parents.is_empty() {
             return vec![(hotkey.clone(), dividends)];
         }
-        let kept = Self::children_of(hotkey, netuid)
+        let own_proportion = Self::children_of(hotkey, netuid)
             .iter()
             .fold(U96F32::from_num(1), |remaining, (parts, _)| {
                 remaining.saturating_sub(proportion(*parts))
             });
         // The real chain cuts a validator's own contribution to a whole number, but not those of
         // its parents.
-        let own: u64 = Self::contribution(hotkey, netuid, kept).saturating_to_num();
+        let own: u64 = Self::contribution(hotkey, netuid, own_proportion).saturating_to_num();
         let contributions: Vec<(AccountId32, U96F32)> = parents
             .into_iter()
             .map(|(parts, parent)| {

@@ -378,8 +378,8 @@ fn removed_root_member_loses_its_child_relations_to_subnet_owners() {
             );
             assert!(!ChildKeys::<Runtime>::get(hotkey, NetUid(18)).is_empty());
         }
-        let kept: Vec<_> = ChildKeys::<Runtime>::iter_prefix(&member).collect();
-        assert_eq!(kept, [(BABELBIT, vec![(HALF, child)])], "those that it chose");
+        let remaining: Vec<_> = ChildKeys::<Runtime>::iter_prefix(&member).collect();
+        assert_eq!(remaining, [(BABELBIT, vec![(HALF, child)])], "those that it chose");
         let owner = SubnetOwnerHotkey::<Runtime>::get(NetUid(18));
         assert_eq!(ParentKeys::<Runtime>::get(owner, NetUid(18)), [(u64::MAX, key(8))]);
     });

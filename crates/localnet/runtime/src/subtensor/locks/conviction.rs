@@ -150,12 +150,15 @@ mod tests {
         let (mass, conviction) = (1_000_000_000, 500_000_000);
         let e = (-1.0_f64).exp();
         let of = |share: f64| mass as f64 * share;
-        let kept = conviction as f64 * e;
+        let decayed = conviction as f64 * e;
         assert!(close(
             rolled(false, true, lock(mass, conviction), RATES),
-            (of(1.0), of(1.0 - e) + kept)
+            (of(1.0), of(1.0 - e) + decayed)
         ));
-        assert!(close(rolled(false, false, lock(mass, conviction), RATES), (of(e), of(e) + kept)));
+        assert!(close(
+            rolled(false, false, lock(mass, conviction), RATES),
+            (of(e), of(e) + decayed)
+        ));
         assert!(close(rolled(true, false, lock(mass, conviction), RATES), (of(e), of(e))));
         let slower = Rates { unlock: 2_000, ..RATES };
         let (remaining, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
