@@ -98,8 +98,8 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
 
     // A second push of the same revision changes nothing that stands.
     document(&push(&["--revision", REVISION, "--no-commit", "--no-warmup"]));
-    let asked = cloud.asked();
-    assert_eq!(asked.len(), 2, "{asked:?}");
+    let requests = cloud.asked();
+    assert_eq!(requests.len(), 2, "{requests:?}");
 
     // The runner reads the commitment, checks model and chute, and plays the chute.
     let engine = engine(folder.path());
@@ -115,11 +115,11 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         "{report}"
     );
     assert_eq!(report["miners"][0]["errors"], 0);
-    let asked = cloud.asked();
+    let requests = cloud.asked();
     assert!(
-        asked.contains(&format!("POST /chute/{SLUG}/predict"))
-            && asked.contains(&"GET /chutes/c-1".to_owned()),
-        "{asked:?}"
+        requests.contains(&format!("POST /chute/{SLUG}/predict"))
+            && requests.contains(&"GET /chutes/c-1".to_owned()),
+        "{requests:?}"
     );
     // Without a key for Chutes, the miner cannot be called.
     let mut runner = network.runner(&engine, &folder.path().join("other"));
@@ -150,9 +150,11 @@ fn a_push_builds_the_image_of_its_script() {
         assert!(told.lines().any(|told| told == line), "{line}: {told}");
     }
     assert!(*cloud.is_deployed.lock().unwrap());
-    let asked = cloud.asked();
-    let after_upload =
-        asked.iter().skip_while(|asked| !asked.starts_with("GET /chutes/")).collect::<Vec<_>>();
+    let requests = cloud.asked();
+    let after_upload = requests
+        .iter()
+        .skip_while(|request| !request.starts_with("GET /chutes/"))
+        .collect::<Vec<_>>();
     assert_eq!(
         after_upload,
         [
@@ -224,8 +226,8 @@ fn a_push_without_an_image_to_deploy_deploys_nothing() {
             .args(options);
         let error = refusal(&with_accounts(&mut command, &server).output().unwrap(), 1);
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
-        let asked = cloud.asked();
-        assert!(!asked.iter().any(|asked| asked.starts_with("POST")), "{asked:?}");
+        let requests = cloud.asked();
+        assert!(!requests.iter().any(|request| request.starts_with("POST")), "{requests:?}");
     }
 }
 
@@ -251,7 +253,7 @@ fn a_chute_is_named_called_and_deleted() {
         (&ping["health"]["status"], &ping["predictions"][4]["prediction"]),
         (&json!("healthy"), &json!("Hi - how are you today"))
     );
-    let calls = cloud.asked().iter().filter(|asked| asked.starts_with("POST /chute/")).count();
+    let calls = cloud.asked().iter().filter(|request| request.starts_with("POST /chute/")).count();
     assert_eq!(calls, 6, "the health and five predictions");
 
     // A chute on this machine gets no API key, and Chutes is not asked for it.

@@ -27,7 +27,7 @@ use crate::text_contest::{small_talk, text_miner};
 struct ScoringApi {
     status: Arc<AtomicU16>,
     accepted: Arc<Mutex<Vec<Value>>>,
-    asked: Arc<AtomicU16>,
+    request_count: Arc<AtomicU16>,
 }
 
 impl ScoringApi {
@@ -35,7 +35,7 @@ impl ScoringApi {
         let api = Self {
             status: Arc::new(AtomicU16::new(503)),
             accepted: Arc::default(),
-            asked: Arc::default(),
+            request_count: Arc::default(),
         };
         let server = InferenceServer::serve(
             Router::new().route("/v1/submit", post(submit)).with_state(api.clone()),
@@ -63,7 +63,7 @@ impl ScoringApi {
 
 /// Verifies the signature of every submission.
 async fn submit(State(api): State<ScoringApi>, Json(body): Json<Value>) -> StatusCode {
-    api.asked.fetch_add(1, Ordering::Relaxed);
+    api.request_count.fetch_add(1, Ordering::Relaxed);
     let status = StatusCode::from_u16(api.status.load(Ordering::Relaxed)).unwrap();
     if status.is_success() {
         let mut signed = body.clone();

@@ -187,12 +187,12 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
 }
 
 fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError> {
-    let mut seen = std::collections::HashSet::with_capacity(weights.len());
+    let mut uids = std::collections::HashSet::with_capacity(weights.len());
     for (uid, weight) in weights {
         if !weight.is_finite() || *weight < 0.0 {
             return Err(WeightError::NotAWeight { uid: *uid, weight: *weight });
         }
-        if !seen.insert(*uid) {
+        if !uids.insert(*uid) {
             return Err(WeightError::Twice(*uid));
         }
         if let Some(neurons) = neurons.filter(|neurons| uid.0 >= *neurons) {

@@ -57,12 +57,12 @@ async fn check(database: &Database) {
     assert_eq!(count().await, 4);
     // A reader sees one state, whatever others commit.
     let mut reading = database.begin_reading().await.unwrap();
-    let seen = async |on: &mut Transaction| {
+    let row_count = async |on: &mut Transaction| {
         statement("SELECT COUNT(*) FROM thing").number(on).await.unwrap()
     };
-    assert_eq!(seen(&mut reading).await, 4);
+    assert_eq!(row_count(&mut reading).await, 4);
     put(6, None, None, None).execute(database).await.unwrap();
-    assert_eq!(seen(&mut reading).await, 4);
+    assert_eq!(row_count(&mut reading).await, 4);
     reading.commit().await.unwrap();
     assert_eq!(statement("DELETE FROM thing WHERE id = 6").execute(database).await.unwrap(), 1);
     let ids: Vec<i64> = statement("DELETE FROM thing RETURNING id").values(database).await.unwrap();

@@ -30,11 +30,11 @@ fn alone(model: &LanguageModel, number: usize) -> Vec<u32> {
 
 fn together(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
     let engine = Engine::start(Arc::clone(model), EngineSettings::default()).ok()?;
-    let asked: Vec<_> = (0..STREAMS)
+    let answers: Vec<_> = (0..STREAMS)
         .map(|number| engine.submit(prompt(model, number), sampling(number)).ok())
         .collect::<Option<_>>()?;
     // One client per answer: an answer without a reader would pause.
-    let clients: Vec<_> = asked
+    let clients: Vec<_> = answers
         .into_iter()
         .map(|mut events| {
             std::thread::spawn(move || {

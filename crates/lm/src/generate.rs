@@ -375,11 +375,11 @@ mod tests {
         let logits = [0.0, 3.0, 2.0, 1.0];
         let draws = |sampling: Sampling| {
             let mut noise = Noise::new(5);
-            let mut seen = [0_u32; 4];
+            let mut counts = [0_u32; 4];
             for _ in 0..2_000 {
-                seen[choose(&logits, &sampling, &mut noise) as usize] += 1;
+                counts[choose(&logits, &sampling, &mut noise) as usize] += 1;
             }
-            seen
+            counts
         };
         let all = draws(Sampling::default());
         assert!(

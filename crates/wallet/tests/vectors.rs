@@ -350,6 +350,6 @@ fn stored_password_matches_vectors() {
     let (name, value) = (text(case, "env_var"), text(case, "value_base64"));
     assert_eq!(stored_password_name(keyfile), name);
     assert_eq!(*password(case).to_stored(name), value);
-    let lookup = |asked: &str| (asked == name).then(|| value.into());
+    let lookup = |variable: &str| (variable == name).then(|| value.into());
     assert!(Password::from_lookup(keyfile, lookup).unwrap().unwrap().matches(&password(case)));
 }

@@ -319,10 +319,10 @@ async fn exchanges_match_vectors() {
     let file = read("exchanges.json");
     assert_eq!(file["version_as_int"], OUR_VERSION);
     let axon = Axon::new();
-    let mut seen = Vec::new();
+    let mut ids = Vec::new();
     for exchange in file["exchanges"].as_array().unwrap() {
         let id = text(&exchange["id"]);
-        seen.push(id);
+        ids.push(id);
         let request = recorded_headers(&exchange["request"]);
         let nonce = request
             .get("bt_header_dendrite_nonce")
@@ -380,7 +380,7 @@ async fn exchanges_match_vectors() {
             _ => assert_eq!(message_of(body), message_of(recorded_body), "{id}"),
         }
     }
-    assert_eq!(seen.len(), 19, "{seen:?}");
+    assert_eq!(ids.len(), 19, "{ids:?}");
 }
 
 /// Checks that the recorded signature verifies with the recorded headers and the text that we sign.

@@ -33,15 +33,15 @@ fn our_runner_submits_to_a_python_scoring_api() {
     // Accepted submissions are not sent again.
     assert_eq!(play()["outcome"], "already_done");
 
-    let seen = scoring.report();
+    let received = scoring.report();
     assert_eq!(
-        seen["requests"].as_array().unwrap().len(),
+        received["requests"].as_array().unwrap().len(),
         2 * KINDS.len() + faults.len(),
         "{}",
-        seen["requests"]
+        received["requests"]
     );
     let mut taken: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
-    for item in seen["taken"].as_array().unwrap() {
+    for item in received["taken"].as_array().unwrap() {
         assert_eq!(
             (&item["challenge_uid"], &item["challenge_type"]),
             (&json!("ferry"), &json!("main"))

@@ -339,8 +339,8 @@ fn generated_chute_script_builds_an_image() {
         "username": "alice", "name": "babelbit", "tag": &REVISION[..12], "public": "False", "dockerfile": dockerfile,
     });
     assert_eq!(built, expected);
-    let asked = miner.cloud.asked();
-    assert!(asked[1..] == ["POST /images/", "GET /images/i-1/logs"], "{asked:?}");
+    let calls = miner.cloud.asked();
+    assert!(calls[1..] == ["POST /images/", "GET /images/i-1/logs"], "{calls:?}");
     // Both have the name that `bb push` looks for.
     assert_eq!(image.trim(), format!("babelbit:{}", &REVISION[..12]));
     let requests = miner.bb(&["push", "--dry-run", "--no-commit"])["requests"].to_string();
@@ -393,8 +393,8 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
     let theirs = miner.cloud.deployment.lock().unwrap().take();
     // The program names the image by its ID.
     let id = theirs["image"].as_str().unwrap();
-    let asked = miner.cloud.asked();
-    assert_eq!(asked, [format!("GET /images/{id}"), "POST /chutes/?accept_fee=true".to_owned()]);
+    let requests = miner.cloud.asked();
+    assert_eq!(requests, [format!("GET /images/{id}"), "POST /chutes/?accept_fee=true".to_owned()]);
     assert_eq!(ours["image"].take(), format!("babelbit:{}", &REVISION[..12]));
     ours.as_object_mut().unwrap().remove("image");
     assert_covered(&ours, &theirs, "chute");

@@ -118,9 +118,9 @@ impl Api {
         accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned()
     }
 
-    /// Follows a proof to its end: calls `seen` with each progress event as it arrives, and returns
+    /// Follows a proof to its end: calls `on_event` with each progress event as it arrives, and returns
     /// all of them and the status.
-    fn follow(&self, id: &str, mut seen: impl FnMut(&Value)) -> (Vec<Value>, String) {
+    fn follow(&self, id: &str, mut on_event: impl FnMut(&Value)) -> (Vec<Value>, String) {
         let request =
             self.client.get(format!("{}/v1/proofs/{id}/events", self.url)).bearer_auth(&self.key);
         self.runtime.block_on(async {
@@ -135,7 +135,7 @@ impl Api {
                     if let Some(status) = event["status"].as_str() {
                         return (events, status.to_owned());
                     }
-                    seen(&event);
+                    on_event(&event);
                     events.push(event);
                 }
             }

@@ -169,14 +169,14 @@ impl Source {
     }
 
     fn all_reads(&self, entries: &[Function]) -> BTreeSet<String> {
-        let (mut seen, mut reads) = (BTreeSet::new(), BTreeSet::new());
+        let (mut visited, mut reads) = (BTreeSet::new(), BTreeSet::new());
         let mut pending = Vec::new();
         for function in entries {
             self.direct(function, &mut reads);
             pending.extend(self.calls(function));
         }
         while let Some(index) = pending.pop() {
-            if seen.insert(index) {
+            if visited.insert(index) {
                 let function = &self.functions[index];
                 self.direct(function, &mut reads);
                 pending.extend(self.calls(function));

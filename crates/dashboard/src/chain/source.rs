@@ -316,25 +316,25 @@ impl Source {
                 Err(error) => return Err(error),
             }
         }
-        let (mut seen, mut reverted) = (Vec::new(), Vec::<Block>::new());
+        let (mut new_blocks, mut reverted) = (Vec::new(), Vec::<Block>::new());
         if is_unknown(&self.state(), head) {
             reverted = self.state().blocks.iter().map(|seen_block| seen_block.block).collect();
             let count = count_reverted(chain, &reverted).await?;
             let newest = reverted.split_off(count).first().map(|block| block.number);
             for number in skipped(newest, head) {
                 if let Some(hash) = chain.block_hash(number).await? {
-                    seen.push(SeenBlock::read(chain, Block { number, hash }).await?);
+                    new_blocks.push(SeenBlock::read(chain, Block { number, hash }).await?);
                 }
             }
-            seen.push(SeenBlock::read(chain, head).await?);
+            new_blocks.push(SeenBlock::read(chain, head).await?);
         }
         self.change(|state| {
             state.problem = problem;
             // Another read may have added the blocks in the meantime.
             if is_unknown(state, head) {
                 state.blocks.retain(|seen_block| !reverted.contains(&seen_block.block));
-                for seen in seen {
-                    state.push_newest(seen);
+                for block in new_blocks {
+                    state.push_newest(block);
                 }
             }
             if let Some(metagraph) = metagraph {

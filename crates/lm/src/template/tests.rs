@@ -19,9 +19,9 @@ fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
 #[test]
 fn chat_template_renders_conversations() {
     let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
-    let asked = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
+    let messages = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
     assert_eq!(
-        template.render(&asked, Turn::Answer).unwrap(),
+        template.render(&messages, Turn::Answer).unwrap(),
         "[<system>Be brief.]\n<user>hello]\n<assistant>"
     );
     let begun = [Message::new("user", "hello"), Message::new("assistant", "he")];

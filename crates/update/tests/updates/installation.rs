@@ -100,10 +100,10 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
     let release = newer(&updater).await;
     assert_eq!(release.version().to_string(), NEW);
     assert_eq!(release.digest(), sha256(program(NEW).as_bytes()));
-    let mut seen = Vec::new();
-    let installed = updater.install(&release, |progress| seen.push(progress)).await.unwrap();
+    let mut reported = Vec::new();
+    let installed = updater.install(&release, |progress| reported.push(progress)).await.unwrap();
     let total = program(NEW).len() as u64;
-    assert_eq!(seen.last(), Some(&Progress { done: total, total: Some(total) }));
+    assert_eq!(reported.last(), Some(&Progress { done: total, total: Some(total) }));
     assert_eq!(
         (installed.version.to_string(), installed.previous),
         (NEW.to_owned(), Some(installation.file("tao.previous")))

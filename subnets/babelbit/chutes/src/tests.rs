@@ -237,8 +237,8 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         let actual = built.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(actual.starts_with(error) && actual.is_empty() == error.is_empty(), "{actual}");
         server.verify().await;
-        let asked = server.received_requests().await.unwrap();
-        let offsets: Vec<_> = asked.iter().filter_map(|request| request.url.query()).collect();
+        let requests = server.received_requests().await.unwrap();
+        let offsets: Vec<_> = requests.iter().filter_map(|request| request.url.query()).collect();
         assert!(offsets.iter().all(|query| *query == "offset=1-1"), "{offsets:?}");
     }
 }

@@ -324,8 +324,9 @@ impl TextConnection for Hosted {
         // A chute that stalls must leave time for the axon.
         let within = if self.axon.is_some() { timeout / 2 } else { timeout };
         async move {
-            let asked = tokio::time::timeout(within, self.chute.predict(request, within)).await;
-            let error = match asked {
+            let prediction_result =
+                tokio::time::timeout(within, self.chute.predict(request, within)).await;
+            let error = match prediction_result {
                 Ok(Ok(prediction)) if prediction.len() <= MAX_PREDICTION_BYTES => {
                     return Ok(prediction);
                 }

@@ -60,7 +60,7 @@ type Answer = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Sen
 /// An in-process miner that records its requests.
 pub(crate) struct Scripted {
     answer: Answer,
-    asked: Mutex<Vec<PredictedUtterance>>,
+    requests: Mutex<Vec<PredictedUtterance>>,
 }
 
 impl TextConnection for Scripted {
@@ -69,7 +69,7 @@ impl TextConnection for Scripted {
         request: &'a PredictedUtterance,
         _: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
-        self.asked.lock().unwrap().push(request.clone());
+        self.requests.lock().unwrap().push(request.clone());
         std::future::ready((self.answer)(request)).boxed()
     }
 }
@@ -77,7 +77,7 @@ impl TextConnection for Scripted {
 pub(crate) fn scripted(
     answer: impl Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync + 'static,
 ) -> Arc<Scripted> {
-    Arc::new(Scripted { answer: Box::new(answer), asked: Mutex::default() })
+    Arc::new(Scripted { answer: Box::new(answer), requests: Mutex::default() })
 }
 
 pub(crate) fn failing() -> Arc<Scripted> {
@@ -152,11 +152,11 @@ async fn every_word_is_asked_with_its_prefix_and_context() {
         (report.outcome, report.dialogues, report.utterances),
         (TextOutcome::Finished, 2, 3)
     );
-    let asked = echo.asked.lock().unwrap();
-    let asked: Vec<_> =
-        asked.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
+    let requests = echo.requests.lock().unwrap();
+    let requests: Vec<_> =
+        requests.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
     assert_eq!(
-        asked,
+        requests,
         [
             (0, "one", ""),
             (1, "one two", ""),
@@ -461,10 +461,12 @@ async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
         "utterance 1 of dialogue \"unknown\" has 5005 bytes, the limit is 4096; hint: split the utterance in the \
          engine's challenge"
     );
-    let asked = echo.asked.lock().unwrap();
-    let asked: Vec<_> =
-        asked.iter().map(|request| (request.prefix.as_str(), request.context.as_str())).collect();
-    assert_eq!(asked, [("one", ""), ("two", "one"), ("four", "one")]);
+    let requests = echo.requests.lock().unwrap();
+    let requests: Vec<_> = requests
+        .iter()
+        .map(|request| (request.prefix.as_str(), request.context.as_str()))
+        .collect();
+    assert_eq!(requests, [("one", ""), ("two", "one"), ("four", "one")]);
 }
 
 /// A dialogue that has only an overlong utterance, and one that follows without an end token.
@@ -527,8 +529,8 @@ async fn an_engine_without_positions_is_played() {
         .await
         .unwrap();
     assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
-    let asked = echo.asked.lock().unwrap();
-    let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();
+    let requests = echo.requests.lock().unwrap();
+    let prefixes: Vec<_> = requests.iter().map(|request| request.prefix.as_str()).collect();
     assert_eq!(prefixes, ["one", "one two", "three", "three four"]);
 }
 

@@ -386,8 +386,8 @@ async fn capacity_with_hidden_nesting_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn checking_model_writes_synthetic_texts() {
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
-    let seen = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&seen);
+    let requests = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&requests);
     let write = |Json(request): Json<Value>| async move {
         assert_eq!((&request["model"], &request["temperature"]), (&json!("m"), &json!(1.0)));
         let text = format!("\"text {}\"", count.fetch_add(1, Ordering::SeqCst));

@@ -231,8 +231,8 @@ impl Gateway {
             echo: request.echo(),
         };
         let began = Instant::now();
-        let asked = self.ask(requests_of(key, task, request, max_wait), bill).await;
-        let (replies, bill) = asked.map_err(|error| {
+        let sold = self.ask(requests_of(key, task, request, max_wait), bill).await;
+        let (replies, bill) = sold.map_err(|error| {
             error.or_context(prompt, (input.longest, max_tokens), task.context_length())
         })?;
         if streams {

@@ -129,13 +129,13 @@ async fn our_validator_calls_a_python_miner() {
         client.send(&session, "/capacity", payload, Duration::from_secs(30)).await.unwrap();
     assert_eq!(answer.status, 200);
     let body: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
-    let seen: Value = serde_json::from_slice(&body).unwrap();
+    let received: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(
-        (&seen["miner"], &seen["uuid"]),
+        (&received["miner"], &received["uuid"]),
         (&json!(key("//Bob").hotkey()), &json!(session.id()))
     );
-    assert_eq!(seen["type"], "application/octet-stream");
-    let plain = seen["plain"].as_str().unwrap();
+    assert_eq!(received["type"], "application/octet-stream");
+    let plain = received["plain"].as_str().unwrap();
     assert!(
         plain.starts_with(r#"{"a": "h\u00e9llo \u2603", "l": [1, 2.5, null], "nonce": ""#),
         "{plain}"

@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn rewarding_stops_when_its_caller_is_gone() {
-        let (judge, asked) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
-        let is_abandoned = || asked.replace(asked.get() + 1) == 2;
+        let (judge, checks) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
+        let is_abandoned = || checks.replace(checks.get() + 1) == 2;
         let judged = judge.rewards(&conversation(), answers(), is_abandoned);
         assert!(matches!(judged, Err(JudgeError::Abandoned)), "{judged:?}");
-        assert_eq!(asked.get(), 3, "two completions were rewarded before");
+        assert_eq!(checks.get(), 3, "two completions were rewarded before");
     }
 }

@@ -417,12 +417,12 @@ mod tests {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                let mut seen = 0_u64;
+                let mut reads = 0_u64;
                 while !ended.load(Ordering::Relaxed) {
                     assert!(fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()));
-                    seen += 1;
+                    reads += 1;
                 }
-                seen
+                reads
             });
             for number in 0..100 {
                 compiled.metadata.name = format!("replaced {number} times");

@@ -165,12 +165,12 @@ impl Examiner {
     pub(crate) async fn request(
         &self,
         mut assignment: Assignment,
-        asked: &ProofRequest,
+        request: &ProofRequest,
         overdue: impl FnOnce(),
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let (miner, circuit) = (assignment.miner.clone(), assignment.circuit());
         let patience = assignment.patience;
-        let mut answer = pin!(self.answer(&miner, circuit, asked, assignment.timeout));
+        let mut answer = pin!(self.answer(&miner, circuit, request, assignment.timeout));
         let answer = if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
             answer
         } else {
@@ -193,7 +193,7 @@ impl Examiner {
         &self,
         miner: &ProofMiner,
         position: usize,
-        asked: &ProofRequest,
+        request: &ProofRequest,
         timeout: Duration,
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let examined = self
@@ -201,7 +201,7 @@ impl Examiner {
             .get(position)
             .ok_or_else(|| RequestError::local("the circuit is not loaded"))?;
         let circuit = examined.directory.id().to_string();
-        match self.clients.ask(miner, examined, asked, timeout).await {
+        match self.clients.ask(miner, examined, request, timeout).await {
             Ok(claimed) => {
                 let claimed = Arc::new(claimed);
                 let outcome =

@@ -289,7 +289,7 @@ mod tests {
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
         );
-        let seen = Arc::clone(&maximum);
+        let max_running = Arc::clone(&maximum);
         let router = Router::new().fallback(move |body: Bytes| {
             let reply = replies[number.fetch_add(1, Ordering::SeqCst) % replies.len()];
             let (running, maximum) = (Arc::clone(&running), Arc::clone(&maximum));
@@ -312,7 +312,7 @@ mod tests {
         let peer =
             Peer::new(Keypair::from_uri("//Bob").unwrap().hotkey(), "127.0.0.1", port).unwrap();
         let run = Load::new(client, peer, requests, plan, true).run(stop).await;
-        (run, seen.load(Ordering::SeqCst))
+        (run, max_running.load(Ordering::SeqCst))
     }
 
     fn plan(calls: u32, batch: u32) -> Plan {

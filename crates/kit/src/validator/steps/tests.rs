@@ -270,11 +270,11 @@ impl Challenge for Hanging {
 async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {
         let (world, reached) = (World::new().await, Arc::new(Notify::new()));
-        let asked = Arc::clone(&reached);
+        let miner_reached = Arc::clone(&reached);
         let hanging = Router::new().fallback(move || {
-            let asked = Arc::clone(&asked);
+            let miner_reached = Arc::clone(&miner_reached);
             async move {
-                asked.notify_one();
+                miner_reached.notify_one();
                 std::future::pending::<()>().await;
             }
         });

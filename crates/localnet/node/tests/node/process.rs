@@ -54,11 +54,11 @@ impl Process {
 
     /// Awaits requests to the child's node, and panics if its resident memory exceeds the limit
     /// meanwhile.
-    pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
-        tokio::pin!(asked);
+    pub(crate) async fn stays_small<T>(&self, request: impl Future<Output = T>) -> T {
+        tokio::pin!(request);
         loop {
             assert!(self.resident() < MAX_RESIDENT, "the process fills the memory");
-            if let Ok(answer) = timeout(Duration::from_millis(20), &mut asked).await {
+            if let Ok(answer) = timeout(Duration::from_millis(20), &mut request).await {
                 return answer;
             }
         }

@@ -52,10 +52,11 @@ impl State {
             return Err(ApiError::OtherCaller);
         }
         let headers = headers(&bt_headers)?;
-        let asked = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
-        let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let requested_timeout = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
+        let requested_timeout =
+            requested_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let longest = self.config.call_timeout;
-        let limit = asked.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
+        let limit = requested_timeout.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
         // The submission may have been accepted under another policy.
         let address = self
             .config

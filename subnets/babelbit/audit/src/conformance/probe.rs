@@ -152,7 +152,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn health(&mut self) {
-        let mut seen = Vec::new();
+        let mut observations = Vec::new();
         for route in ["/healthz", "/health"] {
             let reply = self.wire.get(route).await;
             let health = match object(&reply) {
@@ -166,9 +166,9 @@ impl<'a> Probe<'a> {
             if !keeps {
                 return self.findings.fail(Rule::Health, format!("{route}: {text}"));
             }
-            seen.push(format!("{route}: {text}"));
+            observations.push(format!("{route}: {text}"));
         }
-        self.findings.pass(Rule::Health, seen.join("; "));
+        self.findings.pass(Rule::Health, observations.join("; "));
         self.findings.settle(&[Rule::Health]);
     }
 

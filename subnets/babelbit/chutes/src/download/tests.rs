@@ -163,9 +163,9 @@ async fn a_model_is_downloaded_once() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
-    let seen = Mutex::new(Vec::new());
+    let reported = Mutex::new(Vec::new());
     let progress = |progress: HubProgress<'_>| {
-        seen.lock().unwrap().push((progress.file.to_owned(), progress.done));
+        reported.lock().unwrap().push((progress.file.to_owned(), progress.done));
     };
     let actual =
         setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();
@@ -180,7 +180,7 @@ async fn a_model_is_downloaded_once() {
     assert!(
         !setup.path("pytorch_model.bin").exists() && !setup.path("model.safetensors.part").exists()
     );
-    assert_eq!(seen.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
+    assert_eq!(reported.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
     let before = setup.requests().await;
     assert_eq!(setup.download("al/m").await.unwrap(), actual);
     assert_eq!(

@@ -320,13 +320,13 @@ async fn page_updates_while_the_runner_plays() {
     let (stop, reports) = (shutdown.clone(), changes.clone());
     shutdown.spawn("contest", async move { section.follow(&reports, &stop).await });
     assert!(get(&router, "/").await.1.contains("does not exist"));
-    let mut seen = changes.subscribe();
+    let mut updates = changes.subscribe();
     let recorded = Recorded::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
     let began = Instant::now();
     while !get(&router, "/").await.1.contains("Miner 2") {
         assert!(began.elapsed() < Duration::from_mins(1));
-        seen.changed().await.unwrap();
+        updates.changed().await.unwrap();
     }
     // Replace the ledger file with another ledger. The first one stays open: SQLite removes the
     // write-ahead log at its path when it is closed, which would be that of the new ledger.
@@ -334,7 +334,7 @@ async fn page_updates_while_the_runner_plays() {
     Recorded::open(directory.path()).await.play("challenge-9", 2, 1).await;
     while !get(&router, "/").await.1.contains("challenge-9") {
         assert!(began.elapsed() < Duration::from_mins(1));
-        seen.changed().await.unwrap();
+        updates.changed().await.unwrap();
     }
     shutdown.request();
     shutdown.finished().await.unwrap();

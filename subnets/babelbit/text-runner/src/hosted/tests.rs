@@ -172,11 +172,11 @@ async fn ineligible_models_and_chutes_are_excluded() {
         miners.miners().await.unwrap().iter().map(|miner| miner.key.uid.0).collect()
     };
     assert_eq!(actual(&miners).await, [0, 5], "a chute of its own revision, and an axon");
-    let asked = |server: Vec<wiremock::Request>| {
+    let flag_requests = |server: Vec<wiremock::Request>| {
         server.iter().filter(|request| request.url.path() == "/api/models/a/gated").count()
     };
     actual(&miners).await;
-    assert_eq!(asked(server.received_requests().await.unwrap()), 1, "the flag is cached");
+    assert_eq!(flag_requests(server.received_requests().await.unwrap()), 1, "the flag is cached");
     let keyless = miners_of(&server, texts, None);
     assert_eq!(actual(&keyless).await, [5]);
 }

@@ -74,8 +74,8 @@ struct Supervisor {
 impl Supervisor {
     fn start(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&is_over);
-        Self { is_over, thread: Some(std::thread::spawn(move || work(&seen))) }
+        let is_over_in_thread = Arc::clone(&is_over);
+        Self { is_over, thread: Some(std::thread::spawn(move || work(&is_over_in_thread))) }
     }
 }
 

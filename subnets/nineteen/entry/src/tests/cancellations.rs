@@ -228,8 +228,8 @@ enum Ending {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_that_is_cut_anywhere_is_free() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
     let miner = post(move || {
         counter.fetch_add(1, Ordering::SeqCst);
         async { word() }
@@ -268,7 +268,7 @@ async fn request_that_is_cut_anywhere_is_free() {
         .collect::<Vec<()>>()
         .await;
     shop.settled().await;
-    assert_eq!((shop.charged().await, asked.load(Ordering::SeqCst)), (0, 0));
+    assert_eq!((shop.charged().await, requests.load(Ordering::SeqCst)), (0, 0));
     let mut stream = served.connect().await;
     stream.write_all(&whole).await.unwrap();
     assert_eq!(RawResponse::read(&mut stream).await.status, 200);

@@ -59,9 +59,9 @@ async fn parts_are_the_events_of_the_server() {
     ];
     for (response, expected) in rows {
         let server = MockServer::start().await;
-        let asked = Mock::given(path("/v1/chat/completions"))
+        let mock = Mock::given(path("/v1/chat/completions"))
             .and(body_partial_json(json!({ "stream": true })));
-        asked.respond_with(response).mount(&server).await;
+        mock.respond_with(response).mount(&server).await;
         let base = format!("{}/v1", server.uri()).parse().unwrap();
         let client = ModelServer::new(&base, None, Duration::from_secs(30)).unwrap();
         let completer = Completer::server(client, "m".to_owned(), 9);

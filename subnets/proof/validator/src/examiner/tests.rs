@@ -393,9 +393,9 @@ async fn silent_miners_never_stop_honest_ones() {
     // A user's request goes to miners that deliver.
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (seen, report) = steps();
+    let (observed, report) = steps();
     tokio::time::timeout(LONG, examiner.deliver(&circuit, &inputs, report)).await.unwrap().unwrap();
-    for step in &*seen.lock().unwrap() {
+    for step in &*observed.lock().unwrap() {
         let Progress::Asked { miner, .. } = step else { continue };
         assert!(honest.iter().any(|honest| honest.hotkey() == miner), "{step:?}");
     }

@@ -18,10 +18,10 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (seen, report) = steps();
+    let (observed, report) = steps();
     let bundle = examiner.deliver(&circuit, &inputs, report).await.unwrap();
     assert_eq!(bundle.proofs()[0].miner, *quick.hotkey());
-    let overdue: Vec<Hotkey> = seen
+    let overdue: Vec<Hotkey> = observed
         .lock()
         .unwrap()
         .iter()
@@ -79,7 +79,7 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
     let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG), &killed).await;
     miners[2] = eve.clone();
     examiner.follow_list(&miners).await;
-    let (seen, report) = steps();
+    let (observed, report) = steps();
     let eve_is_asked: crate::Delivery = Arc::new(move |step| {
         report(step);
         if matches!(step, Progress::Asked { miner, .. } if miner == *eve.hotkey()) {
@@ -94,7 +94,7 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
     bundle.verify().unwrap();
     let eve = *miners[2].hotkey();
     assert!(bundle.proofs().iter().all(|proof| proof.miner != eve));
-    let failures: Vec<Progress> = seen
+    let failures: Vec<Progress> = observed
         .lock()
         .unwrap()
         .iter()
