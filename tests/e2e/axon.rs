@@ -22,14 +22,14 @@ pub(crate) fn axon(arguments: &[&str]) -> Command {
 }
 
 /// Starts the echo neuron of //Bob.
-pub(crate) fn neuron(scheme: &str, further: &[&str]) -> Daemon {
-    Daemon::start(axon(&["serve", "--key-uri", "//Bob", "--scheme", scheme]).args(further))
+pub(crate) fn neuron(scheme: &str, extra_args: &[&str]) -> Daemon {
+    Daemon::start(axon(&["serve", "--key-uri", "//Bob", "--scheme", scheme]).args(extra_args))
 }
 
 /// Runs a call or ping by //Alice to //Bob.
-pub(crate) fn ask(verb: &str, address: &str, scheme: &str, further: &[&str]) -> Output {
+pub(crate) fn ask(verb: &str, address: &str, scheme: &str, extra_args: &[&str]) -> Output {
     let arguments = [verb, address, "--hotkey", BOB, "--key-uri", "//Alice", "--scheme", scheme];
-    axon(&arguments).args(further).output().unwrap()
+    axon(&arguments).args(extra_args).output().unwrap()
 }
 
 /// HOST:PORT of a daemon.
@@ -146,12 +146,12 @@ fn data_goes_out_as_it_was_given() {
     for data in [&b"[1e22, 36893488147419103232, 1.50 ]"[..], b"", b"no JSON\0\xff\r\n"] {
         std::fs::write(&file, data).unwrap();
         let at_file = format!("@{}", file.display());
-        for further in [&[][..], &["--stream"]] {
+        for extra_args in [&[][..], &["--stream"]] {
             let output = ask(
                 "call",
                 &address(&daemon),
                 "btauth",
-                &[&["--data", &at_file], further].concat(),
+                &[&["--data", &at_file], extra_args].concat(),
             );
             assert!(output.status.success(), "{}", stderr(&output));
             assert_eq!(output.stdout, [data, b"\n"].concat());

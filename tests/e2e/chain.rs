@@ -62,20 +62,20 @@ impl Chain {
         self.folder.path().join(name)
     }
 
-    fn prepared(&self, mut command: Command, arguments: &[&str], further: &[&str]) -> Output {
-        command.args(arguments).args(further);
+    fn prepared(&self, mut command: Command, arguments: &[&str], extra_args: &[&str]) -> Output {
+        command.args(arguments).args(extra_args);
         command.env("BT_CHAIN_ENDPOINT", self.url()).env("BT_WALLET_PATH", self.path("wallets"));
         command.output().unwrap()
     }
 
     /// `tao …` on this chain.
-    pub(crate) fn tao(&self, arguments: &[&str], further: &[&str]) -> Output {
-        self.prepared(tao(), arguments, further)
+    pub(crate) fn tao(&self, arguments: &[&str], extra_args: &[&str]) -> Output {
+        self.prepared(tao(), arguments, extra_args)
     }
 
     /// `bb …` on this chain.
-    pub(crate) fn bb(&self, arguments: &[&str], further: &[&str]) -> Output {
-        self.prepared(bb(), arguments, further)
+    pub(crate) fn bb(&self, arguments: &[&str], extra_args: &[&str]) -> Output {
+        self.prepared(bb(), arguments, extra_args)
     }
 
     /// JSON document of a successful command.

@@ -290,23 +290,25 @@ fn models_are_copied_from_a_directory() {
 fn model_in_cache_is_copied_and_not_downloaded() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let pull = |directory: &Path, further: &[&str]| {
+    let pull = |directory: &Path, extra_args: &[&str]| {
         let mut pull = tao();
-        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"]).arg(directory).args(further);
+        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"])
+            .arg(directory)
+            .args(extra_args);
         let output = pull.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(directory.join("all-MiniLM-L6-v2/model.safetensors").is_file());
         stderr(&output)
     };
     // Nothing listens at the mirror's port.
-    for (name, further) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
+    for (name, extra_args) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
         let directory = folder.path().join(name);
-        let said = pull(&directory, further);
+        let said = pull(&directory, extra_args);
         assert!(
             said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"),
             "{name}: {said}"
         );
-        let said = pull(&directory, further);
+        let said = pull(&directory, extra_args);
         assert!(
             !said.contains("copying") && !said.contains("downloading"),
             "{name}, already there: {said}"

@@ -27,11 +27,11 @@ use crate::support::{
 };
 
 /// Runs a `tao nineteen` command on a document.
-fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
+fn nineteen(command: &str, extra_args: &[&str], document: &Value) -> Output {
     let folder = TempDir::new().unwrap();
     let file: PathBuf = folder.path().join("document.json");
     std::fs::write(&file, document.to_string()).unwrap();
-    tao().args(["nineteen", command]).args(further).arg(&file).output().unwrap()
+    tao().args(["nineteen", command]).args(extra_args).arg(&file).output().unwrap()
 }
 
 fn periods() -> Value {
@@ -223,9 +223,9 @@ fn a_market_runs_on_a_model_from_a_directory() {
 }
 
 /// The demonstration with the small model with random weights.
-fn demo(further: &[&str]) -> Command {
+fn demo(extra_args: &[&str]) -> Command {
     let mut command = tao();
-    command.args(["nineteen", "demo", "--json", "--model", "random"]).args(further);
+    command.args(["nineteen", "demo", "--json", "--model", "random"]).args(extra_args);
     command
 }
 
@@ -322,14 +322,14 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     // the file names.
     let tasks = folder.path().join("tasks.toml");
     std::fs::copy(repository("crates/cli/nineteen/src/demo/tasks.toml"), &tasks).unwrap();
-    let explain = |further: &[&str]| {
+    let explain = |extra_args: &[&str]| {
         let mut command = tao();
         command
             .args(["nineteen", "explain", "--json", "--state"])
             .arg(folder.path())
             .arg("--tasks")
             .arg(&tasks);
-        document(&command.args(further).output().unwrap())
+        document(&command.args(extra_args).output().unwrap())
     };
     let export = explain(&["--export"]);
     assert_eq!(export["scoring_profile"], "reference");

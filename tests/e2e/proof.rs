@@ -365,13 +365,13 @@ fn refused_models_leave_no_directory() {
         ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
     ] {
         let (onnx, sample) = (files.join(model), files.join(sample));
-        for further in [&[][..], &["--backend", "groth16"], &["--slices", "2"]] {
+        for extra_args in [&[][..], &["--backend", "groth16"], &["--slices", "2"]] {
             let arguments =
                 ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
-            let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
-            assert!(error.contains(says), "{model} {further:?}: {error}");
+            let error = refusal(&proof(&[&arguments[..], extra_args].concat()), 1);
+            assert!(error.contains(says), "{model} {extra_args:?}: {error}");
             let remaining: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-            assert!(remaining.is_empty(), "{model} {further:?}: {remaining:?}");
+            assert!(remaining.is_empty(), "{model} {extra_args:?}: {remaining:?}");
         }
     }
 }

@@ -99,8 +99,8 @@ impl EpochSchedule {
             0 => Some(commit),
             1 if !is_before_commit => Some(predicted),
             period => {
-                let further = period.saturating_sub(u64::from(!is_before_commit));
-                next.checked_add(further.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
+                let later_epochs = period.saturating_sub(u64::from(!is_before_commit));
+                next.checked_add(later_epochs.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
             }
         }
     }

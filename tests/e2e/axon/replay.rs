@@ -19,7 +19,7 @@ fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
 }
 
 /// Raw bytes of a call by //Alice to //Bob.
-fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
+fn captured(scheme: &str, extra_args: &[&str]) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
@@ -30,7 +30,7 @@ fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
             .unwrap();
         bytes
     });
-    let output = ask("call", &address, scheme, further);
+    let output = ask("call", &address, scheme, extra_args);
     assert!(output.status.success(), "{}", stderr(&output));
     thread.join().unwrap()
 }

@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::{ALICE, BABELBIT, Chain};
 use crate::support::{Daemon, document, refusal, tao};
 
-fn record(url: &str, netuid: &str, file: &Path, further: &[&str]) -> Output {
+fn record(url: &str, netuid: &str, file: &Path, extra_args: &[&str]) -> Output {
     let mut command = tao();
     command
         .args(["localnet", "record", url, "--netuid", netuid, "--output"])
         .arg(file)
-        .args(further);
+        .args(extra_args);
     command.output().unwrap()
 }
 
-fn fork(file: &Path, further: &[&str]) -> std::process::Command {
+fn fork(file: &Path, extra_args: &[&str]) -> std::process::Command {
     let mut command = tao();
-    command.args(["localnet", "--block-time", "manual", "--fork"]).arg(file).args(further);
+    command.args(["localnet", "--block-time", "manual", "--fork"]).arg(file).args(extra_args);
     command
 }
 

@@ -7,8 +7,8 @@ use super::{ALICE, BOB};
 use crate::support::{Daemon, document, refusal, tao};
 
 /// Starts a chain with a data directory.
-fn kept(folder: &Path, further: &[&str]) -> Daemon {
-    Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(further))
+fn kept(folder: &Path, extra_args: &[&str]) -> Daemon {
+    Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(extra_args))
 }
 
 fn localnet(folder: &Path, arguments: &[&str]) -> Command {

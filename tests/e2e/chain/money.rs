@@ -92,8 +92,8 @@ fn unaffordable_calls_are_refused() {
     let register = ["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"];
     document(&chain.tao(&register, &AS_ALICE));
     let paid = chain.free(ALICE);
-    for further in [&[][..], &["--dry-run"]] {
-        let (code, told) = failure(&chain.tao(&[&register[..], further].concat(), &AS_ALICE));
+    for extra_args in [&[][..], &["--dry-run"]] {
+        let (code, told) = failure(&chain.tao(&[&register[..], extra_args].concat(), &AS_ALICE));
         let name = &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet");
         assert_eq!((code, &told["error"]["name"]), (5, name), "{told}");
         let message = told["error"]["message"].as_str().unwrap();
@@ -113,26 +113,30 @@ fn unaffordable_calls_are_refused() {
     ] {
         let [command, call] = arguments;
         let words = if command == "call" { call.split(' ').collect() } else { vec![call] };
-        for further in ["--yes", "--dry-run"] {
+        for extra_args in ["--yes", "--dry-run"] {
             let (code, told) =
-                failure(&chain.tao(&[&[command][..], &words, &[further]].concat(), &AS_ALICE));
+                failure(&chain.tao(&[&[command][..], &words, &[extra_args]].concat(), &AS_ALICE));
             let expected = json!(format!("SubtensorModule.{name}"));
-            assert_eq!((code, &told["error"]["name"]), (5, &expected), "{call} {further}: {told}");
+            assert_eq!(
+                (code, &told["error"]["name"]),
+                (5, &expected),
+                "{call} {extra_args}: {told}"
+            );
             assert!(
                 told["outcome"] == "unsent" || told["valid"] == false,
-                "{call} {further}: {told}"
+                "{call} {extra_args}: {told}"
             );
         }
     }
     let to_root = ["--to-netuid", "0"];
-    for (arguments, further) in [
+    for (arguments, extra_args) in [
         (&["stake", "remove", "1"][..], &[][..]),
         (&["stake", "remove", "--all"], &[]),
         (&["stake", "swap", "1"], &to_root),
         (&["stake", "move", "1", "--to-hotkey", ALICE], &[]),
         (&["stake", "transfer", BOB, "1"], &[]),
     ] {
-        let all = [arguments, &["--yes"], &hotkey, further].concat();
+        let all = [arguments, &["--yes"], &hotkey, extra_args].concat();
         let (code, told) = failure(&chain.tao(&all, &AS_ALICE));
         let name = &json!("SubtensorModule.NotEnoughStakeToWithdraw");
         assert_eq!(
@@ -187,15 +191,15 @@ fn commands_of_an_empty_account_are_not_sent() {
         &["proxy", "create-pure", "--type", "any"],
         &approve,
     ] {
-        for further in [&["--yes"][..], &["--dry-run"]] {
-            let all = [arguments, further].concat();
+        for extra_args in [&["--yes"][..], &["--dry-run"]] {
+            let all = [arguments, extra_args].concat();
             let (code, told) = failure(&chain.tao(&all, &["--json"]));
             assert_eq!(
                 (code, &told["error"]["name"]),
                 (5, &json!("InsufficientBalance")),
                 "{all:?}: {told}"
             );
-            let outcome = if further == ["--yes"] { &told["outcome"] } else { &told["valid"] };
+            let outcome = if extra_args == ["--yes"] { &told["outcome"] } else { &told["valid"] };
             assert!(*outcome == json!("unsent") || *outcome == json!(false), "{all:?}: {told}");
         }
     }
@@ -230,7 +234,7 @@ fn stake_is_bought_and_sold() {
     assert!(alpha > 0);
     // More than the stake is not sent, so that it costs no fee.
     let (free, excessive) = (chain.free(&coldkey), ["1000000", "--netuid", "59", "--json"]);
-    for (arguments, further) in [
+    for (arguments, extra_args) in [
         (&["stake", "remove"][..], &[][..]),
         (&["stake", "swap"], &["--to-netuid", "0"]),
         (&["stake", "move"], &["--to-hotkey", BOB]),
@@ -240,7 +244,7 @@ fn stake_is_bought_and_sold() {
             [("--yes", "outcome", json!("unsent")), ("--dry-run", "valid", json!(false))]
         {
             let (code, told) =
-                failure(&chain.tao(&[arguments, &excessive, further].concat(), &[option]));
+                failure(&chain.tao(&[arguments, &excessive, extra_args].concat(), &[option]));
             assert_eq!((code, &told[field]), (5, &value), "{arguments:?}: {told}");
             assert_eq!(told["amount_rao"], json!(1_000_000_000_000_000_u64), "{told}");
             assert_eq!(told["error"]["name"], "SubtensorModule.NotEnoughStakeToWithdraw", "{told}");
@@ -361,8 +365,8 @@ fn a_trade_stops_at_its_price_limit() {
     chain.ask(&["register", "--netuid", "59", "--yes"]);
     chain.alice(&["register", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]);
     // A simulated call may fail.
-    let dry = |arguments: &[&str], further: &[&str]| -> Value {
-        let output = chain.tao(arguments, &[further, &["--dry-run", "--json"]].concat());
+    let dry = |arguments: &[&str], extra_args: &[&str]| -> Value {
+        let output = chain.tao(arguments, &[extra_args, &["--dry-run", "--json"]].concat());
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
     };

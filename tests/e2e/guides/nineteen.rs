@@ -143,14 +143,14 @@ impl Walkthrough {
     }
 
     /// Starts a service at its free address, with further arguments.
-    pub(super) fn serve(&mut self, line: &str, further: &[&str]) {
+    pub(super) fn serve(&mut self, line: &str, extra_args: &[&str]) {
         let line = self.with_actual_names(line);
         let mut words = shlex::split(&line).unwrap();
         if let Some(listen) = words.iter().position(|word| word == "--listen") {
             words.drain(listen..listen + 2);
         }
         let mut command = tao();
-        command.args(&words[1..]).args(further);
+        command.args(&words[1..]).args(extra_args);
         let address = match [words[1].as_str(), words[2].as_str()] {
             ["localnet", _] => {
                 command.args(["--block-time", "50ms"]);

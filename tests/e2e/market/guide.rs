@@ -105,8 +105,12 @@ fn score_files(network: &Network, guide: &mut Guide) -> String {
 
 /// Waits for a closed period with weights; returns its number and the explanation of its weights.
 fn rewarded_period(network: &Network) -> (u64, Value) {
-    let explain = |further: &str| {
-        document(&run(network, &format!("tao nineteen explain --json --state DIR{further}"), &[]))
+    let explain = |extra_args: &str| {
+        document(&run(
+            network,
+            &format!("tao nineteen explain --json --state DIR{extra_args}"),
+            &[],
+        ))
     };
     let began = Instant::now();
     loop {

@@ -46,8 +46,8 @@ fn command(words: &[&str], state: &Path) -> Command {
     command
 }
 
-fn explain(miner: &str, state: &Path, further: &[&str]) -> Output {
-    command(&["explain", miner], state).args(further).output().unwrap()
+fn explain(miner: &str, state: &Path, extra_args: &[&str]) -> Output {
+    command(&["explain", miner], state).args(extra_args).output().unwrap()
 }
 
 /// Words of the standard output: lines can be wrapped.

@@ -10,13 +10,13 @@ use super::{proof, text};
 use crate::support::{document, refusal, repository};
 
 /// Compiles diabetes-regression into a directory of a folder.
-fn compile(folder: &Path, name: &str, further: &[&str]) -> Output {
+fn compile(folder: &Path, name: &str, extra_args: &[&str]) -> Output {
     let model = repository("models/diabetes-regression");
     let (onnx, sample, circuit) =
         (model.join("model.onnx"), model.join("sample.json"), folder.join(name));
     let compile = ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
     let options = ["--input-low", "-256", "--weight-bits", "14"];
-    proof(&[&compile[..], &options, further].concat())
+    proof(&[&compile[..], &options, extra_args].concat())
 }
 
 #[test]

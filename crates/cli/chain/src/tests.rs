@@ -211,8 +211,8 @@ fn errors_in_a_call_are_reported() {
         (&["tx", "inspect", "0xff00ff"], 1, "not an extrinsic"),
         (&["tx", "inspect", "0xf"], 2, "hexadecimal digits"),
     ] {
-        let further: &[&str] = if arguments[0] == "call" { &AS_ALICE } else { &[] };
-        let error = chain.run(&[arguments, further].concat(), false).refusal(code);
+        let signer_args: &[&str] = if arguments[0] == "call" { &AS_ALICE } else { &[] };
+        let error = chain.run(&[arguments, signer_args].concat(), false).refusal(code);
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
 }

@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Timeout for what takes milliseconds on an idle machine.
 const LONG: Duration = Duration::from_secs(20);
 
-fn request(path: &str, further: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n{further}\r\n").into_bytes()
+fn request(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes()
 }
 
 /// Notifies when it is dropped.

@@ -15,12 +15,12 @@ async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-fn chat(further: &Value) -> Value {
+fn chat(extra_fields: &Value) -> Value {
     let mut body = json!({
         "model": "small", "messages": [{"role": "user", "content": "stan"}], "max_tokens": 6, "seed": 3, "top_k": 5,
         "logprobs": true, "top_logprobs": 5,
     });
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 

@@ -96,9 +96,9 @@ pub async fn check_text(
         match full_text::check(&likelihoods.collect::<Vec<_>>(), tokens.len(), max_tokens(payload))
         {
             Ok(unlikely) => {
-                let further: Vec<_> =
+                let new_positions: Vec<_> =
                     unlikely.into_iter().filter(|position| !positions.contains(position)).collect();
-                positions.extend(further);
+                positions.extend(new_positions);
             }
             Err(fault) => return Ok(Checked::failed(&fault)),
         }

@@ -64,7 +64,7 @@ pub fn payload(
                 EmbeddingPayload {
                     input: texts,
                     model: task.task.to_string(),
-                    further: Map::new(),
+                    extra_fields: Map::new(),
                 }
                 .into_map(),
             )
@@ -106,7 +106,7 @@ fn text_payload(
         seed: random.random_range(1..=MAX_SEED),
         top_p: if random.random_bool(0.9) { 1.0 } else { 0.9 },
         max_tokens: tokens.min(most),
-        further: Map::new(),
+        extra_fields: Map::new(),
     };
     payload.into_map()
 }

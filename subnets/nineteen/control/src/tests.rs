@@ -366,19 +366,19 @@ async fn capacity_with_hidden_nesting_is_refused() {
         FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
     let config = MarketConfig::from_toml(TASKS).unwrap();
     let hidden = r#","note":{"$serde_json::private::RawValue":"[1]"}"#;
-    for (further, offers) in [("", 1), (hidden, 0)] {
+    for (extra_json, offers) in [("", 1), (hidden, 0)] {
         let keypair = key("//Bob");
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake =
             MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-        let body = format!(r#"{{"miner_type":"text","chat-a":1e9{further}}}"#);
+        let body = format!(r#"{{"miner_type":"text","chat-a":1e9{extra_json}}}"#);
         let sealed = Router::new().route("/capacity", post(move || async move { body }));
         let address = listen(routes(handshake, signed, sealed)).await;
         let peer = Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap();
         store.replace_nodes(&[(Uid(1), peer)], &[], 1).await.unwrap();
         let (log, nodes) = (onboarding::HandshakeLog::default(), store.nodes().await.unwrap());
         let offered = onboarding::offers(&client, &log, &store, nodes, &config, u64::MAX, || 0.5);
-        assert_eq!(offered.await.unwrap().len(), offers, "{further}");
+        assert_eq!(offered.await.unwrap().len(), offers, "{extra_json}");
     }
 }
 

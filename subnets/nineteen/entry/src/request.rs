@@ -52,7 +52,7 @@ pub(crate) struct TextRequest {
     /// maximum if the buyer has set none.
     pub(crate) payload: TextPayload,
     /// Prompts of a completion after the first one. Each prompt has its own choices.
-    pub(crate) further_prompts: Vec<String>,
+    pub(crate) extra_prompts: Vec<String>,
     pub(crate) form: ChoiceForm,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,
@@ -112,7 +112,7 @@ impl TextRequest {
             }
         }
         let wants_logprobs = fields.flag("logprobs")?;
-        let mut further = Map::new();
+        let mut extra_fields = Map::new();
         if let Some(top) = fields.whole("top_logprobs", 0, 20)? {
             if !wants_logprobs {
                 return Err(GatewayError::field(
@@ -120,16 +120,16 @@ impl TextRequest {
                     "top_logprobs requires logprobs = true",
                 ));
             }
-            further.insert("top_logprobs".to_owned(), top.into());
+            extra_fields.insert("top_logprobs".to_owned(), top.into());
         }
         let form = if fields.functions()? { ChoiceForm::FunctionChat } else { ChoiceForm::Chat };
-        fields.tools(&mut further)?;
-        fields.template_options(&mut further)?;
+        fields.tools(&mut extra_fields)?;
+        fields.template_options(&mut extra_fields)?;
         for (name, words) in
             [("reasoning_effort", EFFORTS.as_slice()), ("verbosity", VERBOSITIES.as_slice())]
         {
             let expected = format!("one of {}", words.join(", "));
-            fields.pass_on(name, &mut further, &expected, |value| {
+            fields.pass_on(name, &mut extra_fields, &expected, |value| {
                 value.as_str().is_some_and(|word| words.contains(&word))
             })?;
         }
@@ -141,7 +141,8 @@ impl TextRequest {
             is_text,
             "modalities must be [\"text\"]; the models write only texts",
         )?;
-        let request = fields.request(TextInput::Messages(messages), wants_logprobs, further)?;
+        let request =
+            fields.request(TextInput::Messages(messages), wants_logprobs, extra_fields)?;
         Self { form, ..request }.with_images(images)?.within_limits()
     }
 
@@ -164,7 +165,7 @@ impl TextRequest {
             Some(Value::Array(prompts)) => split_prompts(prompts),
             _ => None,
         };
-        let (prompt, further_prompts) = prompts.ok_or_else(|| {
+        let (prompt, extra_prompts) = prompts.ok_or_else(|| {
             GatewayError::field("prompt", "prompt must be a string or an array of 1..=128 strings")
         })?;
         fields.refuse_unless_off("suffix")?;
@@ -176,13 +177,16 @@ impl TextRequest {
                 "echo cannot be combined with logprobs: miners send none of the prompt's tokens";
             return Err(GatewayError::field("echo", message));
         }
-        let further = logprobs
+        let extra_fields = logprobs
             .filter(|top| *top > 1)
             .map(|top| ("logprobs".to_owned(), top.into()))
             .into_iter();
-        let request =
-            fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
-        let request = Self { further_prompts, form: ChoiceForm::Completion { echoes }, ..request };
+        let request = fields.request(
+            TextInput::Prompt(prompt),
+            logprobs.is_some(),
+            extra_fields.collect(),
+        )?;
+        let request = Self { extra_prompts, form: ChoiceForm::Completion { echoes }, ..request };
         request.with_best_of(best_of)?.within_limits()
     }
 
@@ -234,16 +238,17 @@ impl TextRequest {
         if self.streams || !self.wants_logprobs || !is_large {
             return MAX_TOTAL_TOKENS;
         }
-        let further = &self.payload.further;
+        let extra_fields = &self.payload.extra_fields;
         // In completions, `logprobs` is the number of alternatives.
-        let alternatives = further.get("top_logprobs").or_else(|| further.get("logprobs"));
+        let alternatives =
+            extra_fields.get("top_logprobs").or_else(|| extra_fields.get("logprobs"));
         let alternatives = alternatives.and_then(Value::as_u64).unwrap_or(0);
         MAX_TOTAL_TOKENS / alternatives.saturating_add(1)
     }
 
     /// Returns the number of prompts; 1 for a chat.
     pub(crate) fn prompts(&self) -> usize {
-        self.further_prompts.len().saturating_add(1)
+        self.extra_prompts.len().saturating_add(1)
     }
 
     /// Returns the number of answers to all prompts.
@@ -255,7 +260,7 @@ impl TextRequest {
     pub(crate) fn echo(&self) -> Vec<String> {
         match (&self.payload.input, self.form) {
             (TextInput::Prompt(first), ChoiceForm::Completion { echoes: true }) => {
-                std::iter::once(first).chain(&self.further_prompts).cloned().collect()
+                std::iter::once(first).chain(&self.extra_prompts).cloned().collect()
             }
             _ => Vec::new(),
         }
@@ -343,7 +348,7 @@ impl Fields {
         mut self,
         input: TextInput,
         wants_logprobs: bool,
-        mut further: Map<String, Value>,
+        mut extra_fields: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
         let choices = self.whole("n", 1, MAX_CHOICES)?.unwrap_or(1);
@@ -366,12 +371,12 @@ impl Fields {
             return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
         }
         if min_tokens > 0 {
-            further.insert("min_tokens".to_owned(), min_tokens.into());
+            extra_fields.insert("min_tokens".to_owned(), min_tokens.into());
         }
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
-        self.sampling(&mut further)?;
+        self.sampling(&mut extra_fields)?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
             value.as_object().is_some_and(|pairs| {
@@ -399,13 +404,13 @@ impl Fields {
             seed,
             top_p,
             max_tokens: maximum,
-            further,
+            extra_fields,
         };
         let choices = usize::try_from(choices).unwrap_or(1);
         Ok(TextRequest {
             model,
             payload,
-            further_prompts: Vec::new(),
+            extra_prompts: Vec::new(),
             form,
             max_tokens,
             min_tokens,
@@ -420,26 +425,34 @@ impl Fields {
     }
 
     /// Parses the fields for tools and the response format.
-    pub(crate) fn tools(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    pub(crate) fn tools(
+        &mut self,
+        extra_fields: &mut Map<String, Value>,
+    ) -> Result<(), GatewayError> {
         let has_type = |value: &Value| value.get("type").is_some_and(Value::is_string);
-        self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
-            let tools = value.as_array();
-            tools.is_some_and(|tools| {
-                (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
-            })
-        })?;
+        self.pass_on(
+            "tools",
+            extra_fields,
+            "an array of 1..=128 tools, each with a type",
+            |value| {
+                let tools = value.as_array();
+                tools.is_some_and(|tools| {
+                    (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
+                })
+            },
+        )?;
         let is_choice = |value: &Value| match value {
             Value::String(choice) => matches!(choice.as_str(), "none" | "auto" | "required"),
             choice => has_type(choice),
         };
         self.pass_on(
             "tool_choice",
-            further,
+            extra_fields,
             "none, auto, required or an object with a type",
             is_choice,
         )?;
-        self.pass_on("parallel_tool_calls", further, "true or false", Value::is_boolean)?;
-        self.pass_on("response_format", further, "an object with a type", has_type)
+        self.pass_on("parallel_tool_calls", extra_fields, "true or false", Value::is_boolean)?;
+        self.pass_on("response_format", extra_fields, "an object with a type", has_type)
     }
 
     /// Takes the model's name.
@@ -522,14 +535,14 @@ impl Fields {
     fn pass_on(
         &mut self,
         name: &'static str,
-        further: &mut Map<String, Value>,
+        extra_fields: &mut Map<String, Value>,
         expected: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> Result<(), GatewayError> {
         match self.take(name) {
             None => Ok(()),
             Some(value) if fits(&value) => {
-                further.insert(name.to_owned(), value);
+                extra_fields.insert(name.to_owned(), value);
                 Ok(())
             }
             Some(_) => Err(GatewayError::field(name, format!("{name} must be {expected}"))),

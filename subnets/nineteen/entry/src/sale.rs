@@ -361,7 +361,7 @@ impl Gateway {
         let task = resolve_task(&config, key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
-        size::check_image(sealed_size(&payload.further), count, output.image_field())?;
+        size::check_image(sealed_size(&payload.extra_fields), count, output.image_field())?;
         let (seed, steps) =
             (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
         let bill = self.bill(key, task, Tariff::Image(task.price), (0, steps)).await?;
@@ -468,7 +468,7 @@ fn requests_of(
 ) -> Vec<Request> {
     let TextRequest {
         payload,
-        further_prompts,
+        extra_prompts,
         images,
         choices,
         answers,
@@ -479,10 +479,10 @@ fn requests_of(
     } = request;
     let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
-    let further: Vec<_> =
-        further_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
+    let other_payloads: Vec<_> =
+        extra_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
     let mut requests = Vec::new();
-    for payload in std::iter::once(payload).chain(further) {
+    for payload in std::iter::once(payload).chain(other_payloads) {
         let payload = Payload::from(payload.into_map());
         let of_answer = |answer| Request {
             has_images: !images.is_empty(),

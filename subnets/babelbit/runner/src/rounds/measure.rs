@@ -44,7 +44,7 @@ pub(super) fn played(contest: ChallengeType, took: Duration, miners: usize) {
 /// Observer that counts utterances and forwards events.
 pub(super) struct Counting {
     pub(super) contest: ChallengeType,
-    pub(super) further: Arc<dyn RunObserver>,
+    pub(super) inner: Arc<dyn RunObserver>,
 }
 
 impl RunObserver for Counting {
@@ -58,6 +58,6 @@ impl RunObserver for Counting {
             counter!(UTTERANCES, "contest" => self.contest.as_str(), "result" => result)
                 .increment(1);
         }
-        self.further.observe(event);
+        self.inner.observe(event);
     }
 }

@@ -194,7 +194,7 @@ impl SpeechRounds {
             return Err(RoundError::NoMiners);
         }
         let runner = self.runner_of(due);
-        let counting = Counting { contest: due.contest, further: Arc::clone(&self.observer) };
+        let counting = Counting { contest: due.contest, inner: Arc::clone(&self.observer) };
         let observer: Arc<dyn RunObserver> = Arc::new(counting);
         let report = runner.run_once(&self.engine, &miners, observer).await?;
         match report.outcome {

@@ -27,9 +27,9 @@ fn token(text: &str, logprob: f64) -> String {
     format!("data: {}\n\n", json!({"choices": [{"text": text, "logprobs": logprobs}]}))
 }
 
-async fn complete(shop: &Shop, further: Value) -> (StatusCode, Value) {
+async fn complete(shop: &Shop, extra_fields: Value) -> (StatusCode, Value) {
     let mut body = json!({"model": "comp", "prompt": "12345678", "seed": 7, "max_tokens": 9});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     let response = shop.send("/v1/completions", &body, None).await;
     (response.status(), document(response).await)
 }

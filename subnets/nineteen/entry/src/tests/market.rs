@@ -188,9 +188,9 @@ pub(super) async fn shop_with_slots(
 }
 
 impl Shop {
-    pub(super) async fn buy(&self, further: &Value) -> Response {
+    pub(super) async fn buy(&self, extra_fields: &Value) -> Response {
         let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         self.send("/v1/chat/completions", &body, None).await
     }
 

@@ -17,9 +17,9 @@ use super::market::{Shop, calls, document, says, shop_of, stalled, text, word};
 const CHAT: &str = "chat-llama-3-2-3b";
 const PATH: &str = "/v1/messages";
 
-fn question(further: &Value) -> Value {
+fn question(extra_fields: &Value) -> Value {
     let mut body = json!({"model": CHAT, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 

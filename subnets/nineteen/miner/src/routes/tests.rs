@@ -158,35 +158,40 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
     let images = || MinerConfig { task_type: TaskType::Image, served: served.clone(), ..config() };
     let workers = Miner::new(images(), Backend::new(&url, None).unwrap(), None);
     let openai = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
-    let payload = |further: Value| {
+    let payload = |extra_fields: Value| {
         let mut payload = json!({"prompt": "a red boat", "negative_prompt": "", "steps": 6, "cfg_scale": 3.0, "width": 576,
             "height": 576, "seed": 7});
-        payload.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        payload.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         payload
     };
-    let of = async |miner: &Miner, route: &str, further: Value| {
-        let response = ask(miner, route, payload(further)).await;
+    let of = async |miner: &Miner, route: &str, extra_fields: Value| {
+        let response = ask(miner, route, payload(extra_fields)).await;
         assert_eq!(response.status(), StatusCode::OK, "{route}");
         serde_json::from_str::<Value>(&text(response).await).unwrap()
     };
     let model = || json!({"model": "a-text-to-image"});
     let photo = of(&workers, "/text-to-image", model()).await["image_b64"].clone();
     assert_eq!(of(&openai, "/text-to-image", model()).await["image_b64"], photo);
-    let further = json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
-    let changed = of(&workers, "/image-to-image", further.clone()).await["image_b64"].clone();
+    let extra_fields =
+        json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
+    let changed = of(&workers, "/image-to-image", extra_fields.clone()).await["image_b64"].clone();
     assert!(
-        changed != photo && of(&openai, "/image-to-image", further).await["image_b64"] == changed
+        changed != photo
+            && of(&openai, "/image-to-image", extra_fields).await["image_b64"] == changed
     );
     let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
     let mask = Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap();
     let mask = STANDARD.encode(mask.to_png().unwrap());
     // With the prompt and seed of the image, the painter would replace its half by the same one.
-    let further = json!({"init_image": photo, "mask_image": mask, "prompt": "a blue house"});
-    let inpainted = of(&workers, "/inpaint", further.clone()).await["image_b64"].clone();
-    assert!(inpainted != photo && of(&openai, "/inpaint", further).await["image_b64"] == inpainted);
-    let further = json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
+    let extra_fields = json!({"init_image": photo, "mask_image": mask, "prompt": "a blue house"});
+    let inpainted = of(&workers, "/inpaint", extra_fields.clone()).await["image_b64"].clone();
+    assert!(
+        inpainted != photo && of(&openai, "/inpaint", extra_fields).await["image_b64"] == inpainted
+    );
+    let extra_fields =
+        json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
     for miner in [&workers, &openai] {
-        let avatar = of(miner, "/avatar", further.clone()).await["image_b64"].clone();
+        let avatar = of(miner, "/avatar", extra_fields.clone()).await["image_b64"].clone();
         assert!(avatar.is_string() && avatar != photo);
         let mut unsafe_prompt = model();
         unsafe_prompt["prompt"] = "nsfw".into();

@@ -84,10 +84,10 @@ impl Item {
 /// Repeats recordings, in order, until there are enough for this many speakers.
 pub(super) fn repeated(mut items: Vec<Item>, speakers: usize) -> Vec<Item> {
     let recordings = items.len();
-    let further = (recordings..speakers).zip(items.iter().cycle());
-    let further: Vec<_> =
-        further.map(|(index, item)| item.repeated(index, index / recordings + 1)).collect();
-    items.extend(further);
+    let repetitions = (recordings..speakers).zip(items.iter().cycle());
+    let repetitions: Vec<_> =
+        repetitions.map(|(index, item)| item.repeated(index, index / recordings + 1)).collect();
+    items.extend(repetitions);
     items
 }
 

@@ -62,9 +62,9 @@ fn openais_fields_become_the_miners() {
 
 #[test]
 fn quality_sets_the_default_steps_and_small_sizes_are_scaled() {
-    let of = |further: Value| {
+    let of = |extra_fields: Value| {
         let mut body = json!({"model": "m", "prompt": "a cat"});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         generation(&body).unwrap()
     };
     for (quality, steps) in [("low", 5), ("medium", 8), ("standard", 8), ("high", 20), ("hd", 20)] {

@@ -36,13 +36,13 @@ const HISTORY: &str = r"
 
 /// Creates the reference's database with the periods of [`HISTORY`], and runs these further
 /// statements in it.
-async fn with_history(server: &Postgres, further: &[&'static str]) -> Reference {
+async fn with_history(server: &Postgres, extra_statements: &[&'static str]) -> Reference {
     let statements = [
         "ALTER TABLE contenders_history ALTER COLUMN expired_at DROP NOT NULL",
         "ALTER TABLE contenders_history ALTER COLUMN updated_at DROP NOT NULL",
         HISTORY,
     ];
-    Reference::create(server, &[&statements[..], further].concat()).await
+    Reference::create(server, &[&statements[..], extra_statements].concat()).await
 }
 
 #[tokio::test]
