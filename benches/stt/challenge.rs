@@ -262,7 +262,7 @@ fn challenge(request: &Request) {
     );
 
     let (began, before) = (Instant::now(), processor_time());
-    let heard = std::thread::scope(|scope| {
+    let transcribed = std::thread::scope(|scope| {
         let (sender, played) = channel::<&[Candidate]>();
         let (scorer, reference) = (&scorer, &reference);
         let scoring = scope.spawn(move || {
@@ -288,7 +288,7 @@ fn challenge(request: &Request) {
         // Without that of the workers and services.
         "cpu_seconds": cpu.as_secs_f64(),
         "replies": utterances.iter().map(Vec::len).sum::<usize>(),
-        "heard": heard,
+        "heard": transcribed,
         "transcribed": recognizer.recordings.load(Ordering::Relaxed),
         "windows": recognizer.windows.load(Ordering::Relaxed),
     });

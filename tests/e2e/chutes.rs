@@ -65,15 +65,15 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     };
     let pushed =
         push(&["--model-path", &path, "--share-with", "validator-account", "--key-uri", "//Bob"]);
-    let told = document(&pushed);
+    let result = document(&pushed);
     no_key_in(&stderr(&pushed));
-    assert_eq!(told["schema"], "taonet.push/1");
+    assert_eq!(result["schema"], "taonet.push/1");
     assert_eq!(
-        (&told["revision"], &told["chute_id"], &told["slug"]),
+        (&result["revision"], &result["chute_id"], &result["slug"]),
         (&json!(REVISION), &json!("c-1"), &json!(SLUG))
     );
     assert_eq!(
-        (&told["commitment"]["hotkey"], &told["extrinsic"]["success"], &told["warmed_up"]),
+        (&result["commitment"]["hotkey"], &result["extrinsic"]["success"], &result["warmed_up"]),
         (&json!(BOB), &json!(true), &json!(true))
     );
     assert_eq!(
@@ -94,7 +94,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let commitments = network.chain.ask(&["commitment", "get", BOB, "--netuid", BABELBIT]);
     let text: Value =
         serde_json::from_str(commitments["commitments"][0]["text"].as_str().unwrap()).unwrap();
-    assert_eq!(text, told["commitment"]);
+    assert_eq!(text, result["commitment"]);
 
     // A second push of the same revision changes nothing that stands.
     document(&push(&["--revision", REVISION, "--no-commit", "--no-warmup"]));
@@ -144,10 +144,10 @@ fn a_push_builds_the_image_of_its_script() {
         with_accounts(&mut command, &server).output().unwrap()
     };
     let pushed = push(&["--model-path", &path]);
-    let told = stderr(&pushed);
-    assert!(pushed.status.success(), "{told}");
+    let stderr_text = stderr(&pushed);
+    assert!(pushed.status.success(), "{stderr_text}");
     for line in ["building babelbit:0123456789ab", "STEP 1/2", "pushed"] {
-        assert!(told.lines().any(|told| told == line), "{line}: {told}");
+        assert!(stderr_text.lines().any(|printed| printed == line), "{line}: {stderr_text}");
     }
     assert!(*cloud.is_deployed.lock().unwrap());
     let requests = cloud.asked();
@@ -307,9 +307,9 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
         &path,
     ]);
     let output = with_accounts(&mut command, &server).output().unwrap();
-    let told = document(&output);
-    no_key_in(&format!("{told} {}", stderr(&output)));
-    let requests: Vec<_> = told["requests"]
+    let result = document(&output);
+    no_key_in(&format!("{result} {}", stderr(&output)));
+    let requests: Vec<_> = result["requests"]
         .as_array()
         .unwrap()
         .iter()
@@ -331,7 +331,7 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
         ]
     );
     assert_eq!(
-        (&told["commitment"]["model"], &told["commitment"]["hotkey"]),
+        (&result["commitment"]["model"], &result["commitment"]["hotkey"]),
         (&json!("al/Babelbit-default"), &json!(BOB))
     );
     assert_eq!(cloud.asked(), [""; 0]);

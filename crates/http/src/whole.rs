@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn incomplete_and_large_bodies_are_refused() {
         let bodies = WholeBodies::new(100_000, Duration::from_millis(50), 40_000);
-        for (chunks, ends, status, said) in [
+        for (chunks, ends, status, expected) in [
             (&[][..], true, 200, "0"),
             (&[1, 2, 60_000], true, 200, "60003"),
             (&[100_000], true, 200, "100000"),
@@ -233,7 +233,11 @@ mod tests {
             (&[80_000], false, 408, ""),
         ] {
             let (status_code, text) = ask(&bodies, chunks, ends).await;
-            assert_eq!((status_code.as_u16(), &text[..]), (status, said.as_bytes()), "{chunks:?}");
+            assert_eq!(
+                (status_code.as_u16(), &text[..]),
+                (status, expected.as_bytes()),
+                "{chunks:?}"
+            );
         }
     }
 

@@ -75,14 +75,14 @@ fn first_start_logs_until_when_older_requests_are_refused() {
     let log = folder.path().join("replay.log").display().to_string();
     let start = || neuron("btauth", &["--replay-log", &log, "-v"]);
     let daemon = start();
-    let told = daemon.log();
-    let line = told
+    let text = daemon.log();
+    let line = text
         .lines()
         .find(|line| line.contains("replay log is new or incomplete"))
         .unwrap_or_default();
     assert!(
         line.contains("INFO") && line.contains("until=20") && line.contains("remaining="),
-        "{told}"
+        "{text}"
     );
     assert_eq!(daemon.terminate().code(), Some(0));
     let again = start();

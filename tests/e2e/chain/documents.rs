@@ -157,12 +157,12 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("localnet status", "pool", &["localnet", "status", "--network", chain.url()]),
     ];
     let actual = reads.map(|(command, list, arguments)| {
-        let told = chain.ask(arguments);
-        let mut outer = keys(&told);
+        let result = chain.ask(arguments);
+        let mut outer = keys(&result);
         outer.remove("block");
-        let entries = &told[list];
+        let entries = &result[list];
         let entry = entries.as_array().map_or(entries, |entries| {
-            entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {told}"))
+            entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {result}"))
         });
         (command, vec![outer, keys(entry)])
     });
@@ -328,12 +328,12 @@ fn the_guide_lists_the_keys_of_every_call() {
             if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
         let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);
         // Some of the calls would fail.
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{command}: {error}: {}", crate::support::stderr(&output))
         });
-        let mut own = keys(&told);
+        let mut own = keys(&result);
         for key in always {
-            assert!(own.remove(key), "{command} has no {key}: {told}");
+            assert!(own.remove(key), "{command} has no {key}: {result}");
         }
         actual.insert(command, vec![own]);
     }

@@ -8,17 +8,17 @@ use crate::support::{document, refusal, stderr, tao};
 /// JSON document of a successful call signed by a development key.
 #[track_caller]
 fn signed(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
-    let told = document(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
-    assert_eq!(told["success"], true, "{told}");
-    told
+    let result = document(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
+    assert_eq!(result["success"], true, "{result}");
+    result
 }
 
 /// Name of the error of a call signed by a development key.
 #[track_caller]
 fn refused(chain: &Chain, key: &str, arguments: &[&str]) -> String {
-    let (code, told) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
-    told["error"]["name"].as_str().unwrap().to_owned()
+    let (code, result) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
+    result["error"]["name"].as_str().unwrap().to_owned()
 }
 
 fn mine(chain: &Chain, blocks: u32) {
@@ -75,8 +75,8 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
     let root = staked(&chain, &coldkey, &hotkey, 0);
     assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
     // A limit above the current ratio.
-    let (code, told) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, result) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
 
     let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
     assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
@@ -140,9 +140,9 @@ fn a_hotkey_lends_stake_to_its_children() {
     let revoke = ["stake", "child", "revoke", "--netuid", BABELBIT, "--yes", "--json"];
     let output = chain.tao(&revoke, &[]);
     assert!(stderr(&output).contains("150 blocks between changes"), "{}", stderr(&output));
-    let (_, told) = failure(&output);
-    assert_eq!(told["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{told}");
-    assert_eq!(told["outcome"], "unsent", "{told}");
+    let (_, result) = failure(&output);
+    assert_eq!(result["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{result}");
+    assert_eq!(result["outcome"], "unsent", "{result}");
     assert!(stderr(&output).contains("\"hint\":\"wait "), "{}", stderr(&output));
     let scheduled = get(&hotkey)["scheduled"].clone();
     assert_eq!(
@@ -239,8 +239,8 @@ fn coldkey_identity_is_set_and_read() {
     let (coldkey, _) = chain.wallet();
     let set =
         ["wallet", "set-identity", "--id-name", "Example", "--url", "https://example.com", "--yes"];
-    let (_, told) = failure(&chain.tao(&set, &["--json"]));
-    assert_eq!(told["error"]["name"], "SubtensorModule.HotKeyNotRegisteredInNetwork", "{told}");
+    let (_, result) = failure(&chain.tao(&set, &["--json"]));
+    assert_eq!(result["error"]["name"], "SubtensorModule.HotKeyNotRegisteredInNetwork", "{result}");
     assert_eq!(chain.ask(&["wallet", "get-identity"])["identity"], Value::Null);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     assert_eq!(chain.ask(&set)["success"], true);
@@ -305,8 +305,8 @@ fn a_coldkey_takes_the_place_of_another() {
     let due = announced["block"]["number"].as_u64().unwrap() + 50;
     assert_eq!((&swap["due"], &swap["disputed"]), (&json!(due), &Value::Null), "{swap}");
     // Nothing else is allowed until then.
-    let (code, told) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, result) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
     mine(&chain, 50);
     assert_eq!(chain.ask(&["wallet", "swap-coldkey", "execute", new, "--yes"])["success"], true);
     assert_eq!(chain.free(&coldkey), 0);
@@ -452,8 +452,8 @@ fn an_account_without_a_key_is_created_and_removed() {
     chain.alice(&[&back[..], &["--yes"]].concat());
     assert_eq!(chain.free(pure), 0);
     let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
-    let (code, told) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{told}");
+    let (code, result) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
+    assert_eq!((code, &result["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{result}");
     chain.alice(&[&kill[..], &[place]].concat());
     assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
 }

@@ -199,13 +199,13 @@ fn localnet_start_prints_document_for_scripts() {
     command.args(["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
-    let told =
+    let result =
         serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next().unwrap().unwrap();
-    let url = told["url"].as_str().unwrap();
-    assert_eq!(url, format!("ws://127.0.0.1:{}", told["port"]));
-    assert_eq!(told["http"], url.replace("ws", "http"));
-    assert_eq!((&told["block_time"], &told["data"]), (&json!("manual"), &Value::Null));
-    let accounts = told["accounts"].as_array().unwrap();
+    let url = result["url"].as_str().unwrap();
+    assert_eq!(url, format!("ws://127.0.0.1:{}", result["port"]));
+    assert_eq!(result["http"], url.replace("ws", "http"));
+    assert_eq!((&result["block_time"], &result["data"]), (&json!("manual"), &Value::Null));
+    let accounts = result["accounts"].as_array().unwrap();
     assert_eq!((&accounts[0]["name"], &accounts[0]["address"]), (&json!("//Alice"), &json!(ALICE)));
     assert_eq!((accounts[1]["address"].as_str(), accounts.len()), (Some(BOB), 10));
     assert_eq!(accounts[9]["free_rao"], 1_000_000_000_000_000_u64);

@@ -33,11 +33,11 @@ fn an_owner_describes_a_subnet() {
     );
     assert!(error.contains("would not change"), "{error}");
     let stranger = ["--discord", "other", "--key-uri", "//Bob", "--json"];
-    let (code, told) = failure(&chain.tao(&set, &stranger));
+    let (code, result) = failure(&chain.tao(&set, &stranger));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.NotSubnetOwner")),
-        "{told}"
+        "{result}"
     );
 
     let changed = chain.alice(&["subnets", "set-symbol", BABELBIT, "ᚢ", "--yes"]);
@@ -51,11 +51,11 @@ fn an_owner_describes_a_subnet() {
     assert_eq!(chain.ask(&["subnets", "show", CALM])["subnet"]["symbol"], "ᚦ");
     let taken =
         ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
-    let (code, told) = failure(&chain.tao(&taken, &[]));
+    let (code, result) = failure(&chain.tao(&taken, &[]));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.SymbolAlreadyInUse")),
-        "{told}"
+        "{result}"
     );
 }
 
@@ -107,10 +107,14 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     let set = chain.alice(&["subnets", "mechanisms", "set", BABELBIT, "2", "--yes"]);
     assert_eq!((&set["count_before"], &set["count"], count()), (&json!(1), &json!(2), json!(2)));
     let parts = || {
-        let told = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
-        let parts: Vec<_> =
-            told["mechanisms"].as_array().unwrap().iter().map(|one| one["parts"].clone()).collect();
-        (told["is_set"].clone(), parts)
+        let result = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
+        let parts: Vec<_> = result["mechanisms"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["parts"].clone())
+            .collect();
+        (result["is_set"].clone(), parts)
     };
     assert_eq!(parts(), (json!(false), vec![json!(32_767), json!(32_767)]));
     let split = ["subnets", "mechanisms", "split", BABELBIT, "--yes"];
@@ -125,8 +129,8 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     let triggered = chain.alice(&["sudo", "trigger-epoch", "--netuid", BABELBIT]);
     assert!(triggered["fires_at"].as_u64() > triggered["block"]["number"].as_u64(), "{triggered}");
     let stranger = ["sudo", "trigger-epoch", "--netuid", BABELBIT, "--key-uri", "//Bob", "--json"];
-    let (code, told) = failure(&chain.tao(&stranger, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("BadOrigin")), "{told}");
+    let (code, result) = failure(&chain.tao(&stranger, &[]));
+    assert_eq!((code, &result["error"]["name"]), (5, &json!("BadOrigin")), "{result}");
 }
 
 #[test]

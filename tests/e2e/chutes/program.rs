@@ -304,8 +304,8 @@ fn a_wallet_of_ours_is_registered() {
         assert!(config.contains(line), "{config}");
     }
     // The seed in the configuration is that of the hotkey: the server checks the signature.
-    let told = miner.program.told("chutes keys create --name taonet --admin", "", None);
-    assert!(told.contains(CHUTES_KEY), "{told}");
+    let output = miner.program.told("chutes keys create --name taonet --admin", "", None);
+    assert!(output.contains(CHUTES_KEY), "{output}");
 }
 
 #[test]
@@ -331,8 +331,8 @@ fn generated_chute_script_builds_an_image() {
         None,
     );
 
-    let told = miner.program.told("chutes build my_chute:chute --wait", "y\n", None);
-    assert!(told.contains("STEP 1/2") && told.contains("pushed"), "{told}");
+    let output = miner.program.told("chutes build my_chute:chute --wait", "y\n", None);
+    assert!(output.contains("STEP 1/2") && output.contains("pushed"), "{output}");
     let built = miner.cloud.account.lock().unwrap().image.clone().unwrap();
     let dockerfile = [base, packages].join("\n");
     let expected = json!({

@@ -265,15 +265,16 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     }
     rows.add_row(["reference", example.reference.as_str(), ""]);
     for miner in &played.main.miners {
-        let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index)
+        let Some(reply) =
+            miner.utterances.iter().find(|utterance| utterance.index == example.index)
         else {
             continue;
         };
-        let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
-        let gates: Vec<_> = said.failed_gates.iter().map(|gate| gate.reason()).collect();
+        let transcript = reply.transcript.as_deref().filter(|text| !text.is_empty());
+        let gates: Vec<_> = reply.failed_gates.iter().map(|gate| gate.reason()).collect();
         let verdict =
-            if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
-        let text = Cell::from(heard.unwrap_or("–"));
+            if gates.is_empty() { decimals(Some(reply.score), 3) } else { gates.join(", ") };
+        let text = Cell::from(transcript.unwrap_or("–"));
         rows.add_row([Cell::from(name_of(miner)), text, judged(verdict, gates.is_empty())]);
     }
     rows

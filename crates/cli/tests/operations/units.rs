@@ -121,7 +121,7 @@ fn systemd_takes_the_units() {
         verify.arg(folder.path().join(&unit));
     }
     let output = verify.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    let ours: Vec<_> = told.lines().filter(|line| line.contains("taonet-")).collect();
-    assert!(output.status.success() && ours.is_empty(), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = stderr.lines().filter(|line| line.contains("taonet-")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{stderr}");
 }

@@ -174,13 +174,13 @@ fn other_files_are_refused_with_a_remedy() {
         (whole.lines().next().unwrap(), "corrupt: line 2: it is incomplete"),
         (&whole.replace("[59]", "[58]"), "the hash of the lines before is wrong"),
     ] {
-        let told = read(text.as_bytes()).unwrap_err().to_string();
-        assert!(told.contains(error), "{told}");
+        let message = read(text.as_bytes()).unwrap_err().to_string();
+        assert!(message.contains(error), "{message}");
     }
-    let told = Recording::read(Path::new("/nowhere/recording.jsonl")).unwrap_err().to_string();
+    let message = Recording::read(Path::new("/nowhere/recording.jsonl")).unwrap_err().to_string();
     assert!(
-        told.contains("cannot read the recording /nowhere/recording.jsonl: No such file"),
-        "{told}"
+        message.contains("cannot read the recording /nowhere/recording.jsonl: No such file"),
+        "{message}"
     );
 }
 
@@ -419,7 +419,7 @@ async fn a_recording_that_contradicts_itself_is_refused() {
         ),
     ];
     for (change, expected) in cases {
-        let told = refused(change);
-        assert!(told.contains(expected), "{told}");
+        let message = refused(change);
+        assert!(message.contains(expected), "{message}");
     }
 }

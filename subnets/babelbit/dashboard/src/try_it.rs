@@ -169,9 +169,9 @@ impl TrySection {
     /// Transcribes and measures a visit whose reply is complete, and stores the result.
     async fn conclude(&self, visit: &Visit) -> Result<Arc<Trial>, TryError> {
         let sound = visit.sound();
-        let heard = self.captions.transcribe(sound.source.clone()).await;
-        let said = self.captions.transcribe(sound.reply.clone()).await;
-        let mut trial = Trial::new(visit, &sound, heard, said)?;
+        let source_transcript = self.captions.transcribe(sound.source.clone()).await;
+        let reply_transcript = self.captions.transcribe(sound.reply.clone()).await;
+        let mut trial = Trial::new(visit, &sound, source_transcript, reply_transcript)?;
         if visit.is_kept
             && let Some(directory) = &self.recordings
         {

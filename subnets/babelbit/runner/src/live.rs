@@ -144,11 +144,11 @@ mod tests {
         let miner =
             Arc::new(ScriptedMiner::new(|k, _| Step::sound(if k == 2 { 960 } else { 0 }, k == 4)));
         let mut live = open(&miner, PlaySettings::default()).await;
-        let mut heard = Vec::new();
+        let mut sample_counts = Vec::new();
         for is_last in [false, false, true] {
-            heard.push(live.send(&FRAME, is_last).await.unwrap().len());
+            sample_counts.push(live.send(&FRAME, is_last).await.unwrap().len());
         }
-        assert_eq!(heard, [0, 960, 0]);
+        assert_eq!(sample_counts, [0, 960, 0]);
         assert!(live.drain().await.unwrap().is_empty());
         assert_eq!(live.timeline(), Timeline::new(vec![(2, 3_840)], 4));
         let frame = |in_eos| Asked::Predict { bytes: 7_680, in_eos };

@@ -173,10 +173,11 @@ impl CommittedMiners {
                 return !is_refused;
             }
         };
-        let agrees = |said: &Option<String>, committed: &Option<String>| {
-            said.as_ref()
+        let agrees = |stated: &Option<String>, committed: &Option<String>| {
+            stated
+                .as_ref()
                 .zip(committed.as_ref())
-                .is_none_or(|(said, committed)| said.eq_ignore_ascii_case(committed))
+                .is_none_or(|(stated, committed)| stated.eq_ignore_ascii_case(committed))
         };
         let is_its =
             agrees(&chute.slug, &commitment.slug) && agrees(&chute.revision, &commitment.revision);

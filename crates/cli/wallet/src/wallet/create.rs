@@ -261,11 +261,11 @@ mod tests {
             let output = Destination::File(&file);
             let key = new.create("coldkey", |_| Err(error), false, &output, &Context::new(true));
             assert_eq!(file.exists(), stays, "{name}");
-            let said = format!("{:#}", key.unwrap_err());
+            let message = format!("{:#}", key.unwrap_err());
             for part in ["/w/coldkey", "/w/.backups/coldkey.1", file.to_str().unwrap()] {
-                assert_eq!(said.contains(part), stays, "{said}");
+                assert_eq!(message.contains(part), stays, "{message}");
             }
-            assert!(said.contains("coldkeypub.txt"), "{said}");
+            assert!(message.contains("coldkeypub.txt"), "{message}");
         }
     }
 }

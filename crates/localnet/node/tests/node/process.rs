@@ -39,8 +39,8 @@ impl Process {
     pub(crate) async fn address(&mut self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let told = std::fs::read_to_string(self.folder.join("address"));
-            if let Some(address) = told.ok().and_then(|text| text.parse().ok()) {
+            let address_text = std::fs::read_to_string(self.folder.join("address"));
+            if let Some(address) = address_text.ok().and_then(|text| text.parse().ok()) {
                 return address;
             }
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -676,10 +676,10 @@ fn the_sudo_key_sends_settings_by_its_own_pallet() {
         let inner = Call::sudo_set_yuma3_enabled { netuid: BABELBIT, enabled: false };
         let sudo = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(inner.into()) });
         sudo.dispatch(RuntimeOrigin::signed(account("Alice"))).unwrap();
-        let told = RuntimeEvent::AdminUtils(Event::Yuma3EnableToggled {
+        let expected_event = RuntimeEvent::AdminUtils(Event::Yuma3EnableToggled {
             netuid: BABELBIT,
             enabled: false,
         });
-        assert!(System::events().iter().any(|record| record.event == told));
+        assert!(System::events().iter().any(|record| record.event == expected_event));
     });
 }

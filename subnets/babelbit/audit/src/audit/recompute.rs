@@ -174,7 +174,7 @@ impl Work<'_> {
         let recorded = || {
             score
                 .and_then(|score| score.heard.clone())
-                .map(|heard| heard.transcript)
+                .map(|transcription| transcription.transcript)
                 .unwrap_or_default()
         };
         let frames = usize::try_from(row.reply.frames).unwrap_or(usize::MAX);
@@ -226,12 +226,12 @@ impl Work<'_> {
     fn compare(&self, row: &ResultRow, recomputed: &StoredScore) -> Vec<Mismatch> {
         let Some(recorded) = &row.score else { return Vec::new() };
         // A ledger of an older version has no transcripts.
-        let heard = recomputed
+        let transcription = recomputed
             .heard
             .as_ref()
             .filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
         let recorded_score = document(recorded, recorded.heard.as_ref());
-        let recomputed_score = document(recomputed, heard);
+        let recomputed_score = document(recomputed, transcription);
         let changed = differences(&recorded_score, &recomputed_score, &[]);
         let changed = changed.into_iter().filter(|difference| {
             // The path of a missing reference depends on the machine.

@@ -119,13 +119,13 @@ async fn a_changed_byte_of_a_reply_is_reported() {
     let last = members[3].1.len() - 1;
     members[3].1[last] ^= 1;
     let report = read(&packed(&members)).unwrap();
-    let told: Vec<_> = report
+    let mismatches: Vec<_> = report
         .audit
         .mismatches
         .iter()
         .map(|it| (it.place, it.miner_uid, it.utterance_index))
         .collect();
-    assert_eq!(told, [(Place::Reply, Some(key(1).uid), Some(1))]);
+    assert_eq!(mismatches, [(Place::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
         members[3].1 = change;

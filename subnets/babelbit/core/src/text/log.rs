@@ -226,7 +226,7 @@ mod tests {
         };
         let many = |count: i64| log((0..count).flat_map(events).collect());
         assert_eq!(
-            many(10).unwrap().iter().map(|said| said.predictions.len()).sum::<usize>(),
+            many(10).unwrap().iter().map(|utterance| utterance.predictions.len()).sum::<usize>(),
             100_000
         );
         assert_eq!(many(11), Err(StepError { event: 20 }));

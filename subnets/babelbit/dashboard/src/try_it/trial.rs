@@ -42,14 +42,24 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    fn of(sound: &Sound, said: &Transcript, timeline: &Timeline, after_source: Duration) -> Self {
+    fn of(
+        sound: &Sound,
+        reply_transcript: &Transcript,
+        timeline: &Timeline,
+        after_source: Duration,
+    ) -> Self {
         let duration = |samples: &[f32]| Seconds::of_frames(samples.len(), SampleRate::HZ_24K);
         let source = duration(&sound.source);
         let end_delay = (timeline.completion(1) - source.get()).max(0.0);
         Self {
             source,
             reply: duration(&sound.reply),
-            average_lagging: lagging(source, timeline, &said.words, &said.text),
+            average_lagging: lagging(
+                source,
+                timeline,
+                &reply_transcript.words,
+                &reply_transcript.text,
+            ),
             end_delay: Seconds::new(end_delay).unwrap_or_default(),
             after_source,
         }

@@ -27,7 +27,7 @@ fn open(path: &Path, model: &'static str) -> TranscriptCache {
 }
 
 fn text(cache: &TranscriptCache, audio: &str) -> Option<String> {
-    cache.get(hash(audio)).map(|heard| heard.transcript.text.clone())
+    cache.get(hash(audio)).map(|transcription| transcription.transcript.text.clone())
 }
 
 /// Formats a line like the reference system.

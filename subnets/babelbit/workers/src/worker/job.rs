@@ -194,8 +194,8 @@ impl Worker {
             tokio::time::sleep(self.services.pace.retry_after).await;
         }
         let new = u64::try_from(length.as_millis()).unwrap_or_default();
-        let heard = self.heard.fetch_add(new, Ordering::Relaxed) + new;
-        metrics::counter!("taonet_scorer_audio_seconds_total").absolute(heard / 1_000);
+        let total_milliseconds = self.heard.fetch_add(new, Ordering::Relaxed) + new;
+        metrics::counter!("taonet_scorer_audio_seconds_total").absolute(total_milliseconds / 1_000);
         count(if transcription.is_ok() { "transcribed" } else { "failed" });
         Ok(Next::Done)
     }

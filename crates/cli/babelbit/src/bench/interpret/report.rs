@@ -359,14 +359,14 @@ mod tests {
     #[test]
     fn reply_without_transcript_counts_as_an_empty_text() {
         let reference = "the cat sat on the mat";
-        let heard = figures("1", Some(reference), reference, Some(1_500.0));
-        let all = Total::of(std::slice::from_ref(&heard));
+        let perfect = figures("1", Some(reference), reference, Some(1_500.0));
+        let all = Total::of(std::slice::from_ref(&perfect));
         let metrics = all.metrics.unwrap();
         assert_eq!(
             (metrics.wer, metrics.bleu, metrics.chrf, metrics.replies),
             (0.0, 100.0, 100.0, 1)
         );
-        let both = Total::of(&[heard, figures("2", None, reference, None)]);
+        let both = Total::of(&[perfect, figures("2", None, reference, None)]);
         let metrics = both.metrics.unwrap();
         // The brevity penalty is e^(1 - 12/6); chrF has precision 1 and recall 1/2.
         assert_eq!((metrics.wer, metrics.bleu, metrics.chrf), (50.0, 36.787_944, 55.555_556));

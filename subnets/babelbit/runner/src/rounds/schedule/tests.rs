@@ -74,8 +74,8 @@ fn first_start_waits_and_stores_its_block() {
 #[test]
 fn start_plays_immediately_with_on_startup() {
     let arena = Some(ArenaSchedule { cadence: 30, on_startup: true });
-    let told = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
-    let mut schedule = fresh(told.clone());
+    let explicit = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
+    let mut schedule = fresh(explicit.clone());
     assert_eq!(schedule.observe(250, NOON), []);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
     schedule.observe(260, NOON);
@@ -85,7 +85,8 @@ fn start_plays_immediately_with_on_startup() {
         main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)),
         ..LastRounds::default()
     };
-    let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &last_rounds, NOON);
+    let mut schedule =
+        Schedule::new(ScheduleSettings { solo: false, ..explicit }, &last_rounds, NOON);
     schedule.observe(250, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Arena, 8)]);
 }
