@@ -180,7 +180,7 @@ impl Signers {
             let stake = subtensor::Call::add_stake { hotkey, netuid: NETUID, amount_staked };
             calls.push(RuntimeCall::SubtensorModule(stake));
         }
-        let wanted = calls.len();
+        let call_count = calls.len();
         let mut done = 0;
         for some in calls.chunks(CALLS) {
             for call in some {
@@ -192,7 +192,10 @@ impl Signers {
                 matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
             })? - 1;
         }
-        ensure!(done == wanted, "only {done} of {wanted} calls to fill the subnet succeeded");
+        ensure!(
+            done == call_count,
+            "only {done} of {call_count} calls to fill the subnet succeeded"
+        );
         node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
@@ -235,7 +238,7 @@ fn is_weights_set(event: &RuntimeEvent) -> bool {
 /// last block, while blocks are produced one after the other.
 async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     let calls = signed_in_turn(node, signers, &weights());
-    let (wanted, submitted) = (calls.len(), Cell::new(0));
+    let (call_count, submitted) = (calls.len(), Cell::new(0));
     let began = Instant::now();
     let submitting = stream::iter(calls).map(Ok).try_for_each_concurrent(CLIENTS, async |call| {
         node.submit(call).await?;
@@ -245,19 +248,19 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     let producing = async {
         let mut set = 0;
         loop {
-            let complete = submitted.get() == wanted;
+            let complete = submitted.get() == call_count;
             node.mine(1).await?;
             let new = count(node, is_weights_set)?;
             set += new;
-            if complete && (set == wanted || new == 0) {
+            if complete && (set == call_count || new == 0) {
                 return anyhow::Ok(set);
             }
         }
     };
     let ((), set) = futures::try_join!(submitting, producing)?;
     let seconds = since(began);
-    ensure!(set == wanted, "only {set} of {wanted} calls set weights");
-    Ok(wanted as f64 / seconds)
+    ensure!(set == call_count, "only {set} of {call_count} calls set weights");
+    Ok(call_count as f64 / seconds)
 }
 
 /// Measures full blocks of [`CALLS`] calls each, submitted one by one; each call must emit its

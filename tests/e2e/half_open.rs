@@ -105,8 +105,9 @@ fn listen_options() -> BTreeSet<String> {
 fn every_listen_address_is_tested() {
     let mut untested = listen_options();
     untested.retain(|option| {
-        let is_elsewhere =
-            ELSEWHERE.iter().any(|known| option.starts_with(known) || option.ends_with(known));
+        let is_elsewhere = ELSEWHERE
+            .iter()
+            .any(|excluded| option.starts_with(excluded) || option.ends_with(excluded));
         // `tao localnet` without a subcommand is `tao localnet start`.
         !is_elsewhere
             && !ALTERNATIVES.contains(&option.as_str())
@@ -155,7 +156,7 @@ fn every_daemon_responds_despite_half_open_connections() {
 #[test]
 fn heads_have_ten_seconds() {
     for name in ["tao axon serve", "tao localnet start"] {
-        let (.., start) = DAEMONS.into_iter().find(|(known, ..)| *known == name).unwrap();
+        let (.., start) = DAEMONS.into_iter().find(|(daemon, ..)| *daemon == name).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let started = start(folder.path());
         let address = started.served[0].address;

@@ -17,10 +17,10 @@ pub(crate) fn word_errors(recognised: &str, spoken: &str) -> usize {
     for (index, word) in recognised.iter().enumerate() {
         let mut diagonal = row[0];
         row[0] = index + 1;
-        for (place, expected) in spoken.iter().enumerate() {
+        for (column, expected) in spoken.iter().enumerate() {
             let substituted = diagonal + usize::from(word != expected);
-            diagonal = row[place + 1];
-            row[place + 1] = substituted.min(diagonal + 1).min(row[place] + 1);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
         }
     }
     row[spoken.len()]

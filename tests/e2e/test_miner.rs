@@ -345,8 +345,9 @@ fn the_miner_guide_works() {
                 if words.iter().any(|word| NEED_WHISPER.contains(&word.as_str())) => {}
             "miner" => {
                 let listen = words.iter().position(|word| word == "--listen");
-                let words = listen
-                    .map_or(words.clone(), |place| [&words[..place], &words[place + 2..]].concat());
+                let words = listen.map_or(words.clone(), |position| {
+                    [&words[..position], &words[position + 2..]].concat()
+                });
                 miner = Some(Daemon::start(local_bb().args(words)));
             }
             "test-miner" => {

@@ -273,10 +273,10 @@ fn non_loopback_listeners_require_a_token() {
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
     std::fs::write(&good, "0123456789abcdef0123456789abcdef").unwrap();
     std::fs::write(&bad, "secret").unwrap();
-    for (command, place) in [("signer", "--audit-log"), ("subtensor-gateway", "--state")] {
+    for (command, option) in [("signer", "--audit-log"), ("subtensor-gateway", "--state")] {
         let bb = || {
             let mut bb = local_bb();
-            bb.args([command, "--key-uri", "//Alice", place]).arg(folder.path().join(command));
+            bb.args([command, "--key-uri", "//Alice", option]).arg(folder.path().join(command));
             bb.args(
                 (command == "subtensor-gateway")
                     .then_some(["--network", "ws://127.0.0.1:9"])

@@ -171,9 +171,9 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
     {
         return None;
     }
-    let wanted = rules.min_allowed_weights.min(rules.neurons);
-    if row.len() < usize::from(wanted) {
-        return Some(RowError::TooFew { found: row.len(), wanted });
+    let min_weights = rules.min_allowed_weights.min(rules.neurons);
+    if row.len() < usize::from(min_weights) {
+        return Some(RowError::TooFew { found: row.len(), wanted: min_weights });
     }
     let sum: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).fold(0, u64::saturating_add);
     let too_large = row.iter().find(|(_, weight)| {

@@ -176,13 +176,13 @@ mod tests {
 
     #[test]
     fn no_section_is_of_a_command_that_does_not_exist() {
-        let mut known = BTreeSet::new();
+        let mut paths = BTreeSet::new();
         each(&mut |_, path| {
-            known.insert(path.to_owned());
+            paths.insert(path.to_owned());
         });
         for name in sections().keys() {
             assert!(
-                known.contains(*name),
+                paths.contains(*name),
                 "help.md has a section of {name}, which is not a command"
             );
         }
@@ -264,9 +264,9 @@ mod tests {
     const OF_EVERY_COMMAND: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
 
     fn source() -> reads::Source {
-        let known =
+        let applied =
             taonet_babelbit_config::variables().iter().filter(|variable| variable.apply.is_some());
-        let names: Vec<_> = known.map(|variable| variable.name).collect();
+        let names: Vec<_> = applied.map(|variable| variable.name).collect();
         reads::Source::open(Path::new(env!("CARGO_MANIFEST_DIR")), &names)
     }
 

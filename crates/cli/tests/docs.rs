@@ -136,8 +136,10 @@ const CRATES: [(&str, &str); 42] = [
 /// only a module.
 fn exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
-    let folders =
-        CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
+    let folders = CRATES
+        .iter()
+        .filter(|(package, _)| *package == name)
+        .map(|(_, folder)| root().join(folder));
     let module_paths =
         folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
     module_paths.into_iter().any(|module_path| is_in(module_path, rest))
@@ -308,10 +310,10 @@ fn every_link_of_the_documents_leads_somewhere() {
             if let Some(heading) =
                 heading.filter(|_| target.extension().is_some_and(|extension| extension == "md"))
             {
-                let known = anchors(&fs::read_to_string(&target).unwrap());
+                let existing = anchors(&fs::read_to_string(&target).unwrap());
                 assert!(
-                    known.contains(heading),
-                    "{}: {link} names no heading of {known:?}",
+                    existing.contains(heading),
+                    "{}: {link} names no heading of {existing:?}",
                     document.display()
                 );
                 headings += 1;

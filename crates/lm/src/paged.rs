@@ -219,7 +219,7 @@ impl Llama {
     pub(crate) fn step(
         &self,
         rows: &[Row],
-        wanted: &[u32],
+        output_rows: &[u32],
         pages: &[&Pages],
         cache: &mut PagedCache,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
@@ -227,10 +227,10 @@ impl Llama {
         cache.extend_rotations(self, rows);
         let hidden =
             self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
-        if wanted.is_empty() {
+        if output_rows.is_empty() {
             return Ok(Vec::new());
         }
-        let last = hidden.index_select(&Tensor::new(wanted, &Device::Cpu)?, 0)?;
+        let last = hidden.index_select(&Tensor::new(output_rows, &Device::Cpu)?, 0)?;
         Ok(self.logits(&last)?.to_vec2()?)
     }
 }

@@ -438,7 +438,8 @@ fn a_proxy_with_a_delay_announces_its_calls() {
 fn an_account_without_a_key_is_created_and_removed() {
     let chain = Chain::start();
     let created = chain.alice(&["proxy", "create-pure", "--type", "any", "--yes"]);
-    let (pure, place) = (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());
+    let (pure, created_at) =
+        (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());
     assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"][0]["delegate"], json!(ALICE));
     chain.alice(&["transfer", pure, "3", "--yes"]);
     let back = [
@@ -454,7 +455,7 @@ fn an_account_without_a_key_is_created_and_removed() {
     let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
     let (code, result) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
     assert_eq!((code, &result["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{result}");
-    chain.alice(&[&kill[..], &[place]].concat());
+    chain.alice(&[&kill[..], &[created_at]].concat());
     assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
 }
 

@@ -82,13 +82,15 @@ impl ToolReport {
     /// Fails for unexpected failures, and for known failures that now succeed.
     fn check_failures(&self) {
         let failed: BTreeMap<_, _> = self.failures().collect();
-        let known = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
-        let known: BTreeMap<_, _> = known.map(|(_, operation, why)| (*operation, *why)).collect();
+        let known_failures = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
+        let known_failures: BTreeMap<_, _> =
+            known_failures.map(|(_, operation, why)| (*operation, *why)).collect();
         for (operation, why) in &failed {
-            let expected = known.get(operation).is_some_and(|beginning| why.starts_with(beginning));
+            let expected =
+                known_failures.get(operation).is_some_and(|beginning| why.starts_with(beginning));
             assert!(expected, "{}: {operation} fails: {why}", self.tool);
         }
-        for operation in known.keys() {
+        for operation in known_failures.keys() {
             assert!(failed.contains_key(operation), "{}: {operation} works now", self.tool);
         }
     }

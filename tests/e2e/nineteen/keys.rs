@@ -165,9 +165,9 @@ fn teams_of_keys_are_managed() {
 fn keys_are_managed_in_postgres() {
     let Some(server) = Postgres::start() else { return };
     // Like on two machines: without a common directory.
-    let keys = |place: &[(&str, &str)], args: &[&str]| {
+    let keys = |variables: &[(&str, &str)], args: &[&str]| {
         tao()
-            .envs(place.iter().copied())
+            .envs(variables.iter().copied())
             .args(["nineteen", "keys", "--json"])
             .args(args)
             .output()

@@ -45,8 +45,8 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
         loop {
-            if let Some(place) = self.seen[self.passed..].find(text) {
-                self.passed += place + text.len();
+            if let Some(offset) = self.seen[self.passed..].find(text) {
+                self.passed += offset + text.len();
                 return;
             }
             assert!(self.read(), "the program ended without showing {text:?}: {}", self.seen);

@@ -191,11 +191,11 @@ impl Source {
         callees.map(|callee| self.functions[callee].clone()).collect()
     }
 
-    fn position(&self, wanted: impl Fn(&Function) -> bool) -> Vec<usize> {
+    fn position(&self, predicate: impl Fn(&Function) -> bool) -> Vec<usize> {
         self.functions
             .iter()
             .enumerate()
-            .filter(|(_, function)| wanted(function))
+            .filter(|(_, function)| predicate(function))
             .map(|(index, _)| index)
             .collect()
     }

@@ -106,9 +106,9 @@ fn systemd_takes_the_units() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let place = |path: &Path| folder.path().join(path.strip_prefix("systemd").unwrap());
-    fs::create_dir(place(Path::new(COMMON).parent().unwrap())).unwrap();
-    fs::write(place(Path::new(COMMON)), read(COMMON)).unwrap();
+    let copied_path = |path: &Path| folder.path().join(path.strip_prefix("systemd").unwrap());
+    fs::create_dir(copied_path(Path::new(COMMON).parent().unwrap())).unwrap();
+    fs::write(copied_path(Path::new(COMMON)), read(COMMON)).unwrap();
     let mut verify = Command::new("systemd-analyze");
     verify
         .args(["verify", "--man=no"])

@@ -341,7 +341,11 @@ impl Author {
     }
 
     /// Produces and commits a number of blocks; stops early when `wanted` returns false.
-    fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
+    fn make_while(
+        &mut self,
+        blocks: u32,
+        should_continue: impl Fn() -> bool,
+    ) -> Result<(), AuthorError> {
         let mut left = blocks;
         thread::scope(|scope| {
             let mut committer = None;
@@ -353,7 +357,7 @@ impl Author {
                         .get_or_insert_with(|| Committer::start(scope, self.chain.clone()))
                         .send(group);
                 }
-                let made = self.make_group(&mut left, &wanted);
+                let made = self.make_group(&mut left, &should_continue);
                 if is_committing && let Some(committer) = &mut committer {
                     self.settle(committer.result())?;
                 }
@@ -373,9 +377,9 @@ impl Author {
     fn make_group(
         &mut self,
         left: &mut u32,
-        wanted: impl Fn() -> bool,
+        should_continue: impl Fn() -> bool,
     ) -> Result<bool, AuthorError> {
-        while *left > 0 && wanted() {
+        while *left > 0 && should_continue() {
             if self.is_stopping() {
                 return Err(AuthorError::Stopping);
             }

@@ -335,10 +335,11 @@ async fn removed_key_signature_is_rejected() {
     // Each call makes new keys, since none is valid for so long.
     let offering = async || -> Vec<u16> {
         store.replace_nodes(&nodes, &[], 1).await.unwrap();
-        let known = store.nodes().await.unwrap();
-        let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5)
-            .await
-            .unwrap();
+        let stored_nodes = store.nodes().await.unwrap();
+        let offers =
+            onboarding::offers(&client, &log, &store, stored_nodes, &config, u64::MAX, || 0.5)
+                .await
+                .unwrap();
         assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };

@@ -155,7 +155,7 @@ mod tests {
         let silent = || async {
             Body::from_stream(futures::stream::pending::<Result<Vec<u8>, Infallible>>())
         };
-        let to = |place: &'static str| get(move || async move { Redirect::temporary(place) });
+        let to = |location: &'static str| get(move || async move { Redirect::temporary(location) });
         let router = Router::new()
             .route("/image", get(|| async { "image" }))
             .route("/once", to("/image"))

@@ -499,7 +499,7 @@ impl Fields {
         let mut wants_usage = false;
         for (name, value) in options {
             match (name.as_str(), value.as_bool()) {
-                ("include_usage", Some(wanted)) => wants_usage = wanted,
+                ("include_usage", Some(is_wanted)) => wants_usage = is_wanted,
                 ("include_usage", None) if value.is_null() => {}
                 // The gateway never pads events, so only `false` is valid.
                 ("include_obfuscation", Some(false)) => {}

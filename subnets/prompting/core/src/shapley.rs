@@ -129,8 +129,8 @@ mod tests {
         let orders = orders(&(0..players).collect::<Vec<_>>());
         let mut sums = vec![0.0; players];
         for order in &orders {
-            for (place, player) in order.iter().enumerate() {
-                sums[*player] += sorted(&order[..=place]) - sorted(&order[..place]);
+            for (position, player) in order.iter().enumerate() {
+                sums[*player] += sorted(&order[..=position]) - sorted(&order[..position]);
             }
         }
         sums.into_iter().map(|sum| sum / orders.len() as f64).collect()

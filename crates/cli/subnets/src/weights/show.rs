@@ -31,7 +31,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
         let metagraph = chain.metagraph(netuid, mech, Detail::Full, block.into()).await.map_err(failed)?;
         let rows = (0..).map(Uid).zip(metagraph.weights.into_iter().flatten());
         let rows: Vec<(Uid, WeightRow)> =
-            rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |wanted| wanted == *uid)).collect();
+            rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |selected| selected == *uid)).collect();
         if context.json {
             let rows: Vec<_> = rows.iter().map(|(uid, row)| json!({ "uid": uid, "weights": row })).collect();
             return context

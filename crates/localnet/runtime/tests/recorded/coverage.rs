@@ -46,7 +46,7 @@ pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Ve
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
         let Some((explanation, expected)) =
-            EXPLANATIONS.iter().find_map(|known| Some((known, known.expected(item)?)))
+            EXPLANATIONS.iter().find_map(|entry| Some((entry, entry.expected(item)?)))
         else {
             return Status::Unexplained(difference);
         };

@@ -234,7 +234,7 @@ async fn scores_are_submitted_before_other_files() {
     let settings = OutboxSettings { concurrency: 1, ..results.settings(&url) };
     let counts = results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!(counts.delivered, 12);
-    let expected: Vec<bool> = (0..12).map(|place| matches!(place, 0 | 1 | 3)).collect();
+    let expected: Vec<bool> = (0..12).map(|index| matches!(index, 0 | 1 | 3)).collect();
     assert_eq!(*sent.lock().unwrap(), expected);
 }
 

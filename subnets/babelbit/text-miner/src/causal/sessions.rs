@@ -125,11 +125,11 @@ mod tests {
     /// Returns the number of cached tokens.
     fn open(sessions: &mut Sessions, model: &CausalModel, prompt: &[u32]) -> usize {
         let session = sessions.open(prompt).unwrap();
-        let known = session.cache.tokens();
-        session.read(model, &prompt[known..]).unwrap();
+        let cached = session.cache.tokens();
+        session.read(model, &prompt[cached..]).unwrap();
         session.read(model, &[7]).unwrap();
         assert_eq!(session.tokens.len(), session.cache.tokens());
-        known
+        cached
     }
 
     /// Columns: prompt, number of cached tokens.
@@ -154,8 +154,8 @@ mod tests {
             (&[1, 2, 8, 9, 10], 4),
             (&[1, 2, 3, 4, 7, 5, 6], 2),
         ];
-        for (prompt, known) in table {
-            assert_eq!(open(&mut sessions, &model, prompt), known, "{prompt:?}");
+        for (prompt, cached) in table {
+            assert_eq!(open(&mut sessions, &model, prompt), cached, "{prompt:?}");
             assert!(sessions.sessions.len() <= 3);
         }
     }
@@ -168,8 +168,8 @@ mod tests {
             [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]]
         {
             let session = sessions.open(prompt).unwrap();
-            let known = session.cache.tokens();
-            let actual = session.read(&model, &prompt[known..]).unwrap();
+            let cached = session.cache.tokens();
+            let actual = session.read(&model, &prompt[cached..]).unwrap();
             let expected = model.next(prompt, &mut KvCache::default()).unwrap();
             for (actual, expected) in actual.iter().zip(expected) {
                 assert!((actual - expected).abs() < 1e-4, "{prompt:?}: {actual} {expected}");

@@ -119,10 +119,10 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
-    let (kills, wanted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
+    let (kills, target_kills) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
     let _killer = {
-        let (servers, kills, wanted) =
-            (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&wanted));
+        let (servers, kills, target_kills) =
+            (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&target_kills));
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
             let start = || Process::start(&servers, PACE.transcription);
@@ -136,7 +136,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
                     *worker = start();
                 }
                 let victim = &mut workers[random.random_range(0..WORKERS)];
-                if kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
+                if kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
                     // The assignment drops, and thereby kills, the old process.
                     *victim = start();
                     kills.fetch_add(1, Ordering::Relaxed);
@@ -146,7 +146,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     };
     let (alone, distributed) = (Arc::new(alone()), distributed(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
-    while kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
+    while kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
         let candidates: Vec<_> =
             (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
         assert_eq!(
@@ -157,9 +157,9 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
         jobs.extend(candidates.iter().map(job));
         batches += 1;
         repeated = repeats(&servers, &jobs).await;
-        if repeated == 0 && kills.load(Ordering::Relaxed) == wanted.load(Ordering::Relaxed) {
+        if repeated == 0 && kills.load(Ordering::Relaxed) == target_kills.load(Ordering::Relaxed) {
             assert!(
-                wanted.fetch_add(1, Ordering::Relaxed) < MAX_KILLS,
+                target_kills.fetch_add(1, Ordering::Relaxed) < MAX_KILLS,
                 "no kill hit a worker with a job"
             );
         }

@@ -262,9 +262,9 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
     let arrived = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&arrived);
     let first_hangs = post(move || {
-        let place = count.fetch_add(1, Ordering::SeqCst);
+        let index = count.fetch_add(1, Ordering::SeqCst);
         async move {
-            if place == 0 {
+            if index == 0 {
                 sleep(LONG).await;
             }
             chunk("good")

@@ -192,9 +192,9 @@ async fn key_with_many_requests_does_not_delay_others() {
         gate.add_permits(1);
         order.push(answers.join_next().await.unwrap().unwrap().unwrap());
     }
-    let place = order.iter().position(|key| *key == "one").unwrap();
+    let position = order.iter().position(|key| *key == "one").unwrap();
     // The request gets the first free slot, and is then one of four in flight.
-    assert!(place <= 4, "answer {place} of {}", order.len());
+    assert!(position <= 4, "answer {position} of {}", order.len());
 }
 
 /// Two keys that always have queued requests get answers in proportion to their weights, 1 and 3.

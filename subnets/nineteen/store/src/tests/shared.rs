@@ -149,8 +149,8 @@ pub(super) async fn rate_window_slides(home: Home) {
 pub(super) async fn busy_keys_reserve_admissions(home: Home) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
-    let admit = async |place: usize, now_ms| {
-        let usage = stores[place].admit(&key, 1_800, now_ms).await.unwrap();
+    let admit = async |process: usize, now_ms| {
+        let usage = stores[process].admit(&key, 1_800, now_ms).await.unwrap();
         (usage.is_admitted, usage.left, usage.reset.as_millis())
     };
     let counted = async || {

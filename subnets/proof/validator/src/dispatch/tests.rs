@@ -125,8 +125,11 @@ fn performance_survives_a_restart() {
         "nothing is lost before the metagraph is read"
     );
     restarted.retain(&miners);
-    let known = restarted.assign_to(0, &miners[0]);
-    assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
+    let measured = restarted.assign_to(0, &miners[0]);
+    assert_eq!(
+        (measured.timeout, measured.patience),
+        (Duration::from_secs(40), Duration::from_secs(40))
+    );
     assert_eq!(
         restarted.assign_to(0, &miners[1]).patience,
         Duration::from_secs(40),
@@ -243,8 +246,11 @@ fn timeouts_follow_the_times_of_the_miner_and_patience_those_of_all() {
     for _ in 0..60 {
         dispatcher.assign_to(0, &miners[0]).settle(Ended::Verified(Duration::from_secs(20)));
     }
-    let known = dispatcher.assign_to(0, &miners[0]);
-    assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
+    let measured = dispatcher.assign_to(0, &miners[0]);
+    assert_eq!(
+        (measured.timeout, measured.patience),
+        (Duration::from_secs(40), Duration::from_secs(40))
+    );
     let newcomer = dispatcher.assign_to(0, &miners[1]);
     assert_eq!((newcomer.timeout, newcomer.patience), (LIMITS.timeout, Duration::from_secs(40)));
     let other = dispatcher.assign_to(1, &miners[0]);
@@ -253,7 +259,7 @@ fn timeouts_follow_the_times_of_the_miner_and_patience_those_of_all() {
         (LIMITS.timeout, LIMITS.patience),
         "another circuit"
     );
-    drop((known, newcomer, other));
+    drop((measured, newcomer, other));
     for _ in 0..60 {
         dispatcher.assign_to(1, &miners[0]).settle(Ended::Verified(Duration::from_millis(1)));
     }

@@ -188,11 +188,11 @@ mod tests {
     /// at first. Returns the outcomes in this order, and how often several proofs were verified
     /// together.
     async fn verify_eight(backend: &str) -> (Vec<Option<Outcome>>, usize) {
-        let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
+        let (folder, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
         let model = ShippedModel::DiabetesRegression;
         let compiled = model.compile(backend).unwrap();
         let directory =
-            Arc::new(CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap());
+            Arc::new(CircuitDirectory::create(&folder.path().join(backend), &compiled).unwrap());
         let examined = LoadedCircuit::load(&directory).unwrap();
         let prover = directory.prover().unwrap();
         let claims = (0..8_u8).map(|number| {

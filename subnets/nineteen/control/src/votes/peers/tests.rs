@@ -26,8 +26,8 @@ fn key(uri: &str) -> Keypair {
 /// Returns the vote of a validator whose file enables this task only.
 fn voter_for(uri: &str, task: &str) -> Voter {
     let mut config = MarketConfig::default();
-    for known in &mut config.tasks {
-        known.enabled = known.task.as_str() == task;
+    for configured in &mut config.tasks {
+        configured.enabled = configured.task.as_str() == task;
     }
     Voter::new(key(uri), NETUID, MarketFile::fixed(config), system_clock())
 }

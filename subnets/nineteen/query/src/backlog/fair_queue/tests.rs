@@ -214,9 +214,9 @@ fn key_with_long_requests_gets_no_larger_share() {
 fn key_of_small_weight_is_not_starved() {
     for slots in [1, 4, 32] {
         let order = serve(&[("small", 1, 1.0), ("large", 100, 1.0)], slots, 5_000);
-        let places: Vec<_> =
-            (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(place, _)| place).collect();
-        let longest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        let indices: Vec<_> =
+            (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(index, _)| index).collect();
+        let longest = indices.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(longest <= 101 + 4 * slots, "{longest} requests in between with {slots} slots");
     }
     // A request that is the only one of its key gets the next slot.
