@@ -189,12 +189,12 @@ fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Ve
     let began = Instant::now();
     let requests = (per_second * SECONDS) as u32;
     for (index, caller) in (0..requests).zip(bench.callers.iter().cycle()) {
-        let due = began + Duration::from_secs_f64(f64::from(index) / per_second);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let due_at = began + Duration::from_secs_f64(f64::from(index) / per_second);
+        std::thread::sleep(due_at.saturating_duration_since(Instant::now()));
         let (bench, caller, sender) = (bench.clone(), caller.clone(), sender.clone());
         runtime.spawn(async move {
             let result = bench.one(&caller).await;
-            let _ = sender.send(result.map(|()| due.elapsed()));
+            let _ = sender.send(result.map(|()| due_at.elapsed()));
         });
     }
     drop(sender);

@@ -293,14 +293,14 @@ async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
     let (expected, tokens): (i64, i64) =
         (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
     let began = Instant::now();
-    let held = async || {
+    let held_credits = async || {
         let balances = store.balances().await.unwrap();
         balances
             .into_iter()
             .find(|(name, _)| *name == format!("held:{id}"))
-            .map_or(0, |(_, held)| held)
+            .map_or(0, |(_, amount)| amount)
     };
-    while held().await > 0 {
+    while held_credits().await > 0 {
         assert!(began.elapsed() < LONG, "credits stay held");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

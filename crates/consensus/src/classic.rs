@@ -91,8 +91,9 @@ impl ClassicEpoch {
             .zip(&stake)
             .map(|(row, stake)| row.iter().map(|weight| weight * stake).collect());
         let bought = columns_normalized(bought.collect());
-        let held = columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
-        let averaged = bought.iter().zip(&held).map(|(new, old)| {
+        let current_bonds =
+            columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
+        let averaged = bought.iter().zip(&current_bonds).map(|(new, old)| {
             new.iter().zip(old).map(|(new, old)| alpha * new + (1.0 - alpha) * old).collect()
         });
         let bonds = columns_normalized(averaged.collect());

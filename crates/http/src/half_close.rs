@@ -253,9 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(mut closed) = this.closed.take() {
-            let due = this.poll_due(&mut closed, context);
+            let poll_result = this.poll_due(&mut closed, context);
             this.closed = Some(closed);
-            return due;
+            return poll_result;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;

@@ -217,7 +217,7 @@ impl<'a> Batch<'a> {
                 self.cache.release(pages);
                 continue;
             }
-            let due = Instant::now() + self.settings.pace;
+            let due_at = Instant::now() + self.settings.pace;
             self.streams.push(Stream {
                 pending: prompt.into(),
                 read: 0,
@@ -225,7 +225,7 @@ impl<'a> Batch<'a> {
                 sampler,
                 pages,
                 events,
-                due,
+                due: due_at,
             });
         }
     }

@@ -216,11 +216,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none/file");
         assert_eq!(atomic_write(&missing, b"x", Access::Everyone).unwrap_err().path, missing);
-        let taken = dir.path().join("taken");
-        fs::create_dir(&taken).unwrap();
-        fs::write(taken.join("file"), b"old").unwrap();
-        atomic_write(&taken, b"x", Access::Everyone).unwrap_err();
-        assert_eq!(fs::read(taken.join("file")).unwrap(), b"old");
+        let existing = dir.path().join("taken");
+        fs::create_dir(&existing).unwrap();
+        fs::write(existing.join("file"), b"old").unwrap();
+        atomic_write(&existing, b"x", Access::Everyone).unwrap_err();
+        assert_eq!(fs::read(existing.join("file")).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
         assert!(atomic_write("/", b"x", Access::Everyone).is_err());
     }

@@ -114,10 +114,10 @@ async fn validator_does_not_take_the_port_of_a_miner() {
     let directory = tempfile::tempdir().unwrap();
     write_hotkey(directory.path(), "default", &chain.validator);
     // Taken by this test, or by another program.
-    let taken = TcpListener::bind("127.0.0.1:9091");
+    let occupied_port = TcpListener::bind("127.0.0.1:9091");
     let mut validator = start(&chain, directory.path(), "--netuid 59 validator");
     logged(&mut validator, &["cannot listen on the address of --metrics"]).await;
-    drop(taken);
+    drop(occupied_port);
     chain.node.stop().await;
 }
 

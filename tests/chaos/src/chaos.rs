@@ -199,9 +199,9 @@ fn inject(
             break;
         }
         let (epoch, at) = (network.last_seen() / epoch_blocks, Instant::now());
-        let held = fault.begin(network)?;
+        let active_fault = fault.begin(network)?;
         let goes_on = network.wait(fault.duration)?;
-        let note = fault.end(network, held)?;
+        let note = fault.end(network, active_fault)?;
         records.push(FaultRecord {
             epoch,
             at_s: (at - began).as_secs_f64(),

@@ -217,8 +217,8 @@ impl Fault {
     }
 
     /// Ends the fault, as an operator would. Returns what is worth a note in the report.
-    pub(crate) fn end(&self, network: &mut Network, held: Held) -> anyhow::Result<String> {
-        match (self.kind, held) {
+    pub(crate) fn end(&self, network: &mut Network, active_fault: Held) -> anyhow::Result<String> {
+        match (self.kind, active_fault) {
             (FaultKind::Kill, _) => network.process(&self.target)?.start()?,
             (FaultKind::Pause, _) => network.process(&self.target)?.resume()?,
             (FaultKind::HalfOpen, Held::Connections(connections)) => {

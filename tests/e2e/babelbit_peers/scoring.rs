@@ -40,20 +40,20 @@ fn our_runner_submits_to_a_python_scoring_api() {
         "{}",
         received["requests"]
     );
-    let mut taken: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
+    let mut accepted: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
     for item in received["taken"].as_array().unwrap() {
         assert_eq!(
             (&item["challenge_uid"], &item["challenge_type"]),
             (&json!("ferry"), &json!("main"))
         );
         let key = (item["miner_uid"].as_u64().unwrap(), item["kind"].as_str().unwrap());
-        assert!(taken.insert(key, item).is_none(), "{item}");
+        assert!(accepted.insert(key, item).is_none(), "{item}");
     }
     let expected: Vec<_> =
         [1, 2].into_iter().flat_map(|uid| KINDS.map(|kind| (uid, kind))).collect();
-    assert_eq!(taken.keys().copied().collect::<Vec<_>>(), expected);
+    assert_eq!(accepted.keys().copied().collect::<Vec<_>>(), expected);
     for (uid, played) in (1..).zip(report["miners"].as_array().unwrap()) {
-        let score = taken[&(uid, "challenge_scores")];
+        let score = accepted[&(uid, "challenge_scores")];
         assert_eq!(score["miner_hotkey"], played["hotkey"]);
         let difference = score["score"].as_f64().unwrap() - played["score"].as_f64().unwrap();
         assert!(difference.abs() < 1e-6, "{score}, {played}");

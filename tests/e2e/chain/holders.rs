@@ -302,8 +302,8 @@ fn a_coldkey_takes_the_place_of_another() {
         "{announced}"
     );
     let swap = chain.ask(&["wallet", "swap-coldkey", "status", &coldkey])["swap"].clone();
-    let due = announced["block"]["number"].as_u64().unwrap() + 50;
-    assert_eq!((&swap["due"], &swap["disputed"]), (&json!(due), &Value::Null), "{swap}");
+    let due_block = announced["block"]["number"].as_u64().unwrap() + 50;
+    assert_eq!((&swap["due"], &swap["disputed"]), (&json!(due_block), &Value::Null), "{swap}");
     // Nothing else is allowed until then.
     let (code, result) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
     assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");

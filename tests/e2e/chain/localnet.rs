@@ -79,14 +79,14 @@ fn a_running_chain_reverts_to_a_snapshot() {
     let daemon = kept(folder, &[]);
     assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([]));
     ask(folder, &["mine", "3"]);
-    let taken = ask(folder, &["snapshot", "take", "before"]);
-    assert_eq!((&taken["name"], &taken["block"]["number"]), (&json!("before"), &json!(3)));
+    let snapshot = ask(folder, &["snapshot", "take", "before"]);
+    assert_eq!((&snapshot["name"], &snapshot["block"]["number"]), (&json!("before"), &json!(3)));
     let error = refusal(&run(folder, &["snapshot", "take", "before"]), 1);
     assert!(error.contains("already exists"), "{error}");
     ask(folder, &["mine", "4"]);
-    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], taken["block"]);
+    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], snapshot["block"]);
     assert_eq!(height(folder), 3);
-    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([taken]));
+    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([snapshot]));
     assert_eq!(ask(folder, &["snapshot", "drop", "before"])["dropped"], true);
     let error = refusal(&run(folder, &["snapshot", "revert", "before"]), 1);
     assert!(error.contains("there is no snapshot before"), "{error}");

@@ -49,9 +49,9 @@ fn an_owner_describes_a_subnet() {
     assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
     chain.alice(&["subnets", "set-symbol", CALM, "ᚦ", "--sudo", "--yes"]);
     assert_eq!(chain.ask(&["subnets", "show", CALM])["subnet"]["symbol"], "ᚦ");
-    let taken =
+    let existing_symbol =
         ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
-    let (code, result) = failure(&chain.tao(&taken, &[]));
+    let (code, result) = failure(&chain.tao(&existing_symbol, &[]));
     assert_eq!(
         (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.SymbolAlreadyInUse")),

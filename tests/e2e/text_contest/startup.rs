@@ -12,8 +12,8 @@ use crate::support::{free_address, local_bb, refusal, status};
 
 #[test]
 fn a_port_in_use_is_reported_before_the_model_is_loaded() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     for model in [
         &["--contest", "text", "--model", "missing.model"][..],
         &["--contest", "text", "--lm", "no-such-model"],

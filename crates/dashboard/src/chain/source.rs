@@ -204,9 +204,10 @@ impl Source {
             }
             sleep(SCHEDULE_PAUSE).await;
             let schedule = self.state().schedule;
-            let due = schedule.and_then(|schedule| schedule.next_epoch(schedule.last_epoch));
-            let is_due =
-                |head: &Option<Block>| due.zip(*head).is_some_and(|(due, head)| head.number >= due);
+            let next_epoch = schedule.and_then(|schedule| schedule.next_epoch(schedule.last_epoch));
+            let is_due = |head: &Option<Block>| {
+                next_epoch.zip(*head).is_some_and(|(next_epoch, head)| head.number >= next_epoch)
+            };
             // After the timeout, the loop continues without a new epoch.
             let _ = timeout(SCHEDULE_INTERVAL, heads.wait_for(is_due)).await;
         }

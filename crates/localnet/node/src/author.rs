@@ -114,9 +114,9 @@ fn stated_at(
         0 if time.floor == 0 => Ok(wall_millis()),
         0 => Ok(time.floor),
         number => {
-            let stated =
+            let timestamp =
                 stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
-            Ok(stated.max(time.floor))
+            Ok(timestamp.max(time.floor))
         }
     }
 }
@@ -165,21 +165,32 @@ impl Author {
             time = Time { offset: difference(floor, wall_millis()), floor };
             chain.store.set_time(time)?;
         }
-        let stated = stated_at(&tip, &state, time)?;
+        let timestamp = stated_at(&tip, &state, time)?;
         let (shield_key, group, flushed) = (development_key(), Group::default(), Instant::now());
-        Ok(Self { chain, clock, stopping, slot, tip, stated, time, shield_key, group, flushed })
+        Ok(Self {
+            chain,
+            clock,
+            stopping,
+            slot,
+            tip,
+            stated: timestamp,
+            time,
+            shield_key,
+            group,
+            flushed,
+        })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        let mut due = Instant::now();
+        let mut due_at = Instant::now();
         while !self.is_stopping() {
             let command = match self.clock {
                 Clock::Manual | Clock::Instant => {
                     commands.recv().map_err(|_| TryRecvError::Disconnected)
                 }
                 Clock::Fastest | Clock::Every(_) => commands
-                    .recv_timeout(due.saturating_duration_since(Instant::now()))
+                    .recv_timeout(due_at.saturating_duration_since(Instant::now()))
                     .map_err(|error| match error {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
@@ -195,9 +206,9 @@ impl Author {
                     let blocks = if self.clock == Clock::Fastest { RUN } else { 1 };
                     if let Err(error) = self.make(blocks) {
                         tracing::error!(%error, "block production failed");
-                        due = Instant::now() + RETRY;
+                        due_at = Instant::now() + RETRY;
                     }
-                    due = self.next_due(due);
+                    due_at = self.next_due(due_at);
                 }
             }
         }
@@ -207,10 +218,10 @@ impl Author {
     }
 
     /// Returns the time of the next block. Missed blocks are skipped and not produced later.
-    fn next_due(&self, due: Instant) -> Instant {
+    fn next_due(&self, due_at: Instant) -> Instant {
         match self.clock {
-            Clock::Every(pause) => (due + pause).max(Instant::now()),
-            Clock::Fastest | Clock::Manual | Clock::Instant => due,
+            Clock::Every(pause) => (due_at + pause).max(Instant::now()),
+            Clock::Fastest | Clock::Manual | Clock::Instant => due_at,
         }
     }
 
@@ -267,12 +278,12 @@ impl Author {
     }
 
     fn revert_to(&mut self, Target { head, state, time }: Target) -> Result<(), AuthorError> {
-        let stated = stated_at(&head, &state, time)?;
+        let timestamp = stated_at(&head, &state, time)?;
         drop(state);
         self.chain.revert(&head, time)?;
         tracing::info!(block = head.number(), left = self.tip.number(), "chain reverted");
         meter::height(head.number());
-        (self.tip, self.stated, self.time) = (head, stated, time);
+        (self.tip, self.stated, self.time) = (head, timestamp, time);
         Ok(())
     }
 
@@ -340,7 +351,7 @@ impl Author {
         self.make_while(blocks, || true)
     }
 
-    /// Produces and commits a number of blocks; stops early when `wanted` returns false.
+    /// Produces and commits a number of blocks; stops early when `should_continue` returns false.
     fn make_while(
         &mut self,
         blocks: u32,

@@ -368,10 +368,10 @@ fn thousand_wallets_are_listed() {
     }
     let before = busy();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
-    let taken = busy().saturating_sub(before);
+    let cpu_time = busy().saturating_sub(before);
     // This limit is far above the time to read the files, and far below the time to open the
     // encrypted keys; the benchmark measures the exact time.
-    assert!(taken < Duration::from_secs(2), "{taken:?}");
+    assert!(cpu_time < Duration::from_secs(2), "{cpu_time:?}");
 }
 
 /// Returns the processor time used by this thread so far, independent of other load on the machine.

@@ -223,9 +223,9 @@ fn preparation_does_not_block() {
     let recognizer = Script::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);
-    let held = recognizer.gate.lock().unwrap();
+    let gate_guard = recognizer.gate.lock().unwrap();
     scorer.prepare(&reply);
-    drop(held);
+    drop(gate_guard);
     assert_eq!(score(&scorer, &[reply])[0].score, 1.0);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
 }

@@ -58,12 +58,12 @@ pub(crate) async fn send_all(
     let mut running = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
         let Some(task_miners) = period_miners.task(task.as_str()) else { break };
-        let due = began + Duration::from_secs_f64(time.get().max(0.0));
-        if due > end {
+        let due_at = began + Duration::from_secs_f64(time.get().max(0.0));
+        if due_at > end {
             break;
         }
         while running.try_join_next().is_some() {}
-        sleep_until(due).await;
+        sleep_until(due_at).await;
         let Some((task, turn)) = schedule.take(task_miners.budget(), draw(random)) else { break };
         if turn != Turn::Send {
             continue;

@@ -212,8 +212,8 @@ pub fn encoded_again(message: &bytes::Bytes) -> Option<bytes::Bytes> {
 pub fn documents(messages: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
     let mut assembly = frame::Assembly::default();
     let frames = messages.iter().filter_map(frame::Frame::decode);
-    let taken = frames.map_while(|(number, frame)| assembly.take(number, frame).ok()).flatten();
-    taken
+    let complete = frames.map_while(|(number, frame)| assembly.take(number, frame).ok()).flatten();
+    complete
         .filter_map(|frame| if let frame::Frame::Last(body) = frame { Some(body) } else { None })
         .collect()
 }

@@ -202,12 +202,16 @@ impl Drop for Slot {
         self.contender.leave(&self.completion);
         self.load.leave(self.position, self.signal);
         // The next request needs them.
-        let held = (self.permit.take(), self.reservation.take());
+        let resources = (self.permit.take(), self.reservation.take());
         if let Some(key) = &self.key {
             let took = self.inner.now() - self.began;
-            self.inner.end(key, (self.signal == CapacitySignal::Answered).then_some(took), held);
+            self.inner.end(
+                key,
+                (self.signal == CapacitySignal::Answered).then_some(took),
+                resources,
+            );
         } else {
-            drop(held);
+            drop(resources);
             self.inner.dispatch();
         }
     }

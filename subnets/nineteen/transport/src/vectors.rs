@@ -60,8 +60,8 @@ impl Exchange {
     /// Returns the time of the miner's response in nanoseconds, from the response's timestamp if
     /// present.
     fn now_ns(&self) -> u64 {
-        let stated = serde_json::from_slice::<Value>(&self.response()).ok();
-        let seconds = stated.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
+        let response = serde_json::from_slice::<Value>(&self.response()).ok();
+        let seconds = response.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
         u64::try_from(std::time::Duration::from_secs_f64(seconds).as_nanos()).unwrap()
     }
 

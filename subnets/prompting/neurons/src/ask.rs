@@ -259,9 +259,9 @@ mod tests {
             Mock::given(path("/StreamPrompting")).respond_with(response).mount(&server).await;
             let address = addresses.resolve(&server.address().to_string()).unwrap();
             let miner = MinerEntry { uid: Uid(0), hotkey: keypair.hotkey(), address, name: None };
-            let mut taken = String::new();
+            let mut received = String::new();
             let take = |part: &str| {
-                taken.push_str(part);
+                received.push_str(part);
                 Ok(())
             };
             let reply = ask_streaming(&client, &miner, &conversation, limits, take).await.unwrap();
@@ -270,7 +270,7 @@ mod tests {
             match expected {
                 Ok(text) => {
                     assert_eq!(
-                        (answer.completion.as_deref().ok(), taken.as_str()),
+                        (answer.completion.as_deref().ok(), received.as_str()),
                         (Some(text), text)
                     );
                     assert!(answer.reward.total > 0.5, "{:?}", answer.reward);

@@ -71,8 +71,8 @@ impl NextTokens {
     /// exceeds 1 are scaled down to 1; invalid and missing ones are 0.
     pub(crate) fn probabilities(&self, truths: &[String]) -> Vec<f64> {
         let probability = |(index, truth): (usize, &String)| {
-            let stated = self.predictions.get(index).map(Vec::as_slice).unwrap_or_default();
-            let valid = stated
+            let predictions = self.predictions.get(index).map(Vec::as_slice).unwrap_or_default();
+            let valid = predictions
                 .iter()
                 .filter(|(_, probability)| probability.is_finite() && *probability > 0.0);
             let sum: f64 = valid.clone().map(|(_, probability)| probability.min(1.0)).sum();

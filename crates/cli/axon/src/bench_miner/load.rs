@@ -145,7 +145,7 @@ impl Load {
         let bar = Progress::new(bar, "{pos}/{len} requests [{wide_bar}] {per_sec} {elapsed}");
         let load = Arc::new(self);
         let began = Instant::now();
-        let due = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
+        let scheduled = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
             let at = began + load.plan.due(index);
             async move {
                 tokio::time::sleep_until(at).await;
@@ -153,7 +153,7 @@ impl Load {
             }
         });
         // If all requests that may be concurrent are in flight, the next one starts late.
-        let samples = due
+        let samples = scheduled
             .take_until(tokio::time::sleep(max_time))
             // Each in its own task: the work for one response must not delay the others.
             .map(|index| {

@@ -168,7 +168,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     let (chain, first) =
         (author.chain.clone(), FirstBlock::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
-    let held = gate.lock().unwrap();
+    let gate_guard = gate.lock().unwrap();
     let restart = std::thread::spawn(move || chain.restart(first).unwrap());
     while !waiting.load(Ordering::SeqCst) {
         std::thread::yield_now();
@@ -176,7 +176,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let (chain, (sender, receiver)) = (author.chain.clone(), std::sync::mpsc::channel());
     let reader = std::thread::spawn(move || sender.send(chain.head()).is_ok());
     let head = receiver.recv_timeout(Duration::from_mins(1));
-    drop(held);
+    drop(gate_guard);
     assert_eq!(head.unwrap(), author.tip);
     assert!(reader.join().unwrap());
     restart.join().unwrap();

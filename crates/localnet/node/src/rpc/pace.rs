@@ -161,13 +161,13 @@ impl Pace {
         // The semaphore is never closed.
         let _turn = self.heavy.acquire().await;
         loop {
-            let taken = self.taken.notified();
-            tokio::pin!(taken);
-            taken.as_mut().enable();
+            let notified = self.taken.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
             if self.lock().bytes <= self.bounds.bytes {
                 return work.await;
             }
-            taken.await;
+            notified.await;
         }
     }
 

@@ -62,10 +62,10 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
     let node = Node::start(config.clone()).await.unwrap();
     node.advance(WEEK).await.unwrap();
     let ahead = |node: &NodeHandle, before: u64| {
-        let stated = now(node);
-        assert!(stated >= before + WEEK_MILLIS, "{stated}");
+        let timestamp = now(node);
+        assert!(timestamp >= before + WEEK_MILLIS, "{timestamp}");
         // Produced blocks are each one block time apart, however fast they are produced.
-        assert!(stated <= wall() + WEEK_MILLIS + 1_000, "{stated}");
+        assert!(timestamp <= wall() + WEEK_MILLIS + 1_000, "{timestamp}");
     };
     let before = wall();
     node.mine(1).await.unwrap();
@@ -86,9 +86,9 @@ async fn chain_begins_at_the_configured_time() {
     let before = wall();
     let node = Node::start(config).await.unwrap();
     node.mine(1).await.unwrap();
-    let stated = now(&node);
-    assert!(stated >= START + 20, "{stated}");
-    assert!(stated <= START + 1_000 + (wall() - before), "{stated}");
+    let timestamp = now(&node);
+    assert!(timestamp >= START + 20, "{timestamp}");
+    assert!(timestamp <= START + 1_000 + (wall() - before), "{timestamp}");
     let offset = get(&node, "dev_status", json!([])).await["offsetMillis"].as_i64().unwrap();
     assert!(offset < 0, "{offset}");
     node.stop().await;

@@ -177,13 +177,14 @@ impl<T: Config> Pallet<T> {
     pub(super) fn apply_scheduled_children(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets.iter().filter(|netuid| LastEpochBlock::<T>::get(**netuid) == block) {
-            let due: Vec<(AccountId32, Relatives)> = PendingChildKeys::<T>::iter_prefix(netuid)
-                .filter(|(_, (_, cooldown))| {
-                    *cooldown < block || !SubtokenEnabled::<T>::get(netuid)
-                })
-                .map(|(hotkey, (children, _))| (hotkey, children))
-                .collect();
-            for (hotkey, children) in due {
+            let due_relatives: Vec<(AccountId32, Relatives)> =
+                PendingChildKeys::<T>::iter_prefix(netuid)
+                    .filter(|(_, (_, cooldown))| {
+                        *cooldown < block || !SubtokenEnabled::<T>::get(netuid)
+                    })
+                    .map(|(hotkey, (children, _))| (hotkey, children))
+                    .collect();
+            for (hotkey, children) in due_relatives {
                 PendingChildKeys::<T>::remove(netuid, &hotkey);
                 if children.is_empty() {
                     Self::apply_children(netuid, &hotkey, children);

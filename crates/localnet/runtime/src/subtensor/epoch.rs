@@ -108,12 +108,12 @@ impl<T: Config> Pallet<T> {
     }
 
     fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> Earned {
-        let held = ValidatorPermit::<T>::get(netuid);
+        let permits = ValidatorPermit::<T>::get(netuid);
         for (mecid, output) in (0..).map(MechId).zip(&outputs) {
             let index = netuid.mechanism(mecid);
             Incentive::<T>::insert(index, proportions(&output.incentive));
             ConsensusByMechanism::<T>::insert(index, proportions(&output.consensus));
-            let had_permit = held.iter().copied().chain(core::iter::repeat(false));
+            let had_permit = permits.iter().copied().chain(core::iter::repeat(false));
             for (uid, (had, bonds)) in (0_u16..).zip(had_permit.zip(&output.bonds)) {
                 let has =
                     output.new_validator_permit.get(usize::from(uid)).copied().unwrap_or_default();

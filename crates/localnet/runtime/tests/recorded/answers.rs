@@ -317,7 +317,7 @@ fn stakes_are_answered_by_coldkey() {
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
         let stakes: Vec<StakeInfo> =
             ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
-        let held: BTreeMap<_, _> = stakes
+        let balances: BTreeMap<_, _> = stakes
             .iter()
             .map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered)))
             .collect();
@@ -325,7 +325,7 @@ fn stakes_are_answered_by_coldkey() {
             (NetUid::ROOT, (AlphaBalance(4 * TAO), false)),
             (FIRST, (AlphaBalance(2 * TAO), true)),
         ];
-        assert_eq!(held, BTreeMap::from(expected));
+        assert_eq!(balances, BTreeMap::from(expected));
         let of_many: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
             "StakeInfoRuntimeApi_get_stake_info_for_coldkeys",
             vec![coldkey.clone(), account(9)],

@@ -239,10 +239,10 @@ impl Entries {
         }
         let chosen = entrants(candidates, rules.wins_needed, rules.slots);
         // If two miners claim the same uid, the better-ranked one gets it.
-        let mut taken = BTreeSet::new();
+        let mut listed_uids = BTreeSet::new();
         let listed = chosen.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
-            if !taken.insert(*uid) {
+            if !listed_uids.insert(*uid) {
                 return None;
             }
             Some(Listed { hotkey: *hotkey, uid: *uid, endpoint_url: entry.endpoint_url.clone() })

@@ -313,7 +313,7 @@ fn modified_bundle_never_panics() {
     proptest!(ProptestConfig::with_cases(64), |(field in 0_usize..8, number: u64)| {
         let fields = ["frames_in", "frames", "wav_bytes", "utterance_index", "miner_uid"];
         let bundle = with_manifest(&bundle, &alice(), |manifest| match fields.get(field) {
-            Some(place) => manifest["replies"][0][*place] = number.into(),
+            Some(name) => manifest["replies"][0][*name] = number.into(),
             None if field == 5 => manifest["replies"][0]["timeline"]["arrivals"] = json!([[number, number]]),
             None if field == 6 => manifest["replies"][0]["timeline"]["eos_frame"] = number.into(),
             None => manifest["utterances"][0]["source"]["frames"] = number.into(),

@@ -237,17 +237,17 @@ impl Shop {
         let mut since = Instant::now();
         while since.elapsed() < QUIET {
             let balances = self.store.balances().await.unwrap();
-            let held: Vec<_> = balances
+            let open_holds: Vec<_> = balances
                 .iter()
-                .filter(|(account, held)| account.starts_with("held:") && *held != 0)
+                .filter(|(account, amount)| account.starts_with("held:") && *amount != 0)
                 .collect();
             let period_miners = self.querier.market().period_miners().unwrap();
             let running: usize =
                 period_miners.contenders().map(|contender| contender.running()).sum();
-            if !held.is_empty() || running > 0 {
+            if !open_holds.is_empty() || running > 0 {
                 assert!(
                     began.elapsed() < Duration::from_mins(1),
-                    "{running} requests in flight, held: {held:?}"
+                    "{running} requests in flight, held: {open_holds:?}"
                 );
                 since = Instant::now();
             }

@@ -95,9 +95,9 @@ impl Worker {
         on_ready();
         let mut verified = Instant::now();
         loop {
-            let taken = self.pull(&consumer, running).await?;
+            let pulled = self.pull(&consumer, running).await?;
             // Pulls from a deleted consumer return neither an error nor jobs.
-            if taken == 0 && verified.elapsed() >= PULL {
+            if pulled == 0 && verified.elapsed() >= PULL {
                 within(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
                 verified = Instant::now();
             }
@@ -131,7 +131,7 @@ impl Worker {
             }
         }
         .map_err(QueueError::jetstream)?;
-        let mut taken = 0;
+        let mut pulled = 0;
         while let Some(message) = next_job(&mut batch).await? {
             let permit = permits.split(1);
             let worker = self.clone();
@@ -140,9 +140,9 @@ impl Worker {
                 tracing::debug!(outcome = outcome.as_str(), "request finished");
                 measures::job(outcome.as_str());
             });
-            taken += 1;
+            pulled += 1;
         }
-        Ok(taken)
+        Ok(pulled)
     }
 
     async fn serve(&self, message: &Message, receiving: Option<OwnedSemaphorePermit>) -> Outcome {

@@ -56,8 +56,8 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
     }
     store.close_leases().await;
     let balances = store.balances().await.unwrap();
-    let mut held = balances.iter().filter(|(name, _)| name.starts_with("held:"));
-    assert!(held.all(|(_, balance)| *balance == 0), "{balances:?}");
+    let mut held_balances = balances.iter().filter(|(name, _)| name.starts_with("held:"));
+    assert!(held_balances.all(|(_, balance)| *balance == 0), "{balances:?}");
     assert_eq!(
         balances.iter().find(|(name, _)| name == "revenue"),
         Some(&("revenue".to_owned(), sum))
@@ -268,7 +268,8 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
             match random.random_range(0..10) {
                 0..5 => {
                     let amount = random.random_range(0..200);
-                    let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
+                    let held_credits: i64 =
+                        running.iter().flatten().map(|(_, amount)| amount).sum();
                     let mut result =
                         stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
                     if result.is_err() {
@@ -276,7 +277,7 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                         for store in &stores {
                             store.leases.return_reserves(&store.database).await;
                         }
-                        let balance = granted - charged - held;
+                        let balance = granted - charged - held_credits;
                         result =
                             stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
                         let exact = if balance < amount {
@@ -288,8 +289,8 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                     }
                     if result.is_ok() {
                         assert!(
-                            held + amount <= granted - charged,
-                            "{held} + {amount} of {}",
+                            held_credits + amount <= granted - charged,
+                            "{held_credits} + {amount} of {}",
                             granted - charged
                         );
                         running[process].push((request, amount));
@@ -326,20 +327,25 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
             }
             assert!(stores[process].is_balanced().await.unwrap());
         }
-        let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
+        let held_credits: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
         for store in &stores {
             store.close_leases().await;
         }
         // The last statement of a killed process may reach the server after its release. Processes
         // release repeatedly.
         let releases = async {
-            while accounts(&stores[0], &key).await != (granted - charged - held, held) {
+            while accounts(&stores[0], &key).await
+                != (granted - charged - held_credits, held_credits)
+            {
                 release_dead(&stores).await;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
         let _ = tokio::time::timeout(std::time::Duration::from_mins(1), releases).await;
-        assert_eq!(accounts(&stores[0], &key).await, (granted - charged - held, held));
+        assert_eq!(
+            accounts(&stores[0], &key).await,
+            (granted - charged - held_credits, held_credits)
+        );
         let used: i64 =
             stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
         assert_eq!(used, charged);

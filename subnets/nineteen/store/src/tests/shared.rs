@@ -36,21 +36,21 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
             )
         })
         .collect();
-    let mut held = Vec::new();
+    let mut holds = Vec::new();
     for (index, request) in requests.into_iter().enumerate() {
         match request.await.unwrap() {
-            Ok(()) => held.push(index),
+            Ok(()) => holds.push(index),
             Err(refusal) => assert_eq!(refusal, HoldRefusal::Credits { balance: 5 }),
         }
     }
     for parity in [0, 1] {
-        assert_eq!(held.iter().filter(|index| *index / 2 % 2 == parity).count(), 20);
+        assert_eq!(holds.iter().filter(|index| *index / 2 % 2 == parity).count(), 20);
     }
     assert!(stores[0].is_balanced().await.unwrap());
     // Both processes charge each request, concurrently with grants and the release of abandoned
     // requests.
     let mut charges = Vec::new();
-    for index in &held {
+    for index in &holds {
         for store in &stores {
             let (store, request) = (store.clone(), index.to_string());
             charges.push(tokio::spawn(async move {
@@ -289,12 +289,12 @@ pub(super) async fn counts_of_processes_add_up(home: Home) {
 pub(super) async fn only_one_process_has_control(home: Home) {
     let stores = processes(&home).await;
     assert_eq!(stores[0].market_id().await.unwrap(), stores[1].market_id().await.unwrap());
-    let held = stores[0].lock_control().await.unwrap();
+    let lock = stores[0].lock_control().await.unwrap();
     assert!(matches!(stores[1].lock_control().await, Err(StoreError::Controlled)));
     // The first process exits while the second one waits for the lock.
     let (next, ()) = tokio::join!(stores[1].lock_control(), async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        drop(held);
+        drop(lock);
     });
     next.unwrap();
 }

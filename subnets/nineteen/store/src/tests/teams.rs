@@ -26,11 +26,11 @@ async fn spend(
     amount: i64,
     day: &str,
 ) -> Result<(), HoldRefusal> {
-    let held = store.hold(key, request, amount, day, 0).await.unwrap();
-    if held.is_ok() {
+    let hold = store.hold(key, request, amount, day, 0).await.unwrap();
+    if hold.is_ok() {
         assert_eq!(store.charge(request, &usage(day, amount), 0).await.unwrap(), Some(amount));
     }
-    held
+    hold
 }
 
 pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
@@ -157,7 +157,7 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
         let (mut spent, mut running) = (0, Vec::new());
         for step in 0..100 {
             let (store_index, key) = (random.random_range(0..2), random.random_range(0..3));
-            let held: i64 = running.iter().map(|(_, _, amount)| amount).sum();
+            let held_credits: i64 = running.iter().map(|(_, _, amount)| amount).sum();
             if random.random_range(0..3) > 0 {
                 let (request, amount) = (format!("{case}-{step}"), random.random_range(0..1_000));
                 let hold = async || {
@@ -171,7 +171,7 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
                     }
                     result = hold().await;
                     let (left, period, scope) =
-                        (budget - spent - held, BudgetPeriod::Month, BudgetScope::Team);
+                        (budget - spent - held_credits, BudgetPeriod::Month, BudgetScope::Team);
                     let exact = if left < amount {
                         Err(HoldRefusal::Budget { left, period, scope })
                     } else {
@@ -181,8 +181,8 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
                 }
                 if result.is_ok() {
                     assert!(
-                        spent + held + amount <= budget,
-                        "{spent} + {held} + {amount} of {budget}"
+                        spent + held_credits + amount <= budget,
+                        "{spent} + {held_credits} + {amount} of {budget}"
                     );
                     running.push((store_index, request, amount));
                 }
@@ -321,9 +321,9 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
                     stores[store_index].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
                 let team = team_of[key];
                 let in_team = running.iter().filter(|(_, key, ..)| team_of[*key] == team);
-                let held: i64 = in_team.map(|(.., amount)| amount).sum();
+                let held_credits: i64 = in_team.map(|(.., amount)| amount).sum();
                 if granted.is_ok() {
-                    let fits = spent[team] + held + amount <= budgets[team];
+                    let fits = spent[team] + held_credits + amount <= budgets[team];
                     let is_earlier = unchecked.contains(&(store_index, key)) && amount <= free;
                     assert!(fits || is_earlier, "step {step}: {amount} of {free}");
                     running.push((store_index, key, request, amount));

@@ -186,11 +186,11 @@ async fn handshakes_and_heads_time_out() {
     let hello = server.hello();
     for half in [Half::Hello(hello[..hello.len() / 2].to_vec()), Half::Request(&GET[..20])] {
         let began = Instant::now();
-        let held = tokio::time::timeout(
+        let read = tokio::time::timeout(
             Duration::from_secs(20),
             hold(0, server.address, &server.client, &half),
         );
-        let _ended = held.await.unwrap_or_else(|_| panic!("{half:?} is held"));
+        let _ended = read.await.unwrap_or_else(|_| panic!("{half:?} is held"));
         assert!(began.elapsed() >= limits.header_timeout, "{half:?}");
     }
     server.stop.request();

@@ -142,8 +142,8 @@ impl Price {
             self.latencies.pop_front();
         }
         self.fresh += 1;
-        let due = self.current.is_none() || self.fresh >= PRICE_REFRESH;
-        if due && self.latencies.len() >= PRICE_MINIMUM {
+        let is_due = self.current.is_none() || self.fresh >= PRICE_REFRESH;
+        if is_due && self.latencies.len() >= PRICE_MINIMUM {
             self.fresh = 0;
             let mut sorted: Vec<f64> = self.latencies.iter().copied().collect();
             sorted.sort_by(f64::total_cmp);

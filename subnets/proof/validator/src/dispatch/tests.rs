@@ -50,8 +50,9 @@ fn users_are_served_by_failing_miners_last() {
     dispatcher.assign_to(0, &miners[0]).settle(Ended::Failed);
     dispatcher.assign_to(0, &miners[1]).settle(Ended::Verified(Duration::from_secs(1)));
     // The miner that verified comes first, even at its capacity.
-    let held = [(); 3].map(|()| dispatcher.assign(0, &miners, &nobody, Instant::now()).unwrap());
-    assert!(held.iter().all(|assignment| hotkey(assignment) == key(2)), "{held:?}");
+    let assignments =
+        [(); 3].map(|()| dispatcher.assign(0, &miners, &nobody, Instant::now()).unwrap());
+    assert!(assignments.iter().all(|assignment| hotkey(assignment) == key(2)), "{assignments:?}");
     assert_eq!(
         hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()),
         key(1)
@@ -99,10 +100,10 @@ fn users_prefer_the_fastest_share_until_it_is_full() {
     time(&miners[3], 2);
     time(&miners[2], 7);
     // A fifth of five miners is one. Its capacity grew to two requests in the first step.
-    let held = [(); 3].map(|()| assign(0));
-    assert_eq!(held.iter().map(hotkey).filter(|hotkey| *hotkey == key(4)).count(), 2);
-    assert_eq!([&held[0], &held[1]].map(hotkey), [key(4); 2]);
-    drop(held);
+    let assignments = [(); 3].map(|()| assign(0));
+    assert_eq!(assignments.iter().map(hotkey).filter(|hotkey| *hotkey == key(4)).count(), 2);
+    assert_eq!([&assignments[0], &assignments[1]].map(hotkey), [key(4); 2]);
+    drop(assignments);
     assert_eq!(hotkey(&assign(1)), key(5), "no miner is known to be fast for the other circuit");
     dispatcher.assign_to(0, &miners[3]).settle(Ended::Failed);
     assert_ne!(hotkey(&assign(0)), key(4), "a failing miner is not preferred");
@@ -170,17 +171,18 @@ fn benchmarks_fill_small_capacities_first() {
         }
     }
     let now = Instant::now() + Duration::from_mins(1);
-    let mut held = Vec::new();
+    let mut assignments = Vec::new();
     while let Ok(assignment) = dispatcher.next(0, &miners, now) {
-        held.push(assignment);
-        if held.len() == 45 {
+        assignments.push(assignment);
+        if assignments.len() == 45 {
             break;
         }
     }
-    let count = |byte| held.iter().filter(|assignment| hotkey(assignment) == key(byte)).count();
+    let count =
+        |byte| assignments.iter().filter(|assignment| hotkey(assignment) == key(byte)).count();
     assert_eq!([1, 2, 3, 4].map(count), [27, 8, 9, 1]);
     // Each miner received its first request before any received a second.
-    let first: BTreeSet<Hotkey> = held[..4].iter().map(hotkey).collect();
+    let first: BTreeSet<Hotkey> = assignments[..4].iter().map(hotkey).collect();
     assert_eq!(first.len(), 4);
 }
 

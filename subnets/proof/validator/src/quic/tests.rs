@@ -164,10 +164,10 @@ async fn connection_attempts_time_out() {
 
     // A miner that connects, and does not answer the signed handshake.
     let miner = FakeMiner::start(true);
-    let held = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
+    let holding = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
     let began = Instant::now();
     let actual =
-        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, held).await;
+        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, holding).await;
     assert_eq!(fault(actual), Fault::Unreachable);
     assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
@@ -183,11 +183,11 @@ async fn response_timeout_excludes_wait_for_memory() {
         miner.greet(&connection).await;
         // The first two answers never end: one has all memory, the other is the one that may exceed
         // it.
-        let mut held = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..2 {
             let mut stream = FakeMiner::request(&connection).await;
             begin(&mut stream, LIMIT, 1 << 20).await;
-            held.push(stream);
+            connections.push(stream);
         }
         let mut last = FakeMiner::request(&connection).await;
         let large = refused(&"x".repeat(1 << 20));
@@ -226,11 +226,11 @@ async fn declared_size_reserves_no_memory() {
     let serving = async {
         let connection = miner.accept().await;
         miner.greet(&connection).await;
-        let mut held = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..8 {
             let mut stream = FakeMiner::request(&connection).await;
             begin(&mut stream, LIMIT, 1_000).await;
-            held.push(stream);
+            connections.push(stream);
         }
         all_held.notify_one();
         let mut last = FakeMiner::request(&connection).await;

@@ -87,9 +87,10 @@ impl<T: Config> Pallet<T> {
             remaining = remaining.saturating_sub(share);
             let mut paid = share;
             if Owner::<T>::get(&parent) != owner {
-                let (burned, taken) = (burn.saturating_mul(share), take.saturating_mul(share));
-                paid = paid.saturating_sub(burned).saturating_sub(taken);
-                remaining = remaining.saturating_add(taken);
+                let (burned, take_amount) =
+                    (burn.saturating_mul(share), take.saturating_mul(share));
+                paid = paid.saturating_sub(burned).saturating_sub(take_amount);
+                remaining = remaining.saturating_add(take_amount);
                 Self::recycle_issued(netuid, AlphaBalance(burned.saturating_to_num()));
             }
             shares.push((parent, paid.saturating_to_num()));

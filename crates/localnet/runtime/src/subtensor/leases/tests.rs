@@ -201,11 +201,14 @@ fn dividends_are_paid_in_every_hundredth_block() {
         assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 0);
         // Shares are rounded up, and the beneficiary receives the rest.
         let paid = [&bob, &charlie, &alice].map(|coldkey| stake(&lease, coldkey));
-        let due = [360_000_001, 120_000_001, 119_999_999];
-        assert!(paid.iter().zip(due).all(|(paid, due)| paid.abs_diff(due) <= 1), "{paid:?}");
+        let expected = [360_000_001, 120_000_001, 119_999_999];
+        assert!(
+            paid.iter().zip(expected).all(|(paid, expected)| paid.abs_diff(expected) <= 1),
+            "{paid:?}"
+        );
         assert!(stake(&lease, &lease.coldkey).abs_diff(1_400_000_000) <= 2);
-        let held = Subtensor::total_alpha(&lease.hotkey, LEASED).0;
-        assert_eq!(held, 2_000_000_001);
+        let staked = Subtensor::total_alpha(&lease.hotkey, LEASED).0;
+        assert_eq!(staked, 2_000_000_001);
         let alpha = AlphaBalance(600_000_001 - 360_000_001 - 120_000_001);
         let event = Event::SubnetLeaseDividendsDistributed {
             lease_id: 0,

@@ -30,9 +30,9 @@ fn fresh(settings: ScheduleSettings) -> Schedule {
 /// Plays all due rounds; returns contests and epochs in order.
 fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
     let mut played = Vec::new();
-    while let Some(due) = schedule.next(now) {
-        schedule.played(&due, &format!("c{}", due.epoch.unwrap_or_default()), now);
-        played.push((due.contest, due.epoch.unwrap()));
+    while let Some(round) = schedule.next(now) {
+        schedule.played(&round, &format!("c{}", round.epoch.unwrap_or_default()), now);
+        played.push((round.contest, round.epoch.unwrap()));
     }
     played
 }
@@ -157,21 +157,21 @@ fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
     schedule.observe(300, NOON);
     let mut now = 0;
     for (attempt, pause) in [(1, 30), (2, 60)] {
-        let due = schedule.next(at(now)).unwrap();
-        assert_eq!(due.attempt, attempt);
-        assert_eq!(schedule.failed(&due, None, Retry::Counted, at(now)), None);
+        let round = schedule.next(at(now)).unwrap();
+        assert_eq!(round.attempt, attempt);
+        assert_eq!(schedule.failed(&round, None, Retry::Counted, at(now)), None);
         assert_eq!(schedule.remaining_backoff(at(now)), Some(Duration::from_secs(pause)));
         assert_eq!(schedule.next(at(now + pause - 1)), None);
         now += pause;
     }
-    let due = schedule.next(at(now)).unwrap();
-    let over = schedule.failed(&due, None, Retry::Counted, at(now)).unwrap();
+    let round = schedule.next(at(now)).unwrap();
+    let over = schedule.failed(&round, None, Retry::Counted, at(now)).unwrap();
     assert_eq!((over.end, over.epoch), (RoundEnd::Failed, Some(3)));
     assert_eq!(schedule.next(at(now + 10_000)), None);
     // There is no solo round without a main challenge.
     schedule.observe(400, at(now));
-    let due = schedule.next(at(now)).unwrap();
-    assert_eq!((due.contest, due.epoch, due.attempt), (Main, Some(4), 1));
+    let round = schedule.next(at(now)).unwrap();
+    assert_eq!((round.contest, round.epoch, round.attempt), (Main, Some(4), 1));
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
     let mut now = 0;
     let mut longest = Duration::ZERO;
     for _ in 0..60 {
-        let due = schedule.next(at(now)).unwrap();
-        schedule.failed(&due, None, Retry::Counted, at(now));
+        let round = schedule.next(at(now)).unwrap();
+        schedule.failed(&round, None, Retry::Counted, at(now));
         let backoff = schedule.remaining_backoff(at(now)).unwrap();
         longest = longest.max(backoff);
         now += backoff.as_secs();
@@ -218,9 +218,9 @@ fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
     schedule.observe_outage(at(1_199));
     assert_eq!(schedule.next(at(1_199)), None);
     schedule.observe_outage(at(1_200));
-    let due = schedule.next(at(1_200)).unwrap();
-    assert_eq!((due.contest, due.epoch), (Main, None));
-    schedule.played(&due, "c", at(1_300));
+    let round = schedule.next(at(1_200)).unwrap();
+    assert_eq!((round.contest, round.epoch), (Main, None));
+    schedule.played(&round, "c", at(1_300));
     schedule.observe_outage(at(2_499));
     assert_eq!(schedule.next(at(2_499)), None);
     // The first block after the outage belongs to the played epoch.
