@@ -39,11 +39,11 @@ fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 #[test]
 fn settings_are_shown_with_their_origin() {
-    let shown = document(&config(
+    let result = document(&config(
         &["show", "--json"],
         &[("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5"), ("BB_RULES", " ")],
     ));
-    let settings = shown["settings"].as_array().unwrap();
+    let settings = result["settings"].as_array().unwrap();
     let setting = |name: &str| settings.iter().find(|setting| setting["name"] == name).unwrap();
     for (name, value, origin) in [
         ("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5", "environment"),
@@ -58,7 +58,7 @@ fn settings_are_shown_with_their_origin() {
             "{name}"
         );
     }
-    assert_eq!(shown["warnings"], json!([]));
+    assert_eq!(result["warnings"], json!([]));
 }
 
 #[cfg(unix)]
@@ -121,7 +121,7 @@ fn group_without_a_command_shows_its_help() {
         assert!(output.stdout.is_empty());
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(
-            text.contains("Examples:") && text.lines().any(|shown| shown == line),
+            text.contains("Examples:") && text.lines().any(|printed| printed == line),
             "{arguments:?}: {text}"
         );
     }

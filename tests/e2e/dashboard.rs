@@ -160,9 +160,9 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
         assert!(!miners.is_empty(), "{address}");
         for miner in miners {
             let row = row(&page, miner);
-            let shown = cells(row);
+            let cell_texts = cells(row);
             assert_eq!(
-                positions.map(|position| shown[position].clone()),
+                positions.map(|position| cell_texts[position].clone()),
                 columns(miner),
                 "{address}, {miner}: {row}"
             );

@@ -148,7 +148,7 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
     }
     let mut people = interpret(ferry);
     people.args(["--miner", miner.url(), "--miner-hotkey", BOB]).env("COLUMNS", "160");
-    let shown = String::from_utf8(people.output().unwrap().stdout).unwrap();
+    let printed = String::from_utf8(people.output().unwrap().stdout).unwrap();
     for says in [
         "real-time factor",
         "LAAL",
@@ -157,7 +157,7 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
         "compared with all-MiniLM-L6-v2",
         "s of speech",
     ] {
-        assert!(shown.contains(says), "{says}: {shown}");
+        assert!(printed.contains(says), "{says}: {printed}");
     }
 }
 

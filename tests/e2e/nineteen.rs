@@ -244,8 +244,8 @@ fn number(value: &Value, field: &str) -> f64 {
 pub(crate) fn reproduces_weights(report: &Value) {
     let same = |actual: f64, shown: f64, what: &Value| {
         assert!(
-            (actual - shown).abs() <= 1e-9 * shown.abs().max(1.0),
-            "{actual} is not {shown}: {what}"
+            (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+            "{actual} is not {expected}: {what}"
         );
     };
     let miners = report["miners"].as_array().unwrap();
@@ -348,8 +348,8 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
         weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap())
     {
         let miners = demo["miners"].as_array().unwrap();
-        let shown = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
-        assert!((number(shown, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{shown}");
+        let entry = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
+        assert!((number(entry, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{entry}");
     }
     // Each weight is the product of the numbers behind it.
     let explained = explain(&[]);

@@ -223,13 +223,13 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
         "prompt": prompt, "answer": " seven.", "prompt_tokens": 19, "answer_tokens": 8, "finish": "stop",
     });
     assert_eq!(verified["text"], expected);
-    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let output = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
     assert!(
-        shown.contains(prompt)
-            && shown.contains(" seven.")
-            && shown.contains("chosen by the model"),
-        "{shown}"
+        output.contains(prompt)
+            && output.contains(" seven.")
+            && output.contains("chosen by the model"),
+        "{output}"
     );
     let error = refusal(&proof(&["verify", text(&bundle), "--prompt", "Three plus five is"]), 1);
     assert!(error.contains("the proof is for another prompt"), "{error}");
@@ -274,9 +274,9 @@ fn hidden_values_are_an_option_of_the_circuit() {
         assert_eq!(proven["zero_knowledge"], hides);
         assert_eq!(document(&proof(&["verify", text(&bundle)])), without_saturation(proven));
     }
-    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("the values between inputs and outputs"), "{shown}");
+    let output = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("the values between inputs and outputs"), "{output}");
     document(&prove(&hidden, &["--hide"]));
     let error = refusal(&prove(&plain, &["--hide"]), 1);
     assert!(error.contains("may reveal the values") && error.contains("--hide"), "{error}");

@@ -143,11 +143,11 @@ fn people_get_a_table() {
         .env("COLUMNS", "100");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     for says in
         ["byte_count", "FAIL", "expected", "frame 1 of 25", "fix", "median ms", "final frame"]
     {
-        assert!(shown.contains(says), "{says}: {shown}");
+        assert!(printed.contains(says), "{says}: {printed}");
     }
 }
 

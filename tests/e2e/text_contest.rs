@@ -465,10 +465,10 @@ fn settings_come_from_the_file_of_the_working_directory() {
     );
     // The environment wins, also with a blank value.
     let mut show = here(bb, &["config", "show", "--json"]);
-    let shown =
+    let printed =
         document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
     let setting = |name: &str| {
-        let settings = shown["settings"].as_array().unwrap();
+        let settings = printed["settings"].as_array().unwrap();
         let setting = settings.iter().find(|setting| setting["name"] == name).unwrap();
         [&setting["value"], &setting["origin"]].map(|text| text.as_str().unwrap().to_owned())
     };

@@ -93,7 +93,7 @@ impl Network {
 
     /// Returns the validator's weights on the chain.
     fn weights(&self) -> Value {
-        let shown = self.chain.ask(&[
+        let result = self.chain.ask(&[
             "weights",
             "show",
             "--netuid",
@@ -101,7 +101,7 @@ impl Network {
             "--uid",
             &self.uid.to_string(),
         ]);
-        shown["rows"][0]["weights"].clone()
+        result["rows"][0]["weights"].clone()
     }
 }
 

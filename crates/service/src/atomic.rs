@@ -69,13 +69,13 @@ fn replace(
     let draft =
         path.with_file_name([OsStr::new("."), name, OsStr::new(".partial")].join(OsStr::new("")));
     let mut file = open_locked(&draft)?;
-    let written = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
+    let result = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
+    if result.is_err() {
         // The lock is still held: this is our own draft. If the removal fails, the next write
         // reuses it.
         let _ = fs::remove_file(&draft);
     }
-    written?;
+    result?;
     #[cfg(unix)]
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
         .sync_all()?;

@@ -51,8 +51,8 @@ fn assert_is(pair: &Keypair, expected: &Value) {
 /// Asserts that our keyfile has the fields and values of Bittensor's keyfile, in any order.
 #[track_caller]
 fn assert_written(keyfile: &Keyfile, expected: &Value) {
-    let written: Value = serde_json::from_slice(&keyfile.to_json()).unwrap();
-    assert_eq!(&written, expected);
+    let json: Value = serde_json::from_slice(&keyfile.to_json()).unwrap();
+    assert_eq!(&json, expected);
 }
 
 #[test]

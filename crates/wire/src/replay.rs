@@ -176,17 +176,17 @@ impl ReplayGuard {
         if let Some(log) = log {
             // A nonce that is not a timestamp may be further ahead than the window allows.
             let lead = entry.nonce.saturating_sub(now_ns).min(self.ahead);
-            let written = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
+            let result = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
-            match (&written, *log_fails) {
+            match (&result, *log_fails) {
                 (Err(error), false) => {
                     tracing::error!(%error, "cannot write the replay log, requests are refused");
                 }
                 (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}
             }
-            *log_fails = written.is_err();
-            written.map_err(|_| Refusal::NotRemembered)?;
+            *log_fails = result.is_err();
+            result.map_err(|_| Refusal::NotRemembered)?;
         }
         seen.insert(self.rule, &entry);
         Ok(())

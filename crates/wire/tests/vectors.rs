@@ -81,9 +81,9 @@ fn body_hashes_match_vectors() {
             body.insert((*field).to_owned(), given.unwrap_or(of_class));
         }
         for (field, hash) in fields.iter().zip(case["field_hashes"].as_array().unwrap()) {
-            let written = python_text(&body[*field].to_string()).unwrap();
-            assert_eq!(written, text(&texts[*field]), "{field} of {case}");
-            assert_eq!(hex::encode(Sha3_256::digest(&written)), text(hash));
+            let python_json = python_text(&body[*field].to_string()).unwrap();
+            assert_eq!(python_json, text(&texts[*field]), "{field} of {case}");
+            assert_eq!(hex::encode(Sha3_256::digest(&python_json)), text(hash));
         }
         let hash = synapse_hash(&fields, &serde_json::to_vec(&body).unwrap()).unwrap();
         assert_eq!(hash.as_deref(), case["body_hash"].as_str());

@@ -356,10 +356,10 @@ mod tests {
         assert!(!file.exists());
         fs::write(&file, vec![0_u8; 3 * PAGE]).unwrap();
         corrupt(&file, 4).unwrap();
-        let written = fs::read(&file).unwrap();
+        let content = fs::read(&file).unwrap();
         let pages: Vec<_> =
-            written.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
+            content.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
         assert_eq!(pages, [false, true, false]);
-        assert_eq!(written.iter().filter(|byte| **byte != 0).count(), PAGE);
+        assert_eq!(content.iter().filter(|byte| **byte != 0).count(), PAGE);
     }
 }

@@ -105,10 +105,10 @@ fn invalid_recording_or_fork_is_refused_with_hint() {
     let error = refusal(&record(chain.url(), BABELBIT, &file("subnet"), &[]), 1);
     assert!(error.contains("already exists") && error.contains("choose another name"), "{error}");
 
-    let whole = std::fs::read_to_string(file("subnet")).unwrap();
-    std::fs::write(file("cut"), &whole[..whole.len() / 2]).unwrap();
+    let recording = std::fs::read_to_string(file("subnet")).unwrap();
+    std::fs::write(file("cut"), &recording[..recording.len() / 2]).unwrap();
     std::fs::write(file("other"), "a text\n").unwrap();
-    let first = whole.split_inclusive('\n').next().unwrap();
+    let first = recording.split_inclusive('\n').next().unwrap();
     std::fs::write(file("newer"), first.replace("\"version\":1", "\"version\":2")).unwrap();
     for (name, text) in [
         ("absent", "cannot read the recording"),

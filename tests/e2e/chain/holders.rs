@@ -477,19 +477,19 @@ fn a_crowdloan_is_raised_and_paid_out() {
     let created = chain.alice(&[&create[..], &["20"]].concat());
     assert_eq!(created["id"], 0, "{created}");
     signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "4"]);
-    let shown = chain.ask(&["crowdloan", "show", "0"]);
+    let crowdloan = chain.ask(&["crowdloan", "show", "0"]);
     assert_eq!(
         (
-            &shown["crowdloan"]["state"],
-            &shown["crowdloan"]["raised_rao"],
-            &shown["contributions"][1]
+            &crowdloan["crowdloan"]["state"],
+            &crowdloan["crowdloan"]["raised_rao"],
+            &crowdloan["contributions"][1]
         ),
         (
             &json!("open"),
             &json!(14_000_000_000_u64),
             &json!({ "account": BOB, "amount_rao": 4_000_000_000_u64 })
         ),
-        "{shown}"
+        "{crowdloan}"
     );
     let shares = chain.ask(&["crowdloan", "contributors", "0"]);
     assert_eq!(
@@ -608,8 +608,8 @@ fn a_crowdloan_leases_a_subnet() {
         true
     );
 
-    let shown = chain.ask(&["subnets", "show", BABELBIT]);
-    let hotkey = format!("hotkey={}", shown["subnet"]["owner_hotkey"].as_str().unwrap());
+    let subnet = chain.ask(&["subnets", "show", BABELBIT]);
+    let hotkey = format!("hotkey={}", subnet["subnet"]["owner_hotkey"].as_str().unwrap());
     let end = ["call", "SubtensorModule.terminate_lease", "lease_id=0", &hotkey];
     assert_eq!(refused(&chain, "//Alice", &end), "SubtensorModule.LeaseHasNotEnded");
     mine(&chain, 1_000);

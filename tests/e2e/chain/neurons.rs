@@ -292,9 +292,9 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     let output = chain.tao(&tiny, &["--json"]);
     assert_eq!(document(&output)["rounded_to_zero"], json!([0]));
     assert!(stderr(&output).contains("warning: uid 0 gets no weight"), "{}", stderr(&output));
-    let shown = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
+    let weights = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
     let uid: u64 = uid.parse().unwrap();
-    assert_eq!(shown["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
+    assert_eq!(weights["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
 }
 
 #[test]

@@ -45,12 +45,12 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     let metrics = format!("http://{metrics}/metrics");
     let before = requests(&metrics);
     let began = Instant::now();
-    let shown = chain.ask(&["wallet", "overview"]);
+    let overview = chain.ask(&["wallet", "overview"]);
     let (took, sent) = (began.elapsed(), requests(&metrics) - before);
-    let neurons = shown["neurons"].as_array().unwrap();
+    let neurons = overview["neurons"].as_array().unwrap();
     let actual: Vec<_> =
         neurons.iter().map(|actual| (&actual["netuid"], &actual["neuron"]["hotkey"])).collect();
-    assert_eq!(actual, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{shown}");
+    assert_eq!(actual, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{overview}");
     assert_eq!(neurons[0]["hotkey_name"], "hotkey-99");
     // 101 hotkeys on 60 subnets are 12 requests.
     assert!(sent < 50, "{sent} requests");

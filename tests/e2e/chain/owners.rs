@@ -65,8 +65,8 @@ fn prices_costs_and_starts_are_shown() {
     let prices = chain.ask(&["subnets", "price", BABELBIT, CALM])["prices"].clone();
     let netuids: Vec<_> = prices.as_array().unwrap().iter().map(|price| &price["netuid"]).collect();
     assert_eq!(netuids, [&json!(1), &json!(59)]);
-    let shown = chain.ask(&["subnets", "show", BABELBIT]);
-    assert_eq!(prices[1]["name"], shown["subnet"]["name"]);
+    let subnet = chain.ask(&["subnets", "show", BABELBIT]);
+    assert_eq!(prices[1]["name"], subnet["subnet"]["name"]);
     assert!(prices[1]["price_rao"].as_u64().unwrap() > 0, "{prices}");
     assert_eq!(chain.ask(&["subnets", "price"])["prices"].as_array().unwrap().len(), 60);
     refusal(&chain.tao(&["subnets", "price", "77"], &[]), 1);

@@ -21,9 +21,9 @@ fn subnets_are_created_started_and_shown() {
     let created = chain.ask(&["subnets", "create", "--yes"]);
     assert_eq!((&created["success"], &created["netuid"]), (&json!(true), &json!(60)), "{created}");
     assert_eq!(listed(&chain), (0..61).collect::<Vec<_>>());
-    let shown = chain.ask(&["subnets", "show", "60"]);
+    let report = chain.ask(&["subnets", "show", "60"]);
     assert_eq!(
-        (&shown["subnet"]["owner_coldkey"], &shown["subnet"]["owner_hotkey"], &shown["neurons"]),
+        (&report["subnet"]["owner_coldkey"], &report["subnet"]["owner_hotkey"], &report["neurons"]),
         (&json!(coldkey), &json!(hotkey), &json!(1))
     );
     // Only the owner can start it.

@@ -59,13 +59,13 @@ impl Explored {
     /// a read, two block times.
     fn page(&self, path: &str) -> String {
         let (began, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
-        let mut shown = page(&url);
-        while shown.contains("no node responded") && began.elapsed() < Duration::from_mins(1) {
+        let mut html = page(&url);
+        while html.contains("no node responded") && began.elapsed() < Duration::from_mins(1) {
             std::thread::sleep(Duration::from_millis(100));
-            shown = page(&url);
+            html = page(&url);
         }
-        assert!(!shown.contains("<script>"), "{path}: {shown}");
-        shown
+        assert!(!html.contains("<script>"), "{path}: {html}");
+        html
     }
 }
 
@@ -156,10 +156,10 @@ fn explorer_pages_report_unreachable_node() {
     let Explored { chain, dashboard } = Explored::start();
     drop(chain);
     let (url, began) = (format!("{}/chain/accounts/{ALICE}", dashboard.url()), Instant::now());
-    let shown = page(&url);
+    let html = page(&url);
     assert!(
-        shown.contains("The account cannot be read") && shown.contains("1 call in the 4 blocks"),
-        "{shown}"
+        html.contains("The account cannot be read") && html.contains("1 call in the 4 blocks"),
+        "{html}"
     );
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let (status, body) =

@@ -119,8 +119,8 @@ fn write_score(directory: &Path, challenge: &str) {
 fn migration_guide_continues_the_files_of_the_reference() {
     let walkthrough = Walkthrough::with_files(GUIDE, copy_stack);
     assert_eq!(walkthrough.services.len(), 6);
-    let shown = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
-    assert_eq!(shown["rows"][0]["weights"], json!([[2, 65_535]]), "{shown}");
+    let weights = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    assert_eq!(weights["rows"][0]["weights"], json!([[2, 65_535]]), "{weights}");
 
     // The settings of the file, without what the rehearsal replaces.
     let checked = report(&walkthrough, &["bb", "config", "check"]);
@@ -220,7 +220,7 @@ fn malformed_file_of_the_reference_is_reported() {
         "1 challenge with result files; the runner calls none of 2 scored miners again in their challenges",
         "2 transcripts of faster-whisper models in the cache",
     ] {
-        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        assert!(text.lines().any(|printed| printed == line), "{line}: {text}");
     }
 }
 

@@ -120,10 +120,10 @@ impl Served {
         half.extend(
             self.tls.iter().map(|tls| ("half a TLS handshake", &plain, sent(half_a_hello(tls)))),
         );
-        let mut whole = vec![(status, sent(get))];
+        let mut complete = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {
             let (body, status) = waits.whole;
-            whole.push((status, self.post(waits, body.as_bytes(), body.len())));
+            complete.push((status, self.post(waits, body.as_bytes(), body.len())));
             half.push(("half a body", &target, self.post(waits, HALF, 9)));
         }
         let runtime = Runtime::new().unwrap();
@@ -131,7 +131,7 @@ impl Served {
             runtime.block_on(async {
                 let attack = attack(attacked, half).await;
                 assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
-                for (status, request) in &whole {
+                for (status, request) in &complete {
                     let p99 =
                         p99(most, async || answered(&target, &request(0), *status).await).await;
                     assert!(

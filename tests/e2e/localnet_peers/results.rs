@@ -106,7 +106,7 @@ pub(super) fn check_table(comment: &str, tools: &[&ToolReport]) {
     let document = std::fs::read_to_string(&path).unwrap();
     let (head, remaining) =
         document.split_once(&begin).expect("docs/localnet-tools.md has a place for the table");
-    let (written, tail) = remaining.split_once(END).expect("the table ends");
+    let (documented, tail) = remaining.split_once(END).expect("the table ends");
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
     }
@@ -114,6 +114,6 @@ pub(super) fn check_table(comment: &str, tools: &[&ToolReport]) {
         report.check_failures();
     }
     if std::env::var_os("TAONET_UPDATE_DOCS").is_none() {
-        assert_eq!(written, table, "run again with TAONET_UPDATE_DOCS=1");
+        assert_eq!(documented, table, "run again with TAONET_UPDATE_DOCS=1");
     }
 }

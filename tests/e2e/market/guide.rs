@@ -152,9 +152,9 @@ fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: 
     let earning = miners.iter().filter(|miner| miner["weight"].as_f64() > Some(0.0));
     assert!(earning.clone().count() > 0, "{explained}");
     for miner in earning {
-        let (shown, recomputed) =
+        let (displayed, recomputed) =
             (miner["weight"].as_f64().unwrap(), weights[&miner["uid"].as_u64()].as_f64().unwrap());
-        assert!((shown - recomputed).abs() < 1e-12, "{miner}");
+        assert!((displayed - recomputed).abs() < 1e-12, "{miner}");
     }
     assert!(
         (weights.values().map(|weight| weight.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-9

@@ -40,10 +40,10 @@ fn contract_and_call_are_exported() {
         "{source}"
     );
     let file = folder.path().join("verifier.sol");
-    let written = tao()
+    let output = tao()
         .args(["proof", "export-verifier", text(&circuit), "--solidity", "-o", text(&file)])
         .output();
-    assert!(written.unwrap().stdout.is_empty());
+    assert!(output.unwrap().stdout.is_empty());
     assert_eq!(fs::read_to_string(&file).unwrap(), source);
 
     let call = document(&proof(&["export-verifier", text(&circuit), "--calldata", text(&bundle)]));
@@ -142,8 +142,11 @@ fn several_bundles_are_verified_at_once() {
         document["proofs"].as_array().unwrap().iter().map(|proof| proof["valid"] == true).collect();
     assert_eq!(valid, [false, true, true, false, true, true]);
     assert_eq!(document["proofs"][3]["error"], "the proof does not verify");
-    let shown =
+    let printed =
         tao().args(["proof", "verify", text(&bundles[1]), text(&changed)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("valid") && shown.contains("the proof does not verify"), "{shown}");
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(
+        printed.contains("valid") && printed.contains("the proof does not verify"),
+        "{printed}"
+    );
 }

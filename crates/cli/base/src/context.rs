@@ -49,8 +49,8 @@ impl Context {
 
     /// Prints text on standard output. A closed pipe is not an error.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        let written = writeln!(locked(&self.output), "{text}");
-        match written {
+        let result = writeln!(locked(&self.output), "{text}");
+        match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.context("cannot write to standard output"),
         }

@@ -179,11 +179,8 @@ fn call_output_shows_decoded_arguments() {
         "{dry}"
     );
     let document = chain.ask(&transfer);
-    let shown = chain.text(&["tx", "inspect", document["decoded_call"]["data"].as_str().unwrap()]);
-    assert!(
-        shown.contains("Balances.transfer_keep_alive") && shown.contains("1000000000"),
-        "{shown}"
-    );
+    let text = chain.text(&["tx", "inspect", document["decoded_call"]["data"].as_str().unwrap()]);
+    assert!(text.contains("Balances.transfer_keep_alive") && text.contains("1000000000"), "{text}");
     assert!(chain.text(&["tx", "list"]).contains("Timestamp.set"));
     let calls = chain.text(&["call", "Balances"]);
     assert!(

@@ -343,7 +343,7 @@ impl Contest {
         &self,
         profile: &Arc<dyn Profile>,
         keypair: &Keypair,
-        shown: &str,
+        label: &str,
         page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Url> {
@@ -359,7 +359,7 @@ impl Contest {
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
         let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-        serve_shown(page, "miner", shown, router(server, signed), shutdown).await
+        serve_shown(page, "miner", label, router(server, signed), shutdown).await
     }
 
     /// Serves the additional miners for visitors, which do not take part in the contest: they

@@ -259,17 +259,17 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
         let widest = u16::try_from(widest).unwrap_or(u16::MAX);
         used = if index == 0 { 0 } else { used.saturating_add(GAP) };
         let remaining = available.saturating_sub(used);
-        let shown = if column.is_number {
+        let visible_width = if column.is_number {
             widest
         } else if remaining >= MIN_WIDTH {
             widest.min(MAX_WIDTH).min(remaining)
         } else {
             widest.min(MAX_WIDTH)
         };
-        if index > 0 && shown > remaining {
+        if index > 0 && visible_width > remaining {
             break;
         }
-        used = used.saturating_add(shown);
+        used = used.saturating_add(visible_width);
         widths.push(Width { shown, is_cut: widest > shown });
     }
     widths

@@ -448,14 +448,14 @@ impl Author {
         if self.group.is_empty() {
             return Ok(());
         }
-        let written = std::mem::take(&mut self.group).commit(&self.chain);
-        self.settle(written)
+        let result = std::mem::take(&mut self.group).commit(&self.chain);
+        self.settle(result)
     }
 
     /// Handles the result of a commit: if it failed, the author continues from the newest committed
     /// block.
-    fn settle(&mut self, written: Result<(), StoreError>) -> Result<(), AuthorError> {
-        if let Err(error) = written {
+    fn settle(&mut self, result: Result<(), StoreError>) -> Result<(), AuthorError> {
+        if let Err(error) = result {
             self.fall_back();
             return Err(error.into());
         }

@@ -163,6 +163,6 @@ async fn refusals_match_the_documented_matrix() {
     if std::env::var_os(UPDATE).is_some() {
         std::fs::write(&path, &document).unwrap();
     }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/wire-security.md is out of date; {UPDATE}=1 updates it");
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == document, "docs/wire-security.md is out of date; {UPDATE}=1 updates it");
 }

@@ -114,11 +114,11 @@ pub fn words_per_second(words: &[Word]) -> f64 {
         return DEFAULT_WORDS_PER_SECOND;
     };
     let span = last.end - first.start;
-    let spoken = words.iter().filter(|word| !word.text.trim().is_empty()).count();
-    if words.len() < 2 || span.is_nan() || span <= 0.0 || spoken == 0 {
+    let word_count = words.iter().filter(|word| !word.text.trim().is_empty()).count();
+    if words.len() < 2 || span.is_nan() || span <= 0.0 || word_count == 0 {
         return DEFAULT_WORDS_PER_SECOND;
     }
-    spoken as f64 / span
+    word_count as f64 / span
 }
 
 /// Reference document of a challenge.

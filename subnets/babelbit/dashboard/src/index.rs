@@ -228,9 +228,9 @@ impl Index {
                 by_miner.entry(stats.miner).or_default().push((position, stats));
             }
         }
-        let shown = challenges.len().min(history);
+        let challenge_count = challenges.len().min(history);
         let mut standings: Vec<_> =
-            by_miner.iter().map(|(miner, parts)| combine(*miner, parts, shown)).collect();
+            by_miner.iter().map(|(miner, parts)| combine(*miner, parts, challenge_count)).collect();
         sort(&mut standings);
         standings
     }
@@ -238,7 +238,7 @@ impl Index {
 
 /// Combines a miner's statistics over several challenges, each with its position, where 0 is the
 /// latest.
-fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], shown: usize) -> MinerStats {
+fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], challenge_count: usize) -> MinerStats {
     let mean = |value: fn(&MinerStats) -> Option<f64>| {
         let mut mean = Mean::default();
         for (_, part) in parts {
@@ -250,9 +250,11 @@ fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], shown: usize) -> Min
     for (gate, count) in parts.iter().flat_map(|(_, part)| &part.failed_gates) {
         *failed_gates.entry(*gate).or_default() += count;
     }
-    let mut history = vec![None; shown];
+    let mut history = vec![None; challenge_count];
     for (position, part) in parts {
-        if let Some(slot) = shown.checked_sub(position + 1).and_then(|slot| history.get_mut(slot)) {
+        if let Some(slot) =
+            challenge_count.checked_sub(position + 1).and_then(|slot| history.get_mut(slot))
+        {
             *slot = Some(part.score);
         }
     }

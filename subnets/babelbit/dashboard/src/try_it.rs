@@ -154,8 +154,8 @@ impl TrySection {
         let VisitCaptions { heard, said } = &mut *captions;
         let timeline = visit.timing().timeline;
         let sound = visit.sound_after(heard.final_samples(), said.final_samples());
-        let spoken = heard.final_samples() + sound.source.len();
-        let source = Seconds::of_frames(spoken, SampleRate::HZ_24K);
+        let sample_count = heard.final_samples() + sound.source.len();
+        let source = Seconds::of_frames(sample_count, SampleRate::HZ_24K);
         self.captions.extend(heard, sound.source).await;
         self.captions.extend(said, sound.reply).await;
         let lag = lagging(source, &timeline, said.words(), &said.caption().text);

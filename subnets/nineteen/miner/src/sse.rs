@@ -347,8 +347,8 @@ pub(crate) fn reported(text: &str) -> StreamFault {
 
 /// Returns the beginning of a text, for an error.
 fn excerpt(text: &str) -> String {
-    let shown = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    shown.take(EXCERPT).collect()
+    let printable = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    printable.take(EXCERPT).collect()
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ impl Steps {
 
     /// Returns whether the last step at `now_unix`, in seconds since the Unix epoch, was long ago.
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
-        self.written_unix.is_some_and(|written| now_unix.saturating_sub(written) > MAX_SILENCE)
+        self.written_unix
+            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE)
     }
 
     /// Returns the number of requests, and of completions, in the latest steps.

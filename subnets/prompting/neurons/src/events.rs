@@ -151,7 +151,7 @@ impl EventLog {
             Err(source) => return Err(LinesError::Read { path: self.path.clone(), source }),
         };
         let metadata = file.metadata().map_err(LinesError::read(&self.path))?;
-        let written = metadata.modified().map_err(LinesError::read(&self.path))?;
+        let modified = metadata.modified().map_err(LinesError::read(&self.path))?;
         let start = SeekFrom::Start(metadata.len().saturating_sub(LATEST));
         file.seek(start).map_err(LinesError::read(&self.path))?;
         let mut bytes = Vec::new();
@@ -159,7 +159,7 @@ impl EventLog {
         // The first line may have lost its beginning, so it is malformed.
         let lines = bytes.split(|byte| *byte == b'\n').rev();
         let steps = lines.filter_map(|line| serde_json::from_slice(line).ok()).take(most).collect();
-        Ok(LatestSteps { steps, written: Some(written) })
+        Ok(LatestSteps { steps, written: Some(modified) })
     }
 }
 

@@ -161,12 +161,12 @@ impl StoredScores {
             std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
             _ => BookError::File { path: path.clone(), source: error },
         })?;
-        let written = metadata.modified().map_err(BookError::file(&path))?;
+        let modified = metadata.modified().map_err(BookError::file(&path))?;
         let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
         let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
         let replayed = replay(&mut board, number, &text);
         let events = replayed.map_err(|reason| BookError::damaged(&path, reason))?;
-        Ok(Self { board, events, written })
+        Ok(Self { board, events, written: modified })
     }
 }
 
@@ -329,11 +329,11 @@ mod tests {
         for cut in (0..=text.len()).step_by(37).chain([text.len()]) {
             let _ = std::fs::remove_file(folder.path().join("scores.json"));
             std::fs::write(&journal, &text[..cut]).unwrap();
-            let whole = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
+            let complete_lines = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
             // The second instance reads what the first one wrote.
             for _ in 0..2 {
                 let book = Book::open(folder.path()).await.unwrap();
-                holds(&book, whole);
+                holds(&book, complete_lines);
             }
         }
     }

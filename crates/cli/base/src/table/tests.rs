@@ -71,13 +71,13 @@ fn the_note_lists_omitted_columns() {
 
 #[test]
 fn amounts_are_rounded_down() {
-    for (smallest, shown) in [
+    for (smallest, expected) in [
         (0, "0.0000"),
         (99_999, "0.0000"),
         (1_999_999_999, "1.9999"),
         (u64::MAX, "18446744073.7095"),
     ] {
-        assert_eq!(whole(smallest), shown);
+        assert_eq!(whole(smallest), expected);
     }
 }
 
@@ -85,9 +85,9 @@ fn amounts_are_rounded_down() {
 fn control_characters_in_cells_are_escaped() {
     let mut rows = facts();
     rows.add_row(["two\nlines", "\u{1b}[31mred"]);
-    let shown = rows.to_string();
-    assert_eq!(shown.lines().count(), 2);
-    assert!(shown.contains("\\u{1b}[31mred") && !shown.contains('\u{1b}'), "{shown:?}");
+    let text = rows.to_string();
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.contains("\\u{1b}[31mred") && !text.contains('\u{1b}'), "{text:?}");
 }
 
 #[test]

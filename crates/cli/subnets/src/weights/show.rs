@@ -37,14 +37,14 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             return context
                 .print_json(&json!({ "block": block_json(block), "netuid": netuid, "mech": mech, "rows": rows }));
         }
-        let mut shown = table(&WEIGHTS);
+        let mut rendered = table(&WEIGHTS);
         for (from, row) in &rows {
             let sum: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
             for (to, weight) in row {
                 let share = Share::new((f64::from(*weight) / sum * f64::from(u16::MAX)).round() as u16);
-                shown.add_row([from.to_string(), to.to_string(), weight.to_string(), share.to_string()]);
+                rendered.add_row([from.to_string(), to.to_string(), weight.to_string(), share.to_string()]);
             }
         }
-        context.print(&format!("{shown}\n\nblock {block}"))
+        context.print(&format!("{rendered}\n\nblock {block}"))
     })
 }

@@ -219,16 +219,16 @@ impl NewKeyArgs {
         let mnemonic = Mnemonic::generate(self.n_words)?;
         let key = Keyfile::from_mnemonic(&mnemonic, self.write.crypto_type);
         mnemonic_output.write(&mnemonic)?;
-        let written = write(&key);
-        if let Err(error) = &written
+        let result = write(&key);
+        if let Err(error) = &result
             && !error.is_partly_written()
         {
             mnemonic_output.undo();
         } else {
             mnemonic_output.show(&format!("the {role}"), &mnemonic, context)?;
         }
-        let written = written.map_err(|error| not_completed(error, mnemonic_output.file()))?;
-        Ok(WrittenKey::new(role, key.public(), encrypted, written)
+        let result = result.map_err(|error| not_completed(error, mnemonic_output.file()))?;
+        Ok(WrittenKey::new(role, key.public(), encrypted, result)
             .with_mnemonic_file(mnemonic_output.file()))
     }
 }

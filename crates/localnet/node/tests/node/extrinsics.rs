@@ -33,14 +33,14 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         change(&mut signing);
         signing.sign("Alice", &remark("x"))
     };
-    let whole = good.sign("Alice", &remark("x"));
-    let mut bad_signature = whole.clone();
+    let extrinsic = good.sign("Alice", &remark("x"));
+    let mut bad_signature = extrinsic.clone();
     bad_signature[50] ^= 1;
-    let mut wrong_length = whole.clone();
+    let mut wrong_length = extrinsic.clone();
     wrong_length[0] ^= 4;
-    let mut unknown_version = whole.clone();
+    let mut unknown_version = extrinsic.clone();
     unknown_version[2] = 0x8f;
-    let unknown_call = [&whole[..whole.len() - 4], &[250, 250, 1, 1]].concat();
+    let unknown_call = [&extrinsic[..extrinsic.len() - 4], &[250, 250, 1, 1]].concat();
     let bare = [&[0x04][..], &codec::Encode::encode(&remark("bare"))].concat();
     let bare = codec::Encode::encode(&bare);
     let cases: Vec<(&str, Vec<u8>, i64, Option<&str>)> = vec![
@@ -70,8 +70,8 @@ async fn malformed_calls_are_refused_and_change_nothing() {
             1010,
             Some("Inability to pay some fees (e.g. account balance too low)"),
         ),
-        ("truncated", whole[..whole.len() - 1].to_vec(), 1001, None),
-        ("trailing byte", [whole.clone(), vec![0]].concat(), 1001, None),
+        ("truncated", extrinsic[..extrinsic.len() - 1].to_vec(), 1001, None),
+        ("trailing byte", [extrinsic.clone(), vec![0]].concat(), 1001, None),
         ("wrong length", wrong_length, 1001, None),
         ("unknown version", unknown_version, 1001, None),
         ("unknown call", unknown_call, 1001, None),
@@ -103,7 +103,7 @@ async fn malformed_calls_are_refused_and_change_nothing() {
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     untouched.stop().await;
     // The valid call is still valid.
-    node.submit(whole).await.unwrap();
+    node.submit(extrinsic).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!(
         get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"]

@@ -422,9 +422,9 @@ async fn a_node_that_cannot_be_followed_is_refused() {
     second.stop().await;
     other.stop().await;
     follower.stop().await;
-    let gone = following(&leader);
+    let stopped_follower = following(&leader);
     leader.stop().await;
-    let error = Node::start(gone).await.unwrap_err();
+    let error = Node::start(stopped_follower).await.unwrap_err();
     assert!(matches!(&error, NodeError::Follow(FollowError::Unreachable { .. })), "{error}");
     assert!(error.to_string().contains("start that node first"), "{error}");
 }

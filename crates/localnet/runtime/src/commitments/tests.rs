@@ -229,10 +229,10 @@ fn field() -> impl Strategy<Value = Data> {
 proptest! {
     #[test]
     fn encoded_commitment_decodes_to_itself(fields in proptest::collection::vec(field(), 0..=3)) {
-        let written = info(&fields);
-        let encoded = written.encode();
-        prop_assert_eq!(encoded.len(), written.encoded_size());
-        prop_assert_eq!(CommitmentInfo::decode(&mut &encoded[..]).unwrap(), written);
+        let commitment = info(&fields);
+        let encoded = commitment.encode();
+        prop_assert_eq!(encoded.len(), commitment.encoded_size());
+        prop_assert_eq!(CommitmentInfo::decode(&mut &encoded[..]).unwrap(), commitment);
         for cut in 0..encoded.len() {
             prop_assert!(CommitmentInfo::decode(&mut &encoded[..cut]).is_err());
         }

@@ -199,8 +199,8 @@ fn all_served_items_exist_on_the_real_chain() {
     if std::env::var_os(UPDATE).is_some() {
         std::fs::write(&path, &document).unwrap();
     }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
 }
 
 #[test]

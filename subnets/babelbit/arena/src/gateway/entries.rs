@@ -268,8 +268,8 @@ impl Entries {
         change(&mut changed);
         let bytes = serde_json::to_vec(&changed).map_err(|error| self.write_error(error.into()))?;
         let path = self.path.clone();
-        let written = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
-        written.map_err(|error| self.write_error(io::Error::other(error)))??;
+        let result = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
+        result.map_err(|error| self.write_error(io::Error::other(error)))??;
         *saved = changed;
         self.version.fetch_add(1, Ordering::SeqCst);
         metrics::gauge!("taonet_arena_gateway_submissions").set(saved.submissions.len() as f64);

@@ -102,17 +102,17 @@ fn object(reply: &Result<Reply, Failed>) -> Result<Map<String, Value>, Failed> {
 fn shown(reply: &Reply) -> String {
     let body = String::from_utf8_lossy(&reply.body);
     let text = if reply.is_page() { page_text(&body) } else { body.into_owned() };
-    let mut shown = reply.status.to_string();
+    let mut excerpt = reply.status.to_string();
     // The page of a proxy begins with its status.
-    let text = text.strip_prefix(&format!("{shown} ")).unwrap_or(&text);
+    let text = text.strip_prefix(&format!("{excerpt} ")).unwrap_or(&text);
     if let Some(location) = &reply.location {
-        shown = format!("{shown} to {location}");
+        excerpt = format!("{excerpt} to {location}");
     }
     if let Some(encoding) = &reply.encoding {
-        shown = format!("{shown} ({encoding})");
+        excerpt = format!("{excerpt} ({encoding})");
     }
     let text: String = text.chars().take(SHOWN).collect();
-    format!("{shown} {}", text.trim_end()).trim_end().to_owned()
+    format!("{excerpt} {}", text.trim_end()).trim_end().to_owned()
 }
 
 fn described(reply: &Result<Reply, Failed>) -> String {
@@ -120,13 +120,13 @@ fn described(reply: &Result<Reply, Failed>) -> String {
 }
 
 fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
-    let shown = fields.iter().map(|field| match object.get(*field) {
+    let lines = fields.iter().map(|field| match object.get(*field) {
         Some(value) => {
             format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>())
         }
         None => format!("no {field}"),
     });
-    shown.collect::<Vec<_>>().join(", ")
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 impl<'a> Probe<'a> {

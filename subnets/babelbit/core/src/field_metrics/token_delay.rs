@@ -24,7 +24,7 @@ struct Side {
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
     let (mut source, mut reply) = (Side::default(), Side::default());
-    let (mut previous_delay, mut spoken) = (0.0, 0.0_f64);
+    let (mut previous_delay, mut reply_end) = (0.0, 0.0_f64);
     for chunk in &chunks {
         let delay = chunk.delay.get();
         let read = delay - previous_delay;
@@ -35,8 +35,8 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
             end
         });
         reply.push(chunk.duration.get(), |token| {
-            spoken = spoken.max(delay) + token;
-            spoken
+            reply_end = reply_end.max(delay) + token;
+            reply_end
         });
     }
     let mut sum = 0.0;

@@ -20,11 +20,11 @@ impl Rate {
     const UNKNOWN_PASSES: Self = Self { penalty: 1.0, miner_wps: None, ratio: None };
     const UNKNOWN_FAILS: Self = Self { penalty: 0.0, miner_wps: None, ratio: None };
 
-    fn of(spoken: usize, span: f64, reference_wps: f64, options: &ScoreOptions) -> Self {
+    fn of(word_count: usize, span: f64, reference_wps: f64, options: &ScoreOptions) -> Self {
         if span.is_nan() || span <= MIN_SPAN {
             return Self::UNKNOWN_FAILS;
         }
-        let wps = spoken as f64 / span;
+        let wps = word_count as f64 / span;
         let ratio = wps / reference_wps;
         let passes = (options.rate_lower..=options.rate_upper).contains(&ratio);
         Self { penalty: if passes { 1.0 } else { 0.0 }, miner_wps: Some(wps), ratio: Some(ratio) }
@@ -44,15 +44,15 @@ pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -
     if reference_wps.is_nan() || reference_wps <= 0.0 {
         return Rate::UNKNOWN_PASSES;
     }
-    let (mut last, mut spoken) = (first, usize::from(!first.text.trim().is_empty()));
+    let (mut last, mut word_count) = (first, usize::from(!first.text.trim().is_empty()));
     for word in words.iter().skip(1) {
         if same_time(word, last) {
             continue;
         }
         last = word;
-        spoken += usize::from(!word.text.trim().is_empty());
+        word_count += usize::from(!word.text.trim().is_empty());
     }
-    Rate::of(spoken, last.end - first.start, reference_wps, options)
+    Rate::of(word_count, last.end - first.start, reference_wps, options)
 }
 
 /// Computes the speaking rate of a reply without word times: the words of its text divided by its
@@ -63,11 +63,11 @@ pub fn duration_rate(
     reference_wps: f64,
     options: &ScoreOptions,
 ) -> Rate {
-    let spoken = transcript.text.split_whitespace().count();
-    if spoken == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
+    let word_count = transcript.text.split_whitespace().count();
+    if word_count == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
         return Rate::UNKNOWN_FAILS;
     }
-    Rate::of(spoken, duration, reference_wps, options)
+    Rate::of(word_count, duration, reference_wps, options)
 }
 
 // Recognisers repeat a timestamp exactly, so exact equality is intended.
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn blank_words_do_not_count() {
-        let mut spoken = words(&[(0.0, 0.5), (0.5, 0.6), (0.6, 1.0)]);
-        spoken[1].text = " ".into();
-        assert_eq!(speech_rate(&spoken, 2.0, &ScoreOptions::default()).miner_wps, Some(2.0));
+        let mut transcript = words(&[(0.0, 0.5), (0.5, 0.6), (0.6, 1.0)]);
+        transcript[1].text = " ".into();
+        assert_eq!(speech_rate(&transcript, 2.0, &ScoreOptions::default()).miner_wps, Some(2.0));
     }
 
     /// Columns: text · duration · penalty

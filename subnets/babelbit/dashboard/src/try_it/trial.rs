@@ -140,12 +140,12 @@ impl Trial {
             "wall_after_source_sec": self.figures.after_source.as_secs_f64(),
         });
         let folder = directory.join(&self.id);
-        let shown = folder.display().to_string();
+        let folder_text = folder.display().to_string();
         let work = move || write(&folder, &source, &reply, document.to_string().as_bytes());
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::error!(%error, cause = %error.source, folder = shown, "cannot store a visitor's recording");
+                tracing::error!(%error, cause = %error.source, folder = folder_text, "cannot store a visitor's recording");
                 false
             }
             Err(_) => false,

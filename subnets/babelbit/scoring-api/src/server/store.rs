@@ -258,10 +258,10 @@ impl Store {
             "DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL";
         const SCORES: &str = "DELETE FROM score WHERE received_unix < $1";
         let mut transaction = self.0.begin().await?;
-        let gone = statement(SUBMISSIONS).bind(before_unix).execute(&mut transaction).await?;
+        let deleted = statement(SUBMISSIONS).bind(before_unix).execute(&mut transaction).await?;
         statement(SCORES).bind(before_unix).execute(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(gone)
+        Ok(deleted)
     }
 
     /// Returns the number of stored submissions.

@@ -25,16 +25,16 @@ async fn get_with(shop: &Shop, key: &str, path: &str) -> axum::response::Respons
 }
 
 /// Asserts that every `$ref` resolves.
-fn check(value: &Value, whole: &Value) {
+fn check(value: &Value, document: &Value) {
     match value {
         Value::Object(fields) => {
             if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
                 let target = reference.strip_prefix('#').unwrap();
-                assert!(whole.pointer(target).is_some(), "{reference}");
+                assert!(document.pointer(target).is_some(), "{reference}");
             }
-            fields.values().for_each(|value| check(value, whole));
+            fields.values().for_each(|value| check(value, document));
         }
-        Value::Array(values) => values.iter().for_each(|value| check(value, whole)),
+        Value::Array(values) => values.iter().for_each(|value| check(value, document)),
         _ => {}
     }
 }

@@ -318,9 +318,9 @@ async fn failing_backend_is_reported() {
     let response = chat(&stops).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err());
-    let gone = Url::parse("http://127.0.0.1:9").unwrap();
-    let gone = Miner::new(config(), Backend::new(&gone, None).unwrap(), None);
-    assert_eq!(chat(&gone).await.status(), 502);
+    let unreachable_url = Url::parse("http://127.0.0.1:9").unwrap();
+    let unreachable_url = Miner::new(config(), Backend::new(&unreachable_url, None).unwrap(), None);
+    assert_eq!(chat(&unreachable_url).await.status(), 502);
 }
 
 #[tokio::test]

@@ -47,13 +47,13 @@ async fn parts_are_the_events_of_the_server() {
     let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
     let events =
         [role, delta("A "), delta(""), delta("word."), "data: [DONE]\n\n".to_owned()].concat();
-    let whole = json!({ "choices": [{ "message": { "content": "A word." } }] });
+    let response_body = json!({ "choices": [{ "message": { "content": "A word." } }] });
     let rows: [(ResponseTemplate, Option<&[&str]>); 4] = [
         (
             ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"),
             Some(&["A ", "word."]),
         ),
-        (ResponseTemplate::new(200).set_body_json(whole), Some(&["A word."])),
+        (ResponseTemplate::new(200).set_body_json(response_body), Some(&["A word."])),
         (ResponseTemplate::new(200).set_body_json(json!({ "choices": [] })), Some(&[])),
         (ResponseTemplate::new(503), None),
     ];

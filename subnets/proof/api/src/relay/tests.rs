@@ -136,8 +136,11 @@ async fn submissions_are_proven() {
         let (kind, _, status) = relay.ask(Kind::StatusRequest, 7, &status_request).await;
         assert_eq!((kind, &status["status"]), (Kind::StatusResult, &json!("complete")));
         assert_eq!(status["output"].as_array().unwrap().len(), 1, "{status}");
-        let (kind, _, gone) = relay.ask(Kind::StatusRequest, 8, &status_request).await;
-        assert_eq!((kind, gone), (Kind::Error, json!({ "code": 11, "message": "run not found" })));
+        let (kind, _, second_status) = relay.ask(Kind::StatusRequest, 8, &status_request).await;
+        assert_eq!(
+            (kind, second_status),
+            (Kind::Error, json!({ "code": 11, "message": "run not found" }))
+        );
     }
 }
 

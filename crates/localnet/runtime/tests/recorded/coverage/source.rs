@@ -59,12 +59,12 @@ fn storage_that_never_changes_is_named_in_the_document() {
     let definitions =
         code.split("#[pallet::storage]").skip(1).filter_map(|text| text.split_once("pub type "));
     let items: BTreeSet<&str> = definitions.map(|(_, text)| identifier(text)).collect();
-    let written: BTreeSet<&str> = accesses(&code)
+    let written_items: BTreeSet<&str> = accesses(&code)
         .filter(|(_, method)| WRITES.contains(method))
         .map(|(item, _)| item)
         .collect();
     assert!(items.len() > 250, "{} storage items", items.len());
-    let actual: Vec<&str> = items.difference(&written).copied().collect();
+    let actual: Vec<&str> = items.difference(&written_items).copied().collect();
     assert_eq!(actual, NEVER_WRITTEN);
     let document = document::document(&[]);
     for item in NEVER_WRITTEN {
@@ -80,13 +80,13 @@ fn items_for_clients_only_are_those_in_the_document() {
     let code: String = modules.values().map(String::as_str).collect();
     let (writes, reads): (Vec<_>, Vec<_>) = accesses(&code)
         .partition(|(_, method)| WRITES.contains(method) && !ALSO_READS.contains(method));
-    let written: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
+    let written_items: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
     let own = items::of(vectors::ours()).into_iter().filter(|item| pallets.contains(&item.owner));
     let unused = own.map(|item| (item.owner, item.kind, item.name)).filter(|name| match name.1 {
         Kind::Event | Kind::Error => !used.contains(name),
-        Kind::Storage => written.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
+        Kind::Storage => written_items.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
         _ => false,
     });
     let actual: BTreeSet<Name> = unused.collect();

@@ -130,12 +130,12 @@ fn restart_resumes_from_the_ledger() {
         (main(3, RoundEnd::Failed), solo(2), &[(Main, 3), (Solo, 3)]),
         (main(3, RoundEnd::Waited), None, &[]),
     ] {
-        let shown = format!("{main:?} {solo:?}");
+        let debug_text = format!("{main:?} {solo:?}");
         let last_rounds = LastRounds { main, solo, arena: None };
         let mut schedule =
             Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, NOON);
         schedule.observe(350, NOON);
-        assert_eq!(play(&mut schedule, NOON), expected, "{shown}");
+        assert_eq!(play(&mut schedule, NOON), expected, "{debug_text}");
     }
 }
 
