@@ -257,8 +257,8 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         assert!(began.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let (_validator, of_validator) = validator(gateway.url());
-    becomes_ready(&format!("http://{of_validator}"));
+    let (_validator, validator_state) = validator(gateway.url());
+    becomes_ready(&format!("http://{validator_state}"));
     assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
     assert_eq!(
         [status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))],

@@ -56,8 +56,10 @@ pub(crate) fn parses(path: &Path, line: &str) -> bool {
 #[test]
 fn every_command_in_the_documents_exists() {
     let mut checked = 0;
-    let of_root = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    for path in [of_root, files("docs", "md"), files("examples/summing-subnet", "md")].concat() {
+    let root_documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for path in
+        [root_documents, files("docs", "md"), files("examples/summing-subnet", "md")].concat()
+    {
         let text = std::fs::read_to_string(&path).unwrap();
         let blocks = text.split("```").skip(1).step_by(2);
         let lines = blocks.flat_map(str::lines).map(|line| line.trim_start_matches("$ ").trim());

@@ -147,10 +147,10 @@ fn exists(path: &str) -> bool {
 
 /// Returns whether the crate whose modules are in `module_path` has the test that `path` names.
 fn is_in(mut module_path: PathBuf, path: &str) -> bool {
-    let of_crate = ["lib.rs", "main.rs"]
+    let crate_sources = ["lib.rs", "main.rs"]
         .iter()
         .find_map(|file| fs::read_to_string(module_path.join(file)).ok());
-    let mut text = of_crate.unwrap_or_default();
+    let mut text = crate_sources.unwrap_or_default();
     for segment in path.split("::") {
         let files = [
             module_path.join(segment).with_extension("rs"),

@@ -67,7 +67,7 @@ fn body_hashes_match_vectors() {
             case["required_hash_fields"].as_array().unwrap().iter().map(text).collect();
         let mut body = Map::new();
         for field in &fields {
-            let of_class = match *field {
+            let default = match *field {
                 "f" => json!(0.0),
                 "b" => json!(false),
                 "n" => Value::Null,
@@ -78,7 +78,7 @@ fn body_hashes_match_vectors() {
                 other => panic!("{other}"),
             };
             let given = case.get("values_json").and_then(|values| values.get(field)).cloned();
-            body.insert((*field).to_owned(), given.unwrap_or(of_class));
+            body.insert((*field).to_owned(), given.unwrap_or(default));
         }
         for (field, hash) in fields.iter().zip(case["field_hashes"].as_array().unwrap()) {
             let python_json = python_text(&body[*field].to_string()).unwrap();

@@ -296,12 +296,13 @@ impl ChaosReport {
         }
         writeln!(text, "\n| Fault | Times | Targets |\n|---|---|---|")?;
         for kind in FaultKind::ALL {
-            let of_kind: Vec<_> =
+            let same_kind: Vec<_> =
                 self.faults.iter().filter(|record| record.fault == kind).collect();
-            let mut targets: Vec<_> = of_kind.iter().map(|record| record.target.as_str()).collect();
+            let mut targets: Vec<_> =
+                same_kind.iter().map(|record| record.target.as_str()).collect();
             targets.sort_unstable();
             targets.dedup();
-            writeln!(text, "| {} | {} | {} |", kind.name(), of_kind.len(), targets.join(", "))?;
+            writeln!(text, "| {} | {} | {} |", kind.name(), same_kind.len(), targets.join(", "))?;
         }
         let ended: Vec<_> =
             self.ended.iter().map(|one| format!("{} ({} times)", one.name, one.times)).collect();

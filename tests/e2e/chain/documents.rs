@@ -260,7 +260,7 @@ fn the_guide_lists_the_keys_of_every_call() {
     ];
     let cancel = ["multisig", "cancel", &proposed, "--signatories", &both, "--threshold", "2"];
     let execute = ["proxy", "execute", &coldkey, "System.remark", "remark=x", "--delegate", BOB];
-    let of_all = [
+    let commands = [
         ("transfer", &["transfer", BOB, "1"][..]),
         ("register", &["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB]),
         ("stake add", &["stake", "add", "1", "--netuid", BABELBIT]),
@@ -323,7 +323,7 @@ fn the_guide_lists_the_keys_of_every_call() {
     ];
     let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
     let mut actual = BTreeMap::new();
-    for (command, arguments) in of_all {
+    for (command, arguments) in commands {
         let keyed: &[&str] =
             if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
         let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);

@@ -173,8 +173,8 @@ fn provers(bundle: &Value) -> Vec<&str> {
 
 /// Slice and miner of each event of a kind.
 fn slices_and_miners<'a>(events: &'a [Value], kind: &str) -> Vec<(usize, &'a str)> {
-    let of_kind = events.iter().filter(|event| event["event"] == kind);
-    of_kind
+    let kind_events = events.iter().filter(|event| event["event"] == kind);
+    kind_events
         .map(|event| (event["slice"].as_u64().unwrap() as usize, event["miner"].as_str().unwrap()))
         .collect()
 }

@@ -153,8 +153,9 @@ pub(crate) async fn check_weight_ledger(world: &World, directory: &Path) -> anyh
                 ));
             }
         }
-        let of_step = |step: Step| record.extrinsics.iter().filter(|one| one.step == step).count();
-        if of_step(Step::Submit) == 0 && of_step(Step::Reveal) > 0 {
+        let step_count =
+            |step: Step| record.extrinsics.iter().filter(|one| one.step == step).count();
+        if step_count(Step::Submit) == 0 && step_count(Step::Reveal) > 0 {
             fail(&format!("the ledger reveals in epoch {epoch} what was not submitted"));
         }
     }

@@ -123,11 +123,11 @@ fn any_item_is_read_by_its_name() {
     assert_eq!(entries[0], json!({ "keys": [0], "value": 100 }));
     let all = chain.ask(&["query", "SubtensorModule.Tempo"]);
     assert_eq!((all["entries"].as_array().unwrap().len(), &all["more"]), (60, &json!(false)));
-    let of_subnet = chain.ask(&["query", "SubtensorModule.Keys", BABELBIT]);
+    let subnet_keys = chain.ask(&["query", "SubtensorModule.Keys", BABELBIT]);
     assert_eq!(
-        (of_subnet["entries"].as_array().unwrap().len(), &of_subnet["keys"]),
+        (subnet_keys["entries"].as_array().unwrap().len(), &subnet_keys["keys"]),
         (1, &json!([59])),
-        "{of_subnet}"
+        "{subnet_keys}"
     );
 
     let items = chain.ask(&["query"])["items"].as_array().unwrap().clone();

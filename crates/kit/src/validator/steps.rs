@@ -167,14 +167,14 @@ impl<C: Challenge> Steps<C> {
         let rewards =
             within(settings.challenge_timeout, self.challenge.rewards(&request, &replies)).await?;
         let rewarded = rewarded(&replies, &rewards)?;
-        let of_queried = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
+        let queried_rewards = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
             step: CompletedStep { block, began },
             request: RequestHash::of(&request).map_err(QueryError::from)?,
             rewards: unavailable
                 .into_iter()
                 .map(|hotkey| (hotkey, 0.0))
-                .chain(of_queried)
+                .chain(queried_rewards)
                 .collect(),
             registered: neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid)).collect(),
         };

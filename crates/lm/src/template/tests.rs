@@ -43,7 +43,7 @@ fn templates_of_models_render_as_in_transformers() {
         Message::new("assistant", "<think>\nhm\n</think>\n\nhi"),
         Message::new("user", "bye"),
     ];
-    for (template, begin, of_one, of_conversation) in [
+    for (template, begin, single_turn, of_conversation) in [
         (
             SMOLLM2,
             "<|im_start|>",
@@ -76,7 +76,7 @@ fn templates_of_models_render_as_in_transformers() {
         ),
     ] {
         let template = ChatTemplate::new(source(template, begin, "")).unwrap();
-        assert_eq!(template.render(&one, Turn::Answer).unwrap(), of_one);
+        assert_eq!(template.render(&one, Turn::Answer).unwrap(), single_turn);
         assert_eq!(template.render(&conversation, Turn::Answer).unwrap(), of_conversation);
     }
 }

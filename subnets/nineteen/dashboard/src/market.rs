@@ -195,9 +195,10 @@ impl Market {
     /// Returns a miner's mean quality in one task, or over all its tasks; `None` if no answer was
     /// checked.
     pub(crate) fn quality(&self, hotkey: &Hotkey, task: Option<&TaskName>) -> Option<f64> {
-        let of_miner = self.qualities.get(hotkey).into_iter().flatten();
-        let of_task = of_miner.filter(|(name, _)| task.is_none_or(|task| task == name));
-        mean(of_task.map(|(_, quality)| *quality))
+        let miner_qualities = self.qualities.get(hotkey).into_iter().flatten();
+        let task_qualities =
+            miner_qualities.filter(|(name, _)| task.is_none_or(|task| task == name));
+        mean(task_qualities.map(|(_, quality)| *quality))
     }
 }
 

@@ -368,9 +368,9 @@ impl Gateway {
         payload.model = config.names_task(task).then(|| task.task.to_string());
         let payload = Payload::from(payload.into_map());
         // Images with the same seed would be equal.
-        let of_choice =
+        let choice_request =
             |choice| request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)));
-        let requests = (0_u64..).take(count).map(of_choice).collect();
+        let requests = (0_u64..).take(count).map(choice_request).collect();
         let (values, mut bill) = self.whole(requests, bill).await?;
         let document = self.image_document(&values, output).await;
         if document.is_ok() {
@@ -484,7 +484,7 @@ fn requests_of(
     let mut requests = Vec::new();
     for payload in std::iter::once(payload).chain(other_payloads) {
         let payload = Payload::from(payload.into_map());
-        let of_answer = |answer| Request {
+        let answer_request = |answer| Request {
             has_images: !images.is_empty(),
             most_chunks,
             is_collected: !streams,
@@ -494,7 +494,7 @@ fn requests_of(
             cache_key,
             ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
         };
-        requests.extend((0_u64..).take(answers).map(of_answer));
+        requests.extend((0_u64..).take(answers).map(answer_request));
     }
     requests
 }

@@ -37,13 +37,13 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     {
         return Ok(());
     }
-    let of_prompt = |prompt: &String| sealed_size(&(prompt, &payload.extra_fields));
+    let prompt_size = |prompt: &String| sealed_size(&(prompt, &payload.extra_fields));
     let first = match &payload.input {
         TextInput::Messages(messages) => sealed_size(&(messages, &payload.extra_fields)),
-        TextInput::Prompt(prompt) => of_prompt(prompt),
+        TextInput::Prompt(prompt) => prompt_size(prompt),
     };
     let mut total = 0_usize;
-    for size in std::iter::once(first).chain(extra_prompts.iter().map(of_prompt)) {
+    for size in std::iter::once(first).chain(extra_prompts.iter().map(prompt_size)) {
         let size = size + OTHER_FIELDS;
         check(size, || largest_image(payload, images))?;
         // Ends at the limit: each size takes the time to encode the request.

@@ -75,8 +75,8 @@ impl Random {
             .chain_update([0])
             .chain_update(negative_prompt)
             .finalize();
-        let of_texts = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Self(seed ^ of_texts)
+        let text_hash = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Self(seed ^ text_hash)
     }
 
     /// Returns a number in `0..1`.

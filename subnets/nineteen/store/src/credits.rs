@@ -381,11 +381,12 @@ pub(crate) async fn grant(
 ) -> Result<Option<i64>, StoreError> {
     let is_known = lock(transaction, key).await?;
     let account = format!("key:{key}");
-    let of_key = balance(transaction, &account).await?;
+    let key_balance = balance(transaction, &account).await?;
     if amount > MAX_CREDITS {
         return Err(StoreError::TooManyCredits { amount, left: grantable(transaction).await? });
     }
-    let Some(after) = of_key.checked_add(amount).filter(|after| is_known && *after >= 0) else {
+    let Some(after) = key_balance.checked_add(amount).filter(|after| is_known && *after >= 0)
+    else {
         return Ok(None);
     };
     transfer(transaction, kind, why, now_ms, amount, "issued", &account).await?;

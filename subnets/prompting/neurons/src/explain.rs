@@ -72,7 +72,7 @@ mod tests {
     }
 
     /// Returns a record with the replies of two miners.
-    fn record(of_request: u8, share: f64, completion: &str) -> StepRecord {
+    fn record(request_number: u8, share: f64, completion: &str) -> StepRecord {
         let answer = |hotkey, share| AnswerRecord {
             uid: Uid(3),
             hotkey,
@@ -87,7 +87,7 @@ mod tests {
             vec![answer(Hotkey::from_bytes([2; 32]), 1.0 - share), answer(miner(), share)];
         StepRecord {
             question: "What?".to_owned(),
-            request: Some(request(of_request)),
+            request: Some(request(request_number)),
             seed: None,
             answers,
         }
@@ -98,10 +98,10 @@ mod tests {
         let completed = CompletedStep { block: BlockNumber::new(7), began: UNIX_EPOCH };
         let mut score = 0.0;
         let mut rewarded = Vec::new();
-        for (number, (of_request, reward)) in (1..).zip(rewards) {
+        for (number, (request_number, reward)) in (1..).zip(rewards) {
             let (score_before, alpha) = (score, 0.5);
             score += alpha * (reward - score);
-            let step = RecordedStep { number, completed, alpha, request: request(*of_request) };
+            let step = RecordedStep { number, completed, alpha, request: request(*request_number) };
             let reward = RecordedReward {
                 hotkey: miner(),
                 uid: Uid(3),

@@ -76,11 +76,11 @@ impl NextTokens {
                 .iter()
                 .filter(|(_, probability)| probability.is_finite() && *probability > 0.0);
             let sum: f64 = valid.clone().map(|(_, probability)| probability.min(1.0)).sum();
-            let of_truth = valid
+            let truth_probability = valid
                 .filter(|(token, _)| token == truth)
                 .map(|(_, probability)| probability.min(1.0));
             // The sum of no numbers is -0.
-            of_truth.fold(0.0, |total, probability| total + probability) / sum.max(1.0)
+            truth_probability.fold(0.0, |total, probability| total + probability) / sum.max(1.0)
         };
         truths.iter().enumerate().map(probability).collect()
     }

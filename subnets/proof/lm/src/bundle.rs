@@ -154,8 +154,9 @@ impl TextBundle {
         let vocabulary = model.parse_tokenizer(self.tokenizer.as_bytes())?;
         let prompt = model.prompt(&vocabulary, &self.prompt)?;
         let (prompt_tokens, answer_tokens) = (prompt.len(), self.answer);
-        let (of_prompt, after_prompt) = inputs.split_at_checked(prompt_tokens).unwrap_or_default();
-        if !of_prompt.iter().copied().eq(prompt.iter().copied().map(i64::from)) {
+        let (prompt_inputs, after_prompt) =
+            inputs.split_at_checked(prompt_tokens).unwrap_or_default();
+        if !prompt_inputs.iter().copied().eq(prompt.iter().copied().map(i64::from)) {
             return Err(LmError::Bundle("prompt is not that of its inputs"));
         }
         let answer = match after_prompt.split_at_checked(answer_tokens) {

@@ -83,9 +83,10 @@ impl<'a> Tensors<'a> {
         let outputs =
             |node: &'a NodeProto| node.output.iter().map(move |output| (output.as_str(), node));
         let producers = graph.node.iter().flat_map(outputs).collect();
-        let of_nodes = graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
-        let of_graph = graph.output.iter().map(|output| &output.name);
-        let read = of_nodes.chain(of_graph).map(String::as_str).collect();
+        let node_inputs =
+            graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        let graph_outputs = graph.output.iter().map(|output| &output.name);
+        let read = node_inputs.chain(graph_outputs).map(String::as_str).collect();
         let mut tensors = Self { producers, read, scores: HashSet::new() };
         for output in graph.output.iter().filter(|output| !is_discrete(output)) {
             let before = tensors.before(&output.name, keeps_ranking);

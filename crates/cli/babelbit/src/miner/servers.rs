@@ -537,11 +537,11 @@ mod tests {
                 None,
             ),
         ];
-        for (options, has_ngram, has_lm, of_text, of_speech) in table {
+        for (options, has_ngram, has_lm, text_error, speech_error) in table {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
             let text = line.servers.check_text(has_ngram || has_lm, has_lm);
             let speech = line.servers.check_speech(ProfileName::Interpreter, None, false);
-            for (actual, expected) in [(text, of_text), (speech, of_speech)] {
+            for (actual, expected) in [(text, text_error), (speech, speech_error)] {
                 let actual = actual.err().map(|error| error.to_string());
                 assert_eq!(actual.is_some(), expected.is_some(), "{options:?}: {actual:?}");
                 assert!(

@@ -458,15 +458,15 @@ fn an_owner_changes_a_setting_again_after_some_epochs() {
         let version =
             Call::sudo_set_weights_version_key { netuid: BABELBIT, weights_version_key: 1 };
         assert_eq!((as_owner(&rho), as_owner(&version)), ("ok".into(), "ok".into()));
-        for (block, of_rho, of_version) in [
+        for (block, rho_result, version_result) in [
             (69, "TxRateLimitExceeded", "TxRateLimitExceeded"),
             (70, "ok", "TxRateLimitExceeded"),
             (99, "ok", "TxRateLimitExceeded"),
             (100, "TxRateLimitExceeded", "ok"),
         ] {
             jump_to(block);
-            assert_eq!(as_owner(&version), of_version, "{block}");
-            assert_eq!(as_owner(&rho), of_rho, "{block}");
+            assert_eq!(as_owner(&version), version_result, "{block}");
+            assert_eq!(as_owner(&rho), rho_result, "{block}");
         }
     });
 }

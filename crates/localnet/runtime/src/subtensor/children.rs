@@ -302,8 +302,8 @@ impl<T: Config> Pallet<T> {
         for (_, parent) in &parents {
             Self::change_children(netuid, parent, |children| rename(children, old, new));
         }
-        Self::change_children(netuid, new, |of_new| of_new.extend(children));
-        Self::change_parents(netuid, new, |of_new| of_new.extend(parents));
+        Self::change_children(netuid, new, |relations| relations.extend(children));
+        Self::change_parents(netuid, new, |relations| relations.extend(parents));
         if PendingChildKeys::<T>::contains_key(netuid, old) {
             let (scheduled, cooldown) = PendingChildKeys::<T>::take(netuid, old);
             Self::check_children(new, netuid, &scheduled)?;

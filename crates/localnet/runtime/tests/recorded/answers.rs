@@ -326,11 +326,11 @@ fn stakes_are_answered_by_coldkey() {
             (FIRST, (AlphaBalance(2 * TAO), true)),
         ];
         assert_eq!(balances, BTreeMap::from(expected));
-        let of_many: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
+        let many_stakes: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
             "StakeInfoRuntimeApi_get_stake_info_for_coldkeys",
             vec![coldkey.clone(), account(9)],
         );
-        assert_eq!(of_many, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
+        assert_eq!(many_stakes, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
 
         let available = |netuids: Option<Vec<NetUid>>| -> BTreeMap<NetUid, u64> {
             let method = "StakeInfoRuntimeApi_get_stake_availability_for_coldkeys";

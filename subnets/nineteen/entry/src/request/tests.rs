@@ -186,8 +186,8 @@ fn messages_have_parts_with_texts_and_images() {
         error => panic!("{error:?}"),
     };
     assert_eq!(named(with(json!(vec![image.clone(); 9])).unwrap_err()), "messages[1].content[8]");
-    let of_assistant = json!({"messages": [{"role": "assistant", "content": [image]}]});
-    assert_eq!(named(chat(&of_assistant).unwrap_err()), "messages[0].content[0]");
+    let assistant_image = json!({"messages": [{"role": "assistant", "content": [image]}]});
+    assert_eq!(named(chat(&assistant_image).unwrap_err()), "messages[0].content[0]");
     for other in [
         json!({"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}),
         json!({"type": "image_url", "image_url": "https://example.com/a.png"}),

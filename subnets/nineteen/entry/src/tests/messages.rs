@@ -122,10 +122,12 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
     streamed["stream"] = json!(true);
     let stream = text(shop.send(PATH, &streamed, None).await).await;
     let events = events(&stream);
-    let of_second: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
-    assert_eq!(of_second[0].1["content_block"]["input"], json!({}));
-    let partial: String =
-        of_second.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str()).collect();
+    let second_block: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
+    assert_eq!(second_block[0].1["content_block"]["input"], json!({}));
+    let partial: String = second_block
+        .iter()
+        .filter_map(|(_, data)| data["delta"]["partial_json"].as_str())
+        .collect();
     assert_eq!(partial, "{\"town\":\"Ulm\"}");
     // The first block ends before the second one begins.
     let position = |name: &str, index: usize| {

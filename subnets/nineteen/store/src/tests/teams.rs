@@ -58,18 +58,18 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
     assert!(store.update_key(&one, &own).await.unwrap());
     assert_eq!(spend(&store, &one, "5", 4, "2026-11-23").await, refused(3, day, BudgetScope::Key));
     assert_eq!(spend(&store, &other, "6", 4, "2026-11-23").await, Ok(()));
-    let of_team = |period, budget, spent| BudgetUse {
+    let team_use = |period, budget, spent| BudgetUse {
         scope: BudgetScope::Team,
         owner: "shops".to_owned(),
         period,
         budget,
         spent,
     };
-    let uses = [of_team(month, 25, 24), of_team(day, 10, 10)];
+    let uses = [team_use(month, 25, 24), team_use(day, 10, 10)];
     assert_eq!(store.budget_uses(Some(&other), DAY).await.unwrap(), uses);
-    let of_all = store.budget_uses(None, DAY).await.unwrap();
+    let all_uses = store.budget_uses(None, DAY).await.unwrap();
     assert_eq!(
-        (of_all[0].scope, of_all[0].owner.as_str(), &of_all[1..]),
+        (all_uses[0].scope, all_uses[0].owner.as_str(), &all_uses[1..]),
         (BudgetScope::Key, one.as_str(), &uses[..])
     );
     assert!(store.is_balanced().await.unwrap());

@@ -124,12 +124,12 @@ impl Operands<'_> {
     /// Refuses indices that do not have a position in the data along all other axes.
     fn check_covered(
         &self,
-        of_data: &[usize],
-        of_indices: &[usize],
+        data_dims: &[usize],
+        indices_dims: &[usize],
         axis: usize,
     ) -> Result<(), OnnxError> {
-        let mut extents = of_data.iter().zip(of_indices).enumerate();
-        if of_data.len() == of_indices.len()
+        let mut extents = data_dims.iter().zip(indices_dims).enumerate();
+        if data_dims.len() == indices_dims.len()
             && extents.all(|(along, (extent, indices))| along == axis || indices <= extent)
         {
             Ok(())
@@ -395,13 +395,13 @@ impl Operands<'_> {
             b"CRD" => true,
             _ => return Err(self.refuse("mode is neither DCR nor CRD")),
         };
-        let of_block = channels / area;
+        let block_channels = channels / area;
         Ok(built(dims, |coordinates| {
             let block = coordinates[2] % size * size + coordinates[3] % size;
             let channel = if is_by_column {
                 coordinates[1] * area + block
             } else {
-                block * of_block + coordinates[1]
+                block * block_channels + coordinates[1]
             };
             input.at(&[coordinates[0], channel, coordinates[2] / size, coordinates[3] / size])
         }))

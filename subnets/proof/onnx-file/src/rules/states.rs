@@ -257,12 +257,12 @@ pub fn table() -> String {
             (name, state, limits)
         });
         let refused = refused.iter().map(|&(name, remedy)| (name, "refused", remedy));
-        let mut of_domain: Vec<_> = supported.chain(refused).collect();
+        let mut domain_rules: Vec<_> = supported.chain(refused).collect();
         if !domain.is_empty() {
-            of_domain.push(("ZipMap", "supported", "at the end, where it is omitted"));
+            domain_rules.push(("ZipMap", "supported", "at the end, where it is omitted"));
         }
-        of_domain.sort_unstable();
-        for (name, state, text) in of_domain {
+        domain_rules.sort_unstable();
+        for (name, state, text) in domain_rules {
             let name = format!("{domain}{name}");
             match rows.iter_mut().find(|(result, _)| *result == (state, text)) {
                 Some((_, names)) => names.push(name),

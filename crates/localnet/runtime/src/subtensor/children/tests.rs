@@ -145,8 +145,8 @@ fn a_child_validates_with_the_stake_of_its_parents() {
         assert!(inherited(&child).abs_diff(STAKE + STAKE / 2) <= 1_000, "{}", inherited(&child));
         Subtensor::increase_stake(&parent, &account("Bob"), NetUid::ROOT, AlphaBalance(8 * STAKE));
         let weight = TaoWeight::<Runtime>::get() as f64 / 2_f64.powi(64);
-        let of_child = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
-        assert!((of_child / STAKE as f64 - (1.5 + 4.0 * weight)).abs() < 1e-6, "{of_child}");
+        let child_stake = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
+        assert!((child_stake / STAKE as f64 - (1.5 + 4.0 * weight)).abs() < 1e-6, "{child_stake}");
         assert_eq!(
             Subtensor::weighted_stake(&parent, NetUid::ROOT).0,
             8 * STAKE,

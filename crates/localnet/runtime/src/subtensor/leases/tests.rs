@@ -303,8 +303,8 @@ fn a_lease_ends_with_a_new_owner() {
         let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
         // Without checks.
         Owner::<Runtime>::insert(&subnet, &alice);
-        let of_subnet = Call::terminate_lease { lease_id: 0, hotkey: subnet };
-        assert_eq!(attempt(&alice, of_subnet), "CannotUseSystemAccount");
+        let terminate_by_subnet = Call::terminate_lease { lease_id: 0, hotkey: subnet };
+        assert_eq!(attempt(&alice, terminate_by_subnet), "CannotUseSystemAccount");
         assert_eq!(attempt(&alice, end(0, 1)), "ok");
         assert_eq!(
             (SubnetOwner::<Runtime>::get(LEASED), SubnetOwnerHotkey::<Runtime>::get(LEASED)),

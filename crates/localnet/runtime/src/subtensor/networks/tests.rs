@@ -197,12 +197,12 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         Axons::<Runtime>::insert(BABELBIT, &hotkey, AxonInfo::default());
         BurnHalfLife::<Runtime>::insert(BABELBIT, 7);
-        let (pool, of_eve, of_dave) =
+        let (pool, eve_amount, dave_amount) =
             (SubnetTAO::<Runtime>::get(BABELBIT).0, balance(&eve), balance(&dave));
 
         assert_eq!(create("Bob", 1), "ok");
-        assert_eq!(balance(&eve), of_eve + pool / 4);
-        assert_eq!(balance(&dave), of_dave + pool / 4 * 3);
+        assert_eq!(balance(&eve), eve_amount + pool / 4);
+        assert_eq!(balance(&dave), dave_amount + pool / 4 * 3);
         assert_eq!(Subtensor::stake_of(&hotkey, &eve, BABELBIT), AlphaBalance::ZERO);
         assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
         assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));

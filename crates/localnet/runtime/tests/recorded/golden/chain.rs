@@ -91,10 +91,10 @@ fn receipt_has_the_events_of_its_call() {
     let raw = events_but_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();
     let index = u32::try_from(receipt["extrinsic_idx"].as_u64().unwrap()).unwrap();
-    let of_call = |record: &&EventRecord<RuntimeEvent, H256>| {
+    let is_of_call = |record: &&EventRecord<RuntimeEvent, H256>| {
         record.phase == frame_system::Phase::ApplyExtrinsic(index)
     };
-    let triggered: Vec<_> = records.iter().filter(of_call).collect();
+    let triggered: Vec<_> = records.iter().filter(is_of_call).collect();
     let recorded = list(&receipt["triggered_events"]);
     assert_eq!(triggered.len(), recorded.len());
     for (record, json) in triggered.iter().zip(recorded) {

@@ -288,9 +288,9 @@ fn key_with_little_service_does_not_starve_keys_of_another_task() {
         let keys = [("x", "z", 0.0), ("y", "i", 0.0), ("y", late, 600.0)];
         let started = serve_tasks(&tasks, &keys, 660.0);
         let starts_of = |key: &str| {
-            let of_key =
+            let key_requests =
                 started.iter().filter(|(name, started, _)| *name == "y" && *started == key);
-            of_key.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
+            key_requests.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
         };
         let (early, late_starts) = (starts_of("i"), starts_of(late));
         let pauses = early.windows(2).map(|pair| pair[1] - pair[0]).chain([early[0] - 600.0]);

@@ -174,10 +174,11 @@ impl Quantiser<'_> {
             saturated_arguments(input.range.low, scaled, clamp)
         };
         // The conversion of a number that is too large saturates.
-        let of_value = |value: f64| {
+        let quantised_value = |value: f64| {
             if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) }
         };
-        let values: Vec<i32> = values.into_iter().map(|value| of_value(value) as i32).collect();
+        let values: Vec<i32> =
+            values.into_iter().map(|value| quantised_value(value) as i32).collect();
         if scale < -MAX_SCALE {
             return Err(QuantiseError::Magnitude {
                 node: index,
