@@ -242,7 +242,7 @@ fn number(value: &Value, field: &str) -> f64 {
 /// values.
 #[track_caller]
 pub(crate) fn reproduces_weights(report: &Value) {
-    let same = |actual: f64, shown: f64, what: &Value| {
+    let same = |actual: f64, expected: f64, what: &Value| {
         assert!(
             (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
             "{actual} is not {expected}: {what}"

@@ -270,7 +270,7 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
             break;
         }
         used = used.saturating_add(visible_width);
-        widths.push(Width { shown, is_cut: widest > shown });
+        widths.push(Width { shown: visible_width, is_cut: widest > visible_width });
     }
     widths
 }

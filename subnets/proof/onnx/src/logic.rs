@@ -130,8 +130,8 @@ impl Reader {
         let branch_function = |branch: &Alternative| match branch {
             Alternative::Number(value, _) => Some(Function::Constant(*value)),
             Alternative::Tensor(operand) => {
-                let (branch_function, function) = self.function_of(operand.index);
-                (branch_function == root && operand.dims == condition.dims).then_some(function)
+                let (branch_root, function) = self.function_of(operand.index);
+                (branch_root == root && operand.dims == condition.dims).then_some(function)
             }
         };
         let dims = dims::common(&[&condition.dims, a.dims(), b.dims()]);

@@ -438,8 +438,8 @@ async fn current_challenge_needs_no_session_if_the_engine_names_it() {
         }
         assert_eq!(running.gateway.state.entries.newest_challenges(4).await, ["a"]);
         let requests = qualifying.engine.received_requests().await.unwrap();
-        let asked = |at: &str| asked.iter().filter(|request| request.url.path() == at).count();
-        assert_eq!((asked("/transcription"), asked("/source-audio/start")), (3, sessions));
+        let count = |at: &str| requests.iter().filter(|request| request.url.path() == at).count();
+        assert_eq!((count("/transcription"), count("/source-audio/start")), (3, sessions));
     }
 }
 

@@ -48,7 +48,7 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
         let source_tokens = source.totals.get(chunk).copied().unwrap_or(0);
         for token in before(&reply)..reply.totals.get(chunk).copied().unwrap_or(0) {
             let source_token = (token + 1 - ahead).min(source_tokens);
-            let end = corresponding
+            let end = source_token
                 .checked_sub(1)
                 .and_then(|index| source.ends.get(index).copied())
                 .unwrap_or(0.0);

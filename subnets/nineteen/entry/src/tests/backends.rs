@@ -346,7 +346,7 @@ async fn compare_streams(
     let shop = shop_of(endpoint).await;
     let mut mismatches = Vec::new();
     for (name, expected) in streams {
-        let mut compare = |kind: &str, found: Outcome<'_>, expected: Outcome<'_>| {
+        let mut compare = |kind: &str, actual: Outcome<'_>, expected: Outcome<'_>| {
             if actual != expected {
                 mismatches.push(format!("{name}, {kind}: {actual:?}, expected {expected:?}"));
             }

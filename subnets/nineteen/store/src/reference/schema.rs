@@ -146,12 +146,12 @@ pub(super) async fn check(
         }
         let column_types = types(transaction, table).await?;
         for &(column, kind) in columns {
-            let Some(data_type) = data_type.get(column) else {
+            let Some(data_type) = column_types.get(column) else {
                 return Err(ReferenceError::Column { table, column });
             };
             let types = kind.types();
             if !types.is_empty() && !types.contains(&data_type.as_str()) {
-                let (found, expected) = (found.clone(), kind.name());
+                let (found, expected) = (data_type.clone(), kind.name());
                 return Err(ReferenceError::Type { table, column, found, expected });
             }
         }
