@@ -254,27 +254,49 @@ pub(crate) fn reproduces_weights(report: &Value) {
     for miner in miners {
         let mut score = 0.0;
         for task in miner["tasks"].as_array().unwrap() {
-            let of = |field: &str| number(task, field);
+            let field_value = |field: &str| number(task, field);
             let total = |field: &str| -> f64 {
                 tasks()
                     .filter(|other| other["task"] == task["task"])
                     .map(|other| number(other, field))
                     .sum()
             };
-            same(of("adjusted_quality") * (1.0 + of("bonus")), of("combined_quality"), task);
-            same(of("period_mean") * of("probation_factor"), of("period_score"), task);
             same(
-                of("combined_quality") * of("period_score") * of("capacity"),
-                of("effective"),
+                field_value("adjusted_quality") * (1.0 + field_value("bonus")),
+                field_value("combined_quality"),
                 task,
             );
-            same(total("effective"), of("effective_sum"), task);
-            same(of("effective") / of("effective_sum"), of("share"), task);
-            same(of("share").powf(number(report, "share_exponent")), of("powered"), task);
-            same(total("powered"), of("powered_sum"), task);
-            same(of("powered") / of("powered_sum"), of("net"), task);
-            same(of("net") * of("task_weight"), of("contribution"), task);
-            score += of("contribution");
+            same(
+                field_value("period_mean") * field_value("probation_factor"),
+                field_value("period_score"),
+                task,
+            );
+            same(
+                field_value("combined_quality")
+                    * field_value("period_score")
+                    * field_value("capacity"),
+                field_value("effective"),
+                task,
+            );
+            same(total("effective"), field_value("effective_sum"), task);
+            same(
+                field_value("effective") / field_value("effective_sum"),
+                field_value("share"),
+                task,
+            );
+            same(
+                field_value("share").powf(number(report, "share_exponent")),
+                field_value("powered"),
+                task,
+            );
+            same(total("powered"), field_value("powered_sum"), task);
+            same(field_value("powered") / field_value("powered_sum"), field_value("net"), task);
+            same(
+                field_value("net") * field_value("task_weight"),
+                field_value("contribution"),
+                task,
+            );
+            score += field_value("contribution");
         }
         same(score, number(miner, "score"), miner);
         same(score / number(report, "score_sum"), number(miner, "weight"), miner);

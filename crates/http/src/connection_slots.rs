@@ -258,10 +258,10 @@ impl State {
         }
     }
 
-    /// Evicts a connection of the address `of`, or of any address if `None`. Returns whether one
+    /// Evicts a connection of `of_address`, or of any address if `None`. Returns whether one
     /// was evictable.
-    fn evict(&mut self, of: Option<IpAddr>) -> bool {
-        let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
+    fn evict(&mut self, of_address: Option<IpAddr>) -> bool {
+        let address = of_address.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
         let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
         let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else {
             return false;

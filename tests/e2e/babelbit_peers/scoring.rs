@@ -75,10 +75,10 @@ fn a_python_client_submits_to_our_scoring_api() {
         .into_iter()
         .zip([0.5, 0.7, 0.9])
         .flat_map(|(validator, score)| {
-            let of = |kind, uid, hotkey, score| {
+            let submission = |kind, uid, hotkey, score| {
                 json!({ "validator": validator, "type": kind, "uid": uid, "hotkey": hotkey, "score": score })
             };
-            [of("main", 1, BOB, score), of("arena", 2, ALICE, score / 2.0)]
+            [submission("main", 1, BOB, score), submission("arena", 2, ALICE, score / 2.0)]
         })
         .collect();
     let question = json!({ "against": "scoring-api", "url": api.url(), "challenge_uid": "ch", "scores": submitted });

@@ -132,13 +132,19 @@ fn migration_guide_continues_the_files_of_the_reference() {
     let doctor =
         report(&walkthrough, &["tao", "doctor", "--role", "runner", "--ntp-server", "127.0.0.1:9"]);
     let findings = doctor["findings"].as_array().unwrap();
-    let of = |check: &str| {
+    let with_check = |check: &str| {
         findings.iter().filter(|finding| finding["check"] == check).collect::<Vec<_>>()
     };
     let is_checked =
         |finding: &&Value| finding["status"] != "fault" && finding["status"] != "skipped";
-    assert!(of("registration").into_iter().all(|finding| is_checked(&finding)), "{doctor:#}");
-    assert!(of("settings").iter().any(|finding| finding["status"] == "warning"), "{doctor:#}");
+    assert!(
+        with_check("registration").into_iter().all(|finding| is_checked(&finding)),
+        "{doctor:#}"
+    );
+    assert!(
+        with_check("settings").iter().any(|finding| finding["status"] == "warning"),
+        "{doctor:#}"
+    );
 
     let migrated = report(&walkthrough, &["bb", "migrate"]);
     assert_eq!(

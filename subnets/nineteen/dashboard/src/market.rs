@@ -214,10 +214,11 @@ impl Past {
             miners.entry(row.hotkey).or_default().rows.push(row);
         }
         for miner in miners.values_mut() {
-            let of = |id: PeriodId| {
+            let scores_of = |id: PeriodId| {
                 miner.rows.iter().filter(move |row| row.period == id).filter_map(|row| row.score)
             };
-            miner.scores = periods.iter().rev().map(|(period, _)| mean(of(period.id))).collect();
+            miner.scores =
+                periods.iter().rev().map(|(period, _)| mean(scores_of(period.id))).collect();
         }
         Self { periods, miners }
     }

@@ -294,14 +294,16 @@ mod tests {
 
     #[test]
     fn preference_is_one_of_three() {
-        let of = |value: &'static str| {
+        let parsed = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, value.parse().unwrap());
             RoutePreference::of(&headers)
         };
-        assert_eq!(of("price"), Ok(RoutePreference::Price));
-        assert_eq!(of("speed"), Ok(RoutePreference::Speed));
+        assert_eq!(parsed("price"), Ok(RoutePreference::Price));
+        assert_eq!(parsed("speed"), Ok(RoutePreference::Speed));
         assert_eq!(RoutePreference::of(&HeaderMap::new()), Ok(RoutePreference::Quality));
-        assert!(matches!(of("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER));
+        assert!(
+            matches!(parsed("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER)
+        );
     }
 }

@@ -314,9 +314,9 @@ mod tests {
     /// of the mask in place of the white one.
     #[tokio::test]
     async fn edit_with_a_transparent_mask_equals_inpainting() {
-        let of =
+        let image_in =
             |answer: &Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
-        let init = of(&ask("/text-to-image", &request()).await.1, "/image_b64");
+        let init = image_in(&ask("/text-to-image", &request()).await.1, "/image_b64");
         let white = image::RgbaImage::from_fn(576, 576, |x, _| {
             image::Rgba([if x < 200 { 255 } else { 0 }; 4])
         });
@@ -325,7 +325,7 @@ mod tests {
             json!({"prompt": "a blue boat", "width": 576, "height": 576, "steps": 6, "seed": 4});
         body["init_image"] = init.clone().into();
         body["mask_image"] = STANDARD.encode(white.to_png().unwrap()).into();
-        let inpainted = of(&ask("/inpaint", &body).await.1, "/image_b64");
+        let inpainted = image_in(&ask("/inpaint", &body).await.1, "/image_b64");
         let mut form = Vec::new();
         let mut part = |name: &str, value: &[u8]| {
             let head = format!(
@@ -344,6 +344,6 @@ mod tests {
         let (status, edited) =
             send("/v1/images/edits", "multipart/form-data; boundary=b", form).await;
         assert_eq!(status, 200, "{edited}");
-        assert_eq!(of(&edited, "/data/0/b64_json"), inpainted);
+        assert_eq!(image_in(&edited, "/data/0/b64_json"), inpainted);
     }
 }

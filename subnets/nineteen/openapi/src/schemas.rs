@@ -67,17 +67,17 @@ fn exactly(value: serde_json::Value) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).enum_values(Some([value])).into()
 }
 
-fn list(of: RefOr<Schema>, fewest: usize, most: usize) -> RefOr<Schema> {
-    ArrayBuilder::new().items(of).min_items(Some(fewest)).max_items(Some(most)).into()
+fn list(items: RefOr<Schema>, fewest: usize, most: usize) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).min_items(Some(fewest)).max_items(Some(most)).into()
 }
 
-fn lists(of: RefOr<Schema>) -> RefOr<Schema> {
-    ArrayBuilder::new().items(of).into()
+fn lists(items: RefOr<Schema>) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).into()
 }
 
 /// Returns the schema of a list with at least one element.
-fn nonempty(of: RefOr<Schema>) -> RefOr<Schema> {
-    ArrayBuilder::new().items(of).min_items(Some(1)).into()
+fn nonempty(items: RefOr<Schema>) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).min_items(Some(1)).into()
 }
 
 fn either(schemas: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {

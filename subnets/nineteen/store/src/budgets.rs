@@ -128,10 +128,13 @@ impl BudgetLimits {
 
     /// Returns the smallest remainder, and its budget.
     pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
-        let of = |budgets: Budgets, scope| {
+        let smallest_limit = |budgets: Budgets, scope| {
             budgets.smaller().map(|(remaining, period)| (remaining, period, scope))
         };
-        of(self.key, BudgetScope::Key).into_iter().chain(of(self.team, BudgetScope::Team)).min()
+        smallest_limit(self.key, BudgetScope::Key)
+            .into_iter()
+            .chain(smallest_limit(self.team, BudgetScope::Team))
+            .min()
     }
 
     /// Returns the credits that remain for reserves of the key if it has leased `leased` credits.

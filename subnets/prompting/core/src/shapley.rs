@@ -43,14 +43,14 @@ fn exact(players: usize, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let members =
         |mask: usize| (0..players).filter(|player| (mask >> player) & 1 == 1).collect::<Vec<_>>();
     let values: Vec<f64> = (0..(1_usize << players)).map(|mask| value(&members(mask))).collect();
-    let of = |mask: usize| values.get(mask).copied().unwrap_or_default();
+    let coalition_value = |mask: usize| values.get(mask).copied().unwrap_or_default();
     let weight = order_shares(players);
     let contribution = |player: usize| {
         let without = (0..values.len()).filter(|mask| (mask >> player) & 1 == 0);
         without
             .map(|mask| {
                 let share = weight.get(mask.count_ones() as usize).copied().unwrap_or_default();
-                share * (of(mask | (1 << player)) - of(mask))
+                share * (coalition_value(mask | (1 << player)) - coalition_value(mask))
             })
             .sum()
     };

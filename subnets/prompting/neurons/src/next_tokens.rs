@@ -130,8 +130,9 @@ mod tests {
 
     #[test]
     fn long_texts_are_refused() {
-        let of = |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
-        assert!(of(MAX_BYTES).check().is_ok());
-        assert!(of(MAX_BYTES + 1).check().is_err());
+        let with_text_bytes =
+            |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
+        assert!(with_text_bytes(MAX_BYTES).check().is_ok());
+        assert!(with_text_bytes(MAX_BYTES + 1).check().is_err());
     }
 }

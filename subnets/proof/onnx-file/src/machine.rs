@@ -54,9 +54,12 @@ impl Machine {
     /// Parses a classifier or regressor of rows with this number of features.
     pub fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
         check_transform(node)?;
-        let of = |name: &str| finite(node, name, node.floats(name).unwrap_or_default());
-        let (vectors, coefficients, offsets) =
-            (of("support_vectors")?, of("coefficients")?, of("rho")?);
+        let finite_floats = |name: &str| finite(node, name, node.floats(name).unwrap_or_default());
+        let (vectors, coefficients, offsets) = (
+            finite_floats("support_vectors")?,
+            finite_floats("coefficients")?,
+            finite_floats("rho")?,
+        );
         let misfit = || {
             unsupported(
                 node,
@@ -104,7 +107,7 @@ impl Machine {
         if !fits {
             return Err(misfit());
         }
-        let (a, b) = (of("prob_a")?, of("prob_b")?);
+        let (a, b) = (finite_floats("prob_a")?, finite_floats("prob_b")?);
         let probability = match (&a[..], &b[..]) {
             ([], []) => None,
             (&[a], &[b]) if classes == 2 => Some([a, b]),

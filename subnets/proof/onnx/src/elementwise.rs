@@ -513,18 +513,19 @@ impl Affine {
     /// Returns the factor and offset of each column of rows of this width; `None` if those of the
     /// rows differ.
     fn by_column(&self, width: usize) -> Option<Self> {
-        let of = |values: &[f32]| {
+        let per_channel = |values: &[f32]| {
             let (first, _) = values.split_at_checked(width)?;
             values.chunks(width).all(|row| row == first).then(|| first.to_vec())
         };
-        Some(Self { factors: of(&self.factors)?, offsets: of(&self.offsets)? })
+        Some(Self { factors: per_channel(&self.factors)?, offsets: per_channel(&self.offsets)? })
     }
 
     /// Returns the factor and offset of each of `rows` rows; `None` if those of a row differ.
     fn by_row(&self, rows: usize) -> Option<Self> {
         let width = self.factors.len().checked_div(rows).filter(|&width| width > 0)?;
-        let of = |values: &[f32]| values.chunks(width).map(uniform).collect::<Option<Vec<f32>>>();
-        let (factors, offsets) = (of(&self.factors)?, of(&self.offsets)?);
+        let per_row =
+            |values: &[f32]| values.chunks(width).map(uniform).collect::<Option<Vec<f32>>>();
+        let (factors, offsets) = (per_row(&self.factors)?, per_row(&self.offsets)?);
         (factors.len() == rows).then_some(Self { factors, offsets })
     }
 }

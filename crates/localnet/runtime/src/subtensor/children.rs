@@ -33,7 +33,7 @@ fn hotkeys_on(
     netuid: NetUid,
     keys: impl Iterator<Item = (AccountId32, NetUid)>,
 ) -> Vec<AccountId32> {
-    keys.filter(|(_, of)| *of == netuid).map(|(hotkey, _)| hotkey).collect()
+    keys.filter(|(_, key_netuid)| *key_netuid == netuid).map(|(hotkey, _)| hotkey).collect()
 }
 
 impl<T: Config> Pallet<T> {

@@ -142,7 +142,8 @@ impl<T: Config> Pallet<T> {
         let keys =
             LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
         keys.collect::<Vec<_>>().into_iter().for_each(LastRateLimitedBlock::<T>::remove);
-        let keys = TransactionKeyLastBlock::<T>::iter_keys().filter(|(_, of, _)| *of == netuid);
+        let keys = TransactionKeyLastBlock::<T>::iter_keys()
+            .filter(|(_, key_netuid, _)| *key_netuid == netuid);
         keys.collect::<Vec<_>>().into_iter().for_each(TransactionKeyLastBlock::<T>::remove);
     }
 

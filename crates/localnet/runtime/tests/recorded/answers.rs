@@ -91,14 +91,14 @@ fn first_block_gives_the_recorded_results() {
     let mut answered = Vec::new();
     on_the_first_block(|| {
         for recorded in golden["runtime_calls"].as_array().unwrap() {
-            let (of, method) =
+            let (api, method) =
                 (recorded["api"].as_str().unwrap(), recorded["method"].as_str().unwrap());
-            if of == "AccountNonceApi" {
+            if api == "AccountNonceApi" {
                 let alice = taonet_localnet_runtime::genesis::development_account("Alice").unwrap();
                 frame_system::Pallet::<Runtime>::inc_account_nonce(alice);
             }
             let answer =
-                api::dispatch(&format!("{of}_{method}"), &bytes(&recorded["encoded_params_hex"]))
+                api::dispatch(&format!("{api}_{method}"), &bytes(&recorded["encoded_params_hex"]))
                     .unwrap();
             let mut expected = bytes(&recorded["raw_hex"]);
             if method == "get_neurons_lite" {

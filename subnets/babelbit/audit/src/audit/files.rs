@@ -192,11 +192,12 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
         }
     };
     let mean = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
-    let of = |uid: &str, miners: usize, utterances: usize, mean: Option<f64>| json!({ "challenge_uid": uid, "miner_count": miners, "total_dialogues": utterances, "mean_score": mean });
+    let status_document = |uid: &str, miners: usize, utterances: usize, mean: Option<f64>| json!({ "challenge_uid": uid, "miner_count": miners, "total_dialogues": utterances, "mean_score": mean });
     let ChallengeStatus { challenge_uid, miner_count, total_dialogues, mean_score, .. } = &status;
-    let stored = of(challenge_uid, *miner_count, *total_dialogues, *mean_score);
+    let stored = status_document(challenge_uid, *miner_count, *total_dialogues, *mean_score);
     let challenge = &record.challenge;
-    let expected = of(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
+    let expected =
+        status_document(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
     differences(&stored, &expected, &[])
         .into_iter()
         .map(|difference| {

@@ -322,12 +322,12 @@ async fn first_arena_frames_have_a_longer_deadline() {
             Step::sound(10, call.in_eos).after(delay)
         })
     };
-    let of = |index| source(index, 6);
+    let source_at = |index| source(index, 6);
     for (utterance, frame, is_played) in
         [(0, 1, true), (2, 4, true), (2, 5, false), (3, 1, false), (3, 6, true)]
     {
         let spool = std::env::temp_dir();
-        let played = play_utterance(&late(frame), "c", &of(utterance), &arena, &spool).await;
+        let played = play_utterance(&late(frame), "c", &source_at(utterance), &arena, &spool).await;
         assert_eq!(played.is_ok(), is_played, "utterance {utterance}, frame {frame}");
     }
     let error = error(&late(1), 6, &settings()).await;

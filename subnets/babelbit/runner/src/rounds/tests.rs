@@ -101,7 +101,10 @@ impl Script {
     fn take(&self, path: &str) -> Option<Fault> {
         self.requested_paths.lock().unwrap().push(path.to_owned());
         let mut faults = self.faults.lock().unwrap();
-        faults.iter_mut().filter(|(of, _)| *of == path).find_map(|(_, faults)| faults.pop_front())
+        faults
+            .iter_mut()
+            .filter(|(fault_path, _)| *fault_path == path)
+            .find_map(|(_, faults)| faults.pop_front())
     }
 
     fn around(&self, routes: Router) -> Router {

@@ -150,9 +150,9 @@ fn as_completion(mut chunk: Value) -> Value {
         let delta = choice.as_object_mut().unwrap().remove("delta").unwrap_or_default();
         choice["text"] = delta["content"].as_str().unwrap_or_default().into();
         if let Some(entries) = choice["logprobs"]["content"].as_array() {
-            let of =
+            let field_of_entries =
                 |name: &str| entries.iter().map(|entry| entry[name].clone()).collect::<Vec<_>>();
-            choice["logprobs"] = json!({"tokens": of("token"), "token_logprobs": of("logprob"), "top_logprobs": null});
+            choice["logprobs"] = json!({"tokens": field_of_entries("token"), "token_logprobs": field_of_entries("logprob"), "top_logprobs": null});
         }
     }
     chunk

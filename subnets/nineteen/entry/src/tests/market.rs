@@ -216,16 +216,19 @@ impl Shop {
     pub(super) async fn charged(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
-            let of = |name: &str| {
+            let balance_of = |name: &str| {
                 balances
                     .iter()
                     .find(|(account, _)| account == name)
                     .map_or(0, |(_, balance)| *balance)
             };
-            if of(&format!("held:{}", self.id)) == 0 {
+            if balance_of(&format!("held:{}", self.id)) == 0 {
                 assert!(self.store.is_balanced().await.unwrap());
-                assert_eq!(of(&format!("key:{}", self.id)), CREDITS - of("revenue"));
-                return of("revenue");
+                assert_eq!(
+                    balance_of(&format!("key:{}", self.id)),
+                    CREDITS - balance_of("revenue")
+                );
+                return balance_of("revenue");
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

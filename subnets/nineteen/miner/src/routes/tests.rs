@@ -164,38 +164,40 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
         payload.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         payload
     };
-    let of = async |miner: &Miner, route: &str, extra_fields: Value| {
+    let send = async |miner: &Miner, route: &str, extra_fields: Value| {
         let response = ask(miner, route, payload(extra_fields)).await;
         assert_eq!(response.status(), StatusCode::OK, "{route}");
         serde_json::from_str::<Value>(&text(response).await).unwrap()
     };
     let model = || json!({"model": "a-text-to-image"});
-    let photo = of(&workers, "/text-to-image", model()).await["image_b64"].clone();
-    assert_eq!(of(&openai, "/text-to-image", model()).await["image_b64"], photo);
+    let photo = send(&workers, "/text-to-image", model()).await["image_b64"].clone();
+    assert_eq!(send(&openai, "/text-to-image", model()).await["image_b64"], photo);
     let extra_fields =
         json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
-    let changed = of(&workers, "/image-to-image", extra_fields.clone()).await["image_b64"].clone();
+    let changed =
+        send(&workers, "/image-to-image", extra_fields.clone()).await["image_b64"].clone();
     assert!(
         changed != photo
-            && of(&openai, "/image-to-image", extra_fields).await["image_b64"] == changed
+            && send(&openai, "/image-to-image", extra_fields).await["image_b64"] == changed
     );
     let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
     let mask = Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap();
     let mask = STANDARD.encode(mask.to_png().unwrap());
     // With the prompt and seed of the image, the painter would replace its half by the same one.
     let extra_fields = json!({"init_image": photo, "mask_image": mask, "prompt": "a blue house"});
-    let inpainted = of(&workers, "/inpaint", extra_fields.clone()).await["image_b64"].clone();
+    let inpainted = send(&workers, "/inpaint", extra_fields.clone()).await["image_b64"].clone();
     assert!(
-        inpainted != photo && of(&openai, "/inpaint", extra_fields).await["image_b64"] == inpainted
+        inpainted != photo
+            && send(&openai, "/inpaint", extra_fields).await["image_b64"] == inpainted
     );
     let extra_fields =
         json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
     for miner in [&workers, &openai] {
-        let avatar = of(miner, "/avatar", extra_fields.clone()).await["image_b64"].clone();
+        let avatar = send(miner, "/avatar", extra_fields.clone()).await["image_b64"].clone();
         assert!(avatar.is_string() && avatar != photo);
         let mut unsafe_prompt = model();
         unsafe_prompt["prompt"] = "nsfw".into();
-        let withheld = of(miner, "/text-to-image", unsafe_prompt).await;
+        let withheld = send(miner, "/text-to-image", unsafe_prompt).await;
         assert_eq!((&withheld["image_b64"], &withheld["is_nsfw"]), (&Value::Null, &json!(true)));
         let response =
             ask(miner, "/inpaint", payload(json!({"init_image": photo, "mask_image": "aGVsbG8="})))

@@ -22,8 +22,8 @@ async fn key_with(store: &Store, random: u8, credits: i64) -> String {
 /// Balances of a key: available, and leased.
 async fn accounts(store: &Store, key: &str) -> (i64, i64) {
     let balances: HashMap<_, _> = store.balances().await.unwrap().into_iter().collect();
-    let of = |name: String| balances.get(&name).copied().unwrap_or(0);
-    (of(format!("key:{key}")), of(format!("held:{key}")))
+    let balance = |name: String| balances.get(&name).copied().unwrap_or(0);
+    (balance(format!("key:{key}")), balance(format!("held:{key}")))
 }
 
 /// Concurrent requests of several keys, some charged twice at once, while another process grants

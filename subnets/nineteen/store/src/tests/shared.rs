@@ -68,9 +68,12 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
     }
     assert_eq!(charged, 40 * 7);
     let balances = stores[0].balances().await.unwrap();
-    let of = |name: &str| balances.iter().find(|(account, _)| account == name).unwrap().1;
-    assert_eq!((of("revenue"), of("issued")), (280, -411));
-    assert_eq!((of(&format!("key:{}", ids[0])), of(&format!("key:{}", ids[1]))), (66, 65));
+    let balance = |name: &str| balances.iter().find(|(account, _)| account == name).unwrap().1;
+    assert_eq!((balance("revenue"), balance("issued")), (280, -411));
+    assert_eq!(
+        (balance(&format!("key:{}", ids[0])), balance(&format!("key:{}", ids[1]))),
+        (66, 65)
+    );
     assert!(stores[1].is_balanced().await.unwrap());
     let used = stores[0].usage(Some(&ids[1])).await.unwrap();
     assert_eq!((used[0].requests, used[0].charged, used[0].output_tokens), (20, 140, 100));

@@ -42,10 +42,10 @@ fn reply(
 
 /// Returns predictions that give the true tokens this probability.
 fn predictions(truths: &[String], probability: impl Fn(usize) -> f64) -> Vec<Vec<(String, f64)>> {
-    let of = |(index, truth): (usize, &String)| {
+    let prediction = |(index, truth): (usize, &String)| {
         vec![(truth.clone(), probability(index)), ("\u{0}".to_owned(), 0.01)]
     };
-    truths.iter().enumerate().map(of).collect()
+    truths.iter().enumerate().map(prediction).collect()
 }
 
 #[tokio::test]

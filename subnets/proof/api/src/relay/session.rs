@@ -104,7 +104,7 @@ impl Relay {
                     None => return Ok(End::Closed),
                 },
                 Some(outgoing) = queue.recv() => {
-                    if outgoing.session.is_none_or(|of| of == session) {
+                    if outgoing.session.is_none_or(|target| target == session) {
                         send(&mut socket, outgoing.bytes).await?;
                     }
                 }

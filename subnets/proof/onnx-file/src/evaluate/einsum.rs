@@ -20,11 +20,11 @@ impl Operands<'_> {
         Ok(built(output, |coordinates| {
             let terms = all_coordinates(&extents).map(|summed_coordinates| {
                 let at = |label: &char| {
-                    let of = |labels: &[char], coordinates: &[usize]| {
+                    let coordinate_of = |labels: &[char], coordinates: &[usize]| {
                         labels.iter().position(|other| other == label).map(|at| coordinates[at])
                     };
-                    of(&equation.output, coordinates)
-                        .or_else(|| of(&summed, &summed_coordinates))
+                    coordinate_of(&equation.output, coordinates)
+                        .or_else(|| coordinate_of(&summed, &summed_coordinates))
                         .unwrap_or_default()
                 };
                 let factor = |(operand, labels): (&std::borrow::Cow<'_, Tensor>, &Vec<char>)| {

@@ -169,10 +169,10 @@ fn positions_of_extrema_are_exact() {
     }
     // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has
     // values. A Relu yields activations of 8 bits; the input has more.
-    for (of, most) in [("h", 255), ("x", 40_000)] {
+    for (tensor, most) in [("h", 255), ("x", 40_000)] {
         let nodes = vec![
             node("Relu", &["x"], "h", &[]),
-            with_int(node("ArgMax", &[of], "y", &[]), "axis", 1),
+            with_int(node("ArgMax", &[tensor], "y", &[]), "axis", 1),
         ];
         let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
         let options = QuantiseOptions {

@@ -216,8 +216,10 @@ fn every_call() -> BTreeSet<(String, String)> {
     if let Some(recorded) = taonet_chain_vectors::json("runtime_spec461.json") {
         for pallet in recorded["pallets"].as_array().unwrap() {
             let name = pallet["name"].as_str().unwrap();
-            let of = pallet["calls"].as_array().into_iter().flatten();
-            calls.extend(of.map(|call| (name.to_owned(), call[1].as_str().unwrap().to_owned())));
+            let recorded_calls = pallet["calls"].as_array().into_iter().flatten();
+            calls.extend(
+                recorded_calls.map(|call| (name.to_owned(), call[1].as_str().unwrap().to_owned())),
+            );
         }
     }
     calls

@@ -24,10 +24,14 @@ fn scaled(stake: AlphaBalance, proportion: U96F32) -> U96F32 {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, minus
+    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `stake_netuid`, minus
     /// the stake lent to its children, plus the stake lent by its parents.
-    pub(crate) fn inherited(hotkey: &AccountId32, netuid: NetUid, of: NetUid) -> AlphaBalance {
-        let own = Self::total_alpha(hotkey, of);
+    pub(crate) fn inherited(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        stake_netuid: NetUid,
+    ) -> AlphaBalance {
+        let own = Self::total_alpha(hotkey, stake_netuid);
         let (children, parents) =
             (Self::children_of(hotkey, netuid), Self::parents_of(hotkey, netuid));
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
@@ -39,7 +43,9 @@ impl<T: Config> Pallet<T> {
             .fold(U96F32::default(), U96F32::saturating_add);
         let received = parents
             .iter()
-            .map(|(parts, parent)| scaled(Self::total_alpha(parent, of), proportion(*parts)))
+            .map(|(parts, parent)| {
+                scaled(Self::total_alpha(parent, stake_netuid), proportion(*parts))
+            })
             .fold(U96F32::default(), U96F32::saturating_add);
         let stake = U96F32::from_num(own.0).saturating_sub(lent).saturating_add(received);
         AlphaBalance(stake.saturating_to_num())

@@ -125,7 +125,9 @@ fn a_crowdloan_pays_for_a_subnet() {
             "{refunds:?}"
         );
         assert_eq!(balance(&lease.coldkey), 0);
-        let share = |of: &AccountId| SubnetLeaseShares::<Runtime>::get(0, of).to_num::<f64>();
+        let share = |contributor: &AccountId| {
+            SubnetLeaseShares::<Runtime>::get(0, contributor).to_num::<f64>()
+        };
         assert_eq!((share(alice), share(bob)), (0.0, 0.6));
         assert!((share(charlie) - 0.2).abs() < 1e-9);
         check_issuance();

@@ -149,23 +149,32 @@ mod tests {
     fn locks_follow_their_differential_equations() {
         let (mass, conviction) = (1_000_000_000, 500_000_000);
         let e = (-1.0_f64).exp();
-        let of = |share: f64| mass as f64 * share;
+        let share_of_mass = |share: f64| mass as f64 * share;
         let decayed = conviction as f64 * e;
         assert!(close(
             rolled(false, true, lock(mass, conviction), RATES),
-            (of(1.0), of(1.0 - e) + decayed)
+            (share_of_mass(1.0), share_of_mass(1.0 - e) + decayed)
         ));
         assert!(close(
             rolled(false, false, lock(mass, conviction), RATES),
-            (of(e), of(e) + decayed)
+            (share_of_mass(e), share_of_mass(e) + decayed)
         ));
-        assert!(close(rolled(true, false, lock(mass, conviction), RATES), (of(e), of(e))));
+        assert!(close(
+            rolled(true, false, lock(mass, conviction), RATES),
+            (share_of_mass(e), share_of_mass(e))
+        ));
         let slower = Rates { unlock: 2_000, ..RATES };
         let (remaining, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
-        assert!(close(rolled(false, false, lock(mass, 0), slower), (of(remaining), of(share))));
+        assert!(close(
+            rolled(false, false, lock(mass, 0), slower),
+            (share_of_mass(remaining), share_of_mass(share))
+        ));
         let faster = Rates { unlock: 500, ..RATES };
         let (remaining, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
-        assert!(close(rolled(false, false, lock(mass, 0), faster), (of(remaining), of(share))));
+        assert!(close(
+            rolled(false, false, lock(mass, 0), faster),
+            (share_of_mass(remaining), share_of_mass(share))
+        ));
     }
 
     #[test]

@@ -472,7 +472,7 @@ fn batch_sets_valid_weights_and_reports_failures() {
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(0, u16::MAX)]);
         let reported = events();
         let failed = |netuid| {
-            reported.iter().any(|event| matches!(event, Event::BatchWeightItemFailed(of, _) if *of == NetUid(netuid)))
+            reported.iter().any(|event| matches!(event, Event::BatchWeightItemFailed(event_netuid, _) if *event_netuid == NetUid(netuid)))
         };
         assert!(failed(18) && failed(77) && !failed(BABELBIT.0), "{reported:?}");
         assert_eq!(

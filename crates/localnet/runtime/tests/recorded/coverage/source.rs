@@ -105,10 +105,10 @@ fn items_for_clients_only_are_those_in_the_document() {
 /// Returns the items that an entry of UNUSED explains.
 fn names(entry: &Absence) -> Vec<Name> {
     let Absent::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
-    let of = |owner: &&str| -> Vec<Name> {
+    let items_of = |owner: &&str| -> Vec<Name> {
         names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };
-    entry.owners.iter().flat_map(of).collect()
+    entry.owners.iter().flat_map(items_of).collect()
 }
 
 /// Returns the storage items that the code accesses, and with which methods, as in

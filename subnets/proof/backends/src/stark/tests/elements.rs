@@ -73,8 +73,8 @@ fn table_values_are_part_of_the_key() {
 
 #[test]
 fn verification_key_depends_on_moves_and_products() {
-    let key = |indices: [u32; 3], constant: i64, of: u32| {
-        let layers = vec![moved(&[0], &indices, constant), product(1, of, None)];
+    let key = |indices: [u32; 3], constant: i64, function: u32| {
+        let layers = vec![moved(&[0], &indices, constant), product(1, function, None)];
         Stark.setup(&small(3, layers).lower().unwrap()).unwrap().verification
     };
     let one = key([1, 0, 3], 5, 0);
