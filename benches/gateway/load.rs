@@ -149,9 +149,9 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
     let (due, mut times) = mpsc::unbounded_channel();
     // Tokio's timers have a resolution of a millisecond, those of threads one of 50 µs.
     std::thread::spawn(move || {
-        let (began, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
+        let (start, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
         for number in 0..per_second * u32::try_from(1 + seconds).unwrap() {
-            let at = began + gap * number;
+            let at = start + gap * number;
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
             if due.send((at, number >= per_second)).is_err() {
                 return;

@@ -23,10 +23,10 @@ fn version_is_printed_without_delay() {
         // Loading a model would always take longer. A busy machine is slower at times: the fastest
         // run counts.
         let fastest = (0..10).map(|_| {
-            let began = Instant::now();
+            let start = Instant::now();
             let output = command.output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
-            began.elapsed()
+            start.elapsed()
         });
         let fastest = fastest.min().unwrap();
         assert!(fastest < Duration::from_secs(1), "{name} took {fastest:?}");

@@ -312,9 +312,9 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
         (arguments, Daemon::start(&mut command))
     });
     for (arguments, daemon) in started.collect::<Vec<_>>() {
-        let began = Instant::now();
+        let start = Instant::now();
         while !daemon.log().contains("pre-flight: ") {
-            assert!(began.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
+            assert!(start.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -349,10 +349,10 @@ fn clock_of_daemons_without_a_chain_is_checked() {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut child =
             command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         let text = loop {
             let text = std::fs::read_to_string(log.path()).unwrap();
-            if text.contains("pre-flight: ") || began.elapsed() > Duration::from_mins(1) {
+            if text.contains("pre-flight: ") || start.elapsed() > Duration::from_mins(1) {
                 break text;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -376,9 +376,9 @@ fn gateway_logs_clock_skew() {
     let gateway = Daemon::start(&mut gateway);
     gateway.becomes_ready();
     // The check runs beside the daemon, which does not wait for it.
-    let began = Instant::now();
+    let start = Instant::now();
     while !gateway.log().contains(" behind the newest block") {
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", gateway.log());
+        assert!(start.elapsed() < Duration::from_mins(1), "{}", gateway.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(gateway.log().contains("pre-flight: "), "{}", gateway.log());

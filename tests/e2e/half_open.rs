@@ -162,13 +162,13 @@ fn heads_have_ten_seconds() {
         let address = started.served[0].address;
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             // The server counts from the connection, so nothing may delay the test between the two.
-            let began = Instant::now();
+            let start_time = Instant::now();
             let mut client = connect(Ipv4Addr::LOCALHOST.into(), address).await.unwrap();
             client.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
             let mut remaining = Vec::new();
             // The connection may end with a reset.
             let ended = timeout(Duration::from_secs(30), client.read_to_end(&mut remaining)).await;
-            let took = began.elapsed();
+            let took = start_time.elapsed();
             assert!(ended.is_ok() && took > Duration::from_secs(9), "{name}: {took:?}");
         });
     }
@@ -201,7 +201,7 @@ fn unread_responses_time_out() {
     let (_axon, served, streams) = streaming_axon();
     let body = "a streamed word ".repeat(60_000).leak().as_bytes();
     let request = served.post(&streams, body, body.len());
-    let began = Instant::now();
+    let start = Instant::now();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut clients = JoinSet::new();
         for _ in 0..3 {
@@ -227,5 +227,5 @@ fn unread_responses_time_out() {
             );
         }
     });
-    assert!(began.elapsed() > Duration::from_secs(20), "refused at once: {:?}", began.elapsed());
+    assert!(start.elapsed() > Duration::from_secs(20), "refused at once: {:?}", start.elapsed());
 }

@@ -307,11 +307,11 @@ pub(crate) fn reproduces_weights(report: &Value) {
 
 #[test]
 fn the_good_miner_earns_most_and_the_cheat_is_caught() {
-    let began = Instant::now();
+    let start = Instant::now();
     let folder = TempDir::new().unwrap();
     let demo = demo(&["--once", "--keep"]).arg(folder.path()).output().unwrap();
     let demo = document(&demo);
-    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(5), "{:?}", start.elapsed());
     let [good, slow, limiting, failing, cheating] =
         ["good", "slow", "limiting", "failing", "cheating"].map(|name| miner(&demo, name));
     for other in [slow, limiting, failing, cheating] {
@@ -416,7 +416,7 @@ fn openais_client_buys() {
     let (url, key) = (word("gateway "), word("key "));
     // Once a period runs.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     let is_open = async || {
         let body = json!({"model": "chat-demo", "max_tokens": 4, "messages": [{"role": "user", "content": "a"}]});
         let request = reqwest::Client::new()
@@ -426,7 +426,7 @@ fn openais_client_buys() {
         request.send().await.is_ok_and(|answer| answer.status() == 200)
     };
     while !runtime.block_on(is_open()) {
-        assert!(began.elapsed() < Duration::from_mins(3), "the market does not open");
+        assert!(start.elapsed() < Duration::from_mins(3), "the market does not open");
         std::thread::sleep(Duration::from_millis(200));
     }
     let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
@@ -468,14 +468,14 @@ fn buy_by_printed_command(
     is_accepted: impl Fn(&Value) -> bool,
 ) {
     let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
         if is_accepted(&answer) {
             return;
         }
-        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{answer}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -521,7 +521,7 @@ fn dashboard_shows_a_running_market() {
     let daemon =
         Daemon::start(dashboard.args(["--nineteen-gateway", gateway.trim_end_matches("/v1")]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let url = format!("{}/nineteen", daemon.url());
         let page =
@@ -533,7 +533,7 @@ fn dashboard_shows_a_running_market() {
             assert!(page.contains("data-problems=\"0\""), "{page}");
             return;
         }
-        assert!(began.elapsed() < Duration::from_mins(3), "{page}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{page}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -294,12 +294,12 @@ fn tokens_of_a_model_are_streamed() {
 /// Returns the time from the start of `tao prompt --stream` to the first byte of the completion.
 fn first_token(chain: &Chain, address: &str) -> Duration {
     let mut command = prompt_command(chain, address);
-    let began = Instant::now();
+    let start = Instant::now();
     let mut child =
         command.arg("--stream").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut [0]).unwrap();
-    let first = began.elapsed();
+    let first = start.elapsed();
     // The rest: a closed pipe would end the program early.
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     child.wait().unwrap();

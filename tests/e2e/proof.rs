@@ -575,9 +575,9 @@ fn miners_answer_over_quic() {
 fn honest_miners_earn_and_failures_of_others_are_reported() {
     let folder = TempDir::new().unwrap();
     let keep = folder.path().join("market");
-    let began = Instant::now();
+    let start = Instant::now();
     let demo = document(&proof(&["demo", "--once", "--keep", text(&keep)]));
-    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(5), "{:?}", start.elapsed());
     let miner = |name: &str| {
         demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
     };

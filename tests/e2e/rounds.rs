@@ -135,10 +135,10 @@ impl Loop {
     /// Terminates the runner and returns how long that took.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         terminate(&self.child);
-        let began = Instant::now();
+        let start = Instant::now();
         // Drain its output, so that it does not block.
         while self.report().is_some() {}
-        (self.child.wait().unwrap(), began.elapsed())
+        (self.child.wait().unwrap(), start.elapsed())
     }
 }
 
@@ -235,13 +235,13 @@ fn stopped_loop_resumes_later() {
     };
     let running = start();
     // A miner's directory appears with its first reply, long before the end of the round.
-    let began = Instant::now();
+    let started = Instant::now();
     let has_reply = || {
         let entries = fs::read_dir(directory.join("logs/s2s/ferry/main")).into_iter().flatten();
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("miner_"))
     };
     while !has_reply() {
-        assert!(began.elapsed() < Duration::from_mins(2), "no reply");
+        assert!(started.elapsed() < Duration::from_mins(2), "no reply");
         std::thread::sleep(Duration::from_millis(1));
     }
     let (status, took) = running.terminate();

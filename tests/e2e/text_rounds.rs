@@ -45,14 +45,14 @@ impl ScoringApi {
 
     /// Waits until this many different files are accepted.
     fn wait_for(&self, files: usize) -> Vec<Value> {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let accepted = self.accepted.lock().unwrap().clone();
             if accepted.len() >= files {
                 return accepted;
             }
             assert!(
-                began.elapsed() < Duration::from_mins(2),
+                start.elapsed() < Duration::from_mins(2),
                 "only {} of {files} files",
                 accepted.len()
             );

@@ -217,10 +217,10 @@ fn a_validator_at_work_shows_its_figures() {
         });
         answer.unwrap_or_default()
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let mut figures = shown();
     while !figures.contains("\nlastset ") {
-        assert!(began.elapsed() < Duration::from_mins(3), "{figures}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{figures}");
         std::thread::sleep(Duration::from_millis(50));
         figures = shown();
     }
@@ -252,9 +252,9 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         (Running(validator.spawn().unwrap()), metrics)
     };
     let (_lost, of_lost) = validator(lost.url());
-    let began = Instant::now();
+    let start = Instant::now();
     while status(&format!("http://{of_lost}/readyz")) == 0 {
-        assert!(began.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
+        assert!(start.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
         std::thread::sleep(Duration::from_millis(50));
     }
     let (_validator, validator_state) = validator(gateway.url());

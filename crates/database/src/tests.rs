@@ -192,17 +192,17 @@ async fn half_open_connections_are_replaced() {
         transactions.push(transaction);
     }
     line.set(ProxyFault::HalfOpen);
-    let began = Instant::now();
+    let start = Instant::now();
     assert!(count().await.is_err());
     for transaction in transactions {
         let error = transaction.commit().await.unwrap_err();
         assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
     }
-    assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(2), "{:?}", start.elapsed());
     line.set(ProxyFault::None);
-    let began = Instant::now();
+    let start = Instant::now();
     while count().await.is_err() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the connections are not replaced");
+        assert!(start.elapsed() < Duration::from_mins(1), "the connections are not replaced");
     }
     assert_eq!(count().await.unwrap(), 0, "none was committed");
 }
@@ -220,9 +220,9 @@ async fn restarted_server_is_used_again() {
     assert!(transaction.commit().await.is_err());
     assert!(put(3).execute(&database).await.is_err());
     server.run();
-    let began = Instant::now();
+    let start = Instant::now();
     while put(4).execute(&database).await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the database does not recover");
+        assert!(start.elapsed() < Duration::from_secs(30), "the database does not recover");
     }
     let ids: Vec<i64> =
         statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();

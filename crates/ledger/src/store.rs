@@ -243,11 +243,11 @@ async fn lock(directory: &Path) -> Result<File, LedgerError> {
     let file = options
         .open(directory.join(LOCK))
         .map_err(|source| LedgerError::directory(directory, source))?;
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => {
+            Err(TryLockError::WouldBlock) if start.elapsed() < BUSY_TIMEOUT => {
                 sleep(LOCK_INTERVAL).await;
             }
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked(directory.to_owned())),

@@ -57,12 +57,12 @@ fn main() -> ExitCode {
         ("8 layers of 576", LanguageModel::random_sized("medium", 8, 576, 1)),
     ] {
         let Ok(model) = model.map(Arc::new) else { return ExitCode::FAILURE };
-        let began = Instant::now();
+        let start = Instant::now();
         let each: Vec<_> = (0..STREAMS).map(|number| alone(&model, number)).collect();
-        let one_by_one = began.elapsed().as_secs_f64();
-        let began = Instant::now();
+        let one_by_one = start.elapsed().as_secs_f64();
+        let start = Instant::now();
         let batched = together(&model);
-        let batched_time = began.elapsed().as_secs_f64();
+        let batched_time = start.elapsed().as_secs_f64();
         if batched.as_ref() != Some(&each) {
             println!("{name}: the tokens differ");
             return ExitCode::FAILURE;

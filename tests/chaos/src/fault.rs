@@ -241,8 +241,8 @@ impl Fault {
     /// Removes a damaged ledger if the gateway refused it.
     fn replace_ledger(&self, network: &mut Network, before: u32) -> anyhow::Result<String> {
         let ledger = self.ledger(network)?;
-        let began = Instant::now();
-        while began.elapsed() < STARTING {
+        let start = Instant::now();
+        while start.elapsed() < STARTING {
             let process = network.process(&self.target)?;
             if process.exits() != before || process.is_listening() || !network.wait(CHECKING)? {
                 break;

@@ -82,9 +82,9 @@ fn kills_lose_no_submission() {
         std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &count, &stop))
     };
     let first = start();
-    let began = Instant::now();
+    let started = Instant::now();
     while acknowledged.lock().unwrap().is_empty() {
-        assert!(began.elapsed() < Duration::from_mins(2), "no submission is taken");
+        assert!(started.elapsed() < Duration::from_mins(2), "no submission is taken");
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(first);

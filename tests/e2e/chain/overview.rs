@@ -44,9 +44,9 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
 
     let metrics = format!("http://{metrics}/metrics");
     let before = requests(&metrics);
-    let began = Instant::now();
+    let start = Instant::now();
     let overview = chain.ask(&["wallet", "overview"]);
-    let (took, sent) = (began.elapsed(), requests(&metrics) - before);
+    let (took, sent) = (start.elapsed(), requests(&metrics) - before);
     let neurons = overview["neurons"].as_array().unwrap();
     let actual: Vec<_> =
         neurons.iter().map(|actual| (&actual["netuid"], &actual["neuron"]["hotkey"])).collect();

@@ -174,7 +174,7 @@ impl Walkthrough {
 
     /// Waits until the gateway has a miner for one of its tasks.
     pub(super) fn wait_for_market(&self) {
-        let (runtime, began) = (tokio::runtime::Runtime::new().unwrap(), Instant::now());
+        let (runtime, start) = (tokio::runtime::Runtime::new().unwrap(), Instant::now());
         let url = format!("{}/status.json", self.gateway());
         let is_served = async || -> Option<bool> {
             let status: Value = reqwest::get(&url).await.ok()?.json().await.ok()?;
@@ -182,7 +182,7 @@ impl Walkthrough {
         };
         while runtime.block_on(is_served()) != Some(true) {
             let log = self.services.last().map(Daemon::log).unwrap_or_default();
-            assert!(began.elapsed() < LONG, "the market does not open: {log}");
+            assert!(start.elapsed() < LONG, "the market does not open: {log}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }

@@ -101,9 +101,9 @@ impl Guide {
     /// Starts a miner of the chapter, and waits until it has published its address.
     fn serve(&self, line: &str) -> Daemon {
         let miner = Daemon::launch(&mut self.command(line, &[]));
-        let began = Instant::now();
+        let start = Instant::now();
         while !has_published(&self.walkthrough, &self.miner, &self.address) {
-            assert!(began.elapsed() < Duration::from_mins(1), "{line}: {}", miner.log());
+            assert!(start.elapsed() < Duration::from_mins(1), "{line}: {}", miner.log());
             std::thread::sleep(Duration::from_millis(200));
         }
         miner

@@ -194,11 +194,11 @@ async fn attack(to: &Target, half: Request) -> Attack {
                         let _ = stream.write_all(&half(caller)).await;
                         let _ = stream.flush().await;
                         opened.add_permits(1);
-                        let began = Instant::now();
+                        let start = Instant::now();
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
                         // While others still connect, the server can already refuse a body that is
                         // late.
-                        let is_answered = is_answered && began.elapsed() < NEVER;
+                        let is_answered = is_answered && start.elapsed() < NEVER;
                         answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
                     // No local port is free at the moment, or the server closed the connection
@@ -257,10 +257,10 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
 
 /// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
-    let began = Instant::now();
+    let start = Instant::now();
     let actual = timeout(NEVER, ask(to, request)).await.ok()??;
     assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));
-    Some(began.elapsed())
+    Some(start.elapsed())
 }
 
 /// Returns the status of the response, if there is one.

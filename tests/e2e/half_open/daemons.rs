@@ -542,9 +542,9 @@ fn proof_validator(folder: &Path) -> Started {
         .args(["--peer", &format!("{BOB}@{}", free_address()), "--api", &api, "--api-keys"])
         .arg(&path);
     let mut started = start_process(&mut validator);
-    let began = Instant::now();
+    let start = Instant::now();
     while std::net::TcpStream::connect(&api).is_err() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the API does not start");
+        assert!(start.elapsed() < Duration::from_mins(1), "the API does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
     let next = AtomicUsize::new(0);

@@ -26,13 +26,13 @@ impl Accepted {
     /// Waits until a request is accepted: a miner with a new replay log rejects requests from
     /// before its start.
     fn new(miner: &Daemon, key: &str) -> Self {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let request = Self::signed(miner, key);
             match request.send() {
                 200 => return request,
                 status => {
-                    assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}");
+                    assert!(status == 401 && start.elapsed() < Duration::from_mins(2), "{status}");
                 }
             }
             std::thread::sleep(Duration::from_millis(100));

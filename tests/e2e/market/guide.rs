@@ -71,10 +71,10 @@ fn run(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Output {
 
 /// Buys until an answer is complete.
 fn wait_for_sales(network: &Network, url: &str, key: &str) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !network.runtime.block_on(buy(url.to_owned(), key.to_owned(), Arc::default())).is_complete
     {
-        assert!(began.elapsed() < LONG, "the market does not open");
+        assert!(start.elapsed() < LONG, "the market does not open");
         // The key's limit is 120 requests per minute.
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -112,7 +112,7 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
             &[],
         ))
     };
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         // The newest period is open.
         let newest = explain("")["period"].as_u64().unwrap_or(0);
@@ -122,7 +122,7 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
                 return (period, explained);
             }
         }
-        assert!(began.elapsed() < LONG, "no closed period has weights");
+        assert!(start.elapsed() < LONG, "no closed period has weights");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

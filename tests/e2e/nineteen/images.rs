@@ -90,7 +90,7 @@ fn images_are_bought_from_the_demonstration() {
     let (url, key) = (word("gateway "), word("key "));
     // The other miner, which sends the same image for every request, may answer first.
     let curl = word("try an image: ");
-    let began = Instant::now();
+    let start = Instant::now();
     let has_size = || {
         let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
@@ -99,7 +99,7 @@ fn images_are_bought_from_the_demonstration() {
         image.is_ok_and(|image| (image.width(), image.height()) == (768, 576))
     };
     while !has_size() {
-        assert!(began.elapsed() < Duration::from_mins(3), "{curl}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{curl}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -147,13 +147,13 @@ fn images_are_bought_from_the_demonstration() {
             let (status, answer) = ask("/images/generations", &unsafe_prompt).await;
             (status == 403).then_some(answer)
         };
-        let began = Instant::now();
+        let start = Instant::now();
         // The other miner does not classify prompts.
         let answer = loop {
             if let Some(answer) = withheld().await {
                 break answer;
             }
-            assert!(began.elapsed() < Duration::from_mins(2), "no image is withheld");
+            assert!(start.elapsed() < Duration::from_mins(2), "no image is withheld");
         };
         assert_eq!(answer["error"]["code"], "content_policy_violation");
     });

@@ -236,11 +236,11 @@ fn killed_import_leaves_nothing_or_everything() {
     }
     let before = reference.digest();
     let all = [1_002, 14_060, 5_009];
-    let began = Instant::now();
+    let start = Instant::now();
     let undisturbed = Target::of(None);
     let output = undisturbed.fill(&mut reference.migrate(&[])).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let duration = began.elapsed();
+    let duration = start.elapsed();
     assert_eq!(reference.runtime.block_on(undisturbed.rows()), all);
     // As docs/migrate.md says.
     assert!(duration < Duration::from_mins(1), "{duration:?}");

@@ -57,7 +57,7 @@ fn printed(output: &Output) -> String {
 
 /// Waits until a miner has completed so many questions, and returns its explained score.
 fn explained(miner: &str, state: &Path, questions: usize) -> Value {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         // Before the first step there is no score.
         let output = explain(miner, state, &["--json"]);
@@ -68,7 +68,7 @@ fn explained(miner: &str, state: &Path, questions: usize) -> Value {
                 return explained;
             }
         }
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", stderr(&output));
+        assert!(start.elapsed() < Duration::from_mins(1), "{}", stderr(&output));
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -257,7 +257,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
         assert_eq!((provers(&verified), provers(&bundle).len()), (provers(&bundle), 3));
         bundle
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let bundle = loop {
         let id = api.submit(&model, &input);
         let (events, status) = api.follow(&id, |_| ());
@@ -268,7 +268,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
         if slices_and_miners(&events, "overdue").is_empty() {
             break bundle;
         }
-        assert!(began.elapsed() < REQUEST_TIMEOUT, "an answer is always overdue: {events:?}");
+        assert!(start.elapsed() < REQUEST_TIMEOUT, "an answer is always overdue: {events:?}");
     };
     let mut distinct = provers(&bundle);
     distinct.sort_unstable();
@@ -311,13 +311,13 @@ fn slices_of_killed_miners_are_proven_by_others() {
     let (hotkey, address) = &killed[0];
     let mut restarted = miner("//Bob", &folder.path().join("circuits"));
     let _restarted = Daemon::start_at(restarted.args(["--quic-port", "0"]), address);
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let id = api.submit(&model, &input);
         assert_eq!(api.follow(&id, |_| ()).1, "done");
         if provers(&verify(&id)).contains(&hotkey.as_str()) {
             return;
         }
-        assert!(began.elapsed() < REQUEST_TIMEOUT, "the restarted miner receives no slice");
+        assert!(start.elapsed() < REQUEST_TIMEOUT, "the restarted miner receives no slice");
     }
 }

@@ -42,9 +42,9 @@ fn a_miner_that_loads_its_model_is_not_healthy() {
         .args(["miner", "--contest", "text", "--key-uri", "//Bob", "--listen", &address, "--model"])
         .arg(&pipe);
     let miner = miner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     while TcpStream::connect(&address).is_err() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the port is not bound");
+        assert!(start.elapsed() < Duration::from_mins(1), "the port is not bound");
         std::thread::sleep(Duration::from_millis(20));
     }
     for path in ["/healthz", "/health"] {

@@ -118,9 +118,9 @@ fn kills_of_each_double_no_submission() {
     };
     let last_set = |state: Option<Value>| state.and_then(|state| state["last_set"].as_u64());
     for _ in 0..2 {
-        let (before, began) = (last_set(state()), Instant::now());
+        let (before, start) = (last_set(state()), Instant::now());
         while last_set(state()) == before || last_set(state()).is_none() {
-            assert!(began.elapsed() < Duration::from_mins(2), "no weights since: {:?}", state());
+            assert!(start.elapsed() < Duration::from_mins(2), "no weights since: {:?}", state());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

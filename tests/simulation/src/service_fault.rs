@@ -202,8 +202,8 @@ mod tests {
         let faults = ServiceFaults::default();
         let router = faults.apply(Router::new().route("/read", get(|| async { "new" })));
         faults.add(ServiceFault::Slow(20));
-        let began = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         assert_eq!(ask(&router, Method::GET, "/read").await, (200, "new".to_owned()));
-        assert_eq!(began.elapsed(), Duration::from_secs(20));
+        assert_eq!(start.elapsed(), Duration::from_secs(20));
     }
 }

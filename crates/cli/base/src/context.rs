@@ -126,9 +126,9 @@ mod tests {
             has_started.recv()?;
             Ok(())
         };
-        let began = std::time::Instant::now();
+        let start = std::time::Instant::now();
         Context::new(false).block_on(work).unwrap();
-        assert!(began.elapsed() < Duration::from_mins(1));
+        assert!(start.elapsed() < Duration::from_mins(1));
         drop(never);
     }
 }

@@ -219,7 +219,7 @@ impl Contest {
             self.config.engine_url =
                 self.start_engine(challenge.clone(), &services, page, shutdown).await?;
             let title = format!("{} of {}: {}", position + 1, challenges.len(), challenge.title);
-            let began = Instant::now();
+            let start = Instant::now();
             let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
             deliver(&outbox).await?;
 
@@ -253,7 +253,7 @@ impl Contest {
                 epoch,
                 weights,
                 on_chain,
-                wall: began.elapsed(),
+                wall: start.elapsed(),
             });
         }
         if let Some(page) = page {

@@ -203,10 +203,10 @@ mod tests {
         file.as_file().set_len(header.len() as u64 + u64::from(bytes)).unwrap();
         // A busy machine is slower at times: the fastest run counts.
         let times = (0..5).map(|_| {
-            let began = std::time::Instant::now();
+            let start = std::time::Instant::now();
             let peaks = Peaks::read(file.path()).unwrap();
             assert_eq!((peaks.seconds, peaks.points.len()), (7_200.0, POINTS));
-            began.elapsed()
+            start.elapsed()
         });
         let fastest = times.min().unwrap();
         assert!(fastest < std::time::Duration::from_secs(1), "{fastest:?}");

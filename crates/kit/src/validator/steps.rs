@@ -93,9 +93,9 @@ impl<C: Challenge> Steps<C> {
         loop {
             let turn = async move {
                 tokio::time::sleep(pause).await;
-                let began = Instant::now();
+                let start = Instant::now();
                 self.step_and_log().await;
-                self.settings.interval.saturating_sub(began.elapsed()).max(PAUSE)
+                self.settings.interval.saturating_sub(start.elapsed()).max(PAUSE)
             };
             pause = tokio::select! {
                 () = shutdown.requested() => return,
@@ -150,7 +150,7 @@ impl<C: Challenge> Steps<C> {
     }
 
     pub(super) async fn step(&self) -> Result<StepReport, StepError> {
-        let (settings, began) = (&self.settings, (self.clock)());
+        let (settings, start) = (&self.settings, (self.clock)());
         let neurons = self.service.neurons(settings.epochs.netuid).await?;
         let block = neurons.block;
         check_block(self.scores.last_step().await?, block, settings.epochs.tempo)?;
@@ -169,7 +169,7 @@ impl<C: Challenge> Steps<C> {
         let rewarded = rewarded(&replies, &rewards)?;
         let queried_rewards = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
-            step: CompletedStep { block, began },
+            step: CompletedStep { block, began: start },
             request: RequestHash::of(&request).map_err(QueryError::from)?,
             rewards: unavailable
                 .into_iter()
@@ -214,8 +214,8 @@ struct Drawn {
 
 /// Returns the part of the interval that is left. A clock that was set back delays a step by one
 /// interval at most.
-fn rest(interval: Duration, began: SystemTime, now: SystemTime) -> Duration {
-    interval.saturating_sub(now.duration_since(began).unwrap_or_default())
+fn rest(interval: Duration, start: SystemTime, now: SystemTime) -> Duration {
+    interval.saturating_sub(now.duration_since(start).unwrap_or_default())
 }
 
 /// Refuses neurons that are older than those of the last step. Further behind than an epoch, the

@@ -422,7 +422,7 @@ impl Author {
         queued: &[Queued],
         addition: Option<&Addition>,
     ) -> Result<(usize, Option<Applied>), AuthorError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
@@ -439,7 +439,7 @@ impl Author {
         self.stated = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
         self.group.push(staged, Waiting { block, included: watchers });
-        meter::block(self.tip.number(), included.len(), invalid.len(), began.elapsed());
+        meter::block(self.tip.number(), included.len(), invalid.len(), start.elapsed());
         Ok((included.len(), built.applied))
     }
 
@@ -480,9 +480,9 @@ impl Author {
         if self.flushed.elapsed() < FLUSH_INTERVAL {
             return;
         }
-        let began = Instant::now();
+        let start = Instant::now();
         match self.chain.store.checkpoint() {
-            Ok(()) => tracing::debug!(took = ?began.elapsed(), "chain database flushed"),
+            Ok(()) => tracing::debug!(took = ?start.elapsed(), "chain database flushed"),
             Err(error) => {
                 tracing::error!(
                     %error,

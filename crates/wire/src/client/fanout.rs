@@ -43,9 +43,9 @@ impl SignedClient {
     ) -> Vec<T> {
         let convert = &convert;
         let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
-            let began = Instant::now();
+            let start = Instant::now();
             let result = self.call(&peer, &call).await;
-            let (code, took) = (ReturnCode::of(&result), began.elapsed());
+            let (code, took) = (ReturnCode::of(&result), start.elapsed());
             (index, convert(Reply { peer, code, result, took }))
         });
         let mut replies: Vec<_> =

@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn long_transcripts_take_bounded_time() {
         let (left, right) = ("a b c d e f ".repeat(99), "f a e b d c ".repeat(99));
-        let began = Instant::now();
+        let start = Instant::now();
         compare(&left, &right);
         compare(&left.repeat(100), &right);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

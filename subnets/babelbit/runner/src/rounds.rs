@@ -311,9 +311,9 @@ impl Rounds {
     async fn round(&mut self, round: &DueRound) {
         let DueRound { contest, epoch, attempt, .. } = round;
         tracing::info!(%contest, epoch, attempt, "round started");
-        let began = Instant::now();
+        let start = Instant::now();
         let result = self.parts.player.play(round).await;
-        let (now, took) = (self.now(), began.elapsed());
+        let (now, took) = (self.now(), start.elapsed());
         let mut report = RoundReport {
             contest: round.contest,
             epoch: round.epoch,

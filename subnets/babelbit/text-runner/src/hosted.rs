@@ -321,7 +321,7 @@ impl TextConnection for Hosted {
         request: &'a PredictedUtterance,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
-        let began = Instant::now();
+        let start = Instant::now();
         // A chute that stalls must leave time for the axon.
         let within = if self.axon.is_some() { timeout / 2 } else { timeout };
         async move {
@@ -335,7 +335,7 @@ impl TextConnection for Hosted {
                 Ok(Err(error)) => call_error(&error, within),
                 Err(_) => CallError::Timeout(within),
             };
-            let remaining = timeout.saturating_sub(began.elapsed());
+            let remaining = timeout.saturating_sub(start.elapsed());
             match &self.axon {
                 Some(axon) if !remaining.is_zero() => axon.predict(request, remaining).await,
                 _ => Err(error),

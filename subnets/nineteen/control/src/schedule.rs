@@ -46,8 +46,8 @@ pub(crate) async fn send_all(
     drafts: &Drafts,
     config: &MarketConfig,
 ) {
-    let began = Instant::now();
-    let end = began + remaining_time;
+    let start = Instant::now();
+    let end = start + remaining_time;
     let budgets = period_miners
         .tasks()
         .iter()
@@ -58,7 +58,7 @@ pub(crate) async fn send_all(
     let mut running = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
         let Some(task_miners) = period_miners.task(task.as_str()) else { break };
-        let due_at = began + Duration::from_secs_f64(time.get().max(0.0));
+        let due_at = start + Duration::from_secs_f64(time.get().max(0.0));
         if due_at > end {
             break;
         }

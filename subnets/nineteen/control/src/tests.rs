@@ -498,7 +498,7 @@ async fn loops_survive_failures() {
         ..sample("chat-a", &json!({}), &json!([]))
     };
     store.put_sample(&broken, 1.0).await.unwrap();
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let has_weights = async || {
         let config = MarketConfig::from_toml(TASKS).unwrap();
         let Some(closed) = store.newest_period().await.unwrap().filter(|period| period.id.0 >= 2)
@@ -509,7 +509,7 @@ async fn loops_survive_failures() {
         report.miners.len() == 1
     };
     while !has_weights().await {
-        assert!(began.elapsed() < Duration::from_mins(3), "a loop has stopped");
+        assert!(start.elapsed() < Duration::from_mins(3), "a loop has stopped");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(!scoring.is_finished() && !periods.is_finished());

@@ -263,12 +263,12 @@ mod tests {
 
     #[test]
     fn old_speeds_expire() {
-        let (speeds, began) = (Speeds::default(), Instant::now());
-        let (tasks, later) = (tasks(), began + SPEED_AGE / 2);
-        speeds.record(&tasks[1].task, Duration::from_secs(9), began);
+        let (speeds, start) = (Speeds::default(), Instant::now());
+        let (tasks, later) = (tasks(), start + SPEED_AGE / 2);
+        speeds.record(&tasks[1].task, Duration::from_secs(9), start);
         speeds.record(&tasks[2].task, Duration::from_secs(8), later);
         assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [200, 100, 300]);
-        assert_eq!(order_at(&speeds, RoutePreference::Speed, began + SPEED_AGE), [200, 300, 100]);
+        assert_eq!(order_at(&speeds, RoutePreference::Speed, start + SPEED_AGE), [200, 300, 100]);
         // After five minutes, the newest answer counts half.
         speeds.record(&tasks[1].task, Duration::from_secs(5), later);
         assert_eq!(

@@ -230,13 +230,13 @@ impl Gateway {
             prompts: request.prompts(),
             echo: request.echo(),
         };
-        let began = Instant::now();
+        let start = Instant::now();
         let sold = self.ask(requests_of(key, task, request, max_wait), bill).await;
         let (replies, bill) = sold.map_err(|error| {
             error.or_context(prompt, (input.longest, max_tokens), task.context_length())
         })?;
         if streams {
-            let first = began.elapsed();
+            let first = start.elapsed();
             self.0.speeds.record(&task.task, first, Instant::now());
             bill.record_first(first);
         }

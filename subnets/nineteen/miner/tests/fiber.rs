@@ -156,10 +156,10 @@ async fn our_validator_calls_a_python_miner() {
         (200, &"text/event-stream".parse().unwrap())
     );
     let first = answer.next().await.unwrap().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     let remaining: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
     assert!(
-        began.elapsed() > Duration::from_millis(500),
+        start.elapsed() > Duration::from_millis(500),
         "the rest was sent 3 s after the first word"
     );
     let text = String::from_utf8([&first[..], &remaining].concat()).unwrap();

@@ -84,7 +84,7 @@ pub(crate) struct Attempt {
     has_first: Arc<AtomicBool>,
     /// Set once another attempt of the request has returned its answer; `None` once this one has.
     has_answer: Option<Arc<AtomicBool>>,
-    began: Instant,
+    started: Instant,
     /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before
     /// then was cancelled.
     outcome: Option<RequestOutcome>,
@@ -131,7 +131,7 @@ impl Attempt {
             latency: None,
             has_first: Arc::default(),
             has_answer: Some(Arc::clone(has_answer)),
-            began: Instant::now(),
+            started: Instant::now(),
             outcome: None,
             is_disputed: false,
         }
@@ -224,10 +224,10 @@ impl Attempt {
 
     async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
-        let began = Instant::now();
+        let start = Instant::now();
         let inner = Arc::clone(&self.inner);
         let (session, payload) = (self.slot.contender.session(), &request.payload);
-        let longest = deadline.saturating_duration_since(began);
+        let longest = deadline.saturating_duration_since(start);
         // Marked tests would let a miner reject them and accept all of the buyers' requests.
         let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
         let call = async {
@@ -243,28 +243,28 @@ impl Attempt {
         if answer.status.as_u16() != 200 {
             return Err(AttemptError::Status(answer.status));
         }
-        self.waited = began.elapsed();
+        self.waited = start.elapsed();
         let mut reading =
             ResponseReader::new(answer, between, self.inner.deadlines.total_of(self.most));
         if !self.slot.task.is_stream {
             let chunk = self.read_whole(&mut reading, first).await?;
-            self.note_first(began);
+            self.note_first(start);
             self.outcome = Some(self.answered());
             return Ok(Opened { stream: None, ready: VecDeque::from([chunk]) });
         }
         let mut ready = VecDeque::new();
         loop {
-            let remaining = first.saturating_sub(began.elapsed());
+            let remaining = first.saturating_sub(start.elapsed());
             let piece = reading.next(remaining, first, &mut self.waited).await?;
             let done = self.take(piece.as_deref(), &mut ready)?;
             if !ready.is_empty() {
-                self.note_first(began);
+                self.note_first(start);
                 self.outcome = Some(self.answered());
                 return Ok(Opened { stream: (!done).then_some(reading), ready });
             }
             if done && self.has_chunk {
                 // The model may write nothing, which any buyer can request.
-                self.note_first(began);
+                self.note_first(start);
                 self.outcome = Some(self.answered());
                 return Ok(Opened {
                     stream: None,
@@ -386,8 +386,8 @@ impl Attempt {
         Ok(false)
     }
 
-    fn note_first(&mut self, began: Instant) {
-        let latency = began.elapsed().as_secs_f64();
+    fn note_first(&mut self, start: Instant) {
+        let latency = start.elapsed().as_secs_f64();
         self.inner.measures.record_first_chunk(latency);
         self.has_first.store(true, Ordering::Relaxed);
         self.latency = Some(latency);
@@ -415,7 +415,7 @@ impl Drop for Attempt {
         }
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
         let is_cancelled = self.outcome.is_none() && !self.is_disputed;
-        let slow = is_cancelled.then(|| self.began.elapsed().as_secs_f64());
+        let slow = is_cancelled.then(|| self.started.elapsed().as_secs_f64());
         let completion = Completion {
             outcome: self.outcome,
             latency: self.latency.or(slow),

@@ -184,15 +184,15 @@ impl Inner {
         {
             return Ok(slot);
         }
-        let began = Instant::now();
-        let until = deadline.min(began + request.wait);
+        let start = Instant::now();
+        let until = deadline.min(start + request.wait);
         if !self.opens_until(request.task, tried, until) {
             return Err(NoSlot::NoMiner);
         }
         let slot = self.wait_in_queue(request, tried, until).await;
-        request.wait = request.wait.saturating_sub(began.elapsed());
+        request.wait = request.wait.saturating_sub(start.elapsed());
         request.is_admitted |= slot.is_ok();
-        measures::waited(began.elapsed().as_secs_f64());
+        measures::waited(start.elapsed().as_secs_f64());
         slot
     }
 

@@ -156,14 +156,14 @@ pub(crate) struct Inner {
     has_prefix_affinity: AtomicBool,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
-    began: std::time::Instant,
+    started: std::time::Instant,
     samples: mpsc::Sender<Sample>,
 }
 
 impl Inner {
     /// Returns the monotonic time since the querier was created, in seconds.
     pub(crate) fn now(&self) -> f64 {
-        (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
+        (self.monotonic)().saturating_duration_since(self.started).as_secs_f64()
     }
 
     /// Returns the prefix of a buyer's prompt, if it selects the miner.
@@ -214,7 +214,7 @@ impl Querier {
         samples: mpsc::Sender<Sample>,
     ) -> Self {
         let (clock, monotonic) = clocks;
-        let began = monotonic();
+        let start = monotonic();
         let backlog = Backlog::new(QueueSettings::default());
         Self {
             inner: Arc::new(Inner {
@@ -227,7 +227,7 @@ impl Querier {
                 has_prefix_affinity: AtomicBool::new(false),
                 clock,
                 monotonic,
-                began,
+                started: start,
                 samples,
             }),
         }

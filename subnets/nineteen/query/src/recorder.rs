@@ -341,9 +341,9 @@ mod tests {
         assert!(!market.divisions().holds(64), "other processes are unknown");
         let stop = shutdown.clone();
         let keeping = tokio::spawn(async move { recorder.keep_counters(&stop).await });
-        let began = Instant::now();
+        let start = Instant::now();
         while !market.divisions().holds(64) {
-            assert!(began.elapsed() < Duration::from_mins(1), "no update within 60 s");
+            assert!(start.elapsed() < Duration::from_mins(1), "no update within 60 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.request();

@@ -108,13 +108,13 @@ pub async fn ask_streaming(
     limits: QueryLimits,
     mut take: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<Reply<Prompting>, AskError> {
-    let began = Instant::now();
+    let start = Instant::now();
     let request = Prompting::new(conversation);
     let reply = |response: Result<Prompting, ReplyError>| Reply {
         uid: miner.uid,
         hotkey: miner.hotkey,
         response,
-        took: began.elapsed(),
+        took: start.elapsed(),
     };
     let mut parts =
         match query_stream(client, miner, &StreamPrompting(request.clone()), limits).await {

@@ -266,9 +266,9 @@ impl Jobs {
             (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
         let answering = Arc::clone(&self.answering);
         self.stop.spawn("user proof", async move {
-            let (began, sink) = (Instant::now(), Arc::clone(&job));
+            let (start, sink) = (Instant::now(), Arc::clone(&job));
             let report = Arc::new(move |progress| {
-                let step = Step { seconds: began.elapsed().as_secs_f64(), progress };
+                let step = Step { seconds: start.elapsed().as_secs_f64(), progress };
                 sink.state.send_modify(|state| state.steps.push(step));
             });
             let work = async {

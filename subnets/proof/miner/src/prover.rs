@@ -191,9 +191,9 @@ impl Miner {
         let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let work = tokio::task::spawn_blocking(move || {
-            let (_permit, _proving, began) = (permit, Proving::begin(), Instant::now());
+            let (_permit, _proving, start) = (permit, Proving::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
-            proof(began.elapsed());
+            proof(start.elapsed());
             proven
         });
         let timeout = self.0.settings.timeout;

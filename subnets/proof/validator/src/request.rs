@@ -144,7 +144,7 @@ impl Clients {
         timeout: Duration,
     ) -> Result<UnverifiedProof, RequestError> {
         let (peer, query) = (&miner.peer, request.query());
-        let began = Instant::now();
+        let start = Instant::now();
         let (answer, paused) = match (miner.wire, &self.quic) {
             (Wire::Http, _) => {
                 (ask_over_http(&self.http, peer, request, timeout).await?, Duration::ZERO)
@@ -157,7 +157,7 @@ impl Clients {
             }
         };
         // The miner does not answer for a lack of memory in this process.
-        let time = began.elapsed().saturating_sub(paused);
+        let time = start.elapsed().saturating_sub(paused);
         let answer = answer.read(examined.directory.metadata().output.scale);
         let Ok((proof, outputs)) = answer else {
             return Err(RequestError::Fault(Fault::Malformed));

@@ -153,9 +153,9 @@ async fn call_once(
     dendrite: bool,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let began = Instant::now();
+    let start = Instant::now();
     let result = client.call(peer, call).await;
-    let took = began.elapsed();
+    let took = start.elapsed();
     let outcome = CallOutcome::of(&result, dendrite);
     if context.json {
         let response = result.as_ref().ok();

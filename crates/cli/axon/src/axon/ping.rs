@@ -59,9 +59,9 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             if let (Some(interval), true) = (args.interval, index > 0) {
                 tokio::time::sleep(interval).await;
             }
-            let began = Instant::now();
+            let start = Instant::now();
             let result = client.call(&peer, &call).await;
-            let took = began.elapsed();
+            let took = start.elapsed();
             let outcome = CallOutcome::of(&result, dendrite);
             *outcomes.entry(outcome.code.to_string()).or_default() += 1;
             match outcome.check() {

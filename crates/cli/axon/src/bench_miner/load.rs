@@ -144,9 +144,9 @@ impl Load {
         let bar = ProgressBar::new(u64::from(calls) * u64::from(batch));
         let bar = Progress::new(bar, "{pos}/{len} requests [{wide_bar}] {per_sec} {elapsed}");
         let load = Arc::new(self);
-        let began = Instant::now();
+        let start = Instant::now();
         let scheduled = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
-            let at = began + load.plan.due(index);
+            let at = start + load.plan.due(index);
             async move {
                 tokio::time::sleep_until(at).await;
                 index
@@ -159,7 +159,7 @@ impl Load {
             .map(|index| {
                 let load = Arc::clone(&load);
                 AbortOnDropHandle::new(tokio::spawn(
-                    async move { load.exchange(index, began).await },
+                    async move { load.exchange(index, start).await },
                 ))
             })
             .buffer_unordered(concurrency)
@@ -167,7 +167,7 @@ impl Load {
             .inspect(|_| bar.0.inc(1))
             .take_until(stop.requested());
         let mut samples: Vec<Sample> = samples.collect().await;
-        let elapsed = began.elapsed();
+        let elapsed = start.elapsed();
         samples.sort_by_key(|sample| (sample.start, sample.call));
         Run { samples, elapsed }
     }
@@ -176,7 +176,7 @@ impl Load {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, index: u32, began: Instant) -> Sample {
+    async fn exchange(&self, index: u32, started: Instant) -> Sample {
         let request = self.requests.request(index);
         let name = self.requests.class().name();
         let call = Call {
@@ -211,7 +211,7 @@ impl Load {
         Sample {
             call: index / self.plan.batch,
             due: self.plan.due(index),
-            start: start - began,
+            start: start - started,
             service,
             code,
             status: outcome.status,

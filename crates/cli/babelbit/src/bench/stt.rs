@@ -263,11 +263,11 @@ fn transcribe(
     progress: &Mutex<Progress>,
 ) -> anyhow::Result<()> {
     while let Some(file) = replies.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let began = Instant::now();
+        let start = Instant::now();
         let samples = resample_for_recognition(&Wav::decode(file)?.pcm);
         {
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            progress.decode += began.elapsed();
+            progress.decode += start.elapsed();
             progress.active += 1;
             progress.since.get_or_insert_with(Instant::now);
         }

@@ -67,9 +67,9 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 return Err(Classified::usage("--revision or --local is required"));
             }
         };
-        let began = Instant::now();
+        let start = Instant::now();
         let health = client.health().await;
-        let took = began.elapsed();
+        let took = start.elapsed();
         let mut probes = Vec::new();
         for count in 1..=WORDS.len() {
             let words = WORDS.get(..count).unwrap_or_default();
@@ -83,9 +83,9 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 ground_truth: None,
                 evaluation: None,
             };
-            let began = Instant::now();
+            let start = Instant::now();
             let outcome = client.predict(&request, STEP).await;
-            probes.push(Probe { name: request.prefix, outcome, took: began.elapsed() });
+            probes.push(Probe { name: request.prefix, outcome, took: start.elapsed() });
         }
         Ok((slug, (health, took), probes))
     }))?;

@@ -205,7 +205,7 @@ impl Moments {
 /// Polls the child's head for the duration `moment`; returns the last number and hash.
 async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
     let address = child.address().await;
-    let began = Instant::now();
+    let start = Instant::now();
     let request =
         json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
     loop {
@@ -213,7 +213,7 @@ async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
         let answer: Value = serde_json::from_str(&body).unwrap();
         let newest =
             (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
-        if began.elapsed() >= moment {
+        if start.elapsed() >= moment {
             return newest;
         }
     }

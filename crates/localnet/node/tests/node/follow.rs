@@ -477,18 +477,18 @@ async fn a_follower_that_is_killed_catches_up() {
     let follower = Node::start(config).await.unwrap();
     let reached = leader.head().number();
     // The killed process may have stored blocks that the leader reverted since.
-    let (mut began, mut newest) = (Instant::now(), 0);
+    let (mut start, mut newest) = (Instant::now(), 0);
     let head = loop {
         let head = follower.head();
         if head.number() > newest {
-            (began, newest) = (Instant::now(), head.number());
+            (start, newest) = (Instant::now(), head.number());
         }
         let hash = get(&leader, "chain_getBlockHash", json!([head.number()])).await;
         if head.number() >= reached && hash == json!(head.hash) {
             break head;
         }
         assert!(
-            began.elapsed() < Duration::from_mins(1),
+            start.elapsed() < Duration::from_mins(1),
             "caught up with {hash}, not {:?}",
             head.hash
         );

@@ -174,12 +174,12 @@ impl<'a> Probe<'a> {
 
     /// Opens the session; returns its ID, or `None` if the miner opens none.
     async fn open(&mut self, source: &Source) -> Option<String> {
-        let began = Instant::now();
+        let start = Instant::now();
         let reply = self
             .wire
             .signed(init(source, source.channels), deadline(Phase::Init, self.settings))
             .await;
-        self.watch.add(Phase::Init, began.elapsed());
+        self.watch.add(Phase::Init, start.elapsed());
         let object = match object(&reply) {
             Ok(object) => object,
             Err(failed) => {
@@ -301,9 +301,9 @@ impl<'a> Probe<'a> {
             ("in_eos", json!(in_eos)),
         ]);
         let phase = Phase::of_predict(!audio.is_empty(), in_eos);
-        let began = Instant::now();
+        let start = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
-        let took = began.elapsed();
+        let took = start.elapsed();
         self.watch.add(phase, took);
         if took > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };

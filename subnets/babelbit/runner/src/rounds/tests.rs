@@ -460,9 +460,9 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
             let is_init = |call: &crate::testing::Asked| matches!(call, crate::testing::Asked::Init { request, .. } if request.utterance_id == id);
             world.miner.asked().iter().filter(|call| is_init(call)).count()
         };
-        let began = std::time::Instant::now();
+        let start = std::time::Instant::now();
         while init_count(stuck_at) < 3 {
-            assert!(began.elapsed() < LONG);
+            assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let stopping = std::time::Instant::now();

@@ -289,9 +289,9 @@ async fn running_outbox_submits_new_files() {
     let outbox = results.outbox(&url);
     let shutdown = Shutdown::new();
     let sent = async |count: usize| {
-        let began = Instant::now();
+        let start = Instant::now();
         while server.received_requests().await.unwrap().len() < count {
-            assert!(began.elapsed() < Duration::from_secs(20));
+            assert!(start.elapsed() < Duration::from_secs(20));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -342,9 +342,9 @@ async fn retry_pauses_double_up_to_the_maximum() {
 async fn a_thousand_artefacts_are_delivered_within_a_minute() {
     let results = Results::new(256).await;
     let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
-    let began = Instant::now();
+    let start = Instant::now();
     let counts = results.outbox(&url).drain().await.unwrap();
-    let took = began.elapsed();
+    let took = start.elapsed();
     println!("1 024 artefacts in {took:?}");
     assert_eq!((counts.delivered, api.store().count().await.unwrap()), (1_024, 1_024));
     assert!(took < Duration::from_mins(1), "{took:?}");

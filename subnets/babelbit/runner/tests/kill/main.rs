@@ -53,9 +53,9 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
 
     let complete = tempfile::tempdir().unwrap();
     let scoring = runtime.block_on(ScoringServer::start(complete.path()));
-    let began = Instant::now();
+    let start = Instant::now();
     assert!(child::run(complete.path(), &services, &scoring, None));
-    let mut duration = began.elapsed();
+    let mut duration = start.elapsed();
     runtime.block_on(outcome::check(complete.path(), &scoring));
 
     // Kill the processes of each directory until one of them finishes.
@@ -69,7 +69,7 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
             let stored_rows = runtime.block_on(ledger_rows(directory));
             let before = opened(directory).len();
             let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
-            let began = Instant::now();
+            let start = Instant::now();
             let is_over = child::run(directory, &services, &scoring, moment);
             let again = opened(directory).split_off(before);
             let repeated: Vec<_> = again.iter().filter(|row| stored_rows.contains(*row)).collect();
@@ -78,7 +78,7 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
                 if moments.is_empty() {
                     // The first duration may be too long: other tests may have slowed down the
                     // process.
-                    duration = duration.min(began.elapsed());
+                    duration = duration.min(start.elapsed());
                 }
                 break;
             }

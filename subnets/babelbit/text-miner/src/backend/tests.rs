@@ -145,11 +145,11 @@ async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
     ];
     for (answer, without, with) in table {
         for (fallback, expected) in [(false, without), (true, with)] {
-            let began = Instant::now();
+            let start = Instant::now();
             let (backend, _) = backend(answer, fallback).await;
             let predicted = backend.predict("How are", "").await;
             assert_eq!(predicted, expected, "{answer:?}, n-gram model: {fallback}");
-            assert!(began.elapsed() < PATIENCE / 2, "{answer:?} took {:?}", began.elapsed());
+            assert!(start.elapsed() < PATIENCE / 2, "{answer:?} took {:?}", start.elapsed());
         }
     }
 }

@@ -99,11 +99,11 @@ async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
 /// Asserts that queue and bucket are empty.
 async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while queue.depth().await.unwrap().jobs > 0
         || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
     {
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

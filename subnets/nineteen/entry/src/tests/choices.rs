@@ -193,9 +193,9 @@ async fn buyer_that_leaves_cancels_all_choices() {
         received += &String::from_utf8_lossy(&frame);
     }
     drop(body);
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while cancelled.load(Ordering::SeqCst) < 2 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the miner still writes");
+        assert!(start.elapsed() < Duration::from_secs(30), "the miner still writes");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(started.load(Ordering::SeqCst), 2, "the third choice was sent");

@@ -236,7 +236,7 @@ impl Shop {
 
     /// Waits until no request of any key is in flight, and checks that the books balance.
     pub(super) async fn settled(&self) {
-        let began = Instant::now();
+        let start = Instant::now();
         let mut since = Instant::now();
         while since.elapsed() < QUIET {
             let balances = self.store.balances().await.unwrap();
@@ -249,7 +249,7 @@ impl Shop {
                 period_miners.contenders().map(|contender| contender.running()).sum();
             if !open_holds.is_empty() || running > 0 {
                 assert!(
-                    began.elapsed() < Duration::from_mins(1),
+                    start.elapsed() < Duration::from_mins(1),
                     "{running} requests in flight, held: {open_holds:?}"
                 );
                 since = Instant::now();

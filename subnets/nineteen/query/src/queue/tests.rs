@@ -204,14 +204,14 @@ async fn slow_reader_slows_the_miner() {
     let _worker = Process::start(&net, querier.market()).await;
     let mut answer = net.entry.ask(organic()).await.unwrap();
     // Wait until the window and the connection's buffers are full.
-    let (began, mut before) = (Instant::now(), 0);
+    let (start, mut before) = (Instant::now(), 0);
     loop {
         sleep(Duration::from_secs(1)).await;
         let now = sent.load(Ordering::SeqCst);
         if now == before {
             break;
         }
-        assert!(began.elapsed() < LONG, "the miner is not slowed: {now} chunks");
+        assert!(start.elapsed() < LONG, "the miner is not slowed: {now} chunks");
         before = now;
     }
     for _ in 0..before + 200 {
@@ -309,11 +309,11 @@ async fn restarted_nats_is_used_again() {
     net.nats.stop();
     net.nats.lose_everything();
     net.nats.run();
-    let began = Instant::now();
+    let start = Instant::now();
     let answer = loop {
         match net.entry.ask(organic()).await {
             Ok(answer) => break answer,
-            Err(error) => assert!(began.elapsed() < LONG, "{error}"),
+            Err(error) => assert!(start.elapsed() < LONG, "{error}"),
         }
     };
     assert_eq!(text(answer).await.unwrap(), "good");
@@ -371,9 +371,9 @@ fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
 
 /// Waits until a condition holds.
 async fn until(condition: impl Fn() -> bool) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < LONG, "the condition does not hold in time");
+        assert!(start.elapsed() < LONG, "the condition does not hold in time");
         sleep(Duration::from_millis(10)).await;
     }
 }

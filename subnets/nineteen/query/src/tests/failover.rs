@@ -30,7 +30,7 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
         })
     };
     let bench = market(each(vec![handler(), handler()], 1), QueueSettings::default()).await;
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let mut poisoned = JoinSet::new();
     for _ in 0..2 {
         let querier = bench.querier.clone();
@@ -45,7 +45,7 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
     while let Some(outcome) = poisoned.join_next().await {
         assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(
         bench
             .contenders

@@ -178,9 +178,9 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home
     }
     store.hold(&key, "12", 100, DAY, 0).await.unwrap().unwrap();
     assert_eq!(store.charge("12", &usage(DAY, 2), 0).await.unwrap(), Some(2));
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while accounts(&store, &key).await != (64_100 - 1 - 77 - 2, 0) {
-        assert!(began.elapsed().as_secs() < 60, "{:?}", accounts(&store, &key).await);
+        assert!(start.elapsed().as_secs() < 60, "{:?}", accounts(&store, &key).await);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(store.is_balanced().await.unwrap());

@@ -232,8 +232,8 @@ async fn measured_performance_survives_restarts_and_corruption() {
     // Without benchmarks, nothing new is measured.
     let (examiner, book) =
         market.examiner_with(ExaminerSettings { benchmarks: false, ..settings.clone() }).await;
-    let began = Instant::now();
-    run_until(examiner, vec![bob.clone()], || began.elapsed() > Duration::from_millis(300)).await;
+    let start = Instant::now();
+    run_until(examiner, vec![bob.clone()], || start.elapsed() > Duration::from_millis(300)).await;
     let after = saved();
     assert_eq!((&before["miners"], &before["market"]), (&after["miners"], &after["market"]));
     assert_eq!(book.events(), events);
@@ -320,9 +320,9 @@ async fn pipelines_follow_the_list_of_miners() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Recordings that began before Bob left the list may still come.
-    let (began, mut before) = (Instant::now(), u64::MAX);
+    let (start, mut before) = (Instant::now(), u64::MAX);
     while verified(&bob) != before {
-        assert!(began.elapsed() < LONG, "Bob receives more requests");
+        assert!(start.elapsed() < LONG, "Bob receives more requests");
         before = verified(&bob);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -100,9 +100,9 @@ impl Shared {
     /// diagnosis of others.
     fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[ProofMiner]) {
         let Some(examined) = self.circuits.get(position) else { return };
-        let (began, count) = (Instant::now(), proofs.len());
+        let (start, count) = (Instant::now(), proofs.len());
         let results = verify_all(examined, &proofs);
-        let each = began.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let each = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let mut rejected = Vec::new();
         for (Waiting { claimed, outcome }, result) in proofs.into_iter().zip(results) {
             measures::verification(each);

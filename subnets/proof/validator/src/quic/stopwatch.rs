@@ -24,9 +24,9 @@ impl Stopwatch {
 
     /// Waits for a future of this process, and extends the deadline by that time.
     pub(super) async fn pause<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let began = Instant::now();
+        let start = Instant::now();
         let done = work.await;
-        let elapsed = began.elapsed();
+        let elapsed = start.elapsed();
         self.deadline += elapsed;
         self.paused += elapsed;
         done

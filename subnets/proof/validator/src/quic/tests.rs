@@ -151,9 +151,9 @@ async fn connection_attempts_time_out() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let nobody =
         Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
-    assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     let again = Instant::now();
     assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
     assert!(
@@ -165,11 +165,11 @@ async fn connection_attempts_time_out() {
     // A miner that connects, and does not answer the signed handshake.
     let miner = FakeMiner::start(true);
     let holding = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
-    let began = Instant::now();
+    let start = Instant::now();
     let actual =
         while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, holding).await;
     assert_eq!(fault(actual), Fault::Unreachable);
-    assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
 /// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that
@@ -197,12 +197,12 @@ async fn response_timeout_excludes_wait_for_memory() {
     let asking = async {
         let after = async |pause: u64, within: Duration| {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let began = Instant::now();
+            let start = Instant::now();
             let message = QueryZkProofResponse::default();
             let answer = client
                 .call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within)
                 .await;
-            (fault(answer.map(|(answer, _)| answer)), began.elapsed())
+            (fault(answer.map(|(answer, _)| answer)), start.elapsed())
         };
         // Connecting takes a while, after which waiting requests would be sent in any order.
         client.follow(&[ProofMiner { peer: peer.clone(), wire: Wire::Quic }]).await;

@@ -84,9 +84,9 @@ impl Probe<'_> {
     /// Sends one request; returns whether the next one of the utterance is worth sending.
     async fn predicted(&mut self, body: String, label: &str) -> bool {
         let limit = deadline(Phase::Step, self.settings);
-        let began = Instant::now();
+        let start = Instant::now();
         let reply = self.wire.signed(body, limit).await;
-        let took = began.elapsed();
+        let took = start.elapsed();
         self.watch.add(Phase::Step, took);
         let is_first = !self.findings.has_passed(Rule::SignedRequest);
         let answer = match object(&reply) {

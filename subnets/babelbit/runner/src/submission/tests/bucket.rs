@@ -83,9 +83,9 @@ async fn failing_bucket_loses_no_submission() {
         let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
         let outbox = results.outbox_with(results.settings(&url), Some(storage));
         let spoiled = async |more: usize| {
-            let (began, before) = (Instant::now(), proxy.faults());
+            let (start, before) = (Instant::now(), proxy.faults());
             while proxy.faults() < before + more {
-                assert!(began.elapsed() < Duration::from_mins(1), "{what}");
+                assert!(start.elapsed() < Duration::from_mins(1), "{what}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             proxy.set(Fault::None);
