@@ -290,8 +290,8 @@ fn different_conditions_and_unknown_challenges_are_reported() {
 #[test]
 fn evidence_is_checked_on_another_machine() {
     let run = Run::new();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let file = elsewhere.path().join("ferry.tar");
+    let other_directory = tempfile::tempdir().unwrap();
+    let file = other_directory.path().join("ferry.tar");
     let made = document(&run.export(&file));
     let alice = Keypair::from_uri("//Alice").unwrap().hotkey().to_string();
     assert_eq!(made["validator_hotkey"].as_str(), Some(alice.as_str()));
@@ -311,7 +311,7 @@ fn evidence_is_checked_on_another_machine() {
     let text = |needle: &str| {
         original.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
     };
-    let changed = elsewhere.path().join("changed.tar");
+    let changed = other_directory.path().join("changed.tar");
     let with = |offset: usize| {
         let mut bytes = original.clone();
         bytes[offset] ^= 1;

@@ -274,9 +274,9 @@ fn neuron_logs_external_address() {
     let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
     assert!(given.log().contains(expected), "{}", given.log());
 
-    let mut nowhere =
+    let mut unreachable =
         axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);
-    let error = refusal(&nowhere.args(["--ip-source", &private]).output().unwrap(), 1);
+    let error = refusal(&unreachable.args(["--ip-source", &private]).output().unwrap(), 1);
     assert!(error.contains("192.168.1.2 is not a public address"), "{error}");
 }
 

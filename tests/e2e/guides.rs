@@ -263,8 +263,8 @@ fn the_subnet_owner_guide_works() {
     // change a hyperparameter.
     walkthrough.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
-    let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
-    walkthrough.run_chapter(guide, "On the chain", &here);
+    let replacements = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
+    walkthrough.run_chapter(guide, "On the chain", &replacements);
 }
 
 /// The walkthroughs on the first pages of the book's parts; that of validators is in their guide.

@@ -105,11 +105,11 @@ fn listen_options() -> BTreeSet<String> {
 fn every_listen_address_is_tested() {
     let mut untested = listen_options();
     untested.retain(|option| {
-        let is_elsewhere = ELSEWHERE
+        let is_excluded = ELSEWHERE
             .iter()
             .any(|excluded| option.starts_with(excluded) || option.ends_with(excluded));
         // `tao localnet` without a subcommand is `tao localnet start`.
-        !is_elsewhere
+        !is_excluded
             && !ALTERNATIVES.contains(&option.as_str())
             && !option.starts_with("tao localnet --")
     });

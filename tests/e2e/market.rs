@@ -212,8 +212,9 @@ impl Worker {
             .unwrap();
         assert_described(&text, "query");
         let named = |line: &str| {
-            let is_meant = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
-            line.starts_with("taonet_nineteen_worker_jobs_total{") && outcomes.iter().any(is_meant)
+            let has_outcome = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
+            line.starts_with("taonet_nineteen_worker_jobs_total{")
+                && outcomes.iter().any(has_outcome)
         };
         let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64;
         text.lines().filter(|line| named(line)).map(value).sum()
@@ -551,11 +552,11 @@ async fn requests(miner: &Daemon) -> f64 {
     let text =
         reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
     assert_described(&text, "miner");
-    let is_meant = |line: &&str| {
+    let is_expected = |line: &&str| {
         line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat")
     };
     text.lines()
-        .filter(is_meant)
+        .filter(is_expected)
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum()
 }

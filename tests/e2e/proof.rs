@@ -316,14 +316,14 @@ fn bad_models_inputs_and_circuits_are_refused() {
     }
     let sample = repository("models/diabetes-regression/sample.json");
     std::fs::write(&input, b"\x08\x07not a model").unwrap();
-    let elsewhere = folder.path().join("elsewhere");
+    let other_directory = folder.path().join("elsewhere");
     refusal(
-        &proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&elsewhere)]),
+        &proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&other_directory)]),
         1,
     );
     // Sparse: the file takes no space on disk, and reading it would take 10 GB of memory.
     std::fs::File::create(&input).unwrap().set_len(10 << 30).unwrap();
-    let (circuit_path, input_path, output) = (text(&circuit), text(&input), text(&elsewhere));
+    let (circuit_path, input_path, output) = (text(&circuit), text(&input), text(&other_directory));
     let model = repository("models/diabetes-regression/model.onnx");
     for arguments in [
         &["compile", input_path, "--sample", text(&sample), "-o", output][..],
@@ -335,7 +335,7 @@ fn bad_models_inputs_and_circuits_are_refused() {
         let error = refusal(&proof(arguments), 1);
         assert!(error.contains("is larger than") || error.contains("bytes, more than"), "{error}");
     }
-    assert!(!elsewhere.exists());
+    assert!(!other_directory.exists());
     let network = circuit.join("network.bin");
     let mut bytes = std::fs::read(&network).unwrap();
     bytes[20] ^= 1;
@@ -587,16 +587,16 @@ fn honest_miners_earn_and_failures_of_others_are_reported() {
         ("other-circuit", "other_circuit"),
         ("copy", "copied_proof"),
     ] {
-        let liar = miner(name);
+        let cheating_miner = miner(name);
         for field in ["score", "weight", "incentive"] {
-            assert_eq!(liar[field].as_f64(), Some(0.0), "{name}: {field}");
+            assert_eq!(cheating_miner[field].as_f64(), Some(0.0), "{name}: {field}");
         }
         for field in ["weight_submitted", "weight_on_chain", "emission"] {
-            assert_eq!(liar[field], 0, "{name}: {field}");
+            assert_eq!(cheating_miner[field], 0, "{name}: {field}");
         }
-        let faults = liar["faults"].as_object().unwrap();
+        let faults = cheating_miner["faults"].as_object().unwrap();
         assert_eq!(faults.keys().collect::<Vec<_>>(), [fault], "{name}: {faults:?}");
-        assert_ne!(liar["reason"], "");
+        assert_ne!(cheating_miner["reason"], "");
     }
     for name in ["honest", "honest-2", "slow"] {
         let honest = miner(name);

@@ -278,16 +278,16 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
         let miner = Daemon::start(&mut miner);
         // On a busy machine a frame can be late: one of three runs counts.
-        let is_alike = |(broken, score): &(Vec<String>, f64)| {
+        let has_equal_score = |(broken, score): &(Vec<String>, f64)| {
             broken.is_empty() && (score - alone).abs() <= 0.02
         };
         let mut runs = Vec::new();
-        while runs.len() < 3 && !runs.last().is_some_and(is_alike) {
+        while runs.len() < 3 && !runs.last().is_some_and(has_equal_score) {
             runs.push(ferry(&miner));
         }
         let log = miner.log();
         assert!(
-            runs.last().is_some_and(is_alike),
+            runs.last().is_some_and(has_equal_score),
             "stalled {stalled:?}, {delay} s: {runs:?} instead of {alone}: {log}"
         );
     }

@@ -449,14 +449,14 @@ fn settings_come_from_the_file_of_the_working_directory() {
     let port_and_mode = format!("export MINER_AXON_PORT={port} # public\nMINER_DEV_MODE='1'\n");
     std::fs::write(&file, format!("# Miner\nBITTENSOR_SUBTENSOR_ENDPOINT=local\n{port_and_mode}"))
         .unwrap();
-    let here = |program: fn() -> Command, words: &[&str]| {
+    let in_directory = |program: fn() -> Command, words: &[&str]| {
         let mut command = program();
         command.args(words).current_dir(folder.path());
         command
     };
     let words =
         ["-vv", "miner", "--contest", "text", "--key-uri", "//Bob", "--model", "ngram.model"];
-    let miner = Daemon::launch(&mut here(bb, &words));
+    let miner = Daemon::launch(&mut in_directory(bb, &words));
     assert_eq!(miner.url(), format!("http://{address}"));
     assert!(
         miner.log().contains("settings read") && miner.log().contains(".env"),
@@ -464,7 +464,7 @@ fn settings_come_from_the_file_of_the_working_directory() {
         miner.log()
     );
     // The environment wins, also with a blank value.
-    let mut show = here(bb, &["config", "show", "--json"]);
+    let mut show = in_directory(bb, &["config", "show", "--json"]);
     let printed =
         document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
     let setting = |name: &str| {
@@ -478,14 +478,14 @@ fn settings_come_from_the_file_of_the_working_directory() {
     // A malformed line is named without its text; programs other than `bb` do not read the file.
     std::fs::write(&file, "MINER_AXON_PORT=8091\nsk-quite-secret\n").unwrap();
     for words in [&["config", "check"][..], &["register-axon"]] {
-        let error = refusal(&here(bb, words).output().unwrap(), 2);
+        let error = refusal(&in_directory(bb, words).output().unwrap(), 2);
         assert!(
             error.contains(".env: line 2: expected NAME=VALUE") && !error.contains("secret"),
             "{error}"
         );
     }
-    document(&here(tao, &["models", "list", "--json"]).output().unwrap());
-    refusal(&here(tao, &["babelbit", "config", "check"]).output().unwrap(), 2);
+    document(&in_directory(tao, &["models", "list", "--json"]).output().unwrap());
+    refusal(&in_directory(tao, &["babelbit", "config", "check"]).output().unwrap(), 2);
 }
 
 #[test]
@@ -538,7 +538,7 @@ fn text_contest_usage_errors_are_explained() {
     let output = folder.path().join("new.model").display().to_string();
     let empty = folder.path().join("empty").display().to_string();
     std::fs::create_dir(&empty).unwrap();
-    let nowhere = folder.path().join("nowhere/new.model").display().to_string();
+    let missing_path = folder.path().join("nowhere/new.model").display().to_string();
     let challenge =
         repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
@@ -581,7 +581,7 @@ fn text_contest_usage_errors_are_explained() {
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),
         // The output is checked before the training.
         (&["text", "train", &cut, "--output", &empty], 1, "empty is a directory"),
-        (&["text", "train", &cut, "--output", &nowhere], 1, "nowhere is not a directory"),
+        (&["text", "train", &cut, "--output", &missing_path], 1, "nowhere is not a directory"),
     ];
     for (arguments, status, text) in table {
         let mut command = local_bb();

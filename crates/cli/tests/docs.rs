@@ -211,9 +211,10 @@ fn every_fact_of_the_references_tests_has_its_answer() {
         document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Fact"));
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let [_, _, here, tests, _] = cells[..] else { panic!("not three cells: {row}") };
-        let same = here == "same" || here.starts_with("same: ") || here.starts_with("same, ");
-        assert!(same || here.starts_with("different: "), "{row}");
+        let [_, _, our_cell, tests, _] = cells[..] else { panic!("not three cells: {row}") };
+        let same =
+            our_cell == "same" || our_cell.starts_with("same: ") || our_cell.starts_with("same, ");
+        assert!(same || our_cell.starts_with("different: "), "{row}");
         assert!(!same || tests.starts_with('`'), "marked as the same, but without a test: {row}");
     }
 }

@@ -174,10 +174,10 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     };
     for (name, package) in &packages {
         let own = subnet_of(name);
-        let is_of_all =
+        let is_shared =
             PROGRAMS.contains(&name.as_str()) || OF_SEVERAL_SUBNETS.contains(&name.as_str());
         for other in package.uses.union(&package.tests_use).filter_map(|used| subnet_of(used)) {
-            assert!(own == Some(other) || is_of_all, "{name} uses a crate of {other}");
+            assert!(own == Some(other) || is_shared, "{name} uses a crate of {other}");
         }
         if name.ends_with("-core") || name == "consensus" {
             let impure = ["tokio", "rand", "getrandom", "reqwest", "axum", "sqlx", "jiff"];

@@ -336,11 +336,11 @@ mod tests {
             is_kept
         });
         let mut target = noise.uniform() * kept_sum;
-        let drawn = order.iter().find(|(_, weight)| {
+        let selected = order.iter().find(|(_, weight)| {
             target -= weight;
             target < 0.0
         });
-        drawn.unwrap_or(&order[0]).0
+        selected.unwrap_or(&order[0]).0
     }
 
     #[test]

@@ -163,12 +163,12 @@ impl AddressPolicy {
 
     /// Returns the host to call for a published one. `names` permits public host names.
     fn called_host(&self, published: Host, names: bool) -> Result<Host, AddressError> {
-        let is_here =
+        let is_local =
             self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
-        if is_here || self.allow_private && is_loopback(&published) {
+        if is_local || self.allow_private && is_loopback(&published) {
             return Ok(match published {
                 _ if self.in_container => Host::Domain(HOST_OF_CONTAINER.to_owned()),
-                _ if is_here => Host::Ipv4(Ipv4Addr::LOCALHOST),
+                _ if is_local => Host::Ipv4(Ipv4Addr::LOCALHOST),
                 published => published,
             });
         }

@@ -120,7 +120,7 @@ mod tests {
     /// development chain whose miners publish 192.0.2.1
     #[test]
     fn policy_decides_which_addresses_are_called() {
-        let (public, here) = ("http://8.8.8.8:7/", "http://127.0.0.1:7/");
+        let (public, loopback) = ("http://8.8.8.8:7/", "http://127.0.0.1:7/");
         for (published, urls) in [
             ("8.8.8.8:7", [Some(public); 3]),
             ("8.8.8.8:80", [Some("http://8.8.8.8/"); 3]),
@@ -132,12 +132,12 @@ mod tests {
             ("224.0.0.1:7", [None, Some("http://224.0.0.1:7/"), None]),
             ("[fd00::1]:7", [None, Some("http://[fd00::1]:7/"), None]),
             ("[fe80::1]:7", [None, Some("http://[fe80::1]:7/"), None]),
-            ("127.0.0.1:7", [None, Some(here), None]),
+            ("127.0.0.1:7", [None, Some(loopback), None]),
             ("[::1]:7", [None, Some("http://[::1]:7/"), None]),
             ("[::ffff:127.0.0.1]:7", [None, Some("http://[::ffff:7f00:1]:7/"), None]),
             ("0.0.0.0:7", [None, Some("http://0.0.0.0:7/"), None]),
-            ("0.0.0.1:7", [None, Some(here), None]),
-            ("192.0.2.1:7", [None, Some("http://192.0.2.1:7/"), Some(here)]),
+            ("0.0.0.1:7", [None, Some(loopback), None]),
+            ("192.0.2.1:7", [None, Some("http://192.0.2.1:7/"), Some(loopback)]),
             ("192.0.2.2:7", [None, Some("http://192.0.2.2:7/"), None]),
             ("8.8.8.8:0", [None; 3]),
         ] {

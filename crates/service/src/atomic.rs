@@ -124,8 +124,8 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
     let opened = file.metadata()?;
     match fs::symlink_metadata(path) {
-        Ok(there) if there.is_symlink() => Err(io::ErrorKind::AlreadyExists.into()),
-        Ok(there) => Ok((there.dev(), there.ino()) == (opened.dev(), opened.ino())),
+        Ok(metadata) if metadata.is_symlink() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(metadata) => Ok((metadata.dev(), metadata.ino()) == (opened.dev(), opened.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }

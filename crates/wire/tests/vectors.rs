@@ -258,7 +258,7 @@ impl Axon {
             synapse.set("out", 2 * value);
             synapse
         };
-        let boom = || async { SynapseError::internal(&std::io::Error::other("boom")) };
+        let failing_handler = || async { SynapseError::internal(&std::io::Error::other("boom")) };
         let chunks = || {
             ["alpha ", "beta ", "gamma"].map(|chunk| Ok::<_, std::io::Error>(Bytes::from(chunk)))
         };
@@ -270,7 +270,7 @@ impl Axon {
             .route("/PlainSynapse", any(plain))
             .route("/BlockedSynapse", any(|| async {}))
             .route("/SlowSynapse", any(std::future::pending::<()>))
-            .route("/BoomSynapse", any(boom))
+            .route("/BoomSynapse", any(failing_handler))
             .route("/StreamSynapse", any(stream));
         let (open, blocking) = (layer(&scheme, Policy::open()), layer(&scheme, Policy::only([])));
         let lenient = layer(&scheme.accept_old_versions(), Policy::open());

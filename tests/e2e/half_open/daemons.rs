@@ -318,9 +318,16 @@ fn scorer(_: &Path) -> Started {
 }
 
 fn subtensor_gateway(folder: &Path) -> Started {
-    let nowhere = format!("ws://{}", free_address());
+    let unreachable_url = format!("ws://{}", free_address());
     let mut gateway = local_bb();
-    gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", &nowhere, "--state"]);
+    gateway.args([
+        "subtensor-gateway",
+        "--key-uri",
+        "//Alice",
+        "--network",
+        &unreachable_url,
+        "--state",
+    ]);
     gateway.arg(folder.join("gateway"));
     start(&mut gateway, ("/healthz", 200), |_| open("/v1/weights/set_and_confirm", ("{}", 400)))
 }

@@ -214,9 +214,9 @@ fn validator_info_is_verified() {
         true
     );
     // Information and signature separately, as early scripts printed them.
-    let (mut apart, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
-    apart[ADDRESS].as_object_mut().unwrap().remove("signature");
-    let list = wallets.file("list.json", apart.to_string());
+    let (mut unsigned, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
+    unsigned[ADDRESS].as_object_mut().unwrap().remove("signature");
+    let list = wallets.file("list.json", unsigned.to_string());
     let answer = wallets.ask(&["verify", "--signature", signature], &[("--validator-info", &list)]);
     assert_eq!(answer["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);

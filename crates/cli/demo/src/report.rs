@@ -225,13 +225,13 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utterances: usize = self.played.iter().map(|played| played.main.utterances).sum();
         let wall: f64 = self.played.iter().map(|played| played.wall.as_secs_f64()).sum();
-        let what = match self.played.as_slice() {
+        let subject = match self.played.as_slice() {
             [one] => one.challenge.title.clone(),
             several => format!("{} challenges", several.len()),
         };
         let [utterances, miners] =
             [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
-        writeln!(f, "{}\n", wrapped(&format!("{what}: {utterances}, {miners}, {wall:.1} s")))?;
+        writeln!(f, "{}\n", wrapped(&format!("{subject}: {utterances}, {miners}, {wall:.1} s")))?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }

@@ -184,8 +184,8 @@ mod tests {
             assert!(read(&wav_bytes[..length]).is_err(), "{length}");
         }
         // A truncated file yields an envelope of the samples that are present.
-        let cut = read(&wav_bytes[..wav_bytes.len() - 100]).unwrap();
-        assert_eq!((cut.seconds, cut.points.len()), (0.006_25, 50));
+        let truncated = read(&wav_bytes[..wav_bytes.len() - 100]).unwrap();
+        assert_eq!((truncated.seconds, truncated.points.len()), (0.006_25, 50));
         let mut other = wav_bytes;
         other[20] = 3;
         assert!(matches!(read(&other), Err(PeaksError::Format)), "floats");

@@ -192,14 +192,14 @@ impl<C: Challenge> Steps<C> {
     fn draw(&self, neurons: &Neurons) -> Drawn {
         let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
-        let mut drawn = self.challenge.select(eligible, self.settings.select);
-        drawn.sort_unstable_by_key(|neuron| neuron.uid);
-        drawn.dedup_by_key(|neuron| neuron.uid);
-        let miners = self.directory.select(&Neurons::new(neurons.block, drawn.clone())).miners;
-        drawn.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
+        let mut selected = self.challenge.select(eligible, self.settings.select);
+        selected.sort_unstable_by_key(|neuron| neuron.uid);
+        selected.dedup_by_key(|neuron| neuron.uid);
+        let miners = self.directory.select(&Neurons::new(neurons.block, selected.clone())).miners;
+        selected.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
         Drawn {
             miners,
-            unavailable: drawn.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
+            unavailable: selected.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
         }
     }
 }

@@ -203,12 +203,12 @@ impl Submitter {
                 EndState::Open => {}
                 EndState::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
                 EndState::Known(outcome) => {
-                    let is_there = outcome.inclusion().is_some();
-                    if is_there && !signed.state.is_settled() {
+                    let is_included = outcome.inclusion().is_some();
+                    if is_included && !signed.state.is_settled() {
                         self.ledger.mark(signed, State::Superseded).await?;
                     }
                     self.record(intent, step, &mut replaced, outcome).await?;
-                    if is_there {
+                    if is_included {
                         *signed = replaced;
                         return Ok(());
                     }

@@ -368,11 +368,11 @@ impl Author {
                         .get_or_insert_with(|| Committer::start(scope, self.chain.clone()))
                         .send(group);
                 }
-                let made = self.make_group(&mut left, &should_continue);
+                let result = self.make_group(&mut left, &should_continue);
                 if is_committing && let Some(committer) = &mut committer {
                     self.settle(committer.result())?;
                 }
-                match made {
+                match result {
                     Ok(true) => {}
                     Ok(false) => return self.commit(),
                     Err(error) => {

@@ -272,8 +272,12 @@ impl Store {
 
     fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {
         let stored = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-        let given = first.genesis.hash;
-        if given == stored { Ok(()) } else { Err(StoreError::Genesis { found: stored, given }) }
+        let configured = first.genesis.hash;
+        if configured == stored {
+            Ok(())
+        } else {
+            Err(StoreError::Genesis { found: stored, given: configured })
+        }
     }
 
     /// Returns the newest committed block.

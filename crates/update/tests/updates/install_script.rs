@@ -118,10 +118,10 @@ fn a_release_is_installed_with_its_links_and_updated() {
     assert!(text.contains("older than the installed version 0.2.0"), "{text}");
     assert_eq!(script.installed("tao"), program(NEW));
     // Installation into another directory.
-    let elsewhere = TempDir::new().unwrap();
+    let other_directory = TempDir::new().unwrap();
     let mut command = script.command(releases.path().to_str().unwrap());
-    said(&command.arg("--prefix").arg(elsewhere.path()).output().unwrap(), true);
-    assert!(elsewhere.path().join("bin/tao").exists());
+    said(&command.arg("--prefix").arg(other_directory.path()).output().unwrap(), true);
+    assert!(other_directory.path().join("bin/tao").exists());
 }
 
 /// The daemons of these tests are ready only with the old program.

@@ -300,9 +300,9 @@ async fn silent_servers_time_out() {
         matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(),
         "{error}"
     );
-    let nowhere =
+    let unreachable =
         updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), installation.program());
-    assert!(refusal(&nowhere, &installation).await.is_network());
+    assert!(refusal(&unreachable, &installation).await.is_network());
 }
 
 #[tokio::test]

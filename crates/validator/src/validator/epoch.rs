@@ -146,8 +146,8 @@ impl<S: Subnet> Validator<S> {
     /// weight.
     fn policy(&self, neurons: &Neurons) -> WeightPolicy {
         let uid = self.settings.burn_uid;
-        let is_there = usize::from(uid.0) < neurons.registered;
-        if !is_there {
+        let is_registered = usize::from(uid.0) < neurons.registered;
+        if !is_registered {
             tracing::warn!(
                 "burn uid {uid} is not registered on subnet {}, which has {}: unearned weight goes to the miners \
                  with scores, and without scores no weights are submitted; hint: configure another burn uid",
@@ -156,7 +156,7 @@ impl<S: Subnet> Validator<S> {
             );
         }
         WeightPolicy {
-            burn_uid: is_there.then_some(uid),
+            burn_uid: is_registered.then_some(uid),
             max_skipped_epochs: self.settings.max_skipped_epochs,
         }
     }

@@ -198,10 +198,10 @@ impl ReferenceDocument {
 
     /// Returns the raw entry of the first utterance with this ID.
     pub fn entry(&self, utterance_id: &str) -> Option<&Map<String, Value>> {
-        let is_it = |(position, entry): &&(usize, Map<String, Value>)| {
+        let is_match = |(position, entry): &&(usize, Map<String, Value>)| {
             same_utterance(utterance_id, &schema::id_of(entry, *position))
         };
-        self.utterances.iter().find(is_it).map(|(_, entry)| entry)
+        self.utterances.iter().find(is_match).map(|(_, entry)| entry)
     }
 
     /// Returns the reference of the only utterance.

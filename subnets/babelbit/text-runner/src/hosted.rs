@@ -179,12 +179,12 @@ impl CommittedMiners {
                 .zip(committed.as_ref())
                 .is_none_or(|(stated, committed)| stated.eq_ignore_ascii_case(committed))
         };
-        let is_its =
+        let matches_commitment =
             agrees(&chute.slug, &commitment.slug) && agrees(&chute.revision, &commitment.revision);
-        if !is_its {
+        if !matches_commitment {
             tracing::debug!(%uid, id, "miner skipped: its chute has another slug or revision than its commitment");
         }
-        is_its
+        matches_commitment
     }
 
     /// Whether access to a model is gated; an unknown model is not.

@@ -39,10 +39,10 @@ impl EmbeddingRequest {
             }
             _ => None,
         };
-        let is_sane = |texts: &Vec<String>| {
+        let is_within_limits = |texts: &Vec<String>| {
             (1..=MAX_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
         };
-        let input = texts.filter(is_sane).ok_or_else(|| {
+        let input = texts.filter(is_within_limits).ok_or_else(|| {
             GatewayError::field(
                 "input",
                 "input must be a non-empty string or an array of 1..=2048 non-empty strings",

@@ -112,10 +112,10 @@ fn payload(
     (width, height): (u64, u64),
     default_steps: u64,
 ) -> Result<ImagePayload, GatewayError> {
-    let is_sane =
+    let is_within_limits =
         |text: &String| !text.trim().is_empty() && text.chars().count() <= MAX_PROMPT_LENGTH;
     let prompt = match fields.take("prompt") {
-        Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
+        Some(Value::String(prompt)) if is_within_limits(&prompt) => prompt,
         _ => {
             return Err(GatewayError::field(
                 "prompt",

@@ -74,9 +74,9 @@ pub(crate) fn named_task<'a>(
     model: Option<&str>,
     endpoint: Endpoint,
 ) -> Result<&'a Task, GatewayError> {
-    let is_meant =
+    let is_match =
         |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-    let task = config.enabled().find(is_meant).ok_or_else(|| {
+    let task = config.enabled().find(is_match).ok_or_else(|| {
         GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect())
     })?;
     if !may_use(key, task) {

@@ -28,10 +28,13 @@ use taonet_wire::{ClientConfig, Peer, SystemClock};
 
 /// Returns a command for the script of the peer; `None` if it is not installed.
 fn python() -> Option<Command> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     let environment = peer_directory("fiber")?;
     let mut command = Command::new(environment.join("bin/python"));
-    command.arg(here.join("tests/peers/fiber.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .arg(directory.join("tests/peers/fiber.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     Some(command)
 }
 

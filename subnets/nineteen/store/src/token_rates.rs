@@ -50,7 +50,9 @@ impl TokenWindow {
     /// Reserves tokens, unless they would exceed the limit.
     fn reserve(&mut self, limit: u64, tokens: u64, now_ms: i64) -> TokenUsage {
         let second = now_ms.div_euclid(1_000);
-        self.0.retain(|then, tokens| *then >= second.saturating_sub(WINDOW) && *tokens > 0);
+        self.0.retain(|recorded_second, tokens| {
+            *recorded_second >= second.saturating_sub(WINDOW) && *tokens > 0
+        });
         let used = self.0.values().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
         let is_admitted = used.saturating_add(tokens) <= limit;
         let retry =

@@ -237,8 +237,8 @@ mod tests {
                 }
                 _ => panic!("{uid}: {:?}, expected {expected:?}", answer.completion),
             }
-            let is_worth_something = [Uid(0), Uid(1), Uid(3)].contains(&uid);
-            assert_eq!(answer.reward.total > 0.0, is_worth_something, "{uid}: {:?}", answer.reward);
+            let is_rewarded = [Uid(0), Uid(1), Uid(3)].contains(&uid);
+            assert_eq!(answer.reward.total > 0.0, is_rewarded, "{uid}: {:?}", answer.reward);
         }
         drop(servers);
     }

@@ -104,11 +104,11 @@ fn beyond(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) -> usize {
         Clamp::Unsigned(_) => true,
         Clamp::Signed(_) => false,
     };
-    let is_beyond = |(sum, [of_low, of_high]): &(&i64, &[bool; 2])| {
+    let is_saturated = |(sum, [of_low, of_high]): &(&i64, &[bool; 2])| {
         let (quotient, _) = rescale.split(**sum);
         (*of_high && quotient > high + 1) || (*of_low && !is_unsigned && quotient < low - 1)
     };
-    sums.iter().zip(limits).filter(is_beyond).count()
+    sums.iter().zip(limits).filter(is_saturated).count()
 }
 
 /// Returns, for each cell, whether a value beyond its lower limit and one beyond its upper limit

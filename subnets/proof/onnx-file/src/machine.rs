@@ -60,7 +60,7 @@ impl Machine {
             finite_floats("coefficients")?,
             finite_floats("rho")?,
         );
-        let misfit = || {
+        let shape_error = || {
             unsupported(
                 node,
                 "support vectors, coefficients and rho do not fit each other".to_owned(),
@@ -78,7 +78,7 @@ impl Machine {
                 || coefficients.len() != width
                 || offsets.len() != 1
             {
-                return Err(misfit());
+                return Err(shape_error());
             }
             return Ok(Self { kernel, count, vectors, coefficients, offsets, probability: None });
         }
@@ -97,7 +97,7 @@ impl Machine {
         let count = vectors_per_class
             .iter()
             .try_fold(0_usize, |sum, &count| sum.checked_add(count))
-            .ok_or_else(misfit)?;
+            .ok_or_else(shape_error)?;
         let (classes, pairs) =
             (vectors_per_class.len(), vectors_per_class.len() * (vectors_per_class.len() - 1) / 2);
         let fits = count > 0
@@ -105,7 +105,7 @@ impl Machine {
             && count.checked_mul(classes - 1) == Some(coefficients.len())
             && offsets.len() == pairs;
         if !fits {
-            return Err(misfit());
+            return Err(shape_error());
         }
         let (a, b) = (finite_floats("prob_a")?, finite_floats("prob_b")?);
         let probability = match (&a[..], &b[..]) {

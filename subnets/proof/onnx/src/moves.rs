@@ -227,8 +227,8 @@ impl Reader {
         else {
             return Err(refuse());
         };
-        let is_to_depth = node.op_type == "SpaceToDepth";
-        let fits = if is_to_depth {
+        let is_space_to_depth = node.op_type == "SpaceToDepth";
+        let fits = if is_space_to_depth {
             size > 0 && height.is_multiple_of(size) && width.is_multiple_of(size)
         } else {
             area > 0 && channels.is_multiple_of(area)
@@ -237,7 +237,7 @@ impl Reader {
             return Err(refuse());
         }
         // The axes of the blocks, their new order, and the dimensions after that.
-        let (split, order, joined) = if is_to_depth {
+        let (split, order, joined) = if is_space_to_depth {
             let split = [batch, channels, height / size, size, width / size, size];
             (split, [0, 3, 5, 1, 2, 4], [batch, channels * area, height / size, width / size])
         } else {

@@ -100,9 +100,9 @@ fn server_url(text: &str) -> Result<Url, String> {
 /// Parses a timeout: more than 0 and at most 600 seconds.
 fn timeout(text: &str) -> Result<Duration, &'static str> {
     let seconds = value::seconds(text).ok();
-    let sensible =
+    let is_valid =
         seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
-    sensible.ok_or("expected a number of seconds above 0 and at most 600")
+    is_valid.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
 fn no_model() -> anyhow::Error {

@@ -210,11 +210,12 @@ impl State {
     }
 
     fn tao_emission(&self) -> CheckResult {
-        let is_on = self.has_tao_emission;
-        let warning = (!is_on).then(|| "TAO emission is disabled until root enables it".to_owned());
-        let text = if is_on { "on" } else { "off" }.to_owned();
+        let has_emission = self.has_tao_emission;
+        let warning =
+            (!has_emission).then(|| "TAO emission is disabled until root enables it".to_owned());
+        let text = if has_emission { "on" } else { "off" }.to_owned();
         let meaning = "root lets the subnet take part in the emission of TAO";
-        CheckResult::new("tao_emission", json!(is_on), text, meaning, warning)
+        CheckResult::new("tao_emission", json!(has_emission), text, meaning, warning)
     }
 
     fn registration(&self) -> CheckResult {

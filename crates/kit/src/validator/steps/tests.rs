@@ -271,7 +271,7 @@ async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {
         let (world, reached) = (World::new().await, Arc::new(Notify::new()));
         let miner_reached = Arc::clone(&reached);
-        let hanging = Router::new().fallback(move || {
+        let unresponsive = Router::new().fallback(move || {
             let miner_reached = Arc::clone(&miner_reached);
             async move {
                 miner_reached.notify_one();
@@ -279,7 +279,7 @@ async fn interrupted_step_is_repeated_and_counted_once() {
             }
         });
         let port = if part == Part::Query {
-            Some(listen(hanging).await.port())
+            Some(listen(unresponsive).await.port())
         } else {
             good_miner().await
         };

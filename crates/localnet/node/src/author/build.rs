@@ -267,9 +267,9 @@ fn take_calls(
     queued: &[Queued],
     shield_key: &ShieldKey,
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
-    let (mut included, mut skipped, mut misfits) = (Vec::new(), Vec::new(), 0);
+    let (mut included, mut skipped, mut too_large) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
-        if misfits >= MISFITS {
+        if too_large >= MISFITS {
             break;
         }
         match draft.apply(&call.bytes) {
@@ -283,7 +283,7 @@ fn take_calls(
                 skipped.push((position, SkipReason::Later));
             }
             Ok(Err(error)) if error.exhausted_resources() => {
-                misfits += 1;
+                too_large += 1;
                 skipped.push((position, SkipReason::Later));
             }
             Ok(Err(error)) => {

@@ -74,11 +74,11 @@ impl Feed {
 
     /// Returns the next event, or a notice of missed events; `None` when the subscription or the
     /// chain is closed.
-    async fn next(&self, news: &mut Receiver<Arc<ChainEvent>>) -> Option<Received> {
+    async fn next(&self, events: &mut Receiver<Arc<ChainEvent>>) -> Option<Received> {
         tokio::select! {
             () = self.sink.closed() => None,
-            received = news.recv() => match received {
-                Ok(news) => Some(Received::ChainEvent(news)),
+            received = events.recv() => match received {
+                Ok(event) => Some(Received::ChainEvent(event)),
                 Err(RecvError::Lagged(_)) => Some(Received::Missed),
                 Err(RecvError::Closed) => None,
             },
@@ -135,13 +135,13 @@ async fn heads(
     let chain = &context.chain;
     let announced =
         |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
-    let (head, mut news) = chain.follow();
+    let (head, mut events) = chain.follow();
     let feed = request.accept().await?;
     let mut last = announced(&head)?;
     feed.send(&last.header).await?;
-    while let Some(received) = feed.next(&mut news).await {
-        let Received::ChainEvent(news) = received else { continue };
-        let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*news;
+    while let Some(received) = feed.next(&mut events).await {
+        let Received::ChainEvent(event) = received else { continue };
+        let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*event;
         let next = announced(head)?;
         // The first blocks of a chain finalize none.
         if next.hash != last.hash || next.hash == head.hash {
@@ -173,7 +173,7 @@ async fn storage(
         Ok(keys) => keys,
         Err(error) => return request.reject(error).await,
     };
-    let (_, mut news) = context.chain.follow();
+    let (_, mut events) = context.chain.follow();
     let mut sent = Sent::new();
     let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
         Ok(first) => first,
@@ -183,9 +183,9 @@ async fn storage(
     if let Some(first) = first {
         feed.send(&first).await?;
     }
-    while let Some(received) = feed.next(&mut news).await {
+    while let Some(received) = feed.next(&mut events).await {
         let block = match &received {
-            Received::ChainEvent(news) => match &**news {
+            Received::ChainEvent(event) => match &**event {
                 ChainEvent::Block(block) => Some(block),
                 ChainEvent::Reverted(_) => None,
             },

@@ -78,10 +78,10 @@ impl Store {
         }
         let write = self.database.begin_write()?;
         self.write(&write, blocks)?;
-        let moved = self.prune(&write, blocks)?;
+        let removed = self.prune(&write, blocks)?;
         write.commit()?;
         self.settle(blocks);
-        self.memory().remove_recent(&moved);
+        self.memory().remove_recent(&removed);
         Ok(())
     }
 

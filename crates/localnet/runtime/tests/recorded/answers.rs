@@ -39,8 +39,8 @@ fn ask<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
     Answer::decode_all(&mut &answer[..]).unwrap()
 }
 
-fn on_the_first_block<Answer>(then: impl FnOnce() -> Answer) -> Answer {
-    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(then)
+fn on_the_first_block<Answer>(ask_runtime: impl FnOnce() -> Answer) -> Answer {
+    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(ask_runtime)
 }
 
 fn account(number: u16) -> AccountId32 {

@@ -370,12 +370,15 @@ async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() 
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
     let moved = |target: &str| ResponseTemplate::new(307).insert_header("Location", target);
-    let there = moved("/api/models/al/m/revision/main?blobs=true");
-    Mock::given(path("/api/models/old/revision/main")).respond_with(there).mount(&setup.hub).await;
+    let redirected = moved("/api/models/al/m/revision/main?blobs=true");
+    Mock::given(path("/api/models/old/revision/main"))
+        .respond_with(redirected)
+        .mount(&setup.hub)
+        .await;
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let there = moved(&format!("/al/m/resolve/{COMMIT}/{name}"));
+        let redirected = moved(&format!("/al/m/resolve/{COMMIT}/{name}"));
         Mock::given(path(format!("/old/resolve/{COMMIT}/{name}")))
-            .respond_with(there)
+            .respond_with(redirected)
             .mount(&setup.hub)
             .await;
     }

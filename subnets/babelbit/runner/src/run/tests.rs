@@ -236,9 +236,9 @@ async fn a_run_writes_every_file_in_its_layout() {
 #[tokio::test]
 async fn failing_miner_is_recorded_and_does_not_affect_others() {
     let directory = tempfile::tempdir().unwrap();
-    let boom = ScriptedMiner::silent()
+    let failing = ScriptedMiner::silent()
         .with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
-    let miners = [miner(1, &Arc::new(boom)), miner(2, &parrot())];
+    let miners = [miner(1, &Arc::new(failing)), miner(2, &parrot())];
     let report = runner(directory.path())
         .await
         .play(challenge(&["0.5"]), &miners, Arc::new(()))

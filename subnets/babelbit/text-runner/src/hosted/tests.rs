@@ -206,11 +206,11 @@ async fn unreachable_hub_excludes_no_miner() {
         vec![text(0, 9, &committed("good", "a/good"))],
         Some(Secret::new("cpk")),
     );
-    let nowhere = ChutesSettings {
+    let unreachable = ChutesSettings {
         hub_url: "http://127.0.0.1:9".parse().unwrap(),
         ..miners.settings.clone()
     };
-    miners.hub = HubApi::new(&nowhere).unwrap();
+    miners.hub = HubApi::new(&unreachable).unwrap();
     assert_eq!(miners.miners().await.unwrap().len(), 2);
 }
 

@@ -128,7 +128,7 @@ fn faults_of_streams_are_reported() {
         let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
         assert!(fault.starts_with(expected), "{last}: {fault}");
     }
-    for nothing in [
+    for empty in [
         "",
         ": comment\n\n",
         "data: [DONE]\n\n",
@@ -136,9 +136,9 @@ fn faults_of_streams_are_reported() {
         "data: {\"choices\":[]}\n\n",
     ] {
         assert_eq!(
-            filtered(&[nothing.as_bytes()], true),
+            filtered(&[empty.as_bytes()], true),
             (Vec::new(), Some(StreamFault::Empty)),
-            "{nothing:?}"
+            "{empty:?}"
         );
     }
     let full = reported(r#"{"error":{"message":"no capacity","code":429}}"#);

@@ -145,10 +145,10 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home
 
 pub(super) async fn transfers_are_credited_once(home: Home) {
     let store = enabled(&home).await;
-    let ((shop, address), (other, elsewhere)) = (key(&store, 1).await, key(&store, 2).await);
+    let ((shop, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
     let transfers = [
         transfer(11, 3, address, 1_099),
-        transfer(12, 3, elsewhere, 99),
+        transfer(12, 3, other_address, 99),
         transfer(12, 5, address, 100),
     ];
     let deposits =

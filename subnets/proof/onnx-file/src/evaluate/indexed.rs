@@ -365,8 +365,8 @@ impl Operands<'_> {
             return Err(self.refuse("the size of the blocks is malformed"));
         }
         let area = size.saturating_mul(size);
-        let is_to_depth = self.node.op_type == "SpaceToDepth";
-        let fits = if is_to_depth {
+        let is_space_to_depth = self.node.op_type == "SpaceToDepth";
+        let fits = if is_space_to_depth {
             height.is_multiple_of(size) && width.is_multiple_of(size)
         } else {
             channels.is_multiple_of(area)
@@ -374,7 +374,7 @@ impl Operands<'_> {
         if !fits {
             return Err(self.refuse("the blocks do not fit"));
         }
-        if is_to_depth {
+        if is_space_to_depth {
             let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
             self.check_size(&dims)?;
             return Ok(built(dims, |coordinates| {

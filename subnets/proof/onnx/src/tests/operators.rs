@@ -380,8 +380,8 @@ fn moves_are_in_proportion_to_the_file() {
         let error = read(&model(graph)).unwrap_err().to_string();
         assert!(error.contains("it is empty or too large"), "{pads:?}: {error}");
     }
-    let nothing = vec![integers("starts", &[3]), integers("ends", &[3])];
+    let empty_slice = vec![integers("starts", &[3]), integers("ends", &[3])];
     let slice = node("Slice", &["x", "starts", "ends"], "y", &[]);
-    let error = read(&model(small(&[4], vec![slice], nothing))).unwrap_err().to_string();
+    let error = read(&model(small(&[4], vec![slice], empty_slice))).unwrap_err().to_string();
     assert!(error.contains("it is empty or too large"), "{error}");
 }

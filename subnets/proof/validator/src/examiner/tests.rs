@@ -250,9 +250,9 @@ async fn proof_of_another_circuit_is_recognised() {
     for backends in [["stark", "groth16"], ["groth16", "stark"]] {
         let market = Market::new(&backends);
         let (examiner, _) = market.examiner(LONG).await;
-        let (liar, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
+        let (cheating, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
         for _ in 0..4 {
-            assert_eq!(examiner.examine(&liar).await, Some(failed(Fault::OtherCircuit)));
+            assert_eq!(examiner.examine(&cheating).await, Some(failed(Fault::OtherCircuit)));
         }
     }
 }

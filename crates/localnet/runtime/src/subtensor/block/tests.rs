@@ -55,8 +55,8 @@ fn alpha_is_issued_on_its_schedule() {
             .filter(|(_, netuid, _)| *netuid == BABELBIT)
             .map(|(_, _, alpha)| alpha.0)
             .sum();
-        let dust = (before + issued) - (waiting + staked);
-        assert!(dust <= 20, "{waiting} pending, {staked} staked");
+        let rounding_loss = (before + issued) - (waiting + staked);
+        assert!(rounding_loss <= 20, "{waiting} pending, {staked} staked");
     });
 }
 

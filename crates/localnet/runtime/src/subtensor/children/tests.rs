@@ -209,8 +209,8 @@ fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
         assert_eq!(attempt(&account("Bob"), take(&child, 1)), "NonAssociatedColdKey");
         assert_eq!(attempt(&charlie, take(&key(99), 1)), "NonAssociatedColdKey");
         let (hotkey, part) = (child.clone(), PerU16::from_parts(u16::MAX));
-        let elsewhere = Call::set_childkey_take { hotkey, netuid: NetUid(77), take: part };
-        assert_eq!(attempt(&charlie, elsewhere), "SubnetNotExists");
+        let other_subnet = Call::set_childkey_take { hotkey, netuid: NetUid(77), take: part };
+        assert_eq!(attempt(&charlie, other_subnet), "SubnetNotExists");
         assert_eq!(attempt(&charlie, take(&child, 11_797)), "InvalidChildkeyTake");
         assert_eq!(attempt(&charlie, take(&child, u16::MAX)), "InvalidChildkeyTake");
         MinChildkeyTakePerSubnet::<Runtime>::insert(BABELBIT, PerU16::from_parts(50));

@@ -200,8 +200,8 @@ fn a_share_is_rounded_down() {
     assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
     let extreme = Charge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
     assert_eq!(extreme.part_of_collateral(u64::MAX), u64::MAX);
-    let nothing = Charge { burned: TaoBalance(0), locked: TaoBalance(0) };
-    assert_eq!(nothing.part_of_collateral(5), 0);
+    let no_charge = Charge { burned: TaoBalance(0), locked: TaoBalance(0) };
+    assert_eq!(no_charge.part_of_collateral(5), 0);
 }
 
 #[test]

@@ -199,7 +199,7 @@ mod tests {
                 assert!(lock.locked_mass.0 <= mass, "{kind:?} {mass} {now} {unlock} {maturity}");
             }
         }
-        let nothing = Kind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
-        assert_eq!((nothing.locked_mass.0, nothing.conviction.to_num::<u64>()), (0, 0));
+        let empty_lock = Kind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
+        assert_eq!((empty_lock.locked_mass.0, empty_lock.conviction.to_num::<u64>()), (0, 0));
     }
 }

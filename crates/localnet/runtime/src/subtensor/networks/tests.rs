@@ -231,13 +231,13 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
         while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet))
         {
             let remaining = key.get(32..).unwrap_or_default();
-            let is_only = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
+            let is_expected = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
             let limits = match remaining.len() {
                 3 | 4 => remaining[1..].starts_with(&number),
                 52 => remaining[48..].starts_with(&number),
                 _ => false,
             };
-            if remaining.starts_with(&number) || is_only || limits {
+            if remaining.starts_with(&number) || is_expected || limits {
                 actual.push(hex::encode(&key));
             }
             last = key;

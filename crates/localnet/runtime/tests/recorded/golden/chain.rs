@@ -62,9 +62,9 @@ fn events_but_issued(events: &Json) -> Vec<u8> {
     let raw = bytes(&events["raw_hex"]);
     assert_eq!(raw[..4], [8 << 2, INITIALIZATION, 5, 15]);
     let (_, entry) = values::storage("System", "Events").unwrap();
-    let mut here = raw[..=ISSUED].to_vec();
-    (here[0], here[3]) = (1 << 2, 17);
-    values::round_trip(values::held(entry), &here).unwrap();
+    let mut expected = raw[..=ISSUED].to_vec();
+    (expected[0], expected[3]) = (1 << 2, 17);
+    values::round_trip(values::held(entry), &expected).unwrap();
     [&[7 << 2], &raw[1 + ISSUED..]].concat()
 }
 

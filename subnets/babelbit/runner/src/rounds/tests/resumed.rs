@@ -37,8 +37,8 @@ impl World {
         let running = self.start().await;
         self.block(100).await;
         let start = std::time::Instant::now();
-        let is_there = |request_call: &&Asked| matches!(request_call, Asked::Init { request, .. } if request.utterance_id == utterance_id);
-        while self.miner.asked().iter().filter(is_there).count() < 2 {
+        let is_init = |request_call: &&Asked| matches!(request_call, Asked::Init { request, .. } if request.utterance_id == utterance_id);
+        while self.miner.asked().iter().filter(is_init).count() < 2 {
             assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -43,10 +43,10 @@ async fn submissions_name_the_object_of_their_file() {
         for (file, key) in
             keys(&results, number).into_iter().filter(|(file, _)| *file != ResultFile::Audio)
         {
-            let is_it = |body: &&Value| {
+            let is_expected = |body: &&Value| {
                 body["miner_uid"] == number && body["data"]["file_type"] == file.file_type()
             };
-            assert_eq!(bodies.iter().find(is_it).unwrap()["data"]["s3_path"], json!(key));
+            assert_eq!(bodies.iter().find(is_expected).unwrap()["data"]["s3_path"], json!(key));
         }
     }
     for request in requests(&server, "/v1/submit-artifact").await {

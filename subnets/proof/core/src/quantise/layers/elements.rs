@@ -437,7 +437,7 @@ mod tests {
         let network = |nodes| FloatNetwork::new(shape, nodes);
         for nodes in [vec![node(0, logarithm())], vec![node(0, moved(false)), node(1, logarithm())]]
         {
-            let is_turned = nodes.len() == 2;
+            let is_moved = nodes.len() == 2;
             let network = network(nodes);
             let quantised = quantise(&network, &options(4, 9), &sample).unwrap();
             let circuit = quantised.lower().unwrap();
@@ -445,7 +445,7 @@ mod tests {
             assert!(circuit.execute(&[0, 5]).is_err());
             let unit = power(-quantised.output_scale());
             let outputs = circuit.execute(&[4, 9]).unwrap().outputs(&circuit);
-            let expected = if is_turned { [9.0_f64, 4.0] } else { [4.0, 9.0] };
+            let expected = if is_moved { [9.0_f64, 4.0] } else { [4.0, 9.0] };
             for (output, expected) in outputs.iter().zip(expected) {
                 assert!((*output as f64 * unit - expected.ln()).abs() < 0.001, "{outputs:?}");
             }

@@ -310,10 +310,10 @@ async fn connected(server: &Endpoint, client: &Endpoint) -> [Connection; 2] {
 async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
     let server =
         Endpoint::server(server_config().unwrap().0, "127.0.0.1:0".parse().unwrap()).unwrap();
-    let (here, elsewhere) = (endpoint(2, false), endpoint(3, false));
+    let (first_endpoint, second_endpoint) = (endpoint(2, false), endpoint(3, false));
     let validators = Arc::new(Validators::new(ConnectionSlots::new(2, 1)));
-    let [_alice_end, alice] = connected(&server, &here).await;
-    let [_bob_end, bob] = connected(&server, &elsewhere).await;
+    let [_alice_end, alice] = connected(&server, &first_endpoint).await;
+    let [_bob_end, bob] = connected(&server, &second_endpoint).await;
     let register =
         |uri: &str, connection: &Connection| validators.register(key(uri).hotkey(), connection);
     let alices = register("//Alice", &alice).unwrap();
@@ -323,15 +323,15 @@ async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
         "both have a request in progress"
     );
 
-    let [_refused_end, refused] = connected(&server, &elsewhere).await;
+    let [_refused_end, refused] = connected(&server, &second_endpoint).await;
     assert!(register("//Alice", &refused).is_none(), "Bob has the only slot of this address");
     assert!(alice.close_reason().is_none() && alices.progress.complete());
 
-    let [_new_end, new] = connected(&server, &here).await;
-    let news = register("//Alice", &new).unwrap();
+    let [_new_end, new] = connected(&server, &first_endpoint).await;
+    let new_connection = register("//Alice", &new).unwrap();
     assert!(alice.close_reason().is_some() && bob.close_reason().is_none());
     drop(alices);
-    assert!(news.progress.complete() && bobs.progress.complete(), "both have a slot");
+    assert!(new_connection.progress.complete() && bobs.progress.complete(), "both have a slot");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,11 +113,11 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let (examiner, _) = market.examiner(LONG).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (liar, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
+    let (cheating, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
     let (honest, _) = market.miner("//Charlie", Behaviour::Honest).await;
     let deliver = async |inputs: &[i64]| examiner.deliver(&circuit, inputs, steps().1).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { slice: 0 })));
-    examiner.follow_list(&[liar.clone(), honest.clone()]).await;
+    examiner.follow_list(&[cheating.clone(), honest.clone()]).await;
     for _ in 0..2 {
         let bundle = deliver(&inputs).await.unwrap();
         bundle.verify().unwrap();
@@ -127,6 +127,6 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let unknown = Digest::of(b"unknown");
     let error = examiner.deliver(&unknown, &inputs, steps().1).await.unwrap_err();
     assert!(matches!(error, DeliveryError::UnknownModel(id) if id == unknown));
-    examiner.follow_list(&[liar]).await;
+    examiner.follow_list(&[cheating]).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { .. })));
 }

@@ -102,23 +102,23 @@ fn invalid_move_is_refused_without_changes() {
             amount: TaoBalance(rao),
             limit: limit.map(TaoBalance),
         };
-        let here = (&hotkey, BABELBIT);
+        let origin = (&hotkey, BABELBIT);
         TransferToggle::<Runtime>::insert(OTHER, false);
         let cases = [
-            (move_stake(here, here, complete), "SameNetuid"),
+            (move_stake(origin, origin, complete), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, MISSING, 1), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, OTHER, u64::MAX), "SubnetNotExists"),
             (swap_stake(&hotkey, BABELBIT, MISSING, complete), "SubnetNotExists"),
             (swap_stake(&hotkey, WAITING, BABELBIT, 1), "SubtokenDisabled"),
             (swap_stake(&hotkey, BABELBIT, WAITING, complete), "SubtokenDisabled"),
-            (move_stake((&nobodys, BABELBIT), here, 0), "HotKeyAccountNotExists"),
-            (move_stake(here, (&nobodys, BABELBIT), complete), "HotKeyAccountNotExists"),
+            (move_stake((&nobodys, BABELBIT), origin, 0), "HotKeyAccountNotExists"),
+            (move_stake(origin, (&nobodys, BABELBIT), complete), "HotKeyAccountNotExists"),
             (swap_stake(&second, BABELBIT, OTHER, u64::MAX), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 0), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 1), "InsufficientLiquidity"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 10_000_000), "AmountTooLow"),
-            (move_stake(here, (&second, BABELBIT), 0), "AmountTooLow"),
-            (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
+            (move_stake(origin, (&second, BABELBIT), 0), "AmountTooLow"),
+            (move_stake(origin, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
             (
                 transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, complete),
