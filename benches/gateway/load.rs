@@ -140,8 +140,8 @@ async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
         let (more, worse) = caller.await.unwrap();
         (done, failed) = (done + more, failed + worse);
     }
-    let took = start.elapsed().as_secs_f64();
-    json!({"per_second": f64::from(done) / took, "failed": failed})
+    let elapsed = start.elapsed().as_secs_f64();
+    json!({"per_second": f64::from(done) / elapsed, "failed": failed})
 }
 
 async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {

@@ -202,9 +202,9 @@ fn rounds_follow_the_chain() {
             "{line} is not in {text}"
         );
     }
-    let (status, took) = running.terminate();
+    let (status, elapsed) = running.terminate();
     assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
 
     let files = RunFiles::read(&directory);
     let status = files.json("challenge_status/pier__solo.json");
@@ -244,9 +244,9 @@ fn stopped_loop_resumes_later() {
         assert!(started.elapsed() < Duration::from_mins(2), "no reply");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let (status, took) = running.terminate();
+    let (status, elapsed) = running.terminate();
     assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
     assert!(
         !directory.join("challenge_status/ferry__main.json").exists(),
         "the round was over already"

@@ -184,8 +184,8 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
     let accepted = api.wait_for(10);
     let next = runner.report_of("main");
     assert!(next["epoch"].as_u64() > again["epoch"].as_u64(), "{next}");
-    let (status, took) = runner.terminate();
-    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+    let (status, elapsed) = runner.terminate();
+    assert!(status.success() && elapsed < Duration::from_secs(10), "{status} after {elapsed:?}");
 
     assert_eq!(api.accepted.lock().unwrap().len(), 10, "each file is submitted once");
     let mut files: Vec<_> =

@@ -137,8 +137,8 @@ impl View {
     }
 
     /// Returns a page that reports unreadable data, with status 503.
-    pub fn unavailable(&self, title: &str, why: &str) -> Refusal {
-        let body = html! { h1 { (title) } (problem("This data is unavailable", why)) };
+    pub fn unavailable(&self, title: &str, reason: &str) -> Refusal {
+        let body = html! { h1 { (title) } (problem("This data is unavailable", reason)) };
         let page = document(self, title, &body);
         Refusal(Box::new((StatusCode::SERVICE_UNAVAILABLE, page).into_response()))
     }

@@ -122,10 +122,10 @@ fn sorted(mut devices: Vec<DeviceHandle>) -> Vec<DeviceHandle> {
 }
 
 /// Returns the size of the next batch.
-fn resized(batch: u32, took: Duration) -> u32 {
-    if took < DURATION / 2 {
+fn resized(batch: u32, elapsed: Duration) -> u32 {
+    if elapsed < DURATION / 2 {
         (batch * 2).min(LARGEST)
-    } else if took > DURATION * 2 {
+    } else if elapsed > DURATION * 2 {
         (batch / 2).max(FIRST)
     } else {
         batch

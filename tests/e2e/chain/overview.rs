@@ -46,7 +46,7 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     let before = requests(&metrics);
     let start = Instant::now();
     let overview = chain.ask(&["wallet", "overview"]);
-    let (took, sent) = (start.elapsed(), requests(&metrics) - before);
+    let (elapsed, sent) = (start.elapsed(), requests(&metrics) - before);
     let neurons = overview["neurons"].as_array().unwrap();
     let actual: Vec<_> =
         neurons.iter().map(|actual| (&actual["netuid"], &actual["neuron"]["hotkey"])).collect();
@@ -56,8 +56,8 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     assert!(sent < 50, "{sent} requests");
     // A guard against hanging. The goal is one second for a release build, which benches/startup
     // measures.
-    assert!(took < Duration::from_secs(10), "{took:?}");
-    eprintln!("overview of 101 hotkeys: {sent} requests, {took:?}");
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    eprintln!("overview of 101 hotkeys: {sent} requests, {elapsed:?}");
 
     let only = chain.ask(&["wallet", "overview", "--netuid", "59"]);
     assert_eq!(only["neurons"].as_array().unwrap().len(), 1, "{only}");

@@ -54,9 +54,9 @@ impl ToolReport {
     pub(super) fn failures(&self) -> impl Iterator<Item = (&str, String)> {
         let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
         failed.map(|(operation, answer)| {
-            let why =
+            let reason =
                 answer["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
-            (operation.as_str(), why.replace('|', "\\|"))
+            (operation.as_str(), reason.replace('|', "\\|"))
         })
     }
 
@@ -67,7 +67,7 @@ impl ToolReport {
         for operation in self.operations.keys().map(String::as_str) {
             let result = failures
                 .get(operation)
-                .map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"));
+                .map_or_else(|| "works".to_owned(), |reason| format!("fails: {reason}"));
             match results.iter_mut().find(|(other, _)| *other == result) {
                 Some((_, operations)) => operations.push(operation),
                 None => results.push((result, vec![operation])),
@@ -84,11 +84,12 @@ impl ToolReport {
         let failed: BTreeMap<_, _> = self.failures().collect();
         let known_failures = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
         let known_failures: BTreeMap<_, _> =
-            known_failures.map(|(_, operation, why)| (*operation, *why)).collect();
-        for (operation, why) in &failed {
-            let expected =
-                known_failures.get(operation).is_some_and(|beginning| why.starts_with(beginning));
-            assert!(expected, "{}: {operation} fails: {why}", self.tool);
+            known_failures.map(|(_, operation, reason)| (*operation, *reason)).collect();
+        for (operation, reason) in &failed {
+            let expected = known_failures
+                .get(operation)
+                .is_some_and(|beginning| reason.starts_with(beginning));
+            assert!(expected, "{}: {operation} fails: {reason}", self.tool);
         }
         for operation in known_failures.keys() {
             assert!(failed.contains_key(operation), "{}: {operation} works now", self.tool);

@@ -67,7 +67,7 @@ pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
                 (stakes(view, details))
                 (proxies(view, details))
             },
-            Err(why) => (problem("The account cannot be read", &why.to_string())),
+            Err(reason) => (problem("The account cannot be read", &reason.to_string())),
         }
         (calls(view, &state, account))
     };

@@ -75,10 +75,10 @@ pub(super) async fn page(
         Some(head) => source.reader.subnet(netuid, head.block.hash).await,
         None => Err(Unread::Disconnected),
     };
-    let (details, why) = match read {
+    let (details, reason) = match read {
         Ok(details) => (details, None),
-        Err(why) if why.is_missing() => return Err(view.missing("This subnet")),
-        Err(why) => (Arc::new(Details::of_state(&state, netuid, default_netuid)), Some(why)),
+        Err(reason) if reason.is_missing() => return Err(view.missing("This subnet")),
+        Err(reason) => (Arc::new(Details::of_state(&state, netuid, default_netuid)), Some(reason)),
     };
     let title = format!("Subnet {netuid}");
     let filter = filter(view);
@@ -90,7 +90,7 @@ pub(super) async fn page(
         }
     };
     let facts = html! {
-        @if let Some(why) = &why { (problem("The subnet cannot be read", &why.to_string())) }
+        @if let Some(reason) = &reason { (problem("The subnet cannot be read", &reason.to_string())) }
         (figures(&state, &details))
         @if let Some(summary) = &details.summary { (pools(view, summary)) }
     };

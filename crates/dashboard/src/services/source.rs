@@ -69,7 +69,7 @@ impl State {
     /// Returns the service's name and why it failed; `None` if it has not failed.
     pub(super) fn problem(&self) -> Option<String> {
         match &self.health {
-            Health::Failed(why) => Some(format!("{}: {why}", self.address.name)),
+            Health::Failed(reason) => Some(format!("{}: {reason}", self.address.name)),
             Health::Unknown | Health::Ready | Health::Starting | Health::Stopped => None,
         }
     }

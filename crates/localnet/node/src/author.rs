@@ -431,7 +431,7 @@ impl Author {
         state.advance(built.head.header.state_root, &built.changes);
         let included: Vec<_> =
             built.included.iter().filter_map(|position| Some(queued.get(*position)?.seq)).collect();
-        let invalid = built.skipped.iter().filter(|(_, why)| *why == SkipReason::Invalid);
+        let invalid = built.skipped.iter().filter(|(_, reason)| *reason == SkipReason::Invalid);
         let invalid: Vec<_> =
             invalid.filter_map(|(position, _)| Some(queued.get(*position)?.seq)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);

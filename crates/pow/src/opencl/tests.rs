@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn batches_take_about_as_long_as_intended() {
     let millis = Duration::from_millis;
-    for (batch, took, expected) in [
+    for (batch, elapsed, expected) in [
         (FIRST, millis(1), FIRST * 2),
         (FIRST, millis(100), FIRST),
         (FIRST, millis(1_000), FIRST),
@@ -14,7 +14,7 @@ fn batches_take_about_as_long_as_intended() {
         (1 << 20, millis(201), 1 << 19),
         (LARGEST, millis(1), LARGEST),
     ] {
-        assert_eq!(resized(batch, took), expected, "{batch} {took:?}");
+        assert_eq!(resized(batch, elapsed), expected, "{batch} {elapsed:?}");
     }
 }
 

@@ -120,10 +120,10 @@ impl Verifier {
         refusal: &Refusal,
         head: &Parts,
         claim: Option<&Claim>,
-        took: Duration,
+        elapsed: Duration,
     ) -> Response {
         tracing::debug!(%refusal, "request refused");
-        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took };
+        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took: elapsed };
         let mut response = self.scheme.refuse(refusal, &request);
         refusal.finish(&mut response);
         response
@@ -135,8 +135,8 @@ impl Verifier {
     }
 
     /// Adds the headers from [`Self::echo`] to the response to an accepted request.
-    pub fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
-        self.scheme.complete(echo, took, response);
+    pub fn complete(&self, echo: HeaderMap, elapsed: Duration, response: &mut Response) {
+        self.scheme.complete(echo, elapsed, response);
     }
 
     fn authenticate(

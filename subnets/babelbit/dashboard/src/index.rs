@@ -152,8 +152,8 @@ impl Challenge {
     }
 
     /// Creates the entry of a challenge whose results are unreadable.
-    pub(crate) fn unreadable(head: ChallengeHead, why: String) -> Self {
-        Self { problem: Some(why), ..Self::new(head, Rules::Reference, Vec::new()) }
+    pub(crate) fn unreadable(head: ChallengeHead, reason: String) -> Self {
+        Self { problem: Some(reason), ..Self::new(head, Rules::Reference, Vec::new()) }
     }
 
     /// Returns the title of the challenge, else its ID, for display.

@@ -313,7 +313,7 @@ impl Rounds {
         tracing::info!(%contest, epoch, attempt, "round started");
         let start = Instant::now();
         let result = self.parts.player.play(round).await;
-        let (now, took) = (self.now(), start.elapsed());
+        let (now, elapsed) = (self.now(), start.elapsed());
         let mut report = RoundReport {
             contest: round.contest,
             epoch: round.epoch,
@@ -324,7 +324,7 @@ impl Rounds {
             miners: 0,
             error: None,
             is_tried_again: false,
-            wall_sec: took.as_secs_f64(),
+            wall_sec: elapsed.as_secs_f64(),
         };
         let row = match result {
             Ok(PlayedRound { challenge_uid, miners, is_known }) => {
@@ -335,7 +335,7 @@ impl Rounds {
                     %contest, epoch, challenge_uid, miners, outcome = report.outcome,
                     "round finished"
                 );
-                measure::played(round.contest, took, miners);
+                measure::played(round.contest, elapsed, miners);
                 let row = self.schedule.played(round, &challenge_uid, now);
                 (report.challenge_uid, report.miners) = (Some(challenge_uid), miners);
                 Some(row)

@@ -100,8 +100,8 @@ impl Line {
         let mut text = prefix.to_owned();
         for (number, word) in self.text.split_whitespace().take(MAX_ADDED).enumerate() {
             let continues = number == 0
-                && self.text.starts_with(|letter: char| {
-                    !letter.is_whitespace() && !letter.is_alphanumeric()
+                && self.text.starts_with(|character: char| {
+                    !character.is_whitespace() && !character.is_alphanumeric()
                 });
             if !continues && !text.is_empty() && !text.ends_with(char::is_whitespace) {
                 text.push(' ');

@@ -152,9 +152,9 @@ impl Market {
         let database = self
             .database_problem
             .as_deref()
-            .map(|why| ("The validator's database is unavailable", why));
+            .map(|reason| ("The validator's database is unavailable", reason));
         let gateway =
-            self.gateway_problem.as_deref().map(|why| ("The gateway is unavailable", why));
+            self.gateway_problem.as_deref().map(|reason| ("The gateway is unavailable", reason));
         database.into_iter().chain(gateway)
     }
 

@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn bound_is_at_least_the_encrypted_size() {
         for letters in 0..200 {
-            for letter in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
-                let text = letter.repeat(letters);
+            for character in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
+                let text = character.repeat(letters);
                 let tools =
                     json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
                 let body = json!({"model": "m", "messages": [{"role": "user", "content": text}], "stop": "x",

@@ -204,10 +204,10 @@ impl Drop for Slot {
         // The next request needs them.
         let resources = (self.permit.take(), self.reservation.take());
         if let Some(key) = &self.key {
-            let took = self.inner.now() - self.started;
+            let elapsed = self.inner.now() - self.started;
             self.inner.end(
                 key,
-                (self.signal == CapacitySignal::Answered).then_some(took),
+                (self.signal == CapacitySignal::Answered).then_some(elapsed),
                 resources,
             );
         } else {

@@ -120,11 +120,11 @@ impl Store {
         &self,
         key: &str,
         amount: i64,
-        why: &str,
+        reason: &str,
         now_ms: i64,
     ) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let Some(after) = grant(&mut transaction, key, amount, ("grant", why), now_ms).await?
+        let Some(after) = grant(&mut transaction, key, amount, ("grant", reason), now_ms).await?
         else {
             return Ok(None);
         };
@@ -376,7 +376,7 @@ pub(crate) async fn grant(
     transaction: &mut Transaction,
     key: &str,
     amount: i64,
-    (kind, why): (&'static str, &str),
+    (kind, reason): (&'static str, &str),
     now_ms: i64,
 ) -> Result<Option<i64>, StoreError> {
     let is_known = lock(transaction, key).await?;
@@ -389,7 +389,7 @@ pub(crate) async fn grant(
     else {
         return Ok(None);
     };
-    transfer(transaction, kind, why, now_ms, amount, "issued", &account).await?;
+    transfer(transaction, kind, reason, now_ms, amount, "issued", &account).await?;
     // Read after the transfer, which locks the account: grants to other keys may run at the same
     // time.
     let issued = balance(transaction, "issued").await?;

@@ -55,7 +55,7 @@ pub(crate) fn page(view: &View, steps: &Steps) -> Response {
 }
 
 fn warning(steps: &Steps) -> Markup {
-    html! { @for (title, why) in steps.problems(now_unix()) { (problem(title, why)) } }
+    html! { @for (title, reason) in steps.problems(now_unix()) { (problem(title, reason)) } }
 }
 
 fn figures(steps: &Steps) -> Markup {

@@ -66,7 +66,7 @@ impl Steps {
     /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
         let unread =
-            self.problem.as_deref().map(|why| ("The validator's steps are unavailable", why));
+            self.problem.as_deref().map(|reason| ("The validator's steps are unavailable", reason));
         let silent = self.is_silent(now_unix).then_some(("No new step", SILENT));
         unread.into_iter().chain(silent)
     }

@@ -71,7 +71,7 @@ pub(crate) fn page(view: &View, proofs: &Proofs, verifications: Option<(f64, f64
 }
 
 fn warnings(proofs: &Proofs) -> Markup {
-    html! { @for (title, why) in proofs.problems(now_unix()) { (problem(title, why)) } }
+    html! { @for (title, reason) in proofs.problems(now_unix()) { (problem(title, reason)) } }
 }
 
 fn figures(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Markup {

@@ -113,9 +113,9 @@ impl Proofs {
         let scores = self
             .scores_problem
             .as_deref()
-            .map(|why| ("The validator's scores are unavailable", why));
+            .map(|reason| ("The validator's scores are unavailable", reason));
         let circuits =
-            self.circuits_problem.as_deref().map(|why| ("The circuits are unavailable", why));
+            self.circuits_problem.as_deref().map(|reason| ("The circuits are unavailable", reason));
         let silent = self.is_silent(now_unix).then_some(("No new outcome", SILENT));
         scores.into_iter().chain(circuits).chain(silent)
     }

@@ -153,7 +153,7 @@ mod tests {
                 pointer = word.as_ptr_range().end;
             }
             let expected: Vec<_> =
-                text.split_inclusive(|letter: char| letter.is_ascii_whitespace()).collect();
+                text.split_inclusive(|character: char| character.is_ascii_whitespace()).collect();
             assert_eq!(sent, expected);
         }
     }

@@ -21,11 +21,11 @@ fn columns() -> Vec<Column> {
 }
 
 fn neurons() -> Rows {
-    let why = "its answers came too late for the whole of the challenge";
+    let reason = "its answers came too late for the whole of the challenge";
     rows(
         columns(),
         &[
-            &["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, why],
+            &["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, reason],
             &["8", "0.0000", "–", ADDRESS, "–"],
         ],
     )

@@ -194,8 +194,8 @@ fn malformed_commitments_do_not_decode() {
         ("88050800", "a longer text than allowed"),
         ("86051000", "a longer ciphertext than allowed"),
     ];
-    for (bytes, why) in cases {
-        assert!(Data::decode(&mut &hex::decode(bytes).unwrap()[..]).is_err(), "{why}");
+    for (bytes, reason) in cases {
+        assert!(Data::decode(&mut &hex::decode(bytes).unwrap()[..]).is_err(), "{reason}");
     }
     let four_fields = [&[16][..], &[0; 4]].concat();
     assert!(CommitmentInfo::decode(&mut &four_fields[..]).is_err());

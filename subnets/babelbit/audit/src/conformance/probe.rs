@@ -303,20 +303,20 @@ impl<'a> Probe<'a> {
         let phase = Phase::of_predict(!audio.is_empty(), in_eos);
         let start = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
-        let took = start.elapsed();
-        self.watch.add(phase, took);
-        if took > limit {
+        let elapsed = start.elapsed();
+        self.watch.add(phase, elapsed);
+        if elapsed > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
             let seen = format!(
                 "{label}: {:.2} s, at most {:.2} s",
-                took.as_secs_f64(),
+                elapsed.as_secs_f64(),
                 limit.as_secs_f64()
             );
             self.findings.fail(rule, seen);
         }
         let answer = match object(&reply) {
             Ok(answer) => answer,
-            Err(_) if took > limit => return None,
+            Err(_) if elapsed > limit => return None,
             Err(failed) => {
                 self.fail(Rule::JsonAnswer, label, &failed);
                 return None;

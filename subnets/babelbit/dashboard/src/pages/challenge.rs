@@ -49,8 +49,11 @@ struct Utterance<'a> {
 }
 
 pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
-    let Some(row) =
-        section.source.challenge(id).await.map_err(|why| view.unavailable("Challenge", &why.0))?
+    let Some(row) = section
+        .source
+        .challenge(id)
+        .await
+        .map_err(|reason| view.unavailable("Challenge", &reason.0))?
     else {
         return Err(view.missing("This challenge"));
     };
@@ -75,7 +78,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
         h1 { (title) " " span.badge { (row.challenge_type) } }
         (live("challenge-state", &about(challenge)))
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
-        @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
+        @if let Some(reason) = &challenge.problem { (problem("The results are unreadable", reason)) }
         (live("challenge-ranking", &ranking(section, view, challenge)))
         (live("challenge-validators", &validators::compared(section, view, challenge)))
         (part)
@@ -211,7 +214,7 @@ async fn load(
     stats: &MinerStats,
 ) -> Result<Reply, Refusal> {
     let read = section.source.result(about.id, stats.miner, about.row.index).await;
-    let row = read.map_err(|why| view.unavailable("Challenge", &why.0))?;
+    let row = read.map_err(|reason| view.unavailable("Challenge", &reason.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
     let peaks = match (files, hash) {
         (Some(files), Some(hash)) => {

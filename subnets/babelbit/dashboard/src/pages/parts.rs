@@ -34,7 +34,7 @@ pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup
 
 /// Renders a warning if the ledger is unreadable.
 pub(super) fn warning(index: &Index) -> Markup {
-    html! { @if let Some(why) = &index.problem { (problem("The runner's ledger is unavailable", why)) } }
+    html! { @if let Some(reason) = &index.problem { (problem("The runner's ledger is unavailable", reason)) } }
 }
 
 /// Renders the progress of a challenge as a badge.

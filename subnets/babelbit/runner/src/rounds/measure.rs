@@ -36,8 +36,8 @@ pub(super) fn round(contest: ChallengeType, outcome: &'static str) {
     counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => outcome).increment(1);
 }
 
-pub(super) fn played(contest: ChallengeType, took: Duration, miners: usize) {
-    histogram!(ROUND_SECONDS, "contest" => contest.as_str()).record(took);
+pub(super) fn played(contest: ChallengeType, elapsed: Duration, miners: usize) {
+    histogram!(ROUND_SECONDS, "contest" => contest.as_str()).record(elapsed);
     gauge!(MINERS, "contest" => contest.as_str()).set(miners as f64);
 }
 

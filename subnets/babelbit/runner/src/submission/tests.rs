@@ -344,10 +344,10 @@ async fn a_thousand_artefacts_are_delivered_within_a_minute() {
     let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
     let start = Instant::now();
     let counts = results.outbox(&url).drain().await.unwrap();
-    let took = start.elapsed();
-    println!("1 024 artefacts in {took:?}");
+    let elapsed = start.elapsed();
+    println!("1 024 artefacts in {elapsed:?}");
     assert_eq!((counts.delivered, api.store().count().await.unwrap()), (1_024, 1_024));
-    assert!(took < Duration::from_mins(1), "{took:?}");
+    assert!(elapsed < Duration::from_mins(1), "{elapsed:?}");
 }
 
 /// Submissions are concurrent, up to the limit.

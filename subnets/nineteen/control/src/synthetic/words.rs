@@ -159,7 +159,7 @@ fn typed(mut text: String, random: &mut impl Rng) -> String {
             .iter()
             .enumerate()
             .filter(|(at, _)| *at != index || *at == 0)
-            .map(|(_, letter)| *letter)
+            .map(|(_, character)| *character)
             .collect();
     }
     text

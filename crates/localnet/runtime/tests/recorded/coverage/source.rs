@@ -187,14 +187,14 @@ fn code_in(path: &Path) -> String {
 
 /// Returns the identifier at the start of a text.
 fn identifier(text: &str) -> &str {
-    text.split(|letter: char| !is_in_identifier(letter)).next().unwrap_or_default()
+    text.split(|character: char| !is_in_identifier(character)).next().unwrap_or_default()
 }
 
 /// Returns the identifier at the end of a text.
 fn last_identifier(text: &str) -> &str {
-    text.rsplit(|letter: char| !is_in_identifier(letter)).next().unwrap_or_default()
+    text.rsplit(|character: char| !is_in_identifier(character)).next().unwrap_or_default()
 }
 
-fn is_in_identifier(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '_'
+fn is_in_identifier(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
 }
