@@ -221,7 +221,7 @@ fn draw_table(
         .map(|row| aligned_row(row.iter().map(String::as_str), &table.columns, &widths));
     let labels = table.columns.iter().map(|column| column.label);
     let header = aligned_row(labels, &table.columns, &widths).style(Modifier::DIM);
-    let widget = Table::new(rows, widths.iter().map(|width| Constraint::Length(width.shown)));
+    let widget = Table::new(rows, widths.iter().map(|width| Constraint::Length(width.visible)));
     frame.render_widget(widget.header(header).column_spacing(GAP), below);
 }
 
@@ -233,13 +233,15 @@ fn aligned_row<'a>(
 ) -> Row<'static> {
     Row::new(texts.zip(columns.iter().zip(widths)).map(|(text, (column, width))| {
         let alignment = if column.is_number { Alignment::Right } else { Alignment::Left };
-        Cell::new(Line::from(shortened(text, width.shown.into()).into_owned()).alignment(alignment))
+        Cell::new(
+            Line::from(shortened(text, width.visible.into()).into_owned()).alignment(alignment),
+        )
     }))
 }
 
 /// Width of a visible column.
 struct Width {
-    shown: u16,
+    visible: u16,
     /// Whether some cell is wider than the column.
     is_cut: bool,
 }
@@ -270,7 +272,7 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
             break;
         }
         used = used.saturating_add(visible_width);
-        widths.push(Width { shown: visible_width, is_cut: widest > visible_width });
+        widths.push(Width { visible: visible_width, is_cut: widest > visible_width });
     }
     widths
 }

@@ -151,17 +151,17 @@ impl TrySection {
     /// Final words are not transcribed again.
     async fn caption(&self, visit: &Visit) -> Value {
         let mut captions = visit.captions.lock().await;
-        let VisitCaptions { heard, said } = &mut *captions;
+        let VisitCaptions { source, reply } = &mut *captions;
         let timeline = visit.timing().timeline;
-        let sound = visit.sound_after(heard.final_samples(), said.final_samples());
-        let sample_count = heard.final_samples() + sound.source.len();
-        let source = Seconds::of_frames(sample_count, SampleRate::HZ_24K);
-        self.captions.extend(heard, sound.source).await;
-        self.captions.extend(said, sound.reply).await;
-        let lag = lagging(source, &timeline, said.words(), &said.caption().text);
+        let sound = visit.sound_after(source.final_samples(), reply.final_samples());
+        let sample_count = source.final_samples() + sound.source.len();
+        let source_duration = Seconds::of_frames(sample_count, SampleRate::HZ_24K);
+        self.captions.extend(source, sound.source).await;
+        self.captions.extend(reply, sound.reply).await;
+        let lag = lagging(source_duration, &timeline, reply.words(), &reply.caption().text);
         json!({
-            "heard": heard.caption(),
-            "said": said.caption(),
+            "heard": source.caption(),
+            "said": reply.caption(),
             "lagging_sec": lag.map(Milliseconds::get).map(|milliseconds| milliseconds / 1000.0),
         })
     }

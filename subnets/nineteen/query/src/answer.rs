@@ -62,10 +62,10 @@ pub(crate) struct Attempt {
     /// The request, if the answer is sampled for checking.
     request: Option<Payload>,
     /// JSON array of the answer, if it is sampled and was not streamed.
-    whole: Option<String>,
+    document: Option<String>,
     events: Events,
     /// Parsed events that were not yet processed; empty between two reads.
-    found: Vec<Event>,
+    event_buffer: Vec<Event>,
     characters: usize,
     /// Number of chunks with content, at most `most`.
     pieces: usize,
@@ -117,9 +117,9 @@ impl Attempt {
             embedded: embedding_work(request.payload.shared()),
             dimensions: request.payload.get("dimensions").and_then(Value::as_u64),
             request: is_sampled.then(|| request.payload.clone()),
-            whole: None,
+            document: None,
             events: Events::new(request.relays_logprobs, is_sampled),
-            found: Vec::new(),
+            event_buffer: Vec::new(),
             characters: 0,
             pieces: 0,
             most: request.most_chunks,
@@ -327,7 +327,7 @@ impl Attempt {
             // JSON is UTF-8, as the parser has verified.
             let text =
                 String::from_utf8(body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
-            self.whole = Some(format!("[{text}]"));
+            self.document = Some(format!("[{text}]"));
         }
         self.pieces = 1;
         Ok(Chunk {
@@ -344,13 +344,13 @@ impl Attempt {
         bytes: Option<&[u8]>,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
-        let mut new_events = std::mem::take(&mut self.found);
+        let mut new_events = std::mem::take(&mut self.event_buffer);
         self.events.push(bytes, &mut new_events)?;
         let mut done = bytes.is_none();
         for event in new_events.drain(..) {
             done |= self.take_event(event, ready)?;
         }
-        self.found = new_events;
+        self.event_buffer = new_events;
         Ok(done)
     }
 
@@ -437,7 +437,7 @@ impl Drop for Attempt {
         {
             return;
         }
-        let Some(answer) = self.whole.take().or_else(|| self.events.take_kept()) else { return };
+        let Some(answer) = self.document.take().or_else(|| self.events.take_kept()) else { return };
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
             job_id: uuid::Uuid::new_v4().simple().to_string(),

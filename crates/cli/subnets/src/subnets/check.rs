@@ -56,7 +56,7 @@ struct CheckResult {
     value: Value,
     /// The value as text.
     #[serde(skip)]
-    shown: String,
+    text: String,
     /// What the value means or, with a warning, what follows from it.
     note: String,
 }
@@ -90,12 +90,12 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let mut rows = table(&SUBNET_CHECKS);
-        for CheckResult { check, status, shown, note, .. } in &checks {
+        for CheckResult { check, status, text, note, .. } in &checks {
             let status = match status {
                 Status::Ok => judged("ok", true),
                 Status::Warning => warning("warning"),
             };
-            rows.add_row([Cell::from(check), status, Cell::from(shown), Cell::from(note)]);
+            rows.add_row([Cell::from(check), status, Cell::from(text), Cell::from(note)]);
         }
         context.print(&format!("{rows}\n\n{}, block {block}", counted(warnings, "warning")))
     })
@@ -156,12 +156,12 @@ impl CheckResult {
     fn new(
         check: &'static str,
         value: Value,
-        shown: String,
+        text: String,
         meaning: &str,
         warning: Option<String>,
     ) -> Self {
         let status = if warning.is_some() { Status::Warning } else { Status::Ok };
-        Self { check, status, value, shown, note: warning.unwrap_or_else(|| meaning.to_owned()) }
+        Self { check, status, value, text, note: warning.unwrap_or_else(|| meaning.to_owned()) }
     }
 }
 

@@ -163,7 +163,7 @@ async fn sound(
     let trial = trial?;
     let result = result_path(view, &trial);
     Ok(Json(
-        json!({ "audio": audio, "heard": trial.heard.text, "said": trial.said.text, "result": result }),
+        json!({ "audio": audio, "heard": trial.source_transcript.text, "said": trial.reply_transcript.text, "result": result }),
     ))
 }
 

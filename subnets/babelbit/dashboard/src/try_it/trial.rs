@@ -85,9 +85,9 @@ pub(super) struct Trial {
     pub(super) miner: MinerKey,
     pub(super) name: String,
     /// Transcript of the source.
-    pub(super) heard: Transcript,
+    pub(super) source_transcript: Transcript,
     /// Transcript of the reply.
-    pub(super) said: Transcript,
+    pub(super) reply_transcript: Transcript,
     pub(super) figures: Figures,
     /// Whether the recordings are on disk.
     pub(super) is_kept: bool,
@@ -95,7 +95,7 @@ pub(super) struct Trial {
     pub(super) source: Bytes,
     /// WAV file of the reply.
     pub(super) reply: Bytes,
-    made: Instant,
+    created: Instant,
 }
 
 impl Trial {
@@ -103,8 +103,8 @@ impl Trial {
     pub(super) fn new(
         visit: &Visit,
         sound: &Sound,
-        heard: Transcript,
-        said: Transcript,
+        source_transcript: Transcript,
+        reply_transcript: Transcript,
     ) -> Result<Self, TryError> {
         let Timing { timeline, after_source } = visit.timing();
         let after_source = after_source.ok_or(TryError::Ended)?;
@@ -116,13 +116,13 @@ impl Trial {
             id: random_hex(),
             miner: visit.miner.key,
             name: name(&visit.miner),
-            figures: Figures::of(sound, &said, &timeline, after_source),
-            heard,
-            said,
+            figures: Figures::of(sound, &reply_transcript, &timeline, after_source),
+            source_transcript,
+            reply_transcript,
             is_kept: false,
             source: wav(&sound.source)?,
             reply: wav(&sound.reply)?,
-            made: Instant::now(),
+            created: Instant::now(),
         })
     }
 
@@ -133,8 +133,8 @@ impl Trial {
         let document = json!({
             "miner": { "uid": self.miner.uid, "hotkey": self.miner.hotkey.to_string(), "name": self.name },
             "recorded_unix": unix_time(SystemTime::now()).as_secs(),
-            "heard": self.heard.text,
-            "said": self.said.text,
+            "heard": self.source_transcript.text,
+            "said": self.reply_transcript.text,
             "al_ms": self.figures.average_lagging.map(Milliseconds::get),
             "end_delay_sec": self.figures.end_delay.get(),
             "wall_after_source_sec": self.figures.after_source.as_secs_f64(),
@@ -182,7 +182,7 @@ impl Trials {
 
     /// Removes expired results.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|trial| now.duration_since(trial.made) < KEPT_FOR);
+        self.lock().retain(|trial| now.duration_since(trial.created) < KEPT_FOR);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Trial>>> {

@@ -33,8 +33,8 @@ pub(super) struct Sound {
 /// Captions of a visitor and a miner.
 #[derive(Default)]
 pub(super) struct VisitCaptions {
-    pub(super) heard: CaptionTrack,
-    pub(super) said: CaptionTrack,
+    pub(super) source: CaptionTrack,
+    pub(super) reply: CaptionTrack,
 }
 
 /// Timing of a reply so far.

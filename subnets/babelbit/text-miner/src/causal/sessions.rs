@@ -46,14 +46,14 @@ impl Session {
 #[derive(Debug)]
 pub(super) struct Sessions {
     sessions: Vec<Session>,
-    most: usize,
-    most_bytes: usize,
+    max_sessions: usize,
+    max_bytes: usize,
     prompts: u64,
 }
 
 impl Sessions {
-    pub(super) const fn new(most: usize, most_bytes: usize) -> Self {
-        Self { sessions: Vec::new(), most, most_bytes, prompts: 0 }
+    pub(super) const fn new(max_sessions: usize, max_bytes: usize) -> Self {
+        Self { sessions: Vec::new(), max_sessions, max_bytes, prompts: 0 }
     }
 
     /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts,
@@ -61,12 +61,12 @@ impl Sessions {
     /// session is the last in the list.
     pub(super) fn open(&mut self, prompt: &[u32]) -> Result<&mut Session, ModelError> {
         self.prompts += 1;
-        let most = prompt.len().saturating_sub(1);
+        let max_common = prompt.len().saturating_sub(1);
         let best = self
             .sessions
             .iter()
             .enumerate()
-            .map(|(index, session)| (session.common(prompt).min(most), index))
+            .map(|(index, session)| (session.common(prompt).min(max_common), index))
             .max();
         let best = best.filter(|(common, _)| *common > 0);
         let mut session = match best.and_then(|(common, index)| {
@@ -98,7 +98,7 @@ impl Sessions {
     /// always stays.
     pub(super) fn shrink(&mut self) {
         while self.sessions.len() > 1
-            && (self.sessions.len() > self.most || self.bytes() > self.most_bytes)
+            && (self.sessions.len() > self.max_sessions || self.bytes() > self.max_bytes)
         {
             let oldest = self
                 .sessions
