@@ -285,8 +285,8 @@ mod tests {
             "0x7f.1",
             "0177.0.0.1",
         ] {
-            let refused = in_production(&format!("http://{ip}:8092"));
-            assert!(matches!(refused, Err(AddressError::NotPublic(_))), "{ip}: {refused:?}");
+            let error = in_production(&format!("http://{ip}:8092"));
+            assert!(matches!(error, Err(AddressError::NotPublic(_))), "{ip}: {error:?}");
         }
         for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
             assert_eq!(

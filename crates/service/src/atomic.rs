@@ -122,10 +122,12 @@ fn open_locked(draft: &Path) -> io::Result<File> {
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
-    let opened = file.metadata()?;
+    let opened_metadata = file.metadata()?;
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(io::ErrorKind::AlreadyExists.into()),
-        Ok(metadata) => Ok((metadata.dev(), metadata.ino()) == (opened.dev(), opened.ino())),
+        Ok(metadata) => {
+            Ok((metadata.dev(), metadata.ino()) == (opened_metadata.dev(), opened_metadata.ino()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }

@@ -250,7 +250,7 @@ struct Width {
 /// shortened, numbers never.
 fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
     let mut widths = Vec::new();
-    let mut used: u16 = 0;
+    let mut used_width: u16 = 0;
     for (index, column) in table.columns.iter().enumerate() {
         let cells = table.rows.iter().filter_map(|row| row.get(index)).map(String::as_str);
         let widest = cells
@@ -259,8 +259,8 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
             .max()
             .unwrap_or_default();
         let widest = u16::try_from(widest).unwrap_or(u16::MAX);
-        used = if index == 0 { 0 } else { used.saturating_add(GAP) };
-        let remaining = available.saturating_sub(used);
+        used_width = if index == 0 { 0 } else { used_width.saturating_add(GAP) };
+        let remaining = available.saturating_sub(used_width);
         let visible_width = if column.is_number {
             widest
         } else if remaining >= MIN_WIDTH {
@@ -271,7 +271,7 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
         if index > 0 && visible_width > remaining {
             break;
         }
-        used = used.saturating_add(visible_width);
+        used_width = used_width.saturating_add(visible_width);
         widths.push(Width { visible: visible_width, is_cut: widest > visible_width });
     }
     widths

@@ -20,8 +20,8 @@ impl Submitter {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let when = now.when(intent.plan.key.epoch);
-        let submit = self.take_step(intent, Step::Submit, when, now, turn).await?;
+        let timing = now.when(intent.plan.key.epoch);
+        let submit = self.take_step(intent, Step::Submit, timing, now, turn).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
             self.take_step(intent, Step::Reveal, now.when(epoch), now, turn).await?;
         }

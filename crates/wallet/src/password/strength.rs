@@ -104,8 +104,9 @@ fn alphabet(password: &str) -> f64 {
         (char::is_ascii_digit, 10.0),
         (|character| !character.is_ascii_alphanumeric(), 33.0),
     ];
-    let used = classes.iter().filter(|(is, _)| password.chars().any(|character| is(&character)));
-    used.map(|(_, size)| size).sum::<f64>().max(1.0)
+    let used_classes =
+        classes.iter().filter(|(is, _)| password.chars().any(|character| is(&character)));
+    used_classes.map(|(_, size)| size).sum::<f64>().max(1.0)
 }
 
 #[cfg(test)]

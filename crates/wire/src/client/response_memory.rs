@@ -48,15 +48,15 @@ pub struct MemoryReservation<'a> {
 impl MemoryReservation<'_> {
     /// Waits for buffer space for `bytes` of a response of at most `max` bytes.
     pub async fn reserve(&mut self, bytes: usize, max: usize) {
-        let missing = bytes.saturating_sub(UNRESERVED_BYTES + self.reserved_bytes);
-        if missing == 0 || self.is_extra {
+        let missing_bytes = bytes.saturating_sub(UNRESERVED_BYTES + self.reserved_bytes);
+        if missing_bytes == 0 || self.is_extra {
             return;
         }
         let remaining = self.memory.bytes.saturating_sub(self.reserved_bytes);
         let step = STEP
             .min(remaining)
             .min(max.saturating_sub(UNRESERVED_BYTES + self.reserved_bytes))
-            .max(missing);
+            .max(missing_bytes);
         let shared = async {
             match u32::try_from(step) {
                 Ok(permits) if step <= remaining => {

@@ -210,8 +210,11 @@ mod tests {
         let validator = Hotkey::from_bytes([1; 32]);
         let nobody = Submission::new(&validator, None, 7, "c", json!({}));
         assert_eq!((nobody.miner_uid, nobody.miner_hotkey.as_str()), (0, ""));
-        let sent = nobody.with_signature("ab".to_owned(), SubmissionKind::DialogueLogs);
-        assert_eq!((&sent["signature"], &sent["kind"]), (&json!("ab"), &json!("dialogue_logs")));
-        assert_eq!(serde_json::from_value::<Submission>(sent).unwrap(), nobody);
+        let submission = nobody.with_signature("ab".to_owned(), SubmissionKind::DialogueLogs);
+        assert_eq!(
+            (&submission["signature"], &submission["kind"]),
+            (&json!("ab"), &json!("dialogue_logs"))
+        );
+        assert_eq!(serde_json::from_value::<Submission>(submission).unwrap(), nobody);
     }
 }

@@ -174,12 +174,12 @@ impl Challenge {
     /// Returns the number of scored or failed replies, and the number expected from the miners seen
     /// so far.
     pub(crate) fn progress(&self) -> (usize, usize) {
-        let done = self
+        let scored_count = self
             .results
             .iter()
             .filter(|result| result.score.is_some() || result.error.is_some())
             .count();
-        (done, self.standings.len() * self.head.utterances as usize)
+        (scored_count, self.standings.len() * self.head.utterances as usize)
     }
 }
 

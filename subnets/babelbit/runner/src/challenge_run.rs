@@ -93,13 +93,13 @@ impl ChallengeRun {
                 Progress::Dropped(miner) => batches.drop_miner(miner).await?,
             }
         }
-        let mut served = start;
+        let mut served_at = start;
         while let Some(player) = players.join_next().await {
-            served = served.max(player.map_err(RunError::Task)??);
+            served_at = served_at.max(player.map_err(RunError::Task)??);
         }
         let scoring = batches.finish().await?;
         Ok(RunProfile {
-            serving_sec: (served - start).as_secs_f64(),
+            serving_sec: (served_at - start).as_secs_f64(),
             scoring_sec: scoring.as_secs_f64(),
             ..RunProfile::default()
         })

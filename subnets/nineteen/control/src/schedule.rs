@@ -91,8 +91,8 @@ pub(crate) async fn send_all(
         });
     }
     sleep_until(end).await;
-    let ended = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
+    let all_ended = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
         tracing::debug!("requests still in flight after the period's end");
     }
 }

@@ -84,8 +84,8 @@ impl Scorer {
         let checkable: Vec<_> = checkable.collect();
         let counts: Vec<_> = checkable.iter().map(|(_, _, count)| *count).collect();
         let draw = rand::rng().random();
-        let picked = pick_task(&counts, draw).and_then(|index| checkable.get(index));
-        let Some((task, reference, _)) = picked else { return Ok(false) };
+        let picked_task = pick_task(&counts, draw).and_then(|index| checkable.get(index));
+        let Some((task, reference, _)) = picked_task else { return Ok(false) };
         let name = &task.task;
         let Some(sample) = self.store.next_sample(name).await? else { return Ok(false) };
         let start = Instant::now();

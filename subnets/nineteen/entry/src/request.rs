@@ -311,7 +311,7 @@ fn check_parts(
             continue;
         }
         let param = format!("messages[{message}].content[{index}]");
-        let checked = if is_image(part) && role == "user" {
+        let result = if is_image(part) && role == "user" {
             check_image(part)
         } else {
             Err(
@@ -319,7 +319,7 @@ fn check_parts(
                  supported",
             )
         };
-        checked.map_err(|what| GatewayError::field(param.clone(), format!("{param} {what}")))?;
+        result.map_err(|what| GatewayError::field(param.clone(), format!("{param} {what}")))?;
         images.push(param);
     }
     Ok(())

@@ -178,9 +178,9 @@ impl Attempt {
         self.outcome = Some(self.answered());
         let between = reading.between;
         let piece = reading.next(between, between, &mut self.waited).await?;
-        let done = self.take(piece.as_deref(), ready)?;
+        let is_done = self.take(piece.as_deref(), ready)?;
         self.outcome = Some(self.answered());
-        if done {
+        if is_done {
             *stream = None;
         }
         Ok(())
@@ -256,13 +256,13 @@ impl Attempt {
         loop {
             let remaining = first.saturating_sub(start.elapsed());
             let piece = reading.next(remaining, first, &mut self.waited).await?;
-            let done = self.take(piece.as_deref(), &mut ready)?;
+            let is_done = self.take(piece.as_deref(), &mut ready)?;
             if !ready.is_empty() {
                 self.note_first(start);
                 self.outcome = Some(self.answered());
-                return Ok(Opened { stream: (!done).then_some(reading), ready });
+                return Ok(Opened { stream: (!is_done).then_some(reading), ready });
             }
-            if done && self.has_chunk {
+            if is_done && self.has_chunk {
                 // The model may write nothing, which any buyer can request.
                 self.note_first(start);
                 self.outcome = Some(self.answered());
@@ -271,7 +271,7 @@ impl Attempt {
                     ready: self.finish.take().into_iter().collect(),
                 });
             }
-            if done {
+            if is_done {
                 return Err(AttemptError::Empty);
             }
         }
@@ -346,12 +346,12 @@ impl Attempt {
     ) -> Result<bool, AttemptError> {
         let mut new_events = std::mem::take(&mut self.event_buffer);
         self.events.push(bytes, &mut new_events)?;
-        let mut done = bytes.is_none();
+        let mut is_done = bytes.is_none();
         for event in new_events.drain(..) {
-            done |= self.take_event(event, ready)?;
+            is_done |= self.take_event(event, ready)?;
         }
         self.event_buffer = new_events;
-        Ok(done)
+        Ok(is_done)
     }
 
     /// Processes an event and returns whether it is the last.

@@ -369,9 +369,9 @@ impl Querier {
                 has_first = attempt.has_first();
                 running.push(attempt.start(request, deadline));
             }
-            let ended = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                ended = running.next() => ended,
+                outcome = running.next() => outcome,
                 // The first attempt is slow: start another one; the faster one wins.
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
@@ -390,7 +390,7 @@ impl Querier {
                     continue;
                 }
             };
-            match ended {
+            match outcome {
                 None => {}
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {

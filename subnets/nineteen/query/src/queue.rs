@@ -147,9 +147,9 @@ impl Queue {
 
     /// Queues a job, whose payload is the subject of the entry's inbox.
     async fn publish(&self, inbox: &str) -> Result<(), QueueError> {
-        let sent = within(self.context.publish(self.subject(), inbox.to_owned().into())).await?;
-        let sent = sent.map_err(QueueError::jetstream)?;
-        within(sent.into_future()).await?.map(drop).map_err(QueueError::jetstream)
+        let result = within(self.context.publish(self.subject(), inbox.to_owned().into())).await?;
+        let result = result.map_err(QueueError::jetstream)?;
+        within(result.into_future()).await?.map(drop).map_err(QueueError::jetstream)
     }
 }
 

@@ -79,8 +79,9 @@ impl Store {
         if !keeps_another(count(stored), weight) {
             return Ok(false);
         }
-        let all = statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
-        let oldest = i64::try_from(evicted(count(all))).unwrap_or(0);
+        let sample_count =
+            statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
+        let oldest = i64::try_from(evicted(count(sample_count))).unwrap_or(0);
         statement(
             "DELETE FROM sample WHERE job_id IN (SELECT job_id FROM sample ORDER BY created_ms, job_id LIMIT $1)",
         )

@@ -17,16 +17,16 @@ pub fn softmax(values: &[f64]) -> Vec<f64> {
 /// Returns the rewards of a step as shares: the softmax of the non-zero rewards, divided by
 /// `temperature`. A reward of 0 remains 0, so that an answer without value earns nothing.
 pub fn normalised_rewards(rewards: &[f64], temperature: f64) -> Vec<f64> {
-    let earned = |reward: f64| reward.is_finite() && reward > 0.0;
+    let is_earned = |reward: f64| reward.is_finite() && reward > 0.0;
     let scaled: Vec<f64> = rewards
         .iter()
-        .filter(|reward| earned(**reward))
+        .filter(|reward| is_earned(**reward))
         .map(|reward| reward / temperature)
         .collect();
     let mut shares = softmax(&scaled).into_iter();
     rewards
         .iter()
-        .map(|reward| if earned(*reward) { shares.next().unwrap_or_default() } else { 0.0 })
+        .map(|reward| if is_earned(*reward) { shares.next().unwrap_or_default() } else { 0.0 })
         .collect()
 }
 

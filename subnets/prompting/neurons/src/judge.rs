@@ -113,9 +113,9 @@ impl Judge {
         let (judge, caller) = (Arc::clone(self), Arc::new(()));
         let waiting = Arc::downgrade(&caller);
         let work = move || judge.rewards(&conversation, answers, || waiting.strong_count() == 0);
-        let judged = spawn_blocking(work).await;
+        let result = spawn_blocking(work).await;
         drop(caller);
-        judged.map_err(JudgeError::Panicked)?
+        result.map_err(JudgeError::Panicked)?
     }
 
     /// Rewards the completions of a conversation, unless the caller no longer waits.

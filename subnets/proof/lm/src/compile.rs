@@ -188,9 +188,9 @@ fn drawn(logits: &[f32], share: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());
     let mut remaining = share * weights().sum::<f64>();
-    let reached = weights().position(|weight| {
+    let limit_position = weights().position(|weight| {
         remaining -= weight;
         remaining <= 0.0
     });
-    reached.unwrap_or_default() as u32
+    limit_position.unwrap_or_default() as u32
 }

@@ -90,8 +90,8 @@ impl Writer<'_> {
         }
         let depth = self.dims([embeddings.outputs]);
         let values = self.graph.floats(&[2], [0.0, 1.0]);
-        let chosen = self.node("OneHot", &[INPUT, &depth, &values]);
-        self.node("MatMul", &[&chosen, &table])
+        let one_hot = self.node("OneHot", &[INPUT, &depth, &values]);
+        self.node("MatMul", &[&one_hot, &table])
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str]) -> String {

@@ -249,7 +249,7 @@ fn check_names(
     dimensions: &BTreeMap<String, usize>,
     inputs: &[&ValueInfoProto],
 ) -> Result<(), OnnxError> {
-    let all: BTreeSet<&str> = inputs
+    let all_names: BTreeSet<&str> = inputs
         .iter()
         .flat_map(|input| input.dimensions().unwrap_or_default())
         .filter_map(|dimension| match dimension {
@@ -257,13 +257,13 @@ fn check_names(
             _ => None,
         })
         .collect();
-    match dimensions.keys().find(|name| !all.contains(name.as_str())) {
+    match dimensions.keys().find(|name| !all_names.contains(name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let names = if all.is_empty() {
+            let names = if all_names.is_empty() {
                 "none".to_owned()
             } else {
-                all.into_iter().collect::<Vec<_>>().join(", ")
+                all_names.into_iter().collect::<Vec<_>>().join(", ")
             };
             Err(OnnxError::UnknownDimension { name: name.clone(), known: names })
         }

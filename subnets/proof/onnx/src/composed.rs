@@ -272,10 +272,10 @@ impl Reader {
     /// both operands and of the output name the matrices, and those of both operands only are
     /// added.
     pub(super) fn summed_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let all = (0..node.input.len()).map(|position| self.dims_of(node, position));
-        let all = all.collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<&[usize]> = all.iter().map(Vec::as_slice).collect();
-        let equation = Equation::parse(node, &all)?;
+        let all_dims = (0..node.input.len()).map(|position| self.dims_of(node, position));
+        let all_dims = all_dims.collect::<Result<Vec<_>, _>>()?;
+        let all_dims: Vec<&[usize]> = all_dims.iter().map(Vec::as_slice).collect();
+        let equation = Equation::parse(node, &all_dims)?;
         let name = output(node)?;
         let mut expansion = Expansion::new(self, node);
         let (sum, labels) = match (&node.input[..], &equation.inputs[..]) {

@@ -27,18 +27,19 @@ impl Reader {
         };
         let mut positions: Vec<Vec<Option<usize>>> =
             input.dims.iter().map(|&extent| (0..extent).map(Some).collect()).collect();
-        let picked = indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
-        let picked = picked.collect::<Result<Vec<_>, _>>()?;
+        let picked_indices =
+            indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
+        let picked_indices = picked_indices.collect::<Result<Vec<_>, _>>()?;
         if let Some(along) = positions.get_mut(axis) {
-            *along = picked;
+            *along = picked_indices;
         }
         let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
         Self::check_elements(node, &extents)?;
-        let moved = dims::selected(&input.dims, &positions);
+        let moved_positions = dims::selected(&input.dims, &positions);
         // The axis is replaced by the dimensions of the indices.
         let mut dims = input.dims;
         dims.splice(axis..=axis, self.dims_of(node, 1)?);
-        self.moved(node, vec![input.index], moved, 0.0, dims)
+        self.moved(node, vec![input.index], moved_positions, 0.0, dims)
     }
 
     /// Chooses slices of a computed tensor by computed integers: a matrix product with the choices.
@@ -179,8 +180,8 @@ impl Reader {
         let chosen = self.choices(node, &index, depth, values)?;
         // The positions come first.
         let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
-        let moved = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
-        self.moved(node, vec![chosen], moved, 0.0, dims)
+        let moved_positions = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
+        self.moved(node, vec![chosen], moved_positions, 0.0, dims)
     }
 
     /// Returns the constant indices of a node; `None` if they are computed.
@@ -244,14 +245,14 @@ impl Reader {
     ) -> Result<Vec<usize>, OnnxError> {
         let tuples = index.shape.elements() / extents.len().max(1);
         let shape = Shape::vector(tuples).map_err(invalid_shape(node))?;
-        let mut all = Vec::with_capacity(extents.len());
+        let mut choices = Vec::with_capacity(extents.len());
         for (axis, &extent) in extents.iter().enumerate() {
             let along = (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
             let along = self.push_moved(node, vec![index.index], along, 0.0, shape)?;
             let along = Operand { index: along, shape, dims: vec![tuples] };
-            all.push(self.choices(node, &along, extent, [0.0, 1.0])?);
+            choices.push(self.choices(node, &along, extent, [0.0, 1.0])?);
         }
-        Ok(all)
+        Ok(choices)
     }
 
     /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of

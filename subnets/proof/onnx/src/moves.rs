@@ -108,9 +108,9 @@ impl Reader {
     pub(super) fn split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
-        let given = self.list(node, "parts", "split", 1, 13)?;
+        let given_sizes = self.list(node, "parts", "split", 1, 13)?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let parts = dims::parts(node, extent, given.as_deref(), self.opset)?;
+        let parts = dims::parts(node, extent, given_sizes.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
@@ -157,10 +157,10 @@ impl Reader {
     pub(super) fn concat(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let operands = (0..node.input.len()).map(|position| self.operand(node, position));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
-        let (axis, dims) = dims::concatenated(node, &all)?;
+        let all_dims: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
+        let (axis, dims) = dims::concatenated(node, &all_dims)?;
         Self::check_elements(node, &dims)?;
-        let indices = dims::interleaved(&all, axis);
+        let indices = dims::interleaved(&all_dims, axis);
         self.moved(node, operands.iter().map(|operand| operand.index).collect(), indices, 0.0, dims)
     }
 
@@ -258,8 +258,8 @@ impl Reader {
         };
         let mut expansion = Expansion::new(self, node);
         let blocks = expansion.reshape(first(node)?, &split)?;
-        let moved = expansion.node_with("Transpose", &[&blocks], permutation(order));
-        expansion.reshape_as(output(node)?, &moved, &joined)?;
+        let transposed = expansion.node_with("Transpose", &[&blocks], permutation(order));
+        expansion.reshape_as(output(node)?, &transposed, &joined)?;
         expansion.finish()
     }
 

@@ -43,12 +43,12 @@ impl Reader {
         let directions = directions.collect::<Result<Vec<_>, _>>()?;
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, form.steps, form.inputs])?;
-        let mut all = Vec::with_capacity(directions.len());
+        let mut all_steps = Vec::with_capacity(directions.len());
         for direction in directions {
-            all.push(direction.unroll(&mut expansion, &form, &row, length)?);
+            all_steps.push(direction.unroll(&mut expansion, &form, &row, length)?);
         }
         expansion.finish()?;
-        self.name_outputs(node, &form, &all, length)
+        self.name_outputs(node, &form, &all_steps, length)
     }
 
     /// Names the outputs of a node: those of all steps, of the last step, and the last cell.

@@ -133,8 +133,8 @@ impl CircuitStore {
         work: impl FnOnce(&Cache) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let cache = Arc::clone(&self.cache);
-        let done = spawn_blocking(move || work(&cache)).await;
-        done.map_err(|stopped| StoreError::file(self.cache.directory())(stopped.into()))?
+        let result = spawn_blocking(move || work(&cache)).await;
+        result.map_err(|stopped| StoreError::file(self.cache.directory())(stopped.into()))?
     }
 
     /// Reads the circuits and sliced models of all catalogues. Unreadable catalogues are skipped.
@@ -142,12 +142,12 @@ impl CircuitStore {
     /// # Errors
     /// When no catalogue can be read.
     pub async fn listing(&self) -> Result<Listing, StoreError> {
-        let mut all = Listing::default();
+        let mut merged = Listing::default();
         for (_, listing) in self.documents().await.readable()?.listings {
-            all.circuits.extend(listing.circuits);
-            all.models.extend(listing.models);
+            merged.circuits.extend(listing.circuits);
+            merged.models.extend(listing.models);
         }
-        Ok(all)
+        Ok(merged)
     }
 
     /// Reads the documents of all catalogues.

@@ -208,15 +208,15 @@ impl Examiner {
                     self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
                 let outcome =
                     outcome.ok_or_else(|| RequestError::local("the local verifier failed"))?;
-                let counted = self.count(miner, &circuit, outcome).await;
-                match counted.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
+                let recorded = self.count(miner, &circuit, outcome).await;
+                match recorded.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(RequestError::Fault(fault)),
                     verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
                 }
             }
             Err(RequestError::Fault(fault)) => {
-                let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
-                Err(counted.map_or_else(
+                let recorded = self.count(miner, &circuit, Outcome::Failed(fault)).await;
+                Err(recorded.map_or_else(
                     || RequestError::local("cannot record an outcome"),
                     |_| RequestError::Fault(fault),
                 ))

@@ -231,10 +231,10 @@ fn measure(
         let threads: Vec<_> = (0..threads)
             .map(|_| scope.spawn(|| transcribe(recognizer, replies, &next, &progress)))
             .collect();
-        let ended = threads.into_iter().map(|thread| {
+        let results = threads.into_iter().map(|thread| {
             thread.join().unwrap_or_else(|_| bail!("a transcription thread panicked"))
         });
-        ended.collect::<anyhow::Result<()>>()
+        results.collect::<anyhow::Result<()>>()
     })?;
     let (wall_sec, cpu_sec) = watch.stop();
     let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -131,14 +131,14 @@ async fn search(
             (searcher, result)
         });
         let (returned, result) = loop {
-            let ended = tokio::time::timeout(REFRESH, &mut search).await;
+            let outcome = tokio::time::timeout(REFRESH, &mut search).await;
             let hashes = hashed.load(Ordering::Relaxed);
             let rate = hashes as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
             bar.set_message(format!(
                 "searching on {device} at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"
             ));
-            if let Ok(ended) = ended {
-                break ended.context("the search failed")?;
+            if let Ok(outcome) = outcome {
+                break outcome.context("the search failed")?;
             }
         };
         searcher = returned;

@@ -65,11 +65,11 @@ impl Feed {
         let message = serde_json::value::to_raw_value(message)?;
         let bytes = message.get().len();
         self.pace.answered(bytes);
-        let sent = self.sink.send(message).await;
-        if sent.is_err() {
+        let result = self.sink.send(message).await;
+        if result.is_err() {
             self.pace.took(bytes);
         }
-        Ok(sent?)
+        Ok(result?)
     }
 
     /// Returns the next event, or a notice of missed events; `None` when the subscription or the
@@ -174,8 +174,8 @@ async fn storage(
         Err(error) => return request.reject(error).await,
     };
     let (_, mut events) = context.chain.follow();
-    let mut sent = Sent::new();
-    let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
+    let mut sent_values = Sent::new();
+    let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent_values)).await {
         Ok(first) => first,
         Err(error) => return request.reject(error).await,
     };
@@ -192,9 +192,9 @@ async fn storage(
             Received::Missed => None,
         };
         let message = match block {
-            Some(block) => block_changes(block, &mut sent),
+            Some(block) => block_changes(block, &mut sent_values),
             // A failed read may succeed after the next block.
-            None => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
+            None => read_changes(&context, &keys, &mut sent_values).await.unwrap_or_default(),
         };
         if let Some(message) = message {
             feed.send(&message).await?;

@@ -173,7 +173,7 @@ impl Store {
             }
             History::Archive => (0, 0),
         };
-        let mut moved = Vec::new();
+        let mut removed = Vec::new();
         let oldest_kept = oldest.max(bound.min(oldest.saturating_add(maximum)));
         for number in oldest..oldest_kept {
             meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
@@ -184,7 +184,7 @@ impl Store {
                 Vec::decode(&mut rows.value())
                     .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
             );
-            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut moved)?;
+            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut removed)?;
             for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
                 nodes.remove(row.as_slice())?;
             }
@@ -204,9 +204,9 @@ impl Store {
         let bound = (newest + 1).saturating_sub(self.history.recent());
         let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
         for number in oldest..bound.min(oldest.saturating_add(maximum)) {
-            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
+            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut removed)?;
         }
-        Ok(moved)
+        Ok(removed)
     }
 }
 

@@ -212,7 +212,7 @@ impl<'a> Probe<'a> {
             .get("session_id")
             .and_then(Value::as_str)
             .is_some_and(|session| !session.is_empty());
-        let same =
+        let is_same =
             is("challenge_uid", json!(CHALLENGE)) && is("utterance_id", json!(source.utterance_id));
         let format = is("sample_rate_hz", json!(SAMPLE_RATE_HZ)) && is("dtype", json!(DTYPE));
         let format = format && is("channels", json!(channels));
@@ -220,7 +220,7 @@ impl<'a> Probe<'a> {
         for (rule, keeps, fields) in [
             (Rule::Ready, is("ready", json!(true)), &["ready"][..]),
             (Rule::SessionId, named, &["session_id"]),
-            (Rule::SameUtterance, same, &["challenge_uid", "utterance_id"]),
+            (Rule::SameUtterance, is_same, &["challenge_uid", "utterance_id"]),
             (Rule::AudioFormat, format, &["sample_rate_hz", "dtype", "channels"]),
             (Rule::FrameGrid, grid, &["frame_rate_hz", "frame_samples"]),
         ] {
@@ -324,10 +324,10 @@ impl<'a> Probe<'a> {
         };
         self.findings.pass(Rule::JsonAnswer, "every response");
         self.findings.pass(Rule::FrameDeadline, "every response");
-        let same = answer.get("session_id").and_then(Value::as_str) == Some(session);
+        let is_same = answer.get("session_id").and_then(Value::as_str) == Some(session);
         self.findings.judge(
             Rule::AnswerSession,
-            same,
+            is_same,
             format!("{label}: {}", of(&answer, &["session_id"])),
         );
         self.sound(&answer, label, heard)?;

@@ -81,10 +81,14 @@ pub(super) fn standing_cells(stats: &MinerStats) -> Markup {
 
 /// Renders a sparkline of a miner's latest scores.
 pub(super) fn history(section: &BabelbitSection, stats: &MinerStats) -> Markup {
-    let played = stats.history.iter().flatten().count();
+    let played_count = stats.history.iter().flatten().count();
     sparkline(
         &stats.history,
-        &format!("scores of {} in {}", section.name(&stats.miner), counted(played, "challenge")),
+        &format!(
+            "scores of {} in {}",
+            section.name(&stats.miner),
+            counted(played_count, "challenge")
+        ),
     )
 }
 

@@ -149,12 +149,12 @@ async fn sound(
     let sample = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
     let samples: Vec<f32> = bytes_to_samples(&body.bytes)?.into_iter().map(sample).collect();
     drop(body);
-    let sent = visit.send(&samples, is_last).await;
+    let reply_samples = visit.send(&samples, is_last).await;
     // A miner that failed once has lost the session.
-    if matches!(sent, Err(TryError::Play(_))) {
+    if matches!(reply_samples, Err(TryError::Play(_))) {
         section.visits.remove(id);
     }
-    let audio = STANDARD.encode(samples_to_bytes(&sent?));
+    let audio = STANDARD.encode(samples_to_bytes(&reply_samples?));
     if !is_last {
         return Ok(Json(json!({ "audio": audio })));
     }

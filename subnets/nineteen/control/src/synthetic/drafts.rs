@@ -63,10 +63,10 @@ impl Drafts {
     ) {
         while !shutdown.is_requested() {
             let models = models(market, references);
-            let missing = TARGET_COUNT.saturating_sub(self.queue().len());
+            let missing_count = TARGET_COUNT.saturating_sub(self.queue().len());
             let models = &models;
             let writing =
-                futures::stream::iter(0..missing.min(MAX_CONCURRENT)).map(|_| async move {
+                futures::stream::iter(0..missing_count.min(MAX_CONCURRENT)).map(|_| async move {
                     let mut random = StdRng::from_os_rng();
                     match models.choose(&mut random) {
                         Some(model) => conversation(model.as_ref(), &mut random).await,

@@ -110,8 +110,10 @@ fn conversation(
     fields: &mut Fields,
     messages: &mut Vec<Value>,
 ) -> Result<Vec<String>, GatewayError> {
-    let given = match fields.take("messages") {
-        Some(Value::Array(given)) if (1..=MAX_MESSAGES).contains(&given.len()) => given,
+    let message_list = match fields.take("messages") {
+        Some(Value::Array(message_list)) if (1..=MAX_MESSAGES).contains(&message_list.len()) => {
+            message_list
+        }
         _ => {
             return Err(GatewayError::field(
                 "messages",
@@ -119,7 +121,7 @@ fn conversation(
             ));
         }
     };
-    let turns = turns(given)?;
+    let turns = turns(message_list)?;
     // Models would begin a new message instead of continuing this one.
     let ends_with_assistant = turns.last().is_some_and(|turn| turn.role == "assistant");
     let mut images = Vec::new();

@@ -107,8 +107,8 @@ impl Fields {
         extra_fields: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
         let names = std::iter::once("structured_outputs").chain(FORMER_CONSTRAINTS);
-        let given: Vec<&str> = names.filter(|name| self.has(name)).collect();
-        if let [first, second, ..] = given.as_slice() {
+        let present: Vec<&str> = names.filter(|name| self.has(name)).collect();
+        if let [first, second, ..] = present.as_slice() {
             return Err(GatewayError::field(
                 *second,
                 format!("{second} cannot be combined with {first}"),

@@ -61,11 +61,11 @@ impl Worker {
     pub async fn run(&self, shutdown: &Shutdown, on_ready: impl Fn()) {
         let mut running = JoinSet::new();
         while !shutdown.is_requested() {
-            let failed = tokio::select! {
+            let result = tokio::select! {
                 () = shutdown.requested() => break,
-                failed = self.take_jobs(&mut running, &on_ready) => failed,
+                result = self.take_jobs(&mut running, &on_ready) => result,
             };
-            if let Err(error) = failed {
+            if let Err(error) = result {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot receive requests; retrying"
@@ -73,8 +73,8 @@ impl Worker {
                 sleep(RETRY).await;
             }
         }
-        let ended = async { while running.join_next().await.is_some() {} };
-        if timeout(GRACE, ended).await.is_err() {
+        let all_ended = async { while running.join_next().await.is_some() {} };
+        if timeout(GRACE, all_ended).await.is_err() {
             tracing::warn!("stopped with answers in flight");
         }
     }

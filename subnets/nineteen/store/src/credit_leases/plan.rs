@@ -394,8 +394,8 @@ mod tests {
             "the lease covers running requests again"
         );
         let settled = plan.settle(&key_state(12, 0), &[None, None]);
-        let refused = Err(HoldRefusal::Credits { balance: 2 });
-        assert_eq!((settled.lease, settled.granted), (10, vec![refused]));
+        let refusal = Err(HoldRefusal::Credits { balance: 2 });
+        assert_eq!((settled.lease, settled.granted), (10, vec![refusal]));
         assert_eq!(plan.settle(&key_state(3, 0), &[None, None]).lease, 3);
     }
 

@@ -199,8 +199,8 @@ impl Function {
             Self::Binary(operation, a, b) => operation.apply(a.apply(variable), b.apply(variable)),
             Self::Select(condition, a, b) => {
                 let condition = condition.apply(variable);
-                let chosen = if condition.abs() > 0.0 { a } else { b };
-                if condition.is_nan() { condition } else { chosen.apply(variable) }
+                let selected = if condition.abs() > 0.0 { a } else { b };
+                if condition.is_nan() { condition } else { selected.apply(variable) }
             }
             Self::Lookup(table, column, row) => table.value(row.apply(variable), *column),
         }

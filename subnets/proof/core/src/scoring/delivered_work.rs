@@ -127,11 +127,11 @@ impl Account {
 
     fn work(&self, now: Duration) -> f64 {
         let current = bucket(now);
-        let earned = self.buckets.iter().map(|(&start, amount)| {
+        let buckets = self.buckets.iter().map(|(&start, amount)| {
             let age = current.saturating_sub(start) * BUCKET;
             amount * 0.5_f64.powf(age as f64 / HALF_LIFE)
         });
-        earned.sum::<f64>().max(0.0)
+        buckets.sum::<f64>().max(0.0)
     }
 }
 

@@ -40,7 +40,7 @@ impl Operands<'_> {
             return Err(self.refuse("the operands do not fit each other"));
         }
         let [sequence_dims, last_dims] = form.output_dims();
-        let mut all = vec![0.0; form.steps * directions * hidden];
+        let mut sequence = vec![0.0; form.steps * directions * hidden];
         let (mut last, mut cells) = (Vec::new(), Vec::new());
         for (index, &is_reverse) in form.is_reverse.iter().enumerate() {
             let bias = part(3, index, 2 * rows)?;
@@ -58,14 +58,14 @@ impl Operands<'_> {
             for step in 0..length {
                 let at = if is_reverse { length - 1 - step } else { step };
                 direction.step(&input.values[at * form.inputs..][..form.inputs], &form);
-                all[(at * directions + index) * hidden..][..hidden]
+                sequence[(at * directions + index) * hidden..][..hidden]
                     .copy_from_slice(&direction.output);
             }
             last.extend(direction.output);
             cells.extend(direction.cell);
         }
         let mut outputs = vec![
-            Tensor { dims: sequence_dims, values: all },
+            Tensor { dims: sequence_dims, values: sequence },
             Tensor { dims: last_dims.clone(), values: last },
         ];
         if is_lstm {

@@ -235,8 +235,8 @@ const REFUSED_LEARNED: &[(&str, &str)] = &[
 /// Returns what to use in place of an operator; `None` if the standard does not have it, or it is
 /// supported.
 pub(super) fn remedy(operator: &str) -> Option<&'static str> {
-    let mut all = REFUSED.iter().chain(REFUSED_LEARNED);
-    all.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
+    let mut rules = REFUSED.iter().chain(REFUSED_LEARNED);
+    rules.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
 }
 
 /// Returns a table of all operators in Markdown, for the documentation: those with the same state,

@@ -449,13 +449,13 @@ mod tests {
             for (output, expected) in outputs.iter().zip(expected) {
                 assert!((*output as f64 * unit - expected.ln()).abs() < 0.001, "{outputs:?}");
             }
-            let refused = quantise(&network, &options(0, 9), &sample);
-            assert!(matches!(refused, Err(QuantiseError::Undefined { .. })), "{refused:?}");
+            let error = quantise(&network, &options(0, 9), &sample);
+            assert!(matches!(error, Err(QuantiseError::Undefined { .. })), "{error:?}");
         }
         // Padding is a 0 among the values.
         let padded = network(vec![node(0, moved(true)), node(1, logarithm())]);
-        let refused = quantise(&padded, &options(4, 9), &sample);
-        assert!(matches!(refused, Err(QuantiseError::Undefined { .. })), "{refused:?}");
+        let error = quantise(&padded, &options(4, 9), &sample);
+        assert!(matches!(error, Err(QuantiseError::Undefined { .. })), "{error:?}");
     }
 
     /// Integers that are compared are exact, and other constants have the bits of activations.
