@@ -323,15 +323,15 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
 /// These daemons write nothing, and have no connection to the chain but for this check.
 #[test]
 fn clock_of_daemons_without_a_chain_is_checked() {
-    let nobody = free_address();
+    let unused_address = free_address();
     let mut scorer = local_bb();
     scorer
         .args(["-vv", "scorer", "--metrics", "127.0.0.1:0"])
-        .env("NATS_URL", format!("nats://{nobody}"));
+        .env("NATS_URL", format!("nats://{unused_address}"));
     scorer
-        .env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer"))
+        .env("DATABASE_URL", format!("postgres://scorer@{unused_address}/scorer"))
         .env("S3_BUCKET_NAME", "replies");
-    scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}"));
+    scorer.env("S3_ENDPOINT_URL", format!("http://{unused_address}"));
     let mut commands = vec![scorer];
     let servers = Postgres::start().zip(Nats::start());
     if let Some((postgres, nats)) = &servers {

@@ -127,9 +127,11 @@ impl Walkthrough {
 
     /// Replaces default ports by the actual ones.
     fn with_actual_ports(&self, text: &str) -> String {
-        SERVICES.iter().fold(text.to_owned(), |text, (name, usual, _)| {
+        SERVICES.iter().fold(text.to_owned(), |text, (name, default_address, _)| {
             match self.services.get(name) {
-                Some(service) => text.replace(usual, service.url().split_once("://").unwrap().1),
+                Some(service) => {
+                    text.replace(default_address, service.url().split_once("://").unwrap().1)
+                }
                 None => text,
             }
         })

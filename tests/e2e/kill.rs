@@ -55,11 +55,11 @@ impl Network {
     }
 
     /// Kills a miner with a replay log and restarts it at its address; returns its standard error.
-    fn restart(&mut self, which: usize) -> String {
-        let killed = self.miners.remove(which);
+    fn restart(&mut self, index: usize) -> String {
+        let killed = self.miners.remove(index);
         let (log, listen) = (killed.log(), killed.url().trim_start_matches("http://").to_owned());
         drop(killed);
-        self.miners.insert(which, miner_at(Some(self.folder.path()), PROFILES[which], &listen));
+        self.miners.insert(index, miner_at(Some(self.folder.path()), PROFILES[index], &listen));
         log
     }
 

@@ -271,14 +271,14 @@ fn contradictory_runner_options_are_usage_errors() {
 fn a_single_round_without_a_chain_is_refused() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let nobody = free_address();
+    let unused_address = free_address();
     let mut runner = local_bb();
     runner
         .args(["runner", "--once", "--key-uri", "//Alice", "--keep"])
         .arg(folder.path().join("keep"));
     runner
-        .env("SUBTENSOR_GATEWAY_URL", format!("http://{nobody}"))
-        .env("BT_CHAIN_ENDPOINT", format!("ws://{nobody}"));
+        .env("SUBTENSOR_GATEWAY_URL", format!("http://{unused_address}"))
+        .env("BT_CHAIN_ENDPOINT", format!("ws://{unused_address}"));
     runner.env("BABELBIT_CACHE_DIR", folder.path());
     let error = refusal(&runner.output().unwrap(), 3);
     assert!(error.contains("gateway /v1/metagraph/snapshot failed"), "{error}");

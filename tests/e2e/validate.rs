@@ -180,8 +180,8 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     assert_eq!(questions.len(), 2);
 
     // Without a signer the gateway is used; without the token, requests are rejected.
-    let nobody = format!("http://{}", free_address());
-    document(&network.validator(&nobody, gateway.url()).arg("--once").output().unwrap());
+    let unused_url = format!("http://{}", free_address());
+    document(&network.validator(&unused_url, gateway.url()).arg("--once").output().unwrap());
     let mut stranger = network.validator(signer.url(), gateway.url());
     let error =
         refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);

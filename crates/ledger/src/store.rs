@@ -286,10 +286,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, file) = (directory.path(), directory.path().join(FILE));
         Ledger::open(path).await.unwrap().close().await.unwrap();
-        let sound = std::fs::read(&file).unwrap();
-        let mut truncated = sound.clone();
+        let intact = std::fs::read(&file).unwrap();
+        let mut truncated = intact.clone();
         truncated.truncate(2 * PAGE);
-        let mut zeroed = sound.clone();
+        let mut zeroed = intact.clone();
         zeroed[PAGE..3 * PAGE].fill(0);
         let no_database = b"not a database: ".repeat(PAGE);
         for (name, bytes) in [("truncated", truncated), ("zeroed", zeroed), ("other", no_database)]
@@ -309,7 +309,7 @@ mod tests {
                 );
             }
         }
-        std::fs::write(&file, sound).unwrap();
+        std::fs::write(&file, intact).unwrap();
         Ledger::open(path).await.unwrap();
     }
 

@@ -374,10 +374,10 @@ mod tests {
             steps.map(|step| model.vocabulary().text(step.token).to_owned()).collect::<Vec<_>>()
         };
         let rendered = text(model.chat_prompt(&messages(), false).unwrap());
-        let mut begun = messages();
+        let mut unfinished = messages();
         // Split at a point that leaves the tokens unchanged.
-        begun.push(Message::new("assistant", rendered[..1].concat()));
-        let remaining = text(model.chat_prompt(&begun, true).unwrap());
+        unfinished.push(Message::new("assistant", rendered[..1].concat()));
+        let remaining = text(model.chat_prompt(&unfinished, true).unwrap());
         assert_eq!(rendered[1..], remaining[..rendered.len() - 1]);
     }
 }

@@ -225,16 +225,19 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
     validator.kill().await.unwrap();
 
     let scores = Scores::open(&directory.path().join("state/scores.sqlite"), NETUID).await.unwrap();
-    let answered = scores.explain(&chain.miners[0].hotkey()).await.unwrap().unwrap();
-    let steps = i32::try_from(answered.rewards.len()).unwrap();
-    assert!(answered.is_consistent(), "{answered:?}");
-    assert!((1..).zip(&answered.rewards).all(|(number, (step, _))| step.number == number), "{answered:?}");
+    let explanation = scores.explain(&chain.miners[0].hotkey()).await.unwrap().unwrap();
+    let steps = i32::try_from(explanation.rewards.len()).unwrap();
+    assert!(explanation.is_consistent(), "{explanation:?}");
+    assert!((1..).zip(&explanation.rewards).all(|(number, (step, _))| step.number == number), "{explanation:?}");
     let expected = 1.0 - 0.9_f64.powi(steps);
-    assert!((answered.score - expected).abs() < 1e-9, "{} after {steps} steps", answered.score);
+    assert!((explanation.score - expected).abs() < 1e-9, "{} after {steps} steps", explanation.score);
     // A request within which the validator was killed counts for no step.
-    assert!(requests.load(Ordering::Relaxed) > answered.rewards.len() as u64, "{requests:?} requests, {steps} steps");
+    assert!(
+        requests.load(Ordering::Relaxed) > explanation.rewards.len() as u64,
+        "{requests:?} requests, {steps} steps"
+    );
     let silent = scores.explain(&chain.miners[1].hotkey()).await.unwrap().unwrap();
-    assert_eq!(silent.rewards.len(), answered.rewards.len());
+    assert_eq!(silent.rewards.len(), explanation.rewards.len());
     assert!(silent.rewards.iter().all(|(_, reward)| reward.reward < f64::MIN_POSITIVE), "{silent:?}");
     shutdown.request();
     shutdown.finished().await.unwrap();

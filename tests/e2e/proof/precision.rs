@@ -22,10 +22,10 @@ fn compile(folder: &Path, name: &str, extra_args: &[&str]) -> Output {
 #[test]
 fn maximum_error_holds_and_the_worst_node_is_reported() {
     let folder = TempDir::new().unwrap();
-    let usual = document(&compile(folder.path(), "usual", &[]));
-    let usual = &usual["metadata"]["quantisation"];
-    assert_eq!(usual.get("precision"), None, "{usual}");
-    let maximum = usual["largest_error"].as_f64().unwrap();
+    let default_report = document(&compile(folder.path(), "usual", &[]));
+    let default_report = &default_report["metadata"]["quantisation"];
+    assert_eq!(default_report.get("precision"), None, "{default_report}");
+    let maximum = default_report["largest_error"].as_f64().unwrap();
     let within = compile(folder.path(), "within", &["--max-error", &maximum.to_string()]);
     let within = document(&within);
     let report = &within["metadata"]["quantisation"];

@@ -26,8 +26,8 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn url(&self, which: usize) -> String {
-        format!("http://{}", self.addresses[which])
+    fn url(&self, index: usize) -> String {
+        format!("http://{}", self.addresses[index])
     }
 
     /// Restarts the processes that are not running.
@@ -46,8 +46,8 @@ impl Running<'_> {
         });
     }
 
-    fn kill(&mut self, which: u32) {
-        match which {
+    fn kill(&mut self, index: u32) {
+        match index {
             // Dropping a daemon kills it.
             0 => drop(self.gateway.take()),
             1 => drop(self.signer.take()),
@@ -105,10 +105,10 @@ fn kills_of_each_double_no_submission() {
         Running { network: &network, addresses, gateway: None, signer: None, validator: None };
     let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
-    for which in turns {
+    for index in turns {
         running.mend();
         std::thread::sleep(Duration::from_millis(random.random_range(0..350)));
-        running.kill(which);
+        running.kill(index);
     }
     running.mend();
     // Undisturbed, they continue for two epochs: on a busy machine, none of the kills may have left

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_network_clock_check(&shutdown);
-        let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
-        let readiness = serve_metrics_or_warn("scorer", args.metrics, usual, &shutdown).await?;
+        let default_address = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
+        let readiness = serve_metrics_or_warn("scorer", args.metrics, default_address, &shutdown).await?;
         Worker::describe_metrics();
         let worker = Worker::new(&name, recognizer, services);
         let (running, stop) = (worker.clone(), shutdown.clone());

@@ -121,8 +121,8 @@ pub fn chosen(given: Option<Password>, key_name: &str, options: &str) -> anyhow:
     let hint = format!("pass the new password with {options}");
     for _ in 0..MAX_ATTEMPTS {
         let first = Password::new(prompt::secret(&format!("New password of {key_name}"), &hint)?);
-        if let Err(weak) = first.check_new() {
-            prompt::say(&weak.to_string());
+        if let Err(error) = first.check_new() {
+            prompt::say(&error.to_string());
             continue;
         }
         let second = Password::new(prompt::secret("Repeat the password", &hint)?);

@@ -81,7 +81,7 @@ async fn slow_heads_time_out_although_bytes_keep_arriving() {
     let (address, shutdown) =
         start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let (mut slow, mut drip) = send(address, b"GET / HTTP/1.1\r\nx: ").await.into_split();
-    let dripping = tokio::spawn(async move {
+    let slow_writer = tokio::spawn(async move {
         while drip.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -89,7 +89,7 @@ async fn slow_heads_time_out_although_bytes_keep_arriving() {
     let mut answer = Vec::new();
     let _ = slow.read_to_end(&mut answer).await;
     assert!(!String::from_utf8_lossy(&answer).contains("here"));
-    dripping.await.unwrap();
+    slow_writer.await.unwrap();
     assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
@@ -177,8 +177,8 @@ async fn incomplete_handshakes_are_evicted_and_time_out() {
         serve_over(listener, router, &server, limits, handshake).await;
     });
     let evicted = TcpStream::connect(address).await.unwrap();
-    let answered = send(address, &[b"!", REQUEST].concat()).await;
-    assert!(receive(answered).await.ends_with("answer"));
+    let connection = send(address, &[b"!", REQUEST].concat()).await;
+    assert!(receive(connection).await.ends_with("answer"));
     assert_eq!(receive(evicted).await, "");
     assert_eq!(receive(TcpStream::connect(address).await.unwrap()).await, "");
 }

@@ -24,8 +24,11 @@ fn chat_template_renders_conversations() {
         template.render(&messages, Turn::Answer).unwrap(),
         "[<system>Be brief.]\n<user>hello]\n<assistant>"
     );
-    let begun = [Message::new("user", "hello"), Message::new("assistant", "he")];
-    assert_eq!(template.render(&begun, Turn::Continued).unwrap(), "[<user>hello]\n<assistant>he");
+    let unfinished = [Message::new("user", "hello"), Message::new("assistant", "he")];
+    assert_eq!(
+        template.render(&unfinished, Turn::Continued).unwrap(),
+        "[<user>hello]\n<assistant>he"
+    );
     let error = template.render(&[Message::new("tool", "1")], Turn::Answer).unwrap_err();
     assert_eq!(error.to_string(), "cannot apply the chat template: no tools here");
     assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());

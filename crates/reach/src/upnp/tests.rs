@@ -224,8 +224,8 @@ async fn only_public_addresses_of_routers_count() {
 
 #[tokio::test]
 async fn without_a_router_there_is_no_mapping() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut options = look_at(nobody.local_addr().unwrap());
+    let silent_socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut options = look_at(silent_socket.local_addr().unwrap());
     options.timeout = Some(Duration::from_millis(50));
     options.single_search_timeout = options.timeout;
     let error = HomeRouter::search(options).await.unwrap_err();

@@ -320,11 +320,12 @@ fn script_names_missing_programs() {
     assert!(text.contains("--from URL"), "{text}");
     let mut command = script.command(releases.path().to_str().unwrap());
     let sh = if Path::new("/bin/sh").exists() { "/bin/sh" } else { "sh" };
-    let mut bare = Command::new(sh);
-    bare.args(command.get_args())
+    let mut shell = Command::new(sh);
+    shell
+        .args(command.get_args())
         .env("HOME", script.folder.path())
         .env("PATH", script.folder.path());
-    let text = said(&bare.output().unwrap(), false);
+    let text = said(&shell.output().unwrap(), false);
     assert!(text.contains("apt-get install minisign"), "{text}");
     let text = said(&command.arg("--nonsense").output().unwrap(), false);
     assert!(text.contains("unknown argument: --nonsense"), "{text}");

@@ -170,27 +170,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failed_live_call_returns_its_reason() {
         type Script = fn(usize) -> Step;
-        let usual = PlaySettings::default;
-        let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };
+        let defaults = PlaySettings::default;
+        let brief = PlaySettings { max_reply: Duration::from_millis(1), ..defaults() };
         for (script, settings, expected) in [
             (
                 (|_| Step::sound(0, false)) as Script,
-                usual(),
+                defaults(),
                 "reply has no end: drain budget was exhausted",
             ),
             (
                 |k| Step::sound(0, false).after(Duration::from_secs(k as u64 * 3)),
-                usual(),
+                defaults(),
                 "timeout after 1.0s",
             ),
-            (|_| Step::text("?", true), usual(), "audio_b64 is not base64: "),
+            (|_| Step::text("?", true), defaults(), "audio_b64 is not base64: "),
             (
                 |_| Step::text("AAAA", true),
-                usual(),
+                defaults(),
                 "reply of 3 bytes is not a whole number of float32 samples",
             ),
             (|_| Step::sound(960, true), brief, "reply exceeds 96 bytes of audio"),
-            (|_| Step::error(CallError::Refused("busy".into())), usual(), "busy"),
+            (|_| Step::error(CallError::Refused("busy".into())), defaults(), "busy"),
         ] {
             let settings = PlaySettings { chunk_timeout: Duration::from_secs(1), ..settings };
             let miner = Arc::new(ScriptedMiner::new(move |k, _| script(k)));

@@ -374,12 +374,12 @@ impl Runner {
             Some(uid) => self.ledger.find(uid, ChallengeType::Main).await?,
             None => None,
         };
-        let beside = match &main {
+        let main_miners = match &main {
             Some(main) => self.ledger.played_miners(main).await?,
             None => HashSet::new(),
         };
         let is_known = |miner: &MinerKey| played.contains(miner) || elsewhere.contains(miner);
-        miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !beside.contains(key)));
+        miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !main_miners.contains(key)));
         miners.truncate(self.settings.max_miners);
         Ok(miners)
     }

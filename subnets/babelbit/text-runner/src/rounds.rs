@@ -131,12 +131,12 @@ impl TextRounds {
         } else {
             ChallengeKind::Main
         };
-        let usual = PlayOptions { stream, ..self.runner.options };
+        let defaults = PlayOptions { stream, ..self.runner.options };
         let options = match &self.arena {
             Some(TextArenaRounds { step_timeout, .. }) if round.contest == ChallengeType::Arena => {
-                PlayOptions { step_timeout: *step_timeout, continues_alone: true, ..usual }
+                PlayOptions { step_timeout: *step_timeout, continues_alone: true, ..defaults }
             }
-            _ => usual,
+            _ => defaults,
         };
         TextRunner {
             challenge_type: round.contest,

@@ -285,9 +285,13 @@ mod tests {
         for task in &tasks[1..] {
             speeds.record(&task.task, Duration::from_secs(1), now);
         }
-        let firsts: Vec<_> =
+        let first_choices: Vec<_> =
             (0..32).map(|_| order_at(&speeds, RoutePreference::Speed, now)[0]).collect();
-        assert_eq!(firsts.iter().filter(|first| **first == 300).count(), 2, "{firsts:?}");
+        assert_eq!(
+            first_choices.iter().filter(|first| **first == 300).count(),
+            2,
+            "{first_choices:?}"
+        );
         speeds.record(&tasks[0].task, Duration::from_secs(9), now);
         assert!((0..32).all(|_| order_at(&speeds, RoutePreference::Speed, now) == [100, 200, 300]));
     }

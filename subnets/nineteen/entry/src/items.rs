@@ -266,10 +266,10 @@ mod tests {
         let add = |fragment: &Value| items.add(&chunk(&json!({ "tool_calls": [fragment] })));
         let additions: Vec<Vec<Addition>> = fragments.iter().map(add).collect();
         assert_eq!(items.iter().cloned().collect::<Vec<_>>(), [item(0, first), item(7, second)]);
-        let begun = Addition { index: 1, is_new: true, content: "{".to_owned() };
+        let addition = Addition { index: 1, is_new: true, content: "{".to_owned() };
         assert_eq!(
             (additions[1].as_slice(), additions[3].as_slice(), &additions[4][..]),
-            (&[][..], &[][..], &[begun][..])
+            (&[][..], &[][..], &[addition][..])
         );
     }
 

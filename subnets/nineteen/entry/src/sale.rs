@@ -303,8 +303,8 @@ impl Gateway {
                 _ => return Err(error),
             };
             let affordable = affordable / answers;
-            let fewest = FEWEST_AFFORDABLE.max(request.min_tokens);
-            if !has_default || affordable < fewest || attempts.next().is_none() {
+            let min_affordable = FEWEST_AFFORDABLE.max(request.min_tokens);
+            if !has_default || affordable < min_affordable || attempts.next().is_none() {
                 return Err(error);
             }
             // The buyer has not asked for so many tokens.

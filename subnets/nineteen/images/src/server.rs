@@ -109,11 +109,11 @@ impl Refusal {
 }
 
 async fn worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Response {
-    let answered = async {
+    let response = async {
         let payload = serde_json::from_slice(body).map_err(|_| Refusal::Body)?;
         painted(permits, endpoint, payload, Protocol::Workers).await
     };
-    match answered.await {
+    match response.await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => {
             (refusal.status(), Json(json!({ "detail": refusal.to_string() }))).into_response()
@@ -137,15 +137,15 @@ fn answer(file: Option<&str>, picture: &Picture) -> Value {
 }
 
 async fn generations(State(permits): State<PaintPermits>, body: Bytes) -> Response {
-    let answered = async {
+    let response = async {
         let fields = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
         openai(&permits, Endpoint::TextToImage, fields).await
     };
-    answered.await.unwrap_or_else(|refusal| refusal.openai())
+    response.await.unwrap_or_else(|refusal| refusal.openai())
 }
 
 async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: Bytes) -> Response {
-    let answered = async {
+    let response = async {
         let content_type =
             headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut fields = edit_fields(content_type, body).await?;
@@ -161,7 +161,7 @@ async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: By
         };
         openai(&permits, endpoint, fields).await
     };
-    answered.await.unwrap_or_else(|refusal| refusal.openai())
+    response.await.unwrap_or_else(|refusal| refusal.openai())
 }
 
 /// Answers a request of OpenAI's API.

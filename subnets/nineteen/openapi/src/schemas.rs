@@ -67,8 +67,8 @@ fn exactly(value: serde_json::Value) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).enum_values(Some([value])).into()
 }
 
-fn list(items: RefOr<Schema>, fewest: usize, most: usize) -> RefOr<Schema> {
-    ArrayBuilder::new().items(items).min_items(Some(fewest)).max_items(Some(most)).into()
+fn list(items: RefOr<Schema>, min_items: usize, max_items: usize) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).min_items(Some(min_items)).max_items(Some(max_items)).into()
 }
 
 fn lists(items: RefOr<Schema>) -> RefOr<Schema> {

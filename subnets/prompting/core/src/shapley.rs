@@ -69,10 +69,10 @@ fn order_shares(players: usize) -> Vec<f64> {
 fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let (mut draws, mut sums) = (Draws::new(seed), vec![0.0; players]);
     let mut order: Vec<usize> = (0..players).collect();
-    let nobody = value(&[]);
+    let empty_value = value(&[]);
     for _ in 0..ORDERS {
         draws.shuffle(&mut order);
-        let (mut coalition, mut before) = (Vec::<usize>::with_capacity(players), nobody);
+        let (mut coalition, mut before) = (Vec::<usize>::with_capacity(players), empty_value);
         for player in &order {
             let index = coalition.partition_point(|member| member < player);
             coalition.insert(index, *player);

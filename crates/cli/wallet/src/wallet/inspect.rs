@@ -135,8 +135,8 @@ fn kept(key: &Key) -> String {
     let open =
         key.exposed.map(|mode| format!(", readable by others (mode {mode:o})")).unwrap_or_default();
     let text = protection + &open;
-    let worrying = key.exposed.is_some()
+    let has_warning = key.exposed.is_some()
         || key.secret == SecretState::Unreadable
         || (key.role == "coldkey" && key.secret == SecretState::Plain);
-    if worrying { console::style(text).yellow().to_string() } else { text }
+    if has_warning { console::style(text).yellow().to_string() } else { text }
 }

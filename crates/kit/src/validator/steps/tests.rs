@@ -136,13 +136,13 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
             .collect::<Vec<_>>()
     };
     // Rewards for all, so that all have scores.
-    let everybody = StepResults {
+    let all_miners = StepResults {
         step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH },
         request: RequestHash::from_bytes([0; 32]),
         rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
         registered: (0..).map(Uid).zip(all).map(|(uid, uri)| (key(uri).hotkey(), uid)).collect(),
     };
-    world.scores.update(&everybody, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
+    world.scores.update(&all_miners, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
     assert_eq!(world.scores_of(all).await, [Some(0.5); 5]);
     let report = world.steps(Behaviour::Draws(&[1, 2]), 2, neurons()).await.step().await.unwrap();
     assert_eq!(report.rewards, [(Uid(1), 1.0)]);

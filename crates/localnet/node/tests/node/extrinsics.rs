@@ -41,8 +41,8 @@ async fn malformed_calls_are_refused_and_change_nothing() {
     let mut unknown_version = extrinsic.clone();
     unknown_version[2] = 0x8f;
     let unknown_call = [&extrinsic[..extrinsic.len() - 4], &[250, 250, 1, 1]].concat();
-    let bare = [&[0x04][..], &codec::Encode::encode(&remark("bare"))].concat();
-    let bare = codec::Encode::encode(&bare);
+    let unsigned = [&[0x04][..], &codec::Encode::encode(&remark("bare"))].concat();
+    let unsigned = codec::Encode::encode(&unsigned);
     let cases: Vec<(&str, Vec<u8>, i64, Option<&str>)> = vec![
         ("bad signature", bad_signature, 1010, Some("Transaction has a bad signature")),
         (
@@ -95,7 +95,7 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         let (again, message, _) = refused(&node, &bytes).await;
         assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
-    let (code, _, data) = refused(&node, &bare).await;
+    let (code, _, data) = refused(&node, &unsigned).await;
     assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     // The chain continues as if it had received none of these extrinsics: the same state root, the

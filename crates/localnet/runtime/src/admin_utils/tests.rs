@@ -445,8 +445,8 @@ fn settings_of_missing_subnets_are_refused() {
             assert_eq!(as_root(&unchecked), "ok", "{unchecked:?}");
         }
         assert!(!Subtensor::is_awake(netuid));
-        let nobody = RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(netuid));
-        assert_eq!(call(nobody, &Call::sudo_set_rho { netuid, rho: 1 }), "BadOrigin");
+        let default_owner = RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(netuid));
+        assert_eq!(call(default_owner, &Call::sudo_set_rho { netuid, rho: 1 }), "BadOrigin");
     });
 }
 

@@ -120,9 +120,9 @@ async fn restarted_peer_is_reached_by_retry() {
 
 #[tokio::test]
 async fn last_failure_is_returned_when_no_time_is_left() {
-    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let unreachable = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let client = btauth(ClientConfig { pause: Duration::from_mins(1), ..ClientConfig::default() });
-    assert!(client.call(&nobody, &post_to("/", "")).await.unwrap_err().is_connect());
+    assert!(client.call(&unreachable, &post_to("/", "")).await.unwrap_err().is_connect());
 }
 
 #[tokio::test]
@@ -273,10 +273,10 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     let never = any(std::future::pending::<()>);
     let router = Router::new().route("/busy", busy).route("/never", never);
     let works = peer(listen(router).await);
-    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let unreachable = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let mut calls = vec![
         (works.clone(), Call { deadline: Duration::from_millis(100), ..post_to("/never", "") }),
-        (nobody, post_to("/busy", "")),
+        (unreachable, post_to("/busy", "")),
         (works.clone(), post_to("/elsewhere", "")),
     ];
     calls.extend((0..9).map(|_| (works.clone(), post_to("/busy", ""))));

@@ -209,15 +209,15 @@ impl SpeechRounds {
 
     /// Returns the runner with the settings of this round.
     fn runner_of(&self, round: &DueRound) -> Runner {
-        let usual = self.runner.settings();
+        let defaults = self.runner.settings();
         let is_arena = round.contest == ChallengeType::Arena;
         self.runner.with_settings(RunnerSettings {
             challenge_type: round.contest,
             main_challenge_uid: round.main_challenge_uid.clone(),
             // The arena gateway limits the number of arena miners.
-            max_miners: if is_arena { usize::MAX } else { usual.max_miners },
-            play: if is_arena { self.arena_play.clone() } else { usual.play.clone() },
-            ..usual.clone()
+            max_miners: if is_arena { usize::MAX } else { defaults.max_miners },
+            play: if is_arena { self.arena_play.clone() } else { defaults.play.clone() },
+            ..defaults.clone()
         })
     }
 

@@ -105,8 +105,8 @@ fn malformed_lines_are_skipped_and_later_lines_are_read() {
     let mut content = reference_line("a", "old");
     content += "\n[1, 2]\n7\nnull\n{\"text\": \"no key\"}\n{\"wav_sha256\": 7}\n{\"wav_sha256\": \"short\"}\nnot json\n";
     content += &reference_line("a", "new");
-    let bare = format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
-    content += &bare;
+    let minimal_line = format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
+    content += &minimal_line;
     let mut bytes = content.into_bytes();
     bytes.extend(b"\xff\xfe not UTF-8\n");
     std::fs::write(file.path(), bytes).unwrap();
@@ -164,8 +164,8 @@ fn oversized_cache_file_loses_its_older_half() {
 #[test]
 fn line_is_appended_after_an_incomplete_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let torn = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
-    std::fs::write(file.path(), torn).unwrap();
+    let truncated = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
+    std::fs::write(file.path(), truncated).unwrap();
     open(file.path(), "faster-whisper-small").put(hash("c"), &heard("after"));
     let cache = open(file.path(), "faster-whisper-small");
     assert_eq!(text(&cache, "a").as_deref(), Some("whole"));

@@ -202,9 +202,9 @@ async fn a_backend_without_models_needs_a_name() {
     Backend::connect(server, Some("any".to_owned()), CompletionOptions::default(), None)
         .await
         .unwrap();
-    let nobody =
+    let unreachable =
         ModelServer::new(&"http://127.0.0.1:9/v1".parse().unwrap(), None, DEADLINE).unwrap();
     let error =
-        Backend::connect(nobody, None, CompletionOptions::default(), None).await.unwrap_err();
+        Backend::connect(unreachable, None, CompletionOptions::default(), None).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot list the models of the backend: "), "{error}");
 }

@@ -179,11 +179,11 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     let timed = Arc::new(Timed(Mutex::default()));
     let mut in_arena = miners(&[&failing()]);
     in_arena[0].connection = Arc::clone(&timed) as _;
-    let usual = scripted(|request| Ok(request.prefix.clone()));
+    let default_miner = scripted(|request| Ok(request.prefix.clone()));
     let without = TextRounds {
         runner,
         engine,
-        miners: Arc::new(Listed(Mutex::new(miners(&[&usual])))),
+        miners: Arc::new(Listed(Mutex::new(miners(&[&default_miner])))),
         arena: None,
     };
     let due_round =

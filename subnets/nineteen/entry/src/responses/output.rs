@@ -265,10 +265,10 @@ mod tests {
             "id": "rs_resp-1_0", "type": "reasoning", "status": "completed", "summary": [],
             "content": [{"type": "reasoning_text", "text": "hm"}],
         });
-        let begun = json!({
+        let added = json!({
             "id": "rs_resp-1_0", "type": "reasoning", "status": "in_progress", "summary": [], "content": [],
         });
-        assert_eq!((&events[0].1["item"], &events[5].1["item"]), (&begun, &reasoning));
+        assert_eq!((&events[0].1["item"], &events[5].1["item"]), (&added, &reasoning));
         let statuses = |output: &Output| -> Vec<Value> {
             output.items().into_iter().map(|item| item["status"].clone()).collect()
         };

@@ -174,9 +174,9 @@ async fn slow_buyer_of_several_choices_gets_them() {
 #[tokio::test]
 async fn buyer_that_leaves_cancels_all_choices() {
     let (started, cancelled) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (begun, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
+    let (started_count, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
     let miner = post(move || {
-        begun.fetch_add(1, Ordering::SeqCst);
+        started_count.fetch_add(1, Ordering::SeqCst);
         let running = Cancelled(Arc::clone(&ended));
         async move {
             Body::from_stream(futures::stream::unfold(running, |running| async move {

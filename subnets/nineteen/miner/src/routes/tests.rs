@@ -290,7 +290,7 @@ async fn wrong_payloads_are_reported() {
 #[tokio::test]
 async fn failing_backend_is_reported() {
     let short = Duration::from_millis(50);
-    let hasty = MinerConfig {
+    let short_deadline = MinerConfig {
         deadlines: Deadlines { first: short, between: short, total: short },
         ..config()
     };
@@ -299,7 +299,7 @@ async fn failing_backend_is_reported() {
     let full = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
     let garbage =
         miner_before(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config()).await;
-    let silent = miner_before(chats(std::future::pending::<()>), hasty).await;
+    let silent = miner_before(chats(std::future::pending::<()>), short_deadline).await;
     // Even on a busy machine, the response's head arrives before the deadline.
     let later = Duration::from_secs(2);
     let patient = MinerConfig {
@@ -312,11 +312,13 @@ async fn failing_backend_is_reported() {
         assert_eq!(chat(&miner).await.status(), status);
     }
     // A stalled stream is aborted, so that the validator does not consider it complete.
-    let impatient =
+    let short_timeout =
         MinerConfig { deadlines: Deadlines { between: short, ..Deadlines::default() }, ..config() };
-    let stops =
-        miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), impatient)
-            .await;
+    let stops = miner_before(
+        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
+        short_timeout,
+    )
+    .await;
     let response = chat(&stops).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err());

@@ -166,13 +166,13 @@ impl Worker {
         };
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let answered = {
+        let result = {
             let mut ask = pin!(self.querier.ask(request));
             let mut receiving = receiving;
             loop {
                 tokio::select! {
                     biased;
-                    answered = &mut ask => break answered,
+                    result = &mut ask => break result,
                     () = left(&mut inbox) => {
                         acknowledge(message, AckKind::Ack).await;
                         return Outcome::Left;
@@ -187,7 +187,7 @@ impl Worker {
                 }
             }
         };
-        match answered {
+        match result {
             Ok(mut answer) => {
                 let longest = self.querier.inner.deadlines.longest;
                 let relayed =

@@ -194,12 +194,13 @@ async fn total_deadline_covers_all_attempts() {
 async fn hedged_collected_request_counts_once() {
     let handlers = scripted(2, |call| async move {
         tokio::time::sleep(Duration::from_millis(if call == 0 { 600 } else { 0 })).await;
-        let begun = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
+        let incomplete_body =
+            futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
         let end = futures::stream::once(async move {
             tokio::time::sleep(Duration::from_millis(if call == 0 { 60_000 } else { 1_500 })).await;
             Ok(Bytes::from(chunk("end")))
         });
-        Body::from_stream(begun.chain(end)).into_response()
+        Body::from_stream(incomplete_body.chain(end)).into_response()
     });
     let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..patient() };
     let mut bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;

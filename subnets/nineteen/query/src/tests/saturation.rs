@@ -266,11 +266,11 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
     until(|| bench.contenders[0].running() == 1).await;
     let start = Instant::now();
-    let impatient =
+    let timed_out =
         bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
     assert!(
-        matches!(impatient, Err(QueryError::Busy { .. })) && start.elapsed() < settings.wait,
-        "{impatient:?}"
+        matches!(timed_out, Err(QueryError::Busy { .. })) && start.elapsed() < settings.wait,
+        "{timed_out:?}"
     );
     let start = Instant::now();
     let error = bench.querier.ask(buyers("a")).await.unwrap_err();

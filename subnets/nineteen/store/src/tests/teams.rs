@@ -293,7 +293,7 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
     let mut running: Vec<(usize, usize, String, i64)> = Vec::new();
     // Processes and keys of which no request has ended since the last change.
     let mut unchecked: HashSet<(usize, usize)> = HashSet::new();
-    let everywhere: Vec<(usize, usize)> =
+    let all_pairs: Vec<(usize, usize)> =
         (0..2).flat_map(|store_index| (0..3).map(move |key| (store_index, key))).collect();
     for step in 0..400 {
         let (store_index, key) = (random.random_range(0..2), random.random_range(0..3));
@@ -306,13 +306,13 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
                     .update_team(teams[team], budget, BudgetChange::Keep)
                     .await
                     .unwrap();
-                unchecked.extend(&everywhere);
+                unchecked.extend(&all_pairs);
             }
             1 => {
                 team_of[key] = random.random_range(0..2);
                 let terms = KeyTerms { team: Some(teams[team_of[key]].to_owned()), ..terms(None) };
                 assert!(stores[store_index].update_key(&keys[key], &terms).await.unwrap());
-                unchecked.extend(&everywhere);
+                unchecked.extend(&all_pairs);
             }
             2..13 => {
                 let (request, amount) = (step.to_string(), random.random_range(1..300));

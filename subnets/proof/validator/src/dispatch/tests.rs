@@ -26,18 +26,18 @@ fn hotkey(assignment: &Assignment) -> Hotkey {
 
 #[test]
 fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
-    let (miners, nobody) = (miners(3), BTreeSet::new());
+    let (miners, no_miners) = (miners(3), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
     let assign =
         |excluded: &BTreeSet<Hotkey>| dispatcher.assign(0, &miners, excluded, Instant::now());
-    let [first, second, third] = [(); 3].map(|()| assign(&nobody).unwrap());
+    let [first, second, third] = [(); 3].map(|()| assign(&no_miners).unwrap());
     let all: BTreeSet<Hotkey> = [&first, &second, &third].map(hotkey).into();
     assert_eq!(all.len(), 3, "each has one");
     let (one, two) = (hotkey(&first), hotkey(&second));
     drop(second);
-    assert_eq!(hotkey(&assign(&nobody).unwrap()), two, "the only idle one");
+    assert_eq!(hotkey(&assign(&no_miners).unwrap()), two, "the only idle one");
     drop((first, third));
-    assert_eq!(hotkey(&assign(&nobody).unwrap()), one, "the longest idle");
+    assert_eq!(hotkey(&assign(&no_miners).unwrap()), one, "the longest idle");
     assert_ne!(hotkey(&assign(&BTreeSet::from([one])).unwrap()), one);
     assert!(assign(&all).is_none());
     assert_eq!(dispatcher.in_flight(), 0);
@@ -45,13 +45,13 @@ fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
 
 #[test]
 fn users_are_served_by_failing_miners_last() {
-    let (miners, nobody) = (miners(2), BTreeSet::new());
+    let (miners, no_miners) = (miners(2), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
     dispatcher.assign_to(0, &miners[0]).settle(Ended::Failed);
     dispatcher.assign_to(0, &miners[1]).settle(Ended::Verified(Duration::from_secs(1)));
     // The miner that verified comes first, even at its capacity.
     let assignments =
-        [(); 3].map(|()| dispatcher.assign(0, &miners, &nobody, Instant::now()).unwrap());
+        [(); 3].map(|()| dispatcher.assign(0, &miners, &no_miners, Instant::now()).unwrap());
     assert!(assignments.iter().all(|assignment| hotkey(assignment) == key(2)), "{assignments:?}");
     assert_eq!(
         hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()),
@@ -63,23 +63,23 @@ fn users_are_served_by_failing_miners_last() {
 /// works.
 #[test]
 fn paused_miners_are_retried_by_users_without_benchmarks() {
-    let (miners, nobody) = (miners(2), BTreeSet::new());
+    let (miners, no_miners) = (miners(2), BTreeSet::new());
     let now = Instant::now();
     for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {
         let dispatcher = Dispatcher::new(Limits { benchmarks, ..LIMITS });
-        dispatcher.assign(0, &miners, &nobody, now).unwrap().settle(Ended::Failed);
+        dispatcher.assign(0, &miners, &no_miners, now).unwrap().settle(Ended::Failed);
         dispatcher
-            .assign(0, &miners, &nobody, now)
+            .assign(0, &miners, &no_miners, now)
             .unwrap()
             .settle(Ended::Verified(Duration::from_secs(1)));
         assert_eq!(
-            hotkey(&dispatcher.assign(0, &miners, &nobody, now).unwrap()),
+            hotkey(&dispatcher.assign(0, &miners, &no_miners, now).unwrap()),
             key(2),
             "{benchmarks}"
         );
         let later = now + Duration::from_mins(1);
         assert_eq!(
-            hotkey(&dispatcher.assign(0, &miners, &nobody, later).unwrap()),
+            hotkey(&dispatcher.assign(0, &miners, &no_miners, later).unwrap()),
             after_pause,
             "{benchmarks}"
         );
@@ -88,14 +88,14 @@ fn paused_miners_are_retried_by_users_without_benchmarks() {
 
 #[test]
 fn users_prefer_the_fastest_share_until_it_is_full() {
-    let (miners, nobody) = (miners(5), BTreeSet::new());
+    let (miners, no_miners) = (miners(5), BTreeSet::new());
     let dispatcher = Dispatcher::new(Limits { users_percent: 20, ..LIMITS });
     let time = |miner: &ProofMiner, seconds| {
         for _ in 0..8 {
             dispatcher.assign_to(0, miner).settle(Ended::Verified(Duration::from_secs(seconds)));
         }
     };
-    let assign = |circuit| dispatcher.assign(circuit, &miners, &nobody, Instant::now()).unwrap();
+    let assign = |circuit| dispatcher.assign(circuit, &miners, &no_miners, Instant::now()).unwrap();
     time(&miners[0], 5);
     time(&miners[3], 2);
     time(&miners[2], 7);

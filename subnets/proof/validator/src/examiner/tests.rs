@@ -266,8 +266,8 @@ async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     // Nobody else gets the port of a socket that does not listen.
     let silent = TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = entry("//Charlie", silent.local_addr().unwrap().port());
-    assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
+    let silent_miner = entry("//Charlie", silent.local_addr().unwrap().port());
+    assert_eq!(examiner.examine(&silent_miner).await, Some(failed(Fault::Unreachable)));
     // Bob refuses requests signed for Dave.
     assert_eq!(
         examiner.examine(&entry("//Dave", slow.peer.port())).await,
@@ -443,9 +443,9 @@ async fn miners_are_queried_over_quic() {
     let stranger = ProofMiner { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
     assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody =
+    let unreachable =
         ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
-    assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
+    assert_eq!(examiner.examine(&unreachable).await, Some(failed(Fault::Unreachable)));
     assert_eq!(book.events(), 6);
 }
 

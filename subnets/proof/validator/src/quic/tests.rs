@@ -149,13 +149,13 @@ async fn connection_attempts_time_out() {
     let limits = Limits { connecting: Duration::from_secs(2), ..LIMITS };
     let client = client(limits);
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody =
+    let unreachable =
         Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
     let start = Instant::now();
-    assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
+    assert_eq!(fault(ask(&client, &unreachable, LONG).await), Fault::Unreachable);
     assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     let again = Instant::now();
-    assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
+    assert_eq!(fault(ask(&client, &unreachable, LONG).await), Fault::Unreachable);
     assert!(
         again.elapsed() < limits.connecting,
         "no second attempt at once: {:?}",
@@ -366,12 +366,12 @@ async fn hotkeys_at_one_address_share_its_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_that_left_the_list_are_forgotten() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
-    let greeted = std::sync::atomic::AtomicUsize::new(0);
+    let handshakes = std::sync::atomic::AtomicUsize::new(0);
     let serving = async {
         let connection = miner.accept().await;
         loop {
             miner.greet(&connection).await;
-            greeted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            handshakes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     };
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
@@ -384,5 +384,5 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
     };
     while_serving(asking, serving).await;
     // One each for the stranger, Bob, and the stranger again.
-    assert_eq!(greeted.into_inner(), 3);
+    assert_eq!(handshakes.into_inner(), 3);
 }

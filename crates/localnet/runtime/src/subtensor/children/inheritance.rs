@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
             return own;
         }
-        let lent = children
+        let lent_stake = children
             .iter()
             .map(|(parts, _)| scaled(own, proportion(*parts)))
             .fold(U96F32::default(), U96F32::saturating_add);
@@ -47,7 +47,7 @@ impl<T: Config> Pallet<T> {
                 scaled(Self::total_alpha(parent, stake_netuid), proportion(*parts))
             })
             .fold(U96F32::default(), U96F32::saturating_add);
-        let stake = U96F32::from_num(own.0).saturating_sub(lent).saturating_add(received);
+        let stake = U96F32::from_num(own.0).saturating_sub(lent_stake).saturating_add(received);
         AlphaBalance(stake.saturating_to_num())
     }
 

@@ -297,12 +297,12 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
     family(|chooser, owner| {
         // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the
         // new member.
-        let (member, elder) = (key(8), key(9));
-        let usual = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        let (member, other_member) = (key(8), key(9));
+        let owner_hotkey = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
         SubnetOwnerHotkey::<Runtime>::insert(NetUid(20), &owner);
         SubnetOwnerHotkey::<Runtime>::remove(NetUid(21));
-        SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &elder);
-        Subtensor::replace_children(NetUid(22), &elder, vec![(1, member.clone())]);
+        SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &other_member);
+        Subtensor::replace_children(NetUid(22), &other_member, vec![(1, member.clone())]);
         let rate =
             |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
         let awake = Subtensor::awake_netuids();
@@ -320,7 +320,10 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
             assert_eq!(ChildKeys::<Runtime>::get(&member, netuid), expected, "{netuid:?}");
             assert!(rate(netuid), "{netuid:?}");
         }
-        assert_eq!(ParentKeys::<Runtime>::get(&usual, BABELBIT), [(u64::MAX, member.clone())]);
+        assert_eq!(
+            ParentKeys::<Runtime>::get(&owner_hotkey, BABELBIT),
+            [(u64::MAX, member.clone())]
+        );
         assert_eq!(ParentKeys::<Runtime>::get(&owner, NetUid(20)), [(u64::MAX, member)]);
         assert_eq!(Subtensor::awake_netuids(), awake, "dormant subnets stay dormant");
 
@@ -333,7 +336,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
         assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: chooser.clone() }), "ok");
         assert_eq!(ChildKeys::<Runtime>::get(&chooser, BABELBIT), [(HALF, owner.clone())]);
         assert!(ChildKeys::<Runtime>::get(&chooser, NetUid(23)).is_empty());
-        assert_eq!(ChildKeys::<Runtime>::get(&chooser, NetUid(24)), [(u64::MAX, usual)]);
+        assert_eq!(ChildKeys::<Runtime>::get(&chooser, NetUid(24)), [(u64::MAX, owner_hotkey)]);
         assert_eq!(
             attempt(&account("Charlie"), Call::root_register { hotkey: owner.clone() }),
             "ok"
@@ -399,10 +402,11 @@ fn parent_below_minimum_stake_delegates_no_stake() {
         assert_eq!(attempt(&bob, unstake), "ok");
         let remaining_stake = Subtensor::total_alpha(&parent, BABELBIT).0;
         // A proportion has 32 fractional bits.
-        let lent = inherited(&child) - STAKE;
+        let lent_stake = inherited(&child) - STAKE;
         assert!(
-            lent.abs_diff(remaining_stake / 2) <= (remaining_stake >> 32) + 1 && !is_suspended(),
-            "until the end of the block: {lent}"
+            lent_stake.abs_diff(remaining_stake / 2) <= (remaining_stake >> 32) + 1
+                && !is_suspended(),
+            "until the end of the block: {lent_stake}"
         );
         end_block();
         assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());

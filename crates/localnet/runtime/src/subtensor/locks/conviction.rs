@@ -63,7 +63,7 @@ impl Kind {
         Rates { unlock, maturity, .. }: Rates,
     ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
-        let (remaining, faded) = (decay(blocks, unlock), decay(blocks, maturity));
+        let (remaining, maturity_decay) = (decay(blocks, unlock), decay(blocks, maturity));
         let amount = if self.perpetual {
             lock.locked_mass.0
         } else {
@@ -71,19 +71,20 @@ impl Kind {
         };
         // The share of the amount that becomes conviction in this time.
         let matured = if self.perpetual {
-            U64F64::from_num(1).saturating_sub(faded)
+            U64F64::from_num(1).saturating_sub(maturity_decay)
         } else if unlock == maturity {
             let timescales = U64F64::from_num(blocks)
                 .checked_div(U64F64::from_num(maturity))
                 .unwrap_or_default();
-            timescales.saturating_mul(faded)
+            timescales.saturating_mul(maturity_decay)
         } else if unlock == 0 || maturity == 0 {
             U64F64::default()
         } else {
-            between(remaining, faded, unlock, maturity)
+            between(remaining, maturity_decay, unlock, maturity)
         };
-        let conviction =
-            faded.saturating_mul(lock.conviction).saturating_add(mass.saturating_mul(matured));
+        let conviction = maturity_decay
+            .saturating_mul(lock.conviction)
+            .saturating_add(mass.saturating_mul(matured));
         (AlphaBalance(amount), conviction)
     }
 }

@@ -60,12 +60,12 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 #[test]
 fn first_start_waits_and_stores_its_block() {
     let mut schedule = fresh(settings());
-    let begun = schedule.observe(250, at(5));
+    let scheduled = schedule.observe(250, at(5));
     let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
-    assert_eq!(begun, [waits(Main, 2), waits(Arena, 8)]);
+    assert_eq!(scheduled, [waits(Main, 2), waits(Arena, 8)]);
     assert_eq!(schedule.observe(251, at(6)), []);
     // A restart after the boundary is not a first start.
-    let last_rounds = LastRounds { main: begun.first().cloned(), ..LastRounds::default() };
+    let last_rounds = LastRounds { main: scheduled.first().cloned(), ..LastRounds::default() };
     let mut schedule = Schedule::new(main_only(), &last_rounds, NOON);
     schedule.observe(305, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);

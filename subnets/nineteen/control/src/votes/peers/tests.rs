@@ -83,7 +83,7 @@ async fn signed_votes_count_by_stake() {
     let mut large = document(&voter_for("//Dave", "avatar"));
     large["padding"] = json!("a".repeat(MAX_BYTES));
     let market = MarketFile::fixed(MarketConfig::default());
-    let abroad = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
+    let other_subnet_voter = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
     let mut peers = Vec::new();
     for vote in [
         document(&voter_for("//Bob", "avatar")),
@@ -91,7 +91,7 @@ async fn signed_votes_count_by_stake() {
         document(&voter_for("//stranger", "chat-llama-3-2-3b")),
         forged,
         large,
-        document(&abroad),
+        document(&other_subnet_voter),
         json!({"hotkey": 7}),
     ] {
         peers.push(gateway(vote, &is_open).await);

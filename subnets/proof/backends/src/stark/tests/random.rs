@@ -32,8 +32,8 @@ fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
 }
 
 /// Returns how many networks are tried in place of `usual` ones.
-pub(super) fn tries(usual: u64) -> u64 {
-    if is_exhaustive() { 20 * usual } else { usual }
+pub(super) fn tries(default: u64) -> u64 {
+    if is_exhaustive() { 20 * default } else { default }
 }
 
 proptest! {
