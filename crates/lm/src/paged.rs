@@ -214,8 +214,8 @@ impl PagedCache {
 
 impl Llama {
     /// Processes tokens of many sequences in one pass, and returns the logits after the rows in
-    /// `output_rows`. The rows of a sequence must be in the order of their positions, and the sequence's
-    /// pages must have room for them.
+    /// `output_rows`. The rows of a sequence must be in the order of their positions, and the
+    /// sequence's pages must have room for them.
     pub(crate) fn step(
         &self,
         rows: &[Row],

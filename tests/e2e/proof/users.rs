@@ -118,8 +118,8 @@ impl Api {
         accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned()
     }
 
-    /// Follows a proof to its end: calls `on_event` with each progress event as it arrives, and returns
-    /// all of them and the status.
+    /// Follows a proof to its end: calls `on_event` with each progress event as it arrives, and
+    /// returns all of them and the status.
     fn follow(&self, id: &str, mut on_event: impl FnMut(&Value)) -> (Vec<Value>, String) {
         let request =
             self.client.get(format!("{}/v1/proofs/{id}/events", self.url)).bearer_auth(&self.key);

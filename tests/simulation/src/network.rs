@@ -137,8 +137,8 @@ impl End {
         self.has_ended && self.queue.is_empty()
     }
 
-    /// Reads bytes for the other end, which arrive there at the time `due_at`. Returns false after an
-    /// error.
+    /// Reads bytes for the other end, which arrive there at the time `due_at`. Returns false after
+    /// an error.
     fn receive(&mut self, other: &mut Self, due_at: Duration, bytes: &mut u64) -> bool {
         // The delays of one connection do not reorder its bytes.
         let due_at = other.queue.back().map_or(due_at, |(last, _)| due_at.max(*last));

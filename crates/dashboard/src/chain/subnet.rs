@@ -46,8 +46,8 @@ impl Details {
         })
     }
 
-    /// Returns the details of a subnet that the follower of the chain has read. `default_netuid` is the
-    /// subnet in `--netuid`.
+    /// Returns the details of a subnet that the follower of the chain has read. `default_netuid` is
+    /// the subnet in `--netuid`.
     fn of_state(state: &State, netuid: NetUid, default_netuid: NetUid) -> Self {
         let summary = state
             .subnets

@@ -282,8 +282,8 @@ impl Inner {
         self.dispatch_from(self.backlog.queue());
     }
 
-    /// Removes a request in flight of a key, drops `resources`, which the next request needs, and gives
-    /// the free slots to queued requests. `answered` is the number of seconds that a complete
+    /// Removes a request in flight of a key, drops `resources`, which the next request needs, and
+    /// gives the free slots to queued requests. `answered` is the number of seconds that a complete
     /// answer has taken.
     pub(crate) fn end<T>(self: &Arc<Self>, key: &Arc<str>, answered: Option<f64>, resources: T) {
         let mut queue = self.backlog.queue();

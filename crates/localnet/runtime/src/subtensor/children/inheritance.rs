@@ -24,8 +24,8 @@ fn scaled(stake: AlphaBalance, proportion: U96F32) -> U96F32 {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `stake_netuid`, minus
-    /// the stake lent to its children, plus the stake lent by its parents.
+    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on
+    /// `stake_netuid`, minus the stake lent to its children, plus the stake lent by its parents.
     pub(crate) fn inherited(
         hotkey: &AccountId32,
         netuid: NetUid,
