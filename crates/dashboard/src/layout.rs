@@ -11,8 +11,8 @@ pub fn live(id: &str, body: &Markup) -> Markup {
     html! { div.live id=(id) data-live { (body) } }
 }
 
-/// Renders a box that reports a problem. `why` may contain untrusted text; text after `hint: ` is
-/// shown on a separate line.
+/// Renders a box that reports a problem. `reason` may contain untrusted text; text after `hint: `
+/// is shown on a separate line.
 pub fn problem(title: &str, reason: &str) -> Markup {
     let (reason, hint) = split_hint(reason);
     html! {

@@ -48,7 +48,7 @@ fn differences(one: &[f32], other: &[f32]) -> (f32, f32) {
     (differences.into_iter().fold(0.0, f32::max), square.sqrt())
 }
 
-/// Compares with the recording: tokens, logits and greedy generation. `largest` and `usual` bound
+/// Compares with the recording: tokens, logits and greedy generation. `largest` and `typical` bound
 /// the differences of logits, whose standard deviation is 1.7.
 fn compare(model: &CausalModel, name: &str, weights: &str, (largest, typical): (f32, f32)) {
     for case in expected(name, weights) {

@@ -114,7 +114,7 @@ impl Verifier {
     }
 
     /// Creates the response to a refused request. `claim` is `None` if it could not be parsed;
-    /// `took` is the time since the request's head arrived.
+    /// `elapsed` is the time since the request's head arrived.
     pub fn refuse(
         &self,
         refusal: &Refusal,

@@ -27,7 +27,7 @@ impl OpenAiReference {
         Self { server, model: model.into() }
     }
 
-    /// Builds a request for the next token after `begun`, the beginning of an answer.
+    /// Builds a request for the next token after `answer_start`, the beginning of an answer.
     fn request(
         &self,
         question: &Question<'_>,

@@ -45,15 +45,15 @@ impl Session {
 /// The key-value caches of utterances.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    sessions: Vec<Session>,
-    max_sessions: usize,
+    entries: Vec<Session>,
+    max_entries: usize,
     max_bytes: usize,
     prompts: u64,
 }
 
 impl Sessions {
-    pub(super) const fn new(max_sessions: usize, max_bytes: usize) -> Self {
-        Self { sessions: Vec::new(), max_sessions, max_bytes, prompts: 0 }
+    pub(super) const fn new(max_entries: usize, max_bytes: usize) -> Self {
+        Self { entries: Vec::new(), max_entries, max_bytes, prompts: 0 }
     }
 
     /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts,
@@ -63,17 +63,17 @@ impl Sessions {
         self.prompts += 1;
         let max_common = prompt.len().saturating_sub(1);
         let best = self
-            .sessions
+            .entries
             .iter()
             .enumerate()
             .map(|(index, session)| (session.common(prompt).min(max_common), index))
             .max();
         let best = best.filter(|(common, _)| *common > 0);
         let mut session = match best.and_then(|(common, index)| {
-            self.sessions.get(index).map(|session| (common, index, session))
+            self.entries.get(index).map(|session| (common, index, session))
         }) {
             Some((common, index, session)) if session.is_continued_by(prompt) => {
-                let mut session = self.sessions.remove(index);
+                let mut session = self.entries.remove(index);
                 session.cache.truncate(common);
                 session.tokens.truncate(common);
                 session
@@ -88,31 +88,31 @@ impl Sessions {
         };
         session.prompt = prompt.len();
         session.used = self.prompts;
-        self.sessions.push(session);
+        self.entries.push(session);
         self.shrink();
         // `shrink` keeps the session that was used last, and the last one stays the last.
-        self.sessions.last_mut().ok_or(ModelError::Tokens)
+        self.entries.last_mut().ok_or(ModelError::Tokens)
     }
 
     /// Drops the least recently used caches until the others are within the limits. The last one
     /// always stays.
     pub(super) fn shrink(&mut self) {
-        while self.sessions.len() > 1
-            && (self.sessions.len() > self.max_sessions || self.bytes() > self.max_bytes)
+        while self.entries.len() > 1
+            && (self.entries.len() > self.max_entries || self.bytes() > self.max_bytes)
         {
             let oldest = self
-                .sessions
+                .entries
                 .iter()
                 .enumerate()
                 .min_by_key(|(_, session)| session.used)
                 .map(|(index, _)| index);
             let Some(oldest) = oldest else { return };
-            self.sessions.remove(oldest);
+            self.entries.remove(oldest);
         }
     }
 
     fn bytes(&self) -> usize {
-        self.sessions.iter().map(|session| session.cache.bytes()).sum()
+        self.entries.iter().map(|session| session.cache.bytes()).sum()
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
         ];
         for (prompt, cached) in table {
             assert_eq!(open(&mut sessions, &model, prompt), cached, "{prompt:?}");
-            assert!(sessions.sessions.len() <= 3);
+            assert!(sessions.entries.len() <= 3);
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
             sessions.shrink();
             assert!(sessions.bytes() <= 2 * one, "{} of {}", sessions.bytes(), 2 * one);
         }
-        assert_eq!(sessions.sessions.len(), 2);
+        assert_eq!(sessions.entries.len(), 2);
         // A cache that is larger than the bound is kept alone.
         let mut sessions = Sessions::new(100, 1);
         assert_eq!(
