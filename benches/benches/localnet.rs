@@ -59,12 +59,12 @@ async fn main() -> Result<()> {
         anyhow::Ok(config)
     };
     println!("| Operation | Goal | Measured | Bottleneck |\n|---|---|---|---|");
-    let began = Instant::now();
+    let start = Instant::now();
     let fresh = config(Some(directory.path()))?;
-    let bound = format!("{} of it the first block's state", ms(since(began)));
+    let bound = format!("{} of it the first block's state", ms(since(start)));
     let node = Node::start(fresh).await?;
     node.mine(1).await?;
-    let started = since(began);
+    let started = since(start);
     row("a node in this process to its first block", "20 ms", &ms(started), &bound);
 
     let block = mined(&node, blocks).await?;
@@ -104,9 +104,9 @@ async fn main() -> Result<()> {
     metagraph(&node).await?;
     node.stop().await;
 
-    let began = Instant::now();
+    let start = Instant::now();
     let node = Node::start(config(Some(directory.path()))?).await?;
-    row("opening that chain again", "", &ms(since(began)), "");
+    row("opening that chain again", "", &ms(since(start)), "");
     node.stop().await;
     let peak = format!("{:.0} MB", status_kib("VmHWM:")? * 1.024e-3);
     row("most memory of this process, with all of the above", "", &peak, "");
@@ -119,9 +119,9 @@ fn row(what: &str, goal: &str, measured: &str, bound: &str) {
 
 /// Measures the duration of an empty block in seconds, averaged over `blocks`.
 async fn mined(node: &NodeHandle, blocks: u32) -> Result<f64> {
-    let began = Instant::now();
+    let start = Instant::now();
     node.mine(blocks).await?;
-    Ok(since(began) / f64::from(blocks))
+    Ok(since(start) / f64::from(blocks))
 }
 
 /// Measures the duration of a signature verification in seconds.
@@ -129,14 +129,14 @@ fn signature_check() -> Result<f64> {
     let pair = pair("//Alice")?;
     let (message, checks) = ([7_u8; 32], 500);
     let signature = pair.sign(&message);
-    let began = Instant::now();
+    let start = Instant::now();
     for _ in 0..checks {
         ensure!(
             sr25519::Pair::verify(black_box(&signature), message, &pair.public()),
             "a valid signature does not verify"
         );
     }
-    Ok(since(began) / f64::from(checks))
+    Ok(since(start) / f64::from(checks))
 }
 
 fn pair(uri: &str) -> Result<sr25519::Pair> {
@@ -180,7 +180,7 @@ impl Signers {
             let stake = subtensor::Call::add_stake { hotkey, netuid: NETUID, amount_staked };
             calls.push(RuntimeCall::SubtensorModule(stake));
         }
-        let wanted = calls.len();
+        let call_count = calls.len();
         let mut done = 0;
         for some in calls.chunks(CALLS) {
             for call in some {
@@ -192,7 +192,10 @@ impl Signers {
                 matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
             })? - 1;
         }
-        ensure!(done == wanted, "only {done} of {wanted} calls to fill the subnet succeeded");
+        ensure!(
+            done == call_count,
+            "only {done} of {call_count} calls to fill the subnet succeeded"
+        );
         node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
@@ -235,8 +238,8 @@ fn is_weights_set(event: &RuntimeEvent) -> bool {
 /// last block, while blocks are produced one after the other.
 async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     let calls = signed_in_turn(node, signers, &weights());
-    let (wanted, submitted) = (calls.len(), Cell::new(0));
-    let began = Instant::now();
+    let (call_count, submitted) = (calls.len(), Cell::new(0));
+    let start = Instant::now();
     let submitting = stream::iter(calls).map(Ok).try_for_each_concurrent(CLIENTS, async |call| {
         node.submit(call).await?;
         submitted.set(submitted.get() + 1);
@@ -245,19 +248,19 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     let producing = async {
         let mut set = 0;
         loop {
-            let complete = submitted.get() == wanted;
+            let complete = submitted.get() == call_count;
             node.mine(1).await?;
             let new = count(node, is_weights_set)?;
             set += new;
-            if complete && (set == wanted || new == 0) {
+            if complete && (set == call_count || new == 0) {
                 return anyhow::Ok(set);
             }
         }
     };
     let ((), set) = futures::try_join!(submitting, producing)?;
-    let seconds = since(began);
-    ensure!(set == wanted, "only {set} of {wanted} calls set weights");
-    Ok(wanted as f64 / seconds)
+    let seconds = since(start);
+    ensure!(set == call_count, "only {set} of {call_count} calls set weights");
+    Ok(call_count as f64 / seconds)
 }
 
 /// Measures full blocks of [`CALLS`] calls each, submitted one by one; each call must emit its
@@ -274,14 +277,14 @@ async fn full_blocks(
     let without = count(node, expected)?;
     let (mut submitting, mut making) = (0.0, 0.0);
     for calls in calls.chunks(CALLS) {
-        let began = Instant::now();
+        let start = Instant::now();
         for call in calls {
             node.submit(call.clone()).await?;
         }
-        submitting += since(began);
-        let began = Instant::now();
+        submitting += since(start);
+        let start = Instant::now();
         node.mine(1).await?;
-        making += since(began);
+        making += since(start);
         let events = count(node, expected)? - without;
         ensure!(
             events == CALLS,
@@ -321,13 +324,13 @@ async fn metagraph(node: &NodeHandle) -> Result<()> {
     for _ in 0..READS {
         let head = node.mine(1).await?;
         let at = At::Hash(BlockHash::from_bytes(head.hash.0));
-        let began = Instant::now();
+        let start = Instant::now();
         let graph = client.metagraph(netuid, mech, Detail::Lite, at).await?;
-        over_rpc.push(since(began));
+        over_rpc.push(since(start));
         ensure!(graph.neurons.len() == usize::from(NEURONS), "{} neurons", graph.neurons.len());
-        let began = Instant::now();
+        let start = Instant::now();
         black_box(node.call("SubnetInfoRuntimeApi_get_metagraph", &NETUID)?);
-        inside.push(since(began));
+        inside.push(since(start));
     }
     let bound = format!("inside the node, get_metagraph takes {}", ms(median(inside)));
     row("lite metagraph of 256 neurons over RPC", "15 ms", &ms(median(over_rpc)), &bound);
@@ -367,8 +370,8 @@ fn signed(
     [&[0x84, 0][..], &pair.public().0, &[1], &signature.0, &extra, &call.encode()].concat().encode()
 }
 
-fn since(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64()
+fn since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64()
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {

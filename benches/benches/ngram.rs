@@ -48,11 +48,11 @@ fn main() -> anyhow::Result<()> {
     let mut training = Duration::ZERO;
     for _ in 0..UTTERANCES / PIECE {
         let utterances: Vec<String> = (0..PIECE).map(|_| generator.utterance()).collect();
-        let began = Instant::now();
+        let start = Instant::now();
         for utterance in &utterances {
             trainer.add(utterance)?;
         }
-        training += began.elapsed();
+        training += start.elapsed();
         prefixes.extend(
             utterances
                 .iter()
@@ -62,16 +62,16 @@ fn main() -> anyhow::Result<()> {
         );
     }
     let words = trainer.words() as f64;
-    let began = Instant::now();
+    let start = Instant::now();
     let model = trainer.finish(|_| ())?;
-    training += began.elapsed();
+    training += start.elapsed();
     let rate = words / training.as_secs_f64();
     let memory = peak_memory().unwrap_or_default();
 
     let predict = |prefix: &String| {
-        let began = Instant::now();
+        let start = Instant::now();
         black_box(model.complete(prefix));
-        began.elapsed()
+        start.elapsed()
     };
     let mut times: Vec<Duration> = prefixes.iter().map(predict).collect();
     times.sort_unstable();

@@ -95,11 +95,11 @@ async fn play(challenge: PrefetchedChallenge, scorer: Arc<BatchScorer>) -> Resul
         report.miners.len()
     );
     for miner in &report.miners {
-        let heard =
+        let transcribed =
             miner.utterances.iter().filter(|utterance| utterance.transcript.is_some()).count();
         ensure!(
-            miner.completed && heard == UTTERANCES,
-            "miner {}: {heard} replies were recognised",
+            miner.completed && transcribed == UTTERANCES,
+            "miner {}: {transcribed} replies were recognised",
             miner.uid
         );
     }

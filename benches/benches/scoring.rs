@@ -55,7 +55,7 @@ fn main() {
     let mut random = StdRng::seed_from_u64(7);
     let mut centre: Vec<_> = (0..DIMENSIONS).map(|_| random.random_range(-1.0_f32..=1.0)).collect();
     unit(&mut centre);
-    let heard: Vec<_> = (0..MINERS).map(transcript).collect();
+    let transcripts: Vec<_> = (0..MINERS).map(transcript).collect();
     let vectors: Vec<_> = (0..MINERS)
         .map(|i| near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut random))
         .collect();
@@ -67,14 +67,15 @@ fn main() {
             )
         })
         .collect();
-    let reference =
-        heard.first().map(|heard| Reference::new(&heard.text, heard.words.clone(), None));
+    let reference = transcripts
+        .first()
+        .map(|transcript| Reference::new(&transcript.text, transcript.words.clone(), None));
     let Some(Ok(reference)) = reference else { return };
     let (Ok(length), Ok(source)) = (Seconds::new(12.8), Seconds::new(14.25)) else { return };
     let options = ScoreOptions::default();
 
     let batch = || {
-        let replies: Vec<_> = heard
+        let replies: Vec<_> = transcripts
             .iter()
             .zip(&vectors)
             .zip(&timelines)

@@ -91,7 +91,7 @@ fn main() -> anyhow::Result<()> {
 
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(Into::into));
     let embedder = MiniLm::load(&store.locate(&ALL_MINILM_L6_V2)?)?;
-    let began = Instant::now();
+    let start = Instant::now();
     for dialogue in 0..DIALOGUES {
         let logs: Vec<_> = (0..MINERS).map(|miner| log(miner, dialogue)).collect();
         black_box(score_logs(
@@ -102,7 +102,7 @@ fn main() -> anyhow::Result<()> {
             Rules::Reference,
         )?);
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     println!(
         "with vectors: {MINERS} miners × {DIALOGUES} dialogues of {UTTERANCES} utterances with {WORDS} words: \
          {seconds:.1} s (at most {LIMIT} s), peak memory {} MB",

@@ -40,9 +40,9 @@ fn main() -> Result<ExitCode> {
     println!("loaded in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
     let mut slowest = f64::INFINITY;
     for text in TEXTS {
-        let (took, seconds) = best(&voice, text)?;
-        let speed = seconds / took;
-        println!("{seconds:4.1} s of speech in {:5.0} ms: {speed:4.1} x real time", took * 1e3);
+        let (elapsed, seconds) = best(&voice, text)?;
+        let speed = seconds / elapsed;
+        println!("{seconds:4.1} s of speech in {:5.0} ms: {speed:4.1} x real time", elapsed * 1e3);
         slowest = slowest.min(speed);
     }
     if slowest >= GOAL {

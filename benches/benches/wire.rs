@@ -85,9 +85,9 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
     // A new log refuses requests signed before its start, and up to 3 s after.
     std::thread::sleep(Duration::from_millis(3_100));
     runtime.block_on(closed_loop(&bench, 0.5))?;
-    let began = cpu_seconds();
+    let started = cpu_seconds();
     let per_second = runtime.block_on(closed_loop(&bench, SECONDS))?;
-    let cpu = (cpu_seconds() - began) * 1e6 / (per_second * SECONDS);
+    let cpu = (cpu_seconds() - started) * 1e6 / (per_second * SECONDS);
     let mut latencies = open_loop(runtime.handle(), &bench, OPEN_PER_SECOND)?;
     shutdown.request();
     latencies.sort_unstable();
@@ -162,7 +162,7 @@ impl Bench {
 /// Measures the throughput of a closed loop, in requests per second.
 async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     let (end, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-    let began = Instant::now();
+    let start = Instant::now();
     let callers = bench.callers.iter().map(|caller| {
         let (bench, caller, end, done) = (bench.clone(), caller.clone(), end.clone(), done.clone());
         tokio::spawn(async move {
@@ -179,22 +179,22 @@ async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     for caller in callers {
         caller.await??;
     }
-    Ok(f64::from(done.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64())
+    Ok(f64::from(done.load(Ordering::Relaxed)) / start.elapsed().as_secs_f64())
 }
 
 /// Sends at fixed times, whether or not responses have arrived; returns each latency from the
 /// scheduled time.
 fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Vec<Duration>> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let began = Instant::now();
+    let start = Instant::now();
     let requests = (per_second * SECONDS) as u32;
     for (index, caller) in (0..requests).zip(bench.callers.iter().cycle()) {
-        let due = began + Duration::from_secs_f64(f64::from(index) / per_second);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let due_at = start + Duration::from_secs_f64(f64::from(index) / per_second);
+        std::thread::sleep(due_at.saturating_duration_since(Instant::now()));
         let (bench, caller, sender) = (bench.clone(), caller.clone(), sender.clone());
         runtime.spawn(async move {
             let result = bench.one(&caller).await;
-            let _ = sender.send(result.map(|()| due.elapsed()));
+            let _ = sender.send(result.map(|()| due_at.elapsed()));
         });
     }
     drop(sender);

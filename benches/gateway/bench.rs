@@ -96,7 +96,7 @@ fn measure(load: &Load) -> Value {
 
 fn compare(words: &[&str]) {
     let after =
-        |name: &str| words.iter().position(|word| *word == name).map(|place| words[place + 1]);
+        |name: &str| words.iter().position(|word| *word == name).map(|index| words[index + 1]);
     let seconds = if words.contains(&"--quick") { 2 } else { 10 };
     let miner = Side::start(&["--miner", after("--port").unwrap_or("0")]);
     let gateway = Side::start(&["--gateway", miner.target.url.rsplit_once(':').unwrap().1]);

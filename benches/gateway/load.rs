@@ -110,20 +110,20 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
 type Connection = (TcpStream, Vec<u8>);
 
 async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
-    let asked = request(target, "What is a subnet?", 64);
+    let request_bytes = request(target, "What is a subnet?", 64);
     // Warm up: connections, and a proxy's own caches.
     let end = Instant::now() + Duration::from_secs(1 + seconds);
     let start = Instant::now() + Duration::from_secs(1);
     let callers: Vec<_> = (0..callers)
         .map(|_| {
-            let (target, asked) = (target.clone(), Arc::clone(&asked));
+            let (target, request_bytes) = (target.clone(), Arc::clone(&request_bytes));
             tokio::spawn(async move {
                 let (mut stream, mut buffer) =
                     (connect(&target).await, Vec::with_capacity(64 * 1024));
                 let (mut done, mut failed) = (0_u32, 0_u32);
                 while Instant::now() < end {
                     let answered =
-                        timeout(LONGEST, exchange(&mut stream, &asked, &mut buffer)).await;
+                        timeout(LONGEST, exchange(&mut stream, &request_bytes, &mut buffer)).await;
                     if answered.ok().flatten().is_none() {
                         failed += 1;
                         stream = connect(&target).await;
@@ -140,18 +140,18 @@ async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
         let (more, worse) = caller.await.unwrap();
         (done, failed) = (done + more, failed + worse);
     }
-    let took = start.elapsed().as_secs_f64();
-    json!({"per_second": f64::from(done) / took, "failed": failed})
+    let elapsed = start.elapsed().as_secs_f64();
+    json!({"per_second": f64::from(done) / elapsed, "failed": failed})
 }
 
 async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
-    let asked = request(target, "What is a subnet?", 64);
+    let request_bytes = request(target, "What is a subnet?", 64);
     let (due, mut times) = mpsc::unbounded_channel();
     // Tokio's timers have a resolution of a millisecond, those of threads one of 50 µs.
     std::thread::spawn(move || {
-        let (began, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
+        let (start, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
         for number in 0..per_second * u32::try_from(1 + seconds).unwrap() {
-            let at = began + gap * number;
+            let at = start + gap * number;
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
             if due.send((at, number >= per_second)).is_err() {
                 return;
@@ -159,18 +159,20 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
         }
     });
     let idle: Arc<Mutex<Vec<Connection>>> = Arc::default();
-    let (results, mut found) = mpsc::unbounded_channel();
+    let (results, mut measured) = mpsc::unbounded_channel();
     while let Some((at, counts)) = times.recv().await {
-        let (idle, asked, results, target) =
-            (Arc::clone(&idle), Arc::clone(&asked), results.clone(), target.clone());
+        let (idle, request_bytes, results, target) =
+            (Arc::clone(&idle), Arc::clone(&request_bytes), results.clone(), target.clone());
         tokio::spawn(async move {
-            let kept = idle.lock().await.pop();
-            let (mut stream, mut buffer) = match kept {
-                Some(kept) => kept,
+            let reused = idle.lock().await.pop();
+            let (mut stream, mut buffer) = match reused {
+                Some(reused) => reused,
                 None => (connect(&target).await, Vec::with_capacity(64 * 1024)),
             };
-            let first =
-                timeout(LONGEST, exchange(&mut stream, &asked, &mut buffer)).await.ok().flatten();
+            let first = timeout(LONGEST, exchange(&mut stream, &request_bytes, &mut buffer))
+                .await
+                .ok()
+                .flatten();
             if first.is_some() {
                 idle.lock().await.push((stream, buffer));
             }
@@ -182,7 +184,7 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
     }
     drop(results);
     let (mut latencies, mut failed) = (Vec::new(), 0);
-    while let Some(result) = found.recv().await {
+    while let Some(result) = measured.recv().await {
         match result {
             Some(latency) => latencies.push(latency),
             None => failed += 1,
@@ -194,12 +196,12 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
 }
 
 async fn idle(target: &Target, streams: usize, seconds: u64) -> Value {
-    let asked = request(target, super::sides::SLOW, 32_000);
+    let request_bytes = request(target, super::sides::SLOW, 32_000);
     let mut open = Vec::with_capacity(streams);
     let mut buffer = vec![0; 4_096];
     for _ in 0..streams {
         let mut stream = connect(target).await;
-        stream.write_all(&asked).await.unwrap();
+        stream.write_all(&request_bytes).await.unwrap();
         let read = timeout(LONGEST, stream.read(&mut buffer)).await;
         assert!(
             buffer.starts_with(b"HTTP/1.1 200"),

@@ -180,8 +180,8 @@ pub(crate) fn gateway(miner: u16) {
         let task_miners = TaskMiners::new(task, vec![TaskMiner::new(&row, session, 0.0)], 0);
         let market = Market::default();
         market.open(PeriodMiners::new(opened.unwrap(), vec![task_miners]));
-        let (samples, kept) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
-        record(&store, &market, kept);
+        let (samples, receiver) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
+        record(&store, &market, receiver);
         let slow = Some(PAUSE * 4);
         let deadlines = QueryDeadlines { first: slow, between: slow, ..QueryDeadlines::default() };
         let clocks = (system_clock(), monotonic_clock());

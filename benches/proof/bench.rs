@@ -145,9 +145,9 @@ fn seconds<T>(mut step: impl FnMut() -> T) -> (f64, T) {
     let started = Instant::now();
     let mut best = f64::INFINITY;
     loop {
-        let began = Instant::now();
+        let start = Instant::now();
         let result = step();
-        best = best.min(began.elapsed().as_secs_f64());
+        best = best.min(start.elapsed().as_secs_f64());
         if started.elapsed() > BUDGET {
             return (best, result);
         }
@@ -159,12 +159,12 @@ fn measure(case: &str) -> Value {
     let Task { network, inputs, answer } = task(name);
     let circuit = Arc::new(network.lower().unwrap());
     let backend = backends().get(backend_name).unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     let keys = backend.setup(&circuit).unwrap();
-    let setup = began.elapsed().as_secs_f64();
-    let began = Instant::now();
+    let setup = start.elapsed().as_secs_f64();
+    let start = Instant::now();
     let prover = backend.prover(Arc::clone(&circuit), &keys).unwrap();
-    let load = began.elapsed().as_secs_f64();
+    let load = start.elapsed().as_secs_f64();
     let binding = Binding {
         nonce: Digest::of(b"bench"),
         miner: Hotkey::from_bytes([1; 32]),

@@ -112,7 +112,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     let examiner =
         Arc::new(Examiner::load(&catalogue, client, Arc::clone(&book), settings, system_clock())?);
     let idle = memory("VmRSS")?;
-    let (began, stop) = (Instant::now(), Shutdown::new());
+    let (start, stop) = (Instant::now(), Shutdown::new());
     let (_list, listed) = watch::channel(miners);
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
@@ -122,7 +122,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     while proven() < count {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     let (verified, faults) = book.read(|board| {
         let tallies = || board.tallies().values();
         let faults: u64 = tallies().flat_map(|tally| tally.faults.values()).sum();

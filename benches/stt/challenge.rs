@@ -261,8 +261,8 @@ fn challenge(request: &Request) {
         "the recordings are transcribed in the wrong process"
     );
 
-    let (began, before) = (Instant::now(), processor_time());
-    let heard = std::thread::scope(|scope| {
+    let (start, before) = (Instant::now(), processor_time());
+    let transcribed = std::thread::scope(|scope| {
         let (sender, played) = channel::<&[Candidate]>();
         let (scorer, reference) = (&scorer, &reference);
         let scoring = scope.spawn(move || {
@@ -273,7 +273,7 @@ fn challenge(request: &Request) {
         let mut end = Duration::ZERO;
         for candidates in &utterances {
             end += Duration::from_secs_f64(request.play);
-            std::thread::sleep(end.saturating_sub(began.elapsed()));
+            std::thread::sleep(end.saturating_sub(start.elapsed()));
             for candidate in candidates {
                 scorer.prepare(candidate);
             }
@@ -282,13 +282,13 @@ fn challenge(request: &Request) {
         drop(sender);
         scoring.join().unwrap()
     });
-    let (wall, cpu) = (began.elapsed(), processor_time().saturating_sub(before));
+    let (wall, cpu) = (start.elapsed(), processor_time().saturating_sub(before));
     let report = json!({
         "wall_seconds": wall.as_secs_f64(),
         // Without that of the workers and services.
         "cpu_seconds": cpu.as_secs_f64(),
         "replies": utterances.iter().map(Vec::len).sum::<usize>(),
-        "heard": heard,
+        "heard": transcribed,
         "transcribed": recognizer.recordings.load(Ordering::Relaxed),
         "windows": recognizer.windows.load(Ordering::Relaxed),
     });

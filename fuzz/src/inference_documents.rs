@@ -33,9 +33,9 @@ pub fn check(bytes: &[u8]) {
         ScoringProfile::LaterStrict,
     ];
     for profile in profiles.map(Some).into_iter().chain([None]) {
-        let Ok(found) = weights(&document, profile) else { continue };
+        let Ok(answer) = weights(&document, profile) else { continue };
         let length =
-            |name: &str| found.get(name).and_then(serde_json::Value::as_array).map(Vec::len);
+            |name: &str| answer.get(name).and_then(serde_json::Value::as_array).map(Vec::len);
         assert_eq!(length("uids"), length("weights"));
     }
 }

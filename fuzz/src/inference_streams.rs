@@ -53,10 +53,10 @@ fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
                 .is_none_or(|kept| serde_json::from_str::<Vec<serde_json::Value>>(&kept).is_ok())
         );
         let quick = quick.expect("a stream that can be sampled is well-formed");
-        let said = |chunk: &Chunk| {
+        let summary = |chunk: &Chunk| {
             (chunk.text().map(str::to_owned), chunk.characters, chunk.entries, chunk.is_content)
         };
-        assert!(quick.chunks.iter().map(said).eq(sampled.chunks.iter().map(said)));
+        assert!(quick.chunks.iter().map(summary).eq(sampled.chunks.iter().map(summary)));
     }
 }
 

@@ -19,9 +19,9 @@ pub fn check(file: &[u8]) {
     for prefix in ["", "the ferry", "\u{fffd} x"] {
         assert!(model.complete(prefix).starts_with(prefix));
     }
-    let written = with_file("ngram.model", &[], |path| {
+    let model_bytes = with_file("ngram.model", &[], |path| {
         model.save(path).expect("a model that is read is written");
         std::fs::read(path).expect("the file was written")
     });
-    assert!(written == file, "the file of a model is unique");
+    assert!(model_bytes == file, "the file of a model is unique");
 }

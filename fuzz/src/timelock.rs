@@ -8,9 +8,9 @@ pub fn check(bytes: &[u8]) {
     let mut remaining = bytes;
     match Ciphertext::read(&mut remaining) {
         Ok(ciphertext) => {
-            let written = ciphertext.to_bytes();
-            assert_eq!(written.len(), bytes.len() - remaining.len());
-            assert_eq!(Ciphertext::from_bytes(&written).as_ref(), Ok(&ciphertext));
+            let encoded = ciphertext.to_bytes();
+            assert_eq!(encoded.len(), bytes.len() - remaining.len());
+            assert_eq!(Ciphertext::from_bytes(&encoded).as_ref(), Ok(&ciphertext));
             let complete = Ciphertext::from_bytes(bytes);
             assert_eq!(
                 complete,

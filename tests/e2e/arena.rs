@@ -134,9 +134,9 @@ fn arena_gateway_usage_errors_are_reported() {
         refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1)
             .contains("not an http or https URL")
     );
-    let taken = submit(running.url(), "127.0.0.1:9");
+    let response = submit(running.url(), "127.0.0.1:9");
     assert!(
-        String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"),
-        "{taken:?}"
+        String::from_utf8_lossy(&response.stdout).contains("is in the arena; wins: 0"),
+        "{response:?}"
     );
 }

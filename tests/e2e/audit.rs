@@ -116,10 +116,10 @@ fn audit_of_a_demonstration_has_no_mismatches() {
     assert_eq!(report["conditions"][0]["recognizer"]["name"], "tiny-ctc");
     println!("audit of {} scores: {} s", report["recomputed"], report["wall_sec"]);
 
-    let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("20 scores recomputed") && shown.contains("0 mismatches"), "{shown}");
-    assert!(shown.contains("scored with tiny-ctc ("), "{shown}");
+    let output = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("20 scores recomputed") && output.contains("0 mismatches"), "{output}");
+    assert!(output.contains("scored with tiny-ctc ("), "{output}");
 }
 
 #[test]
@@ -169,13 +169,13 @@ fn one_changed_byte_reports_one_reply() {
         (&mismatch["miner_uid"], &mismatch["utterance_id"]),
         (&json!(INTERPRETER), &json!("ferry:3"))
     );
-    let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
+    let output = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
     assert!(
-        stderr(&shown).contains("error: 1 value does not match the recording"),
+        stderr(&output).contains("error: 1 value does not match the recording"),
         "{}",
-        stderr(&shown)
+        stderr(&output)
     );
-    assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("challenge_score"));
 }
 
 /// Plays a round with one miner; returns the runner's output.
@@ -214,7 +214,7 @@ fn played_with_metrics(folder: &Path) -> String {
 fn translation_metrics_are_shown_and_audited() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let shown = played_with_metrics(folder.path());
+    let output = played_with_metrics(folder.path());
     let scores =
         fs::read_dir(folder.path().join("scores")).unwrap().map(|entry| entry.unwrap().path());
     let mut scores = scores.filter(|path| path.to_str().unwrap().contains("challenge_score_ferry"));
@@ -233,8 +233,8 @@ fn translation_metrics_are_shown_and_audited() {
         seconds("atd_ms")
     );
     let rows: Vec<String> =
-        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert!(rows.contains(&row), "{row} in {shown}");
+        output.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(rows.contains(&row), "{row} in {output}");
     assert!(
         (1.0..100.0).contains(&figure("wer")) && figure("bleu") > 1.0 && figure("chrf") > 10.0,
         "{metrics}"
@@ -290,8 +290,8 @@ fn different_conditions_and_unknown_challenges_are_reported() {
 #[test]
 fn evidence_is_checked_on_another_machine() {
     let run = Run::new();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let file = elsewhere.path().join("ferry.tar");
+    let other_directory = tempfile::tempdir().unwrap();
+    let file = other_directory.path().join("ferry.tar");
     let made = document(&run.export(&file));
     let alice = Keypair::from_uri("//Alice").unwrap().hotkey().to_string();
     assert_eq!(made["validator_hotkey"].as_str(), Some(alice.as_str()));
@@ -311,7 +311,7 @@ fn evidence_is_checked_on_another_machine() {
     let text = |needle: &str| {
         original.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
     };
-    let changed = elsewhere.path().join("changed.tar");
+    let changed = other_directory.path().join("changed.tar");
     let with = |offset: usize| {
         let mut bytes = original.clone();
         bytes[offset] ^= 1;

@@ -22,14 +22,14 @@ pub(crate) fn axon(arguments: &[&str]) -> Command {
 }
 
 /// Starts the echo neuron of //Bob.
-pub(crate) fn neuron(scheme: &str, further: &[&str]) -> Daemon {
-    Daemon::start(axon(&["serve", "--key-uri", "//Bob", "--scheme", scheme]).args(further))
+pub(crate) fn neuron(scheme: &str, extra_args: &[&str]) -> Daemon {
+    Daemon::start(axon(&["serve", "--key-uri", "//Bob", "--scheme", scheme]).args(extra_args))
 }
 
 /// Runs a call or ping by //Alice to //Bob.
-pub(crate) fn ask(verb: &str, address: &str, scheme: &str, further: &[&str]) -> Output {
+pub(crate) fn ask(verb: &str, address: &str, scheme: &str, extra_args: &[&str]) -> Output {
     let arguments = [verb, address, "--hotkey", BOB, "--key-uri", "//Alice", "--scheme", scheme];
-    axon(&arguments).args(further).output().unwrap()
+    axon(&arguments).args(extra_args).output().unwrap()
 }
 
 /// HOST:PORT of a daemon.
@@ -146,12 +146,12 @@ fn request_data_is_sent_verbatim() {
     for data in [&b"[1e22, 36893488147419103232, 1.50 ]"[..], b"", b"no JSON\0\xff\r\n"] {
         std::fs::write(&file, data).unwrap();
         let at_file = format!("@{}", file.display());
-        for further in [&[][..], &["--stream"]] {
+        for extra_args in [&[][..], &["--stream"]] {
             let output = ask(
                 "call",
                 &address(&daemon),
                 "btauth",
-                &[&["--data", &at_file], further].concat(),
+                &[&["--data", &at_file], extra_args].concat(),
             );
             assert!(output.status.success(), "{}", stderr(&output));
             assert_eq!(output.stdout, [data, b"\n"].concat());
@@ -274,9 +274,9 @@ fn neuron_logs_external_address() {
     let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
     assert!(given.log().contains(expected), "{}", given.log());
 
-    let mut nowhere =
+    let mut unreachable =
         axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);
-    let error = refusal(&nowhere.args(["--ip-source", &private]).output().unwrap(), 1);
+    let error = refusal(&unreachable.args(["--ip-source", &private]).output().unwrap(), 1);
     assert!(error.contains("192.168.1.2 is not a public address"), "{error}");
 }
 

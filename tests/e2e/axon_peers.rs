@@ -159,8 +159,8 @@ fn requests_of_python_http_auth_are_accepted() {
 fn signed_requests_pass_python_http_auth() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let server = Server::start(&peer, "http_auth.py");
-    let further = ["--path", "/any?thing=%20", "--data", r#"{"a":1}"#, "--json"];
-    let answer = document(&ask("call", &server.address(), "btauth", &further));
+    let extra_args = ["--path", "/any?thing=%20", "--data", r#"{"a":1}"#, "--json"];
+    let answer = document(&ask("call", &server.address(), "btauth", &extra_args));
     assert_eq!(answer["body"]["body"], r#"{"a":1}"#);
     let ping = document(&ask("ping", &server.address(), "btauth", &["-n", "3", "--json"]));
     assert_eq!(ping["outcomes"], json!({ "Success": 3 }), "{ping}");

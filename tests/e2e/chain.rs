@@ -62,20 +62,20 @@ impl Chain {
         self.folder.path().join(name)
     }
 
-    fn prepared(&self, mut command: Command, arguments: &[&str], further: &[&str]) -> Output {
-        command.args(arguments).args(further);
+    fn prepared(&self, mut command: Command, arguments: &[&str], extra_args: &[&str]) -> Output {
+        command.args(arguments).args(extra_args);
         command.env("BT_CHAIN_ENDPOINT", self.url()).env("BT_WALLET_PATH", self.path("wallets"));
         command.output().unwrap()
     }
 
     /// `tao …` on this chain.
-    pub(crate) fn tao(&self, arguments: &[&str], further: &[&str]) -> Output {
-        self.prepared(tao(), arguments, further)
+    pub(crate) fn tao(&self, arguments: &[&str], extra_args: &[&str]) -> Output {
+        self.prepared(tao(), arguments, extra_args)
     }
 
     /// `bb …` on this chain.
-    pub(crate) fn bb(&self, arguments: &[&str], further: &[&str]) -> Output {
-        self.prepared(bb(), arguments, further)
+    pub(crate) fn bb(&self, arguments: &[&str], extra_args: &[&str]) -> Output {
+        self.prepared(bb(), arguments, extra_args)
     }
 
     /// JSON document of a successful command.
@@ -87,9 +87,9 @@ impl Chain {
     /// JSON document of a call signed by //Alice.
     #[track_caller]
     pub(crate) fn alice(&self, arguments: &[&str]) -> Value {
-        let told = document(&self.tao(arguments, &AS_ALICE));
-        assert_eq!(told["success"], true, "{told}");
-        told
+        let result = document(&self.tao(arguments, &AS_ALICE));
+        assert_eq!(result["success"], true, "{result}");
+        result
     }
 
     /// Creates a wallet `default` with unencrypted keys and 5000 TAO; returns the addresses of
@@ -106,8 +106,8 @@ impl Chain {
     }
 
     fn alice_gives(&self, amount: u32) {
-        let told = self.ask(&["wallet", "faucet", "--amount", &amount.to_string()]);
-        assert_eq!(told["success"], true, "{told}");
+        let result = self.ask(&["wallet", "faucet", "--amount", &amount.to_string()]);
+        assert_eq!(result["success"], true, "{result}");
     }
 
     /// Free balance of an account, in rao.
@@ -132,7 +132,7 @@ impl Chain {
 pub(crate) fn failure(output: &Output) -> (i32, Value) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!text.contains("panicked"), "{text}");
-    let told =
+    let result =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
-    (output.status.code().unwrap(), told)
+    (output.status.code().unwrap(), result)
 }

@@ -65,15 +65,15 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     };
     let pushed =
         push(&["--model-path", &path, "--share-with", "validator-account", "--key-uri", "//Bob"]);
-    let told = document(&pushed);
+    let result = document(&pushed);
     no_key_in(&stderr(&pushed));
-    assert_eq!(told["schema"], "taonet.push/1");
+    assert_eq!(result["schema"], "taonet.push/1");
     assert_eq!(
-        (&told["revision"], &told["chute_id"], &told["slug"]),
+        (&result["revision"], &result["chute_id"], &result["slug"]),
         (&json!(REVISION), &json!("c-1"), &json!(SLUG))
     );
     assert_eq!(
-        (&told["commitment"]["hotkey"], &told["extrinsic"]["success"], &told["warmed_up"]),
+        (&result["commitment"]["hotkey"], &result["extrinsic"]["success"], &result["warmed_up"]),
         (&json!(BOB), &json!(true), &json!(true))
     );
     assert_eq!(
@@ -94,12 +94,12 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let commitments = network.chain.ask(&["commitment", "get", BOB, "--netuid", BABELBIT]);
     let text: Value =
         serde_json::from_str(commitments["commitments"][0]["text"].as_str().unwrap()).unwrap();
-    assert_eq!(text, told["commitment"]);
+    assert_eq!(text, result["commitment"]);
 
     // A second push of the same revision changes nothing that stands.
     document(&push(&["--revision", REVISION, "--no-commit", "--no-warmup"]));
-    let asked = cloud.take_requests();
-    assert_eq!(asked.len(), 2, "{asked:?}");
+    let requests = cloud.take_requests();
+    assert_eq!(requests.len(), 2, "{requests:?}");
 
     // The runner reads the commitment, checks model and chute, and plays the chute.
     let engine = engine(folder.path());
@@ -115,11 +115,11 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         "{report}"
     );
     assert_eq!(report["miners"][0]["errors"], 0);
-    let asked = cloud.take_requests();
+    let requests = cloud.take_requests();
     assert!(
-        asked.contains(&format!("POST /chute/{SLUG}/predict"))
-            && asked.contains(&"GET /chutes/c-1".to_owned()),
-        "{asked:?}"
+        requests.contains(&format!("POST /chute/{SLUG}/predict"))
+            && requests.contains(&"GET /chutes/c-1".to_owned()),
+        "{requests:?}"
     );
     // Without a key for Chutes, the miner cannot be called.
     let mut runner = network.runner(&engine, &folder.path().join("other"));
@@ -144,15 +144,17 @@ fn a_push_builds_the_image_of_its_script() {
         with_accounts(&mut command, &server).output().unwrap()
     };
     let pushed = push(&["--model-path", &path]);
-    let told = stderr(&pushed);
-    assert!(pushed.status.success(), "{told}");
+    let stderr_text = stderr(&pushed);
+    assert!(pushed.status.success(), "{stderr_text}");
     for line in ["building babelbit:0123456789ab", "STEP 1/2", "pushed"] {
-        assert!(told.lines().any(|told| told == line), "{line}: {told}");
+        assert!(stderr_text.lines().any(|printed| printed == line), "{line}: {stderr_text}");
     }
     assert!(*cloud.is_deployed.lock().unwrap());
-    let asked = cloud.take_requests();
-    let after_upload =
-        asked.iter().skip_while(|asked| !asked.starts_with("GET /chutes/")).collect::<Vec<_>>();
+    let requests = cloud.take_requests();
+    let after_upload = requests
+        .iter()
+        .skip_while(|request| !request.starts_with("GET /chutes/"))
+        .collect::<Vec<_>>();
     assert_eq!(
         after_upload,
         [
@@ -224,8 +226,8 @@ fn a_push_without_an_image_to_deploy_deploys_nothing() {
             .args(options);
         let error = refusal(&with_accounts(&mut command, &server).output().unwrap(), 1);
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
-        let asked = cloud.take_requests();
-        assert!(!asked.iter().any(|asked| asked.starts_with("POST")), "{asked:?}");
+        let requests = cloud.take_requests();
+        assert!(!requests.iter().any(|request| request.starts_with("POST")), "{requests:?}");
     }
 }
 
@@ -252,7 +254,7 @@ fn a_chute_is_named_called_and_deleted() {
         (&json!("healthy"), &json!("Hi - how are you today"))
     );
     let calls =
-        cloud.take_requests().iter().filter(|asked| asked.starts_with("POST /chute/")).count();
+        cloud.take_requests().iter().filter(|request| request.starts_with("POST /chute/")).count();
     assert_eq!(calls, 6, "the health and five predictions");
 
     // A chute on this machine gets no API key, and Chutes is not asked for it.
@@ -309,9 +311,9 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
         &path,
     ]);
     let output = with_accounts(&mut command, &server).output().unwrap();
-    let told = document(&output);
-    no_key_in(&format!("{told} {}", stderr(&output)));
-    let requests: Vec<_> = told["requests"]
+    let result = document(&output);
+    no_key_in(&format!("{result} {}", stderr(&output)));
+    let requests: Vec<_> = result["requests"]
         .as_array()
         .unwrap()
         .iter()
@@ -333,7 +335,7 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
         ]
     );
     assert_eq!(
-        (&told["commitment"]["model"], &told["commitment"]["hotkey"]),
+        (&result["commitment"]["model"], &result["commitment"]["hotkey"]),
         (&json!("al/Babelbit-default"), &json!(BOB))
     );
     assert_eq!(cloud.take_requests(), [""; 0]);

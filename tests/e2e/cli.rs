@@ -23,10 +23,10 @@ fn version_is_printed_without_delay() {
         // Loading a model would always take longer. A busy machine is slower at times: the fastest
         // run counts.
         let fastest = (0..10).map(|_| {
-            let began = Instant::now();
+            let start = Instant::now();
             let output = command.output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
-            began.elapsed()
+            start.elapsed()
         });
         let fastest = fastest.min().unwrap();
         assert!(fastest < Duration::from_secs(1), "{name} took {fastest:?}");
@@ -39,11 +39,11 @@ fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 #[test]
 fn settings_are_shown_with_their_origin() {
-    let shown = document(&config(
+    let result = document(&config(
         &["show", "--json"],
         &[("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5"), ("BB_RULES", " ")],
     ));
-    let settings = shown["settings"].as_array().unwrap();
+    let settings = result["settings"].as_array().unwrap();
     let setting = |name: &str| settings.iter().find(|setting| setting["name"] == name).unwrap();
     for (name, value, origin) in [
         ("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5", "environment"),
@@ -58,7 +58,7 @@ fn settings_are_shown_with_their_origin() {
             "{name}"
         );
     }
-    assert_eq!(shown["warnings"], json!([]));
+    assert_eq!(result["warnings"], json!([]));
 }
 
 #[cfg(unix)]
@@ -121,7 +121,7 @@ fn group_without_a_command_shows_its_help() {
         assert!(output.stdout.is_empty());
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(
-            text.contains("Examples:") && text.lines().any(|shown| shown == line),
+            text.contains("Examples:") && text.lines().any(|printed| printed == line),
             "{arguments:?}: {text}"
         );
     }
@@ -290,23 +290,25 @@ fn models_are_copied_from_a_directory() {
 fn model_in_cache_is_copied_and_not_downloaded() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let pull = |directory: &Path, further: &[&str]| {
+    let pull = |directory: &Path, extra_args: &[&str]| {
         let mut pull = tao();
-        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"]).arg(directory).args(further);
+        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"])
+            .arg(directory)
+            .args(extra_args);
         let output = pull.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(directory.join("all-MiniLM-L6-v2/model.safetensors").is_file());
         stderr(&output)
     };
     // Nothing listens at the mirror's port.
-    for (name, further) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
+    for (name, extra_args) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
         let directory = folder.path().join(name);
-        let said = pull(&directory, further);
+        let said = pull(&directory, extra_args);
         assert!(
             said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"),
             "{name}: {said}"
         );
-        let said = pull(&directory, further);
+        let said = pull(&directory, extra_args);
         assert!(
             !said.contains("copying") && !said.contains("downloading"),
             "{name}, already there: {said}"

@@ -62,9 +62,9 @@ fn page(url: &str) -> String {
 /// Waits until a page contains a text.
 #[track_caller]
 fn wait_for(url: &str, text: &str) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !page(url).contains(text) {
-        assert!(began.elapsed() < Duration::from_mins(1), "{text}: {}", page(url));
+        assert!(start.elapsed() < Duration::from_mins(1), "{text}: {}", page(url));
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -160,9 +160,9 @@ fn dashboard_of_saved_contest_matches_its_report() {
         assert!(!miners.is_empty(), "{address}");
         for miner in miners {
             let row = row(&page, miner);
-            let shown = cells(row);
+            let cell_texts = cells(row);
             assert_eq!(
-                positions.map(|position| shown[position].clone()),
+                positions.map(|position| cell_texts[position].clone()),
                 columns(miner),
                 "{address}, {miner}: {row}"
             );
@@ -223,7 +223,7 @@ fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
     let api = Daemon::start(api.arg("scoring-api").arg("--state").arg(folder.join("scoring-api")));
     let mut daemon = dashboard(folder, &["--scoring-api", api.url(), "--key-uri", "//Alice"]);
     let daemon = Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local"));
-    let began = Instant::now();
+    let start = Instant::now();
     let table = loop {
         let page = page(&format!("{}/challenges/1", daemon.url()));
         if let Some((_, table)) =
@@ -231,7 +231,7 @@ fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
         {
             break table.split_once("</table>").unwrap().0.to_owned();
         }
-        assert!(began.elapsed() < Duration::from_mins(1), "{page}");
+        assert!(start.elapsed() < Duration::from_mins(1), "{page}");
         std::thread::sleep(Duration::from_millis(100));
     };
     for miner in report["miners"].as_array().unwrap() {
@@ -291,9 +291,9 @@ fn daemons_are_shown_with_their_metrics() {
     let _chain = Daemon::start(tao().args(["localnet", "--memory", "--metrics", &metrics]));
     let service = format!("chain=http://{metrics}");
     let daemon = Daemon::start(&mut dashboard(folder.path(), &["--service", &service]));
-    let began = Instant::now();
+    let start = Instant::now();
     while !page(daemon.url()).contains(">ready<") {
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", page(daemon.url()));
+        assert!(start.elapsed() < Duration::from_mins(1), "{}", page(daemon.url()));
         std::thread::sleep(Duration::from_millis(100));
     }
     let chain = page(&format!("{}/services/chain", daemon.url()));
@@ -405,13 +405,13 @@ impl Tmux {
 
     /// Waits until the screen satisfies a condition, and returns it.
     fn wait(&self, condition: impl Fn(&str) -> bool) -> String {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let screen = self.command(&["capture-pane", "-p"]);
             if condition(&screen) {
                 return screen;
             }
-            assert!(began.elapsed() < Duration::from_mins(2), "{screen}");
+            assert!(start.elapsed() < Duration::from_mins(2), "{screen}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -312,9 +312,9 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
         (arguments, Daemon::start(&mut command))
     });
     for (arguments, daemon) in started.collect::<Vec<_>>() {
-        let began = Instant::now();
+        let start = Instant::now();
         while !daemon.log().contains("pre-flight: ") {
-            assert!(began.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
+            assert!(start.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -323,15 +323,15 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
 /// These daemons write nothing, and have no connection to the chain but for this check.
 #[test]
 fn clock_of_daemons_without_a_chain_is_checked() {
-    let nobody = free_address();
+    let unused_address = free_address();
     let mut scorer = local_bb();
     scorer
         .args(["-vv", "scorer", "--metrics", "127.0.0.1:0"])
-        .env("NATS_URL", format!("nats://{nobody}"));
+        .env("NATS_URL", format!("nats://{unused_address}"));
     scorer
-        .env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer"))
+        .env("DATABASE_URL", format!("postgres://scorer@{unused_address}/scorer"))
         .env("S3_BUCKET_NAME", "replies");
-    scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}"));
+    scorer.env("S3_ENDPOINT_URL", format!("http://{unused_address}"));
     let mut commands = vec![scorer];
     let servers = Postgres::start().zip(Nats::start());
     if let Some((postgres, nats)) = &servers {
@@ -349,10 +349,10 @@ fn clock_of_daemons_without_a_chain_is_checked() {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut child =
             command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         let text = loop {
             let text = std::fs::read_to_string(log.path()).unwrap();
-            if text.contains("pre-flight: ") || began.elapsed() > Duration::from_mins(1) {
+            if text.contains("pre-flight: ") || start.elapsed() > Duration::from_mins(1) {
                 break text;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -376,9 +376,9 @@ fn gateway_logs_clock_skew() {
     let gateway = Daemon::start(&mut gateway);
     gateway.wait_until_ready();
     // The check runs beside the daemon, which does not wait for it.
-    let began = Instant::now();
+    let start = Instant::now();
     while !gateway.log().contains(" behind the newest block") {
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", gateway.log());
+        assert!(start.elapsed() < Duration::from_mins(1), "{}", gateway.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(gateway.log().contains("pre-flight: "), "{}", gateway.log());

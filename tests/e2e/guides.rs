@@ -127,9 +127,11 @@ impl Walkthrough {
 
     /// Replaces default ports by the actual ones.
     fn with_actual_ports(&self, text: &str) -> String {
-        SERVICES.iter().fold(text.to_owned(), |text, (name, usual, _)| {
+        SERVICES.iter().fold(text.to_owned(), |text, (name, default_address, _)| {
             match self.services.get(name) {
-                Some(service) => text.replace(usual, service.url().split_once("://").unwrap().1),
+                Some(service) => {
+                    text.replace(default_address, service.url().split_once("://").unwrap().1)
+                }
                 None => text,
             }
         })
@@ -215,8 +217,8 @@ fn the_validator_guide_works() {
     let guide = "docs/validator.md";
     let walkthrough = Walkthrough::of(guide);
     assert_eq!(walkthrough.services.len(), 6);
-    let shown = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
-    assert_eq!(shown["rows"][0]["weights"], json!([[2, 65_535]]), "{shown}");
+    let weights = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    assert_eq!(weights["rows"][0]["weights"], json!([[2, 65_535]]), "{weights}");
     assert!(
         std::fs::read_to_string(walkthrough.path("audit.jsonl")).unwrap().contains("set_weights")
     );
@@ -235,8 +237,8 @@ fn the_subnet_owner_guide_works() {
     let guide = "docs/subnet-owner.md";
     let walkthrough = Walkthrough::of(guide);
     assert_eq!(walkthrough.services.len(), 7);
-    let shown = walkthrough.ask(&["weights", "show", "--netuid", "60", "--uid", "0"]);
-    assert_eq!(shown["rows"][0]["weights"], json!([[1, 65_535]]), "{shown}");
+    let weights = walkthrough.ask(&["weights", "show", "--netuid", "60", "--uid", "0"]);
+    assert_eq!(weights["rows"][0]["weights"], json!([[1, 65_535]]), "{weights}");
 
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json");
     std::fs::create_dir(walkthrough.path("challenges")).unwrap();
@@ -253,17 +255,18 @@ fn the_subnet_owner_guide_works() {
     let challenge = challenge_in(&walkthrough);
     walkthrough
         .run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
-    let shown = walkthrough.ask(&["wallet", "list"]);
-    let owner =
-        shown["wallets"][0]["hotkeys"][0]["address"].as_str().unwrap_or_else(|| panic!("{shown}"));
+    let listed = walkthrough.ask(&["wallet", "list"]);
+    let owner = listed["wallets"][0]["hotkeys"][0]["address"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{listed}"));
     walkthrough.run_chapter(guide, "Monitoring", &[("HOTKEY", owner)]);
     // The subnet is already created and started, a second one would be rate-limited, and there is
     // no terminal. A longer tempo as on the main network: with short epochs, the owner could never
     // change a hyperparameter.
     walkthrough.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
-    let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
-    walkthrough.run_chapter(guide, "On the chain", &here);
+    let replacements = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
+    walkthrough.run_chapter(guide, "On the chain", &replacements);
 }
 
 /// The walkthroughs on the first pages of the book's parts; that of validators is in their guide.

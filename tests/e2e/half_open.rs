@@ -79,7 +79,7 @@ fn options(help: &str) -> Vec<(&str, String)> {
 /// Returns the options for listen addresses, with their commands, according to the recorded help of
 /// all commands. A unit test compares the recorded help with the program's.
 fn listen_options() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut listening = BTreeSet::new();
     for entry in std::fs::read_dir(repository("crates/cli/src/tests/snapshots")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "snap") {
@@ -96,26 +96,27 @@ fn listen_options() -> BTreeSet<String> {
         let program = if *program == "bb" { "tao babelbit" } else { *program };
         let command = [&[program][..], words].concat().join(" ");
         let options = options(&help).into_iter().filter(|(_, text)| is_address(text));
-        found.extend(options.map(|(name, _)| format!("{command} {name}")));
+        listening.extend(options.map(|(name, _)| format!("{command} {name}")));
     }
-    found
+    listening
 }
 
 #[test]
 fn every_listen_address_is_tested() {
-    let mut found = listen_options();
-    found.retain(|option| {
-        let is_elsewhere =
-            ELSEWHERE.iter().any(|known| option.starts_with(known) || option.ends_with(known));
+    let mut untested = listen_options();
+    untested.retain(|option| {
+        let is_excluded = ELSEWHERE
+            .iter()
+            .any(|excluded| option.starts_with(excluded) || option.ends_with(excluded));
         // `tao localnet` without a subcommand is `tao localnet start`.
-        !is_elsewhere
+        !is_excluded
             && !ALTERNATIVES.contains(&option.as_str())
             && !option.starts_with("tao localnet --")
     });
     let tested = DAEMONS.iter().flat_map(|(name, options, _)| {
         options.iter().map(move |option| format!("{name} {option}"))
     });
-    assert_eq!(found, tested.collect::<BTreeSet<_>>());
+    assert_eq!(untested, tested.collect::<BTreeSet<_>>());
 }
 
 #[test]
@@ -123,11 +124,11 @@ fn listen_options_are_parsed_from_help() {
     let help = "Usage\n\nOptions:\n      --api <ADDRESS>\n          Listen address\n\n  -q, --quiet\n          Less\n\n  \
                 -o, --out <FILE>  A file, not --this\n      --web <WEB>\n          The page\n\n          [default: \
                 127.0.0.1:80]\n      --also[=<PORT>]\n          One\n";
-    let found: Vec<_> =
+    let actual: Vec<_> =
         options(help).into_iter().map(|(name, text)| (name, is_address(&text))).collect();
     let expected =
         [("--api", true), ("--quiet", false), ("--out", false), ("--web", true), ("--also", true)];
-    assert_eq!(found, expected);
+    assert_eq!(actual, expected);
 }
 
 #[test]
@@ -155,20 +156,20 @@ fn every_daemon_responds_despite_half_open_connections() {
 #[test]
 fn incomplete_request_heads_time_out_after_ten_seconds() {
     for name in ["tao axon serve", "tao localnet start"] {
-        let (.., start) = DAEMONS.into_iter().find(|(known, ..)| *known == name).unwrap();
+        let (.., start) = DAEMONS.into_iter().find(|(daemon, ..)| *daemon == name).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let started = start(folder.path());
         let address = started.served[0].address;
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             // The server counts from the connection, so nothing may delay the test between the two.
-            let began = Instant::now();
+            let start_time = Instant::now();
             let mut client = connect(Ipv4Addr::LOCALHOST.into(), address).await.unwrap();
             client.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
             let mut remaining = Vec::new();
             // The connection may end with a reset.
             let ended = timeout(Duration::from_secs(30), client.read_to_end(&mut remaining)).await;
-            let took = began.elapsed();
-            assert!(ended.is_ok() && took > Duration::from_secs(9), "{name}: {took:?}");
+            let elapsed = start_time.elapsed();
+            assert!(ended.is_ok() && elapsed > Duration::from_secs(9), "{name}: {elapsed:?}");
         });
     }
 }
@@ -200,7 +201,7 @@ fn unread_responses_time_out() {
     let (_axon, served, streams) = streaming_axon();
     let body = "a streamed word ".repeat(60_000).leak().as_bytes();
     let request = served.post(&streams, body, body.len());
-    let began = Instant::now();
+    let start = Instant::now();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut clients = JoinSet::new();
         for _ in 0..3 {
@@ -226,5 +227,5 @@ fn unread_responses_time_out() {
             );
         }
     });
-    assert!(began.elapsed() > Duration::from_secs(20), "refused at once: {:?}", began.elapsed());
+    assert!(start.elapsed() > Duration::from_secs(20), "refused at once: {:?}", start.elapsed());
 }

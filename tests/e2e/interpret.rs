@@ -128,11 +128,11 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
         &bench.args(["--json", "--miner", miner.url(), "--miner-hotkey", BOB]).output().unwrap(),
     );
     let (total, expected) = (&report["total"], &contest["challenges"][0]["miner"]);
-    for (found, expected) in
+    for (actual, expected) in
         [(&total["score"], &expected["score"]), (&total["accuracy"], &expected["accuracy"])]
     {
         assert!(
-            (number(found) - number(expected)).abs() < 1e-9,
+            (number(actual) - number(expected)).abs() < 1e-9,
             "{report:#} instead of {expected:#}"
         );
     }
@@ -148,7 +148,7 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
     }
     let mut people = interpret(ferry);
     people.args(["--miner", miner.url(), "--miner-hotkey", BOB]).env("COLUMNS", "160");
-    let shown = String::from_utf8(people.output().unwrap().stdout).unwrap();
+    let printed = String::from_utf8(people.output().unwrap().stdout).unwrap();
     for says in [
         "real-time factor",
         "LAAL",
@@ -157,7 +157,7 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
         "compared with all-MiniLM-L6-v2",
         "s of speech",
     ] {
-        assert!(shown.contains(says), "{says}: {shown}");
+        assert!(printed.contains(says), "{says}: {printed}");
     }
 }
 

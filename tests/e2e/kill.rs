@@ -55,11 +55,11 @@ impl Network {
     }
 
     /// Kills a miner with a replay log and restarts it at its address; returns its standard error.
-    fn restart(&mut self, which: usize) -> String {
-        let killed = self.miners.remove(which);
+    fn restart(&mut self, index: usize) -> String {
+        let killed = self.miners.remove(index);
         let (log, listen) = (killed.log(), killed.url().trim_start_matches("http://").to_owned());
         drop(killed);
-        self.miners.insert(which, miner_at(Some(self.folder.path()), PROFILES[which], &listen));
+        self.miners.insert(index, miner_at(Some(self.folder.path()), PROFILES[index], &listen));
         log
     }
 
@@ -139,9 +139,9 @@ fn kills_lose_and_repeat_nothing() {
     let network = Network::start();
 
     let reference = network.directory("reference");
-    let began = Instant::now();
+    let start = Instant::now();
     let undisturbed = document(&network.runner(&engine(), &reference).output().unwrap());
-    let mut duration = began.elapsed();
+    let mut duration = start.elapsed();
     assert_eq!(undisturbed["outcome"], "finished");
     let reference = RunFiles::read(&reference);
     check_reference(&reference, &undisturbed);
@@ -159,12 +159,12 @@ fn kills_lose_and_repeat_nothing() {
             // Includes times after the usual end, since a run writes its files last.
             let moment =
                 (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
-            let began = Instant::now();
+            let start = Instant::now();
             match run_until(network.runner(&engine, &directory), moment) {
                 Some(output) => {
                     if moments.is_empty() {
                         // The first run can have shared the machine with other tests.
-                        duration = duration.min(began.elapsed());
+                        duration = duration.min(start.elapsed());
                     }
                     break document(&output);
                 }
@@ -181,11 +181,11 @@ fn kills_lose_and_repeat_nothing() {
 /// Runs a command and kills it after a delay; `None` if it was still running.
 fn run_until(mut command: Command, kill_after: Option<Duration>) -> Option<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     while let Some(moment) = kill_after
         && child.try_wait().unwrap().is_none()
     {
-        if began.elapsed() >= moment {
+        if start.elapsed() >= moment {
             child.kill().unwrap();
             break;
         }

@@ -127,7 +127,7 @@ impl Network {
     /// Returns the number of requests that the miners have received, and that the database has
     /// counted, once both are stable.
     fn settled(&self, store: &Store) -> (f64, f64) {
-        let began = Instant::now();
+        let start = Instant::now();
         let mut before = None;
         loop {
             let now = self.runtime.block_on(async {
@@ -140,7 +140,7 @@ impl Network {
             if before.replace(now) == Some(now) {
                 return now;
             }
-            assert!(began.elapsed() < LONG, "requests go on: {now:?}");
+            assert!(start.elapsed() < LONG, "requests go on: {now:?}");
             // Longer than the interval at which counters are stored.
             std::thread::sleep(Duration::from_secs(1));
         }
@@ -212,21 +212,22 @@ impl Worker {
             .unwrap();
         assert_described(&text, "query");
         let named = |line: &str| {
-            let is_meant = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
-            line.starts_with("taonet_nineteen_worker_jobs_total{") && outcomes.iter().any(is_meant)
+            let has_outcome = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
+            line.starts_with("taonet_nineteen_worker_jobs_total{")
+                && outcomes.iter().any(has_outcome)
         };
         let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64;
         text.lines().filter(|line| named(line)).map(value).sum()
     }
 
     async fn wait(&self) {
-        let began = Instant::now();
+        let start = Instant::now();
         let ready = async || {
             let response = reqwest::get(format!("http://{}/readyz", self.metrics)).await;
             response.is_ok_and(|response| response.status() == 200)
         };
         while !ready().await {
-            assert!(began.elapsed() < LONG, "a query worker does not start");
+            assert!(start.elapsed() < LONG, "a query worker does not start");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -292,16 +293,16 @@ async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
     };
     let (expected, tokens): (i64, i64) =
         (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
-    let began = Instant::now();
-    let held = async || {
+    let start = Instant::now();
+    let held_credits = async || {
         let balances = store.balances().await.unwrap();
         balances
             .into_iter()
             .find(|(name, _)| *name == format!("held:{id}"))
-            .map_or(0, |(_, held)| held)
+            .map_or(0, |(_, amount)| amount)
     };
-    while held().await > 0 {
-        assert!(began.elapsed() < LONG, "credits stay held");
+    while held_credits().await > 0 {
+        assert!(start.elapsed() < LONG, "credits stay held");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let usage = store.usage(Some(id)).await.unwrap();
@@ -315,14 +316,14 @@ async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
 /// Waits until the counters of all processes contain the complete requests.
 async fn counted(store: &Store, all: &[Ended]) {
     let complete = all.iter().filter(|ended| ended.is_complete).count() as f64;
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let rows = store.contenders(PeriodId(1)).await.unwrap();
         let total: f64 = rows.iter().map(|row| row.counts.total_requests).sum();
         if total >= complete {
             break;
         }
-        assert!(began.elapsed() < LONG, "{total} of {complete} requests are counted");
+        assert!(start.elapsed() < LONG, "{total} of {complete} requests are counted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let budget = &store.budgets(PeriodId(1), None).await.unwrap()[0];
@@ -364,9 +365,9 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
         }
         // Once a period runs, and all processes have found it.
         let mut all = Vec::new();
-        let began = Instant::now();
+        let started = Instant::now();
         while all.iter().filter(|ended: &&Ended| ended.is_complete).count() < 6 {
-            assert!(began.elapsed() < LONG, "the market does not open: {all:?}");
+            assert!(started.elapsed() < LONG, "the market does not open: {all:?}");
             all.push(buy(urls[all.len() % 2].clone(), key.clone(), Arc::default()).await);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -445,13 +446,13 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let newest =
         || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
     // Each process lives up to three seconds longer than a start takes.
-    let began = Instant::now();
+    let started = Instant::now();
     let mut validator = Some(Running(start()));
     while newest() == 0 {
-        assert!(began.elapsed() < LONG, "the market does not open");
+        assert!(started.elapsed() < LONG, "the market does not open");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let startup = u64::try_from(began.elapsed().as_millis()).unwrap();
+    let startup = u64::try_from(started.elapsed().as_millis()).unwrap();
     let mut losses = Vec::new();
     let kills = kill_count();
     for kill in 1..=kills {
@@ -479,9 +480,9 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     assert!(lost < received, "too few requests for a test");
     // Without kills, each request counts exactly once.
     let validator = Running(start());
-    let (after, began) = (newest(), Instant::now());
+    let (after, started) = (newest(), Instant::now());
     while newest() < after.max(PERIODS) + 2 {
-        assert!(began.elapsed() < LONG, "the periods do not go on");
+        assert!(started.elapsed() < LONG, "the periods do not go on");
         std::thread::sleep(Duration::from_millis(100));
     }
     // From the next period on, nothing is sent: all requests have ended.
@@ -498,7 +499,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         budgets.iter().all(|budget| budget.planned == 0)
     };
     while !is_quiet() {
-        assert!(began.elapsed() < LONG, "the task file is not read again");
+        assert!(started.elapsed() < LONG, "the task file is not read again");
         std::thread::sleep(Duration::from_millis(100));
     }
     let (received_now, counted_now) = network.settled(&store);
@@ -551,11 +552,11 @@ async fn requests(miner: &Daemon) -> f64 {
     let text =
         reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
     assert_described(&text, "miner");
-    let is_meant = |line: &&str| {
+    let is_expected = |line: &&str| {
         line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat")
     };
     text.lines()
-        .filter(is_meant)
+        .filter(is_expected)
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum()
 }

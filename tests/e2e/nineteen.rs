@@ -27,11 +27,11 @@ use crate::support::{
 };
 
 /// Runs a `tao nineteen` command on a document.
-fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
+fn nineteen(command: &str, extra_args: &[&str], document: &Value) -> Output {
     let folder = TempDir::new().unwrap();
     let file: PathBuf = folder.path().join("document.json");
     std::fs::write(&file, document.to_string()).unwrap();
-    tao().args(["nineteen", command]).args(further).arg(&file).output().unwrap()
+    tao().args(["nineteen", command]).args(extra_args).arg(&file).output().unwrap()
 }
 
 fn periods() -> Value {
@@ -223,9 +223,9 @@ fn a_market_runs_on_a_model_from_a_directory() {
 }
 
 /// The demonstration with the small model with random weights.
-fn demo(further: &[&str]) -> Command {
+fn demo(extra_args: &[&str]) -> Command {
     let mut command = tao();
-    command.args(["nineteen", "demo", "--json", "--model", "random"]).args(further);
+    command.args(["nineteen", "demo", "--json", "--model", "random"]).args(extra_args);
     command
 }
 
@@ -242,10 +242,10 @@ fn number(value: &Value, field: &str) -> f64 {
 /// values.
 #[track_caller]
 pub(crate) fn reproduces_weights(report: &Value) {
-    let same = |actual: f64, shown: f64, what: &Value| {
+    let same = |actual: f64, expected: f64, what: &Value| {
         assert!(
-            (actual - shown).abs() <= 1e-9 * shown.abs().max(1.0),
-            "{actual} is not {shown}: {what}"
+            (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+            "{actual} is not {expected}: {what}"
         );
     };
     let miners = report["miners"].as_array().unwrap();
@@ -254,27 +254,49 @@ pub(crate) fn reproduces_weights(report: &Value) {
     for miner in miners {
         let mut score = 0.0;
         for task in miner["tasks"].as_array().unwrap() {
-            let of = |field: &str| number(task, field);
+            let field_value = |field: &str| number(task, field);
             let total = |field: &str| -> f64 {
                 tasks()
                     .filter(|other| other["task"] == task["task"])
                     .map(|other| number(other, field))
                     .sum()
             };
-            same(of("adjusted_quality") * (1.0 + of("bonus")), of("combined_quality"), task);
-            same(of("period_mean") * of("probation_factor"), of("period_score"), task);
             same(
-                of("combined_quality") * of("period_score") * of("capacity"),
-                of("effective"),
+                field_value("adjusted_quality") * (1.0 + field_value("bonus")),
+                field_value("combined_quality"),
                 task,
             );
-            same(total("effective"), of("effective_sum"), task);
-            same(of("effective") / of("effective_sum"), of("share"), task);
-            same(of("share").powf(number(report, "share_exponent")), of("powered"), task);
-            same(total("powered"), of("powered_sum"), task);
-            same(of("powered") / of("powered_sum"), of("net"), task);
-            same(of("net") * of("task_weight"), of("contribution"), task);
-            score += of("contribution");
+            same(
+                field_value("period_mean") * field_value("probation_factor"),
+                field_value("period_score"),
+                task,
+            );
+            same(
+                field_value("combined_quality")
+                    * field_value("period_score")
+                    * field_value("capacity"),
+                field_value("effective"),
+                task,
+            );
+            same(total("effective"), field_value("effective_sum"), task);
+            same(
+                field_value("effective") / field_value("effective_sum"),
+                field_value("share"),
+                task,
+            );
+            same(
+                field_value("share").powf(number(report, "share_exponent")),
+                field_value("powered"),
+                task,
+            );
+            same(total("powered"), field_value("powered_sum"), task);
+            same(field_value("powered") / field_value("powered_sum"), field_value("net"), task);
+            same(
+                field_value("net") * field_value("task_weight"),
+                field_value("contribution"),
+                task,
+            );
+            score += field_value("contribution");
         }
         same(score, number(miner, "score"), miner);
         same(score / number(report, "score_sum"), number(miner, "weight"), miner);
@@ -285,11 +307,11 @@ pub(crate) fn reproduces_weights(report: &Value) {
 
 #[test]
 fn good_miner_earns_most_and_cheating_miner_is_detected() {
-    let began = Instant::now();
+    let start = Instant::now();
     let folder = TempDir::new().unwrap();
     let demo = demo(&["--once", "--keep"]).arg(folder.path()).output().unwrap();
     let demo = document(&demo);
-    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(5), "{:?}", start.elapsed());
     let [good, slow, limiting, failing, cheating] =
         ["good", "slow", "limiting", "failing", "cheating"].map(|name| miner(&demo, name));
     for other in [slow, limiting, failing, cheating] {
@@ -322,14 +344,14 @@ fn good_miner_earns_most_and_cheating_miner_is_detected() {
     // the file names.
     let tasks = folder.path().join("tasks.toml");
     std::fs::copy(repository("crates/cli/nineteen/src/demo/tasks.toml"), &tasks).unwrap();
-    let explain = |further: &[&str]| {
+    let explain = |extra_args: &[&str]| {
         let mut command = tao();
         command
             .args(["nineteen", "explain", "--json", "--state"])
             .arg(folder.path())
             .arg("--tasks")
             .arg(&tasks);
-        document(&command.args(further).output().unwrap())
+        document(&command.args(extra_args).output().unwrap())
     };
     let export = explain(&["--export"]);
     assert_eq!(export["scoring_profile"], "reference");
@@ -348,8 +370,8 @@ fn good_miner_earns_most_and_cheating_miner_is_detected() {
         weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap())
     {
         let miners = demo["miners"].as_array().unwrap();
-        let shown = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
-        assert!((number(shown, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{shown}");
+        let entry = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
+        assert!((number(entry, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{entry}");
     }
     // Each weight is the product of the numbers behind it.
     let explained = explain(&[]);
@@ -394,7 +416,7 @@ fn openai_client_buys_from_the_demonstration() {
     let (url, key) = (word("gateway "), word("key "));
     // Once a period runs.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     let is_open = async || {
         let body = json!({"model": "chat-demo", "max_tokens": 4, "messages": [{"role": "user", "content": "a"}]});
         let request = reqwest::Client::new()
@@ -404,7 +426,7 @@ fn openai_client_buys_from_the_demonstration() {
         request.send().await.is_ok_and(|answer| answer.status() == 200)
     };
     while !runtime.block_on(is_open()) {
-        assert!(began.elapsed() < Duration::from_mins(3), "the market does not open");
+        assert!(start.elapsed() < Duration::from_mins(3), "the market does not open");
         std::thread::sleep(Duration::from_millis(200));
     }
     let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
@@ -446,14 +468,14 @@ fn buy_by_printed_command(
     is_accepted: impl Fn(&Value) -> bool,
 ) {
     let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
         if is_accepted(&answer) {
             return;
         }
-        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{answer}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -499,7 +521,7 @@ fn dashboard_shows_a_running_market() {
     let daemon =
         Daemon::start(dashboard.args(["--nineteen-gateway", gateway.trim_end_matches("/v1")]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let url = format!("{}/nineteen", daemon.url());
         let page =
@@ -511,7 +533,7 @@ fn dashboard_shows_a_running_market() {
             assert!(page.contains("data-problems=\"0\""), "{page}");
             return;
         }
-        assert!(began.elapsed() < Duration::from_mins(3), "{page}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{page}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

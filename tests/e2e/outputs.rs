@@ -129,8 +129,10 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
     let case = cases.find(|case| case["id"] == "bonds_1").unwrap();
     let case_file = folder.path().join("case.json");
     std::fs::write(&case_file, case.to_string()).unwrap();
-    let yuma = |further: &[&str]| {
-        document(&tao().arg("yuma").arg(&case_file).args(further).arg("--json").output().unwrap())
+    let yuma = |extra_args: &[&str]| {
+        document(
+            &tao().arg("yuma").arg(&case_file).args(extra_args).arg("--json").output().unwrap(),
+        )
     };
     let ask = |arguments: &[&str]| document(&tao().args(arguments).arg("--json").output().unwrap());
     // Without a node, a doctor's report has faults; its document is the same.

@@ -48,7 +48,7 @@ fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
 /// Columns: options · what the error names
 #[test]
 fn contradictory_options_are_refused() {
-    for (further, message) in [
+    for (extra_args, message) in [
         (&["--scoring", "shapley"][..], "--judge-model"),
         (&["--scoring", "shapley", "--judge-model", "model.gguf", "--topk", "3"], "--topk"),
         (
@@ -77,7 +77,7 @@ fn contradictory_options_are_refused() {
             "--questions",
             "questions.jsonl",
         ]);
-        command.args(["--key-uri", "//Alice", "--network", "local"]).args(further);
+        command.args(["--key-uri", "//Alice", "--network", "local"]).args(extra_args);
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains(message), "{error}");
     }
@@ -229,8 +229,8 @@ fn prompt_command(chain: &Chain, address: &str) -> Command {
 }
 
 /// Asks a miner in a file.
-fn prompt(chain: &Chain, address: &str, further: &[&str]) -> Output {
-    prompt_command(chain, address).args(further).output().unwrap()
+fn prompt(chain: &Chain, address: &str, extra_args: &[&str]) -> Output {
+    prompt_command(chain, address).args(extra_args).output().unwrap()
 }
 
 /// Starts a chain on which Bob is a miner, and Alice has a validator permit.
@@ -294,12 +294,12 @@ fn tokens_of_a_model_are_streamed() {
 /// Returns the time from the start of `tao prompt --stream` to the first byte of the completion.
 fn first_token(chain: &Chain, address: &str) -> Duration {
     let mut command = prompt_command(chain, address);
-    let began = Instant::now();
+    let start = Instant::now();
     let mut child =
         command.arg("--stream").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut [0]).unwrap();
-    let first = began.elapsed();
+    let first = start.elapsed();
     // The rest: a closed pipe would end the program early.
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     child.wait().unwrap();
@@ -354,16 +354,16 @@ fn conversation_with_roles_is_sent_to_the_miner() {
     std::fs::write(&answers, lines).unwrap();
     let miner = start_miner(&chain, "--canned", &answers);
     let address = miner.url().split_once("://").unwrap().1;
-    for (further, completion) in [
+    for (extra_args, completion) in [
         (&["Austin.", "And of Italy?", "--roles", "user,assistant,user"][..], "Rome"),
         (&["Of Italy?", "--roles", "system,user", "--stream"], "Rome"),
         (&["--system", "Be brief about Italy."], "Austin"),
     ] {
-        let output = prompt(&chain, address, further);
+        let output = prompt(&chain, address, extra_args);
         assert_eq!(
             String::from_utf8_lossy(&output.stdout).trim(),
             completion,
-            "{further:?}: {}",
+            "{extra_args:?}: {}",
             stderr(&output)
         );
     }
@@ -378,11 +378,11 @@ fn development_key_is_refused_while_a_miner_is_asked() {
     chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    for further in [&[][..], &["--stream"]] {
-        let error = refusal(&prompt(&chain, &address, further), 2);
+    for extra_args in [&[][..], &["--stream"]] {
+        let error = refusal(&prompt(&chain, &address, extra_args), 2);
         assert!(
             error.contains("a development key, whose secret is public"),
-            "{further:?}: {error}"
+            "{extra_args:?}: {error}"
         );
     }
 }

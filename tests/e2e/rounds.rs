@@ -135,10 +135,10 @@ impl Loop {
     /// Terminates the runner and returns how long that took.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         terminate(&self.child);
-        let began = Instant::now();
+        let start = Instant::now();
         // Drain its output, so that it does not block.
         while self.report().is_some() {}
-        (self.child.wait().unwrap(), began.elapsed())
+        (self.child.wait().unwrap(), start.elapsed())
     }
 }
 
@@ -197,11 +197,14 @@ fn rounds_follow_the_chain() {
         r#"taonet_runner_round_seconds_count{contest="main"}"#,
         "taonet_runner_block ",
     ] {
-        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is not in {text}");
+        assert!(
+            text.lines().any(|candidate| candidate.starts_with(line)),
+            "{line} is not in {text}"
+        );
     }
-    let (status, took) = running.terminate();
+    let (status, elapsed) = running.terminate();
     assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
 
     let files = RunFiles::read(&directory);
     let status = files.json("challenge_status/pier__solo.json");
@@ -232,18 +235,18 @@ fn stopped_loop_resumes_later() {
     };
     let running = start();
     // A miner's directory appears with its first reply, long before the end of the round.
-    let began = Instant::now();
+    let started = Instant::now();
     let has_reply = || {
         let entries = fs::read_dir(directory.join("logs/s2s/ferry/main")).into_iter().flatten();
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("miner_"))
     };
     while !has_reply() {
-        assert!(began.elapsed() < Duration::from_mins(2), "no reply");
+        assert!(started.elapsed() < Duration::from_mins(2), "no reply");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let (status, took) = running.terminate();
+    let (status, elapsed) = running.terminate();
     assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
     assert!(
         !directory.join("challenge_status/ferry__main.json").exists(),
         "the round was over already"
@@ -268,14 +271,14 @@ fn contradictory_runner_options_are_usage_errors() {
 fn a_single_round_without_a_chain_is_refused() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let nobody = free_address();
+    let unused_address = free_address();
     let mut runner = local_bb();
     runner
         .args(["runner", "--once", "--key-uri", "//Alice", "--keep"])
         .arg(folder.path().join("keep"));
     runner
-        .env("SUBTENSOR_GATEWAY_URL", format!("http://{nobody}"))
-        .env("BT_CHAIN_ENDPOINT", format!("ws://{nobody}"));
+        .env("SUBTENSOR_GATEWAY_URL", format!("http://{unused_address}"))
+        .env("BT_CHAIN_ENDPOINT", format!("ws://{unused_address}"));
     runner.env("BABELBIT_CACHE_DIR", folder.path());
     let error = refusal(&runner.output().unwrap(), 3);
     assert!(error.contains("gateway /v1/metagraph/snapshot failed"), "{error}");

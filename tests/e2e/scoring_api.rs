@@ -125,7 +125,7 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
     let shutdown = Shutdown::new();
     let (outbox, stop) = (Arc::clone(&runner.outbox), shutdown.clone());
     let running = runtime.spawn(async move { outbox.run(&stop).await });
-    let began = Instant::now();
+    let start = Instant::now();
     for round in 0..KILLS {
         let api = Daemon::start_at(&mut scoring_api(&state), &address);
         for number in 0..4 {
@@ -136,11 +136,11 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
         drop(api);
     }
     let submitted = || runtime.block_on(runner.ledger.outbox_counts()).unwrap();
-    println!("{KILLS} kills in {:?}; before the last start {:?}", began.elapsed(), submitted());
+    println!("{KILLS} kills in {:?}; before the last start {:?}", start.elapsed(), submitted());
     let api = Daemon::start_at(&mut scoring_api(&state), &address);
-    let began = Instant::now();
+    let start = Instant::now();
     while submitted().waiting > 0 {
-        assert!(began.elapsed() < Duration::from_mins(2), "{:?}", submitted());
+        assert!(start.elapsed() < Duration::from_mins(2), "{:?}", submitted());
         std::thread::sleep(Duration::from_millis(20));
     }
     shutdown.request();
@@ -173,10 +173,16 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
     assert_eq!(fs::read_dir(&bundles).unwrap().count(), usize::from(miners));
     for number in 0..miners {
         let MinerKey { uid, hotkey } = miner(number);
-        let kept = fs::read_dir(bundles.join(format!("miner_{uid}__hk_{hotkey}"))).unwrap();
-        let kept: Vec<_> = kept.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        let bundles_of_miner =
+            fs::read_dir(bundles.join(format!("miner_{uid}__hk_{hotkey}"))).unwrap();
+        let bundles_of_miner: Vec<_> =
+            bundles_of_miner.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
         // A kill between a file and its row leaves an orphaned file, which is deleted later.
-        assert!(!kept.is_empty() && kept.iter().all(|bundle| *bundle == sound(number)), "{number}");
+        assert!(
+            !bundles_of_miner.is_empty()
+                && bundles_of_miner.iter().all(|bundle| *bundle == sound(number)),
+            "{number}"
+        );
     }
     assert_eq!(fs::read_dir(state.join("artifacts/.incoming")).unwrap().count(), 0);
 }

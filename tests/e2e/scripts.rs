@@ -168,9 +168,9 @@ fn background_checks_end_with_the_script() {
     let (code, _) = run_checks(&format!("{aside}; check_beside aside; {wait}; exit 7"));
     assert_eq!(code, Some(7));
     let process = format!("/proc/{}", fs::read_to_string(pid).unwrap().trim());
-    let began = Instant::now();
+    let start = Instant::now();
     while Path::new(&process).exists() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{process}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{process}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

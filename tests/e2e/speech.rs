@@ -9,18 +9,18 @@ use taonet_speech::{Pcm, SampleFormat, Wav};
 use crate::support::{document, refusal, repository, require_models, tao};
 
 /// Levenshtein distance in words.
-pub(crate) fn word_errors(heard: &str, spoken: &str) -> usize {
-    let heard: Vec<_> = heard.split_whitespace().collect();
+pub(crate) fn word_errors(recognised: &str, spoken: &str) -> usize {
+    let recognised: Vec<_> = recognised.split_whitespace().collect();
     // Distances between the recognised prefix and every prefix of the reference.
     let spoken: Vec<_> = spoken.split_whitespace().collect();
     let mut row: Vec<usize> = (0..=spoken.len()).collect();
-    for (index, word) in heard.iter().enumerate() {
+    for (index, word) in recognised.iter().enumerate() {
         let mut diagonal = row[0];
         row[0] = index + 1;
-        for (place, expected) in spoken.iter().enumerate() {
+        for (column, expected) in spoken.iter().enumerate() {
             let substituted = diagonal + usize::from(word != expected);
-            diagonal = row[place + 1];
-            row[place + 1] = substituted.min(diagonal + 1).min(row[place] + 1);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
         }
     }
     row[spoken.len()]
@@ -48,21 +48,21 @@ fn at_most_18_of_215_words_are_misheard() {
     let spoken = spoken["items"].as_array().unwrap();
     let files: Vec<_> =
         spoken.iter().map(|item| folder.join(item["file"].as_str().unwrap())).collect();
-    let heard =
+    let transcripts =
         document(&tao().args(["speech", "transcribe", "--json"]).args(&files).output().unwrap());
-    let heard = heard.as_array().unwrap();
-    assert_eq!(heard.len(), spoken.len());
+    let transcripts = transcripts.as_array().unwrap();
+    assert_eq!(transcripts.len(), spoken.len());
 
     let (mut words, mut errors) = (0, 0);
-    for ((heard, spoken), file) in heard.iter().zip(spoken).zip(&files) {
-        let fields: Vec<_> = heard.as_object().unwrap().keys().collect();
+    for ((transcript, spoken), file) in transcripts.iter().zip(spoken).zip(&files) {
+        let fields: Vec<_> = transcript.as_object().unwrap().keys().collect();
         assert_eq!(fields, ["file", "text", "words", "detected_language"]);
-        assert_eq!(heard["file"], json!(file));
-        assert_eq!(heard["detected_language"], "en");
-        check_words(heard, spoken["seconds"].as_f64().unwrap());
+        assert_eq!(transcript["file"], json!(file));
+        assert_eq!(transcript["detected_language"], "en");
+        check_words(transcript, spoken["seconds"].as_f64().unwrap());
         let expected = spoken["text"].as_str().unwrap();
         words += expected.split_whitespace().count();
-        errors += word_errors(heard["text"].as_str().unwrap(), expected);
+        errors += word_errors(transcript["text"].as_str().unwrap(), expected);
     }
     assert_eq!(words, 215);
     assert!(errors <= 18, "{errors} word errors");
@@ -70,10 +70,10 @@ fn at_most_18_of_215_words_are_misheard() {
 }
 
 /// Checks that the words match the text, in order and within the recording.
-fn check_words(heard: &Value, seconds: f64) {
-    let words = heard["words"].as_array().unwrap();
+fn check_words(transcript: &Value, seconds: f64) {
+    let words = transcript["words"].as_array().unwrap();
     let texts: Vec<_> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
-    assert_eq!(texts.join(" "), heard["text"].as_str().unwrap());
+    assert_eq!(texts.join(" "), transcript["text"].as_str().unwrap());
     let mut end = 0.0;
     for word in words {
         let (start, stop) = (word["start"].as_f64().unwrap(), word["end"].as_f64().unwrap());
@@ -178,11 +178,14 @@ fn recordings_shorter_than_their_header_are_read_to_their_end() {
     bytes[4..8].copy_from_slice(&(length - 8).to_le_bytes());
     bytes[40..44].copy_from_slice(&(length - 44).to_le_bytes());
     std::fs::write(&complete, &bytes).unwrap();
-    let heard = document(
+    let transcripts = document(
         &tao().args(["speech", "transcribe", "--json"]).args([&cut, &complete]).output().unwrap(),
     );
-    assert_ne!(heard[0]["text"], "");
-    assert_eq!((&heard[0]["text"], &heard[0]["words"]), (&heard[1]["text"], &heard[1]["words"]));
+    assert_ne!(transcripts[0]["text"], "");
+    assert_eq!(
+        (&transcripts[0]["text"], &transcripts[0]["words"]),
+        (&transcripts[1]["text"], &transcripts[1]["words"])
+    );
 }
 
 #[test]

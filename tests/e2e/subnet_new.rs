@@ -80,9 +80,9 @@ fn existing_directories_and_bad_names_are_refused() {
         let error = refusal(&new(folder.path(), &[name]), 2);
         assert!(error.contains(words), "{name}: {error}");
     }
-    let mut elsewhere = tao();
-    elsewhere.args(["subnets", "new", "demo", "--taonet", "."]).current_dir(folder.path());
-    let error = refusal(&elsewhere.output().unwrap(), 2);
+    let mut in_other_directory = tao();
+    in_other_directory.args(["subnets", "new", "demo", "--taonet", "."]).current_dir(folder.path());
+    let error = refusal(&in_other_directory.output().unwrap(), 2);
     assert!(error.contains("is no checkout of taonet"), "{error}");
     let inside = tao()
         .args(["subnets", "new", "demo", "--taonet"])

@@ -99,9 +99,9 @@ struct Neuron {
 impl Neuron {
     /// Waits until a condition holds.
     async fn wait_until(&self, condition: impl AsyncFn() -> bool) {
-        let began = Instant::now();
+        let start = Instant::now();
         while !condition().await {
-            assert!(began.elapsed() < PATIENCE, "{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "{}", self.log());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -156,13 +156,13 @@ async fn our_miner_earns_weight_from_the_validator_of_the_template() {
     let miner = Miner::new(keypair.clone(), settings).serve(double);
     let (client, stop): (Arc<dyn Chain>, _) = (chain.client.clone(), shutdown.clone());
     shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();
         if neurons.list.iter().any(|neuron| neuron.address == announce) {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "the miner has not published its address");
+        assert!(start.elapsed() < PATIENCE, "the miner has not published its address");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 

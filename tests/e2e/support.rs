@@ -274,12 +274,12 @@ impl Daemon {
     /// Waits until the process has ended by itself.
     #[track_caller]
     pub(crate) fn exits(&mut self) -> ExitStatus {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(began.elapsed() < Duration::from_mins(1), "still running: {}", self.log());
+            assert!(start.elapsed() < Duration::from_mins(1), "still running: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -311,9 +311,9 @@ pub(crate) fn status(url: &str) -> u16 {
 /// Waits until the server at a URL is ready.
 #[track_caller]
 pub(crate) fn wait_until_ready(url: &str) {
-    let began = Instant::now();
+    let start = Instant::now();
     while status(&format!("{url}/readyz")) != 200 {
-        assert!(began.elapsed() < Duration::from_mins(1), "{url}");
+        assert!(start.elapsed() < Duration::from_mins(1), "{url}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

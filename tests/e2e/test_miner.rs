@@ -102,7 +102,7 @@ fn each_broken_rule_is_reported_with_finding_and_hint() {
             .as_array()
             .unwrap()
             .iter()
-            .find(|found| found["rule"] == *rule)
+            .find(|finding| finding["rule"] == *rule)
             .unwrap();
         for field in ["expected", "seen", "mend"] {
             assert_ne!(broken[field].as_str().unwrap(), "", "{rule}: {field}");
@@ -143,11 +143,11 @@ fn report_without_json_is_a_table() {
         .env("COLUMNS", "100");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     for says in
         ["byte_count", "FAIL", "expected", "frame 1 of 25", "fix", "median ms", "final frame"]
     {
-        assert!(shown.contains(says), "{says}: {shown}");
+        assert!(printed.contains(says), "{says}: {printed}");
     }
 }
 
@@ -278,16 +278,16 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
         let miner = Daemon::start(&mut miner);
         // On a busy machine a frame can be late: one of three runs counts.
-        let is_alike = |(broken, score): &(Vec<String>, f64)| {
+        let has_equal_score = |(broken, score): &(Vec<String>, f64)| {
             broken.is_empty() && (score - alone).abs() <= 0.02
         };
         let mut runs = Vec::new();
-        while runs.len() < 3 && !runs.last().is_some_and(is_alike) {
+        while runs.len() < 3 && !runs.last().is_some_and(has_equal_score) {
             runs.push(ferry(&miner));
         }
         let log = miner.log();
         assert!(
-            runs.last().is_some_and(is_alike),
+            runs.last().is_some_and(has_equal_score),
             "stalled {stalled:?}, {delay} s: {runs:?} instead of {alone}: {log}"
         );
     }
@@ -345,8 +345,9 @@ fn the_miner_guide_works() {
                 if words.iter().any(|word| NEED_WHISPER.contains(&word.as_str())) => {}
             "miner" => {
                 let listen = words.iter().position(|word| word == "--listen");
-                let words = listen
-                    .map_or(words.clone(), |place| [&words[..place], &words[place + 2..]].concat());
+                let words = listen.map_or(words.clone(), |position| {
+                    [&words[..position], &words[position + 2..]].concat()
+                });
                 miner = Some(Daemon::start(local_bb().args(words)));
             }
             "test-miner" => {

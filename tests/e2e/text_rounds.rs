@@ -27,7 +27,7 @@ use crate::text_contest::{small_talk, text_miner};
 struct ScoringApi {
     status: Arc<AtomicU16>,
     accepted: Arc<Mutex<Vec<Value>>>,
-    asked: Arc<AtomicU16>,
+    request_count: Arc<AtomicU16>,
 }
 
 impl ScoringApi {
@@ -35,7 +35,7 @@ impl ScoringApi {
         let api = Self {
             status: Arc::new(AtomicU16::new(503)),
             accepted: Arc::default(),
-            asked: Arc::default(),
+            request_count: Arc::default(),
         };
         let server = InferenceServer::serve(
             Router::new().route("/v1/submit", post(submit)).with_state(api.clone()),
@@ -45,14 +45,14 @@ impl ScoringApi {
 
     /// Waits until this many different files are accepted.
     fn wait_for(&self, files: usize) -> Vec<Value> {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let accepted = self.accepted.lock().unwrap().clone();
             if accepted.len() >= files {
                 return accepted;
             }
             assert!(
-                began.elapsed() < Duration::from_mins(2),
+                start.elapsed() < Duration::from_mins(2),
                 "only {} of {files} files",
                 accepted.len()
             );
@@ -63,7 +63,7 @@ impl ScoringApi {
 
 /// Verifies the signature of every submission.
 async fn submit(State(api): State<ScoringApi>, Json(body): Json<Value>) -> StatusCode {
-    api.asked.fetch_add(1, Ordering::Relaxed);
+    api.request_count.fetch_add(1, Ordering::Relaxed);
     let status = StatusCode::from_u16(api.status.load(Ordering::Relaxed)).unwrap();
     if status.is_success() {
         let mut signed = body.clone();
@@ -184,8 +184,8 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
     let accepted = api.wait_for(10);
     let next = runner.report_of("main");
     assert!(next["epoch"].as_u64() > again["epoch"].as_u64(), "{next}");
-    let (status, took) = runner.terminate();
-    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+    let (status, elapsed) = runner.terminate();
+    assert!(status.success() && elapsed < Duration::from_secs(10), "{status} after {elapsed:?}");
 
     assert_eq!(api.accepted.lock().unwrap().len(), 10, "each file is submitted once");
     let mut files: Vec<_> =
@@ -212,12 +212,12 @@ fn a_second_runner_of_the_contest_is_refused() {
     let network = Network::start();
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
-    let kept = folder.path().join("kept");
-    let mut first = network.runner(&engine, &kept);
+    let state_directory = folder.path().join("kept");
+    let mut first = network.runner(&engine, &state_directory);
     first.args(["--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
     let mut first = Loop::start(first);
     assert_eq!(first.report_of("main")["outcome"], "no_miners");
-    let second = network.runner(&engine, &kept).arg("--once").output().unwrap();
+    let second = network.runner(&engine, &state_directory).arg("--once").output().unwrap();
     let error = crate::support::refusal(&second, 1);
     assert!(error.contains("another runner is using") && error.contains("text"), "{error}");
     assert!(first.terminate().0.success());

@@ -54,13 +54,13 @@ fn offline_accuracy(challenge: &Challenge, folder: &Path) -> f64 {
         .unwrap();
         transcribe.arg(file);
     }
-    let heard = document(&transcribe.output().unwrap());
-    let heard = heard.as_array().unwrap();
-    let pairs = challenge.utterances.iter().zip(heard);
-    let similarities = pairs.map(|(utterance, heard)| {
-        similarity(&utterance.target.text, heard["text"].as_str().unwrap())
+    let transcripts = document(&transcribe.output().unwrap());
+    let transcripts = transcripts.as_array().unwrap();
+    let pairs = challenge.utterances.iter().zip(transcripts);
+    let similarities = pairs.map(|(utterance, transcript)| {
+        similarity(&utterance.target.text, transcript["text"].as_str().unwrap())
     });
-    similarities.sum::<f64>() / heard.len() as f64
+    similarities.sum::<f64>() / transcripts.len() as f64
 }
 
 /// Returns the similarity of two texts, as the accuracy gate computes it: 0 for an empty text.

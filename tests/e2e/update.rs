@@ -103,9 +103,9 @@ fn a_daemon_outlives_a_release_of_another_key() {
     let mut command = miner("//Bob", &circuits);
     let daemon =
         Daemon::start(command.args(["--quic-port", "0", "--auto-update", text(releases.path())]));
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while !daemon.log().contains("is not signed with the release key") {
-        assert!(began.elapsed().as_secs() < 300, "{}", daemon.log());
+        assert!(start.elapsed().as_secs() < 300, "{}", daemon.log());
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(daemon.terminate().success());

@@ -93,7 +93,7 @@ impl Network {
 
     /// Returns the validator's weights on the chain.
     fn weights(&self) -> Value {
-        let shown = self.chain.ask(&[
+        let result = self.chain.ask(&[
             "weights",
             "show",
             "--netuid",
@@ -101,7 +101,7 @@ impl Network {
             "--uid",
             &self.uid.to_string(),
         ]);
-        shown["rows"][0]["weights"].clone()
+        result["rows"][0]["weights"].clone()
     }
 }
 
@@ -120,9 +120,9 @@ impl Scoring {
             .build()
             .unwrap();
         let questions: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = Arc::clone(&questions);
+        let handler_questions = Arc::clone(&questions);
         let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
-            kept.lock().unwrap().push(uri.to_string());
+            handler_questions.lock().unwrap().push(uri.to_string());
             let answer = axum::Json(answer.clone());
             async move { answer }
         });
@@ -180,8 +180,8 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     assert_eq!(questions.len(), 2);
 
     // Without a signer the gateway is used; without the token, requests are rejected.
-    let nobody = format!("http://{}", free_address());
-    document(&network.validator(&nobody, gateway.url()).arg("--once").output().unwrap());
+    let unused_url = format!("http://{}", free_address());
+    document(&network.validator(&unused_url, gateway.url()).arg("--once").output().unwrap());
     let mut stranger = network.validator(signer.url(), gateway.url());
     let error =
         refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);
@@ -217,10 +217,10 @@ fn running_validator_serves_its_metrics() {
         });
         answer.unwrap_or_default()
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let mut figures = shown();
     while !figures.contains("\nlastset ") {
-        assert!(began.elapsed() < Duration::from_mins(3), "{figures}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{figures}");
         std::thread::sleep(Duration::from_millis(50));
         figures = shown();
     }
@@ -252,13 +252,13 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         (Running(validator.spawn().unwrap()), metrics)
     };
     let (_lost, of_lost) = validator(lost.url());
-    let began = Instant::now();
+    let start = Instant::now();
     while status(&format!("http://{of_lost}/readyz")) == 0 {
-        assert!(began.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
+        assert!(start.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let (_validator, of_validator) = validator(gateway.url());
-    wait_until_ready(&format!("http://{of_validator}"));
+    let (_validator, validator_state) = validator(gateway.url());
+    wait_until_ready(&format!("http://{validator_state}"));
     assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
     assert_eq!(
         [status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))],
@@ -273,10 +273,10 @@ fn non_loopback_listeners_require_a_token() {
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
     std::fs::write(&good, "0123456789abcdef0123456789abcdef").unwrap();
     std::fs::write(&bad, "secret").unwrap();
-    for (command, place) in [("signer", "--audit-log"), ("subtensor-gateway", "--state")] {
+    for (command, option) in [("signer", "--audit-log"), ("subtensor-gateway", "--state")] {
         let bb = || {
             let mut bb = local_bb();
-            bb.args([command, "--key-uri", "//Alice", place]).arg(folder.path().join(command));
+            bb.args([command, "--key-uri", "//Alice", option]).arg(folder.path().join(command));
             bb.args(
                 (command == "subtensor-gateway")
                     .then_some(["--network", "ws://127.0.0.1:9"])

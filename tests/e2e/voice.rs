@@ -177,12 +177,15 @@ fn neural_voice_is_recognised() {
         .env("BB_AUDIO_SCORING_STT_MODEL", RECOGNIZER)
         .args(["speech", "transcribe", "--json"])
         .args(&files);
-    let heard = document(&transcribe.output().unwrap());
+    let transcripts = document(&transcribe.output().unwrap());
     let (mut errors, mut count) = (0, 0);
-    for (heard, text) in heard.as_array().unwrap().iter().zip(TEXTS) {
-        let heard = words(heard["text"].as_str().unwrap());
-        errors += word_errors(&heard, &words(text));
+    for (transcript, text) in transcripts.as_array().unwrap().iter().zip(TEXTS) {
+        let recognised = words(transcript["text"].as_str().unwrap());
+        errors += word_errors(&recognised, &words(text));
         count += words(text).split(' ').count();
     }
-    assert!(errors * 20 <= count, "{errors} word errors in {count} words, more than 5 %: {heard}");
+    assert!(
+        errors * 20 <= count,
+        "{errors} word errors in {count} words, more than 5 %: {transcripts}"
+    );
 }

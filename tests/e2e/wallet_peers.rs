@@ -183,8 +183,8 @@ fn signatures_verify_on_both_sides() {
                 };
                 steps.extend([verify(message), verify(&[message, &b"!"[..]].concat())]);
             }
-            let held = ask(peer, &steps.into());
-            assert_eq!(held, [true, false].repeat(messages.len()), "{scheme}");
+            let answer = ask(peer, &steps.into());
+            assert_eq!(answer, [true, false].repeat(messages.len()), "{scheme}");
         }
     });
 }

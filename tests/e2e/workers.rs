@@ -49,11 +49,11 @@ fn whisper_bb() -> Command {
 /// without a result.
 fn kill_a_busy_worker(runtime: &Runtime, servers: &Servers, log: &File, round: &mut Child) {
     let has_unfinished = || !runtime.block_on(servers.unfinished()).is_empty();
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let worker = Worker::start(servers, log);
         while !has_unfinished() {
-            let is_over = round.try_wait().unwrap().is_some() || began.elapsed() > TIMEOUT;
+            let is_over = round.try_wait().unwrap().is_some() || start.elapsed() > TIMEOUT;
             assert!(!is_over, "no job was in progress: {}", String::from_utf8_lossy(&content(log)));
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -132,14 +132,14 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     with_services(&mut distributed, &servers)
         .stdout(stdout.try_clone().unwrap())
         .stderr(stderr.try_clone().unwrap());
-    let (mut distributed, began) = (distributed.spawn().unwrap(), Instant::now());
+    let (mut distributed, start) = (distributed.spawn().unwrap(), Instant::now());
     kill_a_busy_worker(&runtime, &servers, &log, &mut distributed);
     let _survivor = Worker::start(&servers, &log);
     let status = loop {
         if let Some(status) = distributed.try_wait().unwrap() {
             break status;
         }
-        if began.elapsed() > TIMEOUT {
+        if start.elapsed() > TIMEOUT {
             distributed.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(50));

@@ -141,10 +141,10 @@ fn with_step(values: &[f32]) -> (f64, Vec<f64>) {
 fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
     let rows: Vec<_> = left.chunks(depth).map(with_step).collect();
     let columns: Vec<_> = right.chunks(depth).map(with_step).collect();
-    for found in fixed_products(vnni, left, right, depth, 0.5) {
-        assert_eq!(found.len(), rows.len() * columns.len());
+    for product in fixed_products(vnni, left, right, depth, 0.5) {
+        assert_eq!(product.len(), rows.len() * columns.len());
         let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
-        for (found, ((x_step, x), (y_step, y))) in found.iter().zip(pairs) {
+        for (product, ((x_step, x), (y_step, y))) in product.iter().zip(pairs) {
             let exact: f64 = x.iter().zip(y).map(|(x, y)| x * y).sum();
             let variance: f64 = x
                 .iter()
@@ -155,8 +155,8 @@ fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
             let maximum =
                 6.0 * variance.sqrt() + depth as f64 * x_step * y_step / 4.0 + 1e-6 * exact.abs();
             assert!(
-                (2.0 * f64::from(*found) - exact).abs() <= maximum,
-                "2 · {found} instead of {exact}, ± {maximum}"
+                (2.0 * f64::from(*product) - exact).abs() <= maximum,
+                "2 · {product} instead of {exact}, ± {maximum}"
             );
         }
     }
@@ -221,11 +221,11 @@ fn sums_of_fixed_point_products_do_not_overflow() {
                 let column: Vec<f32> = row.iter().map(|value| value / size).collect();
                 let exact: f64 =
                     row.iter().zip(&column).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-                for found in fixed_products(vnni, &row, &column, depth, 1.0) {
+                for product in fixed_products(vnni, &row, &column, depth, 1.0) {
                     assert!(
-                        (f64::from(found[0]) / exact - 1.0).abs() < 0.01,
+                        (f64::from(product[0]) / exact - 1.0).abs() < 0.01,
                         "{} instead of {exact}",
-                        found[0]
+                        product[0]
                     );
                 }
             }
@@ -243,11 +243,11 @@ fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
     }
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         // The products of the second row or column, and no others.
-        for found in fixed_products(vnni, &[1.0, 2.0, 3.0, bad], &[5.0, 6.0], 2, 1.0) {
-            assert!((found[0] - 17.0).abs() < 0.01 && found[1].is_nan(), "{found:?}");
+        for product in fixed_products(vnni, &[1.0, 2.0, 3.0, bad], &[5.0, 6.0], 2, 1.0) {
+            assert!((product[0] - 17.0).abs() < 0.01 && product[1].is_nan(), "{product:?}");
         }
-        for found in fixed_products(vnni, &[5.0, 6.0], &[1.0, 2.0, 3.0, bad], 2, 1.0) {
-            assert!((found[0] - 17.0).abs() < 0.01 && found[1].is_nan(), "{found:?}");
+        for product in fixed_products(vnni, &[5.0, 6.0], &[1.0, 2.0, 3.0, bad], 2, 1.0) {
+            assert!((product[0] - 17.0).abs() < 0.01 && product[1].is_nan(), "{product:?}");
         }
     }
 }
@@ -262,17 +262,17 @@ fn non_finite_value_affects_only_its_row_or_column() {
         let (mut bad_row, mut bad_column) = (rows.clone(), columns.clone());
         bad_row[DEPTH + position] = bad;
         bad_column[column * DEPTH + position] = bad;
-        for found in fixed_products(vnni, &bad_row, &columns, DEPTH, 1.0) {
-            let is_bad: Vec<bool> = found.iter().map(|product| product.is_nan()).collect();
+        for products in fixed_products(vnni, &bad_row, &columns, DEPTH, 1.0) {
+            let is_bad: Vec<bool> = products.iter().map(|product| product.is_nan()).collect();
             assert_eq!(
                 is_bad,
                 [vec![false; COLUMNS], vec![true; COLUMNS]].concat(),
                 "{bad} at {position}"
             );
         }
-        for found in fixed_products(vnni, &rows, &bad_column, DEPTH, 1.0) {
+        for products in fixed_products(vnni, &rows, &bad_column, DEPTH, 1.0) {
             let bad_ones: Vec<usize> =
-                (0..found.len()).filter(|index| found[*index].is_nan()).collect();
+                (0..products.len()).filter(|index| products[*index].is_nan()).collect();
             assert_eq!(bad_ones, [column, COLUMNS + column], "{bad} at {position}");
         }
     };

@@ -64,8 +64,8 @@ pub fn json(name: &str) -> Option<Value> {
 
 fn folder() -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let given = std::env::var_os("TAONET_CHAIN_VECTORS");
-    let folder = repository.join(given.unwrap_or_else(|| "../shared/vectors/chain".into()));
+    let directory = std::env::var_os("TAONET_CHAIN_VECTORS");
+    let folder = repository.join(directory.unwrap_or_else(|| "../shared/vectors/chain".into()));
     let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
     // Standard error itself, since the test harness captures what passing tests print.
     existing(folder, is_ci, &mut std::io::stderr())

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn percentages_parse_and_display() {
-        for (text, parts, written) in [
+        for (text, parts, expected) in [
             ("100", u64::MAX, "100 %"),
             ("100.000000 %", u64::MAX, "100 %"),
             ("50%", u64::MAX / 2, "50 %"),
@@ -115,7 +115,7 @@ mod tests {
             let proportion: Proportion = text.parse().unwrap();
             assert_eq!(
                 (proportion.parts(), proportion.to_string().as_str()),
-                (parts, written),
+                (parts, expected),
                 "{text}"
             );
         }

@@ -132,14 +132,14 @@ mod tests {
 
     #[test]
     fn names_and_addresses_are_parsed() {
-        for (text, written) in [
+        for (text, expected) in [
             ("local", "ws://127.0.0.1:9944"),
             ("finney", "wss://entrypoint-finney.opentensor.ai"),
             ("ws://[::1]:9944, test", "ws://[::1]:9944,wss://test.finney.opentensor.ai"),
             ("wss://user:secret@host:1/v1/KEY?key=SECRET", "wss://host:1/…"),
         ] {
             let network: Network = text.parse().unwrap();
-            assert_eq!(network.to_string(), written, "{text}");
+            assert_eq!(network.to_string(), expected, "{text}");
             assert!(!format!("{network:?}").to_lowercase().contains("secret"));
         }
         assert!("archive".parse::<Network>().unwrap().genesis().is_some());

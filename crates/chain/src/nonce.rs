@@ -108,12 +108,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lease_fails_as_busy_after_its_timeout() {
         let nonces = Nonces::default();
-        let held = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
+        let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
         let waited = tokio::time::Instant::now();
         let error = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap_err();
         assert!(matches!(error, ChainError::Busy(ALICE)) && error.is_retryable(), "{error}");
         assert_eq!(waited.elapsed(), LONG);
-        drop(held);
+        drop(lease);
     }
 
     #[tokio::test]

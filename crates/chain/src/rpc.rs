@@ -249,7 +249,7 @@ mod tests {
     async fn requests_of_one_read_share_a_deadline() {
         let block = Duration::from_secs(12);
         let rpc = Rpc::new(&"local".parse().unwrap(), Pace::new(block));
-        let begun = Instant::now();
+        let start = Instant::now();
         let read = async {
             for _ in 0..100 {
                 tokio::time::sleep(block).await;
@@ -259,7 +259,7 @@ mod tests {
         let answer: Result<(), ChainError> = rpc.in_time("metagraph", read).await;
         let error = answer.unwrap_err();
         assert!(with_causes(&error).ends_with("metagraph timed out after 24000 ms"), "{error}");
-        assert_eq!(begun.elapsed(), block * 2);
+        assert_eq!(start.elapsed(), block * 2);
         assert!(error.is_retryable());
     }
 }

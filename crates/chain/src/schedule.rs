@@ -79,9 +79,9 @@ mod tests {
             (10, Some(115), 100, Some(110)),
             (0, Some(115), 100, None),
         ] {
-            let found = at(tempo, pending).next_epoch(BlockNumber::new(now));
+            let next_epoch = at(tempo, pending).next_epoch(BlockNumber::new(now));
             assert_eq!(
-                found,
+                next_epoch,
                 next.map(BlockNumber::new),
                 "tempo {tempo}, pending {pending:?}, now {now}"
             );

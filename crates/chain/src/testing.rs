@@ -165,8 +165,8 @@ impl MockChain {
     pub fn undo(&self, blocks: u32) {
         let mut state = self.state();
         state.forks = state.forks.saturating_add(1);
-        let kept = state.head().number.minus(blocks).max(state.finalized).get() as usize;
-        let undone = state.blocks.split_off(kept.saturating_add(1));
+        let new_head = state.head().number.minus(blocks).max(state.finalized).get() as usize;
+        let undone = state.blocks.split_off(new_head.saturating_add(1));
         state.undone.extend(
             undone.into_iter().flat_map(|block| block.extrinsics).map(|(extrinsic, _)| extrinsic),
         );
@@ -409,11 +409,11 @@ impl State {
     fn next_nonce_after(&self, account: AccountId, block: BlockNumber) -> u32 {
         let blocks = self.blocks.iter().take(block.plus(1).get() as usize);
         let included = blocks.flat_map(|block| &block.extrinsics);
-        let used = included
+        let last_nonce = included
             .filter(|(other, _)| other.signer == account)
             .map(|(other, _)| other.nonce)
             .max();
-        used.map_or(0, |nonce| nonce.saturating_add(1))
+        last_nonce.map_or(0, |nonce| nonce.saturating_add(1))
     }
 
     fn include(&mut self, extrinsic: &SignedExtrinsic, result: Result<(), DispatchError>) {

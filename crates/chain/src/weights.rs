@@ -135,9 +135,9 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
             cut_at = index.saturating_add(1);
         }
     }
-    let kept: f64 = estimate.iter().take(cut_at).sum();
+    let uncut_sum: f64 = estimate.iter().take(cut_at).sum();
     let cut_count = count - cut_at as f64;
-    let cutoff = (largest * kept - EPSILON) / (1.0 - largest * cut_count);
+    let cutoff = (largest * uncut_sum - EPSILON) / (1.0 - largest * cut_count);
     let cut: Vec<f64> = shares.iter().map(|share| share.min(cutoff)).collect();
     let sum: f64 = cut.iter().sum();
     cut.iter().map(|share| share / sum).collect()
@@ -171,9 +171,9 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
     {
         return None;
     }
-    let wanted = rules.min_allowed_weights.min(rules.neurons);
-    if row.len() < usize::from(wanted) {
-        return Some(RowError::TooFew { found: row.len(), wanted });
+    let min_weights = rules.min_allowed_weights.min(rules.neurons);
+    if row.len() < usize::from(min_weights) {
+        return Some(RowError::TooFew { found: row.len(), wanted: min_weights });
     }
     let sum: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).fold(0, u64::saturating_add);
     let too_large = row.iter().find(|(_, weight)| {
@@ -187,12 +187,12 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
 }
 
 fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError> {
-    let mut seen = std::collections::HashSet::with_capacity(weights.len());
+    let mut uids = std::collections::HashSet::with_capacity(weights.len());
     for (uid, weight) in weights {
         if !weight.is_finite() || *weight < 0.0 {
             return Err(WeightError::NotAWeight { uid: *uid, weight: *weight });
         }
-        if !seen.insert(*uid) {
+        if !uids.insert(*uid) {
             return Err(WeightError::Twice(*uid));
         }
         if let Some(neurons) = neurons.filter(|neurons| uid.0 >= *neurons) {

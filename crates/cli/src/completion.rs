@@ -188,24 +188,24 @@ mod tests {
     }
 
     /// Adds the arguments with candidates of a command and its subcommands.
-    fn completed(command: &Command, path: &str, found: &mut BTreeMap<String, usize>) {
+    fn completed(command: &Command, path: &str, counts: &mut BTreeMap<String, usize>) {
         for argument in command
             .get_arguments()
             .filter(|argument| argument.get::<ArgValueCandidates>().is_some())
         {
-            *found.entry(argument.get_id().to_string()).or_default() += 1;
+            *counts.entry(argument.get_id().to_string()).or_default() += 1;
             assert!(argument.get_action().takes_values(), "{path}: {}", argument.get_id());
         }
         for below in command.get_subcommands() {
-            completed(below, &format!("{path} {}", below.get_name()), found);
+            completed(below, &format!("{path} {}", below.get_name()), counts);
         }
     }
 
     #[test]
     fn arguments_of_every_kind_have_candidates() {
-        let mut found = BTreeMap::new();
-        completed(&with_candidates(Tao::command()), "tao", &mut found);
-        completed(&with_candidates(Bb::command()), "bb", &mut found);
+        let mut counts = BTreeMap::new();
+        completed(&with_candidates(Tao::command()), "tao", &mut counts);
+        completed(&with_candidates(Bb::command()), "bb", &mut counts);
         for (name, least) in [
             ("network", 40),
             ("netuid", 20),
@@ -216,8 +216,8 @@ mod tests {
             ("model", 1),
             ("stt_model", 2),
         ] {
-            let count = found.get(name).copied().unwrap_or_default();
-            assert!(count >= least, "{name}: {count}, not {least}: {found:?}");
+            let count = counts.get(name).copied().unwrap_or_default();
+            assert!(count >= least, "{name}: {count}, not {least}: {counts:?}");
         }
     }
 }

@@ -176,13 +176,13 @@ mod tests {
 
     #[test]
     fn every_help_section_has_a_command() {
-        let mut known = BTreeSet::new();
+        let mut paths = BTreeSet::new();
         each(&mut |_, path| {
-            known.insert(path.to_owned());
+            paths.insert(path.to_owned());
         });
         for name in sections().keys() {
             assert!(
-                known.contains(*name),
+                paths.contains(*name),
                 "help.md has a section of {name}, which is not a command"
             );
         }
@@ -264,9 +264,9 @@ mod tests {
     const OF_EVERY_COMMAND: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
 
     fn source() -> reads::Source {
-        let known =
+        let applied =
             taonet_babelbit_config::variables().iter().filter(|variable| variable.apply.is_some());
-        let names: Vec<_> = known.map(|variable| variable.name).collect();
+        let names: Vec<_> = applied.map(|variable| variable.name).collect();
         reads::Source::open(Path::new(env!("CARGO_MANIFEST_DIR")), &names)
     }
 
@@ -286,7 +286,7 @@ mod tests {
             if is_group && path != "tao localnet" {
                 return;
             }
-            let shown = words(&command.clone().render_long_help().to_string());
+            let help_words = words(&command.clone().render_long_help().to_string());
             let section =
                 command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             let section = section.split("Examples:").next().unwrap_or_default().to_owned();
@@ -301,7 +301,7 @@ mod tests {
             }
             reading += usize::from(!read.is_empty());
             problems.extend(
-                read.difference(&shown)
+                read.difference(&help_words)
                     .map(|name| format!("{path} reads {name}, its help lacks it")),
             );
             let listed = words(&section).into_iter().filter(|word| reads::is_variable(word));
@@ -344,11 +344,11 @@ mod tests {
         let mut read = source.reads_of_functions("start");
         read.extend(source.reads_of_functions("screen"));
         for mut root in [documented(Tao::command()), documented(Bb::command())] {
-            let shown = words(&root.render_long_help().to_string());
+            let help_words = words(&root.render_long_help().to_string());
             for name in OF_EVERY_COMMAND {
                 // taonet-telemetry and the crate console read NO_COLOR.
                 let is_read = read.contains(name) || name == "NO_COLOR";
-                assert!(is_read && shown.contains(name), "{}: {name}", root.get_name());
+                assert!(is_read && help_words.contains(name), "{}: {name}", root.get_name());
             }
         }
     }
@@ -359,7 +359,7 @@ mod tests {
         for command in [documented(Tao::command()), documented(Bb::command())] {
             clap_mangen::generate_to(command, pages.path()).unwrap();
         }
-        let mut found = 0;
+        let mut sections = 0;
         each(&mut |command, path| {
             let Some(text) = command.get_after_long_help().map(ToString::to_string) else { return };
             let (section, _) = text.split_once("Examples:").unwrap();
@@ -375,7 +375,7 @@ mod tests {
                     "{path}: {} has no description",
                     pair[0]
                 );
-                found += 1;
+                sections += 1;
             }
             let page = pages.path().join(path.replace(' ', "-")).with_extension("1");
             assert!(
@@ -383,7 +383,7 @@ mod tests {
                 "the man page of {path}"
             );
         });
-        assert!(found > 100, "{found}");
+        assert!(sections > 100, "{sections}");
     }
 
     #[test]
@@ -453,7 +453,7 @@ mod tests {
             let name = root.get_name().to_owned();
             walk(&root, &name, &mut check);
         }
-        let shown = options.values().filter(|[_, with]| !with.is_empty()).count();
+        let count = options.values().filter(|[_, with]| !with.is_empty()).count();
         for ((name, _), [without, with]) in options {
             if let Some(other) = with.first() {
                 problems.extend(
@@ -466,6 +466,6 @@ mod tests {
             "hint: add [default: …] to their help:\n{}",
             problems.join("\n")
         );
-        assert!(shown > 50, "{shown}");
+        assert!(count > 50, "{count}");
     }
 }

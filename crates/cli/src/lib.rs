@@ -379,8 +379,8 @@ fn global_options(arguments: &[OsString]) -> usize {
     let mut count = 0;
     while let Some(word) = arguments.get(count).and_then(|word| word.to_str()) {
         let letters = word.strip_prefix('-').unwrap_or_default();
-        let is_short =
-            !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
+        let is_short = !letters.is_empty()
+            && letters.chars().all(|character| character == 'v' || character == 'q');
         let is_assigned = VALUED
             .iter()
             .any(|name| word.strip_prefix(name).is_some_and(|value| value.starts_with('=')));

@@ -56,8 +56,10 @@ pub(crate) fn parses(path: &Path, line: &str) -> bool {
 #[test]
 fn every_command_in_the_documents_exists() {
     let mut checked = 0;
-    let of_root = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    for path in [of_root, files("docs", "md"), files("examples/summing-subnet", "md")].concat() {
+    let root_documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for path in
+        [root_documents, files("docs", "md"), files("examples/summing-subnet", "md")].concat()
+    {
         let text = std::fs::read_to_string(&path).unwrap();
         let blocks = text.split("```").skip(1).step_by(2);
         let lines = blocks.flat_map(str::lines).map(|line| line.trim_start_matches("$ ").trim());
@@ -246,8 +248,8 @@ fn command_names_of_other_programs_are_accepted() {
         let given = [&["tao"], other, &["--help"]].concat();
         let expected = [&["tao"], ours, &["--help"]].concat();
         assert_eq!(with_our_name(arguments(&given)), arguments(&expected));
-        let shown = Tao::try_parse_from(&expected).unwrap_err();
-        assert_eq!(shown.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {shown}");
+        let error = Tao::try_parse_from(&expected).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {error}");
         // None of the names is one of ours, which would be hidden.
         let hidden = Tao::try_parse_from(&given).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
@@ -289,8 +291,8 @@ fn command_of_missing_feature_names_feature() {
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, feature, is_built) in OPTIONAL_COMMANDS {
         let given = [&["tao", "--json"][..], words, &["--help"]].concat();
-        let shown = Tao::try_parse_from(&given).unwrap_err();
-        assert_eq!(shown.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}: {shown}");
+        let error = Tao::try_parse_from(&given).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}: {error}");
         assert!(is_built, "the tests need the feature {feature}");
         let given = arguments(&given);
         assert_eq!(missing_feature(&given, &OPTIONAL_COMMANDS), None, "{words:?}");

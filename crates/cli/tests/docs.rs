@@ -136,8 +136,10 @@ const CRATES: [(&str, &str); 42] = [
 /// only a module.
 fn exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
-    let folders =
-        CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
+    let folders = CRATES
+        .iter()
+        .filter(|(package, _)| *package == name)
+        .map(|(_, folder)| root().join(folder));
     let module_paths =
         folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
     module_paths.into_iter().any(|module_path| is_in(module_path, rest))
@@ -145,10 +147,10 @@ fn exists(path: &str) -> bool {
 
 /// Returns whether the crate whose modules are in `module_path` has the test that `path` names.
 fn is_in(mut module_path: PathBuf, path: &str) -> bool {
-    let of_crate = ["lib.rs", "main.rs"]
+    let crate_sources = ["lib.rs", "main.rs"]
         .iter()
         .find_map(|file| fs::read_to_string(module_path.join(file)).ok());
-    let mut text = of_crate.unwrap_or_default();
+    let mut text = crate_sources.unwrap_or_default();
     for segment in path.split("::") {
         let files = [
             module_path.join(segment).with_extension("rs"),
@@ -209,9 +211,10 @@ fn every_reference_test_fact_is_same_or_different() {
         document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Fact"));
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let [_, _, here, tests, _] = cells[..] else { panic!("not three cells: {row}") };
-        let same = here == "same" || here.starts_with("same: ") || here.starts_with("same, ");
-        assert!(same || here.starts_with("different: "), "{row}");
+        let [_, _, our_cell, tests, _] = cells[..] else { panic!("not three cells: {row}") };
+        let same =
+            our_cell == "same" || our_cell.starts_with("same: ") || our_cell.starts_with("same, ");
+        assert!(same || our_cell.starts_with("different: "), "{row}");
         assert!(!same || tests.starts_with('`'), "marked as the same, but without a test: {row}");
     }
 }
@@ -280,15 +283,14 @@ fn documents(folder: &str) -> Vec<PathBuf> {
 /// Returns the anchors of the headings, as mdBook and GitHub generate them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| -> String {
-        let kept =
-            heading.trim_start_matches('#').trim().chars().filter_map(
-                |character| match character {
-                    '-' | '_' => Some(character),
-                    _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
-                    _ => character.is_whitespace().then_some('-'),
-                },
-            );
-        kept.collect()
+        let anchor_characters = heading.trim_start_matches('#').trim().chars().filter_map(
+            |character| match character {
+                '-' | '_' => Some(character),
+                _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
+                _ => character.is_whitespace().then_some('-'),
+            },
+        );
+        anchor_characters.collect()
     };
     let outside_code = text.split("```").step_by(2).flat_map(str::lines);
     outside_code.filter(|line| line.starts_with('#')).map(anchor).collect()
@@ -309,10 +311,10 @@ fn every_document_link_has_a_target() {
             if let Some(heading) =
                 heading.filter(|_| target.extension().is_some_and(|extension| extension == "md"))
             {
-                let known = anchors(&fs::read_to_string(&target).unwrap());
+                let existing = anchors(&fs::read_to_string(&target).unwrap());
                 assert!(
-                    known.contains(heading),
-                    "{}: {link} names no heading of {known:?}",
+                    existing.contains(heading),
+                    "{}: {link} names no heading of {existing:?}",
                     document.display()
                 );
                 headings += 1;

@@ -99,7 +99,7 @@ fn package(package: &Value) -> (String, Package) {
         |value: &Value| value["name"].as_str().unwrap().strip_prefix("taonet-").map(str::to_owned);
     let directory =
         Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned();
-    let mut found = Package {
+    let mut dependencies = Package {
         directory,
         uses: BTreeSet::new(),
         tests_use: BTreeSet::new(),
@@ -108,16 +108,16 @@ fn package(package: &Value) -> (String, Package) {
     for dependency in package["dependencies"].as_array().unwrap() {
         let always = dependency["kind"].is_null() && dependency["optional"] == false;
         match own_name(dependency) {
-            Some(name) if always => drop(found.uses.insert(name)),
-            Some(name) => drop(found.tests_use.insert(name)),
+            Some(name) if always => drop(dependencies.uses.insert(name)),
+            Some(name) => drop(dependencies.tests_use.insert(name)),
             None if always => {
-                found.foreign.insert(dependency["name"].as_str().unwrap().to_owned());
+                dependencies.foreign.insert(dependency["name"].as_str().unwrap().to_owned());
             }
             None => {}
         }
     }
-    found.tests_use.retain(|name| !found.uses.contains(name));
-    (own_name(package).unwrap(), found)
+    dependencies.tests_use.retain(|name| !dependencies.uses.contains(name));
+    (own_name(package).unwrap(), dependencies)
 }
 
 /// Returns the rows of the table in ARCHITECTURE.md: a crate, its dependencies, and those of its
@@ -174,16 +174,16 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     };
     for (name, package) in &packages {
         let own = subnet_of(name);
-        let is_of_all =
+        let is_shared =
             PROGRAMS.contains(&name.as_str()) || OF_SEVERAL_SUBNETS.contains(&name.as_str());
         for other in package.uses.union(&package.tests_use).filter_map(|used| subnet_of(used)) {
-            assert!(own == Some(other) || is_of_all, "{name} uses a crate of {other}");
+            assert!(own == Some(other) || is_shared, "{name} uses a crate of {other}");
         }
         if name.ends_with("-core") || name == "consensus" {
             let impure = ["tokio", "rand", "getrandom", "reqwest", "axum", "sqlx", "jiff"];
-            let found: Vec<_> =
+            let impure_crates: Vec<_> =
                 package.foreign.iter().filter(|used| impure.contains(&used.as_str())).collect();
-            assert!(found.is_empty(), "{name} is not pure: {found:?}");
+            assert!(impure_crates.is_empty(), "{name} is not pure: {impure_crates:?}");
             for (path, text) in sources(&package.directory) {
                 let impure = [
                     "SystemTime",
@@ -194,8 +194,13 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
                     "std::process",
                     "std::thread",
                 ];
-                let found: Vec<_> = impure.iter().filter(|item| text.contains(*item)).collect();
-                assert!(found.is_empty(), "{} is not pure: {found:?}", path.display());
+                let impure_items: Vec<_> =
+                    impure.iter().filter(|item| text.contains(*item)).collect();
+                assert!(
+                    impure_items.is_empty(),
+                    "{} is not pure: {impure_items:?}",
+                    path.display()
+                );
             }
         }
     }
@@ -204,7 +209,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
 /// Returns the product code of a package: its Rust files without tests and test helpers, each with
 /// its text before the tests.
 fn sources(package: &Path) -> Vec<(PathBuf, String)> {
-    let (mut found, mut folders) = (Vec::new(), vec![package.join("src")]);
+    let (mut files, mut folders) = (Vec::new(), vec![package.join("src")]);
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -215,11 +220,11 @@ fn sources(package: &Path) -> Vec<(PathBuf, String)> {
                 let text = fs::read_to_string(&path).unwrap();
                 let product =
                     text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
-                found.push((path, product));
+                files.push((path, product));
             }
         }
     }
-    found
+    files
 }
 
 #[test]

@@ -86,13 +86,14 @@ impl ClassicEpoch {
             rank.iter().zip(&consensus).map(|(rank, consensus)| rank * consensus).collect();
         let incentive = normalized(&supported);
 
-        let bought = weights
+        let new_bonds = weights
             .iter()
             .zip(&stake)
             .map(|(row, stake)| row.iter().map(|weight| weight * stake).collect());
-        let bought = columns_normalized(bought.collect());
-        let held = columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
-        let averaged = bought.iter().zip(&held).map(|(new, old)| {
+        let new_bonds = columns_normalized(new_bonds.collect());
+        let current_bonds =
+            columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
+        let averaged = new_bonds.iter().zip(&current_bonds).map(|(new, old)| {
             new.iter().zip(old).map(|(new, old)| alpha * new + (1.0 - alpha) * old).collect()
         });
         let bonds = columns_normalized(averaged.collect());

@@ -110,13 +110,14 @@ impl EpochInput {
     /// Carries an epoch's output over to this input for the next epoch: updates the permits, and
     /// the bonds of every neuron that has, or has just lost, a permit.
     pub fn carry(&mut self, output: &EpochOutput) {
-        let held = self
+        let had_permits = self
             .validator_permit
             .iter()
             .zip(&output.new_validator_permit)
             .map(|(&old, &new)| old || new);
-        for ((bonds, new), held) in self.bonds.iter_mut().zip(&output.bonds).zip(held) {
-            if held {
+        for ((bonds, new), had_permits) in self.bonds.iter_mut().zip(&output.bonds).zip(had_permits)
+        {
+            if had_permits {
                 bonds.clone_from(new);
             }
         }

@@ -141,9 +141,9 @@ pub trait Matrix: Clone + Sized {
     }
 }
 
-fn share(entry: I32F32, of: Option<&I32F32>) -> I32F32 {
-    match of {
-        Some(&of) if of != I32F32::ZERO => entry / of,
+fn share(entry: I32F32, total: Option<&I32F32>) -> I32F32 {
+    match total {
+        Some(&total) if total != I32F32::ZERO => entry / total,
         _ => entry,
     }
 }

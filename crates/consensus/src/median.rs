@@ -100,8 +100,8 @@ mod tests {
         fn weighted_median_equals_its_definition(votes in votes(), minority in -2_i64..60) {
             let minority = I32F32::from_int(minority);
             let total = stake_of(&votes);
-            let found = Median::default().find(votes.iter().copied(), minority, I32F32::ZERO, total);
-            prop_assert_eq!(found, by_sorting(&votes, minority));
+            let median = Median::default().find(votes.iter().copied(), minority, I32F32::ZERO, total);
+            prop_assert_eq!(median, by_sorting(&votes, minority));
         }
 
         #[test]

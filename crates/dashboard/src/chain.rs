@@ -80,7 +80,13 @@ impl Section for ChainSection {
     }
 
     fn problems(&self) -> Vec<String> {
-        self.source.state().problem.clone().map(|why| format!("chain: {why}")).into_iter().collect()
+        self.source
+            .state()
+            .problem
+            .clone()
+            .map(|reason| format!("chain: {reason}"))
+            .into_iter()
+            .collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

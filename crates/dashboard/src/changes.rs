@@ -87,10 +87,10 @@ mod tests {
     async fn quiet_stream_has_an_event_every_ten_seconds() {
         let (changes, shutdown) = (Changes::default(), Shutdown::new());
         let mut stream = changes.stream(&shutdown).into_body().into_data_stream();
-        let began = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         for seconds in [10, 20] {
             assert_eq!(stream.next().await.unwrap().unwrap(), "event: change\ndata: 0\n\n");
-            assert_eq!(began.elapsed().as_secs(), seconds);
+            assert_eq!(start.elapsed().as_secs(), seconds);
         }
     }
 

@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn sparklines_have_gaps_and_bounds() {
-        let drawn = sparkline(&[Some(0.0), None, Some(2.0), Some(f64::NAN), Some(0.5)], "<b>")
+        let svg = sparkline(&[Some(0.0), None, Some(2.0), Some(f64::NAN), Some(0.5)], "<b>")
             .into_string();
-        assert!(drawn.contains("d=\"M0.0 22.0h0M50.0 2.0h0M100.0 12.0h0\""), "{drawn}");
-        assert!(!drawn.contains("<b>"), "{drawn}");
+        assert!(svg.contains("d=\"M0.0 22.0h0M50.0 2.0h0M100.0 12.0h0\""), "{svg}");
+        assert!(!svg.contains("<b>"), "{svg}");
         for values in [&[][..], &[None], &[Some(0.4)]] {
             assert!(!sparkline(values, "").into_string().contains("NaN"));
         }
@@ -156,16 +156,16 @@ mod tests {
 
     #[test]
     fn histograms_count_every_value() {
-        let drawn = histogram(&[0.1, 0.1, 0.2, 5.0, f64::INFINITY, -1.0], "times").into_string();
-        assert_eq!(drawn.matches("<rect").count(), 2, "{drawn}");
-        assert!(drawn.contains(": 4</title>") && drawn.contains(": 1</title>"), "{drawn}");
+        let svg = histogram(&[0.1, 0.1, 0.2, 5.0, f64::INFINITY, -1.0], "times").into_string();
+        assert_eq!(svg.matches("<rect").count(), 2, "{svg}");
+        assert!(svg.contains(": 4</title>") && svg.contains(": 1</title>"), "{svg}");
         assert!(!histogram(&[], "none").into_string().contains("<rect"));
     }
 
     #[test]
     fn chart_columns_are_links() {
         let column = Column { value: 7.0, label: "<i>".into(), href: "/a?b=\"".into() };
-        let drawn = columns(&[column], "history").into_string();
-        assert!(drawn.contains("href=\"/a?b=&quot;\"") && !drawn.contains("<i>"), "{drawn}");
+        let svg = columns(&[column], "history").into_string();
+        assert!(svg.contains("href=\"/a?b=&quot;\"") && !svg.contains("<i>"), "{svg}");
     }
 }

@@ -38,8 +38,8 @@ pub async fn send_file(
     request: &HeaderMap,
 ) -> io::Result<Response> {
     let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_file(&path)).await;
-    let mut file = File::from_std(opened.map_err(io::Error::other)??);
+    let result = tokio::task::spawn_blocking(move || open_file(&path)).await;
+    let mut file = File::from_std(result.map_err(io::Error::other)??);
     let size = file.metadata().await?.len();
     let range = request
         .get(RANGE)
@@ -109,17 +109,17 @@ mod tests {
             [(&file, true), (&pipe, false), (&directory.path().to_owned(), false)]
         {
             let headers = HeaderMap::new();
-            let sent = tokio::time::timeout(
+            let result = tokio::time::timeout(
                 std::time::Duration::from_secs(5),
                 send_file(path, "audio/wav", &headers),
             );
-            let sent = sent.await;
-            if sent.is_err() {
+            let result = result.await;
+            if result.is_err() {
                 // Unblocks the thread that reads the pipe, so that the test can fail.
                 drop(fs::OpenOptions::new().write(true).open(path));
             }
             assert_eq!(
-                sent.expect("opening the file does not block").is_ok(),
+                result.expect("opening the file does not block").is_ok(),
                 is_file,
                 "{}",
                 path.display()

@@ -148,13 +148,13 @@ mod tests {
         }
         assert_eq!(timestamp(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(timestamp(i64::MAX), "–");
-        for (then, text) in [
+        for (unix, text) in [
             (200, "just now"),
             (100, "0 s ago"),
             (-7_100, "2 h ago"),
             (i64::MIN, "106751991167300 days ago"),
         ] {
-            assert_eq!(ago(then, 100), text);
+            assert_eq!(ago(unix, 100), text);
         }
     }
 

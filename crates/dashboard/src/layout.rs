@@ -11,14 +11,14 @@ pub fn live(id: &str, body: &Markup) -> Markup {
     html! { div.live id=(id) data-live { (body) } }
 }
 
-/// Renders a box that reports a problem. `why` may contain untrusted text; text after `hint: ` is
-/// shown on a separate line.
-pub fn problem(title: &str, why: &str) -> Markup {
-    let (why, hint) = split_hint(why);
+/// Renders a box that reports a problem. `reason` may contain untrusted text; text after `hint: `
+/// is shown on a separate line.
+pub fn problem(title: &str, reason: &str) -> Markup {
+    let (reason, hint) = split_hint(reason);
     html! {
         section.problem role="status" {
             h2 { (title) }
-            p { (shown(why)) }
+            p { (shown(reason)) }
             @if let Some(hint) = hint { p.hint { "Hint: " (shown(hint)) } }
         }
     }
@@ -36,7 +36,7 @@ pub fn activity(is_known: bool, is_silent: bool) -> Markup {
 /// Splits a message into the reason and its hint, if it has one.
 pub(crate) fn split_hint(message: &str) -> (&str, Option<&str>) {
     match message.split_once("hint: ") {
-        Some((why, hint)) => (why.trim_end().trim_end_matches(';'), Some(hint)),
+        Some((reason, hint)) => (reason.trim_end().trim_end_matches(';'), Some(hint)),
         None => (message, None),
     }
 }

@@ -32,11 +32,11 @@ async fn pages_of_a_full_subnet_take_milliseconds() {
         let mut times = Vec::new();
         for _ in 0..9 {
             let request = Request::get(path).header(HOST, "localhost").body(Body::empty()).unwrap();
-            let began = Instant::now();
+            let start = Instant::now();
             let response = router.clone().oneshot(request).await.unwrap();
             let status = response.status();
             let body = to_bytes(response.into_body(), 1 << 24).await.unwrap();
-            times.push(began.elapsed());
+            times.push(start.elapsed());
             let body = String::from_utf8_lossy(&body);
             assert!(status == 200 && body.contains(part), "{path}: {part}: {body}");
         }

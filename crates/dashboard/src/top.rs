@@ -61,9 +61,9 @@ impl Top {
     /// When the terminal cannot be read or written.
     pub async fn run(mut self, shutdown: &Shutdown) -> io::Result<()> {
         let mut terminal = ratatui::try_init()?;
-        let shown = self.show(&mut terminal, shutdown).await;
+        let outcome = self.show(&mut terminal, shutdown).await;
         ratatui::try_restore()?;
-        shown
+        outcome
     }
 
     /// Draws the overview, with the time `now_unix` (in seconds since the Unix epoch) in its title.

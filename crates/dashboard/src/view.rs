@@ -109,14 +109,14 @@ impl View {
     /// Returns a link to this page with some parameters changed. An empty value removes a
     /// parameter.
     pub fn with(&self, changes: &[(&str, &str)]) -> String {
-        let kept = self
+        let unchanged = self
             .query
             .iter()
             .filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        let unchanged = unchanged.map(|(name, value)| (name.as_str(), value.as_str()));
         let added = changes.iter().copied().filter(|(_, value)| !value.is_empty());
         let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(kept.chain(added))
+            .extend_pairs(unchanged.chain(added))
             .finish();
         let separator = if query.is_empty() { "" } else { "?" };
         format!("{}{}{separator}{query}", self.site.base(), self.path)
@@ -137,18 +137,18 @@ impl View {
     }
 
     /// Returns a page that reports unreadable data, with status 503.
-    pub fn unavailable(&self, title: &str, why: &str) -> Refusal {
-        let body = html! { h1 { (title) } (problem("This data is unavailable", why)) };
+    pub fn unavailable(&self, title: &str, reason: &str) -> Refusal {
+        let body = html! { h1 { (title) } (problem("This data is unavailable", reason)) };
         let page = document(self, title, &body);
         Refusal(Box::new((StatusCode::SERVICE_UNAVAILABLE, page).into_response()))
     }
 
     /// Renders breadcrumbs: links to the page's parents, and the page's own label.
-    pub fn trail(&self, steps: &[(&str, &str)], here: &str) -> Markup {
+    pub fn trail(&self, steps: &[(&str, &str)], current_title: &str) -> Markup {
         html! {
             nav.trail aria-label="Breadcrumb" {
                 @for (path, label) in steps { a href=(self.href(path)) { (label) } span aria-hidden="true" { "/" } }
-                span aria-current="page" { (here) }
+                span aria-current="page" { (current_title) }
             }
         }
     }

@@ -69,7 +69,7 @@ impl Section for WeightsSection {
             .state()
             .problem
             .clone()
-            .map(|why| format!("weight ledger: {why}"))
+            .map(|reason| format!("weight ledger: {reason}"))
             .into_iter()
             .collect()
     }

@@ -82,12 +82,12 @@ impl Postgres {
             .spawn()
             .unwrap();
         self.server = Some(server);
-        let (state, began) = (self.data().join("postmaster.pid"), Instant::now());
+        let (state, start) = (self.data().join("postmaster.pid"), Instant::now());
         // The last line has the server's state, as read by pg_ctl.
         let is_ready =
             || std::fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
         while !is_ready() {
-            assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
+            assert!(start.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

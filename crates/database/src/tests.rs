@@ -57,12 +57,12 @@ async fn check(database: &Database) {
     assert_eq!(count().await, 4);
     // A reader sees one state, whatever others commit.
     let mut reading = database.begin_reading().await.unwrap();
-    let seen = async |on: &mut Transaction| {
+    let row_count = async |on: &mut Transaction| {
         statement("SELECT COUNT(*) FROM thing").number(on).await.unwrap()
     };
-    assert_eq!(seen(&mut reading).await, 4);
+    assert_eq!(row_count(&mut reading).await, 4);
     put(6, None, None, None).execute(database).await.unwrap();
-    assert_eq!(seen(&mut reading).await, 4);
+    assert_eq!(row_count(&mut reading).await, 4);
     reading.commit().await.unwrap();
     assert_eq!(statement("DELETE FROM thing WHERE id = 6").execute(database).await.unwrap(), 1);
     let ids: Vec<i64> = statement("DELETE FROM thing RETURNING id").values(database).await.unwrap();
@@ -192,17 +192,17 @@ async fn half_open_connections_are_replaced() {
         transactions.push(transaction);
     }
     line.set(ProxyFault::HalfOpen);
-    let began = Instant::now();
+    let start = Instant::now();
     assert!(count().await.is_err());
     for transaction in transactions {
         let error = transaction.commit().await.unwrap_err();
         assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
     }
-    assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(2), "{:?}", start.elapsed());
     line.set(ProxyFault::None);
-    let began = Instant::now();
+    let start = Instant::now();
     while count().await.is_err() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the connections are not replaced");
+        assert!(start.elapsed() < Duration::from_mins(1), "the connections are not replaced");
     }
     assert_eq!(count().await.unwrap(), 0, "none was committed");
 }
@@ -220,9 +220,9 @@ async fn restarted_server_is_used_again() {
     assert!(transaction.commit().await.is_err());
     assert!(put(3).execute(&database).await.is_err());
     server.run();
-    let began = Instant::now();
+    let start = Instant::now();
     while put(4).execute(&database).await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the database does not recover");
+        assert!(start.elapsed() < Duration::from_secs(30), "the database does not recover");
     }
     let ids: Vec<i64> =
         statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();

@@ -286,8 +286,8 @@ mod tests {
         );
         assert_eq!(UnitUser::find("root:x:0:0:root:/root:/bin/bash\n"), None);
         let machine = Host { systemd: Some(252), unit_user: Some(user), ..Host::default() };
-        let of_root = [PathBuf::from("/root/.local/state/taonet/signer")];
-        let findings = host(&machine, &of_root);
+        let root_directories = [PathBuf::from("/root/.local/state/taonet/signer")];
+        let findings = host(&machine, &root_directories);
         let finding = findings.iter().find(|finding| finding.status == Status::Skipped).unwrap();
         assert!(
             finding
@@ -295,8 +295,10 @@ mod tests {
                 .contains("sudo env --chdir=/var/lib/taonet HOME=/var/lib/taonet tao doctor"),
             "{finding:?}"
         );
-        let of_units = [PathBuf::from("/var/lib/taonet/.local/state/taonet/signer")];
-        assert!(host(&machine, &of_units).iter().all(|finding| finding.status == Status::Ok));
+        let unit_directories = [PathBuf::from("/var/lib/taonet/.local/state/taonet/signer")];
+        assert!(
+            host(&machine, &unit_directories).iter().all(|finding| finding.status == Status::Ok)
+        );
     }
 
     #[test]

@@ -70,11 +70,11 @@ fn may_include(block: BlockNumber, extrinsic: &SignedExtrinsic) -> bool {
 fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Finding {
     let is_own =
         |key: &IntentKey| key.netuid == view.netuid && key.hotkey == view.hotkey && key.mech.0 == 0;
-    let (own, of_other_chain): (Vec<_>, Vec<_>) = records
+    let (own, other_chain_records): (Vec<_>, Vec<_>) = records
         .iter()
         .filter(|record| is_own(&record.intent.plan.key))
         .partition(|record| record.intent.plan.key.genesis == view.genesis);
-    if let (true, Some(record)) = (own.is_empty(), of_other_chain.first()) {
+    if let (true, Some(record)) = (own.is_empty(), other_chain_records.first()) {
         let genesis = record.intent.plan.key.genesis;
         return Finding::fault(
             Check::Ledger,

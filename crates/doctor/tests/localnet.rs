@@ -189,7 +189,7 @@ async fn wrong_network_and_unregistered_hotkey_are_faults() {
 async fn ledger_behind_and_ahead_of_chain_are_faults() {
     let world = World::new().await;
     world.register().await;
-    let (kept, restored, empty) =
+    let (current, restored, empty) =
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     assert_eq!(
         world.check_ledger(empty.path(), None).await.status,
@@ -197,8 +197,8 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
         "a new validator"
     );
     let before = world.node.take_snapshot("before").unwrap();
-    world.submit(kept.path()).await;
-    assert_eq!(world.check_ledger(kept.path(), None).await.status, Status::Ok);
+    world.submit(current.path()).await;
+    assert_eq!(world.check_ledger(current.path(), None).await.status, Status::Ok);
     // Another validator's ledger, or a backup of the time before.
     let missing = world.check_ledger(empty.path(), None).await;
     assert_eq!(missing.status, Status::Warning, "{missing:?}");
@@ -209,20 +209,29 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
     assert!(moved.seen.starts_with("the ledger is new"), "{moved:?}");
 
     let other_chain = world
-        .check_ledger(kept.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap()))
+        .check_ledger(current.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap()))
         .await;
     assert_fault(&other_chain, Check::Ledger, "the ledger is of the chain");
 
     world.next_epoch().await;
     world.submit(restored.path()).await;
-    assert_fault(&world.check_ledger(kept.path(), None).await, Check::Ledger, "behind the chain");
+    assert_fault(
+        &world.check_ledger(current.path(), None).await,
+        Check::Ledger,
+        "behind the chain",
+    );
     assert_eq!(world.check_ledger(restored.path(), None).await.status, Status::Ok);
 
     drop(before);
     world.node.revert("before").await.unwrap();
-    assert_fault(&world.check_ledger(kept.path(), None).await, Check::Ledger, "ahead of the chain");
-    std::fs::write(kept.path().join("weights.sqlite"), "not a database, ".repeat(4_096)).unwrap();
-    assert_fault(&world.check_ledger(kept.path(), None).await, Check::Ledger, "is damaged");
+    assert_fault(
+        &world.check_ledger(current.path(), None).await,
+        Check::Ledger,
+        "ahead of the chain",
+    );
+    std::fs::write(current.path().join("weights.sqlite"), "not a database, ".repeat(4_096))
+        .unwrap();
+    assert_fault(&world.check_ledger(current.path(), None).await, Check::Ledger, "is damaged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,9 +58,9 @@ impl BearerTokens {
         if tokens.len() >= MAX_TOKENS {
             drop_oldest(&mut tokens, |token| token.issued);
         }
-        let of_hotkey = tokens.iter().filter(|(_, token)| token.hotkey == hotkey);
-        if of_hotkey.clone().count() >= self.per_hotkey {
-            let oldest = of_hotkey.min_by_key(|(_, token)| token.issued).map(|(hash, _)| *hash);
+        let hotkey_tokens = tokens.iter().filter(|(_, token)| token.hotkey == hotkey);
+        if hotkey_tokens.clone().count() >= self.per_hotkey {
+            let oldest = hotkey_tokens.min_by_key(|(_, token)| token.issued).map(|(hash, _)| *hash);
             oldest.map(|hash| tokens.remove(&hash));
         }
         tokens.insert(hash(&text), Token { hotkey, issued: now });

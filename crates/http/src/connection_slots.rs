@@ -159,9 +159,9 @@ impl ConnectionSlots {
         let mut state = self.0.lock();
         // An evicted connection has no slot to exchange.
         let previous = previous.and_then(|id| Some((id, state.open.get(&id)?.address)));
-        let of_address = state.addresses.get(&address).map_or(0, |address| address.open);
+        let open_connections = state.addresses.get(&address).map_or(0, |address| address.open);
         let released = usize::from(previous.is_some_and(|(_, previous)| previous == address));
-        if of_address - released >= self.0.per_address && !state.evict(Some(address)) {
+        if open_connections - released >= self.0.per_address && !state.evict(Some(address)) {
             return Err(Full::Address);
         }
         if let Some((id, _)) = previous {
@@ -205,19 +205,19 @@ impl State {
         };
         let turn = opened.turn();
         self.open.insert(id, opened);
-        self.change_address(address, |of_address| {
-            of_address.open += 1;
-            of_address.evictable.extend(turn.map(|turn| (turn, id)));
+        self.change_address(address, |address_state| {
+            address_state.open += 1;
+            address_state.evictable.extend(turn.map(|turn| (turn, id)));
         });
         (id, evicted)
     }
 
     fn close(&mut self, id: u64) -> bool {
         let Some(closed) = self.open.remove(&id) else { return false };
-        self.change_address(closed.address, |of_address| {
-            of_address.open -= 1;
+        self.change_address(closed.address, |address_state| {
+            address_state.open -= 1;
             if let Some(turn) = closed.turn() {
-                of_address.evictable.remove(&turn);
+                address_state.evictable.remove(&turn);
             }
         });
         true
@@ -232,22 +232,22 @@ impl State {
         change(open, now);
         let (after, address) = (open.turn(), open.address);
         if after != before {
-            self.change_address(address, |of_address| {
+            self.change_address(address, |address_state| {
                 if let Some(turn) = before {
-                    of_address.evictable.remove(&turn);
+                    address_state.evictable.remove(&turn);
                 }
-                of_address.evictable.extend(after.map(|turn| (turn, id)));
+                address_state.evictable.extend(after.map(|turn| (turn, id)));
             });
         }
         Some(after.is_some() && before.is_none())
     }
 
     fn change_address(&mut self, address: IpAddr, change: impl FnOnce(&mut Address)) {
-        let of_address = self.addresses.entry(address).or_default();
-        let before = of_address.rank(address);
-        change(of_address);
-        let after = of_address.rank(address);
-        if of_address.open == 0 {
+        let address_state = self.addresses.entry(address).or_default();
+        let before = address_state.rank(address);
+        change(address_state);
+        let after = address_state.rank(address);
+        if address_state.open == 0 {
             self.addresses.remove(&address);
         }
         if after != before {
@@ -258,10 +258,10 @@ impl State {
         }
     }
 
-    /// Evicts a connection of the address `of`, or of any address if `None`. Returns whether one
+    /// Evicts a connection of `of_address`, or of any address if `None`. Returns whether one
     /// was evictable.
-    fn evict(&mut self, of: Option<IpAddr>) -> bool {
-        let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
+    fn evict(&mut self, of_address: Option<IpAddr>) -> bool {
+        let address = of_address.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
         let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
         let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else {
             return false;

@@ -150,13 +150,13 @@ impl Download<'_> {
         let mut file = file.map_err(DownloadError::File)?;
         file.set_len(part.from).await.map_err(DownloadError::File)?;
         file.seek(SeekFrom::End(0)).await.map_err(DownloadError::File)?;
-        let mut done = part.from;
+        let mut received = part.from;
         let result = loop {
-            progress(done, part.total);
+            progress(received, part.total);
             match part.chunks.next().await {
                 Some(Ok(bytes)) => {
-                    done += bytes.len() as u64;
-                    if done > self.limit {
+                    received += bytes.len() as u64;
+                    if received > self.limit {
                         drop(file);
                         std::fs::remove_file(self.file).map_err(DownloadError::File)?;
                         return Err(DownloadError::TooLarge);

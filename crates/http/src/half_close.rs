@@ -234,9 +234,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
     }
 
     /// Records the result of a write by hyper.
-    fn note(&mut self, written: &Poll<io::Result<usize>>) {
-        self.is_blocked = written.is_pending();
-        if written.is_ready() {
+    fn note(&mut self, write_result: &Poll<io::Result<usize>>) {
+        self.is_blocked = write_result.is_pending();
+        if write_result.is_ready() {
             self.exchange.respond();
             if let Some(closed) = &mut self.closed {
                 closed.has_written = true;
@@ -253,9 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(mut closed) = this.closed.take() {
-            let due = this.poll_due(&mut closed, context);
+            let poll_result = this.poll_due(&mut closed, context);
             this.closed = Some(closed);
-            return due;
+            return poll_result;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
@@ -276,9 +276,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfClose<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.note(&written);
-        written
+        let poll = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.note(&poll);
+        poll
     }
 
     fn poll_write_vectored(
@@ -287,9 +287,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfClose<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.note(&written);
-        written
+        let poll = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.note(&poll);
+        poll
     }
 
     fn is_write_vectored(&self) -> bool {

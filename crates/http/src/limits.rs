@@ -62,9 +62,9 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         let Some(times) = admitted.get(&key) else { return (self.limit.requests, Duration::ZERO) };
         // The times are in order.
         let expired = times.partition_point(|time| age(*time, now) >= self.limit.window);
-        let used = u32::try_from(times.len() - expired).unwrap_or(u32::MAX);
+        let used_slots = u32::try_from(times.len() - expired).unwrap_or(u32::MAX);
         let newest = times.back().map_or(self.limit.window, |time| age(*time, now));
-        (self.limit.requests.saturating_sub(used), self.limit.window.saturating_sub(newest))
+        (self.limit.requests.saturating_sub(used_slots), self.limit.window.saturating_sub(newest))
     }
 }
 

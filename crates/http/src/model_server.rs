@@ -211,17 +211,17 @@ impl ModelServer {
             }
             Ok::<_, ModelServerError>(flow)
         };
-        let mut ended = false;
+        let mut has_ended = false;
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
             read += chunk.len();
             if read > MAX_STREAM {
                 return Err(Fault::TooLarge(MAX_STREAM).into());
             }
             stream.push(&chunk, |data| {
-                ended = event(data)?.is_break();
+                has_ended = event(data)?.is_break();
                 Ok::<_, ModelServerError>(())
             })?;
-            if ended {
+            if has_ended {
                 return Ok(());
             }
         }

@@ -117,13 +117,13 @@ pub async fn serve_over<S, F>(
                     let _ = stream.set_nodelay(true);
                     let (unread, progress) = (Unread::default(), slot.progress());
                     let exchange = Exchange::default();
-                    let of_connection = (
+                    let connection_context = (
                         Extension(ConnectInfo(peer)),
                         Extension(unread.clone()),
                         Extension(progress.clone()),
                         Extension(exchange.clone()),
                     );
-                    let router = router.clone().layer(of_connection);
+                    let router = router.clone().layer(connection_context);
                     let stream = handshake(WriteDeadline::new(stream, progress.clone(), limits.write_timeout));
                     let stream = timeout(limits.header_timeout, stream);
                     let (http, watcher) = (http.clone(), graceful.watcher());

@@ -68,7 +68,7 @@ impl WholeBodies {
     /// Returns an empty buffer for a body whose chunks the caller receives. The caller is
     /// responsible for the timeout.
     pub fn buffer(&self) -> BodyBuffer {
-        BodyBuffer { limits: self.clone(), first: Bytes::new(), whole: Vec::new(), share: None }
+        BodyBuffer { limits: self.clone(), first: Bytes::new(), body: Vec::new(), share: None }
     }
 }
 
@@ -79,7 +79,7 @@ pub struct BodyBuffer {
     /// The only chunk so far: most bodies are one chunk, which is used without a copy.
     first: Bytes,
     /// All chunks, if there are several.
-    whole: Vec<u8>,
+    body: Vec<u8>,
     share: Option<OwnedSemaphorePermit>,
 }
 
@@ -90,7 +90,7 @@ impl BodyBuffer {
     /// [`BodyRefusal::TooLarge`], or [`BodyRefusal::Busy`] if the shared memory for large bodies is
     /// in use.
     pub fn push(&mut self, chunk: Bytes) -> Result<(), BodyRefusal> {
-        let before = self.first.len() + self.whole.len();
+        let before = self.first.len() + self.body.len();
         let after = before + chunk.len();
         if after > self.limits.max_bytes {
             return Err(BodyRefusal::TooLarge { limit: self.limits.max_bytes });
@@ -99,15 +99,15 @@ impl BodyBuffer {
         if before == 0 {
             self.first = chunk;
         } else {
-            self.whole.extend_from_slice(&std::mem::take(&mut self.first));
-            self.whole.extend_from_slice(&chunk);
+            self.body.extend_from_slice(&std::mem::take(&mut self.first));
+            self.body.extend_from_slice(&chunk);
         }
         Ok(())
     }
 
     /// Returns the complete body.
     pub fn finish(self) -> WholeBody {
-        let bytes = if self.whole.is_empty() { self.first } else { self.whole.into() };
+        let bytes = if self.body.is_empty() { self.first } else { self.body.into() };
         WholeBody { bytes, _share: self.share }
     }
 
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn incomplete_and_large_bodies_are_refused() {
         let bodies = WholeBodies::new(100_000, Duration::from_millis(50), 40_000);
-        for (chunks, ends, status, said) in [
+        for (chunks, ends, status, expected) in [
             (&[][..], true, 200, "0"),
             (&[1, 2, 60_000], true, 200, "60003"),
             (&[100_000], true, 200, "100000"),
@@ -232,8 +232,12 @@ mod tests {
             (&[1], false, 408, ""),
             (&[80_000], false, 408, ""),
         ] {
-            let (found, text) = ask(&bodies, chunks, ends).await;
-            assert_eq!((found.as_u16(), &text[..]), (status, said.as_bytes()), "{chunks:?}");
+            let (status_code, text) = ask(&bodies, chunks, ends).await;
+            assert_eq!(
+                (status_code.as_u16(), &text[..]),
+                (status, expected.as_bytes()),
+                "{chunks:?}"
+            );
         }
     }
 

@@ -32,17 +32,17 @@ pub fn describe_metrics() {
     LocalWeights::describe_metrics();
 }
 
-pub(crate) fn forwarded(kind: String, took: Duration) {
-    histogram!(FORWARD_SECONDS, "kind" => kind).record(took.as_secs_f64());
+pub(crate) fn forwarded(kind: String, elapsed: Duration) {
+    histogram!(FORWARD_SECONDS, "kind" => kind).record(elapsed.as_secs_f64());
 }
 
 pub(crate) fn step(result: &'static str) {
     counter!(STEPS, "result" => result).increment(1);
 }
 
-pub(crate) fn reply(outcome: &'static str, took: Duration) {
+pub(crate) fn reply(outcome: &'static str, elapsed: Duration) {
     counter!(REPLIES, "outcome" => outcome).increment(1);
-    histogram!(REPLY_SECONDS, "outcome" => outcome).record(took.as_secs_f64());
+    histogram!(REPLY_SECONDS, "outcome" => outcome).record(elapsed.as_secs_f64());
 }
 
 pub(crate) fn scored(miners: usize) {

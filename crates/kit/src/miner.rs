@@ -279,9 +279,9 @@ where
     Fut: Future<Output = Result<P, SynapseError>> + Send,
 {
     let request = synapse.parse::<P>()?;
-    let began = Instant::now();
+    let start = Instant::now();
     let response = forward(request, caller).await;
-    measures::forwarded(kind, began.elapsed());
+    measures::forwarded(kind, start.elapsed());
     for (field, value) in fields(&response?).map_err(|error| SynapseError::internal(&error))? {
         synapse.set(field, value);
     }
@@ -302,9 +302,9 @@ where
     S: Stream<Item = Result<String, BoxError>> + Send + 'static,
 {
     let request = synapse.parse::<P>()?;
-    let began = Instant::now();
+    let start = Instant::now();
     let parts = forward(request, caller).await;
-    measures::forwarded(kind, began.elapsed());
+    measures::forwarded(kind, start.elapsed());
     Ok(event_stream(Body::from_stream(parts?)))
 }
 

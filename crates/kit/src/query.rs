@@ -126,9 +126,9 @@ impl ReplyError {
 pub(crate) fn common_failure<P>(replies: &[Reply<P>]) -> Option<&'static str> {
     let (first, others) = replies.split_first()?;
     let outcome = first.response.as_ref().err()?.outcome();
-    let is_alike =
+    let has_same_outcome =
         |reply: &Reply<P>| reply.response.as_ref().is_err_and(|error| error.outcome() == outcome);
-    (!others.is_empty() && others.iter().all(is_alike)).then_some(outcome)
+    (!others.is_empty() && others.iter().all(has_same_outcome)).then_some(outcome)
 }
 
 /// Sends a request to miners concurrently; returns one reply per miner, in the order of uids. A

@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn commit_reveal_setting_selects_the_submission_form() {
-        let of = |version| {
+        let form_of_version = |version| {
             let setting = CommitReveal { version, period_epochs: 2 };
             Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
         };
@@ -283,12 +283,14 @@ mod tests {
             Form::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(),
             Form::Plain
         );
-        assert_eq!(of(4).unwrap(), Form::Timelocked { period_epochs: 2 });
-        let Form::Hash { salt, period_epochs: 2 } = of(2).unwrap() else { panic!("not by hash") };
+        assert_eq!(form_of_version(4).unwrap(), Form::Timelocked { period_epochs: 2 });
+        let Form::Hash { salt, period_epochs: 2 } = form_of_version(2).unwrap() else {
+            panic!("not by hash")
+        };
         assert_eq!(salt.len(), SALT);
         for version in [3, 5] {
             assert!(
-                matches!(of(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version)
+                matches!(form_of_version(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version)
             );
         }
     }

@@ -243,11 +243,11 @@ async fn lock(directory: &Path) -> Result<File, LedgerError> {
     let file = options
         .open(directory.join(LOCK))
         .map_err(|source| LedgerError::directory(directory, source))?;
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => {
+            Err(TryLockError::WouldBlock) if start.elapsed() < BUSY_TIMEOUT => {
                 sleep(LOCK_INTERVAL).await;
             }
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked(directory.to_owned())),
@@ -286,10 +286,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, file) = (directory.path(), directory.path().join(FILE));
         Ledger::open(path).await.unwrap().close().await.unwrap();
-        let sound = std::fs::read(&file).unwrap();
-        let mut truncated = sound.clone();
+        let intact = std::fs::read(&file).unwrap();
+        let mut truncated = intact.clone();
         truncated.truncate(2 * PAGE);
-        let mut zeroed = sound.clone();
+        let mut zeroed = intact.clone();
         zeroed[PAGE..3 * PAGE].fill(0);
         let no_database = b"not a database: ".repeat(PAGE);
         for (name, bytes) in [("truncated", truncated), ("zeroed", zeroed), ("other", no_database)]
@@ -309,7 +309,7 @@ mod tests {
                 );
             }
         }
-        std::fs::write(&file, sound).unwrap();
+        std::fs::write(&file, intact).unwrap();
         Ledger::open(path).await.unwrap();
     }
 

@@ -328,9 +328,9 @@ impl Submitter {
         let anchor = intent.plan.anchor;
         let hash = self.chain.block_hash(anchor.number).await?;
         // A pruning node may no longer have the block.
-        let is_there =
+        let is_included =
             hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
-        if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
+        if is_included { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
 
     async fn submission(&self, intent: Intent) -> Result<Submission, SubmitError> {

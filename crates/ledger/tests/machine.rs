@@ -184,7 +184,7 @@ impl Machine {
         let submitter = self.submitter().await.unwrap();
         let genesis = chain.block_hash(BlockNumber::new(0)).await.unwrap().unwrap();
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
-        let mut known = BTreeMap::<ExtrinsicHash, State>::new();
+        let mut states = BTreeMap::<ExtrinsicHash, State>::new();
         for intent in submitter.ledger().intents(genesis, &hotkey, false).await.unwrap() {
             let mut effects = Vec::new();
             for step in [Step::Submit, Step::Reveal] {
@@ -201,7 +201,7 @@ impl Machine {
                     if signed.state.is_void() {
                         prop_assert!(!succeeded, "{} counts as void", hash);
                     }
-                    known.insert(hash, signed.state);
+                    states.insert(hash, signed.state);
                 }
                 prop_assert!(
                     effective <= 1,
@@ -219,7 +219,7 @@ impl Machine {
         }
         for submitted in chain.submitted() {
             prop_assert!(
-                known.contains_key(&submitted.extrinsic.hash),
+                states.contains_key(&submitted.extrinsic.hash),
                 "sent, but not in the ledger"
             );
         }

@@ -30,11 +30,11 @@ fn alone(model: &LanguageModel, number: usize) -> Vec<u32> {
 
 fn together(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
     let engine = Engine::start(Arc::clone(model), EngineSettings::default()).ok()?;
-    let asked: Vec<_> = (0..STREAMS)
+    let answers: Vec<_> = (0..STREAMS)
         .map(|number| engine.submit(prompt(model, number), sampling(number)).ok())
         .collect::<Option<_>>()?;
     // One client per answer: an answer without a reader would pause.
-    let clients: Vec<_> = asked
+    let clients: Vec<_> = answers
         .into_iter()
         .map(|mut events| {
             std::thread::spawn(move || {
@@ -57,12 +57,12 @@ fn main() -> ExitCode {
         ("8 layers of 576", LanguageModel::random_sized("medium", 8, 576, 1)),
     ] {
         let Ok(model) = model.map(Arc::new) else { return ExitCode::FAILURE };
-        let began = Instant::now();
+        let start = Instant::now();
         let each: Vec<_> = (0..STREAMS).map(|number| alone(&model, number)).collect();
-        let one_by_one = began.elapsed().as_secs_f64();
-        let began = Instant::now();
+        let one_by_one = start.elapsed().as_secs_f64();
+        let start = Instant::now();
         let batched = together(&model);
-        let batched_time = began.elapsed().as_secs_f64();
+        let batched_time = start.elapsed().as_secs_f64();
         if batched.as_ref() != Some(&each) {
             println!("{name}: the tokens differ");
             return ExitCode::FAILURE;

@@ -27,19 +27,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("4") => Some(Bits::Four),
         _ => None,
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let model =
         CausalModel::open(Path::new(&path), LoadOptions { bits, ..LoadOptions::default() })?;
-    let load = began.elapsed();
+    let load = start.elapsed();
     let prompt: Vec<u32> = (0..PROMPT).map(|number| number * 7 % 300 + 1).collect();
     let (mut reading, mut rates, mut words) = (Vec::new(), Vec::new(), Vec::new());
     let (mut logits, mut greedy) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let mut cache = KvCache::default();
-        let began = Instant::now();
+        let start = Instant::now();
         logits = model.next(&prompt, &mut cache)?;
-        reading.push(began.elapsed().as_secs_f64());
-        let began = Instant::now();
+        reading.push(start.elapsed().as_secs_f64());
+        let start = Instant::now();
         let mut next = logits.clone();
         greedy.clear();
         for _ in 0..ANSWER {
@@ -47,12 +47,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             greedy.push(token);
             next = model.next(&[token], &mut cache)?;
         }
-        rates.push(ANSWER as f64 / began.elapsed().as_secs_f64());
+        rates.push(ANSWER as f64 / start.elapsed().as_secs_f64());
         // The next word has two tokens, and replaces what was generated.
         cache.truncate(prompt.len());
-        let began = Instant::now();
+        let start = Instant::now();
         model.next(&[5, 6], &mut cache)?;
-        words.push(began.elapsed().as_secs_f64());
+        words.push(start.elapsed().as_secs_f64());
     }
     let document = json!({
         "load_seconds": load.as_secs_f64(),

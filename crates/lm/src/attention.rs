@@ -122,7 +122,7 @@ impl Heads {
             // A head's rows are contiguous, the heads are not: there is room between them.
             let (keys, values) = (keys.narrow(0, kv, 1)?, values.narrow(0, kv, 1)?);
             let query = query.narrow(0, kv * self.shared(), self.shared())?;
-            let done = with_floats(&query, |query| {
+            let result = with_floats(&query, |query| {
                 with_floats(&keys, |keys| {
                     with_floats(&values, |values| {
                         let shared = Shared { kv, query, keys, values };
@@ -130,7 +130,7 @@ impl Heads {
                     })
                 })
             });
-            if done.flatten().flatten().flatten().is_none() {
+            if result.flatten().flatten().flatten().is_none() {
                 return Ok(None);
             }
         }

@@ -159,12 +159,12 @@ mod tests {
         let mut cache = KvCache::default();
         let mut expected = Vec::new();
         for (step, tokens) in [1, 200, 1, 300].into_iter().enumerate() {
-            let (keys, kept) =
+            let (keys, cached_values) =
                 cache.append(0, &rows(tokens, step as f32), &rows(tokens, -(step as f32))).unwrap();
             cache.advance(tokens);
             expected.extend(std::iter::repeat_n(step as f32, tokens));
             assert_eq!(values(&keys), expected);
-            assert_eq!(values(&kept).last(), Some(&-(step as f32)));
+            assert_eq!(values(&cached_values).last(), Some(&-(step as f32)));
         }
         cache.truncate(2);
         let (keys, _) = cache.append(0, &rows(1, 9.0), &rows(1, 9.0)).unwrap();

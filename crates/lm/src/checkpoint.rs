@@ -298,8 +298,8 @@ pub(crate) fn load_gguf(
             Network::Gpt2(gpt2::load_gguf(config, &mut tensors)?)
         }
         (name, None) => {
-            let what = format!("general.architecture {name:?}");
-            return Err(LoadError::Unsupported { path: file.path().to_owned(), what });
+            let feature = format!("general.architecture {name:?}");
+            return Err(LoadError::Unsupported { path: file.path().to_owned(), what: feature });
         }
     };
     let checkpoint = Checkpoint { network, begin, ends: ends.into_iter().collect() };

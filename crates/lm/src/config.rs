@@ -222,16 +222,16 @@ mod tests {
     fn low_rotary_frequencies_are_scaled() {
         // Parameters of Llama 3.1.
         let scaling = RopeScaling { factor: 8.0, low: 1.0, high: 4.0, original_context: 8_192.0 };
-        let of_wavelength = |wavelength: f64| {
+        let scaled_frequency = |wavelength: f64| {
             let frequency = std::f64::consts::TAU / wavelength;
             scaling.apply(frequency) / frequency
         };
         for (wavelength, expected) in
             [(100.0, 1.0), (2_048.0, 1.0), (8_192.0, 0.125), (100_000.0, 0.125)]
         {
-            assert!((of_wavelength(wavelength) - expected).abs() < 1e-12, "{wavelength}");
+            assert!((scaled_frequency(wavelength) - expected).abs() < 1e-12, "{wavelength}");
         }
         // Halfway between 1 and 4 turns.
-        assert!((of_wavelength(8_192.0 / 2.5) - 0.5625).abs() < 1e-12);
+        assert!((scaled_frequency(8_192.0 / 2.5) - 0.5625).abs() < 1e-12);
     }
 }

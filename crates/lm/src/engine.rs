@@ -217,7 +217,7 @@ impl<'a> Batch<'a> {
                 self.cache.release(pages);
                 continue;
             }
-            let due = Instant::now() + self.settings.pace;
+            let due_at = Instant::now() + self.settings.pace;
             self.streams.push(Stream {
                 pending: prompt.into(),
                 read: 0,
@@ -225,7 +225,7 @@ impl<'a> Batch<'a> {
                 sampler,
                 pages,
                 events,
-                due,
+                due: due_at,
             });
         }
     }
@@ -293,7 +293,7 @@ impl<'a> Batch<'a> {
             .into_par_iter()
             .map(|((_, stream), logits)| stream.sampler.draw(model, logits, stream.read))
             .collect();
-        let mut ended = Vec::new();
+        let mut ended_streams = Vec::new();
         for (index, step) in drawing.iter().zip(steps) {
             let Some(stream) = self.streams.get_mut(*index) else { continue };
             stream.due = Instant::now() + self.settings.pace;
@@ -305,10 +305,10 @@ impl<'a> Batch<'a> {
             let is_full = (stream.read >= stream.room).then_some(Finish::Length);
             if let Some(finish) = stream.sampler.finish().or(is_full) {
                 let _ = stream.events.try_send(EngineEvent::End(finish));
-                ended.push(*index);
+                ended_streams.push(*index);
             }
         }
-        for index in ended.into_iter().rev() {
+        for index in ended_streams.into_iter().rev() {
             self.end(index);
         }
     }

@@ -266,20 +266,20 @@ fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
     let largest = candidates.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
     let weight = |logit: f64| ((logit - largest) / sampling.temperature).exp();
     let sum: f64 = candidates.iter().map(|(_, logit)| weight(*logit)).sum();
-    let (mut kept, mut kept_sum) = (candidates.len(), sum);
+    let (mut candidate_count, mut candidate_sum) = (candidates.len(), sum);
     let mut order = Descending::new(candidates);
     if sampling.top_p < 1.0 {
-        (kept, kept_sum) = (0, 0.0);
-        while let Some((_, logit)) = order.get(kept) {
-            kept += 1;
-            kept_sum += weight(logit);
-            if kept_sum >= sampling.top_p * sum {
+        (candidate_count, candidate_sum) = (0, 0.0);
+        while let Some((_, logit)) = order.get(candidate_count) {
+            candidate_count += 1;
+            candidate_sum += weight(logit);
+            if candidate_sum >= sampling.top_p * sum {
                 break;
             }
         }
     }
-    let mut target = noise.uniform() * kept_sum;
-    for rank in 0..kept {
+    let mut target = noise.uniform() * candidate_sum;
+    for rank in 0..candidate_count {
         let Some((token, logit)) = order.get(rank) else { break };
         target -= weight(logit);
         if target < 0.0 {
@@ -336,11 +336,11 @@ mod tests {
             is_kept
         });
         let mut target = noise.uniform() * kept_sum;
-        let drawn = order.iter().find(|(_, weight)| {
+        let selected = order.iter().find(|(_, weight)| {
             target -= weight;
             target < 0.0
         });
-        drawn.unwrap_or(&order[0]).0
+        selected.unwrap_or(&order[0]).0
     }
 
     #[test]
@@ -375,11 +375,11 @@ mod tests {
         let logits = [0.0, 3.0, 2.0, 1.0];
         let draws = |sampling: Sampling| {
             let mut noise = Noise::new(5);
-            let mut seen = [0_u32; 4];
+            let mut counts = [0_u32; 4];
             for _ in 0..2_000 {
-                seen[choose(&logits, &sampling, &mut noise) as usize] += 1;
+                counts[choose(&logits, &sampling, &mut noise) as usize] += 1;
             }
-            seen
+            counts
         };
         let all = draws(Sampling::default());
         assert!(

@@ -373,11 +373,11 @@ mod tests {
             let steps = model.generate(prompt, sampling).map(Result::unwrap);
             steps.map(|step| model.vocabulary().text(step.token).to_owned()).collect::<Vec<_>>()
         };
-        let whole = text(model.chat_prompt(&messages(), false).unwrap());
-        let mut begun = messages();
+        let rendered = text(model.chat_prompt(&messages(), false).unwrap());
+        let mut unfinished = messages();
         // Split at a point that leaves the tokens unchanged.
-        begun.push(Message::new("assistant", whole[..1].concat()));
-        let remaining = text(model.chat_prompt(&begun, true).unwrap());
-        assert_eq!(whole[1..], remaining[..whole.len() - 1]);
+        unfinished.push(Message::new("assistant", rendered[..1].concat()));
+        let remaining = text(model.chat_prompt(&unfinished, true).unwrap());
+        assert_eq!(rendered[1..], remaining[..rendered.len() - 1]);
     }
 }

@@ -214,12 +214,12 @@ impl PagedCache {
 
 impl Llama {
     /// Processes tokens of many sequences in one pass, and returns the logits after the rows in
-    /// `wanted`. The rows of a sequence must be in the order of their positions, and the sequence's
-    /// pages must have room for them.
+    /// `output_rows`. The rows of a sequence must be in the order of their positions, and the
+    /// sequence's pages must have room for them.
     pub(crate) fn step(
         &self,
         rows: &[Row],
-        wanted: &[u32],
+        output_rows: &[u32],
         pages: &[&Pages],
         cache: &mut PagedCache,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
@@ -227,10 +227,10 @@ impl Llama {
         cache.extend_rotations(self, rows);
         let hidden =
             self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
-        if wanted.is_empty() {
+        if output_rows.is_empty() {
             return Ok(Vec::new());
         }
-        let last = hidden.index_select(&Tensor::new(wanted, &Device::Cpu)?, 0)?;
+        let last = hidden.index_select(&Tensor::new(output_rows, &Device::Cpu)?, 0)?;
         Ok(self.logits(&last)?.to_vec2()?)
     }
 }
@@ -271,7 +271,7 @@ mod tests {
         let pages: Vec<_> =
             sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
         let pages: Vec<_> = pages.iter().collect();
-        let mut found = vec![Vec::new(); 3];
+        let mut batched = vec![Vec::new(); 3];
         // Read the first sequence in two parts, and the others together with the second part.
         let piece = |sequence: usize, range: std::ops::Range<usize>| -> Vec<Row> {
             let tokens: &Vec<u32> = &sequences[sequence];
@@ -281,21 +281,21 @@ mod tests {
         let rows = [piece(2, 0..19), piece(0, 17..40), piece(1, 0..1)].concat();
         let logits = llama.step(&rows, &[18, 41, 42], &pages, &mut cache).unwrap();
         for (sequence, logits) in [2, 0, 1].into_iter().zip(logits) {
-            found[sequence].push(logits);
+            batched[sequence].push(logits);
         }
         let rows: Vec<_> =
             (0..3).map(|sequence| row(sequence, 77, sequences[sequence].len())).collect();
         for (sequence, logits) in
             llama.step(&rows, &[0, 1, 2], &pages, &mut cache).unwrap().into_iter().enumerate()
         {
-            found[sequence].push(logits);
+            batched[sequence].push(logits);
         }
-        for (tokens, found) in sequences.iter().zip(found) {
+        for (tokens, batched) in sequences.iter().zip(batched) {
             let mut cache = KvCache::default();
-            for (tokens, found) in [tokens.as_slice(), &[77]].into_iter().zip(found) {
+            for (tokens, actual) in [tokens.as_slice(), &[77]].into_iter().zip(batched) {
                 let expected = llama.next(tokens, &mut cache).unwrap();
-                for (found, expected) in found.iter().zip(expected) {
-                    assert!((found - expected).abs() < 1e-3, "{found} {expected}");
+                for (actual, expected) in actual.iter().zip(expected) {
+                    assert!((actual - expected).abs() < 1e-3, "{actual} {expected}");
                 }
             }
         }

@@ -106,12 +106,12 @@ async fn judge(
     top: usize,
 ) -> Result<(Vec<u32>, Vec<PositionProbabilities>), ModelError> {
     let model = Arc::clone(model);
-    let judged = tokio::task::spawn_blocking(move || {
+    let result = tokio::task::spawn_blocking(move || {
         let (first, remaining) = prompt.split_at(prompt.len().min(1));
         let probabilities = model.judge(first, remaining, top)?;
         Ok((prompt, probabilities))
     });
-    judged.await.unwrap_or(Err(ModelError::Tokens))
+    result.await.unwrap_or(Err(ModelError::Tokens))
 }
 
 fn failed(error: &ModelError) -> Response {

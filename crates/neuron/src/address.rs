@@ -163,12 +163,12 @@ impl AddressPolicy {
 
     /// Returns the host to call for a published one. `names` permits public host names.
     fn called_host(&self, published: Host, names: bool) -> Result<Host, AddressError> {
-        let is_here =
+        let is_local =
             self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
-        if is_here || self.allow_private && is_loopback(&published) {
+        if is_local || self.allow_private && is_loopback(&published) {
             return Ok(match published {
                 _ if self.in_container => Host::Domain(HOST_OF_CONTAINER.to_owned()),
-                _ if is_here => Host::Ipv4(Ipv4Addr::LOCALHOST),
+                _ if is_local => Host::Ipv4(Ipv4Addr::LOCALHOST),
                 published => published,
             });
         }
@@ -285,8 +285,8 @@ mod tests {
             "0x7f.1",
             "0177.0.0.1",
         ] {
-            let refused = in_production(&format!("http://{ip}:8092"));
-            assert!(matches!(refused, Err(AddressError::NotPublic(_))), "{ip}: {refused:?}");
+            let error = in_production(&format!("http://{ip}:8092"));
+            assert!(matches!(error, Err(AddressError::NotPublic(_))), "{ip}: {error:?}");
         }
         for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
             assert_eq!(

@@ -120,7 +120,7 @@ mod tests {
     /// development chain whose miners publish 192.0.2.1
     #[test]
     fn address_policy_permits_or_refuses_published_addresses() {
-        let (public, here) = ("http://8.8.8.8:7/", "http://127.0.0.1:7/");
+        let (public, loopback) = ("http://8.8.8.8:7/", "http://127.0.0.1:7/");
         for (published, urls) in [
             ("8.8.8.8:7", [Some(public); 3]),
             ("8.8.8.8:80", [Some("http://8.8.8.8/"); 3]),
@@ -132,20 +132,21 @@ mod tests {
             ("224.0.0.1:7", [None, Some("http://224.0.0.1:7/"), None]),
             ("[fd00::1]:7", [None, Some("http://[fd00::1]:7/"), None]),
             ("[fe80::1]:7", [None, Some("http://[fe80::1]:7/"), None]),
-            ("127.0.0.1:7", [None, Some(here), None]),
+            ("127.0.0.1:7", [None, Some(loopback), None]),
             ("[::1]:7", [None, Some("http://[::1]:7/"), None]),
             ("[::ffff:127.0.0.1]:7", [None, Some("http://[::ffff:7f00:1]:7/"), None]),
             ("0.0.0.0:7", [None, Some("http://0.0.0.0:7/"), None]),
-            ("0.0.0.1:7", [None, Some(here), None]),
-            ("192.0.2.1:7", [None, Some("http://192.0.2.1:7/"), Some(here)]),
+            ("0.0.0.1:7", [None, Some(loopback), None]),
+            ("192.0.2.1:7", [None, Some("http://192.0.2.1:7/"), Some(loopback)]),
             ("192.0.2.2:7", [None, Some("http://192.0.2.2:7/"), None]),
             ("8.8.8.8:0", [None; 3]),
         ] {
             for (policy, url) in policies().into_iter().zip(urls) {
                 let selected = MinerDirectory::new(policy).select(&neurons(&[Some(published)]));
-                let found = selected.miners.first().map(|miner| miner.address.url().as_str());
+                let selected_url =
+                    selected.miners.first().map(|miner| miner.address.url().as_str());
                 assert_eq!(
-                    (found, selected.forbidden),
+                    (selected_url, selected.forbidden),
                     (url, usize::from(url.is_none())),
                     "{published}"
                 );

@@ -52,10 +52,10 @@ impl OpenCl {
                 PowError::NoDevice { index, devices }
             });
         };
-        let mut opened =
+        let mut opened_device =
             Self { name: device.name.clone(), session: Session::open(device, source, WORDS)? };
-        opened.test()?;
-        Ok(opened)
+        opened_device.test()?;
+        Ok(opened_device)
     }
 
     /// Returns the name that the driver gives to the device.
@@ -80,7 +80,7 @@ impl OpenCl {
         self.session.prepare(&words)?;
         let (mut nonce, mut batch) = (start, FIRST);
         while Instant::now() < deadline {
-            let begun = Instant::now();
+            let started = Instant::now();
             let offset = self.session.search(nonce, work.difficulty, batch)?;
             hashed.fetch_add(batch.into(), Ordering::Relaxed);
             if offset < batch {
@@ -88,7 +88,7 @@ impl OpenCl {
                 return solution.map(Some).ok_or_else(|| self.wrong());
             }
             nonce = nonce.wrapping_add(batch.into());
-            batch = resized(batch, begun.elapsed());
+            batch = resized(batch, started.elapsed());
         }
         Ok(None)
     }
@@ -122,10 +122,10 @@ fn sorted(mut devices: Vec<DeviceHandle>) -> Vec<DeviceHandle> {
 }
 
 /// Returns the size of the next batch.
-fn resized(batch: u32, took: Duration) -> u32 {
-    if took < DURATION / 2 {
+fn resized(batch: u32, elapsed: Duration) -> u32 {
+    if elapsed < DURATION / 2 {
         (batch * 2).min(LARGEST)
-    } else if took > DURATION * 2 {
+    } else if elapsed > DURATION * 2 {
         (batch / 2).max(FIRST)
     } else {
         batch

@@ -184,9 +184,9 @@ pub(crate) mod tests {
     #[test]
     fn the_first_nonce_that_meets_the_difficulty_is_found() {
         for (difficulty, nonce, seal) in MINED {
-            let found =
+            let solution =
                 recorded(1, MINED_IN, difficulty).search(0, ONE, later(), &AtomicU64::new(0));
-            assert_eq!(found, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
+            assert_eq!(solution, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
         }
     }
 
@@ -194,8 +194,8 @@ pub(crate) mod tests {
     fn several_threads_share_the_search() {
         let work = recorded(59, &"01".repeat(32), 1_000);
         let threads = NonZeroUsize::new(4).unwrap();
-        let found = work.search(u64::MAX, threads, later(), &AtomicU64::new(0)).unwrap();
-        assert_eq!(work.verify(found.nonce), Some(found));
+        let solution = work.search(u64::MAX, threads, later(), &AtomicU64::new(0)).unwrap();
+        assert_eq!(work.verify(solution.nonce), Some(solution));
         let (impossible, hashed) = (Work { difficulty: u64::MAX, ..work }, AtomicU64::new(0));
         let soon = Instant::now() + Duration::from_millis(20);
         assert_eq!(impossible.search(0, threads, soon, &hashed), None);

@@ -36,8 +36,8 @@ impl Backoff {
     /// Returns 50 to 100 % of [`Self::delay`], so that calls that failed together are not retried
     /// together. `random` is a uniform random number in `0..=1`.
     pub fn jittered(&self, retries: u32, random: f64) -> Duration {
-        let half = self.delay(retries) / 2;
-        half + half.mul_f64(random.clamp(0.0, 1.0))
+        let half_delay = self.delay(retries) / 2;
+        half_delay + half_delay.mul_f64(random.clamp(0.0, 1.0))
     }
 }
 

@@ -41,9 +41,10 @@ pub fn split_hint(text: &str) -> (&str, Option<&str>) {
 pub fn with_causes(error: &dyn Error) -> String {
     let (mut text, mut hints) = (String::new(), String::new());
     let causes = successors(error.source(), |cause| (*cause).source()).map(ToString::to_string);
-    for told in std::iter::once(error.to_string()).chain(causes) {
-        let (message, hint) =
-            told.split_once(HINT).map_or((&*told, None), |(message, hint)| (message, Some(hint)));
+    for cause_text in std::iter::once(error.to_string()).chain(causes) {
+        let (message, hint) = cause_text
+            .split_once(HINT)
+            .map_or((&*cause_text, None), |(message, hint)| (message, Some(hint)));
         if text.is_empty() {
             message.clone_into(&mut text);
         } else if !text.contains(message) {

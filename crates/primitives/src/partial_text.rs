@@ -14,8 +14,8 @@
 pub fn take_complete_text(bytes: &mut Vec<u8>) -> String {
     let last = bytes.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
     let is_incomplete = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
-    let kept = if is_incomplete { last.len() } else { 0 };
-    let incomplete = bytes.split_off(bytes.len() - kept);
+    let incomplete_length = if is_incomplete { last.len() } else { 0 };
+    let incomplete = bytes.split_off(bytes.len() - incomplete_length);
     let complete = std::mem::replace(bytes, incomplete);
     String::from_utf8_lossy(&complete).into_owned()
 }

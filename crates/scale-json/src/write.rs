@@ -254,13 +254,13 @@ impl Writer<'_> {
             _ => None,
         };
         value.ok_or_else(|| {
-            let wanted = match primitive {
+            let expected = match primitive {
                 TypeDefPrimitive::Bool => "true or false",
                 TypeDefPrimitive::Str => "text",
                 TypeDefPrimitive::Char => "one character",
                 _ => "an integer",
             };
-            self.kind(json, wanted)
+            self.kind(json, expected)
         })
     }
 
@@ -287,14 +287,14 @@ impl Writer<'_> {
         Writer { types: self.types, at: format!("{}.{name}", self.at), depth }
     }
 
-    fn kind(&self, found: &Json, wanted: &str) -> JsonError {
+    fn kind(&self, found: &Json, expected: &str) -> JsonError {
         let found = match found {
             Json::Null => "nothing".to_owned(),
             Json::Object(_) => "an object".to_owned(),
             Json::Array(items) => format!("an array of {}", items.len()),
             plain => plain.to_string().chars().take(80).collect(),
         };
-        JsonError::Kind { at: self.at.clone(), found, wanted: wanted.to_owned() }
+        JsonError::Kind { at: self.at.clone(), found, wanted: expected.to_owned() }
     }
 
     fn unknown<'a>(&self, name: &str, known: impl IntoIterator<Item = &'a str>) -> JsonError {

@@ -69,13 +69,13 @@ fn replace(
     let draft =
         path.with_file_name([OsStr::new("."), name, OsStr::new(".partial")].join(OsStr::new("")));
     let mut file = open_locked(&draft)?;
-    let written = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
+    let result = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
+    if result.is_err() {
         // The lock is still held: this is our own draft. If the removal fails, the next write
         // reuses it.
         let _ = fs::remove_file(&draft);
     }
-    written?;
+    result?;
     #[cfg(unix)]
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
         .sync_all()?;
@@ -122,10 +122,12 @@ fn open_locked(draft: &Path) -> io::Result<File> {
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
-    let opened = file.metadata()?;
+    let opened_metadata = file.metadata()?;
     match fs::symlink_metadata(path) {
-        Ok(there) if there.is_symlink() => Err(io::ErrorKind::AlreadyExists.into()),
-        Ok(there) => Ok((there.dev(), there.ino()) == (opened.dev(), opened.ino())),
+        Ok(metadata) if metadata.is_symlink() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(metadata) => {
+            Ok((metadata.dev(), metadata.ino()) == (opened_metadata.dev(), opened_metadata.ino()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -186,9 +188,10 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..10 {
                         atomic_write(path, &[byte; 10_000], Access::Everyone).unwrap();
-                        let found = fs::read(path).unwrap();
+                        let contents = fs::read(path).unwrap();
                         assert!(
-                            found.len() == 10_000 && found.iter().all(|other| *other == found[0])
+                            contents.len() == 10_000
+                                && contents.iter().all(|other| *other == contents[0])
                         );
                     }
                 });
@@ -215,11 +218,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none/file");
         assert_eq!(atomic_write(&missing, b"x", Access::Everyone).unwrap_err().path, missing);
-        let taken = dir.path().join("taken");
-        fs::create_dir(&taken).unwrap();
-        fs::write(taken.join("file"), b"old").unwrap();
-        atomic_write(&taken, b"x", Access::Everyone).unwrap_err();
-        assert_eq!(fs::read(taken.join("file")).unwrap(), b"old");
+        let existing = dir.path().join("taken");
+        fs::create_dir(&existing).unwrap();
+        fs::write(existing.join("file"), b"old").unwrap();
+        atomic_write(&existing, b"x", Access::Everyone).unwrap_err();
+        assert_eq!(fs::read(existing.join("file")).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
         assert!(atomic_write("/", b"x", Access::Everyone).is_err());
     }

@@ -113,8 +113,8 @@ impl Shutdown {
     }
 
     async fn stopped(&self, within: Duration) -> Result<(), StopError> {
-        let waited = tokio::time::timeout(within, self.tasks.wait()).await;
-        waited.map_err(|_| StopError::StillRunning { tasks: self.tasks.len(), within })
+        let result = tokio::time::timeout(within, self.tasks.wait()).await;
+        result.map_err(|_| StopError::StillRunning { tasks: self.tasks.len(), within })
     }
 }
 

@@ -67,6 +67,6 @@ fn section(sections: &[Section], name: &str) -> Option<usize> {
         .iter()
         .enumerate()
         .flat_map(|(i, section)| section.prefixes.iter().map(move |p| (i, *p)));
-    let fitting = prefixes.filter(|(_, prefix)| name.starts_with(prefix));
-    fitting.max_by_key(|(_, prefix)| prefix.len()).map(|(i, _)| i)
+    let matching = prefixes.filter(|(_, prefix)| name.starts_with(prefix));
+    matching.max_by_key(|(_, prefix)| prefix.len()).map(|(i, _)| i)
 }

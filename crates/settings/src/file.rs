@@ -112,10 +112,10 @@ mod tests {
     fn env_file_lines_are_parsed() {
         let text = "# Keys\r\n\n  BITTENSOR_WALLET_COLD=coldkey\r\nexport A = 1 \nMINER_DEVICE=cpu      # Use 'cpu' or 'cuda'\n\
             KEY=a#b\nEMPTY=\nCOMMENT= # none\nDOLLAR=pa$$word\nQUOTED=\"a # \\\"b\\\" \\n\\d\" # c\nSINGLE='${A} \\n'\nA=2";
-        let found = file_variables(text).unwrap();
+        let actual = file_variables(text).unwrap();
         assert_eq!(
             file_variables(&format!("\u{feff}{text}")),
-            Ok(found.clone()),
+            Ok(actual.clone()),
             "with a byte order mark"
         );
         let expected = [
@@ -129,9 +129,9 @@ mod tests {
             ("QUOTED", "a # \"b\" \n\\d"),
             ("SINGLE", "${A} \\n"),
         ];
-        let found: Vec<_> =
-            found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(found, expected);
+        let actual: Vec<_> =
+            actual.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(actual, expected);
     }
 
     /// Columns: second line · expected

@@ -94,14 +94,14 @@ mod tests {
 
     #[test]
     fn only_credentials_are_removed_from_urls() {
-        for (endpoint, shown) in [
+        for (endpoint, expected) in [
             ("ftp://example", "ftp://example"),
             ("ws://127.0.0.1:9944", "ws://127.0.0.1:9944"),
             ("ws://alice:secret@example:9944", "ws://example:9944/"),
             ("ws://alice@example/path", "ws://example/path"),
             ("abc def", "abc def"),
         ] {
-            assert_eq!(without_credentials(endpoint), shown);
+            assert_eq!(without_credentials(endpoint), expected);
         }
     }
 

@@ -64,7 +64,7 @@ pub enum LogFormat {
 /// installed, as in tests.
 pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     let filter = filter::filter(verbosity, filter);
-    let shown = match format {
+    let layer = match format {
         LogFormat::Human => {
             // https://no-color.org: any value but the empty one.
             let has_colours = stderr().is_terminal()
@@ -75,7 +75,7 @@ pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     };
     let _ = tracing_subscriber::registry()
         .with(record::layer())
-        .with(shown.with_filter(filter))
+        .with(layer.with_filter(filter))
         .try_init();
 }
 

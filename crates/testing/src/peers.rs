@@ -12,8 +12,9 @@ use crate::{print_skipped, skip};
 pub fn peer_directory(name: &str) -> Option<PathBuf> {
     let directory = peers().join(name);
     let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers");
-    let of_node = lists.join(name).join("package-lock.json");
-    let list = if of_node.exists() { of_node } else { lists.join(name).with_extension("txt") };
+    let node_lockfile = lists.join(name).join("package-lock.json");
+    let list =
+        if node_lockfile.exists() { node_lockfile } else { lists.join(name).with_extension("txt") };
     // Marker file that scripts/peers writes last.
     let installed = std::fs::read(directory.join("installed.txt"));
     if installed.is_ok_and(|installed| installed == std::fs::read(&list).unwrap()) {

@@ -93,14 +93,14 @@ impl EpochSchedule {
         let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
         // At the start of a block, the chain predicts the next epoch in order to reveal commits. An
         // epoch forced by the maximum interval is predicted one block late.
-        let seen = by_tempo.min(commit.checked_add(pause)?);
-        let is_before_commit = seen == commit;
+        let predicted = by_tempo.min(commit.checked_add(pause)?);
+        let is_before_commit = predicted == commit;
         match self.reveal_period_epochs {
             0 => Some(commit),
-            1 if !is_before_commit => Some(seen),
+            1 if !is_before_commit => Some(predicted),
             period => {
-                let further = period.saturating_sub(u64::from(!is_before_commit));
-                next.checked_add(further.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
+                let later_epochs = period.saturating_sub(u64::from(!is_before_commit));
+                next.checked_add(later_epochs.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
             }
         }
     }

@@ -101,11 +101,11 @@ impl Drop for Trial {
 
 impl Running {
     fn watch(&self, within: Duration) {
-        let began = Instant::now();
+        let start = Instant::now();
         while !self.is_over.load(Ordering::Acquire) {
             if self.has_ended() {
                 self.is_over.store(true, Ordering::Release);
-            } else if began.elapsed() > within {
+            } else if start.elapsed() > within {
                 self.fail("the daemon was not ready in time");
             } else {
                 thread::sleep(INTERVAL);

@@ -253,11 +253,11 @@ async fn on_disk<T: Send + 'static>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, UpdateError> {
     let owned = path.to_owned();
-    let done = match spawn_blocking(move || work(&owned)).await {
-        Ok(done) => done,
+    let result = match spawn_blocking(move || work(&owned)).await {
+        Ok(result) => result,
         Err(stopped) => Err(stopped.into()),
     };
-    done.map_err(file_error(path))
+    result.map_err(file_error(path))
 }
 
 pub(crate) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> UpdateError {

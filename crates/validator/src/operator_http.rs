@@ -94,8 +94,8 @@ async fn admit(
     if request.method() == Method::POST {
         let kind =
             headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
+        let media_type = kind.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(ApiError::ContentType);
         }
         if token.is_some_and(|token| !token.authorizes(headers)) {

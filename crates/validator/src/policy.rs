@@ -51,15 +51,15 @@ impl Previous {
     /// deregistered.
     fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
         let mut weights = Weights::default();
-        let mut is_anybody_there = false;
+        let mut has_registered = false;
         for (hotkey, weight) in self.hotkeys.iter().zip(&self.weights) {
             let uid_now = uid_of(hotkey);
-            is_anybody_there |= uid_now.is_some();
+            has_registered |= uid_now.is_some();
             if let Some(uid) = uid_now.or(burn_uid) {
                 weights.add(uid, *weight);
             }
         }
-        is_anybody_there.then(|| weights.normalised()).filter(|weights| !weights.uids.is_empty())
+        has_registered.then(|| weights.normalised()).filter(|weights| !weights.uids.is_empty())
     }
 }
 

@@ -86,8 +86,8 @@ impl LocalChain {
         self.send(calls::sudo(call), &key("//Alice")).await;
     }
 
-    pub async fn uid(&self, of: &Keypair) -> Uid {
-        self.client.uid(NETUID, &of.hotkey(), taonet_chain::At::Head).await.unwrap().unwrap()
+    pub async fn uid(&self, keypair: &Keypair) -> Uid {
+        self.client.uid(NETUID, &keypair.hotkey(), taonet_chain::At::Head).await.unwrap().unwrap()
     }
 
     /// Returns the validator's weights on the chain.

@@ -244,8 +244,8 @@ mod tests {
         fn clauses_keep_every_letter(text in "[a-zA-Z0-9 .,:;?!\n\"'(…—。é]{0,60}") {
             let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
             let clauses = sentences(&text).concat();
-            let kept = clauses.iter().map(|clause| letters(&clause.text)).collect::<String>();
-            proptest::prop_assert_eq!(kept, letters(&text));
+            let clause_letters = clauses.iter().map(|clause| letters(&clause.text)).collect::<String>();
+            proptest::prop_assert_eq!(clause_letters, letters(&text));
             for clause in clauses {
                 proptest::prop_assert!(clause.text.chars().any(char::is_alphanumeric), "{clause:?}");
             }

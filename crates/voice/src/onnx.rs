@@ -139,11 +139,11 @@ fn check_content(mut bytes: &[u8], content: &Content, depth: usize) -> Result<()
 fn take<'a>(unread: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
     let bytes = *unread;
     let parts = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
-    let (taken, following) = parts.ok_or_else(|| {
+    let (part, following) = parts.ok_or_else(|| {
         format!("it has a field of {length} bytes where only {} follow", bytes.len())
     })?;
     *unread = following;
-    Ok(taken)
+    Ok(part)
 }
 
 /// Takes an integer of variable length: 7 bits in each byte, of which all but the last have the

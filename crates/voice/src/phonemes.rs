@@ -63,20 +63,20 @@ fn join(clauses: impl Iterator<Item = (Option<char>, String)>, max: usize) -> Ve
 /// Removes the names of languages, such as `(fr)`, in which espeak-ng encloses words of another
 /// language.
 fn without_languages(line: &str) -> String {
-    let mut kept = String::new();
+    let mut phonemes = String::new();
     let mut unread = line;
     while let Some((before, after)) = unread.split_once('(') {
-        kept.push_str(before);
+        phonemes.push_str(before);
         match after.split_once(')') {
             Some((name, following)) if !name.is_empty() => unread = following,
             _ => {
-                kept.push('(');
+                phonemes.push('(');
                 unread = after;
             }
         }
     }
-    kept.push_str(unread);
-    kept
+    phonemes.push_str(unread);
+    phonemes
 }
 
 /// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which

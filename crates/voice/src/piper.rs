@@ -79,11 +79,11 @@ impl PiperVoice {
         for sentence in sentences(text) {
             let phrases =
                 phrases(&self.espeak, &self.config.espeak, &sentence, max_phonemes(length_scale))?;
-            let spoken = phrases
+            let sounds = phrases
                 .iter()
                 .map(|phrase| self.phrase(phrase, length_scale))
                 .collect::<Result<Vec<_>, _>>()?;
-            samples.extend(full_range(spoken.concat()));
+            samples.extend(full_range(sounds.concat()));
         }
         Ok(samples)
     }

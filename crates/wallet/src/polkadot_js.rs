@@ -272,15 +272,15 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsErr
 }
 
 fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
-    let refused = PolkadotJsError::Cost { n, r, p };
+    let refusal = PolkadotJsError::Cost { n, r, p };
     if !n.is_power_of_two()
         || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R)
         || r > MAX_R
         || p > MAX_P
     {
-        return Err(refused);
+        return Err(refusal);
     }
-    Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refused)
+    Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refusal)
 }
 
 fn padded(password: &Password) -> Zeroizing<[u8; 32]> {

@@ -107,12 +107,13 @@ impl StoredKey {
         let key = self.content(password)?;
         let mut public_file = self.path.clone().into_os_string();
         public_file.push("pub.txt");
-        let beside = Self::read_quietly(Path::new(&public_file)).and_then(|file| file.public());
-        if let Ok(beside) = beside
-            && beside != key.public()
+        let stored_public =
+            Self::read_quietly(Path::new(&public_file)).and_then(|file| file.public());
+        if let Ok(stored_public) = stored_public
+            && stored_public != key.public()
         {
             let (public_file, shown, key) =
-                (Path::new(&public_file).display(), beside, key.public());
+                (Path::new(&public_file).display(), stored_public, key.public());
             tracing::warn!(
                 %public_file, %shown, %key,
                 "the public keyfile does not match the key; hint: regenerate it"

@@ -118,21 +118,21 @@ fn place(
     directory: &Directory,
     backups: Vec<PathBuf>,
 ) -> Result<Written, WalletError> {
-    let mut written = Written { files: Vec::new(), backups };
+    let mut report = Written { files: Vec::new(), backups };
     for draft in drafts {
         let path = draft.path.clone();
         match draft.persist(overwrite) {
-            Ok(()) => written.files.push(path),
-            Err(error) if written.files.is_empty() => {
-                backup::remove(&written.backups);
+            Ok(()) => report.files.push(path),
+            Err(error) if report.files.is_empty() => {
+                backup::remove(&report.backups);
                 return Err(error);
             }
-            Err(error) => return Err(written.partly(error)),
+            Err(error) => return Err(report.partly(error)),
         }
     }
     match directory.sync() {
-        Ok(()) => Ok(written),
-        Err(error) => Err(written.partly(error)),
+        Ok(()) => Ok(report),
+        Err(error) => Err(report.partly(error)),
     }
 }
 

@@ -51,8 +51,8 @@ fn assert_is(pair: &Keypair, expected: &Value) {
 /// Asserts that our keyfile has the fields and values of Bittensor's keyfile, in any order.
 #[track_caller]
 fn assert_written(keyfile: &Keyfile, expected: &Value) {
-    let written: Value = serde_json::from_slice(&keyfile.to_json()).unwrap();
-    assert_eq!(&written, expected);
+    let json: Value = serde_json::from_slice(&keyfile.to_json()).unwrap();
+    assert_eq!(&json, expected);
 }
 
 #[test]
@@ -350,6 +350,6 @@ fn stored_password_matches_vectors() {
     let (name, value) = (text(case, "env_var"), text(case, "value_base64"));
     assert_eq!(stored_password_name(keyfile), name);
     assert_eq!(*password(case).to_stored(name), value);
-    let lookup = |asked: &str| (asked == name).then(|| value.into());
+    let lookup = |variable: &str| (variable == name).then(|| value.into());
     assert!(Password::from_lookup(keyfile, lookup).unwrap().unwrap().matches(&password(case)));
 }

@@ -173,8 +173,8 @@ impl Scheme for DendriteScheme {
         answer::echo(head)
     }
 
-    fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
-        answer::complete(echo, took, response);
+    fn complete(&self, echo: HeaderMap, elapsed: Duration, response: &mut Response) {
+        answer::complete(echo, elapsed, response);
     }
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {

@@ -57,7 +57,7 @@ pub struct ReplayBounds {
 pub struct ReplayGuard {
     rule: ReplayRule,
     bounds: ReplayBounds,
-    kept: Duration,
+    retention: Duration,
     /// Maximum lead of nonces over the clock, in nanoseconds.
     ahead: u64,
     seen: Mutex<Seen>,
@@ -87,8 +87,8 @@ impl ReplayGuard {
     /// Creates a guard whose cache is in memory only.
     pub fn new(window: &Window, rule: ReplayRule, bounds: ReplayBounds) -> Self {
         // The timeout is not signed: a replay may state any, so the longest one counts.
-        let kept = window.past.saturating_add(window.max_timeout);
-        Self { rule, bounds, kept, ahead: nanoseconds(window.future), seen: Mutex::default() }
+        let retention = window.past.saturating_add(window.max_timeout);
+        Self { rule, bounds, retention, ahead: nanoseconds(window.future), seen: Mutex::default() }
     }
 
     /// Creates a guard whose cache survives restarts in the file `path` (and `<path>.old`,
@@ -133,12 +133,12 @@ impl ReplayGuard {
             );
             seen.floor = seen.floor.max(ceiling.saturating_add(1));
         }
-        let lifetime = guard.kept.saturating_add(window.future);
+        let lifetime = guard.retention.saturating_add(window.future);
         // The clock may have been set back since: older requests were evicted according to the
         // newest request's time.
         let newest = recovered.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
-        seen.raise_floor(rule, now_ns, guard.kept);
+        seen.raise_floor(rule, now_ns, guard.retention);
         seen.warn_if_ahead(ahead);
         for entry in &recovered.entries {
             if entry.nonce >= seen.floor {
@@ -161,11 +161,11 @@ impl ReplayGuard {
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
         let mut seen = self.lock();
-        seen.raise_floor(self.rule, now_ns, self.kept);
+        seen.raise_floor(self.rule, now_ns, self.retention);
         if entry.nonce < seen.floor {
             seen.warn_if_ahead(now_ns.saturating_add(self.ahead));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
-            return Err(Refusal::Stale { age, limit: self.kept });
+            return Err(Refusal::Stale { age, limit: self.retention });
         }
         if now_ns >= seen.next_sweep {
             seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_INTERVAL));
@@ -176,17 +176,17 @@ impl ReplayGuard {
         if let Some(log) = log {
             // A nonce that is not a timestamp may be further ahead than the window allows.
             let lead = entry.nonce.saturating_sub(now_ns).min(self.ahead);
-            let written = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
+            let result = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
-            match (&written, *log_fails) {
+            match (&result, *log_fails) {
                 (Err(error), false) => {
                     tracing::error!(%error, "cannot write the replay log, requests are refused");
                 }
                 (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}
             }
-            *log_fails = written.is_err();
-            written.map_err(|_| Refusal::NotRemembered)?;
+            *log_fails = result.is_err();
+            result.map_err(|_| Refusal::NotRemembered)?;
         }
         seen.insert(self.rule, &entry);
         Ok(())
@@ -232,9 +232,9 @@ impl ReplayGuard {
 impl Seen {
     /// Raises the floor, never lowers it: after the clock was set back, evicted requests must not
     /// be accepted again.
-    fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, kept: Duration) {
+    fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, retention: Duration) {
         if rule != ReplayRule::IncreasingForEver {
-            self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(kept)));
+            self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(retention)));
         }
     }
 

@@ -69,10 +69,10 @@ pub trait Scheme: Send + Sync + 'static {
         HeaderMap::new()
     }
 
-    /// Adds the headers from [`Scheme::echo`] to the handler's response. `took` is the time since
-    /// the request's head arrived.
-    fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
-        let _ = took;
+    /// Adds the headers from [`Scheme::echo`] to the handler's response. `elapsed` is the time
+    /// since the request's head arrived.
+    fn complete(&self, echo: HeaderMap, elapsed: Duration, response: &mut Response) {
+        let _ = elapsed;
         response.headers_mut().extend(echo);
     }
 

@@ -123,12 +123,12 @@ async fn verify(
     } else {
         let (verifier, head, claim) = (Arc::clone(verifier), head.clone(), claim.clone());
         let bytes = body.bytes.clone();
-        let checked = tokio::task::spawn_blocking(move || {
+        let result = tokio::task::spawn_blocking(move || {
             verifier.check_body(&head, &claim, registration, &bytes)
         })
         .await;
         // The runtime is shutting down.
-        checked.unwrap_or(Err(Refusal::Busy))?
+        result.unwrap_or(Err(Refusal::Busy))?
     };
     let permit = verifier.enter(registration, claim).await?;
     Ok((body.bytes, permit))

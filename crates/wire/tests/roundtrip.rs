@@ -92,18 +92,18 @@ proptest! {
     ) {
         let crypto_type = if ed25519 { CryptoType::Ed25519 } else { CryptoType::Sr25519 };
         let signer = Keypair::from_seed_with(&seed, crypto_type);
-        let seen = exchange(&BtauthScheme::new(), &signer, &method, &path, &body);
-        prop_assert_eq!(seen, expected(&signer, &body));
+        let received = exchange(&BtauthScheme::new(), &signer, &method, &path, &body);
+        prop_assert_eq!(received, expected(&signer, &body));
     }
 
     #[test]
     fn babelbit_requests_round_trip(seed: [u8; 32], body: Vec<u8>, value in json_value()) {
         let signer = Keypair::from_seed(&seed);
-        let seen = exchange(&BabelbitScheme::axon(), &signer, &Method::POST, "/v1/predict", &body);
-        prop_assert_eq!(seen, expected(&signer, &body));
+        let received = exchange(&BabelbitScheme::axon(), &signer, &Method::POST, "/v1/predict", &body);
+        prop_assert_eq!(received, expected(&signer, &body));
         let body = format!("{value:#}");
-        let seen = exchange(&BabelbitScheme::managed(), &signer, &Method::POST, "/v1/predict", body.as_bytes());
-        prop_assert_eq!(seen, expected(&signer, body.as_bytes()));
+        let received = exchange(&BabelbitScheme::managed(), &signer, &Method::POST, "/v1/predict", body.as_bytes());
+        prop_assert_eq!(received, expected(&signer, body.as_bytes()));
     }
 
     #[test]
@@ -112,7 +112,7 @@ proptest! {
         let signer = Keypair::from_seed(&seed);
         let body = json!({"prompt": prompt, "value": value, "rest": [prompt]});
         let body = if pretty { format!("{body:#}") } else { body.to_string() };
-        let seen = exchange(&scheme, &signer, &Method::POST, "/Echo", body.as_bytes());
-        prop_assert_eq!(seen, expected(&signer, body.as_bytes()));
+        let received = exchange(&scheme, &signer, &Method::POST, "/Echo", body.as_bytes());
+        prop_assert_eq!(received, expected(&signer, body.as_bytes()));
     }
 }

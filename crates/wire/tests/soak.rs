@@ -49,11 +49,11 @@ fn resident() -> u64 {
 }
 
 async fn measured(request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let start = Instant::now();
     let response = next.run(request).await;
     metrics::counter!("taonet_soak_total", "status" => response.status().as_str().to_owned())
         .increment(1);
-    metrics::histogram!("taonet_soak_seconds").record(began.elapsed());
+    metrics::histogram!("taonet_soak_seconds").record(start.elapsed());
     response
 }
 
@@ -197,13 +197,13 @@ fn memory_is_bounded_under_hostile_traffic() {
                 tokio::spawn(attack(kind, number, peer.clone(), address));
             }
         }
-        let began = Instant::now();
+        let start = Instant::now();
         let mut samples = Vec::new();
-        while began.elapsed() < Duration::from_secs(duration) {
+        while start.elapsed() < Duration::from_secs(duration) {
             tokio::time::sleep(Duration::from_secs(duration / 20)).await;
             samples.push(resident());
             let sent = SENT.load(Ordering::Relaxed);
-            println!("{:4} s {:8} requests {:5} MiB", began.elapsed().as_secs(), sent, resident());
+            println!("{:4} s {:8} requests {:5} MiB", start.elapsed().as_secs(), sent, resident());
         }
         println!(
             "{}",

@@ -67,7 +67,7 @@ fn body_hashes_match_vectors() {
             case["required_hash_fields"].as_array().unwrap().iter().map(text).collect();
         let mut body = Map::new();
         for field in &fields {
-            let of_class = match *field {
+            let default = match *field {
                 "f" => json!(0.0),
                 "b" => json!(false),
                 "n" => Value::Null,
@@ -78,12 +78,12 @@ fn body_hashes_match_vectors() {
                 other => panic!("{other}"),
             };
             let given = case.get("values_json").and_then(|values| values.get(field)).cloned();
-            body.insert((*field).to_owned(), given.unwrap_or(of_class));
+            body.insert((*field).to_owned(), given.unwrap_or(default));
         }
         for (field, hash) in fields.iter().zip(case["field_hashes"].as_array().unwrap()) {
-            let written = python_text(&body[*field].to_string()).unwrap();
-            assert_eq!(written, text(&texts[*field]), "{field} of {case}");
-            assert_eq!(hex::encode(Sha3_256::digest(&written)), text(hash));
+            let python_json = python_text(&body[*field].to_string()).unwrap();
+            assert_eq!(python_json, text(&texts[*field]), "{field} of {case}");
+            assert_eq!(hex::encode(Sha3_256::digest(&python_json)), text(hash));
         }
         let hash = synapse_hash(&fields, &serde_json::to_vec(&body).unwrap()).unwrap();
         assert_eq!(hash.as_deref(), case["body_hash"].as_str());
@@ -258,7 +258,7 @@ impl Axon {
             synapse.set("out", 2 * value);
             synapse
         };
-        let boom = || async { SynapseError::internal(&std::io::Error::other("boom")) };
+        let failing_handler = || async { SynapseError::internal(&std::io::Error::other("boom")) };
         let chunks = || {
             ["alpha ", "beta ", "gamma"].map(|chunk| Ok::<_, std::io::Error>(Bytes::from(chunk)))
         };
@@ -270,7 +270,7 @@ impl Axon {
             .route("/PlainSynapse", any(plain))
             .route("/BlockedSynapse", any(|| async {}))
             .route("/SlowSynapse", any(std::future::pending::<()>))
-            .route("/BoomSynapse", any(boom))
+            .route("/BoomSynapse", any(failing_handler))
             .route("/StreamSynapse", any(stream));
         let (open, blocking) = (layer(&scheme, Policy::open()), layer(&scheme, Policy::only([])));
         let lenient = layer(&scheme.accept_old_versions(), Policy::open());
@@ -319,10 +319,10 @@ async fn exchanges_match_vectors() {
     let file = read("exchanges.json");
     assert_eq!(file["version_as_int"], OUR_VERSION);
     let axon = Axon::new();
-    let mut seen = Vec::new();
+    let mut ids = Vec::new();
     for exchange in file["exchanges"].as_array().unwrap() {
         let id = text(&exchange["id"]);
-        seen.push(id);
+        ids.push(id);
         let request = recorded_headers(&exchange["request"]);
         let nonce = request
             .get("bt_header_dendrite_nonce")
@@ -380,7 +380,7 @@ async fn exchanges_match_vectors() {
             _ => assert_eq!(message_of(body), message_of(recorded_body), "{id}"),
         }
     }
-    assert_eq!(seen.len(), 19, "{seen:?}");
+    assert_eq!(ids.len(), 19, "{ids:?}");
 }
 
 /// Checks that the recorded signature verifies with the recorded headers and the text that we sign.

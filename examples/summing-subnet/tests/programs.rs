@@ -114,10 +114,10 @@ async fn validator_does_not_take_the_port_of_a_miner() {
     let directory = tempfile::tempdir().unwrap();
     write_hotkey(directory.path(), "default", &chain.validator);
     // Taken by this test, or by another program.
-    let taken = TcpListener::bind("127.0.0.1:9091");
+    let occupied_port = TcpListener::bind("127.0.0.1:9091");
     let mut validator = start(&chain, directory.path(), "--netuid 59 validator");
     wait_for_log(&mut validator, &["cannot listen on the address of --metrics"]).await;
-    drop(taken);
+    drop(occupied_port);
     chain.node.stop().await;
 }
 
@@ -165,8 +165,8 @@ async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<Atomic
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let announce = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), listener.local_addr().unwrap().port()));
     let settings = MinerSettings { announce: Some(announce), ..MinerSettings::new(NETUID) };
-    let asked = Arc::<AtomicU64>::default();
-    let count = Arc::clone(&asked);
+    let requests = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&requests);
     let miner = Miner::new(chain.miners[0].clone(), settings).serve(move |request: Sum, _: Caller| {
         count.fetch_add(1, Ordering::Relaxed);
         async move {
@@ -177,13 +177,13 @@ async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<Atomic
     let (client, stop): (Arc<dyn Chain>, _) = (chain.client.clone(), shutdown.clone());
     shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
     published(chain).await;
-    asked
+    requests
 }
 
 /// Waits until a miner has got more requests than before.
-async fn wait_for_next_request(asked: &AtomicU64, before: u64) {
+async fn wait_for_next_request(requests: &AtomicU64, before: u64) {
     let wait = async {
-        while asked.load(Ordering::Relaxed) == before {
+        while requests.load(Ordering::Relaxed) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -201,10 +201,10 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
     let chain = LocalChain::start(2).await;
     let (directory, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
     write_hotkey(directory.path(), "default", &chain.validator);
-    let asked = start_slow_miner(&chain, &shutdown).await;
+    let requests = start_slow_miner(&chain, &shutdown).await;
     let line = "--netuid 59 --metrics 127.0.0.1:0 validator --interval 1 --local-miner-ip 192.0.2.1";
     for kill in 0..kills {
-        let before = asked.load(Ordering::Relaxed);
+        let before = requests.load(Ordering::Relaxed);
         let mut validator = start(&chain, directory.path(), line);
         // At any time, within a request, or about the time at which the step is written.
         let after = match kill % 3 {
@@ -213,7 +213,7 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
             _ => 550..750,
         };
         if kill % 3 > 0 {
-            wait_for_next_request(&asked, before).await;
+            wait_for_next_request(&requests, before).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(after))).await;
         assert!(validator.try_wait().unwrap().is_none(), "kill {kill}: the validator has ended by itself");
@@ -225,16 +225,19 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
     validator.kill().await.unwrap();
 
     let scores = Scores::open(&directory.path().join("state/scores.sqlite"), NETUID).await.unwrap();
-    let answered = scores.explain(&chain.miners[0].hotkey()).await.unwrap().unwrap();
-    let steps = i32::try_from(answered.rewards.len()).unwrap();
-    assert!(answered.is_consistent(), "{answered:?}");
-    assert!((1..).zip(&answered.rewards).all(|(number, (step, _))| step.number == number), "{answered:?}");
+    let explanation = scores.explain(&chain.miners[0].hotkey()).await.unwrap().unwrap();
+    let steps = i32::try_from(explanation.rewards.len()).unwrap();
+    assert!(explanation.is_consistent(), "{explanation:?}");
+    assert!((1..).zip(&explanation.rewards).all(|(number, (step, _))| step.number == number), "{explanation:?}");
     let expected = 1.0 - 0.9_f64.powi(steps);
-    assert!((answered.score - expected).abs() < 1e-9, "{} after {steps} steps", answered.score);
+    assert!((explanation.score - expected).abs() < 1e-9, "{} after {steps} steps", explanation.score);
     // A request within which the validator was killed counts for no step.
-    assert!(asked.load(Ordering::Relaxed) > answered.rewards.len() as u64, "{asked:?} requests, {steps} steps");
+    assert!(
+        requests.load(Ordering::Relaxed) > explanation.rewards.len() as u64,
+        "{requests:?} requests, {steps} steps"
+    );
     let silent = scores.explain(&chain.miners[1].hotkey()).await.unwrap().unwrap();
-    assert_eq!(silent.rewards.len(), answered.rewards.len());
+    assert_eq!(silent.rewards.len(), explanation.rewards.len());
     assert!(silent.rewards.iter().all(|(_, reward)| reward.reward < f64::MIN_POSITIVE), "{silent:?}");
     shutdown.request();
     shutdown.finished().await.unwrap();

@@ -126,7 +126,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     while network.last_seen() < first_epoch * length {
         ensure!(network.wait(options.pace.block_time)?, "stopped before the first fault");
     }
-    let began = Instant::now();
+    let start = Instant::now();
     let faults =
         inject(&mut network, options, &kinds, end).map_err(|error| network.name_logs(error))?;
     // The last fault may have been one of the chain's node, which is read next.
@@ -153,7 +153,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         epoch_blocks: length,
         first_epoch,
         epochs: epochs.end - epochs.start,
-        seconds: began.elapsed().as_secs(),
+        seconds: start.elapsed().as_secs(),
         validators: validators.collect(),
         faults,
         unavailable,
@@ -180,12 +180,12 @@ fn inject(
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let Pace { block_time, epoch_blocks } = options.pace;
     let patience = block_time * epoch_blocks * options.epochs * PATIENCE + SETTLING;
-    let began = Instant::now();
+    let start = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();
     while network.last_seen() < end {
         ensure!(
-            began.elapsed() < patience,
+            start.elapsed() < patience,
             "the chain has reached only block {} of {end}",
             network.last_seen()
         );
@@ -199,12 +199,12 @@ fn inject(
             break;
         }
         let (epoch, at) = (network.last_seen() / epoch_blocks, Instant::now());
-        let held = fault.begin(network)?;
+        let active_fault = fault.begin(network)?;
         let goes_on = network.wait(fault.duration)?;
-        let note = fault.end(network, held)?;
+        let note = fault.end(network, active_fault)?;
         records.push(FaultRecord {
             epoch,
-            at_s: (at - began).as_secs_f64(),
+            at_s: (at - start).as_secs_f64(),
             fault: fault.kind,
             target: fault.target,
             lasted_s: at.elapsed().as_secs_f64(),
@@ -296,12 +296,13 @@ impl ChaosReport {
         }
         writeln!(text, "\n| Fault | Times | Targets |\n|---|---|---|")?;
         for kind in FaultKind::ALL {
-            let of_kind: Vec<_> =
+            let same_kind: Vec<_> =
                 self.faults.iter().filter(|record| record.fault == kind).collect();
-            let mut targets: Vec<_> = of_kind.iter().map(|record| record.target.as_str()).collect();
+            let mut targets: Vec<_> =
+                same_kind.iter().map(|record| record.target.as_str()).collect();
             targets.sort_unstable();
             targets.dedup();
-            writeln!(text, "| {} | {} | {} |", kind.name(), of_kind.len(), targets.join(", "))?;
+            writeln!(text, "| {} | {} | {} |", kind.name(), same_kind.len(), targets.join(", "))?;
         }
         let ended: Vec<_> =
             self.ended.iter().map(|one| format!("{} ({} times)", one.name, one.times)).collect();

@@ -217,8 +217,8 @@ impl Fault {
     }
 
     /// Ends the fault, as an operator would. Returns what is worth a note in the report.
-    pub(crate) fn end(&self, network: &mut Network, held: Held) -> anyhow::Result<String> {
-        match (self.kind, held) {
+    pub(crate) fn end(&self, network: &mut Network, active_fault: Held) -> anyhow::Result<String> {
+        match (self.kind, active_fault) {
             (FaultKind::Kill, _) => network.process(&self.target)?.start()?,
             (FaultKind::Pause, _) => network.process(&self.target)?.resume()?,
             (FaultKind::HalfOpen, Held::Connections(connections)) => {
@@ -241,8 +241,8 @@ impl Fault {
     /// Removes a damaged ledger if the gateway refused it.
     fn replace_ledger(&self, network: &mut Network, before: u32) -> anyhow::Result<String> {
         let ledger = self.ledger(network)?;
-        let began = Instant::now();
-        while began.elapsed() < STARTING {
+        let start = Instant::now();
+        while start.elapsed() < STARTING {
             let process = network.process(&self.target)?;
             if process.exits() != before || process.is_listening() || !network.wait(CHECKING)? {
                 break;
@@ -356,10 +356,10 @@ mod tests {
         assert!(!file.exists());
         fs::write(&file, vec![0_u8; 3 * PAGE]).unwrap();
         corrupt(&file, 4).unwrap();
-        let written = fs::read(&file).unwrap();
+        let content = fs::read(&file).unwrap();
         let pages: Vec<_> =
-            written.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
+            content.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
         assert_eq!(pages, [false, true, false]);
-        assert_eq!(written.iter().filter(|byte| **byte != 0).count(), PAGE);
+        assert_eq!(content.iter().filter(|byte| **byte != 0).count(), PAGE);
     }
 }

@@ -109,7 +109,7 @@ async fn repeat(request: &Request, results: &Mutex<Results>, stop: &Shutdown) {
         if stop.is_requested() {
             return;
         }
-        let began = Instant::now();
+        let start = Instant::now();
         let outcome = match &connection {
             Ok(connection) => connection.send().await.map_err(|error| format!("{error:#}")),
             Err(error) => Err(error.to_string()),
@@ -117,7 +117,7 @@ async fn repeat(request: &Request, results: &Mutex<Results>, stop: &Shutdown) {
         {
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             match outcome {
-                Ok(()) => results.latencies.push(began.elapsed()),
+                Ok(()) => results.latencies.push(start.elapsed()),
                 Err(error) => {
                     results.failures += 1;
                     results.error = Some(error);

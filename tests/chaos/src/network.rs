@@ -152,12 +152,12 @@ impl Network {
     /// Waits, and starts processes again that end by themselves. Returns false once a shutdown is
     /// requested.
     pub(crate) fn wait(&mut self, duration: Duration) -> anyhow::Result<bool> {
-        let began = Instant::now();
-        while began.elapsed() < duration && !self.shutdown.is_requested() {
+        let start = Instant::now();
+        while start.elapsed() < duration && !self.shutdown.is_requested() {
             for process in &mut self.processes {
                 process.supervise().with_context(|| format!("cannot start {}", process.name()))?;
             }
-            sleep(CHECKING.min(duration.saturating_sub(began.elapsed())));
+            sleep(CHECKING.min(duration.saturating_sub(start.elapsed())));
         }
         Ok(!self.shutdown.is_requested())
     }
@@ -166,7 +166,7 @@ impl Network {
     pub(crate) fn wait_for_weights(&mut self) -> anyhow::Result<u32> {
         // The runners play their challenge in the first epoch; the weights follow in the next one.
         let patience = 4 * self.pace.block_time * self.pace.epoch_blocks + 3 * SETUP;
-        let began = Instant::now();
+        let start = Instant::now();
         let (mut next, mut submissions) = (self.last_seen(), Vec::new());
         loop {
             ensure!(
@@ -183,7 +183,7 @@ impl Network {
             else {
                 return Ok(head);
             };
-            if began.elapsed() > patience {
+            if start.elapsed() > patience {
                 let name = validator.name;
                 let error = anyhow!(
                     "validator {name} has submitted no weights within {patience:?} without any fault"
@@ -237,12 +237,12 @@ impl Network {
     /// Copies the logs out of the network's directory, which is deleted on drop, and returns their
     /// new directory.
     pub(crate) fn keep_logs(&self) -> anyhow::Result<PathBuf> {
-        let kept = tempfile::Builder::new().prefix("taonet-chaos-logs-").tempdir()?.keep();
+        let logs = tempfile::Builder::new().prefix("taonet-chaos-logs-").tempdir()?.keep();
         for entry in fs::read_dir(self.folder.path().join("logs"))? {
             let entry = entry?;
-            fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            fs::copy(entry.path(), logs.join(entry.file_name()))?;
         }
-        Ok(kept)
+        Ok(logs)
     }
 }
 
@@ -256,11 +256,11 @@ fn submission(event: &Event, block: u32) -> Option<Submission> {
 /// Connects to a chain that may still be starting.
 fn connect(runtime: &Runtime, url: &str) -> anyhow::Result<Client> {
     let network: taonet_chain::Network = url.parse()?;
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         match runtime.block_on(Client::connect(&network)) {
             Ok(chain) => return Ok(chain),
-            Err(error) if began.elapsed() > SETUP => {
+            Err(error) if start.elapsed() > SETUP => {
                 return Err(error).context("the development chain did not start");
             }
             Err(_) => sleep(CHECKING),

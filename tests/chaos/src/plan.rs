@@ -76,8 +76,8 @@ impl Plan {
     }
 
     pub(crate) fn address(&self, name: &str) -> anyhow::Result<SocketAddr> {
-        let found = self.addresses.iter().find(|(known, _)| known == name);
-        found.map(|(_, address)| *address).with_context(|| format!("{name} has no address"))
+        let entry = self.addresses.iter().find(|(listed, _)| listed == name);
+        entry.map(|(_, address)| *address).with_context(|| format!("{name} has no address"))
     }
 
     pub(crate) fn url(&self, name: &str) -> anyhow::Result<String> {

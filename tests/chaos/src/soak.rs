@@ -72,8 +72,8 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
     let warm_up = WARM_UP.min(options.duration / 3);
     let mut usages: Vec<Vec<Usage>> = network.processes.iter().map(|_| Vec::new()).collect();
     let mut latencies: Vec<Vec<Latencies>> = loads.iter().map(|_| Vec::new()).collect();
-    let (began, mut number, mut reconnects) = (Instant::now(), 0_usize, 0);
-    while began.elapsed() < options.duration {
+    let (start, mut number, mut reconnects) = (Instant::now(), 0_usize, 0);
+    while start.elapsed() < options.duration {
         number += 1;
         if number.is_multiple_of(RECONNECT_INTERVAL) {
             let follower = network.process(FOLLOWER)?;
@@ -85,7 +85,7 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
             break;
         }
         let results: Vec<_> = loads.iter().map(Load::take).collect();
-        if began.elapsed() < warm_up {
+        if start.elapsed() < warm_up {
             continue;
         }
         for (process, usages) in network.processes.iter().zip(&mut usages) {
@@ -96,8 +96,8 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
         }
     }
     stop.request();
-    let is_complete = began.elapsed() >= options.duration;
-    let seconds = began.elapsed().as_secs();
+    let is_complete = start.elapsed() >= options.duration;
+    let seconds = start.elapsed().as_secs();
     let measured = network.processes.iter().zip(&usages);
     let processes = measured.map(|(process, usages)| {
         // The caches of the development chain fill for hours, and its second node is restarted.

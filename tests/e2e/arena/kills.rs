@@ -82,9 +82,9 @@ fn kills_lose_no_submission() {
         std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &count, &stop))
     };
     let first = start();
-    let began = Instant::now();
+    let started = Instant::now();
     while acknowledged.lock().unwrap().is_empty() {
-        assert!(began.elapsed() < Duration::from_mins(2), "no submission is taken");
+        assert!(started.elapsed() < Duration::from_mins(2), "no submission is taken");
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(first);
@@ -98,11 +98,11 @@ fn kills_lose_no_submission() {
         // Dropping a daemon kills it.
         drop(running);
         let promised = acknowledged.lock().unwrap().clone();
-        let kept = on_disk(&state);
+        let stored = on_disk(&state);
         for (hotkey, number) in promised {
             assert!(
-                kept.get(&hotkey).is_some_and(|kept| *kept >= number),
-                "kill {kill}: {number} of {hotkey}: {kept:?}"
+                stored.get(&hotkey).is_some_and(|stored| *stored >= number),
+                "kill {kill}: {number} of {hotkey}: {stored:?}"
             );
         }
         kill += 1;

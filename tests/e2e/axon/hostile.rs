@@ -30,9 +30,9 @@ fn bodies_have_a_limit() {
 fn control_characters_are_escaped_on_terminal() {
     let address = service("200 OK", "{\"a\": \"\u{9b}2J\u{1b}[31m\u{202e}\"}\n\tτ");
     let arguments = ["call", &address, "--hotkey", BOB, "--key-uri", "//Alice"];
-    for further in [&[][..], &["--stream"]] {
+    for extra_args in [&[][..], &["--stream"]] {
         let mut call = axon(&arguments);
-        call.args(further);
+        call.args(extra_args);
         let (status, screen) = Terminal::start(call).finish();
         assert!(status.success(), "{screen}");
         assert!(

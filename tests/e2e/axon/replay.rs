@@ -19,7 +19,7 @@ fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
 }
 
 /// Raw bytes of a call by //Alice to //Bob.
-fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
+fn captured(scheme: &str, extra_args: &[&str]) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
@@ -30,7 +30,7 @@ fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
             .unwrap();
         bytes
     });
-    let output = ask("call", &address, scheme, further);
+    let output = ask("call", &address, scheme, extra_args);
     assert!(output.status.success(), "{}", stderr(&output));
     thread.join().unwrap()
 }
@@ -75,14 +75,14 @@ fn first_start_logs_when_refusal_of_older_requests_ends() {
     let log = folder.path().join("replay.log").display().to_string();
     let start = || neuron("btauth", &["--replay-log", &log, "-v"]);
     let daemon = start();
-    let told = daemon.log();
-    let line = told
+    let text = daemon.log();
+    let line = text
         .lines()
         .find(|line| line.contains("replay log is new or incomplete"))
         .unwrap_or_default();
     assert!(
         line.contains("INFO") && line.contains("until=20") && line.contains("remaining="),
-        "{told}"
+        "{text}"
     );
     assert_eq!(daemon.terminate().code(), Some(0));
     let again = start();

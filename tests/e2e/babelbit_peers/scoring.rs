@@ -33,27 +33,27 @@ fn our_runner_submits_to_a_python_scoring_api() {
     // Accepted submissions are not sent again.
     assert_eq!(play()["outcome"], "already_done");
 
-    let seen = scoring.report();
+    let received = scoring.report();
     assert_eq!(
-        seen["requests"].as_array().unwrap().len(),
+        received["requests"].as_array().unwrap().len(),
         2 * KINDS.len() + faults.len(),
         "{}",
-        seen["requests"]
+        received["requests"]
     );
-    let mut taken: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
-    for item in seen["taken"].as_array().unwrap() {
+    let mut accepted: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
+    for item in received["taken"].as_array().unwrap() {
         assert_eq!(
             (&item["challenge_uid"], &item["challenge_type"]),
             (&json!("ferry"), &json!("main"))
         );
         let key = (item["miner_uid"].as_u64().unwrap(), item["kind"].as_str().unwrap());
-        assert!(taken.insert(key, item).is_none(), "{item}");
+        assert!(accepted.insert(key, item).is_none(), "{item}");
     }
     let expected: Vec<_> =
         [1, 2].into_iter().flat_map(|uid| KINDS.map(|kind| (uid, kind))).collect();
-    assert_eq!(taken.keys().copied().collect::<Vec<_>>(), expected);
+    assert_eq!(accepted.keys().copied().collect::<Vec<_>>(), expected);
     for (uid, played) in (1..).zip(report["miners"].as_array().unwrap()) {
-        let score = taken[&(uid, "challenge_scores")];
+        let score = accepted[&(uid, "challenge_scores")];
         assert_eq!(score["miner_hotkey"], played["hotkey"]);
         let difference = score["score"].as_f64().unwrap() - played["score"].as_f64().unwrap();
         assert!(difference.abs() < 1e-6, "{score}, {played}");
@@ -75,10 +75,10 @@ fn a_python_client_submits_to_our_scoring_api() {
         .into_iter()
         .zip([0.5, 0.7, 0.9])
         .flat_map(|(validator, score)| {
-            let of = |kind, uid, hotkey, score| {
+            let submission = |kind, uid, hotkey, score| {
                 json!({ "validator": validator, "type": kind, "uid": uid, "hotkey": hotkey, "score": score })
             };
-            [of("main", 1, BOB, score), of("arena", 2, ALICE, score / 2.0)]
+            [submission("main", 1, BOB, score), submission("arena", 2, ALICE, score / 2.0)]
         })
         .collect();
     let question = json!({ "against": "scoring-api", "url": api.url(), "challenge_uid": "ch", "scores": submitted });

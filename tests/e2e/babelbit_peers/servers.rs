@@ -85,18 +85,24 @@ fn our_runner_plays_a_python_engine() {
     // The path only: the port differs in each run.
     let mut rows = run["utterances"].as_array().unwrap().iter();
     assert!(rows.all(|row| row["scoring_metadata_source"] == "transcription"), "{run}");
-    let seen = engine.report();
-    assert_eq!(seen["hotkeys"], json!([ALICE]));
-    assert_eq!(seen["requests"], json!([&["POST /auth"], &auth[..], &start, &next(4)].concat()));
+    let received = engine.report();
+    assert_eq!(received["hotkeys"], json!([ALICE]));
+    assert_eq!(
+        received["requests"],
+        json!([&["POST /auth"], &auth[..], &start, &next(4)].concat())
+    );
 
     // The last utterance is marked as such; the token is rejected midway.
     let engine = main(json!({ "done": true, "revoke": 4 }));
     let report = document(&round.runner(engine.url(), &round.path("revoked")).output().unwrap());
     assert_eq!(report["outcome"], "finished", "{report}");
     assert_eq!(utterances(&report).len(), 4);
-    let seen = engine.report();
-    assert_eq!(seen["hotkeys"], json!([ALICE, ALICE]));
-    assert_eq!(seen["requests"], json!([&auth[..], &start, &next(2), &auth, &next(2)].concat()));
+    let received = engine.report();
+    assert_eq!(received["hotkeys"], json!([ALICE, ALICE]));
+    assert_eq!(
+        received["requests"],
+        json!([&auth[..], &start, &next(2), &auth, &next(2)].concat())
+    );
 
     // Solo utterances include their references, in every schema.
     let engine = main(json!({}));
@@ -106,9 +112,9 @@ fn our_runner_plays_a_python_engine() {
     let scores: Vec<_> =
         utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
     assert!(scores.len() == 4 && scores.iter().all(|score| *score > 0.3), "{report}");
-    let seen = engine.report();
+    let received = engine.report();
     assert_eq!(
-        seen["requests"],
+        received["requests"],
         json!([&auth[..], &["GET /solo/start"], &["POST /solo/next"; 4]].concat())
     );
 }
@@ -160,9 +166,13 @@ fn our_runner_plays_python_miners() {
         let log = run_log(&round.path("run"), u32::try_from(uid).unwrap());
         let rows = log["utterances"].as_array().unwrap();
         assert_eq!(rows.len(), 4, "{manner}");
-        let seen = miner.report();
-        assert_eq!((&seen["callers"], &seen["uuids"]), (&json!([ALICE]), &json!(1)), "{manner}");
-        let sessions = seen["sessions"].as_array().unwrap();
+        let received = miner.report();
+        assert_eq!(
+            (&received["callers"], &received["uuids"]),
+            (&json!([ALICE]), &json!(1)),
+            "{manner}"
+        );
+        let sessions = received["sessions"].as_array().unwrap();
         assert_eq!(sessions.len(), 4, "{manner}");
         for (row, session) in rows.iter().zip(sessions) {
             assert_eq!(row["utterance_id"], session["utterance_id"], "{manner}");

@@ -96,11 +96,11 @@ fn our_text_runner_plays_a_python_engine_and_python_miners() {
         (&report["miners"][1]["score"], &report["miners"][1]["errors"]),
         (&Value::Null, &json!(5))
     );
-    let seen = oracle.report();
-    assert_eq!(seen["callers"], json!([ALICE]));
+    let received = oracle.report();
+    assert_eq!(received["callers"], json!([ALICE]));
     let first = "Good morning, I would like two tickets to the island, please.";
-    assert_eq!(seen["asked"][0], json!(["Good", ""]));
-    assert_eq!(seen["asked"][11], json!(["The", first]), "{}", seen["asked"]);
+    assert_eq!(received["asked"][0], json!(["Good", ""]));
+    assert_eq!(received["asked"][11], json!(["The", first]), "{}", received["asked"]);
     assert_eq!(
         broken.report()["asked"].as_array().unwrap().len(),
         5,

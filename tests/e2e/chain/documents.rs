@@ -33,25 +33,25 @@ fn keys(value: &Value) -> Keys {
 }
 
 /// Differences between a table and the documents, by command.
-fn differences(table: &BTreeMap<String, Vec<Keys>>, found: &BTreeMap<&str, Vec<Keys>>) -> String {
+fn differences(table: &BTreeMap<String, Vec<Keys>>, actual: &BTreeMap<&str, Vec<Keys>>) -> String {
     let mut differences = String::new();
     for (command, documented) in table {
-        let found = found.get(command.as_str());
+        let actual = actual.get(command.as_str());
         // A last cell without keys describes values whose keys are data.
-        let matches = found.is_some_and(|found| {
-            found.iter().zip(documented).enumerate().all(|(cell, (found, documented))| {
-                found == documented || (cell > 0 && documented.is_empty())
+        let matches = actual.is_some_and(|actual| {
+            actual.iter().zip(documented).enumerate().all(|(cell, (actual, documented))| {
+                actual == documented || (cell > 0 && documented.is_empty())
             })
         });
         if !matches {
             let _ = writeln!(
                 differences,
-                "tao {command}:\n  documented {documented:?}\n  found {found:?}"
+                "tao {command}:\n  documented {documented:?}\n  found {actual:?}"
             );
         }
     }
-    for command in found.keys().filter(|command| !table.contains_key(**command)) {
-        let _ = writeln!(differences, "tao {command} is not documented: {:?}", found[command]);
+    for command in actual.keys().filter(|command| !table.contains_key(**command)) {
+        let _ = writeln!(differences, "tao {command} is not documented: {:?}", actual[command]);
     }
     differences
 }
@@ -156,17 +156,17 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("wallet inspect", "keys", &["wallet", "inspect"]),
         ("localnet status", "pool", &["localnet", "status", "--network", chain.url()]),
     ];
-    let found = reads.map(|(command, list, arguments)| {
-        let told = chain.ask(arguments);
-        let mut outer = keys(&told);
+    let actual = reads.map(|(command, list, arguments)| {
+        let result = chain.ask(arguments);
+        let mut outer = keys(&result);
         outer.remove("block");
-        let entries = &told[list];
+        let entries = &result[list];
         let entry = entries.as_array().map_or(entries, |entries| {
-            entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {told}"))
+            entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {result}"))
         });
         (command, vec![outer, keys(entry)])
     });
-    let differences = differences(&table("JSON output of read commands"), &found.into());
+    let differences = differences(&table("JSON output of read commands"), &actual.into());
     assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");
 }
 
@@ -260,7 +260,7 @@ fn the_guide_lists_the_keys_of_every_call() {
     ];
     let cancel = ["multisig", "cancel", &proposed, "--signatories", &both, "--threshold", "2"];
     let execute = ["proxy", "execute", &coldkey, "System.remark", "remark=x", "--delegate", BOB];
-    let of_all = [
+    let commands = [
         ("transfer", &["transfer", BOB, "1"][..]),
         ("register", &["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB]),
         ("stake add", &["stake", "add", "1", "--netuid", BABELBIT]),
@@ -322,21 +322,21 @@ fn the_guide_lists_the_keys_of_every_call() {
         ("crowdloan update", &["crowdloan", "update", "0", "--cap", "12"]),
     ];
     let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
-    let mut found = BTreeMap::new();
-    for (command, arguments) in of_all {
+    let mut actual = BTreeMap::new();
+    for (command, arguments) in commands {
         let keyed: &[&str] =
             if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
         let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);
         // Some of the calls would fail.
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{command}: {error}: {}", crate::support::stderr(&output))
         });
-        let mut own = keys(&told);
+        let mut own = keys(&result);
         for key in always {
-            assert!(own.remove(key), "{command} has no {key}: {told}");
+            assert!(own.remove(key), "{command} has no {key}: {result}");
         }
-        found.insert(command, vec![own]);
+        actual.insert(command, vec![own]);
     }
-    let differences = differences(&table("Outcome of a call"), &found);
+    let differences = differences(&table("Outcome of a call"), &actual);
     assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");
 }

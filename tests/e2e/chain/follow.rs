@@ -27,8 +27,8 @@ fn ask(arguments: &[&str], network: &str) -> Value {
 
 /// Makes a call signed by //Alice.
 fn alice(arguments: &[&str], network: &str) {
-    let told = document(&run(&[arguments, &AS_ALICE, &["--yes"]].concat(), network));
-    assert_eq!(told["success"], true, "{told}");
+    let result = document(&run(&[arguments, &AS_ALICE, &["--yes"]].concat(), network));
+    assert_eq!(result["success"], true, "{result}");
 }
 
 fn free(network: &str) -> u64 {
@@ -126,7 +126,7 @@ fn follower_refuses_options_of_an_author() {
         "{error}"
     );
     let chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
-    let told = ask(&["localnet", "status"], chain.url());
-    assert_eq!((&told["leader"], &told["clock"]), (&Value::Null, &json!("manual")));
+    let result = ask(&["localnet", "status"], chain.url());
+    assert_eq!((&result["leader"], &result["clock"]), (&Value::Null, &json!("manual")));
     assert!(!chain.log().contains("follow"));
 }

@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::{ALICE, BABELBIT, Chain};
 use crate::support::{Daemon, document, refusal, tao};
 
-fn record(url: &str, netuid: &str, file: &Path, further: &[&str]) -> Output {
+fn record(url: &str, netuid: &str, file: &Path, extra_args: &[&str]) -> Output {
     let mut command = tao();
     command
         .args(["localnet", "record", url, "--netuid", netuid, "--output"])
         .arg(file)
-        .args(further);
+        .args(extra_args);
     command.output().unwrap()
 }
 
-fn fork(file: &Path, further: &[&str]) -> std::process::Command {
+fn fork(file: &Path, extra_args: &[&str]) -> std::process::Command {
     let mut command = tao();
-    command.args(["localnet", "--block-time", "manual", "--fork"]).arg(file).args(further);
+    command.args(["localnet", "--block-time", "manual", "--fork"]).arg(file).args(extra_args);
     command
 }
 
@@ -92,23 +92,23 @@ fn invalid_recording_or_fork_is_refused_with_hint() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let chain = Chain::start();
-    let told = refusal(&record(chain.url(), "77", &file("none"), &[]), 1);
-    assert!(told.contains("netuid 77: there is no such subnet in block"), "{told}");
+    let error = refusal(&record(chain.url(), "77", &file("none"), &[]), 1);
+    assert!(error.contains("netuid 77: there is no such subnet in block"), "{error}");
     assert!(!file("none").exists());
-    let told = refusal(&record("nowhere", BABELBIT, &file("none"), &[]), 2);
-    assert!(told.contains("URL: unknown network nowhere"), "{told}");
-    let told = refusal(&record("ws://127.0.0.1:9", BABELBIT, &file("none"), &[]), 3);
-    assert!(told.contains("ws://127.0.0.1:9"), "{told}");
-    let told = refusal(&record(chain.url(), BABELBIT, &file("none"), &["--block", "4000000"]), 1);
-    assert!(told.contains("4000000"), "{told}");
+    let error = refusal(&record("nowhere", BABELBIT, &file("none"), &[]), 2);
+    assert!(error.contains("URL: unknown network nowhere"), "{error}");
+    let error = refusal(&record("ws://127.0.0.1:9", BABELBIT, &file("none"), &[]), 3);
+    assert!(error.contains("ws://127.0.0.1:9"), "{error}");
+    let error = refusal(&record(chain.url(), BABELBIT, &file("none"), &["--block", "4000000"]), 1);
+    assert!(error.contains("4000000"), "{error}");
     document(&record(chain.url(), BABELBIT, &file("subnet"), &["--json"]));
-    let told = refusal(&record(chain.url(), BABELBIT, &file("subnet"), &[]), 1);
-    assert!(told.contains("already exists") && told.contains("choose another name"), "{told}");
+    let error = refusal(&record(chain.url(), BABELBIT, &file("subnet"), &[]), 1);
+    assert!(error.contains("already exists") && error.contains("choose another name"), "{error}");
 
-    let whole = std::fs::read_to_string(file("subnet")).unwrap();
-    std::fs::write(file("cut"), &whole[..whole.len() / 2]).unwrap();
+    let recording = std::fs::read_to_string(file("subnet")).unwrap();
+    std::fs::write(file("cut"), &recording[..recording.len() / 2]).unwrap();
     std::fs::write(file("other"), "a text\n").unwrap();
-    let first = whole.split_inclusive('\n').next().unwrap();
+    let first = recording.split_inclusive('\n').next().unwrap();
     std::fs::write(file("newer"), first.replace("\"version\":1", "\"version\":2")).unwrap();
     for (name, text) in [
         ("absent", "cannot read the recording"),
@@ -116,8 +116,8 @@ fn invalid_recording_or_fork_is_refused_with_hint() {
         ("cut", "truncated or corrupt: line"),
         ("newer", "has format version 2, expected 1"),
     ] {
-        let told = refusal(&fork(&file(name), &["--memory", "--port", "0"]).output().unwrap(), 1);
-        assert!(told.contains(text), "{told}");
+        let error = refusal(&fork(&file(name), &["--memory", "--port", "0"]).output().unwrap(), 1);
+        assert!(error.contains(text), "{error}");
     }
     // Another chain is in the directory.
     let data = file("data");
@@ -127,9 +127,9 @@ fn invalid_recording_or_fork_is_refused_with_hint() {
             .terminate()
             .success()
     );
-    let told = refusal(&fork(&file("subnet"), &["--port", "0"]).args(data).output().unwrap(), 1);
+    let error = refusal(&fork(&file("subnet"), &["--port", "0"]).args(data).output().unwrap(), 1);
     assert!(
-        told.contains("--fork is for a new chain") && told.contains("tao localnet reset"),
-        "{told}"
+        error.contains("--fork is for a new chain") && error.contains("tao localnet reset"),
+        "{error}"
     );
 }

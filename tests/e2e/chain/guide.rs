@@ -8,7 +8,7 @@ fn the_first_steps_of_the_guide_work() {
     let chain = Chain::start();
     let guide = std::fs::read_to_string(repository("docs/chain.md")).unwrap();
     let steps = guide.split("```").nth(1).unwrap();
-    let mut taken = 0;
+    let mut count = 0;
     for step in steps.lines().map(|line| line.split('#').next().unwrap().trim()) {
         let mut words: Vec<&str> = step.split_whitespace().skip(1).collect();
         match words.as_slice() {
@@ -24,7 +24,7 @@ fn the_first_steps_of_the_guide_work() {
         }
         let output = chain.tao(&words, &[]);
         assert!(output.status.success(), "{step}: {}", stderr(&output));
-        taken += 1;
+        count += 1;
     }
-    assert_eq!(taken, 10);
+    assert_eq!(count, 10);
 }

@@ -13,17 +13,17 @@ use crate::support::{document, tao};
 /// JSON document of a successful call signed by a development key.
 #[track_caller]
 fn signed(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
-    let told = document(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
-    assert_eq!(told["success"], true, "{told}");
-    told
+    let result = document(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
+    assert_eq!(result["success"], true, "{result}");
+    result
 }
 
 /// Name of the error of a call signed by a development key.
 #[track_caller]
 fn refused(chain: &Chain, key: &str, arguments: &[&str]) -> String {
-    let (code, told) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
-    told["error"]["name"].as_str().unwrap().to_owned()
+    let (code, result) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
+    result["error"]["name"].as_str().unwrap().to_owned()
 }
 
 fn mine(chain: &Chain, blocks: u32) {

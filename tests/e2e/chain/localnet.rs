@@ -7,8 +7,8 @@ use super::{ALICE, BOB};
 use crate::support::{Daemon, document, refusal, tao};
 
 /// Starts a chain with a data directory.
-fn start_with_data(folder: &Path, further: &[&str]) -> Daemon {
-    Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(further))
+fn start_with_data(folder: &Path, extra_args: &[&str]) -> Daemon {
+    Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(extra_args))
 }
 
 fn localnet(folder: &Path, arguments: &[&str]) -> Command {
@@ -79,14 +79,14 @@ fn a_running_chain_reverts_to_a_snapshot() {
     let daemon = start_with_data(folder, &[]);
     assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([]));
     ask(folder, &["mine", "3"]);
-    let taken = ask(folder, &["snapshot", "take", "before"]);
-    assert_eq!((&taken["name"], &taken["block"]["number"]), (&json!("before"), &json!(3)));
+    let snapshot = ask(folder, &["snapshot", "take", "before"]);
+    assert_eq!((&snapshot["name"], &snapshot["block"]["number"]), (&json!("before"), &json!(3)));
     let error = refusal(&run(folder, &["snapshot", "take", "before"]), 1);
     assert!(error.contains("already exists"), "{error}");
     ask(folder, &["mine", "4"]);
-    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], taken["block"]);
+    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], snapshot["block"]);
     assert_eq!(height(folder), 3);
-    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([taken]));
+    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([snapshot]));
     assert_eq!(ask(folder, &["snapshot", "drop", "before"])["dropped"], true);
     let error = refusal(&run(folder, &["snapshot", "revert", "before"]), 1);
     assert!(error.contains("there is no snapshot before"), "{error}");
@@ -200,13 +200,13 @@ fn localnet_start_prints_document_for_scripts() {
     command.args(["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
-    let told =
+    let result =
         serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next().unwrap().unwrap();
-    let url = told["url"].as_str().unwrap();
-    assert_eq!(url, format!("ws://127.0.0.1:{}", told["port"]));
-    assert_eq!(told["http"], url.replace("ws", "http"));
-    assert_eq!((&told["block_time"], &told["data"]), (&json!("manual"), &Value::Null));
-    let accounts = told["accounts"].as_array().unwrap();
+    let url = result["url"].as_str().unwrap();
+    assert_eq!(url, format!("ws://127.0.0.1:{}", result["port"]));
+    assert_eq!(result["http"], url.replace("ws", "http"));
+    assert_eq!((&result["block_time"], &result["data"]), (&json!("manual"), &Value::Null));
+    let accounts = result["accounts"].as_array().unwrap();
     assert_eq!((&accounts[0]["name"], &accounts[0]["address"]), (&json!("//Alice"), &json!(ALICE)));
     assert_eq!((accounts[1]["address"].as_str(), accounts.len()), (Some(BOB), 10));
     assert_eq!(accounts[9]["free_rao"], 1_000_000_000_000_000_u64);

@@ -23,14 +23,14 @@ fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
         let arguments = ["lock", "add", amount, "--netuid", BABELBIT, "--yes", "--json"];
         chain.tao(&arguments, options)
     };
-    let (code, told) = failure(&add("1000000", &[]));
-    assert_eq!((code, &told["outcome"], lock()), (5, &json!("unsent"), json!(null)), "{told}");
-    assert_eq!(told["error"]["name"], "SubtensorModule.InsufficientStakeForLock", "{told}");
+    let (code, result) = failure(&add("1000000", &[]));
+    assert_eq!((code, &result["outcome"], lock()), (5, &json!("unsent"), json!(null)), "{result}");
+    assert_eq!(result["error"]["name"], "SubtensorModule.InsufficientStakeForLock", "{result}");
     assert!(add("5", &["--mode", "perpetual"]).status.success());
     assert!(add("1", &[]).status.success());
-    let (code, told) = failure(&add("1", &["--hotkey-ss58", BOB]));
-    assert_eq!((code, &told["outcome"]), (5, &json!("unsent")), "{told}");
-    assert_eq!(told["error"]["name"], "SubtensorModule.LockHotkeyMismatch", "{told}");
+    let (code, result) = failure(&add("1", &["--hotkey-ss58", BOB]));
+    assert_eq!((code, &result["outcome"]), (5, &json!("unsent")), "{result}");
+    assert_eq!(result["error"]["name"], "SubtensorModule.LockHotkeyMismatch", "{result}");
     let listed = chain.ask(&["lock", "list"])["locks"].clone();
     assert_eq!(
         (
@@ -44,8 +44,8 @@ fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
     );
     // Locked stake cannot be sold.
     let all = ["stake", "remove", "--all", "--netuid", BABELBIT, "--no-limit", "--yes", "--json"];
-    let (code, told) = failure(&chain.tao(&all, &[]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, result) = failure(&chain.tao(&all, &[]));
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
     let convictions = chain.ask(&["subnets", "conviction", BABELBIT])["convictions"].clone();
     assert_eq!(
         (&convictions[0]["hotkey"], &convictions[0]["is_owner"]),

@@ -79,11 +79,11 @@ fn unaffordable_calls_are_refused() {
         ]
         .concat(),
     ] {
-        let (code, told) = failure(&chain.tao(&[arguments, &["--yes"][..]].concat(), &AS_ALICE));
-        assert_eq!((code, &told["outcome"]), (5, &json!("unsent")), "{arguments:?}: {told}");
+        let (code, result) = failure(&chain.tao(&[arguments, &["--yes"][..]].concat(), &AS_ALICE));
+        assert_eq!((code, &result["outcome"]), (5, &json!("unsent")), "{arguments:?}: {result}");
         let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"][..]].concat(), &AS_ALICE));
         assert_eq!((code, &dry["valid"]), (5, &json!(false)), "{arguments:?}: {dry}");
-        for document in [told, dry] {
+        for document in [result, dry] {
             assert_eq!(document["error"]["name"], "InsufficientBalance", "{document}");
             let message = document["error"]["message"].as_str().unwrap();
             assert!(message.contains("takes 10000000 TAO, the fee is 0."), "{message}");
@@ -92,11 +92,11 @@ fn unaffordable_calls_are_refused() {
     let register = ["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"];
     document(&chain.tao(&register, &AS_ALICE));
     let paid = chain.free(ALICE);
-    for further in [&[][..], &["--dry-run"]] {
-        let (code, told) = failure(&chain.tao(&[&register[..], further].concat(), &AS_ALICE));
+    for extra_args in [&[][..], &["--dry-run"]] {
+        let (code, result) = failure(&chain.tao(&[&register[..], extra_args].concat(), &AS_ALICE));
         let name = &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet");
-        assert_eq!((code, &told["error"]["name"]), (5, name), "{told}");
-        let message = told["error"]["message"].as_str().unwrap();
+        assert_eq!((code, &result["error"]["name"]), (5, name), "{result}");
+        let message = result["error"]["message"].as_str().unwrap();
         assert!(message.contains("already registered on subnet 59, with uid"), "{message}");
     }
     let named = |arguments: &str| format!("SubtensorModule.{arguments} netuid=59 hotkey={BOB}");
@@ -113,39 +113,46 @@ fn unaffordable_calls_are_refused() {
     ] {
         let [command, call] = arguments;
         let words = if command == "call" { call.split(' ').collect() } else { vec![call] };
-        for further in ["--yes", "--dry-run"] {
-            let (code, told) =
-                failure(&chain.tao(&[&[command][..], &words, &[further]].concat(), &AS_ALICE));
+        for extra_args in ["--yes", "--dry-run"] {
+            let (code, result) =
+                failure(&chain.tao(&[&[command][..], &words, &[extra_args]].concat(), &AS_ALICE));
             let expected = json!(format!("SubtensorModule.{name}"));
-            assert_eq!((code, &told["error"]["name"]), (5, &expected), "{call} {further}: {told}");
+            assert_eq!(
+                (code, &result["error"]["name"]),
+                (5, &expected),
+                "{call} {extra_args}: {result}"
+            );
             assert!(
-                told["outcome"] == "unsent" || told["valid"] == false,
-                "{call} {further}: {told}"
+                result["outcome"] == "unsent" || result["valid"] == false,
+                "{call} {extra_args}: {result}"
             );
         }
     }
     let to_root = ["--to-netuid", "0"];
-    for (arguments, further) in [
+    for (arguments, extra_args) in [
         (&["stake", "remove", "1"][..], &[][..]),
         (&["stake", "remove", "--all"], &[]),
         (&["stake", "swap", "1"], &to_root),
         (&["stake", "move", "1", "--to-hotkey", ALICE], &[]),
         (&["stake", "transfer", BOB, "1"], &[]),
     ] {
-        let all = [arguments, &["--yes"], &hotkey, further].concat();
-        let (code, told) = failure(&chain.tao(&all, &AS_ALICE));
+        let all = [arguments, &["--yes"], &hotkey, extra_args].concat();
+        let (code, result) = failure(&chain.tao(&all, &AS_ALICE));
         let name = &json!("SubtensorModule.NotEnoughStakeToWithdraw");
         assert_eq!(
-            (code, &told["outcome"], &told["error"]["name"]),
+            (code, &result["outcome"], &result["error"]["name"]),
             (5, &json!("unsent"), name),
-            "{told}"
+            "{result}"
         );
-        assert!(told["error"]["message"].as_str().unwrap().contains("has no stake on"), "{told}");
+        assert!(
+            result["error"]["message"].as_str().unwrap().contains("has no stake on"),
+            "{result}"
+        );
     }
     assert!(paid < before && chain.free(ALICE) == paid, "no further fees");
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
-    let (code, told) = failure(&chain.tao(&poor, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("InsufficientBalance")), "{told}");
+    let (code, result) = failure(&chain.tao(&poor, &[]));
+    assert_eq!((code, &result["error"]["name"]), (5, &json!("InsufficientBalance")), "{result}");
     let error = refusal(&chain.tao(&["transfer", BOB, "1", "--network", "lokal"], &[]), 2);
     assert!(error.contains("unknown network lokal"), "before the missing wallet: {error}");
     // There is no terminal to confirm at.
@@ -187,16 +194,17 @@ fn commands_of_account_without_balance_are_not_sent() {
         &["proxy", "create-pure", "--type", "any"],
         &approve,
     ] {
-        for further in [&["--yes"][..], &["--dry-run"]] {
-            let all = [arguments, further].concat();
-            let (code, told) = failure(&chain.tao(&all, &["--json"]));
+        for extra_args in [&["--yes"][..], &["--dry-run"]] {
+            let all = [arguments, extra_args].concat();
+            let (code, result) = failure(&chain.tao(&all, &["--json"]));
             assert_eq!(
-                (code, &told["error"]["name"]),
+                (code, &result["error"]["name"]),
                 (5, &json!("InsufficientBalance")),
-                "{all:?}: {told}"
+                "{all:?}: {result}"
             );
-            let outcome = if further == ["--yes"] { &told["outcome"] } else { &told["valid"] };
-            assert!(*outcome == json!("unsent") || *outcome == json!(false), "{all:?}: {told}");
+            let outcome =
+                if extra_args == ["--yes"] { &result["outcome"] } else { &result["valid"] };
+            assert!(*outcome == json!("unsent") || *outcome == json!(false), "{all:?}: {result}");
         }
     }
 }
@@ -206,8 +214,8 @@ fn wallet_receives_and_spends_tao() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.free(&coldkey), 5_000_000_000_000);
-    let told = chain.ask(&["transfer", BOB, "--all", "--yes"]);
-    assert_eq!(told["success"], true, "{told}");
+    let result = chain.ask(&["transfer", BOB, "--all", "--yes"]);
+    assert_eq!(result["success"], true, "{result}");
     assert_eq!(chain.free(&coldkey), 0);
 }
 
@@ -230,7 +238,7 @@ fn stake_is_bought_and_sold() {
     assert!(alpha > 0);
     // More than the stake is not sent, so that it costs no fee.
     let (free, excessive) = (chain.free(&coldkey), ["1000000", "--netuid", "59", "--json"]);
-    for (arguments, further) in [
+    for (arguments, extra_args) in [
         (&["stake", "remove"][..], &[][..]),
         (&["stake", "swap"], &["--to-netuid", "0"]),
         (&["stake", "move"], &["--to-hotkey", BOB]),
@@ -239,14 +247,17 @@ fn stake_is_bought_and_sold() {
         for (option, field, value) in
             [("--yes", "outcome", json!("unsent")), ("--dry-run", "valid", json!(false))]
         {
-            let (code, told) =
-                failure(&chain.tao(&[arguments, &excessive, further].concat(), &[option]));
-            assert_eq!((code, &told[field]), (5, &value), "{arguments:?}: {told}");
-            assert_eq!(told["amount_rao"], json!(1_000_000_000_000_000_u64), "{told}");
-            assert_eq!(told["error"]["name"], "SubtensorModule.NotEnoughStakeToWithdraw", "{told}");
+            let (code, result) =
+                failure(&chain.tao(&[arguments, &excessive, extra_args].concat(), &[option]));
+            assert_eq!((code, &result[field]), (5, &value), "{arguments:?}: {result}");
+            assert_eq!(result["amount_rao"], json!(1_000_000_000_000_000_u64), "{result}");
+            assert_eq!(
+                result["error"]["name"], "SubtensorModule.NotEnoughStakeToWithdraw",
+                "{result}"
+            );
             assert!(
-                told["error"]["message"].as_str().unwrap().contains("less than 1000000"),
-                "{told}"
+                result["error"]["message"].as_str().unwrap().contains("less than 1000000"),
+                "{result}"
             );
         }
     }
@@ -270,11 +281,11 @@ fn stake_is_bought_and_sold() {
         assert_eq!(dry["limit_price"].is_u64(), is_limited, "{dry}");
     }
     // A limit below the current price.
-    let (code, told) = failure(&chain.tao(
+    let (code, result) = failure(&chain.tao(
         &["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"],
         &[],
     ));
-    assert_eq!(code, 5, "{told}");
+    assert_eq!(code, 5, "{result}");
 }
 
 #[test]
@@ -294,36 +305,47 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
     assert_eq!(sent["mev_shield"]["fee_rao"], dry["mev_shield"]["fee_rao"], "{sent}");
     assert_eq!(chain.free(BOB), before + 1_000_000_000);
     let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
-    let names: Vec<_> =
-        listed["extrinsics"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
+    let names: Vec<_> = listed["extrinsics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|extrinsic| &extrinsic["name"])
+        .collect();
     assert!(
         names.ends_with(&[&json!("submit_encrypted"), &json!("transfer_keep_alive")]),
         "{listed}"
     );
-    let extrinsics =
-        listed["extrinsics"].as_array().unwrap().iter().rev().map(|found| &found["extrinsic"]);
+    let extrinsics = listed["extrinsics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|extrinsic| &extrinsic["extrinsic"]);
     assert_eq!(
         extrinsics.take(2).collect::<Vec<_>>(),
         [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]
     );
 
     let shielded = ["--mev-shield", "--yes", "--json"];
-    let (code, told) = failure(
+    let (code, result) = failure(
         &chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded),
     );
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.SubtokenDisabled")),
-        "{told}"
+        "{result}"
     );
-    assert!(told["block"]["number"].is_u64() && told["mev_shield"]["fee_rao"].is_u64(), "{told}");
+    assert!(
+        result["block"]["number"].is_u64() && result["mev_shield"]["fee_rao"].is_u64(),
+        "{result}"
+    );
     // No block can include a call that the runtime refuses.
     let refused = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
-    let (code, told) = failure(&chain.tao(&refused, &shielded));
+    let (code, result) = failure(&chain.tao(&refused, &shielded));
     assert_eq!(
-        (code, &told["outcome"], &told["block"]),
+        (code, &result["outcome"], &result["block"]),
         (6, &json!("expired"), &json!(null)),
-        "{told}"
+        "{result}"
     );
     assert_eq!(chain.ask(&[&transfer[..], &["--yes"]].concat())["success"], true);
 }
@@ -353,8 +375,8 @@ fn a_trade_stops_at_its_price_limit() {
     chain.ask(&["register", "--netuid", "59", "--yes"]);
     chain.alice(&["register", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]);
     // A simulated call may fail.
-    let dry = |arguments: &[&str], further: &[&str]| -> Value {
-        let output = chain.tao(arguments, &[further, &["--dry-run", "--json"]].concat());
+    let dry = |arguments: &[&str], extra_args: &[&str]| -> Value {
+        let output = chain.tao(arguments, &[extra_args, &["--dry-run", "--json"]].concat());
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
     };
@@ -362,13 +384,13 @@ fn a_trade_stops_at_its_price_limit() {
     let before = price();
     // 100 TAO would move the price by 20 %.
     let add = ["stake", "add", "100", "--netuid", "59", "--yes"];
-    let (code, told) = failure(&chain.tao(&add, &["--json"]));
+    let (code, result) = failure(&chain.tao(&add, &["--json"]));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.SlippageTooHigh")),
-        "{told}"
+        "{result}"
     );
-    assert_near(&told["limit_price"], before + before / 20);
+    assert_near(&result["limit_price"], before + before / 20);
     assert_near(&json!(price()), before);
     let added = chain.ask(&[&add[..], &["--tolerance", "2", "--partial"]].concat());
     let (limit, after) = (before + before / 50, price());
@@ -377,32 +399,32 @@ fn a_trade_stops_at_its_price_limit() {
 
     // A sale of everything would move the price back, by 2 %.
     let remove = ["stake", "remove", "--all", "--netuid", "59", "--yes"];
-    let (code, told) = failure(&chain.tao(&remove, &["--tolerance", "0.5", "--json"]));
+    let (code, result) = failure(&chain.tao(&remove, &["--tolerance", "0.5", "--json"]));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.SlippageTooHigh")),
-        "{told}"
+        "{result}"
     );
-    assert_near(&told["limit_price"], after - after / 200);
+    assert_near(&result["limit_price"], after - after / 200);
     // The root network has a fixed price.
     let swap = ["stake", "swap", "5", "--netuid", "59", "--to-netuid", "0"];
-    let told = dry(&swap, &[]);
+    let result = dry(&swap, &[]);
     let now = price();
-    assert_near(&told["limit_price"], now - now / 20);
-    assert_eq!(told["decoded_call"]["name"], "swap_stake_limit", "{told}");
-    let told = dry(&swap, &["--no-limit"]);
+    assert_near(&result["limit_price"], now - now / 20);
+    assert_eq!(result["decoded_call"]["name"], "swap_stake_limit", "{result}");
+    let result = dry(&swap, &["--no-limit"]);
     assert_eq!(
-        (&told["limit_price"], &told["decoded_call"]["name"]),
+        (&result["limit_price"], &result["decoded_call"]["name"]),
         (&json!(null), &json!("swap_stake")),
-        "{told}"
+        "{result}"
     );
     let moved = ["stake", "move", "5", "--netuid", "59", "--to-hotkey", BOB];
     for (to, call) in [("59", "move_stake"), ("0", "move_stake_limit")] {
-        let told = dry(&moved, &["--to-netuid", to]);
+        let result = dry(&moved, &["--to-netuid", to]);
         assert_eq!(
-            (told["limit_price"].is_null(), &told["decoded_call"]["name"]),
+            (result["limit_price"].is_null(), &result["decoded_call"]["name"]),
             (to == "59", &json!(call)),
-            "{told}"
+            "{result}"
         );
     }
     let root = dry(&["stake", "add", "1", "--netuid", "0"], &[]);
@@ -416,8 +438,8 @@ fn a_trade_stops_at_its_price_limit() {
     let transfer = ["stake", "transfer", ALICE, "1", "--netuid", "59", "--to-netuid", "0"];
     let error = refusal(&chain.tao(&transfer, &[]), 2);
     assert!(error.contains("pass --no-limit"), "{error}");
-    let told = dry(&transfer, &["--no-limit"]);
-    assert_eq!(told["decoded_call"]["name"], "transfer_stake", "{told}");
+    let result = dry(&transfer, &["--no-limit"]);
+    assert_eq!(result["decoded_call"]["name"], "transfer_stake", "{result}");
     let error = refusal(&chain.tao(&["stake", "remove", "--all", "--partial", "--yes"], &[]), 2);
     assert!(error.contains("requires --netuid"), "{error}");
     let all = dry(&["stake", "unstake-all"], &[]);

@@ -44,8 +44,9 @@ fn two_of_three_signatories_make_a_call() {
         "{waiting:?}"
     );
     assert_eq!(waiting[0]["height"], proposed["block"]["number"]);
-    let shown = String::from_utf8(chain.tao(&["multisig", "list", &account], &[]).stdout).unwrap();
-    assert!(shown.contains(proposed["call_hash"].as_str().unwrap()), "{shown}");
+    let printed =
+        String::from_utf8(chain.tao(&["multisig", "list", &account], &[]).stdout).unwrap();
+    assert!(printed.contains(proposed["call_hash"].as_str().unwrap()), "{printed}");
 
     // The same signatory again, and a stranger.
     let (code, report) = failure(&as_signatory("//Alice", &TRANSFER));

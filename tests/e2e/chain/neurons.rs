@@ -21,12 +21,12 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&registered["success"], &registered["coldkey"]), (&json!(true), &json!(coldkey)));
     let uid = registered["uid"].as_u64().unwrap();
     assert_eq!(neuron(&chain, &hotkey)["uid"], uid);
-    let (code, told) =
+    let (code, result) =
         failure(&chain.tao(&["register", "--netuid", BABELBIT, "--yes", "--json"], &[]));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")),
-        "{told}"
+        "{result}"
     );
 
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
@@ -52,12 +52,12 @@ fn a_neuron_registers_serves_and_publishes() {
         [&["serve-axon", "--external-ip", "8.8.4.4", "--port", "8093"][..], &["axon", "reset"]]
     {
         let output = chain.tao(&[arguments, &["--netuid", BABELBIT, "--json"]].concat(), &[]);
-        let (code, told) = failure(&output);
-        let error = (&told["outcome"], &told["error"]["name"]);
+        let (code, result) = failure(&output);
+        let error = (&result["outcome"], &result["error"]["name"]);
         assert_eq!(
             (code, error),
             (5, (&json!("unsent"), &json!("SubtensorModule.ServingRateLimitExceeded"))),
-            "{told}"
+            "{result}"
         );
         assert!(stderr(&output).contains("the rate limit is 100000 blocks"), "{}", stderr(&output));
         assert!(stderr(&output).contains("\"hint\":\"wait 999"), "{}", stderr(&output));
@@ -140,11 +140,11 @@ fn axon_is_served_with_reference_variables() {
         register
     };
     let published = |mut register: Command, address: &str| {
-        let told = document(&register.output().unwrap());
+        let result = document(&register.output().unwrap());
         assert_eq!(
-            (&told["hotkey"], &told["address"]),
+            (&result["hotkey"], &result["address"]),
             (&json!(hotkey), &json!(address)),
-            "{told}"
+            "{result}"
         );
         assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], address);
     };
@@ -172,8 +172,8 @@ fn metagraph_is_printed_saved_and_compared() {
     let csv = chain.tao(&["metagraph", BABELBIT, "--csv", "--save", file.to_str().unwrap()], &[]);
     let csv = String::from_utf8(csv.stdout).unwrap();
     assert!(csv.starts_with("uid,hotkey,coldkey,"), "{csv}");
-    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(kept["metagraph"]["neurons"].as_array().unwrap().len(), csv.lines().count() - 1);
+    let document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(document["metagraph"]["neurons"].as_array().unwrap().len(), csv.lines().count() - 1);
     let changed = chain.ask(&["metagraph", BABELBIT, "--diff", &before]);
     assert_eq!(changed["replaced"][0][0], uid, "{changed}");
 }
@@ -210,11 +210,12 @@ fn a_registration_on_root_costs_the_price_that_is_shown() {
     let error = refusal(&chain.tao(&register, &["--limit", "1"]), 2);
     assert!(error.contains("hint: register without --limit"), "{error}");
     let before = chain.free(&coldkey);
-    let told = chain.ask(&register);
-    assert_eq!((&told["success"], &told["hotkey"]), (&json!(true), &json!(hotkey)), "{told}");
-    let (cost, fee) = (told["cost_rao"].as_u64().unwrap(), told["fee_rao"].as_u64().unwrap_or(0));
-    assert!(cost > 0, "{told}");
-    assert_eq!(chain.free(&coldkey), before - cost - fee, "{told}");
+    let result = chain.ask(&register);
+    assert_eq!((&result["success"], &result["hotkey"]), (&json!(true), &json!(hotkey)), "{result}");
+    let (cost, fee) =
+        (result["cost_rao"].as_u64().unwrap(), result["fee_rao"].as_u64().unwrap_or(0));
+    assert!(cost > 0, "{result}");
+    assert_eq!(chain.free(&coldkey), before - cost - fee, "{result}");
 }
 
 #[test]
@@ -230,13 +231,13 @@ fn a_hotkey_is_registered_for_proof_of_work() {
     set("SubtensorModule.MinDifficulty", "100");
     set("SubtensorModule.Difficulty", "100");
     let before = chain.free(&coldkey);
-    let told = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
+    let result = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
     assert_eq!(
-        (&told["success"], &told["difficulty"], &told["hotkey"]),
+        (&result["success"], &result["difficulty"], &result["hotkey"]),
         (&json!(true), &json!(100), &json!(hotkey))
     );
-    assert!(told["uid"].is_u64() && told["hashes"].as_u64() > Some(0), "{told}");
-    assert_eq!(told["device"], "cpu");
+    assert!(result["uid"].is_u64() && result["hashes"].as_u64() > Some(0), "{result}");
+    assert_eq!(result["device"], "cpu");
     assert_eq!(chain.free(&coldkey), before, "the registration has neither price nor fee");
     let pow = ["register", "--netuid", BABELBIT, "--pow", "--hotkey-ss58", BOB];
     let error = refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--pow"], &[]), 1);
@@ -291,9 +292,9 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     let output = chain.tao(&tiny, &["--json"]);
     assert_eq!(document(&output)["rounded_to_zero"], json!([0]));
     assert!(stderr(&output).contains("warning: uid 0 gets no weight"), "{}", stderr(&output));
-    let shown = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
+    let weights = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
     let uid: u64 = uid.parse().unwrap();
-    assert_eq!(shown["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
+    assert_eq!(weights["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
 }
 
 #[test]
@@ -374,11 +375,11 @@ fn weights_within_the_rate_limit_are_not_sent() {
             (&["--json", "--dry-run"], "valid", json!(false)),
         ] {
             let output = chain.tao(arguments, options);
-            let (code, told) = failure(&output);
+            let (code, result) = failure(&output);
             assert_eq!(
-                (code, &told[key], &told["error"]["name"]),
+                (code, &result[key], &result["error"]["name"]),
                 (5, &value, &json!(name)),
-                "{told}"
+                "{result}"
             );
             let error = stderr(&output);
             let limit =

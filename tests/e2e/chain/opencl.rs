@@ -41,12 +41,15 @@ fn hotkey_is_registered_by_opencl_device() {
             && error.contains("the devices are opencl:0 ("),
         "{error}"
     );
-    let told = document(&register(&["--device", "opencl", "--json"]));
+    let result = document(&register(&["--device", "opencl", "--json"]));
     assert_eq!(
-        (&told["success"], &told["difficulty"], &told["hotkey"]),
+        (&result["success"], &result["difficulty"], &result["hotkey"]),
         (&json!(true), &json!(100), &json!(hotkey))
     );
-    assert!(told["uid"].is_u64() && told["device"].as_str().unwrap().contains("pthread"), "{told}");
+    assert!(
+        result["uid"].is_u64() && result["device"].as_str().unwrap().contains("pthread"),
+        "{result}"
+    );
 
     std::fs::write(chain.path("opencl/libOpenCL.so.1"), "no library").unwrap();
     let error = refusal(&register(&["--device", "opencl", "--hotkey-ss58", super::BOB]), 1);

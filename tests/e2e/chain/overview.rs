@@ -44,20 +44,20 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
 
     let metrics = format!("http://{metrics}/metrics");
     let before = requests(&metrics);
-    let began = Instant::now();
-    let shown = chain.ask(&["wallet", "overview"]);
-    let (took, sent) = (began.elapsed(), requests(&metrics) - before);
-    let neurons = shown["neurons"].as_array().unwrap();
+    let start = Instant::now();
+    let overview = chain.ask(&["wallet", "overview"]);
+    let (elapsed, sent) = (start.elapsed(), requests(&metrics) - before);
+    let neurons = overview["neurons"].as_array().unwrap();
     let actual: Vec<_> =
         neurons.iter().map(|actual| (&actual["netuid"], &actual["neuron"]["hotkey"])).collect();
-    assert_eq!(actual, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{shown}");
+    assert_eq!(actual, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{overview}");
     assert_eq!(neurons[0]["hotkey_name"], "hotkey-99");
     // 101 hotkeys on 60 subnets are 12 requests.
     assert!(sent < 50, "{sent} requests");
     // A guard against hanging. The goal is one second for a release build, which benches/startup
     // measures.
-    assert!(took < Duration::from_secs(10), "{took:?}");
-    eprintln!("overview of 101 hotkeys: {sent} requests, {took:?}");
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    eprintln!("overview of 101 hotkeys: {sent} requests, {elapsed:?}");
 
     let only = chain.ask(&["wallet", "overview", "--netuid", "59"]);
     assert_eq!(only["neurons"].as_array().unwrap().len(), 1, "{only}");

@@ -33,11 +33,11 @@ fn an_owner_describes_a_subnet() {
     );
     assert!(error.contains("would not change"), "{error}");
     let stranger = ["--discord", "other", "--key-uri", "//Bob", "--json"];
-    let (code, told) = failure(&chain.tao(&set, &stranger));
+    let (code, result) = failure(&chain.tao(&set, &stranger));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.NotSubnetOwner")),
-        "{told}"
+        "{result}"
     );
 
     let changed = chain.alice(&["subnets", "set-symbol", BABELBIT, "ᚢ", "--yes"]);
@@ -49,13 +49,13 @@ fn an_owner_describes_a_subnet() {
     assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
     chain.alice(&["subnets", "set-symbol", CALM, "ᚦ", "--sudo", "--yes"]);
     assert_eq!(chain.ask(&["subnets", "show", CALM])["subnet"]["symbol"], "ᚦ");
-    let taken =
+    let existing_symbol =
         ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
-    let (code, told) = failure(&chain.tao(&taken, &[]));
+    let (code, result) = failure(&chain.tao(&existing_symbol, &[]));
     assert_eq!(
-        (code, &told["error"]["name"]),
+        (code, &result["error"]["name"]),
         (5, &json!("SubtensorModule.SymbolAlreadyInUse")),
-        "{told}"
+        "{result}"
     );
 }
 
@@ -65,8 +65,8 @@ fn prices_costs_and_starts_are_shown() {
     let prices = chain.ask(&["subnets", "price", BABELBIT, CALM])["prices"].clone();
     let netuids: Vec<_> = prices.as_array().unwrap().iter().map(|price| &price["netuid"]).collect();
     assert_eq!(netuids, [&json!(1), &json!(59)]);
-    let shown = chain.ask(&["subnets", "show", BABELBIT]);
-    assert_eq!(prices[1]["name"], shown["subnet"]["name"]);
+    let subnet = chain.ask(&["subnets", "show", BABELBIT]);
+    assert_eq!(prices[1]["name"], subnet["subnet"]["name"]);
     assert!(prices[1]["price_rao"].as_u64().unwrap() > 0, "{prices}");
     assert_eq!(chain.ask(&["subnets", "price"])["prices"].as_array().unwrap().len(), 60);
     refusal(&chain.tao(&["subnets", "price", "77"], &[]), 1);
@@ -107,10 +107,14 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     let set = chain.alice(&["subnets", "mechanisms", "set", BABELBIT, "2", "--yes"]);
     assert_eq!((&set["count_before"], &set["count"], count()), (&json!(1), &json!(2), json!(2)));
     let parts = || {
-        let told = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
-        let parts: Vec<_> =
-            told["mechanisms"].as_array().unwrap().iter().map(|one| one["parts"].clone()).collect();
-        (told["is_set"].clone(), parts)
+        let result = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
+        let parts: Vec<_> = result["mechanisms"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["parts"].clone())
+            .collect();
+        (result["is_set"].clone(), parts)
     };
     assert_eq!(parts(), (json!(false), vec![json!(32_767), json!(32_767)]));
     let split = ["subnets", "mechanisms", "split", BABELBIT, "--yes"];
@@ -125,8 +129,8 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     let triggered = chain.alice(&["sudo", "trigger-epoch", "--netuid", BABELBIT]);
     assert!(triggered["fires_at"].as_u64() > triggered["block"]["number"].as_u64(), "{triggered}");
     let stranger = ["sudo", "trigger-epoch", "--netuid", BABELBIT, "--key-uri", "//Bob", "--json"];
-    let (code, told) = failure(&chain.tao(&stranger, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("BadOrigin")), "{told}");
+    let (code, result) = failure(&chain.tao(&stranger, &[]));
+    assert_eq!((code, &result["error"]["name"]), (5, &json!("BadOrigin")), "{result}");
 }
 
 #[test]

@@ -21,14 +21,14 @@ fn subnets_are_created_started_and_shown() {
     let created = chain.ask(&["subnets", "create", "--yes"]);
     assert_eq!((&created["success"], &created["netuid"]), (&json!(true), &json!(60)), "{created}");
     assert_eq!(listed(&chain), (0..61).collect::<Vec<_>>());
-    let shown = chain.ask(&["subnets", "show", "60"]);
+    let report = chain.ask(&["subnets", "show", "60"]);
     assert_eq!(
-        (&shown["subnet"]["owner_coldkey"], &shown["subnet"]["owner_hotkey"], &shown["neurons"]),
+        (&report["subnet"]["owner_coldkey"], &report["subnet"]["owner_hotkey"], &report["neurons"]),
         (&json!(coldkey), &json!(hotkey), &json!(1))
     );
     // Only the owner can start it.
-    let (code, told) = failure(&chain.tao(&["subnets", "start", "60"], &AS_ALICE));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, result) = failure(&chain.tao(&["subnets", "start", "60"], &AS_ALICE));
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
     assert_eq!(chain.ask(&["subnets", "start", "60"])["success"], true);
     let parameters = chain.ask(&["subnets", "hyperparameters", "60"]);
     assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true, "{parameters}");
@@ -120,20 +120,20 @@ fn sudo_key_sets_hyperparameters() {
     let chain = Chain::start();
     let tempo =
         || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
-    let told = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);
+    let result = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);
     assert_eq!(
-        (&told["call"], &told["arguments"]),
+        (&result["call"], &result["arguments"]),
         (&json!("AdminUtils.sudo_set_tempo"), &json!({ "netuid": 59, "tempo": 20 }))
     );
     assert_eq!(tempo(), 20);
     // Reads need no permission.
     let bob = ["sudo", "set", "tempo", "30", "--netuid", "59", "--key-uri", "//Bob", "--json"];
-    let (code, told) = failure(&chain.tao(&bob, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Sudo.RequireSudo")), "{told}");
+    let (code, result) = failure(&chain.tao(&bob, &[]));
+    assert_eq!((code, &result["error"]["name"]), (5, &json!("Sudo.RequireSudo")), "{result}");
     // A call that fails inside sudo is a failure, although the sudo call itself succeeded.
-    let (code, told) =
+    let (code, result) =
         failure(&chain.tao(&["sudo", "set", "tempo", "20", "--netuid", "77"], &AS_ALICE));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
     assert_eq!(tempo(), 20);
     let error = refusal(&chain.tao(&["sudo", "set", "colour", "1"], &AS_ALICE), 1);
     assert!(error.contains("unknown call AdminUtils.sudo_set_colour"), "{error}");

@@ -85,11 +85,11 @@ fn node_of_suites_is_reference_network_with_follower() {
         );
         let ports = nodes.ports.clone();
         drop(nodes);
-        let began = Instant::now();
+        let start = Instant::now();
         for port in ports {
             while TcpStream::connect(format!("127.0.0.1:{port}")).is_ok() {
                 assert!(
-                    began.elapsed() < Duration::from_secs(20),
+                    start.elapsed() < Duration::from_secs(20),
                     "the node on port {port} outlives the script"
                 );
                 std::thread::sleep(Duration::from_millis(50));

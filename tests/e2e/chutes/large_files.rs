@@ -8,9 +8,11 @@ use super::{Cloud, model, with_accounts};
 use crate::support::{document, local_bb};
 
 /// Returns a request in the output.
-fn request<'a>(shown: &'a Value, what: &str) -> &'a Value {
-    let mut requests = shown["requests"].as_array().unwrap().iter();
-    requests.find(|request| request["request"] == what).unwrap_or_else(|| panic!("{what}: {shown}"))
+fn request<'a>(document: &'a Value, what: &str) -> &'a Value {
+    let mut requests = document["requests"].as_array().unwrap().iter();
+    requests
+        .find(|request| request["request"] == what)
+        .unwrap_or_else(|| panic!("{what}: {document}"))
 }
 
 #[test]
@@ -23,13 +25,13 @@ fn a_dry_run_shows_the_request_for_large_files() {
     File::create(folder.path().join("model/large.safetensors")).unwrap().set_len(SIZE).unwrap();
     let mut push = local_bb();
     push.args(["push", "--dry-run", "--no-commit", "--model-path", &path]);
-    let shown = document(&with_accounts(&mut push, &server).output().unwrap());
-    let batch = request(&shown, "upload large files");
+    let report = document(&with_accounts(&mut push, &server).output().unwrap());
+    let batch = request(&report, "upload large files");
     let url = batch["url"].as_str().unwrap();
     assert!(url.ends_with("/al/Babelbit-default.git/info/lfs/objects/batch"), "{url}");
     let objects = batch["body"]["objects"].as_array().unwrap();
     assert_eq!((objects.len(), &objects[0]["size"]), (1, &json!(SIZE)), "{batch}");
-    let committed = request(&shown, "commit the files")["body"].as_array().unwrap();
+    let committed = request(&report, "commit the files")["body"].as_array().unwrap();
     let large = committed.iter().find(|line| line["key"] == "lfsFile").unwrap();
     assert_eq!(
         (&large["value"]["path"], &large["value"]["oid"]),

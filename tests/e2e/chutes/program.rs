@@ -305,8 +305,8 @@ fn a_wallet_of_ours_is_registered() {
         assert!(config.contains(line), "{config}");
     }
     // The seed in the configuration is that of the hotkey: the server checks the signature.
-    let told = miner.program.run_successfully("chutes keys create --name taonet --admin", "", None);
-    assert!(told.contains(CHUTES_KEY), "{told}");
+    let output = miner.program.run_successfully("chutes keys create --name taonet --admin", "", None);
+    assert!(output.contains(CHUTES_KEY), "{output}");
 }
 
 #[test]
@@ -332,16 +332,16 @@ fn generated_chute_script_builds_an_image() {
         None,
     );
 
-    let told = miner.program.run_successfully("chutes build my_chute:chute --wait", "y\n", None);
-    assert!(told.contains("STEP 1/2") && told.contains("pushed"), "{told}");
+    let output = miner.program.run_successfully("chutes build my_chute:chute --wait", "y\n", None);
+    assert!(output.contains("STEP 1/2") && output.contains("pushed"), "{output}");
     let built = miner.cloud.account.lock().unwrap().image.clone().unwrap();
     let dockerfile = [base, packages].join("\n");
     let expected = json!({
         "username": "alice", "name": "babelbit", "tag": &REVISION[..12], "public": "False", "dockerfile": dockerfile,
     });
     assert_eq!(built, expected);
-    let asked = miner.cloud.take_requests();
-    assert!(asked[1..] == ["POST /images/", "GET /images/i-1/logs"], "{asked:?}");
+    let calls = miner.cloud.take_requests();
+    assert!(calls[1..] == ["POST /images/", "GET /images/i-1/logs"], "{calls:?}");
     // Both have the name that `bb push` looks for.
     assert_eq!(image.trim(), format!("babelbit:{}", &REVISION[..12]));
     let requests = miner.bb(&["push", "--dry-run", "--no-commit"])["requests"].to_string();
@@ -394,8 +394,8 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
     let theirs = miner.cloud.deployment.lock().unwrap().take();
     // The program names the image by its ID.
     let id = theirs["image"].as_str().unwrap();
-    let asked = miner.cloud.take_requests();
-    assert_eq!(asked, [format!("GET /images/{id}"), "POST /chutes/?accept_fee=true".to_owned()]);
+    let requests = miner.cloud.take_requests();
+    assert_eq!(requests, [format!("GET /images/{id}"), "POST /chutes/?accept_fee=true".to_owned()]);
     assert_eq!(ours["image"].take(), format!("babelbit:{}", &REVISION[..12]));
     ours.as_object_mut().unwrap().remove("image");
     assert_covered(&ours, &theirs, "chute");

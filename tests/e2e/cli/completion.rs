@@ -33,10 +33,10 @@ fn completions_know_commands_networks_models_and_subnets() {
     ] {
         let mut program = if words[0] == "bb" { bb() } else { tao() };
         program.env("XDG_CACHE_HOME", cache.path());
-        let shown = candidates(program, words);
+        let suggested = candidates(program, words);
         // Where a value can be omitted, options follow.
-        let first: Vec<&str> = shown.iter().map(String::as_str).take(expected.len()).collect();
-        assert_eq!(first, expected, "{words:?}: {shown:?}");
+        let first: Vec<&str> = suggested.iter().map(String::as_str).take(expected.len()).collect();
+        assert_eq!(first, expected, "{words:?}: {suggested:?}");
     }
 }
 

@@ -108,9 +108,9 @@ fn text_contest_and_services_are_readable_in_both_themes_on_a_phone() {
     ]));
     let service = format!("chain=http://{metrics}");
     let daemon = Daemon::start(&mut dashboard(folder.path(), &["--service", &service]));
-    let began = Instant::now();
+    let start = Instant::now();
     while !page(daemon.url()).contains(">ready<") {
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", page(daemon.url()));
+        assert!(start.elapsed() < Duration::from_mins(1), "{}", page(daemon.url()));
         std::thread::sleep(Duration::from_millis(100));
     }
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));

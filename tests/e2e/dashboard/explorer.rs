@@ -48,9 +48,9 @@ impl Explored {
 
     /// Waits until a page contains a text.
     fn wait(&self, path: &str, text: &str) {
-        let (began, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
+        let (start, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
         while !page(&url).contains(text) {
-            assert!(began.elapsed() < Duration::from_mins(1), "{text}: {}", page(&url));
+            assert!(start.elapsed() < Duration::from_mins(1), "{text}: {}", page(&url));
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -58,14 +58,14 @@ impl Explored {
     /// Returns a page. Retries, since a node on a busy machine can take longer than the timeout of
     /// a read, two block times.
     fn page(&self, path: &str) -> String {
-        let (began, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
-        let mut shown = page(&url);
-        while shown.contains("no node responded") && began.elapsed() < Duration::from_mins(1) {
+        let (start, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
+        let mut html = page(&url);
+        while html.contains("no node responded") && start.elapsed() < Duration::from_mins(1) {
             std::thread::sleep(Duration::from_millis(100));
-            shown = page(&url);
+            html = page(&url);
         }
-        assert!(!shown.contains("<script>"), "{path}: {shown}");
-        shown
+        assert!(!html.contains("<script>"), "{path}: {html}");
+        html
     }
 }
 
@@ -139,9 +139,9 @@ fn a_chain_is_explored_without_a_contest() {
     ] {
         let mut times: Vec<_> = (0..9)
             .map(|_| {
-                let began = Instant::now();
+                let start = Instant::now();
                 explored.page(&path);
-                began.elapsed()
+                start.elapsed()
             })
             .collect();
         times.sort();
@@ -155,13 +155,13 @@ fn a_chain_is_explored_without_a_contest() {
 fn explorer_pages_report_unreachable_node() {
     let Explored { chain, dashboard } = Explored::start();
     drop(chain);
-    let (url, began) = (format!("{}/chain/accounts/{ALICE}", dashboard.url()), Instant::now());
-    let shown = page(&url);
+    let (url, start) = (format!("{}/chain/accounts/{ALICE}", dashboard.url()), Instant::now());
+    let html = page(&url);
     assert!(
-        shown.contains("The account cannot be read") && shown.contains("1 call in the 4 blocks"),
-        "{shown}"
+        html.contains("The account cannot be read") && html.contains("1 call in the 4 blocks"),
+        "{html}"
     );
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let (status, body) =
         get(&format!("{}/chain/blocks/0x{}", dashboard.url(), "ab".repeat(32)), None);
     assert_eq!(status.as_u16(), 503, "{}", String::from_utf8_lossy(&body));

@@ -100,14 +100,14 @@ fn visitors_voices_become_text_in_their_language() {
     assert!(form.contains("The captions are those of faster-whisper-base"), "{form}");
     let (mut count, mut errors, mut noted) = (0, [0; 2], BTreeSet::new());
     for voice in &VOICES {
-        let (file, spoken) = voice.record(&recordings, folder.path());
-        count += spoken.len();
+        let (file, spoken_text) = voice.record(&recordings, folder.path());
+        count += spoken_text.len();
         // The parrot returns the speech itself, and so misses no deadline on a busy machine.
         let mut script = browser.browser_script("voices.mjs");
         let report = report(script.args([&*url, "parrot", "speak"]).arg(file));
         for (errors, side) in errors.iter_mut().zip(["heard", "said"]) {
             let text = report[side].as_str().unwrap();
-            *errors += word_errors(&voice.words(text).join(" "), &spoken.join(" "));
+            *errors += word_errors(&voice.words(text).join(" "), &spoken_text.join(" "));
         }
         // The notes belong to captions that came while the person spoke.
         for (note, latency) in [("try-heard-note", "transcribed in"), ("try-said-note", "behind")] {

@@ -138,10 +138,10 @@ impl Process {
     /// Waits until a condition holds; fails if the process ends before.
     #[track_caller]
     pub(super) fn wait_until(&mut self, is_reached: impl Fn(&Self) -> bool) {
-        let began = Instant::now();
+        let start = Instant::now();
         while !is_reached(self) {
             let is_running = self.child.try_wait().unwrap().is_none();
-            assert!(is_running && began.elapsed() < Duration::from_mins(5), "{}", self.log());
+            assert!(is_running && start.elapsed() < Duration::from_mins(5), "{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

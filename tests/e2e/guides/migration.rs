@@ -21,16 +21,16 @@ const EARLIER: &str = "challenge-2026-10-30-a";
 
 /// Returns the files below a directory by their relative paths.
 fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let (mut found, mut pending) = (BTreeMap::new(), vec![directory.to_owned()]);
+    let (mut files, mut pending) = (BTreeMap::new(), vec![directory.to_owned()]);
     while let Some(path) = pending.pop() {
         if path.is_dir() {
             pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else {
-            found
+            files
                 .insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
         }
     }
-    found
+    files
 }
 
 /// Returns the commands of the first block below a heading of a chapter, each with whether it is a
@@ -119,23 +119,32 @@ fn write_score(directory: &Path, challenge: &str) {
 fn migration_guide_continues_the_files_of_the_reference() {
     let walkthrough = Walkthrough::with_files(GUIDE, copy_stack);
     assert_eq!(walkthrough.services.len(), 6);
-    let shown = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
-    assert_eq!(shown["rows"][0]["weights"], json!([[2, 65_535]]), "{shown}");
+    let weights = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    assert_eq!(weights["rows"][0]["weights"], json!([[2, 65_535]]), "{weights}");
 
     // The settings of the file, without what the rehearsal replaces.
     let checked = report(&walkthrough, &["bb", "config", "check"]);
-    let found = checked["findings"].to_string();
-    assert!(found.contains("PG_HOST") && found.contains("BB_SCORE_PARALLELISM"), "{found}");
+    let problems = checked["findings"].to_string();
+    assert!(
+        problems.contains("PG_HOST") && problems.contains("BB_SCORE_PARALLELISM"),
+        "{problems}"
+    );
     let doctor =
         report(&walkthrough, &["tao", "doctor", "--role", "runner", "--ntp-server", "127.0.0.1:9"]);
     let findings = doctor["findings"].as_array().unwrap();
-    let of = |check: &str| {
+    let with_check = |check: &str| {
         findings.iter().filter(|finding| finding["check"] == check).collect::<Vec<_>>()
     };
     let is_checked =
         |finding: &&Value| finding["status"] != "fault" && finding["status"] != "skipped";
-    assert!(of("registration").into_iter().all(|finding| is_checked(&finding)), "{doctor:#}");
-    assert!(of("settings").iter().any(|finding| finding["status"] == "warning"), "{doctor:#}");
+    assert!(
+        with_check("registration").into_iter().all(|finding| is_checked(&finding)),
+        "{doctor:#}"
+    );
+    assert!(
+        with_check("settings").iter().any(|finding| finding["status"] == "warning"),
+        "{doctor:#}"
+    );
 
     let migrated = report(&walkthrough, &["bb", "migrate"]);
     assert_eq!(
@@ -217,7 +226,7 @@ fn malformed_file_of_the_reference_is_reported() {
         "1 challenge with result files; the runner calls none of 2 scored miners again in their challenges",
         "2 transcripts of faster-whisper models in the cache",
     ] {
-        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        assert!(text.lines().any(|printed| printed == line), "{line}: {text}");
     }
 }
 

@@ -143,14 +143,14 @@ impl Walkthrough {
     }
 
     /// Starts a service at its free address, with further arguments.
-    pub(super) fn serve(&mut self, line: &str, further: &[&str]) {
+    pub(super) fn serve(&mut self, line: &str, extra_args: &[&str]) {
         let line = self.with_actual_names(line);
         let mut words = shlex::split(&line).unwrap();
         if let Some(listen) = words.iter().position(|word| word == "--listen") {
             words.drain(listen..listen + 2);
         }
         let mut command = tao();
-        command.args(&words[1..]).args(further);
+        command.args(&words[1..]).args(extra_args);
         let address = match [words[1].as_str(), words[2].as_str()] {
             ["localnet", _] => {
                 command.args(["--block-time", "50ms"]);
@@ -174,7 +174,7 @@ impl Walkthrough {
 
     /// Waits until the gateway has a miner for one of its tasks.
     pub(super) fn wait_for_market(&self) {
-        let (runtime, began) = (tokio::runtime::Runtime::new().unwrap(), Instant::now());
+        let (runtime, start) = (tokio::runtime::Runtime::new().unwrap(), Instant::now());
         let url = format!("{}/status.json", self.gateway());
         let is_served = async || -> Option<bool> {
             let status: Value = reqwest::get(&url).await.ok()?.json().await.ok()?;
@@ -182,7 +182,7 @@ impl Walkthrough {
         };
         while runtime.block_on(is_served()) != Some(true) {
             let log = self.services.last().map(Daemon::log).unwrap_or_default();
-            assert!(began.elapsed() < LONG, "the market does not open: {log}");
+            assert!(start.elapsed() < LONG, "the market does not open: {log}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }

@@ -57,7 +57,7 @@ impl Guide {
     }
 
     /// Returns the command of a line, with this chain in place of the guide's names.
-    fn command(&self, line: &str, further: &[&str]) -> Command {
+    fn command(&self, line: &str, extra_args: &[&str]) -> Command {
         let state = self.state(&self.walkthrough.path("state")).display().to_string();
         let uid = self.uid().to_string();
         let mut before = String::new();
@@ -76,7 +76,7 @@ impl Guide {
             actual
         });
         let mut command = tao();
-        command.args(words).args(further);
+        command.args(words).args(extra_args);
         self.walkthrough.prepare(&mut command);
         command
     }
@@ -93,25 +93,25 @@ impl Guide {
         neurons.find(|neuron| neuron["hotkey"] == self.miner).unwrap()["uid"].as_u64().unwrap()
     }
 
-    fn run(&self, line: &str, further: &[&str]) {
-        let output = self.command(line, further).output().unwrap();
+    fn run(&self, line: &str, extra_args: &[&str]) {
+        let output = self.command(line, extra_args).output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }
 
     /// Starts a miner of the chapter, and waits until it has published its address.
     fn serve(&self, line: &str) -> Daemon {
         let miner = Daemon::launch(&mut self.command(line, &[]));
-        let began = Instant::now();
+        let start = Instant::now();
         while !has_published(&self.walkthrough, &self.miner, &self.address) {
-            assert!(began.elapsed() < Duration::from_mins(1), "{line}: {}", miner.log());
+            assert!(start.elapsed() < Duration::from_mins(1), "{line}: {}", miner.log());
             std::thread::sleep(Duration::from_millis(200));
         }
         miner
     }
 
     /// Runs a validator until its first step. `of_user` is the user's directory for state.
-    fn validate(&self, line: &str, further: &[&str], of_user: &Path) {
-        let mut command = self.command(line, further);
+    fn validate(&self, line: &str, extra_args: &[&str], of_user: &Path) {
+        let mut command = self.command(line, extra_args);
         command.env("XDG_STATE_HOME", of_user);
         let mut validator = Process::start(&mut command, self.walkthrough.folder.path());
         let state = self.state(of_user);

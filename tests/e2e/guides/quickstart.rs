@@ -52,11 +52,11 @@ fn rows() -> Vec<Row> {
         let cells: Vec<String> =
             line.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect();
         let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-        let &["", step, here, difference, ""] = cells.as_slice() else { panic!("{line}") };
+        let &["", step, our_cell, difference, ""] = cells.as_slice() else { panic!("{line}") };
         assert!(!difference.is_empty(), "{line}");
         Row {
             step: step.to_owned(),
-            commands: here.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+            commands: our_cell.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
         }
     });
     rows.collect()

@@ -145,10 +145,10 @@ fn guide_for_a_new_subnet_works() {
     let [miner, validator, shown] = lines.as_slice() else { panic!("{lines:#?}") };
     let address = free_address();
     let port = address.rsplit_once(':').unwrap().1;
-    let start = |line: &str, further: &[&str]| {
+    let start = |line: &str, extra_args: &[&str]| {
         let line = line.strip_prefix("summing-subnet ").unwrap().replace("8091", port);
         let mut command = program(&example);
-        command.args(["--metrics", "127.0.0.1:0"]).args(line.split_whitespace()).args(further);
+        command.args(["--metrics", "127.0.0.1:0"]).args(line.split_whitespace()).args(extra_args);
         Process::start(walkthrough.prepare(&mut command), walkthrough.folder.path())
     };
     let hotkey = hotkey(&walkthrough, "miner");

@@ -197,9 +197,9 @@ impl Walkthrough {
     }
 
     /// Runs a command for a chute against the test's servers.
-    fn run_with_accounts(&self, line: &str, further: &[&str]) {
+    fn run_with_accounts(&self, line: &str, extra_args: &[&str]) {
         let mut command = self.program(&shlex::split(line).unwrap());
-        let output = with_accounts(command.args(further), &self.cloud).output().unwrap();
+        let output = with_accounts(command.args(extra_args), &self.cloud).output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }
 

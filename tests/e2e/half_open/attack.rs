@@ -120,10 +120,10 @@ impl Served {
         half.extend(
             self.tls.iter().map(|tls| ("half a TLS handshake", &plain, sent(half_a_hello(tls)))),
         );
-        let mut whole = vec![(status, sent(get))];
+        let mut complete = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {
             let (body, status) = waits.whole;
-            whole.push((status, self.post(waits, body.as_bytes(), body.len())));
+            complete.push((status, self.post(waits, body.as_bytes(), body.len())));
             half.push(("half a body", &target, self.post(waits, HALF, 9)));
         }
         let runtime = Runtime::new().unwrap();
@@ -131,7 +131,7 @@ impl Served {
             runtime.block_on(async {
                 let attack = attack(attacked, half).await;
                 assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
-                for (status, request) in &whole {
+                for (status, request) in &complete {
                     let p99 =
                         p99(most, async || answered(&target, &request(0), *status).await).await;
                     assert!(
@@ -194,11 +194,11 @@ async fn attack(to: &Target, half: Request) -> Attack {
                         let _ = stream.write_all(&half(caller)).await;
                         let _ = stream.flush().await;
                         opened.add_permits(1);
-                        let began = Instant::now();
+                        let start = Instant::now();
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
                         // While others still connect, the server can already refuse a body that is
                         // late.
-                        let is_answered = is_answered && began.elapsed() < NEVER;
+                        let is_answered = is_answered && start.elapsed() < NEVER;
                         answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
                     // No local port is free at the moment, or the server closed the connection
@@ -257,10 +257,10 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
 
 /// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
-    let began = Instant::now();
+    let start = Instant::now();
     let actual = timeout(NEVER, ask(to, request)).await.ok()??;
     assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));
-    Some(began.elapsed())
+    Some(start.elapsed())
 }
 
 /// Returns the status of the response, if there is one.

@@ -307,20 +307,27 @@ fn scoring_api(folder: &Path) -> Started {
 }
 
 fn scorer(_: &Path) -> Started {
-    let nobody = free_address();
+    let unused_address = free_address();
     let mut scorer = local_bb();
     scorer
         .arg("scorer")
-        .env("NATS_URL", format!("nats://{nobody}"))
+        .env("NATS_URL", format!("nats://{unused_address}"))
         .env("S3_BUCKET_NAME", "replies");
-    scorer.env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer"));
-    start_process(scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}")))
+    scorer.env("DATABASE_URL", format!("postgres://scorer@{unused_address}/scorer"));
+    start_process(scorer.env("S3_ENDPOINT_URL", format!("http://{unused_address}")))
 }
 
 fn subtensor_gateway(folder: &Path) -> Started {
-    let nowhere = format!("ws://{}", free_address());
+    let unreachable_url = format!("ws://{}", free_address());
     let mut gateway = local_bb();
-    gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", &nowhere, "--state"]);
+    gateway.args([
+        "subtensor-gateway",
+        "--key-uri",
+        "//Alice",
+        "--network",
+        &unreachable_url,
+        "--state",
+    ]);
     gateway.arg(folder.join("gateway"));
     start(&mut gateway, ("/healthz", 200), |_| open("/v1/weights/set_and_confirm", ("{}", 400)))
 }
@@ -345,13 +352,13 @@ fn validate(folder: &Path) -> Started {
 /// Returns a command whose services are unreachable.
 fn without_peers(command: &str, folder: &Path) -> Command {
     require_models();
-    let nobody = format!("http://{}", free_address());
+    let unused_url = format!("http://{}", free_address());
     let mut bb = local_bb();
     bb.args([command, "--key-uri", "//Alice"])
-        .env("SUBTENSOR_GATEWAY_URL", &nobody)
-        .env("SIGNER_URL", &nobody);
-    bb.env("BB_UTTERANCE_ENGINE_URL", &nobody).env("BB_SUBMIT_API_URL", &nobody);
-    bb.env("BT_CHAIN_ENDPOINT", nobody.replace("http", "ws"))
+        .env("SUBTENSOR_GATEWAY_URL", &unused_url)
+        .env("SIGNER_URL", &unused_url);
+    bb.env("BB_UTTERANCE_ENGINE_URL", &unused_url).env("BB_SUBMIT_API_URL", &unused_url);
+    bb.env("BT_CHAIN_ENDPOINT", unused_url.replace("http", "ws"))
         .env("BABELBIT_CACHE_DIR", folder.join("cache"));
     bb
 }
@@ -542,9 +549,9 @@ fn proof_validator(folder: &Path) -> Started {
         .args(["--peer", &format!("{BOB}@{}", free_address()), "--api", &api, "--api-keys"])
         .arg(&path);
     let mut started = start_process(&mut validator);
-    let began = Instant::now();
+    let start = Instant::now();
     while std::net::TcpStream::connect(&api).is_err() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the API does not start");
+        assert!(start.elapsed() < Duration::from_mins(1), "the API does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
     let next = AtomicUsize::new(0);

@@ -48,21 +48,21 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
                 "{what} is answered, so nothing is held"
             );
             for _ in 0..CLIENTS {
-                let began = Instant::now();
+                let start = Instant::now();
                 ask(&client().await, address).await;
                 assert!(
-                    began.elapsed() < FIRST,
+                    start.elapsed() < FIRST,
                     "a new client waited {:?} while others sent {what}",
-                    began.elapsed()
+                    start.elapsed()
                 );
             }
             // The new clients have the same hotkey, so each replaced the connection before it.
             let last = client().await;
             ask(&last, address).await;
             let answered = async || {
-                let began = Instant::now();
+                let start = Instant::now();
                 ask(&last, address).await;
-                Some(began.elapsed())
+                Some(start.elapsed())
             };
             let p99 = p99(most, answered).await;
             assert!(p99 < most, "{p99:?} over QUIC while others sent {what}");

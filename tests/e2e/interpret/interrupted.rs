@@ -35,9 +35,9 @@ fn started_miner_stops_with_the_interrupted_benchmark() {
     let [miner] = children[..] else { panic!("{children:?}") };
     terminate(&bench);
     assert_eq!(bench.wait().unwrap().code(), Some(1));
-    let began = Instant::now();
+    let start = Instant::now();
     while parent_of(miner).is_some() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the miner still runs");
+        assert!(start.elapsed() < Duration::from_mins(1), "the miner still runs");
         std::thread::sleep(Duration::from_millis(50));
     }
     log.read_to_string(&mut output).unwrap();

@@ -26,10 +26,10 @@ fn write_recordings(folder: &Path) {
         for number in 0..count {
             let sentence = &sentences[(speaker + number) % sentences.len()];
             let file = fs::read(speech.join(sentence["file"].as_str().unwrap())).unwrap();
-            let spoken = Wav::decode(&file).unwrap().pcm;
+            let source = Wav::decode(&file).unwrap().pcm;
             match &mut joined {
-                Some(joined) => joined.samples.extend(spoken.samples),
-                None => joined = Some(spoken),
+                Some(joined) => joined.samples.extend(source.samples),
+                None => joined = Some(source),
             }
             text.push_str(sentence["text"].as_str().unwrap());
             text.push_str(". ");

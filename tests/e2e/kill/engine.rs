@@ -65,13 +65,13 @@ fn killed_engines_lose_and_repeat_nothing() {
     let mut fetching = Duration::ZERO;
     let first = engine("127.0.0.1:0");
     let (output, _first) = run(network.runner(&first, &reference), first, |engine| {
-        let began = Instant::now();
+        let start = Instant::now();
         // Its first files are the fetched utterances.
         while !reference.join("logs").exists() {
-            assert!(began.elapsed() < Duration::from_mins(1), "nothing was fetched");
+            assert!(start.elapsed() < Duration::from_mins(1), "nothing was fetched");
             std::thread::sleep(Duration::from_millis(1));
         }
-        fetching = began.elapsed();
+        fetching = start.elapsed();
         engine
     });
     let undisturbed = document(&output);

@@ -26,13 +26,13 @@ impl Accepted {
     /// Waits until a request is accepted: a miner with a new replay log rejects requests from
     /// before its start.
     fn new(miner: &Daemon, key: &str) -> Self {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let request = Self::signed(miner, key);
             match request.send() {
                 200 => return request,
                 status => {
-                    assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}");
+                    assert!(status == 401 && start.elapsed() < Duration::from_mins(2), "{status}");
                 }
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -106,23 +106,23 @@ fn killed_miners_lose_only_requests_in_flight() {
         let mut child = start(&network, &engine, &name);
         while kills < kill_count() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(random.random_range(0..300)));
-            let which = if random.random() { 0 } else { 2 };
+            let index = if random.random() { 0 } else { 2 };
             kills += 1;
-            let log = network.restart(which);
+            let log = network.restart(index);
             assert!(!log.contains("panicked"), "{log}");
             assert_eq!(
-                accepted[which].send(),
+                accepted[index].send(),
                 401,
                 "a request from before the kill is accepted again"
             );
         }
         let report = finish(child);
-        for (which, (ours, theirs)) in miners(&report).zip(miners(&undisturbed)).enumerate() {
+        for (index, (ours, theirs)) in miners(&report).zip(miners(&undisturbed)).enumerate() {
             assert_eq!(utterances(ours).len(), utterances(theirs).len());
             for (one, other) in utterances(ours).iter().zip(utterances(theirs)) {
                 // A complete reply can also have a scoring error.
-                if which == UNTOUCHED || one["error"] == other["error"] {
-                    assert_eq!(reply(one), reply(other), "{name}: miner {which}: {one}");
+                if index == UNTOUCHED || one["error"] == other["error"] {
+                    assert_eq!(reply(one), reply(other), "{name}: miner {index}: {one}");
                 } else {
                     failed += 1;
                     assert_eq!(

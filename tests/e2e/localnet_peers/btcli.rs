@@ -34,7 +34,7 @@ fn btcli_is_compatible_with_the_chain() {
         chain.url(),
     ];
     document(&tao().args(window).arg("--json").output().unwrap());
-    let held = document(
+    let balance = document(
         &tao().args(["balance", ALICE, "--json", "--network", chain.url()]).output().unwrap(),
     );
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
@@ -43,7 +43,7 @@ fn btcli_is_compatible_with_the_chain() {
     check_table("what btcli did", &[report]);
     assert_eq!(report.tool, BTCLI);
     check_btcli_commands(report);
-    check_btcli_reads(report, &held);
+    check_btcli_reads(report, &balance);
     check_btcli_subnets(report);
     check_btcli_stake(report);
     check_btcli_accounts(report);

@@ -37,10 +37,10 @@ fn metagraph_of_sixteen_neurons_matches_the_sdk() {
     let mut result = compare(&chain, &sdk10, "localnet_numbers.py", 20);
     let epochs = result.as_object_mut().unwrap().remove("epochs").unwrap_or_default();
     // In every epoch there were children, takes and root dividends.
-    let seen = json!({
+    let expected = json!({
         "compared": 20, "neurons": 16, "with_incentive": 20, "with_root_dividends": 20, "silent_earned": 20,
     });
-    assert_eq!(result, seen);
+    assert_eq!(result, expected);
     // SDK 11 reads the same numbers as the script found in storage.
     let epochs = epochs.as_array().unwrap();
     let blocks: Vec<_> = epochs.iter().map(|epoch| &epoch["block"]).collect();

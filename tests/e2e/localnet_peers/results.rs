@@ -54,9 +54,9 @@ impl ToolReport {
     pub(super) fn failures(&self) -> impl Iterator<Item = (&str, String)> {
         let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
         failed.map(|(operation, answer)| {
-            let why =
+            let reason =
                 answer["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
-            (operation.as_str(), why.replace('|', "\\|"))
+            (operation.as_str(), reason.replace('|', "\\|"))
         })
     }
 
@@ -67,7 +67,7 @@ impl ToolReport {
         for operation in self.operations.keys().map(String::as_str) {
             let result = failures
                 .get(operation)
-                .map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"));
+                .map_or_else(|| "works".to_owned(), |reason| format!("fails: {reason}"));
             match results.iter_mut().find(|(other, _)| *other == result) {
                 Some((_, operations)) => operations.push(operation),
                 None => results.push((result, vec![operation])),
@@ -82,13 +82,16 @@ impl ToolReport {
     /// Fails for unexpected failures, and for known failures that now succeed.
     fn check_failures(&self) {
         let failed: BTreeMap<_, _> = self.failures().collect();
-        let known = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
-        let known: BTreeMap<_, _> = known.map(|(_, operation, why)| (*operation, *why)).collect();
-        for (operation, why) in &failed {
-            let expected = known.get(operation).is_some_and(|beginning| why.starts_with(beginning));
-            assert!(expected, "{}: {operation} fails: {why}", self.tool);
+        let known_failures = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
+        let known_failures: BTreeMap<_, _> =
+            known_failures.map(|(_, operation, reason)| (*operation, *reason)).collect();
+        for (operation, reason) in &failed {
+            let expected = known_failures
+                .get(operation)
+                .is_some_and(|beginning| reason.starts_with(beginning));
+            assert!(expected, "{}: {operation} fails: {reason}", self.tool);
         }
-        for operation in known.keys() {
+        for operation in known_failures.keys() {
             assert!(failed.contains_key(operation), "{}: {operation} works now", self.tool);
         }
     }
@@ -104,7 +107,7 @@ pub(super) fn check_table(comment: &str, tools: &[&ToolReport]) {
     let document = std::fs::read_to_string(&path).unwrap();
     let (head, remaining) =
         document.split_once(&begin).expect("docs/localnet-tools.md has a place for the table");
-    let (written, tail) = remaining.split_once(END).expect("the table ends");
+    let (documented, tail) = remaining.split_once(END).expect("the table ends");
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
     }
@@ -112,6 +115,6 @@ pub(super) fn check_table(comment: &str, tools: &[&ToolReport]) {
         report.check_failures();
     }
     if std::env::var_os("TAONET_UPDATE_DOCS").is_none() {
-        assert_eq!(written, table, "run again with TAONET_UPDATE_DOCS=1");
+        assert_eq!(documented, table, "run again with TAONET_UPDATE_DOCS=1");
     }
 }

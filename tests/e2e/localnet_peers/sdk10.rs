@@ -67,10 +67,10 @@ pub(super) fn check(report: &ToolReport, url: &str) {
     assert_eq!(report.value("serve axon"), "203.0.113.7:8099");
     assert!(report.value("stake add").as_u64() > Some(0));
     let removed = report.value("stake remove");
-    let told = removed["told"].as_array().unwrap();
+    let events = removed["told"].as_array().unwrap();
     // The event's alpha is without the fee.
-    let sold = told[0][3].as_u64().unwrap() + told[0][5].as_u64().unwrap();
-    assert_eq!((told.len(), Some(sold)), (1, removed["asked"].as_u64()), "{removed}");
+    let sold = events[0][3].as_u64().unwrap() + events[0][5].as_u64().unwrap();
+    assert_eq!((events.len(), Some(sold)), (1, removed["asked"].as_u64()), "{removed}");
     assert!(
         removed["asked"].as_u64() > Some(0)
             && removed["after"].as_u64() < removed["before"].as_u64(),
@@ -124,8 +124,8 @@ pub(super) fn check_layer_below(below: &ToolReport, ten: &ToolReport) {
     }
     assert_eq!(tempos.len(), 61);
     // Coldkey, hotkey, TAO, alpha, subnet, fee: 33 parts of 65 535.
-    let told = below.value("events of a block").as_array().unwrap();
-    let [told] = told.as_slice() else { panic!("{told:?}") };
+    let events = below.value("events of a block").as_array().unwrap();
+    let [events] = events.as_slice() else { panic!("{events:?}") };
     let fee = 100_000_000_000_u64 * 33 / 65_535;
     let expected = json!([
         ALICE,
@@ -135,5 +135,5 @@ pub(super) fn check_layer_below(below: &ToolReport, ten: &ToolReport) {
         BABELBIT,
         fee
     ]);
-    assert_eq!(told, &expected);
+    assert_eq!(events, &expected);
 }

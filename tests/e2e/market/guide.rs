@@ -71,10 +71,10 @@ fn run(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Output {
 
 /// Buys until an answer is complete.
 fn wait_for_sales(network: &Network, url: &str, key: &str) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !network.runtime.block_on(buy(url.to_owned(), key.to_owned(), Arc::default())).is_complete
     {
-        assert!(began.elapsed() < LONG, "the market does not open");
+        assert!(start.elapsed() < LONG, "the market does not open");
         // The key's limit is 120 requests per minute.
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -105,10 +105,14 @@ fn score_files(network: &Network, guide: &mut Guide) -> String {
 
 /// Waits for a closed period with weights; returns its number and the explanation of its weights.
 fn rewarded_period(network: &Network) -> (u64, Value) {
-    let explain = |further: &str| {
-        document(&run(network, &format!("tao nineteen explain --json --state DIR{further}"), &[]))
+    let explain = |extra_args: &str| {
+        document(&run(
+            network,
+            &format!("tao nineteen explain --json --state DIR{extra_args}"),
+            &[],
+        ))
     };
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         // The newest period is open.
         let newest = explain("")["period"].as_u64().unwrap_or(0);
@@ -118,7 +122,7 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
                 return (period, explained);
             }
         }
-        assert!(began.elapsed() < LONG, "no closed period has weights");
+        assert!(start.elapsed() < LONG, "no closed period has weights");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -148,9 +152,9 @@ fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: 
     let earning = miners.iter().filter(|miner| miner["weight"].as_f64() > Some(0.0));
     assert!(earning.clone().count() > 0, "{explained}");
     for miner in earning {
-        let (shown, recomputed) =
+        let (displayed, recomputed) =
             (miner["weight"].as_f64().unwrap(), weights[&miner["uid"].as_u64()].as_f64().unwrap());
-        assert!((shown - recomputed).abs() < 1e-12, "{miner}");
+        assert!((displayed - recomputed).abs() < 1e-12, "{miner}");
     }
     assert!(
         (weights.values().map(|weight| weight.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-9

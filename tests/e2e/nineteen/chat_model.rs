@@ -49,10 +49,10 @@ fn demonstration_serves_the_chat_model() {
         serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
     // A busy machine needs several periods for so many answers.
     let is_checked = |round: &Value| {
-        let of = |name| number(miner(round, name), "checked");
-        HONEST.iter().map(|name| of(name)).sum::<f64>() > 4.0
-            && of("good") > 0.0
-            && of("cheating") > 0.0
+        let checked_count = |name| number(miner(round, name), "checked");
+        HONEST.iter().map(|name| checked_count(name)).sum::<f64>() > 4.0
+            && checked_count("good") > 0.0
+            && checked_count("cheating") > 0.0
     };
     // The first period is not closed in the first document.
     let round = documents

@@ -9,10 +9,10 @@ use super::*;
 /// Width and height of all images.
 const SIDE: u32 = 576;
 
-fn request(further: &Value) -> Value {
+fn request(extra_fields: &Value) -> Value {
     let mut body =
         json!({"prompt": "a red boat", "steps": 6, "width": SIDE, "height": SIDE, "seed": 7});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 
@@ -90,7 +90,7 @@ fn images_are_bought_from_the_demonstration() {
     let (url, key) = (word("gateway "), word("key "));
     // The other miner, which sends the same image for every request, may answer first.
     let curl = word("try an image: ");
-    let began = Instant::now();
+    let start = Instant::now();
     let has_size = || {
         let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
@@ -99,7 +99,7 @@ fn images_are_bought_from_the_demonstration() {
         image.is_ok_and(|image| (image.width(), image.height()) == (768, 576))
     };
     while !has_size() {
-        assert!(began.elapsed() < Duration::from_mins(3), "{curl}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{curl}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -122,7 +122,7 @@ fn images_are_bought_from_the_demonstration() {
         let body = json!({"model": "painter", "prompt": "hills", "size": "576x576", "n": 2});
         let photo = bought("/images/generations", &body, "/data/1/b64_json").await;
         let (_, photos) = ask("/text-to-image", &request(&json!({"model": "painter"}))).await;
-        for (path, further) in [
+        for (path, extra_fields) in [
             (
                 "/image-to-image",
                 json!({"model": "painter-image-to-image", "init_image": photos["image_b64"]}),
@@ -130,7 +130,7 @@ fn images_are_bought_from_the_demonstration() {
             ("/inpaint", json!({"init_image": photos["image_b64"], "mask": photos["image_b64"]})),
             ("/avatar", json!({"init_image": photos["image_b64"]})),
         ] {
-            bought(path, &request(&further), "/image_b64").await;
+            bought(path, &request(&extra_fields), "/image_b64").await;
         }
         let (width, height) = (photo.width(), photo.height());
         let mask = Picture::from_grey(width, height, vec![255; (width * height) as usize]).unwrap();
@@ -147,13 +147,13 @@ fn images_are_bought_from_the_demonstration() {
             let (status, answer) = ask("/images/generations", &unsafe_prompt).await;
             (status == 403).then_some(answer)
         };
-        let began = Instant::now();
+        let start = Instant::now();
         // The other miner does not classify prompts.
         let answer = loop {
             if let Some(answer) = withheld().await {
                 break answer;
             }
-            assert!(began.elapsed() < Duration::from_mins(2), "no image is withheld");
+            assert!(start.elapsed() < Duration::from_mins(2), "no image is withheld");
         };
         assert_eq!(answer["error"]["code"], "content_policy_violation");
     });

@@ -165,9 +165,9 @@ fn teams_of_keys_are_managed() {
 fn keys_are_managed_in_postgres() {
     let Some(server) = Postgres::start() else { return };
     // Like on two machines: without a common directory.
-    let keys = |place: &[(&str, &str)], args: &[&str]| {
+    let keys = |variables: &[(&str, &str)], args: &[&str]| {
         tao()
-            .envs(place.iter().copied())
+            .envs(variables.iter().copied())
             .args(["nineteen", "keys", "--json"])
             .args(args)
             .output()
@@ -189,9 +189,9 @@ fn keys_are_managed_in_postgres() {
     let text = refusal(&keys(&[], &["list", "--database", "mysql://x"]), 2);
     assert!(text.contains("postgres://USER:PASSWORD@HOST/DATABASE"), "{text}");
     assert!(refusal(&keys(&[], &["list"]), 1).contains("--state is missing"));
-    let nobody =
+    let unreachable =
         format!("postgres://nobody:hunter2@localhost/none?host={}", folder.path().display());
-    let text = refusal(&keys(&[("DATABASE_URL", &nobody)], &["list"]), 1);
+    let text = refusal(&keys(&[("DATABASE_URL", &unreachable)], &["list"]), 1);
     assert!(
         text.contains("cannot open the validator's PostgreSQL database")
             && !text.contains("hunter2"),

@@ -179,8 +179,8 @@ fn import_is_previewed_and_repeated_without_doubling_rows() {
     let Some(reference) = Reference::start() else { return };
     let (before, folder) = (reference.digest(), TempDir::new().unwrap());
     let state = folder.path().join("state").display().to_string();
-    let migrate = |further: &[&str]| {
-        let arguments = [&["--state", &state, "--json"][..], further].concat();
+    let migrate = |extra_args: &[&str]| {
+        let arguments = [&["--state", &state, "--json"][..], extra_args].concat();
         document(&reference.migrate(&arguments).output().unwrap())
     };
     let preview = migrate(&["--check"]);
@@ -202,8 +202,8 @@ fn import_is_previewed_and_repeated_without_doubling_rows() {
     let mut imported = migrate(&[]);
     imported["check"] = json!(true);
     assert_eq!(imported, preview);
-    for further in [&["--check"][..], &[]] {
-        let again = migrate(further);
+    for extra_args in [&["--check"][..], &[]] {
+        let again = migrate(extra_args);
         assert_eq!(outcome(&again, "api_keys"), [2, 0, 2, 0]);
         assert_eq!(outcome(&again, "reward_data"), [60, 0, 60, 0]);
         assert_eq!(outcome(&again, "contenders_history"), [9, 0, 9, 0]);
@@ -236,11 +236,11 @@ fn killed_import_is_atomic() {
     }
     let before = reference.digest();
     let all = [1_002, 14_060, 5_009];
-    let began = Instant::now();
+    let start = Instant::now();
     let undisturbed = Target::of(None);
     let output = undisturbed.fill(&mut reference.migrate(&[])).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let duration = began.elapsed();
+    let duration = start.elapsed();
     assert_eq!(reference.runtime.block_on(undisturbed.rows()), all);
     // As docs/migrate.md says.
     assert!(duration < Duration::from_mins(1), "{duration:?}");

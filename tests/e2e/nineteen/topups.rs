@@ -114,7 +114,7 @@ impl Sale {
 
     /// Waits until the validator has recorded this number of transfers.
     fn wait_for(&self, store: &Store, deposits: usize) {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let recorded = self.runtime.block_on(store.deposits(None)).unwrap().len();
             assert!(
@@ -124,7 +124,7 @@ impl Sale {
             if recorded == deposits {
                 return;
             }
-            assert!(began.elapsed() < LONG, "only {recorded} of {deposits} transfers are recorded");
+            assert!(start.elapsed() < LONG, "only {recorded} of {deposits} transfers are recorded");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -132,10 +132,10 @@ impl Sale {
     /// Waits until the validator has recorded the newest finalized block, so that the chain's
     /// newest block is announced to it.
     fn wait_for_head(&self, store: &Store) {
-        let (began, client) = (Instant::now(), self.client());
+        let (start, client) = (Instant::now(), self.client());
         let finalized = self.runtime.block_on(client.finalized_head()).unwrap();
         while self.runtime.block_on(store.topups()).unwrap().unwrap().block < finalized.number {
-            assert!(began.elapsed() < LONG, "block {finalized} is not recorded");
+            assert!(start.elapsed() < LONG, "block {finalized} is not recorded");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -273,9 +273,9 @@ fn collect(sale: &Sale, client: &Client, bob: AccountId, buyers: &[Buyer]) {
 #[test]
 fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     let sale = Sale::start();
-    let began = Instant::now();
+    let start = Instant::now();
     let validator = Daemon::start(&mut sale.validator());
-    let startup = began.elapsed();
+    let startup = start.elapsed();
     let buyers = [(); 3].map(|()| sale.buyer());
     assert!(validator.terminate().success());
     pay_under_kills(&sale, &buyers, startup);

@@ -46,8 +46,8 @@ fn command(words: &[&str], state: &Path) -> Command {
     command
 }
 
-fn explain(miner: &str, state: &Path, further: &[&str]) -> Output {
-    command(&["explain", miner], state).args(further).output().unwrap()
+fn explain(miner: &str, state: &Path, extra_args: &[&str]) -> Output {
+    command(&["explain", miner], state).args(extra_args).output().unwrap()
 }
 
 /// Words of the standard output: lines can be wrapped.
@@ -57,7 +57,7 @@ fn printed(output: &Output) -> String {
 
 /// Waits until a miner has completed so many questions, and returns its explained score.
 fn explained(miner: &str, state: &Path, questions: usize) -> Value {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         // Before the first step there is no score.
         let output = explain(miner, state, &["--json"]);
@@ -68,7 +68,7 @@ fn explained(miner: &str, state: &Path, questions: usize) -> Value {
                 return explained;
             }
         }
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", stderr(&output));
+        assert!(start.elapsed() < Duration::from_mins(1), "{}", stderr(&output));
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -87,25 +87,25 @@ fn score_of_a_miner_is_explained_and_moved_to_another_directory() {
     explained(BOB, &state, 3);
     drop(validator);
 
-    let told = document(&explain(BOB, &state, &["--json"]));
-    assert_eq!((&told["hotkey"], &told["consistent"]), (&json!(BOB), &json!(true)), "{told}");
+    let result = document(&explain(BOB, &state, &["--json"]));
+    assert_eq!((&result["hotkey"], &result["consistent"]), (&json!(BOB), &json!(true)), "{result}");
     // The newest one is first.
-    let steps = told["steps"].as_array().unwrap();
-    let score = steps.iter().rev().fold(number(&told, "initial_score"), |score, step| {
+    let steps = result["steps"].as_array().unwrap();
+    let score = steps.iter().rev().fold(number(&result, "initial_score"), |score, step| {
         score + number(step, "alpha") * (number(step, "reward") - score)
     });
     let contributions: f64 = steps.iter().map(|step| number(step, "contribution")).sum();
     for recomputed in
-        [score, contributions + number(&told, "remainder"), number(&told, "recomputed_score")]
+        [score, contributions + number(&result, "remainder"), number(&result, "recomputed_score")]
     {
         assert!(
-            (number(&told, "score") - recomputed).abs() < 1e-9 && recomputed > 0.1,
-            "{recomputed}: {told}"
+            (number(&result, "score") - recomputed).abs() < 1e-9 && recomputed > 0.1,
+            "{recomputed}: {result}"
         );
     }
-    assert!(steps.iter().any(|step| step["parts"]["relevance"].as_f64() > Some(0.5)), "{told}");
+    assert!(steps.iter().any(|step| step["parts"]["relevance"].as_f64() > Some(0.5)), "{result}");
     let uid = steps[0]["uid"].to_string();
-    assert_eq!(document(&explain(&uid, &state, &["--json"])), told);
+    assert_eq!(document(&explain(&uid, &state, &["--json"])), result);
 
     let answered =
         steps.iter().find(|step| step["completion"] == ANSWER).unwrap()["step"].to_string();
@@ -130,12 +130,12 @@ fn score_of_a_miner_is_explained_and_moved_to_another_directory() {
     let moved = document(&explain(BOB, &other, &["--json"]));
     assert_eq!(
         (&moved["score"], &moved["consistent"]),
-        (&told["score"], &told["consistent"]),
+        (&result["score"], &result["consistent"]),
         "{moved}"
     );
     assert_eq!(moved["steps"].as_array().unwrap().len(), steps.len());
     check_keys(&[
-        ("prompting explain", told),
+        ("prompting explain", result),
         ("prompting state export", exported),
         ("prompting state import", imported),
     ]);

@@ -40,10 +40,10 @@ fn contract_and_call_are_exported() {
         "{source}"
     );
     let file = folder.path().join("verifier.sol");
-    let written = tao()
+    let output = tao()
         .args(["proof", "export-verifier", text(&circuit), "--solidity", "-o", text(&file)])
         .output();
-    assert!(written.unwrap().stdout.is_empty());
+    assert!(output.unwrap().stdout.is_empty());
     assert_eq!(fs::read_to_string(&file).unwrap(), source);
 
     let call = document(&proof(&["export-verifier", text(&circuit), "--calldata", text(&bundle)]));
@@ -118,11 +118,11 @@ fn several_bundles_are_verified_at_once() {
     let warning = format!("warning: {} has no network, ", text(&bundles[2]));
     assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
     let verified = document(&output);
-    for (bundle, found) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {
+    for (bundle, result) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {
         let mut expected = document(&verify(std::slice::from_ref(bundle)));
         expected["bundle"] = json!(text(bundle));
         expected["valid"] = json!(true);
-        assert_eq!(*found, expected);
+        assert_eq!(*result, expected);
     }
     // A bundle with another output, and a file that is not a bundle, are named; all others are
     // valid.
@@ -142,8 +142,11 @@ fn several_bundles_are_verified_at_once() {
         document["proofs"].as_array().unwrap().iter().map(|proof| proof["valid"] == true).collect();
     assert_eq!(valid, [false, true, true, false, true, true]);
     assert_eq!(document["proofs"][3]["error"], "the proof does not verify");
-    let shown =
+    let printed =
         tao().args(["proof", "verify", text(&bundles[1]), text(&changed)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("valid") && shown.contains("the proof does not verify"), "{shown}");
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(
+        printed.contains("valid") && printed.contains("the proof does not verify"),
+        "{printed}"
+    );
 }

@@ -217,8 +217,8 @@ fn network_that_takes_too_much_memory_is_refused() {
         tao,
         text(&circuit),
     ]);
-    let began = Instant::now();
+    let start = Instant::now();
     let error = refusal(&command.output().unwrap(), 1);
-    assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
     assert!(error.contains("more than the limit of 134217728 bytes for 0 parameters"), "{error}");
 }

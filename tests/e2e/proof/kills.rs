@@ -135,7 +135,7 @@ fn recorded(state: &Path) -> Recorded {
     let mut number = count(&snapshot["number"]);
     assert_eq!(number, actual.verified + actual.failed, "every event of the snapshot counts once");
     let journal = std::fs::read_to_string(state.join("scores.journal")).unwrap_or_default();
-    for line in journal.rsplit_once('\n').map_or("", |(whole, _)| whole).lines() {
+    for line in journal.rsplit_once('\n').map_or("", |(complete, _)| complete).lines() {
         let entry: Value = serde_json::from_str(line).unwrap();
         if count(&entry["number"]) <= number {
             continue;

@@ -10,22 +10,22 @@ use super::{proof, text};
 use crate::support::{document, refusal, repository};
 
 /// Compiles diabetes-regression into a directory of a folder.
-fn compile(folder: &Path, name: &str, further: &[&str]) -> Output {
+fn compile(folder: &Path, name: &str, extra_args: &[&str]) -> Output {
     let model = repository("models/diabetes-regression");
     let (onnx, sample, circuit) =
         (model.join("model.onnx"), model.join("sample.json"), folder.join(name));
     let compile = ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
     let options = ["--input-low", "-256", "--weight-bits", "14"];
-    proof(&[&compile[..], &options, further].concat())
+    proof(&[&compile[..], &options, extra_args].concat())
 }
 
 #[test]
 fn maximum_error_is_kept_and_the_worst_node_reported() {
     let folder = TempDir::new().unwrap();
-    let usual = document(&compile(folder.path(), "usual", &[]));
-    let usual = &usual["metadata"]["quantisation"];
-    assert_eq!(usual.get("precision"), None, "{usual}");
-    let maximum = usual["largest_error"].as_f64().unwrap();
+    let default_report = document(&compile(folder.path(), "usual", &[]));
+    let default_report = &default_report["metadata"]["quantisation"];
+    assert_eq!(default_report.get("precision"), None, "{default_report}");
+    let maximum = default_report["largest_error"].as_f64().unwrap();
     let within = compile(folder.path(), "within", &["--max-error", &maximum.to_string()]);
     let within = document(&within);
     let report = &within["metadata"]["quantisation"];

@@ -12,7 +12,7 @@ use crate::support::{document, refusal, repository, stderr};
 
 /// Compiles digits-mlp into a folder with a sample of pictures that have a sixteenth of the
 /// brightness.
-fn compile_for_dim_pictures(folder: &Path, further: &[&str]) {
+fn compile_for_dim_pictures(folder: &Path, extra_args: &[&str]) {
     let model = repository("models/digits-mlp");
     let sample: Value =
         serde_json::from_slice(&fs::read(model.join("sample.json")).unwrap()).unwrap();
@@ -24,25 +24,25 @@ fn compile_for_dim_pictures(folder: &Path, further: &[&str]) {
     fs::write(&path, json!({ "inputs": pictures }).to_string()).unwrap();
     let circuit = folder.join("circuit");
     let compile = ["compile", text(&onnx), "--sample", text(&path), "-o", text(&circuit)];
-    document(&proof(&[&compile[..], further].concat()));
+    document(&proof(&[&compile[..], extra_args].concat()));
 }
 
-fn prove(folder: &Path, input: &Value, further: &[&str]) -> Output {
+fn prove(folder: &Path, input: &Value, extra_args: &[&str]) -> Output {
     let [circuit, path, bundle] =
         ["circuit", "input.json", "proof.json"].map(|name| folder.join(name));
     fs::write(&path, input.to_string()).unwrap();
     let prove =
         ["prove", text(&circuit), "--input", text(&path), "--miner", BOB, "-o", text(&bundle)];
-    proof(&[&prove[..], further].concat())
+    proof(&[&prove[..], extra_args].concat())
 }
 
 /// The outputs of a bright picture are proven, as the integer network computes them, with a warning
 /// that names the tensors; `--strict` rejects it.
 #[test]
 fn saturating_values_are_reported_or_rejected() {
-    for further in [&[][..], &["--slices", "2"]] {
+    for extra_args in [&[][..], &["--slices", "2"]] {
         let folder = TempDir::new().unwrap();
-        compile_for_dim_pictures(folder.path(), further);
+        compile_for_dim_pictures(folder.path(), extra_args);
         let bright = first_input("digits-mlp");
         let error = refusal(&prove(folder.path(), &bright, &["--strict"]), 1);
         let expected = "values are beyond the range of the model's sample and saturate: Relu '";

@@ -118,9 +118,9 @@ impl Api {
         accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned()
     }
 
-    /// Follows a proof to its end: calls `seen` with each progress event as it arrives, and returns
-    /// all of them and the status.
-    fn follow(&self, id: &str, mut seen: impl FnMut(&Value)) -> (Vec<Value>, String) {
+    /// Follows a proof to its end: calls `on_event` with each progress event as it arrives, and
+    /// returns all of them and the status.
+    fn follow(&self, id: &str, mut on_event: impl FnMut(&Value)) -> (Vec<Value>, String) {
         let request =
             self.client.get(format!("{}/v1/proofs/{id}/events", self.url)).bearer_auth(&self.key);
         self.runtime.block_on(async {
@@ -135,7 +135,7 @@ impl Api {
                     if let Some(status) = event["status"].as_str() {
                         return (events, status.to_owned());
                     }
-                    seen(&event);
+                    on_event(&event);
                     events.push(event);
                 }
             }
@@ -173,8 +173,8 @@ fn provers(bundle: &Value) -> Vec<&str> {
 
 /// Slice and miner of each event of a kind.
 fn slices_and_miners<'a>(events: &'a [Value], kind: &str) -> Vec<(usize, &'a str)> {
-    let of_kind = events.iter().filter(|event| event["event"] == kind);
-    of_kind
+    let kind_events = events.iter().filter(|event| event["event"] == kind);
+    kind_events
         .map(|event| (event["slice"].as_u64().unwrap() as usize, event["miner"].as_str().unwrap()))
         .collect()
 }
@@ -257,7 +257,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
         assert_eq!((provers(&verified), provers(&bundle).len()), (provers(&bundle), 3));
         bundle
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let bundle = loop {
         let id = api.submit(&model, &input);
         let (events, status) = api.follow(&id, |_| ());
@@ -268,7 +268,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
         if slices_and_miners(&events, "overdue").is_empty() {
             break bundle;
         }
-        assert!(began.elapsed() < REQUEST_TIMEOUT, "an answer is always overdue: {events:?}");
+        assert!(start.elapsed() < REQUEST_TIMEOUT, "an answer is always overdue: {events:?}");
     };
     let mut distinct = provers(&bundle);
     distinct.sort_unstable();
@@ -311,13 +311,13 @@ fn slices_of_killed_miners_are_proven_by_others() {
     let (hotkey, address) = &killed[0];
     let mut restarted = miner("//Bob", &folder.path().join("circuits"));
     let _restarted = Daemon::start_at(restarted.args(["--quic-port", "0"]), address);
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let id = api.submit(&model, &input);
         assert_eq!(api.follow(&id, |_| ()).1, "done");
         if provers(&verify(&id)).contains(&hotkey.as_str()) {
             return;
         }
-        assert!(began.elapsed() < REQUEST_TIMEOUT, "the restarted miner receives no slice");
+        assert!(start.elapsed() < REQUEST_TIMEOUT, "the restarted miner receives no slice");
     }
 }

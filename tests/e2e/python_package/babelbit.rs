@@ -24,9 +24,9 @@ impl ExampleMiner {
         // The web server logs every request.
         miner.args([port, "//Bob"]).stderr(Stdio::null());
         let process = Running(miner.spawn().unwrap());
-        let began = Instant::now();
+        let start = Instant::now();
         while TcpStream::connect(&address).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the miner did not start");
+            assert!(start.elapsed() < Duration::from_secs(30), "the miner did not start");
             std::thread::sleep(Duration::from_millis(50));
         }
         Some(Self { url: format!("http://{address}"), _process: process })

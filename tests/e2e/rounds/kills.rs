@@ -85,9 +85,9 @@ fn kills_lose_and_repeat_nothing() {
     let network = Network::start();
 
     let reference = network.path("reference");
-    let began = Instant::now();
+    let start = Instant::now();
     assert!(play(&network, network.engine().url(), &reference, None));
-    let mut duration = began.elapsed();
+    let mut duration = start.elapsed();
     runtime.block_on(check_ledger(&reference));
     let reference = RunFiles::read(&reference);
 
@@ -102,11 +102,11 @@ fn kills_lose_and_repeat_nothing() {
         loop {
             let moment =
                 (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
-            let began = Instant::now();
+            let start = Instant::now();
             if play(&network, engine.url(), &directory, moment) {
                 if moments.is_empty() {
                     // The first run can have shared the machine with other tests.
-                    duration = duration.min(began.elapsed());
+                    duration = duration.min(start.elapsed());
                 }
                 break;
             }

@@ -59,36 +59,40 @@ fn arena_rounds_go_through_a_python_gateway() {
             .map(entry)
             .collect()
     };
-    let frames = |seen: &Value| {
-        for (uid, sessions) in seen["sessions"].as_object().unwrap() {
+    let frames = |received: &Value| {
+        for (uid, sessions) in received["sessions"].as_object().unwrap() {
             let sessions = sessions.as_array().unwrap();
-            assert_eq!(sessions.len(), 4, "miner {uid}: {seen}");
-            assert!(sessions.iter().all(|session| session["ended"] == true), "miner {uid}: {seen}");
+            assert_eq!(sessions.len(), 4, "miner {uid}: {received}");
+            assert!(
+                sessions.iter().all(|session| session["ended"] == true),
+                "miner {uid}: {received}"
+            );
         }
     };
 
     // Routes by hotkey and uid; the pod is cold at first, and tokens are revoked midway.
     let behind = miners(["gateway"; 3]);
     let settings = json!({ "miners": behind, "shape": "miners", "cold": 2, "revoke": 200 });
-    let (report, seen) =
+    let (report, received) =
         play(&network, "behind", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
-    frames(&seen);
-    let auths = seen["auths"].as_array().unwrap();
+    frames(&received);
+    let auths = received["auths"].as_array().unwrap();
     assert_eq!(auths[0], json!(["discovery", 0]));
     for miner in &behind {
         let hotkey =
             Keypair::from_uri(miner["uri"].as_str().unwrap()).unwrap().hotkey().to_string();
         let own = auths.iter().filter(|auth| **auth == json!([hotkey, miner["uid"]])).count();
-        assert_eq!(own, 2, "{seen}");
+        assert_eq!(own, 2, "{received}");
     }
 
     // Containers of both kinds; only the second way to authenticate works.
     let host = address("127.0.0.1");
     let mixed = miners(["gateway", "managed_container", "managed_container"]);
     let settings = json!({ "miners": mixed, "shape": "containers", "scope": true, "host": host });
-    let (report, seen) = play(&network, "mixed", Service::start(&peer, "arena-gateway", &settings));
+    let (report, received) =
+        play(&network, "mixed", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
-    frames(&seen);
-    assert!(seen["auths"].as_array().unwrap().contains(&json!("scope")), "{seen}");
+    frames(&received);
+    assert!(received["auths"].as_array().unwrap().contains(&json!("scope")), "{received}");
 }

@@ -51,13 +51,13 @@ fn write_wallet(directory: &Path, hotkey: &Keypair) {
 /// Waits until a process ends after SIGTERM; returns its exit code.
 fn stopped(process: &mut Running) -> Option<i32> {
     terminate(&process.0);
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         if let Some(status) = process.0.try_wait().unwrap() {
             assert_eq!(status.signal(), None);
             return status.code();
         }
-        assert!(began.elapsed() < PATIENCE, "the miner ignores SIGTERM");
+        assert!(start.elapsed() < PATIENCE, "the miner ignores SIGTERM");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -88,7 +88,7 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
     let output = std::fs::File::create(&log).unwrap();
     python.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     let mut miner = Running(python.spawn().unwrap());
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();
         let is_published =
@@ -96,7 +96,7 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
         if is_published && TcpStream::connect(&address).is_ok() {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{}", std::fs::read_to_string(&log).unwrap());
+        assert!(start.elapsed() < PATIENCE, "{}", std::fs::read_to_string(&log).unwrap());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 

@@ -69,8 +69,11 @@ impl RunFiles {
         };
         let directory = name.trim_end_matches("audio.tar");
         for (member, bytes) in members {
-            let beside = self.files.get(&format!("{directory}{member}"));
-            assert!(matches!(beside, Some(Content::Wav(wav)) if wav == bytes), "{name}: {member}");
+            let member_content = self.files.get(&format!("{directory}{member}"));
+            assert!(
+                matches!(member_content, Some(Content::Wav(wav)) if wav == bytes),
+                "{name}: {member}"
+            );
         }
         members.keys().map(String::as_str).collect()
     }

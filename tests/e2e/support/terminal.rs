@@ -45,8 +45,8 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
         loop {
-            if let Some(place) = self.seen[self.passed..].find(text) {
-                self.passed += place + text.len();
+            if let Some(offset) = self.seen[self.passed..].find(text) {
+                self.passed += offset + text.len();
                 return;
             }
             assert!(self.read(), "the program ended without showing {text:?}: {}", self.seen);
@@ -70,9 +70,9 @@ impl Terminal {
     /// Like [`Self::answer_hidden`], for single keys.
     #[track_caller]
     pub(crate) fn press_hidden(&mut self, keys: &str) {
-        let began = Instant::now();
+        let start = Instant::now();
         while tcgetattr(&self.screen).unwrap().local_modes.contains(LocalModes::ECHO) {
-            assert!(began.elapsed() < PATIENCE, "the program shows what is typed: {}", self.seen);
+            assert!(start.elapsed() < PATIENCE, "the program shows what is typed: {}", self.seen);
             std::thread::sleep(Duration::from_millis(1));
         }
         self.screen.write_all(keys.as_bytes()).unwrap();

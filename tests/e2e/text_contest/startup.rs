@@ -12,8 +12,8 @@ use crate::support::{free_address, local_bb, refusal, status};
 
 #[test]
 fn a_port_in_use_is_reported_before_the_model_is_loaded() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     for model in [
         &["--contest", "text", "--model", "missing.model"][..],
         &["--contest", "text", "--lm", "no-such-model"],
@@ -42,9 +42,9 @@ fn miner_is_unhealthy_while_loading_its_model() {
         .args(["miner", "--contest", "text", "--key-uri", "//Bob", "--listen", &address, "--model"])
         .arg(&pipe);
     let miner = miner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     while TcpStream::connect(&address).is_err() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the port is not bound");
+        assert!(start.elapsed() < Duration::from_mins(1), "the port is not bound");
         std::thread::sleep(Duration::from_millis(20));
     }
     for path in ["/healthz", "/health"] {

@@ -26,8 +26,8 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn url(&self, which: usize) -> String {
-        format!("http://{}", self.addresses[which])
+    fn url(&self, index: usize) -> String {
+        format!("http://{}", self.addresses[index])
     }
 
     /// Restarts the processes that are not running.
@@ -46,8 +46,8 @@ impl Running<'_> {
         });
     }
 
-    fn kill(&mut self, which: u32) {
-        match which {
+    fn kill(&mut self, index: u32) {
+        match index {
             // Dropping a daemon kills it.
             0 => drop(self.gateway.take()),
             1 => drop(self.signer.take()),
@@ -79,8 +79,8 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     {
         let mut count = 0;
         for signed in ledger.extrinsics(&intent, Step::Submit).await.unwrap() {
-            let found = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
-            count += usize::from(found.is_some_and(|outcome| outcome.is_success()));
+            let outcome = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
+            count += usize::from(outcome.is_some_and(|outcome| outcome.is_success()));
         }
         counts.insert(intent.plan.key.epoch, count);
     }
@@ -105,10 +105,10 @@ fn killed_daemons_duplicate_no_submission() {
         Running { network: &network, addresses, gateway: None, signer: None, validator: None };
     let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
-    for which in turns {
+    for index in turns {
         running.restart_stopped();
         std::thread::sleep(Duration::from_millis(random.random_range(0..350)));
-        running.kill(which);
+        running.kill(index);
     }
     running.restart_stopped();
     // Undisturbed, they continue for two epochs: on a busy machine, none of the kills may have left
@@ -118,9 +118,9 @@ fn killed_daemons_duplicate_no_submission() {
     };
     let last_set = |state: Option<Value>| state.and_then(|state| state["last_set"].as_u64());
     for _ in 0..2 {
-        let (before, began) = (last_set(state()), Instant::now());
+        let (before, start) = (last_set(state()), Instant::now());
         while last_set(state()) == before || last_set(state()).is_none() {
-            assert!(began.elapsed() < Duration::from_mins(2), "no weights since: {:?}", state());
+            assert!(start.elapsed() < Duration::from_mins(2), "no weights since: {:?}", state());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -42,16 +42,16 @@ fn our_validator_queries_a_python_scoring_api() {
     assert_eq!(report["weights"], json!({ "uids": [network.miner_uid], "weights": [1.0] }));
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
 
-    let seen = scoring.report();
-    let mut queries = seen["queries"].as_array().unwrap().clone();
+    let received = scoring.report();
+    let mut queries = received["queries"].as_array().unwrap().clone();
     // The requests are concurrent.
     queries.sort_by_key(|query| query["challenge_type"].to_string());
     let query = |kind| json!({ "challenge_uid": "ferry", "challenge_type": kind, "hotkey": network.hotkey });
     assert_eq!(queries, [query("arena"), query("qualifying")]);
-    let seen = engine.report();
-    assert_eq!(seen["hotkeys"], json!([network.hotkey]));
+    let received = engine.report();
+    assert_eq!(received["hotkeys"], json!([network.hotkey]));
     assert_eq!(
-        seen["requests"],
+        received["requests"],
         json!(["POST /auth", "POST /auth/verify", "POST /source-audio/start"])
     );
 }

@@ -85,8 +85,8 @@ fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
     assert!(error.contains("--mnemonic-file") && error.contains("JSON"), "{error}");
     let error = refusal(&wallets.command(&["new-hotkey"], &[]).output().unwrap(), 2);
     assert!(error.contains("--mnemonic-file") && error.contains("terminal"), "{error}");
-    let taken = wallets.file("taken", "precious");
-    let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &taken)]), 1);
+    let existing_file = wallets.file("taken", "precious");
+    let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &existing_file)]), 1);
     assert!(error.contains("already exists"), "{error}");
     let link = wallets.free("link");
     symlink(wallets.free("elsewhere"), &link).unwrap();
@@ -97,7 +97,7 @@ fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
         1,
     );
     assert!(error.contains("cannot write"), "{error}");
-    assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(&existing_file).unwrap(), "precious");
     assert!(!hotkey.exists());
 }
 

@@ -214,9 +214,9 @@ fn validator_info_is_verified() {
         true
     );
     // Information and signature separately, as early scripts printed them.
-    let (mut apart, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
-    apart[ADDRESS].as_object_mut().unwrap().remove("signature");
-    let list = wallets.file("list.json", apart.to_string());
+    let (mut unsigned, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
+    unsigned[ADDRESS].as_object_mut().unwrap().remove("signature");
+    let list = wallets.file("list.json", unsigned.to_string());
     let answer = wallets.ask(&["verify", "--signature", signature], &[("--validator-info", &list)]);
     assert_eq!(answer["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
@@ -226,11 +226,11 @@ fn validator_info_is_verified() {
     let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
     let list = wallets.file("list.json", entry.to_string());
     let output = wallets.command(&["verify"], &[("--validator-info", &list)]).output().unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
-    let last = shown.trim_end();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let last = printed.trim_end();
     assert!(
-        last.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line") && !shown.contains('\u{1b}'),
-        "{shown:?}"
+        last.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line") && !printed.contains('\u{1b}'),
+        "{printed:?}"
     );
     let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
     let output = wallets.run(&["verify"], &[("--validator-info", &list)]);

@@ -50,14 +50,15 @@ fn a_mnemonic_is_shown_once() {
     let (status, screen) = finish(terminal);
     assert!(status.success(), "{screen}");
     assert!(!screen.contains(PASSWORD) && !screen.contains("something-Else1"), "{screen}");
-    let shown = mnemonics(&screen);
-    assert_eq!(shown.len(), 2, "one of the coldkey, one of the hotkey: {screen}");
+    let mnemonic_words = mnemonics(&screen);
+    assert_eq!(mnemonic_words.len(), 2, "one of the coldkey, one of the hotkey: {screen}");
 
     // The mnemonics belong to the keys.
     let addresses = wallets.ask(&["list"], &[]);
     let other = Wallets::new();
-    for (phrase, address) in
-        shown.iter().zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]])
+    for (phrase, address) in mnemonic_words
+        .iter()
+        .zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]])
     {
         let file = other.file("phrase", phrase);
         let made = other.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);

@@ -286,10 +286,13 @@ unsafe extern "C" fn fdatasync(file: c_int) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    let here = libc::AT_FDCWD as usize;
+    let current_directory = libc::AT_FDCWD as usize;
     // SAFETY: the arguments are the caller's.
     change(|| unsafe {
-        system_call(libc::SYS_renameat2, [here, from as usize, here, to as usize, 0])
+        system_call(
+            libc::SYS_renameat2,
+            [current_directory, from as usize, current_directory, to as usize, 0],
+        )
     } as c_int)
 }
 

@@ -94,8 +94,8 @@ pub(crate) fn write(length: usize) -> Change {
         *left = left.saturating_sub(1);
         if *left == 0 {
             disk.is_dead = true;
-            let kept = split_mix(&disk.random) as usize % (length + 1);
-            return Change::Torn(kept);
+            let written = split_mix(&disk.random) as usize % (length + 1);
+            return Change::Torn(written);
         }
     }
     match disk.fault {

@@ -204,8 +204,8 @@ impl SimulatedNode for Endpoint {
             return Err(ChainError::NoSuchBlock(block.into()));
         }
         let parent = self.mock().block_hash(number.minus(1)).await?.unwrap_or(block);
-        let found = self.mock().lookup(extrinsic, number, number).await?;
-        Ok((number, parent, found.and_then(|outcome| outcome.inclusion().cloned())))
+        let outcome = self.mock().lookup(extrinsic, number, number).await?;
+        Ok((number, parent, outcome.and_then(|outcome| outcome.inclusion().cloned())))
     }
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {

@@ -144,8 +144,8 @@ pub(crate) async fn check_weight_ledger(world: &World, directory: &Path) -> anyh
         let epoch = record.intent.plan.key.epoch;
         for extrinsic in &record.extrinsics {
             let (hash, state) = (extrinsic.signed.extrinsic.hash, extrinsic.signed.state);
-            let found = chain.lookup(hash, BlockNumber::new(0), head).await?;
-            let has_succeeded = found.as_ref().is_some_and(Outcome::is_success);
+            let outcome = chain.lookup(hash, BlockNumber::new(0), head).await?;
+            let has_succeeded = outcome.as_ref().is_some_and(Outcome::is_success);
             if let Some(conflict) = conflict(state, has_succeeded) {
                 fail(&format!(
                     "the ledger has {:?} of epoch {epoch} as {state}, {conflict}",
@@ -153,8 +153,9 @@ pub(crate) async fn check_weight_ledger(world: &World, directory: &Path) -> anyh
                 ));
             }
         }
-        let of_step = |step: Step| record.extrinsics.iter().filter(|one| one.step == step).count();
-        if of_step(Step::Submit) == 0 && of_step(Step::Reveal) > 0 {
+        let step_count =
+            |step: Step| record.extrinsics.iter().filter(|one| one.step == step).count();
+        if step_count(Step::Submit) == 0 && step_count(Step::Reveal) > 0 {
             fail(&format!("the ledger reveals in epoch {epoch} what was not submitted"));
         }
     }
@@ -371,8 +372,8 @@ mod tests {
             ("row lost", PlayedChallenge { rows: 5, ..played() }, 1),
             ("row unscored", PlayedChallenge { unscored: 1, ..played() }, 1),
         ] {
-            let found = played.faults();
-            assert_eq!(found.len(), violations, "{name}: {found:?}");
+            let faults = played.faults();
+            assert_eq!(faults.len(), violations, "{name}: {faults:?}");
         }
     }
 }

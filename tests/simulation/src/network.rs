@@ -137,11 +137,11 @@ impl End {
         self.has_ended && self.queue.is_empty()
     }
 
-    /// Reads bytes for the other end, which arrive there at the time `due`. Returns false after an
-    /// error.
-    fn receive(&mut self, other: &mut Self, due: Duration, bytes: &mut u64) -> bool {
+    /// Reads bytes for the other end, which arrive there at the time `due_at`. Returns false after
+    /// an error.
+    fn receive(&mut self, other: &mut Self, due_at: Duration, bytes: &mut u64) -> bool {
         // The delays of one connection do not reorder its bytes.
-        let due = other.queue.back().map_or(due, |(last, _)| due.max(*last));
+        let due_at = other.queue.back().map_or(due_at, |(last, _)| due_at.max(*last));
         while !self.has_ended {
             let mut chunk = vec![0; CHUNK];
             match self.stream.read(&mut chunk) {
@@ -149,7 +149,7 @@ impl End {
                 Ok(length) => {
                     chunk.truncate(length);
                     *bytes += length as u64;
-                    other.queue.push_back((due, chunk));
+                    other.queue.push_back((due_at, chunk));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => return false,
@@ -160,8 +160,8 @@ impl End {
 
     /// Writes the bytes that are due. Returns false after an error.
     fn send(&mut self, now: Duration) -> bool {
-        while let Some((due, chunk)) = self.queue.front_mut() {
-            if *due > now {
+        while let Some((due_at, chunk)) = self.queue.front_mut() {
+            if *due_at > now {
                 return true;
             }
             match self.stream.write(chunk) {

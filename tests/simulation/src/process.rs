@@ -265,12 +265,12 @@ impl Process {
 impl Running {
     /// Runs until a time; returns whether the process has died.
     fn run(&mut self, until: Duration, clock_offset: i64) -> bool {
-        let began = std::mem::replace(&mut self.until, until);
-        set_clocks(began, clock_offset);
-        let length = until.saturating_sub(began);
+        let start = std::mem::replace(&mut self.until, until);
+        set_clocks(start, clock_offset);
+        let length = until.saturating_sub(start);
         self.local.block_on(&self.runtime, async {
             let mut end = Instant::now() + length;
-            CLOCKS.set(Some(Clocks { origin: Instant::now(), began, clock_offset }));
+            CLOCKS.set(Some(Clocks { origin: Instant::now(), began: start, clock_offset }));
             if length > TICK {
                 // The process was paused: its timers are all due at once.
                 tokio::time::advance(length).await;

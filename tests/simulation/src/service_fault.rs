@@ -187,10 +187,10 @@ mod tests {
         ] {
             let before = *executed.lock().unwrap();
             faults.add(fault);
-            let found = ask(&router, Method::GET, "/read").await;
-            assert_eq!(found, (read.0, read.1.to_owned()), "{fault:?}");
-            let found = ask(&router, Method::POST, "/write").await;
-            assert_eq!(found, (write.0, write.1.to_owned()), "{fault:?}");
+            let response = ask(&router, Method::GET, "/read").await;
+            assert_eq!(response, (read.0, read.1.to_owned()), "{fault:?}");
+            let response = ask(&router, Method::POST, "/write").await;
+            assert_eq!(response, (write.0, write.1.to_owned()), "{fault:?}");
             assert_eq!(*executed.lock().unwrap() > before, is_executed, "{fault:?}");
             faults.remove(fault);
         }
@@ -202,8 +202,8 @@ mod tests {
         let faults = ServiceFaults::default();
         let router = faults.apply(Router::new().route("/read", get(|| async { "new" })));
         faults.add(ServiceFault::Slow(20));
-        let began = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         assert_eq!(ask(&router, Method::GET, "/read").await, (200, "new".to_owned()));
-        assert_eq!(began.elapsed(), Duration::from_secs(20));
+        assert_eq!(start.elapsed(), Duration::from_secs(20));
     }
 }

@@ -9,12 +9,12 @@ use crate::world::Subnet;
 /// Returns a description of the shortest schedule found.
 pub(crate) fn shortest(run: &Run) -> String {
     let numbers: Vec<usize> = run.faults().iter().map(|(number, _)| *number).collect();
-    let kept = minimise(&numbers, |numbers| {
+    let minimal = minimise(&numbers, |numbers| {
         let run = Run { only: Some(numbers.to_vec()), is_verbose: false, ..run.clone() };
         run.run().is_ok_and(|outcome| !outcome.has_passed)
     });
-    let shortest = Run { only: Some(kept.clone()), ..run.clone() };
-    let list: Vec<_> = kept.iter().map(ToString::to_string).collect();
+    let shortest = Run { only: Some(minimal.clone()), ..run.clone() };
+    let list: Vec<_> = minimal.iter().map(ToString::to_string).collect();
     let mut text =
         format!("  shortest schedule (scripts/simulate {} --only={}):\n", run.seed, list.join(","));
     let subnet = Subnet::of_seed(run.seed);
@@ -26,22 +26,22 @@ pub(crate) fn shortest(run: &Run) -> String {
 
 /// Removes numbers as long as `fails` holds for the rest: halves first, then ever smaller parts.
 fn minimise(numbers: &[usize], fails: impl Fn(&[usize]) -> bool) -> Vec<usize> {
-    let mut kept = numbers.to_vec();
-    let mut size = kept.len().div_ceil(2);
+    let mut minimal = numbers.to_vec();
+    let mut size = minimal.len().div_ceil(2);
     while size > 0 {
         let mut start = 0;
-        while start < kept.len() {
-            let mut without = kept.clone();
-            without.drain(start..(start + size).min(kept.len()));
+        while start < minimal.len() {
+            let mut without = minimal.clone();
+            without.drain(start..(start + size).min(minimal.len()));
             if fails(&without) {
-                kept = without;
+                minimal = without;
             } else {
                 start += size;
             }
         }
         size = if size == 1 { 0 } else { size.div_ceil(2) };
     }
-    kept
+    minimal
 }
 
 #[cfg(test)]

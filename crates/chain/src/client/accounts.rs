@@ -298,9 +298,9 @@ mod tests {
         ];
         let hotkey = Hotkey::from_bytes([1; 32]);
         for (rows, expected) in table {
-            let found = latest_revealed(hotkey, &rows.encode()).unwrap();
+            let revealed = latest_revealed(hotkey, &rows.encode()).unwrap();
             assert_eq!(
-                found.as_ref().map(|found| (found.text.as_str(), found.block)),
+                revealed.as_ref().map(|revealed| (revealed.text.as_str(), revealed.block)),
                 expected,
                 "{rows:?}"
             );

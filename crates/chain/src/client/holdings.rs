@@ -123,12 +123,12 @@ impl Client {
             let keys = [key(coldkey)];
             let announced: Option<(BlockNumber, BlockHash)> =
                 self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
-            let Some((due, new_coldkey_hash)) = announced else { return Ok(None) };
+            let Some((due_block, new_coldkey_hash)) = announced else { return Ok(None) };
             let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
             let delay: Option<u32> =
                 self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
-            let replaceable = due.plus(delay.unwrap_or_default());
-            Ok(Some(ColdkeySwap { new_coldkey_hash, due, disputed, replaceable }))
+            let replaceable = due_block.plus(delay.unwrap_or_default());
+            Ok(Some(ColdkeySwap { new_coldkey_hash, due: due_block, disputed, replaceable }))
         };
         self.inner.rpc.in_time("coldkey swap", read).await
     }

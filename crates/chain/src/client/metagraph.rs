@@ -66,9 +66,9 @@ impl AxonAnswer {
             6 => IpAddr::V6(Ipv6Addr::from(self.ip)),
             _ => return None,
         };
-        let is_somewhere = self.ip != 0 && self.port != 0;
+        let has_address = self.ip != 0 && self.port != 0;
         let address = SocketAddr::new(ip, self.port);
-        is_somewhere.then_some(Axon {
+        has_address.then_some(Axon {
             address,
             protocol: self.protocol,
             version: self.version,

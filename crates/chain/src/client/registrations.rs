@@ -48,12 +48,12 @@ impl Client {
     ) -> Result<Vec<(NetUid, Hotkey, Uid)>, ChainError> {
         let block = self.inner.hash(at).await?;
         let runtime = self.inner.runtime(block).await?;
-        let (mut places, mut keys) = (Vec::new(), Vec::new());
+        let (mut pairs, mut keys) = (Vec::new(), Vec::new());
         for (netuid, hotkey) in
             netuids.iter().flat_map(|netuid| hotkeys.iter().map(move |hotkey| (*netuid, *hotkey)))
         {
             keys.push(runtime.storage_key(SUBTENSOR, UIDS, &[number(netuid.0), key(hotkey)])?);
-            places.push((netuid, hotkey));
+            pairs.push((netuid, hotkey));
         }
         let reads: Vec<BoxFuture<'_, Result<Batch, ChainError>>> = keys
             .chunks(PAGE)
@@ -64,8 +64,8 @@ impl Client {
         let batches: Vec<Batch> =
             stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await?;
         let mut registrations = Vec::new();
-        for ((places, keys), batch) in places.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
-            for ((netuid, hotkey), key) in places.iter().zip(keys) {
+        for ((pairs, keys), batch) in pairs.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
+            for ((netuid, hotkey), key) in pairs.iter().zip(keys) {
                 let uid =
                     batch.get(key).map(|bytes| runtime.storage_value(SUBTENSOR, UIDS, Some(bytes)));
                 if let Some(uid) = uid.transpose()?.flatten() {

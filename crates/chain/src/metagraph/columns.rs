@@ -103,8 +103,8 @@ impl Metagraph {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }
 
-    fn column<T>(&self, of: impl Fn(&Neuron) -> T) -> Vec<T> {
-        self.neurons.iter().map(of).collect()
+    fn column<T>(&self, field: impl Fn(&Neuron) -> T) -> Vec<T> {
+        self.neurons.iter().map(field).collect()
     }
 
     fn matrix(&self, rows: &[WeightRow]) -> Vec<Vec<f64>> {

@@ -110,8 +110,8 @@ impl Node {
     }
 
     /// Drops the connection; the next request opens a new one.
-    pub(crate) fn failed(&self, shun: std::time::Duration) {
-        self.health().shunned_until = Instant::now().checked_add(shun);
+    pub(crate) fn failed(&self, pause: std::time::Duration) {
+        self.health().shunned_until = Instant::now().checked_add(pause);
         // If the mutex is locked, another task is already reconnecting.
         if let Ok(mut connection) = self.connection.try_lock() {
             connection.take();

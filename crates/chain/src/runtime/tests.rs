@@ -160,22 +160,22 @@ fn signature_payloads_and_extrinsics_match_recordings() {
 #[test]
 fn storage_is_read_as_recorded() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
-    let place = |case: &Json| {
+    let pallet_and_item = |case: &Json| {
         (text(&case["pallet"]).to_owned(), text(&case["storage_function"]).to_owned())
     };
     for case in items(&golden, "storage_keys", 10) {
-        let (pallet, item) = place(case);
+        let (pallet, item) = pallet_and_item(case);
         let key = runtime.storage_key_of_json(&pallet, &item, list(&case["params"])).unwrap();
         assert_eq!(key, bytes(&case["key_hex"]), "{pallet}.{item}");
     }
     for case in items(&golden, "storage_values", 8) {
-        let (pallet, item) = place(case);
+        let (pallet, item) = pallet_and_item(case);
         let raw = (!case["raw_hex"].is_null()).then(|| bytes(&case["raw_hex"]));
         let value = runtime.storage_value_json(&pallet, &item, raw.as_deref()).unwrap().unwrap();
         assert_eq!(value, case["decoded"], "{pallet}.{item}");
     }
     for case in items(&golden, "query_maps", 4) {
-        let (pallet, item) = place(case);
+        let (pallet, item) = pallet_and_item(case);
         let prefix = runtime.storage_key_of_json(&pallet, &item, list(&case["params"])).unwrap();
         assert_eq!(prefix, bytes(&case["prefix_hex"]), "{pallet}.{item}");
         let fixed = list(&case["params"]).len();

@@ -56,7 +56,7 @@ impl State {
 
 fn argument<'a>(call: &'a Call, name: &str) -> Option<&'a Value> {
     let Composite::Named(arguments) = &call.args else { return None };
-    arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    arguments.iter().find(|(argument_name, _)| argument_name == name).map(|(_, value)| value)
 }
 
 /// Returns the bytes of a value that [`Value::from_bytes`] created.

@@ -212,8 +212,8 @@ async fn text_model(
         Some(model) => Arc::new(model),
         None => args.servers.text_model(ngram, config).await?,
     };
-    let took = text_server::warm_up(&*model).await;
-    tracing::info!(model = model.name(), prediction_us = took.as_micros(), "text model ready");
+    let elapsed = text_server::warm_up(&*model).await;
+    tracing::info!(model = model.name(), prediction_us = elapsed.as_micros(), "text model ready");
     Ok(model)
 }
 

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_network_clock_check(&shutdown);
-        let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
-        let readiness = serve_metrics_or_warn("scorer", args.metrics, usual, &shutdown).await?;
+        let default_address = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
+        let readiness = serve_metrics_or_warn("scorer", args.metrics, default_address, &shutdown).await?;
         Worker::describe_metrics();
         let worker = Worker::new(&name, recognizer, services);
         let (running, stop) = (worker.clone(), shutdown.clone());
@@ -126,12 +126,12 @@ mod tests {
             let (config, _) = Config::from_variables(pairs, None).unwrap();
             match (services(&config), error) {
                 (Ok(Some(_)), None) => {}
-                (Err(found), Some(error)) => {
-                    assert!(found.to_string().contains(error), "{found}");
-                    assert!(!found.to_string().contains("hunter2"), "{found}");
+                (Err(actual), Some(error)) => {
+                    assert!(actual.to_string().contains(error), "{actual}");
+                    assert!(!actual.to_string().contains("hunter2"), "{actual}");
                 }
                 (Ok(_), error) => panic!("expected {error:?}"),
-                (Err(found), None) => panic!("{found}"),
+                (Err(actual), None) => panic!("{actual}"),
             }
         }
         let (config, _) = Config::from_variables([], None).unwrap();

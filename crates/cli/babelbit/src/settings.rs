@@ -14,12 +14,12 @@ pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
 /// Like [`read`], and also validates the network, which other commands validate when they connect
 /// to it.
 pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError> {
-    let further = network_problems(text);
+    let network_problems_found = network_problems(text);
     match read() {
-        Ok(read) if further.is_empty() => Ok(read),
-        Ok(_) => Err(ConfigError { problems: further }),
+        Ok(read) if network_problems_found.is_empty() => Ok(read),
+        Ok(_) => Err(ConfigError { problems: network_problems_found }),
         Err(ConfigError { mut problems }) => {
-            problems.extend(further);
+            problems.extend(network_problems_found);
             Err(ConfigError { problems })
         }
     }

@@ -61,7 +61,7 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
 }
 
 fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
-    let began = Instant::now();
+    let start = Instant::now();
     check_output(&args.output)?;
     let mut sizes = Vec::with_capacity(args.inputs.len());
     for input in &args.inputs {
@@ -89,7 +89,7 @@ fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
     let model = trainer.finish(|_| bar.inc(1))?;
     bar.finish_and_clear();
     model.save(&args.output)?;
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     let (vocabulary, contexts) = (model.vocabulary_size(), model.contexts());
     if context.json {
         return context.print_json(&json!({

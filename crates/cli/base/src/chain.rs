@@ -73,8 +73,8 @@ impl NetworkArgs {
     }
 
     /// Returns the selected network; unless `--network` is set, with a fallback node appended.
-    pub fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
-        if self.network.is_none() { set_network(further) } else { self.network() }
+    pub fn network_with_fallback(&self, fallback: Option<&str>) -> anyhow::Result<Network> {
+        if self.network.is_none() { set_network(fallback) } else { self.network() }
     }
 
     /// Connects to the selected network.
@@ -112,9 +112,9 @@ pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
 }
 
 /// Returns the network that the environment selects, with a fallback node appended.
-pub fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
+pub fn set_network(fallback: Option<&str>) -> anyhow::Result<Network> {
     let text = chosen(None, settings::text);
-    let text = further.map_or_else(|| text.clone(), |further| format!("{text},{further}"));
+    let text = fallback.map_or_else(|| text.clone(), |fallback| format!("{text},{fallback}"));
     let name = NETWORK_VARIABLES
         .into_iter()
         .find(|name| settings::text(name).is_some_and(|value| !value.trim().is_empty()));

@@ -49,8 +49,8 @@ impl Context {
 
     /// Prints text on standard output. A closed pipe is not an error.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        let written = writeln!(locked(&self.output), "{text}");
-        match written {
+        let result = writeln!(locked(&self.output), "{text}");
+        match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.context("cannot write to standard output"),
         }
@@ -126,9 +126,9 @@ mod tests {
             has_started.recv()?;
             Ok(())
         };
-        let began = std::time::Instant::now();
+        let start = std::time::Instant::now();
         Context::new(false).block_on(work).unwrap();
-        assert!(began.elapsed() < Duration::from_mins(1));
+        assert!(start.elapsed() < Duration::from_mins(1));
         drop(never);
     }
 }

@@ -294,13 +294,13 @@ pub async fn demonstrate<T>(
 ) -> anyhow::Result<T> {
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
     let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let played = tokio::select! {
-        played = play(passing.path(), &shutdown) => played?,
+    let result = tokio::select! {
+        result = play(passing.path(), &shutdown) => result?,
         () = shutdown.requested() => anyhow::bail!("the demonstration was interrupted"),
     };
     shutdown.request();
     shutdown.finished().await.context("a server did not stop in time")?;
-    Ok(played)
+    Ok(result)
 }
 
 /// Serves `router` on a free loopback port and returns its URL.

@@ -7,8 +7,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// Parses a timeout: more than 0 and at most 86400 seconds.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= DAY);
-    sensible.ok_or_else(|| {
+    let valid = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= DAY);
+    valid.ok_or_else(|| {
         format!("expected a number of seconds above 0 and at most {}", DAY.as_secs())
     })
 }

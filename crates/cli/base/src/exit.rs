@@ -272,8 +272,8 @@ mod tests {
         let text = "no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
         let error = Quoting::error(Some(Failure::Network), "Unavailable (503)", text, Some("wait"));
         let report = Report::new(&error.context("cannot call"));
-        let shown = r"Unavailable (503): no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
-        assert_eq!(report.messages, ["cannot call", shown]);
+        let expected = r"Unavailable (503): no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
+        assert_eq!(report.messages, ["cannot call", expected]);
         assert_eq!(report.hints, ["wait"]);
         assert_eq!(report.exit_code, 3);
         let json = report.json();

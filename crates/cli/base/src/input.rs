@@ -12,12 +12,12 @@ const LIMIT: u64 = 64 << 20;
 /// Reads a file of at most 64 MiB; `-` is standard input.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
+    let result = if path == Path::new("-") {
         std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes)
     } else {
         File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes))
     };
-    read.with_context(|| format!("cannot read {}", path.display()))?;
+    result.with_context(|| format!("cannot read {}", path.display()))?;
     if bytes.len() as u64 > LIMIT {
         bail!("{} is larger than 64 MiB", path.display());
     }

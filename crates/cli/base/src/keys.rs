@@ -288,36 +288,37 @@ mod tests {
         write(".bittensor/wallets/vali/hotkeys/one", "//Bob");
         write("wallets/default/hotkeys/default", "//Charlie");
         write("hotkey.json", "//Dave");
-        let (elsewhere, file) = (home.path().join("wallets"), home.path().join("hotkey.json"));
-        let (elsewhere, file) = (elsewhere.to_str().unwrap(), file.to_str().unwrap());
+        let (other_directory, file) =
+            (home.path().join("wallets"), home.path().join("hotkey.json"));
+        let (other_directory, file) = (other_directory.to_str().unwrap(), file.to_str().unwrap());
         for (variables, uri) in [
             (&[][..], "//Alice"),
             (&[("BITTENSOR_WALLET_COLD", "vali"), ("BITTENSOR_WALLET_HOT", "one")], "//Bob"),
-            (&[("BITTENSOR_WALLET_PATH", elsewhere)], "//Charlie"),
+            (&[("BITTENSOR_WALLET_PATH", other_directory)], "//Charlie"),
             (&[("BITTENSOR_WALLET_PATH", "~/.bittensor/wallets")], "//Alice"),
             (&[("BITTENSOR_WALLET_PATH", file), ("BITTENSOR_WALLET_COLD", "vali")], "//Dave"),
         ] {
             let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
             let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
             let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
-            let found = stored.open(None).unwrap().into_keypair().unwrap();
-            assert_eq!(found.hotkey(), pair(uri).hotkey(), "{variables:?}");
+            let keypair = stored.open(None).unwrap().into_keypair().unwrap();
+            assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{variables:?}");
         }
         // Names on the command line win over the environment.
         let one = &["--wallet-name", "vali", "--wallet.hotkey", "one"][..];
         for (path, words, uri) in [
             (None, one, "//Bob"),
             (Some(file), one, "//Bob"),
-            (Some(elsewhere), &[], "//Charlie"),
-            (None, &["--wallet-path", elsewhere], "//Charlie"),
+            (Some(other_directory), &[], "//Charlie"),
+            (None, &["--wallet-path", other_directory], "//Charlie"),
         ] {
             let pairs = path.map(|path| ("BITTENSOR_WALLET_PATH".into(), path.into()));
             let mut settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
             let line = Line::try_parse_from([&["program"][..], words].concat()).unwrap();
             line.key.select(&mut settings);
             let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
-            let found = stored.open(None).unwrap().into_keypair().unwrap();
-            assert_eq!(found.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
+            let keypair = stored.open(None).unwrap().into_keypair().unwrap();
+            assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
         }
         let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
         let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;

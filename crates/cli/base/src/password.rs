@@ -74,10 +74,10 @@ impl PasswordArgs {
     }
 
     /// Reads the password for a new keyfile.
-    pub fn for_new(&self, of: &str) -> anyhow::Result<Password> {
+    pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
         chosen(
             given(self.password_file.as_deref(), self.password_fd)?,
-            of,
+            key_name,
             "--password-file or --password-fd",
         )
     }
@@ -85,9 +85,9 @@ impl PasswordArgs {
 
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
-    pub fn for_new(&self, of: &str) -> anyhow::Result<Password> {
+    pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
         let given = given(self.new_password_file.as_deref(), self.new_password_fd)?;
-        chosen(given, of, "--new-password-file or --new-password-fd")
+        chosen(given, key_name, "--new-password-file or --new-password-fd")
     }
 }
 
@@ -113,16 +113,16 @@ fn given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<
 }
 
 /// Reads a new password and checks its strength; a prompt asks for it twice.
-pub fn chosen(given: Option<Password>, of: &str, options: &str) -> anyhow::Result<Password> {
+pub fn chosen(given: Option<Password>, key_name: &str, options: &str) -> anyhow::Result<Password> {
     if let Some(password) = given {
         password.check_new().context("the new password is too weak")?;
         return Ok(password);
     }
     let hint = format!("pass the new password with {options}");
     for _ in 0..MAX_ATTEMPTS {
-        let first = Password::new(prompt::secret(&format!("New password of {of}"), &hint)?);
-        if let Err(weak) = first.check_new() {
-            prompt::say(&weak.to_string());
+        let first = Password::new(prompt::secret(&format!("New password of {key_name}"), &hint)?);
+        if let Err(error) = first.check_new() {
+            prompt::say(&error.to_string());
             continue;
         }
         let second = Password::new(prompt::secret("Repeat the password", &hint)?);

@@ -107,9 +107,9 @@ mod tests {
     fn escaped_json_is_the_same_value() {
         let value = serde_json::json!({ "a\u{9b}": "\u{1b}[2J\u{7f}\u{202e}\n τ" });
         let text = serde_json::to_string_pretty(&value).unwrap();
-        let shown = printable_json(&text);
-        assert_eq!(shown, "{\n  \"a\\u009b\": \"\\u001b[2J\\u007f\\u202e\\n τ\"\n}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        let escaped = printable_json(&text);
+        assert_eq!(escaped, "{\n  \"a\\u009b\": \"\\u001b[2J\\u007f\\u202e\\n τ\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
     }
 
     #[test]
@@ -121,10 +121,10 @@ mod tests {
                 for piece in bytes.chunks(size) {
                     writer.write_all(piece).unwrap();
                 }
-                let whole = String::from_utf8_lossy(bytes);
+                let text = String::from_utf8_lossy(bytes);
                 assert_eq!(
                     String::from_utf8(writer.inner).unwrap(),
-                    printable_lines(&whole),
+                    printable_lines(&text),
                     "{size}"
                 );
             }

@@ -21,11 +21,11 @@ pub fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     // Full capacity at once: a growing buffer would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     let limit = MAX_BYTES as u64 + 1;
-    let read = open(path).and_then(|file| {
+    let result = open(path).and_then(|file| {
         warn_if_exposed(&file, path);
         file.take(limit).read_to_end(&mut bytes)
     });
-    read.with_context(|| format!("cannot read {}", path.display()))?;
+    result.with_context(|| format!("cannot read {}", path.display()))?;
     if bytes.len() > MAX_BYTES {
         bail!("{} is larger than {MAX_BYTES} bytes", path.display());
     }

@@ -175,11 +175,11 @@ mod tests {
                 set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
             };
             let problems = network_problems(variable);
-            let shown: Vec<_> = problems
+            let assignments: Vec<_> = problems
                 .iter()
                 .map(|problem| format!("{}={}", problem.name, problem.value))
                 .collect();
-            assert_eq!(shown, expected, "{set:?}");
+            assert_eq!(assignments, expected, "{set:?}");
             assert!(problems.iter().all(|problem| {
                 problem.expected.starts_with("finney, test, archive, local, or URLs")
             }));

@@ -112,28 +112,28 @@ impl Rows {
 
     fn whole_within(&self, width: Option<usize>) -> String {
         let has_header = self.form != Form::Plain;
-        let shown: Vec<Shown<'_>> =
+        let columns: Vec<Shown<'_>> =
             fit(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
         table.load_style(if has_header { STYLE } else { TableStyle::new() });
         table.set_content_arrangement(ContentArrangement::Disabled);
         if has_header {
-            table.set_header(shown.iter().map(|column| column.column.name()));
+            table.set_header(columns.iter().map(|column| column.column.name()));
         }
         for row in &self.cells {
             table.add_row(
-                shown.iter().map(|column| {
+                columns.iter().map(|column| {
                     row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))
                 }),
             );
         }
-        for (index, column) in shown.iter().enumerate() {
+        for (index, column) in columns.iter().enumerate() {
             if let (true, Some(drawn)) = (column.column.is_number(), table.column_mut(index)) {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }
         }
         let mut text = table.to_string();
-        if let Some(note) = layout::note(&self.columns, &shown) {
+        if let Some(note) = layout::note(&self.columns, &columns) {
             for line in
                 layout::wrap(&note, width.map_or(usize::MAX, |width| width.saturating_sub(1)))
             {

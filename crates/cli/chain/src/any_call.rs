@@ -162,16 +162,16 @@ async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyho
     }
     let chain = args.tx.connect().await?;
     let metadata = chain.calls().await.map_err(failed)?;
-    let shown: Vec<&CallInfo> =
+    let calls: Vec<&CallInfo> =
         metadata.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
-    if let Some(pallet) = pallet.filter(|_| shown.is_empty()) {
+    if let Some(pallet) = pallet.filter(|_| calls.is_empty()) {
         bail!("{}", no_pallet(pallet, &metadata));
     }
     if context.json {
-        return context.print_json(&json!({ "calls": shown }));
+        return context.print_json(&json!({ "calls": calls }));
     }
     let mut rows = table(&CALLS);
-    for call in shown {
+    for call in calls {
         let arguments = call.arguments.iter().map(|argument| argument.name.as_str());
         rows.add_row([
             format!("{}.{}", call.pallet, call.name),

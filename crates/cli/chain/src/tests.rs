@@ -123,11 +123,11 @@ fn any_item_is_read_by_its_name() {
     assert_eq!(entries[0], json!({ "keys": [0], "value": 100 }));
     let all = chain.ask(&["query", "SubtensorModule.Tempo"]);
     assert_eq!((all["entries"].as_array().unwrap().len(), &all["more"]), (60, &json!(false)));
-    let of_subnet = chain.ask(&["query", "SubtensorModule.Keys", BABELBIT]);
+    let subnet_keys = chain.ask(&["query", "SubtensorModule.Keys", BABELBIT]);
     assert_eq!(
-        (of_subnet["entries"].as_array().unwrap().len(), &of_subnet["keys"]),
+        (subnet_keys["entries"].as_array().unwrap().len(), &subnet_keys["keys"]),
         (1, &json!([59])),
-        "{of_subnet}"
+        "{subnet_keys}"
     );
 
     let items = chain.ask(&["query"])["items"].as_array().unwrap().clone();
@@ -179,11 +179,8 @@ fn call_output_shows_decoded_arguments() {
         "{dry}"
     );
     let document = chain.ask(&transfer);
-    let shown = chain.text(&["tx", "inspect", document["decoded_call"]["data"].as_str().unwrap()]);
-    assert!(
-        shown.contains("Balances.transfer_keep_alive") && shown.contains("1000000000"),
-        "{shown}"
-    );
+    let text = chain.text(&["tx", "inspect", document["decoded_call"]["data"].as_str().unwrap()]);
+    assert!(text.contains("Balances.transfer_keep_alive") && text.contains("1000000000"), "{text}");
     assert!(chain.text(&["tx", "list"]).contains("Timestamp.set"));
     let calls = chain.text(&["call", "Balances"]);
     assert!(
@@ -211,8 +208,8 @@ fn errors_in_a_call_are_reported() {
         (&["tx", "inspect", "0xff00ff"], 1, "not an extrinsic"),
         (&["tx", "inspect", "0xf"], 2, "hexadecimal digits"),
     ] {
-        let further: &[&str] = if arguments[0] == "call" { &AS_ALICE } else { &[] };
-        let error = chain.run(&[arguments, further].concat(), false).refusal(code);
+        let signer_args: &[&str] = if arguments[0] == "call" { &AS_ALICE } else { &[] };
+        let error = chain.run(&[arguments, signer_args].concat(), false).refusal(code);
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
 }

@@ -55,15 +55,15 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     let chain = args.network.connect().await?;
     let mut heads = chain.heads();
     let mut last: Option<Block> = None;
-    let mut shown = 0;
+    let mut block_count = 0;
     loop {
         let head = *heads.borrow_and_update();
         for number in head.map(|head| unseen(last, head)).into_iter().flatten() {
             match show(&chain, number, args, context).await {
                 Ok(block) => {
                     last = Some(block);
-                    shown += 1;
-                    if args.blocks.is_some_and(|blocks| shown >= blocks) {
+                    block_count += 1;
+                    if args.blocks.is_some_and(|blocks| block_count >= blocks) {
                         return Ok(());
                     }
                 }
@@ -137,8 +137,8 @@ fn counted(events: &[Event]) -> String {
     for event in events {
         *counts.entry(format!("{}.{}", event.pallet, event.name)).or_insert(0_u32) += 1;
     }
-    let shown = counts.iter().filter(|(name, _)| !HIDDEN_EVENTS.contains(&name.as_str()));
-    shown
+    let visible = counts.iter().filter(|(name, _)| !HIDDEN_EVENTS.contains(&name.as_str()));
+    visible
         .map(|(name, count)| {
             let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
             format!("  {}{times}", printable(name))
@@ -166,8 +166,8 @@ mod tests {
             (Some(block(7, 1)), block(6, 2), vec![6]),
             (Some(block(7, 1)), block(1_000, 1), (872..=1_000).collect()),
         ] {
-            let shown: Vec<u32> = unseen(last, head).map(BlockNumber::get).collect();
-            assert_eq!(shown, expected, "{last:?} {head:?}");
+            let numbers: Vec<u32> = unseen(last, head).map(BlockNumber::get).collect();
+            assert_eq!(numbers, expected, "{last:?} {head:?}");
         }
     }
 }

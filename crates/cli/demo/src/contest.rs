@@ -219,7 +219,7 @@ impl Contest {
             self.config.engine_url =
                 self.start_engine(challenge.clone(), &services, page, shutdown).await?;
             let title = format!("{} of {}: {}", position + 1, challenges.len(), challenge.title);
-            let began = Instant::now();
+            let start = Instant::now();
             let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
             deliver(&outbox).await?;
 
@@ -253,7 +253,7 @@ impl Contest {
                 epoch,
                 weights,
                 on_chain,
-                wall: began.elapsed(),
+                wall: start.elapsed(),
             });
         }
         if let Some(page) = page {
@@ -343,7 +343,7 @@ impl Contest {
         &self,
         profile: &Arc<dyn Profile>,
         keypair: &Keypair,
-        shown: &str,
+        label: &str,
         page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Url> {
@@ -359,7 +359,7 @@ impl Contest {
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
         let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-        serve_shown(page, "miner", shown, router(server, signed), shutdown).await
+        serve_shown(page, "miner", label, router(server, signed), shutdown).await
     }
 
     /// Serves the additional miners for visitors, which do not take part in the contest: they

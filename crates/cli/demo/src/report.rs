@@ -225,13 +225,13 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utterances: usize = self.played.iter().map(|played| played.main.utterances).sum();
         let wall: f64 = self.played.iter().map(|played| played.wall.as_secs_f64()).sum();
-        let what = match self.played.as_slice() {
+        let subject = match self.played.as_slice() {
             [one] => one.challenge.title.clone(),
             several => format!("{} challenges", several.len()),
         };
         let [utterances, miners] =
             [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
-        writeln!(f, "{}\n", wrapped(&format!("{what}: {utterances}, {miners}, {wall:.1} s")))?;
+        writeln!(f, "{}\n", wrapped(&format!("{subject}: {utterances}, {miners}, {wall:.1} s")))?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
@@ -265,15 +265,16 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     }
     rows.add_row(["reference", example.reference.as_str(), ""]);
     for miner in &played.main.miners {
-        let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index)
+        let Some(reply) =
+            miner.utterances.iter().find(|utterance| utterance.index == example.index)
         else {
             continue;
         };
-        let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
-        let gates: Vec<_> = said.failed_gates.iter().map(|gate| gate.reason()).collect();
+        let transcript = reply.transcript.as_deref().filter(|text| !text.is_empty());
+        let gates: Vec<_> = reply.failed_gates.iter().map(|gate| gate.reason()).collect();
         let verdict =
-            if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
-        let text = Cell::from(heard.unwrap_or("–"));
+            if gates.is_empty() { decimals(Some(reply.score), 3) } else { gates.join(", ") };
+        let text = Cell::from(transcript.unwrap_or("–"));
         rows.add_row([Cell::from(name_of(miner)), text, judged(verdict, gates.is_empty())]);
     }
     rows

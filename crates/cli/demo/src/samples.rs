@@ -21,7 +21,7 @@ pub(crate) fn synthesize(
     let espeak = Espeak::find()?;
     let count = if has_whisper { SAMPLES.len() } else { 1 };
     let mut neural = neural.map(|speech| speech.at_rate(WORDS_PER_MINUTE));
-    let spoken = SAMPLES.iter().take(count).map(|(language, challenge)| {
+    let samples = SAMPLES.iter().take(count).map(|(language, challenge)| {
         let challenge = Challenges::find(challenge)?
             .with_context(|| format!("there is no challenge {challenge}"))?;
         let utterance = challenge.utterances.into_iter().next().map(|utterance| utterance.source);
@@ -34,7 +34,7 @@ pub(crate) fn synthesize(
             None => sample(language, text, &espeak, &voice),
         }
     });
-    spoken.collect()
+    samples.collect()
 }
 
 fn sample(

@@ -225,8 +225,8 @@ fn terminate(directory: &Path) -> anyhow::Result<()> {
         ProcessRecord::read(directory)?.context("no process is recorded in this data directory")?;
     let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.context("the recorded process ID is invalid")?;
-    let ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    ended.with_context(|| format!("cannot stop process {}", running.pid))
+    let result = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    result.with_context(|| format!("cannot stop process {}", running.pid))
 }
 
 #[cfg(not(unix))]

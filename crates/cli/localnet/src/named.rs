@@ -21,15 +21,15 @@ pub(crate) struct NameArgs {
 }
 
 pub(crate) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
-    let taken = call("dev_takeSnapshot", args, context)?;
+    let answer = call("dev_takeSnapshot", args, context)?;
     if context.json {
-        return context.print_json(&snapshot(&taken));
+        return context.print_json(&snapshot(&answer));
     }
     context.print(&format!(
         "snapshot {} of block {} {}",
         args.name,
-        number(&taken, "number")?,
-        text(&taken["hash"])
+        number(&answer, "number")?,
+        text(&answer["hash"])
     ))
 }
 

@@ -43,8 +43,8 @@ fn report(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<
     if context.json {
         return context.print_json(&json!({ "data": directory, "removed": removed }));
     }
-    let what = if removed { "deleted the chain in" } else { "no chain in" };
-    context.print(&format!("{what} {}", directory.display()))
+    let action = if removed { "deleted the chain in" } else { "no chain in" };
+    context.print(&format!("{action} {}", directory.display()))
 }
 
 pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::Result<()> {

@@ -56,9 +56,9 @@ pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
                 "block": { "number": block["number"], "hash": block["hash"] },
             }));
         }
-        let done = if args.remove { "removed" } else { "set" };
+        let action = if args.remove { "removed" } else { "set" };
         context.print(&format!(
-            "{} {done} in block {} {}",
+            "{} {action} in block {} {}",
             args.item,
             number(&block, "number")?,
             text(&block["hash"])

@@ -211,7 +211,7 @@ pub(crate) struct KeyArg {
 pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let store = args.database.open_existing(args.state.as_deref()).await?;
-        let done = match &args.command {
+        let result = match &args.command {
             Command::Create(args) => create(&store, args, context).await,
             Command::List => list(&store, context).await,
             Command::Update(args) => update(&store, args, context).await,
@@ -226,7 +226,7 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
             Command::Assign(args) => assign(&store, args, context).await,
         };
         store.close().await;
-        done
+        result
     })
 }
 
@@ -421,16 +421,16 @@ fn print_csv(text: &str, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
-    let used = store.usage(args.key.as_deref()).await?;
+    let usage = store.usage(args.key.as_deref()).await?;
     if args.csv {
-        return print_csv(&usage_csv(&used), context);
+        return print_csv(&usage_csv(&usage), context);
     }
     if context.json {
         return context
-            .print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
+            .print_json(&json!({ "usage": usage, "balanced": store.is_balanced().await? }));
     }
     let mut rows = table(&USAGE);
-    for row in used {
+    for row in usage {
         let numbers = [row.requests, row.input_tokens, row.output_tokens, row.charged]
             .map(|number| number.to_string());
         rows.add_row([row.day, row.key_id, row.model].into_iter().chain(numbers));

@@ -51,9 +51,10 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_network_clock_check(&shutdown);
-        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
+        let default_address = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
         let readiness =
-            serve_metrics_or_warn("nineteen query", args.metrics, usual, &shutdown).await?;
+            serve_metrics_or_warn("nineteen query", args.metrics, default_address, &shutdown)
+                .await?;
         taonet_nineteen_query::describe_metrics();
         let (store, queue) = Box::pin(args.shared.connect()).await?;
         let deadlines = QueryDeadlines {

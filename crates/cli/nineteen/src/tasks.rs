@@ -33,8 +33,9 @@ pub struct TasksArgs {
 /// Returns the task file of a market for chats with one model, and its content.
 pub(crate) fn task_for_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
     let name = chat_model::name_of(model);
-    let in_task_name =
-        |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
+    let in_task_name = |character: char| {
+        if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
+    };
     let task =
         format!("chat-{}", name.to_ascii_lowercase().chars().map(in_task_name).collect::<String>());
     let task: TaskName =

@@ -336,14 +336,14 @@ fn row(answer: &MinerAnswer) -> Value {
 }
 
 /// Says which miner gave the completion, and why it is the best one.
-fn reason(best: &MinerAnswer, asked: usize) -> String {
+fn reason(best: &MinerAnswer, miner_count: usize) -> String {
     let parts = best
         .reward
         .parts
         .iter()
         .map(|(name, value)| format!("{name} {}", decimals(Some(*value), 2)));
     format!(
-        "\nuid {} ({}), the best of {asked}, in {} s: reward {} ({})",
+        "\nuid {} ({}), the best of {miner_count}, in {} s: reward {} ({})",
         best.uid.0,
         best.hotkey,
         decimals(Some(best.took.as_secs_f64()), 1),

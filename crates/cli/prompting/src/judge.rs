@@ -158,17 +158,17 @@ mod tests {
             (vec!["--reward-weights", "length=NaN"], Err("not a number of at least 0")),
         ] {
             match (weights(&options), expected) {
-                (Ok(found), Ok(expected)) => {
-                    let is_close = found
+                (Ok(actual), Ok(expected)) => {
+                    let is_close = actual
                         .iter()
                         .zip(expected)
                         .all(|(one, other)| (one - other).abs() < f64::EPSILON);
-                    assert!(is_close, "{options:?}: {found:?}");
+                    assert!(is_close, "{options:?}: {actual:?}");
                 }
                 (Err(error), Err(text)) => {
                     assert!(error.to_string().contains(text), "{options:?}: {error}");
                 }
-                (found, _) => panic!("{options:?}: {found:?}, expected {expected:?}"),
+                (actual, _) => panic!("{options:?}: {actual:?}, expected {expected:?}"),
             }
         }
     }

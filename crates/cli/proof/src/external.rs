@@ -69,10 +69,10 @@ impl FromStr for Program {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let of_circuit =
+        let with_circuit =
             text.split_once('=').and_then(|(circuit, path)| Some((circuit.parse().ok()?, path)));
         let (circuit, path) =
-            of_circuit.map_or((None, text), |(circuit, path)| (Some(circuit), path));
+            with_circuit.map_or((None, text), |(circuit, path)| (Some(circuit), path));
         Ok(Self { circuit, path: path.into() })
     }
 }

@@ -67,7 +67,7 @@ type Proven<T> = (T, Vec<Saturation>);
 pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let backends = args.external.backends()?;
-    let began = Instant::now();
+    let start = Instant::now();
     let (proven, saturated) = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
@@ -84,7 +84,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
             (ProofBundle::Model(bundle), saturated)
         }
     };
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     let text = proven.text()?;
     let encoded = serde_json::to_vec(&proven).context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, encoded)
@@ -203,7 +203,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let bundle = file.model();
     args.compare(&bundle)?;
     let backends = checks::with_stored_checks(args.external.backends()?);
-    let began = Instant::now();
+    let start = Instant::now();
     match &args.circuit {
         None => bundle.verify_with(&backends)?,
         Some(ExpectedCircuit::Id(id)) => bundle.verify_for(id, &backends)?,
@@ -215,7 +215,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     // The answer of a language model follows from the outputs, which are proven now.
     let text = file.text()?;
     args.compare_prompt(text.as_ref())?;
-    context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
+    context.say(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
     args.say_missing(&[(path, &file)], context);
     show(&bundle, text.as_ref(), None, context)
 }

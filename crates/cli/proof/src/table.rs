@@ -116,11 +116,11 @@ fn quantisation(report: &QuantisationReport) -> String {
         report.largest_error
     )];
     if let Some(precision) = &report.precision {
-        let [fewest, most] = precision.bits;
+        let [min_bits, max_bits] = precision.bits;
         let worst = precision.worst.as_ref();
         let worst = worst.map(|worst| format!("; {} loses most: {:.5}", worst.node, worst.error));
         lines.push(format!(
-            "{fewest} to {most} bits per activation, for errors of at most {}{}",
+            "{min_bits} to {max_bits} bits per activation, for errors of at most {}{}",
             precision.max_error,
             worst.unwrap_or_default()
         ));

@@ -304,10 +304,10 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
                     .await?;
             let (stop, chain) = (shutdown.clone(), validator.service().clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
-            let asked = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
+            let options = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
             let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
-                follow_metagraph(&chain, &asked, every, &list, &stop).await;
+                follow_metagraph(&chain, &options, every, &list, &stop).await;
             });
             let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
             shutdown.spawn("validator", async move { validator.run(&stop).await });
@@ -345,18 +345,18 @@ struct Asked {
 /// in use.
 async fn follow_metagraph(
     chain: &WeightService,
-    asked: &Asked,
+    options: &Asked,
     every: Duration,
     list: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,
 ) {
     loop {
-        match chain.neurons(asked.netuid).await {
+        match chain.neurons(options.netuid).await {
             Ok(neurons) => {
-                let selected = asked.miners.select(&neurons).miners;
+                let selected = options.miners.select(&neurons).miners;
                 let miners: Vec<_> = selected
                     .iter()
-                    .filter_map(|miner| ProofMiner::new(miner, asked.wire))
+                    .filter_map(|miner| ProofMiner::new(miner, options.wire))
                     .collect();
                 tracing::info!(
                     miners = miners.len(),

@@ -308,12 +308,13 @@ fn write_directories(
 ) -> Vec<WriteDirectory> {
     let mut directories = Vec::new();
     for role in roles {
-        let mut of_role = role.write_directories(config, state);
-        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut())
+        let mut role_directories = role.write_directories(config, state);
+        if let (Role::Gateway, Some(ledger), Some(directory)) =
+            (role, ledger, role_directories.first_mut())
         {
             ledger.clone_into(&mut directory.path);
         }
-        directories.extend(of_role);
+        directories.extend(role_directories);
     }
     directories
 }

@@ -96,13 +96,13 @@ impl Source {
         // top-level ones.
         let text = text.replace("taonet_cli_base::", "").replace("taonet_cli_", "");
         let path = module_path(path);
-        let mut of = None;
+        let mut impl_type = None;
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             if line.starts_with("impl") {
-                of = Some(implemented(line));
+                impl_type = Some(implemented(line));
             } else if *line == "}" {
-                of = None;
+                impl_type = None;
             }
             let Some(name) = declared(line) else { continue };
             let indent = &line[..line.len() - line.trim_start().len()];
@@ -113,7 +113,7 @@ impl Source {
             } else {
                 lines[number..=number + last].join("\n")
             };
-            self.functions.push(Function { file: path.clone(), of: of.clone(), name, body });
+            self.functions.push(Function { file: path.clone(), of: impl_type.clone(), name, body });
         }
         let uses =
             ["\nuse ", "\npub(crate) use ", "\npub use "].map(|start| text.split(start).skip(1));
@@ -169,14 +169,14 @@ impl Source {
     }
 
     fn all_reads(&self, entries: &[Function]) -> BTreeSet<String> {
-        let (mut seen, mut reads) = (BTreeSet::new(), BTreeSet::new());
+        let (mut visited, mut reads) = (BTreeSet::new(), BTreeSet::new());
         let mut pending = Vec::new();
         for function in entries {
             self.direct(function, &mut reads);
             pending.extend(self.calls(function));
         }
         while let Some(index) = pending.pop() {
-            if seen.insert(index) {
+            if visited.insert(index) {
                 let function = &self.functions[index];
                 self.direct(function, &mut reads);
                 pending.extend(self.calls(function));
@@ -191,11 +191,11 @@ impl Source {
         callees.map(|callee| self.functions[callee].clone()).collect()
     }
 
-    fn position(&self, wanted: impl Fn(&Function) -> bool) -> Vec<usize> {
+    fn position(&self, predicate: impl Fn(&Function) -> bool) -> Vec<usize> {
         self.functions
             .iter()
             .enumerate()
-            .filter(|(_, function)| wanted(function))
+            .filter(|(_, function)| predicate(function))
             .map(|(index, _)| index)
             .collect()
     }
@@ -281,8 +281,10 @@ impl Source {
                 Some("Self") => {
                     self.position(|callee| callee.name == name && callee.of == function.of)
                 }
-                Some(of) if of.starts_with(char::is_uppercase) => {
-                    self.position(|callee| callee.name == name && callee.of.as_deref() == Some(of))
+                Some(impl_type) if impl_type.starts_with(char::is_uppercase) => {
+                    self.position(|callee| {
+                        callee.name == name && callee.of.as_deref() == Some(impl_type)
+                    })
                 }
                 Some(module) => self.nearest(function, callees, module),
                 None => {
@@ -301,8 +303,8 @@ impl Source {
     fn declared(&self, function: &Function, callees: Vec<usize>, receiver: &str) -> Vec<usize> {
         let text = &self.files[&function.file].text;
         let is_declared = |callee: &usize| {
-            let of = self.functions[*callee].of.as_deref();
-            of.is_some_and(|of| text.contains(&format!(" {receiver}: {of},")))
+            let impl_type = self.functions[*callee].of.as_deref();
+            impl_type.is_some_and(|impl_type| text.contains(&format!(" {receiver}: {impl_type},")))
         };
         if callees.iter().any(is_declared) {
             callees.into_iter().filter(is_declared).collect()

@@ -152,7 +152,7 @@ fn daemons_listen_on_addresses_that_clients_use() {
 
 #[test]
 fn every_setting_in_compose_file_exists() {
-    let known: BTreeSet<_> = variables()
+    let applied: BTreeSet<_> = variables()
         .iter()
         .filter(|variable| variable.apply.is_some())
         .map(|variable| variable.name)
@@ -161,7 +161,7 @@ fn every_setting_in_compose_file_exists() {
     let named = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
     // Options of a service's command are not settings of the program.
     let named: BTreeSet<_> = named.filter(|name| !name.ends_with("_OPTIONS")).collect();
-    assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert_eq!(named.difference(&applied).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());
     for (name, service) in section("services") {
         // The PostgreSQL image defines its own settings.
@@ -170,7 +170,7 @@ fn every_setting_in_compose_file_exists() {
             .into_keys()
             .filter(|variable| !variable.starts_with("POSTGRES_"))
             .collect();
-        assert_eq!(set.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
+        assert_eq!(set.difference(&applied).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
     }
 }
 
@@ -249,8 +249,9 @@ fn compose_state_is_in_volumes() {
     assert_eq!(used, declared);
     let runner = services["runner"].config();
     for folder in [&runner.logs_dir, &runner.scores_dir, &runner.status_dir, &runner.cache_dir] {
-        let is_kept =
-            |volume: &str| volume.split(':').nth(1).is_some_and(|place| folder.starts_with(place));
+        let is_kept = |volume: &str| {
+            volume.split(':').nth(1).is_some_and(|target| folder.starts_with(target))
+        };
         assert!(services["runner"].block("volumes").any(is_kept), "{}", folder.display());
     }
     for name in DAEMONS {
@@ -276,14 +277,13 @@ fn image_has_a_directory_for_each_volume() {
     for (name, service) in section("services") {
         // Docker creates the directories of bind mounts itself.
         let volumes = service.block("volumes").filter(|volume| !volume.starts_with(['.', '$']));
-        let places =
+        let mount_points =
             volumes.map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
-        for place in places
-            .map(Option::unwrap)
-            .filter(|place| place.contains("taonet/") || place.ends_with("taonet"))
-        {
-            let place = place.trim_start_matches("/home/taonet/");
-            assert!(made.contains(place), "{name}: {place}");
+        for mount_point in mount_points.map(Option::unwrap).filter(|mount_point| {
+            mount_point.contains("taonet/") || mount_point.ends_with("taonet")
+        }) {
+            let mount_point = mount_point.trim_start_matches("/home/taonet/");
+            assert!(made.contains(mount_point), "{name}: {mount_point}");
         }
     }
     assert!(image.contains("/tmp/add-user \"${UID}\"\n") && image.contains("\nUSER taonet\n"));

@@ -134,10 +134,10 @@ fn the_example_has_every_setting_with_its_default() {
     }
     let file = read("env.example");
     let hint = "hint: regenerate both with TAONET_UPDATE_DOCS=1 cargo test -p taonet-cli --test operations example";
-    let (names, known) =
+    let (names, expected) =
         (names(&file), variables().iter().map(|variable| variable.name.to_owned()).collect());
     assert_eq!(
-        names, known,
+        names, expected,
         "the names in env.example differ from those of the configuration; {hint}"
     );
     assert!(

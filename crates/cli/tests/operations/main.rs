@@ -40,10 +40,10 @@ fn is_installed(program: &str) -> bool {
 #[track_caller]
 fn check(command: &mut Command) {
     let output = command.output().unwrap();
-    let told = format!(
+    let message = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "{command:?}: {told}");
+    assert!(output.status.success(), "{command:?}: {message}");
 }

@@ -96,7 +96,7 @@ fn debian_package_has_program_links_pages_and_units() {
         " ./usr/lib/systemd/system/taonet-nineteen-miner.service",
         " ./usr/share/doc/taonet/copyright",
     ] {
-        assert!(contents.lines().any(|found| found.ends_with(line)), "{line}: {contents}");
+        assert!(contents.lines().any(|candidate| candidate.ends_with(line)), "{line}: {contents}");
     }
     let times = contents.lines().filter(|line| line.contains(" 2023-11-14 "));
     assert_eq!(

@@ -106,9 +106,9 @@ fn systemd_analyze_accepts_the_units() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let place = |path: &Path| folder.path().join(path.strip_prefix("systemd").unwrap());
-    fs::create_dir(place(Path::new(COMMON).parent().unwrap())).unwrap();
-    fs::write(place(Path::new(COMMON)), read(COMMON)).unwrap();
+    let copied_path = |path: &Path| folder.path().join(path.strip_prefix("systemd").unwrap());
+    fs::create_dir(copied_path(Path::new(COMMON).parent().unwrap())).unwrap();
+    fs::write(copied_path(Path::new(COMMON)), read(COMMON)).unwrap();
     let mut verify = Command::new("systemd-analyze");
     verify
         .args(["verify", "--man=no"])
@@ -121,7 +121,7 @@ fn systemd_analyze_accepts_the_units() {
         verify.arg(folder.path().join(&unit));
     }
     let output = verify.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    let ours: Vec<_> = told.lines().filter(|line| line.contains("taonet-")).collect();
-    assert!(output.status.success() && ours.is_empty(), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = stderr.lines().filter(|line| line.contains("taonet-")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{stderr}");
 }

@@ -310,9 +310,9 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "proxy_type": kind.name(),
             "delay": delay,
         });
-        let held = chain.proxies(coldkey.into(), At::Head).await.map_err(failed)?;
+        let proxies = chain.proxies(coldkey.into(), At::Head).await.map_err(failed)?;
         let deposit =
-            Spending::deposit(&chain, coldkey, DEPOSIT, held.proxies.len() + 1, held.deposit)
+            Spending::deposit(&chain, coldkey, DEPOSIT, proxies.proxies.len() + 1, proxies.deposit)
                 .await?;
         let plan = Plan::new(call, description, details).spending(deposit);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await

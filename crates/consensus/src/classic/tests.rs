@@ -2,10 +2,10 @@ use super::*;
 
 const TOLERANCE: f64 = 1e-12;
 
-fn assert_close(found: &[f64], expected: &[f64]) {
-    assert_eq!(found.len(), expected.len());
-    for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() < TOLERANCE, "{found} is not {expected}");
+fn assert_close(actual: &[f64], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len());
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert!((actual - expected).abs() < TOLERANCE, "{actual} is not {expected}");
     }
 }
 

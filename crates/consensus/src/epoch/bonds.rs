@@ -36,9 +36,9 @@ impl<M: Matrix> Holdings<M> {
         incentive: &[I32F32],
     ) -> Self {
         let old_bonds: M = counted_bonds::<M>(input).normalize_columns();
-        let bought =
+        let new_bonds =
             weights.map(|row, _, weight| Some(weight * at(active_stake, row))).normalize_columns();
-        let bonds = bought.average(&old_bonds, alpha(input)).normalize_columns();
+        let bonds = new_bonds.average(&old_bonds, alpha(input)).normalize_columns();
         let dividends = normalize(&bonds.fold_rows(|_, column, bond| at(incentive, column) * bond));
         Self { old: old_bonds, new: bonds.upscale_columns(), dividends }
     }

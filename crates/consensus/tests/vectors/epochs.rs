@@ -211,7 +211,8 @@ fn the_network_of_512_equals_the_oracle_and_the_reference() {
 fn graph_512(rule: &Value, validators: &[usize]) -> EpochInput {
     let number = |key: &str| rule[key].as_u64().unwrap();
     let n = number("n");
-    let per_neuron = |of: &dyn Fn(usize) -> u64| (0..n as usize).map(of).collect::<Vec<u64>>();
+    let per_neuron =
+        |value_of: &dyn Fn(usize) -> u64| (0..n as usize).map(value_of).collect::<Vec<u64>>();
     let stake = |uid: usize| {
         number(if validators.contains(&uid) { "stake_per_validator" } else { "stake_per_server" })
     };

@@ -67,7 +67,7 @@ pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
                 (stakes(view, details))
                 (proxies(view, details))
             },
-            Err(why) => (problem("The account cannot be read", &why.to_string())),
+            Err(reason) => (problem("The account cannot be read", &reason.to_string())),
         }
         (calls(view, &state, account))
     };
@@ -195,8 +195,8 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
     let matching: Vec<(&SeenBlock, &SeenExtrinsic)> = state
         .blocks
         .iter()
-        .flat_map(|seen| {
-            seen.extrinsics.items.iter().rev().map(move |extrinsic| (seen.as_ref(), extrinsic))
+        .flat_map(|block| {
+            block.extrinsics.items.iter().rev().map(move |extrinsic| (block.as_ref(), extrinsic))
         })
         .filter(|(_, extrinsic)| extrinsic.signer == Some(account))
         .collect();
@@ -216,11 +216,11 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
                             }
                         }
                         tbody {
-                            @for (seen, extrinsic) in matching.iter().take(MAX_CALLS) {
+                            @for (block, extrinsic) in matching.iter().take(MAX_CALLS) {
                                 tr {
                                     td.num {
-                                        a href=(view.href(&extrinsic_path(seen, extrinsic.index))) {
-                                            (seen.block.number)
+                                        a href=(view.href(&extrinsic_path(block, extrinsic.index))) {
+                                            (block.block.number)
                                         }
                                     }
                                     th scope="row" { (shown(&extrinsic.call)) }

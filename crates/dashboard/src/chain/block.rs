@@ -46,11 +46,11 @@ pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
         _ => return Err(view.missing("This block")),
     };
     let state = source.state();
-    let (seen, header) = find(source, &state, at).await.map_err(|why| {
-        if why.is_missing() {
+    let (seen, header) = find(source, &state, at).await.map_err(|reason| {
+        if reason.is_missing() {
             view.missing("This block")
         } else {
-            view.unavailable("Block", &why.to_string())
+            view.unavailable("Block", &reason.to_string())
         }
     })?;
     let part = html! {
@@ -96,7 +96,7 @@ fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, Unread
                     (row("Hash", html! { (seen.block.hash) }))
                     tr { th scope="row" { "Time" } td { (time(seen)) } }
                     @match header {
-                        Err(why) => tr { th scope="row" { "Header" } td { (shown(&why.to_string())) } },
+                        Err(reason) => tr { th scope="row" { "Header" } td { (shown(&reason.to_string())) } },
                         Ok(header) => {
                             (row("Parent", html! {
                                 @if seen.block.number.get() == 0 { "none" }
@@ -160,7 +160,7 @@ fn list<T>(
     html! {
         section.card aria-labelledby=(id) {
             h2 id=(id) { (total(list, noun)) }
-            @if let Some(why) = &list.problem { p { (shown(why)) } }
+            @if let Some(reason) = &list.problem { p { (shown(reason)) } }
             @if list.count > list.items.len() { p.sub { "Only the first " (list.items.len()) " are shown." } }
             @if !list.items.is_empty() {
                 div.scroll tabindex="0" role="group" aria-labelledby=(id) { (table(paging.slice(&list.items))) }
@@ -204,7 +204,7 @@ pub(super) fn result(extrinsic: &SeenExtrinsic) -> Markup {
     html! {
         @match &extrinsic.result {
             Some(Ok(())) => span.badge.ok { "ok" },
-            Some(Err(why)) => { span.badge.bad { "failed" } div.field { (shown(why)) } },
+            Some(Err(reason)) => { span.badge.bad { "failed" } div.field { (shown(reason)) } },
             None => "–",
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn amount(smallest: u64) -> String {
 }
 
 pub(super) fn warning(state: &State) -> Markup {
-    html! { @if let Some(why) = &state.problem { (problem("The chain cannot be read", why)) } }
+    html! { @if let Some(reason) = &state.problem { (problem("The chain cannot be read", reason)) } }
 }
 
 fn figures(view: &View, state: &State) -> Markup {

@@ -72,7 +72,7 @@ pub(super) async fn page(view: &View, source: &Source) -> Response {
         (view.trail(&[("/", "Overview"), ("/chain", "Chain")], "Search"))
         div.head { h1 { "Search" } (form(view, &query)) }
         section.card aria-label="Results" {
-            @for why in &missing { p { (shown(why)) } }
+            @for reason in &missing { p { (shown(reason)) } }
             ul.list {
                 @for (label, path) in pages.iter().take(MAX_RESULTS) { li { a href=(view.href(path)) { (label) } } }
             }
@@ -181,12 +181,12 @@ impl SearchResults {
                 let number = header.block.number;
                 self.pages.push((format!("Block {number}"), format!("/chain/blocks/{}", header.block.hash)));
             }
-            Err(why) if why.is_missing() => self.missing.push(format!(
+            Err(reason) if reason.is_missing() => self.missing.push(format!(
                 "No block has the hash {extrinsic}, and no extrinsic in the {} does; hashes of older extrinsics are \
                  not known.",
                 known_blocks(state)
             )),
-            Err(why) => self.missing.push(format!("No extrinsic in the {} has this hash. {why}", known_blocks(state))),
+            Err(reason) => self.missing.push(format!("No extrinsic in the {} has this hash. {reason}", known_blocks(state))),
         }
     }
 
@@ -212,7 +212,9 @@ impl SearchResults {
                         (format!("Storage {}.{}", item.pallet, item.name), path)
                     }),
             ),
-            Err(why) => self.missing.push(format!("The storage items cannot be read: {why}.")),
+            Err(reason) => {
+                self.missing.push(format!("The storage items cannot be read: {reason}."))
+            }
         }
         if self.pages.is_empty() {
             self.missing.push(format!("There is no subnet and no storage item “{name}”."));

@@ -47,8 +47,8 @@ impl<T> Listed<T> {
     ) -> Result<Self, ChainError> {
         match read {
             Ok(items) => {
-                let kept = items.iter().take(MAX_ITEMS).map(convert).collect();
-                Ok(Self { count: items.len(), items: kept, problem: None })
+                let converted = items.iter().take(MAX_ITEMS).map(convert).collect();
+                Ok(Self { count: items.len(), items: converted, problem: None })
             }
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => {

@@ -64,12 +64,12 @@ impl State {
         self.blocks.retain(|seen_block| seen_block.block.number < number);
         self.blocks.push_front(Arc::new(seen));
         let mut items = 0;
-        let kept = self.blocks.iter().take(MAX_BLOCKS).take_while(|seen_block| {
+        let block_count = self.blocks.iter().take(MAX_BLOCKS).take_while(|seen_block| {
             items += seen_block.items();
             items <= MAX_ITEMS
         });
-        let kept = kept.count().max(1);
-        self.blocks.truncate(kept);
+        let block_count = block_count.count().max(1);
+        self.blocks.truncate(block_count);
     }
 
     /// Returns the number of the block before the oldest one in memory; `None` without space for
@@ -204,9 +204,10 @@ impl Source {
             }
             sleep(SCHEDULE_PAUSE).await;
             let schedule = self.state().schedule;
-            let due = schedule.and_then(|schedule| schedule.next_epoch(schedule.last_epoch));
-            let is_due =
-                |head: &Option<Block>| due.zip(*head).is_some_and(|(due, head)| head.number >= due);
+            let next_epoch = schedule.and_then(|schedule| schedule.next_epoch(schedule.last_epoch));
+            let is_due = |head: &Option<Block>| {
+                next_epoch.zip(*head).is_some_and(|(next_epoch, head)| head.number >= next_epoch)
+            };
             // After the timeout, the loop continues without a new epoch.
             let _ = timeout(SCHEDULE_INTERVAL, heads.wait_for(is_due)).await;
         }
@@ -316,25 +317,25 @@ impl Source {
                 Err(error) => return Err(error),
             }
         }
-        let (mut seen, mut reverted) = (Vec::new(), Vec::<Block>::new());
+        let (mut new_blocks, mut reverted) = (Vec::new(), Vec::<Block>::new());
         if is_unknown(&self.state(), head) {
             reverted = self.state().blocks.iter().map(|seen_block| seen_block.block).collect();
             let count = count_reverted(chain, &reverted).await?;
             let newest = reverted.split_off(count).first().map(|block| block.number);
             for number in skipped(newest, head) {
                 if let Some(hash) = chain.block_hash(number).await? {
-                    seen.push(SeenBlock::read(chain, Block { number, hash }).await?);
+                    new_blocks.push(SeenBlock::read(chain, Block { number, hash }).await?);
                 }
             }
-            seen.push(SeenBlock::read(chain, head).await?);
+            new_blocks.push(SeenBlock::read(chain, head).await?);
         }
         self.change(|state| {
             state.problem = problem;
             // Another read may have added the blocks in the meantime.
             if is_unknown(state, head) {
                 state.blocks.retain(|seen_block| !reverted.contains(&seen_block.block));
-                for seen in seen {
-                    state.push_newest(seen);
+                for block in new_blocks {
+                    state.push_newest(block);
                 }
             }
             if let Some(metagraph) = metagraph {

@@ -70,7 +70,7 @@ fn keys_of(text: &str) -> Vec<Json> {
 /// Renders a storage item at the newest block.
 pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str) -> Page {
     let items = source.reader.storage_items().await;
-    let items = items.map_err(|why| view.unavailable("Storage", &why.to_string()))?;
+    let items = items.map_err(|reason| view.unavailable("Storage", &reason.to_string()))?;
     let Some(item) = items.iter().find(|item| item.pallet == pallet && item.name == name) else {
         return Err(view.missing("This storage item"));
     };
@@ -81,7 +81,7 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     let part = html! {
         section.card aria-label="Entries" {
             @match &read {
-                Err(why) => (problem("The storage item cannot be read", &with_causes(why))),
+                Err(reason) => (problem("The storage item cannot be read", &with_causes(reason))),
                 Ok(list) => (entries(view, item, list)),
             }
         }

@@ -46,16 +46,16 @@ impl Details {
         })
     }
 
-    /// Returns the details of a subnet that the follower of the chain has read. `shown` is the
-    /// subnet in `--netuid`.
-    fn of_state(state: &State, netuid: NetUid, shown: NetUid) -> Self {
+    /// Returns the details of a subnet that the follower of the chain has read. `default_netuid` is
+    /// the subnet in `--netuid`.
+    fn of_state(state: &State, netuid: NetUid, default_netuid: NetUid) -> Self {
         let summary = state
             .subnets
             .iter()
             .flat_map(|subnets| subnets.iter())
             .find(|subnet| subnet.netuid == netuid);
         let summary = summary.cloned();
-        if netuid != shown {
+        if netuid != default_netuid {
             return Self { summary, ..Self::default() };
         }
         let (hyperparameters, metagraph) = (state.hyperparameters.clone(), state.metagraph.clone());
@@ -63,29 +63,34 @@ impl Details {
     }
 }
 
-/// Renders a subnet at the newest block. `shown` is the subnet in `--netuid`.
-pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: NetUid) -> Page {
+/// Renders a subnet at the newest block. `default_netuid` is the subnet in `--netuid`.
+pub(super) async fn page(
+    view: &View,
+    source: &Source,
+    netuid: NetUid,
+    default_netuid: NetUid,
+) -> Page {
     let state = source.state();
     let read = match state.blocks.front() {
         Some(head) => source.reader.subnet(netuid, head.block.hash).await,
         None => Err(Unread::Disconnected),
     };
-    let (details, why) = match read {
+    let (details, reason) = match read {
         Ok(details) => (details, None),
-        Err(why) if why.is_missing() => return Err(view.missing("This subnet")),
-        Err(why) => (Arc::new(Details::of_state(&state, netuid, shown)), Some(why)),
+        Err(reason) if reason.is_missing() => return Err(view.missing("This subnet")),
+        Err(reason) => (Arc::new(Details::of_state(&state, netuid, default_netuid)), Some(reason)),
     };
     let title = format!("Subnet {netuid}");
     let filter = filter(view);
     let path = format!("/chain/subnets/{netuid}");
     let neurons = html! {
         @match &details.metagraph {
-            Some(metagraph) => (pages::neurons(view, metagraph, &filter, netuid == shown)),
+            Some(metagraph) => (pages::neurons(view, metagraph, &filter, netuid == default_netuid)),
             None => p.empty { "The neurons have not been read." },
         }
     };
     let facts = html! {
-        @if let Some(why) = &why { (problem("The subnet cannot be read", &why.to_string())) }
+        @if let Some(reason) = &reason { (problem("The subnet cannot be read", &reason.to_string())) }
         (figures(&state, &details))
         @if let Some(summary) = &details.summary { (pools(view, summary)) }
     };

@@ -423,8 +423,8 @@ async fn state_is_read_once_and_cached() {
 #[tokio::test]
 async fn epochs_are_read_back_to_the_oldest_available_state() {
     let chain = chain_after_three_epochs();
-    let indices = async |known| {
-        let (schedule, actual) = epochs::read_after(known, &chain, NETUID).await.unwrap();
+    let indices = async |last_epoch| {
+        let (schedule, actual) = epochs::read_after(last_epoch, &chain, NETUID).await.unwrap();
         assert_eq!(schedule.epoch_index, 3);
         actual.iter().map(|epoch| (epoch.index, epoch.block.get())).collect::<Vec<_>>()
     };

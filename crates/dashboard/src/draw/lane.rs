@@ -209,14 +209,14 @@ mod tests {
             Piece { start: 1.0, offset: 0.0, seconds: 1.0 },
             Piece { start: 4.0, offset: 1.0, seconds: 1.0 },
         ];
-        let drawn = lane(&peaks, &pieces, &[]).draw().into_string();
-        assert!(drawn.contains("d=\"M100.0 1.0L200.0 51.0ZM400.0 49.0L500.0 99.0Z\""), "{drawn}");
-        assert!(drawn.contains("class=\"window\" x=\"50.00%\" width=\"20.00%\""), "{drawn}");
+        let svg = lane(&peaks, &pieces, &[]).draw().into_string();
+        assert!(svg.contains("d=\"M100.0 1.0L200.0 51.0ZM400.0 49.0L500.0 99.0Z\""), "{svg}");
+        assert!(svg.contains("class=\"window\" x=\"50.00%\" width=\"20.00%\""), "{svg}");
         assert!(
-            drawn.contains("data-axis=\"10\" data-pieces=\"[[1.0,0.0,1.0],[4.0,1.0,1.0]]\""),
-            "{drawn}"
+            svg.contains("data-axis=\"10\" data-pieces=\"[[1.0,0.0,1.0],[4.0,1.0,1.0]]\""),
+            "{svg}"
         );
-        assert!(!drawn.contains("<b>"));
+        assert!(!svg.contains("<b>"));
         let steady = [
             Piece { start: 1.0, offset: 0.0, seconds: 1.0 },
             Piece { start: 2.0, offset: 1.0, seconds: 1.0 },
@@ -228,10 +228,10 @@ mod tests {
     fn dense_word_marks_are_limited_without_labels() {
         let marks: Vec<_> =
             (0..1_000).map(|at| Mark { start: f64::from(at) * 0.1, text: "<i>".into() }).collect();
-        let drawn = lane(&Peaks::default(), &[], &marks).draw().into_string();
+        let svg = lane(&Peaks::default(), &[], &marks).draw().into_string();
         assert!(
-            !drawn.contains("<i>") && drawn.matches("class=\"word\"").count() < MAX_MARKS + 30,
-            "{drawn}"
+            !svg.contains("<i>") && svg.matches("class=\"word\"").count() < MAX_MARKS + 30,
+            "{svg}"
         );
     }
 

@@ -184,8 +184,8 @@ mod tests {
             assert!(read(&wav_bytes[..length]).is_err(), "{length}");
         }
         // A truncated file yields an envelope of the samples that are present.
-        let cut = read(&wav_bytes[..wav_bytes.len() - 100]).unwrap();
-        assert_eq!((cut.seconds, cut.points.len()), (0.006_25, 50));
+        let truncated = read(&wav_bytes[..wav_bytes.len() - 100]).unwrap();
+        assert_eq!((truncated.seconds, truncated.points.len()), (0.006_25, 50));
         let mut other = wav_bytes;
         other[20] = 3;
         assert!(matches!(read(&other), Err(PeaksError::Format)), "floats");
@@ -203,10 +203,10 @@ mod tests {
         file.as_file().set_len(header.len() as u64 + u64::from(bytes)).unwrap();
         // A busy machine is slower at times: the fastest run counts.
         let times = (0..5).map(|_| {
-            let began = std::time::Instant::now();
+            let start = std::time::Instant::now();
             let peaks = Peaks::read(file.path()).unwrap();
             assert_eq!((peaks.seconds, peaks.points.len()), (7_200.0, POINTS));
-            began.elapsed()
+            start.elapsed()
         });
         let fastest = times.min().unwrap();
         assert!(fastest < std::time::Duration::from_secs(1), "{fastest:?}");

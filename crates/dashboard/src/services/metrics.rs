@@ -149,7 +149,7 @@ empty{}
     #[test]
     fn every_metric_type_is_parsed() {
         let metrics = parse(TEXT);
-        let found: Vec<_> =
+        let values: Vec<_> =
             metrics.iter().map(|metric| (&*metric.name, &*metric.labels, metric.value)).collect();
         let expected = [
             ("latency", "", Value::Histogram { count: 3.0, sum: 9.0 }),
@@ -163,7 +163,7 @@ empty{}
             ("taonet_engine_sessions", "", Value::Gauge(3.5)),
             ("untyped_count", "", Value::Gauge(7.0)),
         ];
-        assert_eq!(found, expected);
+        assert_eq!(values, expected);
         assert_eq!(metrics[2].help, "Requests answered");
     }
 

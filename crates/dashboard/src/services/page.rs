@@ -34,7 +34,7 @@ impl Health {
 
     fn why(&self) -> &str {
         match self {
-            Self::Failed(why) => why,
+            Self::Failed(reason) => reason,
             Self::Unknown | Self::Ready | Self::Starting | Self::Stopped => "",
         }
     }

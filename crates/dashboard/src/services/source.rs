@@ -69,7 +69,7 @@ impl State {
     /// Returns the service's name and why it failed; `None` if it has not failed.
     pub(super) fn problem(&self) -> Option<String> {
         match &self.health {
-            Health::Failed(why) => Some(format!("{}: {why}", self.address.name)),
+            Health::Failed(reason) => Some(format!("{}: {reason}", self.address.name)),
             Health::Unknown | Health::Ready | Health::Starting | Health::Stopped => None,
         }
     }
@@ -173,7 +173,7 @@ impl Source {
 /// Reads a service; keeps the metrics of `before` if the read fails.
 async fn read(client: &Client, before: &State) -> State {
     let mut state = before.clone();
-    let began = Instant::now();
+    let start = Instant::now();
     state.health =
         match get(client, &state.address, "readyz").await.map(|response| response.status()) {
             Ok(StatusCode::OK) => Health::Ready,
@@ -181,7 +181,7 @@ async fn read(client: &Client, before: &State) -> State {
             Ok(status) => Health::Failed(format!("/readyz: HTTP {}", status.as_u16())),
             Err(fault) => Health::Failed(fault.to_string()),
         };
-    state.latency = (!matches!(state.health, Health::Failed(_))).then(|| began.elapsed());
+    state.latency = (!matches!(state.health, Health::Failed(_))).then(|| start.elapsed());
     if state.latency.is_none() {
         return state;
     }

@@ -99,16 +99,16 @@ async fn services_can_be_added_and_replaced() {
     assert!(get_page(&router, "/").await.1.contains("No service has started yet"));
     let (follower, reports) = (Arc::clone(&section), changes.clone());
     tokio::spawn(async move { follower.follow(&reports, &Shutdown::new()).await });
-    let mut seen = changes.subscribe();
-    let began = std::time::Instant::now();
+    let mut updates = changes.subscribe();
+    let start = std::time::Instant::now();
     for path in ["/old", "/older", ""] {
         section.add(format!("engine=http://{address}{path}").parse().unwrap(), &changes);
         while section.source.states()[0].health == Health::Unknown {
-            seen.changed().await.unwrap();
+            updates.changed().await.unwrap();
         }
     }
     // Two polls would take ten seconds.
-    assert!(began.elapsed() < std::time::Duration::from_secs(9), "not only at the next poll");
+    assert!(start.elapsed() < std::time::Duration::from_secs(9), "not only at the next poll");
     let states = section.source.states();
     assert_eq!((states.len(), &states[0].health), (1, &Health::Ready));
 }

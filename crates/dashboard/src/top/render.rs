@@ -221,7 +221,7 @@ fn draw_table(
         .map(|row| aligned_row(row.iter().map(String::as_str), &table.columns, &widths));
     let labels = table.columns.iter().map(|column| column.label);
     let header = aligned_row(labels, &table.columns, &widths).style(Modifier::DIM);
-    let widget = Table::new(rows, widths.iter().map(|width| Constraint::Length(width.shown)));
+    let widget = Table::new(rows, widths.iter().map(|width| Constraint::Length(width.visible)));
     frame.render_widget(widget.header(header).column_spacing(GAP), below);
 }
 
@@ -233,13 +233,15 @@ fn aligned_row<'a>(
 ) -> Row<'static> {
     Row::new(texts.zip(columns.iter().zip(widths)).map(|(text, (column, width))| {
         let alignment = if column.is_number { Alignment::Right } else { Alignment::Left };
-        Cell::new(Line::from(shortened(text, width.shown.into()).into_owned()).alignment(alignment))
+        Cell::new(
+            Line::from(shortened(text, width.visible.into()).into_owned()).alignment(alignment),
+        )
     }))
 }
 
 /// Width of a visible column.
 struct Width {
-    shown: u16,
+    visible: u16,
     /// Whether some cell is wider than the column.
     is_cut: bool,
 }
@@ -248,7 +250,7 @@ struct Width {
 /// shortened, numbers never.
 fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
     let mut widths = Vec::new();
-    let mut used: u16 = 0;
+    let mut used_width: u16 = 0;
     for (index, column) in table.columns.iter().enumerate() {
         let cells = table.rows.iter().filter_map(|row| row.get(index)).map(String::as_str);
         let widest = cells
@@ -257,20 +259,20 @@ fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
             .max()
             .unwrap_or_default();
         let widest = u16::try_from(widest).unwrap_or(u16::MAX);
-        used = if index == 0 { 0 } else { used.saturating_add(GAP) };
-        let remaining = available.saturating_sub(used);
-        let shown = if column.is_number {
+        used_width = if index == 0 { 0 } else { used_width.saturating_add(GAP) };
+        let remaining = available.saturating_sub(used_width);
+        let visible_width = if column.is_number {
             widest
         } else if remaining >= MIN_WIDTH {
             widest.min(MAX_WIDTH).min(remaining)
         } else {
             widest.min(MAX_WIDTH)
         };
-        if index > 0 && shown > remaining {
+        if index > 0 && visible_width > remaining {
             break;
         }
-        used = used.saturating_add(shown);
-        widths.push(Width { shown, is_cut: widest > shown });
+        used_width = used_width.saturating_add(visible_width);
+        widths.push(Width { visible: visible_width, is_cut: widest > visible_width });
     }
     widths
 }

@@ -123,15 +123,15 @@ pub(super) fn faults(records: &[Record], metagraph: Option<&Metagraph>) -> Vec<F
     if let Some(extrinsic) = newest.extrinsics.last() {
         match (extrinsic.signed.state, &extrinsic.signed.outcome) {
             (State::Failed, Some(Outcome::Finalized(inclusion))) => {
-                let why = inclusion.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                let reason = inclusion.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
                 faults.push(format!(
-                    "The call failed in block {}: {why}; hint: check the stake, validator permit and rate limits \
+                    "The call failed in block {}: {reason}; hint: check the stake, validator permit and rate limits \
                      of the hotkey",
                     inclusion.block.number
                 ));
             }
-            (State::Invalid, Some(Outcome::Invalid(why))) => faults.push(format!(
-                "Nodes reject the extrinsic: {why}; hint: check that the hotkey is registered and has enough stake to \
+            (State::Invalid, Some(Outcome::Invalid(reason))) => faults.push(format!(
+                "Nodes reject the extrinsic: {reason}; hint: check that the hotkey is registered and has enough stake to \
                  set weights"
             )),
             (State::Lost, _) => faults.push(

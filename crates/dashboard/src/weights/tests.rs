@@ -65,11 +65,11 @@ pub(crate) async fn panel() -> Panel {
 }
 
 /// Returns the subnet at a block, with the validator as its first neuron.
-fn metagraph(block: u32, hotkey: Hotkey, held: WeightRow) -> Metagraph {
+fn metagraph(block: u32, hotkey: Hotkey, weights: WeightRow) -> Metagraph {
     let mut metagraph = subnet();
     metagraph.block.number = BlockNumber::new(block);
     metagraph.neurons[0] = taonet_chain::Neuron { hotkey, ..neuron(0) };
-    metagraph.weights = Some(vec![held]);
+    metagraph.weights = Some(vec![weights]);
     metagraph
 }
 
@@ -78,16 +78,16 @@ async fn differing_weights_on_chain_are_a_fault_with_remedy() {
     let (_directory, records) = submitted_weights(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
     let hotkey = validator().hotkey();
     // The chain may hold the weights at a different scale.
-    for (held, is_equal) in [
+    for (weights, is_equal) in [
         (vec![(Uid(1), 65_535), (Uid(2), 6_553)], true),
         (vec![(Uid(2), 3_276), (Uid(1), 32_767)], true),
         (vec![(Uid(1), 65_535)], false),
         (vec![(Uid(1), 65_535), (Uid(2), 6_553), (Uid(3), 9)], false),
         (vec![], false),
     ] {
-        let metagraph = metagraph(1_000, hotkey, held.clone());
+        let metagraph = metagraph(1_000, hotkey, weights.clone());
         let comparison = compare(&records, &metagraph).unwrap();
-        assert_eq!((comparison.epoch, comparison.is_equal()), (7, is_equal), "{held:?}");
+        assert_eq!((comparison.epoch, comparison.is_equal()), (7, is_equal), "{weights:?}");
         let faults = faults(&records, Some(&metagraph));
         assert_eq!(faults.is_empty(), is_equal, "{faults:?}");
         assert!(faults.iter().all(|fault| fault.contains("hint: ")), "{faults:?}");
@@ -110,12 +110,12 @@ async fn page(section: &Arc<WeightsSection>, path: &str) -> String {
 #[tokio::test]
 async fn differing_weight_row_is_red_with_hint() {
     let (directory, _) = submitted_weights(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
-    for (held, differing) in [
+    for (weights, differing) in [
         (vec![(Uid(1), 65_535), (Uid(2), 6_553)], &[][..]),
         (vec![(Uid(1), 65_535), (Uid(2), 900)], &[2]),
         (vec![(Uid(2), 6_553), (Uid(3), 65_535)], &[1, 3]),
     ] {
-        let chain = section_with(metagraph(1_000, validator().hotkey(), held));
+        let chain = section_with(metagraph(1_000, validator().hotkey(), weights));
         let section = WeightsSection::new(Some(chain));
         section.read(directory.path(), &Changes::default()).await;
         let body = page(&section, "/weights").await;

@@ -100,10 +100,10 @@ async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let Ok(mut server) = server.await else { return };
     let (mut up, mut down) = ([0; 1 << 14], [0; 1 << 14]);
-    let mut is_deaf = false;
+    let mut is_stalled = false;
     loop {
         let now = *fault.borrow_and_update();
-        is_deaf |= now == ProxyFault::Deaf;
+        is_stalled |= now == ProxyFault::Deaf;
         match now {
             ProxyFault::Cut => return,
             ProxyFault::HalfOpen => std::future::pending().await,
@@ -113,11 +113,11 @@ async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
             changed = fault.changed() => if changed.is_err() { return },
             read = client.read(&mut up) => match read {
                 // The server's side stays open after the client disconnects.
-                Ok(0) | Err(_) if is_deaf => std::future::pending().await,
+                Ok(0) | Err(_) if is_stalled => std::future::pending().await,
                 Ok(0) | Err(_) => return,
                 Ok(read) => if server.write_all(&up[..read]).await.is_err() { return },
             },
-            read = server.read(&mut down), if !is_deaf => {
+            read = server.read(&mut down), if !is_stalled => {
                 let Ok(read @ 1..) = read else { return };
                 if let ProxyFault::Slow(pause) = now {
                     tokio::time::sleep(pause).await;

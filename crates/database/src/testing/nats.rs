@@ -38,12 +38,12 @@ impl Nats {
 
     /// Starts the server and waits until it is ready.
     pub fn run(&mut self) {
-        let began = Instant::now();
+        let start = Instant::now();
         // Until the server has its port back: another process may have got it for a connection in
         // the meantime.
         while !self.try_run() {
             assert!(
-                began.elapsed() < Duration::from_mins(1),
+                start.elapsed() < Duration::from_mins(1),
                 "NATS does not start: {}",
                 self.log()
             );
@@ -62,14 +62,14 @@ impl Nats {
             .arg(self.folder.path());
         let log = File::create(self.log.path().join("log")).unwrap();
         self.server = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
-        let began = Instant::now();
+        let start = Instant::now();
         while !self.log().contains("Server is ready") {
             if self.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_some()) {
                 self.server = None;
                 return false;
             }
             assert!(
-                began.elapsed() < Duration::from_mins(1),
+                start.elapsed() < Duration::from_mins(1),
                 "NATS does not start: {}",
                 self.log()
             );

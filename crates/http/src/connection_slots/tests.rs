@@ -56,10 +56,10 @@ async fn an_address_at_its_limit_evicts_its_own_connection() {
 #[tokio::test]
 async fn the_address_with_most_incomplete_requests_is_evicted_first() {
     let slots = ConnectionSlots::new(3, 3);
-    let modest = acquire(&slots, "192.0.2.1").await;
+    let idle_peer = acquire(&slots, "192.0.2.1").await;
     let greedy = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
     let _new = acquire(&slots, "192.0.2.3").await;
-    assert!(!is_evicted(&modest) && is_evicted(&greedy[0]) && !is_evicted(&greedy[1]));
+    assert!(!is_evicted(&idle_peer) && is_evicted(&greedy[0]) && !is_evicted(&greedy[1]));
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Timeout for what takes milliseconds on an idle machine.
 const LONG: Duration = Duration::from_secs(20);
 
-fn request(path: &str, further: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n{further}\r\n").into_bytes()
+fn request(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes()
 }
 
 /// Notifies when it is dropped.
@@ -170,9 +170,9 @@ async fn half_close_cancels_request_without_tolerance() {
     assert_eq!(ask(address, b"GET /slow HTTP/1.0\r\nhost: x\r\n\r\n").await, "");
     // An incomplete head, and no request at all.
     for bytes in [&b"GET /slow HT"[..], b""] {
-        let began = Instant::now();
+        let started = Instant::now();
         assert_eq!(ask(address, bytes).await, "");
-        assert!(began.elapsed() < ServeLimits::default().header_timeout / 2);
+        assert!(started.elapsed() < ServeLimits::default().header_timeout / 2);
     }
 }
 
@@ -195,9 +195,9 @@ fn interim_and_previous_responses_do_not_begin_the_response() {
 #[tokio::test]
 async fn truncated_body_is_incomplete_after_grace_period() {
     let (address, _shutdown) = start(routes().0).await;
-    let began = Instant::now();
+    let started = Instant::now();
     let answer =
         ask(address, b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody").await;
     assert!(answer.ends_with("incomplete"), "{answer}");
-    assert!(began.elapsed() >= BODY_GRACE);
+    assert!(started.elapsed() >= BODY_GRACE);
 }

@@ -154,7 +154,7 @@ async fn limit_only_shortens_the_deadline() {
     let stalled = Router::new().route("/v1/models", get(std::future::pending::<()>));
     let server = server(stalled).await;
     assert_eq!(server.within(Duration::MAX).deadline(), Duration::from_secs(2));
-    let hurried = server.within(Duration::from_millis(50));
-    assert_eq!(hurried.deadline(), Duration::from_millis(50));
-    assert!(hurried.first_model().await.unwrap_err().is_timeout());
+    let short_timeout = server.within(Duration::from_millis(50));
+    assert_eq!(short_timeout.deadline(), Duration::from_millis(50));
+    assert!(short_timeout.first_model().await.unwrap_err().is_timeout());
 }

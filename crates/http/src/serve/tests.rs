@@ -81,7 +81,7 @@ async fn slow_heads_time_out_although_bytes_keep_arriving() {
     let (address, shutdown) =
         start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let (mut slow, mut drip) = send(address, b"GET / HTTP/1.1\r\nx: ").await.into_split();
-    let dripping = tokio::spawn(async move {
+    let slow_writer = tokio::spawn(async move {
         while drip.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -89,7 +89,7 @@ async fn slow_heads_time_out_although_bytes_keep_arriving() {
     let mut answer = Vec::new();
     let _ = slow.read_to_end(&mut answer).await;
     assert!(!String::from_utf8_lossy(&answer).contains("here"));
-    dripping.await.unwrap();
+    slow_writer.await.unwrap();
     assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
@@ -150,9 +150,9 @@ async fn incomplete_requests_are_evicted_for_new_connections() {
             attacker.write_all(half.as_bytes()).await.unwrap();
             attackers.push(attacker);
         }
-        let began = Instant::now();
+        let started = Instant::now();
         assert!(receive(send(address, REQUEST).await).await.ends_with("here"), "{half}");
-        assert!(began.elapsed() < limits.header_timeout / 2, "{half}");
+        assert!(started.elapsed() < limits.header_timeout / 2, "{half}");
     }
 }
 
@@ -177,8 +177,8 @@ async fn incomplete_handshakes_are_evicted_and_time_out() {
         serve_over(listener, router, &server, limits, handshake).await;
     });
     let evicted = TcpStream::connect(address).await.unwrap();
-    let answered = send(address, &[b"!", REQUEST].concat()).await;
-    assert!(receive(answered).await.ends_with("answer"));
+    let connection = send(address, &[b"!", REQUEST].concat()).await;
+    assert!(receive(connection).await.ends_with("answer"));
     assert_eq!(receive(evicted).await, "");
     assert_eq!(receive(TcpStream::connect(address).await.unwrap()).await, "");
 }
@@ -264,12 +264,12 @@ async fn refusal_is_readable_at_any_point_of_the_body() {
 async fn endless_body_is_read_until_linger_timeout() {
     let limits = ServeLimits { linger: Duration::from_millis(100), ..ServeLimits::default() };
     let (address, _shutdown) = start(refusing(), limits).await;
-    let began = Instant::now();
+    let started = Instant::now();
     let mut endless = send(address, head(1 << 30).as_bytes()).await;
     while endless.write_all(&[0; 64]).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    assert!(began.elapsed() >= limits.linger);
+    assert!(started.elapsed() >= limits.linger);
 }
 
 /// Connections whose bodies are read stay alive for further requests.
@@ -284,8 +284,8 @@ async fn connection_stays_alive_after_body_is_read() {
         [head(3).as_str(), "abc", chunked, head(0).as_str(), str::from_utf8(REQUEST).unwrap()]
             .concat();
     let answers = receive(send(address, requests.as_bytes()).await).await;
-    for found in ["3 bytes", "2 bytes", "0 bytes", "here"] {
-        assert!(answers.contains(found), "{answers}");
+    for excerpt in ["3 bytes", "2 bytes", "0 bytes", "here"] {
+        assert!(answers.contains(excerpt), "{answers}");
     }
     assert_eq!(
         answers.matches("connection: close").count(),
@@ -324,11 +324,11 @@ async fn unread_response_times_out() {
         ServeLimits { write_timeout: Duration::from_millis(200), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
     let mut stream = send(address, ENDLESS).await;
-    let began = Instant::now();
+    let started = Instant::now();
     tokio::time::timeout(Duration::from_secs(20), ended.notified())
         .await
         .expect("the body is dropped");
-    assert!(began.elapsed() >= limits.write_timeout);
+    assert!(started.elapsed() >= limits.write_timeout);
     let mut remaining = Vec::new();
     let reset = stream.read_to_end(&mut remaining).await.unwrap_err();
     assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
@@ -341,8 +341,8 @@ async fn slowly_read_response_does_not_time_out() {
     let limits = ServeLimits { write_timeout: Duration::from_secs(3), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
     let mut stream = send(address, ENDLESS).await;
-    let (began, mut buffer) = (Instant::now(), vec![0; 64 * 1024]);
-    while began.elapsed() < 2 * limits.write_timeout {
+    let (started, mut buffer) = (Instant::now(), vec![0; 64 * 1024]);
+    while started.elapsed() < 2 * limits.write_timeout {
         stream.read_exact(&mut buffer).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

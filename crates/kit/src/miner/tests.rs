@@ -158,7 +158,7 @@ async fn status_depends_on_caller_class_and_body() {
 #[tokio::test]
 async fn request_that_is_not_signed_as_sent_is_refused() {
     let miner = Served::start_summing(settings()).await;
-    let of_other = {
+    let other_signed = {
         let peer = entry(1, key("//other").hotkey(), 8091).peer().unwrap();
         let client = client(key("//validator"), &[]);
         client
@@ -169,7 +169,7 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
     for (headers, body, expected) in [
         (HeaderMap::new(), BODY, 500),
         (signed(), r#"{"a": 1, "b": 3}"#, 500),
-        (of_other, BODY, 401),
+        (other_signed, BODY, 401),
         (signed(), BODY, 200),
     ] {
         assert_eq!(miner.send(headers, body).await, expected, "{body}");

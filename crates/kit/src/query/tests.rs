@@ -254,13 +254,13 @@ async fn requests_wait_at_the_concurrency_limit() {
         ..QueryLimits::default()
     };
     let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
-    let began = Instant::now();
+    let start = Instant::now();
     query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits)
         .await
         .unwrap();
     assert!(
-        began.elapsed() >= Duration::from_millis(600),
+        start.elapsed() >= Duration::from_millis(600),
         "one after the other: {:?}",
-        began.elapsed()
+        start.elapsed()
     );
 }

@@ -295,8 +295,8 @@ impl ScoresExport {
     /// Checks that the scores follow from the recorded steps.
     fn check(&self) -> Result<(), ExportError> {
         let mut rewards: BTreeMap<Hotkey, Vec<(RecordedStep, RecordedReward)>> = BTreeMap::new();
-        for (step, of_step) in &self.steps {
-            for reward in of_step {
+        for (step, step_rewards) in &self.steps {
+            for reward in step_rewards {
                 rewards.entry(reward.hotkey).or_default().push((*step, *reward));
             }
         }

@@ -106,8 +106,8 @@ async fn scores_survive_a_restart_and_belong_to_their_subnet() {
     assert_eq!(updated, scores(&[(1, 0.5), (2, 0.25)]));
     drop(first);
     let other = open(8).await;
-    let of_other = other.update(&results(9, &[(9, 1.0)], &[9]), averaging(1.0)).await.unwrap();
-    assert_eq!(of_other, scores(&[(9, 1.0)]));
+    let other_scores = other.update(&results(9, &[(9, 1.0)], &[9]), averaging(1.0)).await.unwrap();
+    assert_eq!(other_scores, scores(&[(9, 1.0)]));
     let restarted = open(7).await;
     assert_eq!(
         (restarted.read().await.unwrap(), restarted.last_step().await.unwrap()),
@@ -289,8 +289,8 @@ async fn newer_scores_and_those_of_other_subnets_are_not_replaced() {
         let error = target.import(&older).await.unwrap_err();
         assert!(matches!(error, ScoresError::Newer { block } if block.get() == 21), "{error}");
     }
-    let of_other = Scores::open(&one.path().join("scores.sqlite"), NetUid(8)).await.unwrap();
-    let error = target.import(&of_other.export().await.unwrap()).await.unwrap_err();
+    let other_subnet = Scores::open(&one.path().join("scores.sqlite"), NetUid(8)).await.unwrap();
+    let error = target.import(&other_subnet.export().await.unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the scores are those of subnet 8, expected 7");
     assert_eq!(target.export().await.unwrap(), before);
     file.import(&before).await.unwrap();

@@ -93,9 +93,9 @@ impl<C: Challenge> Steps<C> {
         loop {
             let turn = async move {
                 tokio::time::sleep(pause).await;
-                let began = Instant::now();
+                let start = Instant::now();
                 self.step_and_log().await;
-                self.settings.interval.saturating_sub(began.elapsed()).max(PAUSE)
+                self.settings.interval.saturating_sub(start.elapsed()).max(PAUSE)
             };
             pause = tokio::select! {
                 () = shutdown.requested() => return,
@@ -150,7 +150,7 @@ impl<C: Challenge> Steps<C> {
     }
 
     pub(super) async fn step(&self) -> Result<StepReport, StepError> {
-        let (settings, began) = (&self.settings, (self.clock)());
+        let (settings, start) = (&self.settings, (self.clock)());
         let neurons = self.service.neurons(settings.epochs.netuid).await?;
         let block = neurons.block;
         check_block(self.scores.last_step().await?, block, settings.epochs.tempo)?;
@@ -167,14 +167,14 @@ impl<C: Challenge> Steps<C> {
         let rewards =
             within(settings.challenge_timeout, self.challenge.rewards(&request, &replies)).await?;
         let rewarded = rewarded(&replies, &rewards)?;
-        let of_queried = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
+        let queried_rewards = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
-            step: CompletedStep { block, began },
+            step: CompletedStep { block, began: start },
             request: RequestHash::of(&request).map_err(QueryError::from)?,
             rewards: unavailable
                 .into_iter()
                 .map(|hotkey| (hotkey, 0.0))
-                .chain(of_queried)
+                .chain(queried_rewards)
                 .collect(),
             registered: neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid)).collect(),
         };
@@ -192,14 +192,14 @@ impl<C: Challenge> Steps<C> {
     fn draw(&self, neurons: &Neurons) -> Drawn {
         let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
-        let mut drawn = self.challenge.select(eligible, self.settings.select);
-        drawn.sort_unstable_by_key(|neuron| neuron.uid);
-        drawn.dedup_by_key(|neuron| neuron.uid);
-        let miners = self.directory.select(&Neurons::new(neurons.block, drawn.clone())).miners;
-        drawn.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
+        let mut selected = self.challenge.select(eligible, self.settings.select);
+        selected.sort_unstable_by_key(|neuron| neuron.uid);
+        selected.dedup_by_key(|neuron| neuron.uid);
+        let miners = self.directory.select(&Neurons::new(neurons.block, selected.clone())).miners;
+        selected.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
         Drawn {
             miners,
-            unavailable: drawn.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
+            unavailable: selected.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
         }
     }
 }
@@ -214,8 +214,8 @@ struct Drawn {
 
 /// Returns the part of the interval that is left. A clock that was set back delays a step by one
 /// interval at most.
-fn rest(interval: Duration, began: SystemTime, now: SystemTime) -> Duration {
-    interval.saturating_sub(now.duration_since(began).unwrap_or_default())
+fn rest(interval: Duration, start: SystemTime, now: SystemTime) -> Duration {
+    interval.saturating_sub(now.duration_since(start).unwrap_or_default())
 }
 
 /// Refuses neurons that are older than those of the last step. Further behind than an epoch, the

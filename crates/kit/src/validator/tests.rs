@@ -29,8 +29,8 @@ fn random_selection_has_the_requested_size_and_no_miner_twice() {
     {
         assert_eq!(chosen(select).len(), count, "{select:?}");
     }
-    let seen: BTreeSet<_> = (0..200).flat_map(|_| chosen(Select::Random(1))).collect();
-    assert_eq!(seen.len(), 5, "each miner is chosen at times");
+    let selected: BTreeSet<_> = (0..200).flat_map(|_| chosen(Select::Random(1))).collect();
+    assert_eq!(selected.len(), 5, "each miner is chosen at times");
 }
 
 /// Columns: alpha · maximum age of scores in epochs of 100 blocks · whether an interval of an hour

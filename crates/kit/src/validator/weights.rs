@@ -165,8 +165,8 @@ mod tests {
             }
             let neurons = neurons(now, &[1]);
             match subnet.scores(&neurons, false).await {
-                Ok(found) => assert_eq!(
-                    (is_fresh, found.scores),
+                Ok(fresh) => assert_eq!(
+                    (is_fresh, fresh.scores),
                     (true, vec![(Uid(0), 1.0)]),
                     "{last:?} {now}"
                 ),

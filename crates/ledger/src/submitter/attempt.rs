@@ -134,9 +134,9 @@ impl Submitter {
         outcome: Outcome,
     ) -> Result<(), SubmitError> {
         let recorded = signed.outcome.as_ref().and_then(Outcome::inclusion);
-        let is_elsewhere = recorded.map(|inclusion| inclusion.block)
+        let is_in_other_block = recorded.map(|inclusion| inclusion.block)
             != outcome.inclusion().map(|inclusion| inclusion.block);
-        if step == Step::Submit && intent.commit_epoch.is_some() && is_elsewhere {
+        if step == Step::Submit && intent.commit_epoch.is_some() && is_in_other_block {
             self.ledger.set_commit_epoch(intent, None).await?;
         }
         let key = intent.plan.key;

@@ -20,8 +20,8 @@ impl Submitter {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let when = now.when(intent.plan.key.epoch);
-        let submit = self.take_step(intent, Step::Submit, when, now, turn).await?;
+        let timing = now.when(intent.plan.key.epoch);
+        let submit = self.take_step(intent, Step::Submit, timing, now, turn).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
             self.take_step(intent, Step::Reveal, now.when(epoch), now, turn).await?;
         }
@@ -203,12 +203,12 @@ impl Submitter {
                 EndState::Open => {}
                 EndState::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
                 EndState::Known(outcome) => {
-                    let is_there = outcome.inclusion().is_some();
-                    if is_there && !signed.state.is_settled() {
+                    let is_included = outcome.inclusion().is_some();
+                    if is_included && !signed.state.is_settled() {
                         self.ledger.mark(signed, State::Superseded).await?;
                     }
                     self.record(intent, step, &mut replaced, outcome).await?;
-                    if is_there {
+                    if is_included {
                         *signed = replaced;
                         return Ok(());
                     }

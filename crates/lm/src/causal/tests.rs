@@ -48,9 +48,9 @@ fn differences(one: &[f32], other: &[f32]) -> (f32, f32) {
     (differences.into_iter().fold(0.0, f32::max), square.sqrt())
 }
 
-/// Compares with the recording: tokens, logits and greedy generation. `largest` and `usual` bound
+/// Compares with the recording: tokens, logits and greedy generation. `largest` and `typical` bound
 /// the differences of logits, whose standard deviation is 1.7.
-fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f32, f32)) {
+fn compare(model: &CausalModel, name: &str, weights: &str, (largest, typical): (f32, f32)) {
     for case in expected(name, weights) {
         let tokens: Vec<u32> = numbers(&case["tokens"]);
         if let Some(text) = case["text"].as_str() {
@@ -61,7 +61,7 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         let reference: Vec<f32> = numbers(&case["logits"]);
         let actual = differences(&logits, &reference);
         assert!(
-            actual.0 < largest && actual.1 < usual,
+            actual.0 < largest && actual.1 < typical,
             "{name} {weights}, {} tokens: {actual:?}",
             tokens.len()
         );
@@ -82,7 +82,7 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         }
         let actual = differences(&logits, &reference);
         assert!(
-            actual.0 < largest && actual.1 < usual,
+            actual.0 < largest && actual.1 < typical,
             "{name} {weights}, token by token: {actual:?}"
         );
     }

@@ -92,8 +92,8 @@ pub(super) fn config(
     let shared = LlamaConfig::shared_head_size(file.hidden_size, heads);
     let head_size = file.head_dim.unwrap_or(shared);
     if head_size != shared && kind != LlamaKind::Qwen3 {
-        let what = "a head_dim other than hidden_size / num_attention_heads";
-        return Err(LoadError::unsupported(path, what));
+        let feature = "a head_dim other than hidden_size / num_attention_heads";
+        return Err(LoadError::unsupported(path, feature));
     }
     let rope = file.rope_parameters.as_ref().or(file.rope_scaling.as_ref());
     let rope_theta = rope.and_then(|rope| rope.rope_theta).or(file.rope_theta).unwrap_or(10_000.0);

@@ -44,12 +44,12 @@ async fn batched_completions_equal_separate_ones() {
     // first ones are in progress.
     let settings = EngineSettings { streams: 6, cache_tokens: 2_048, ..EngineSettings::default() };
     let engine = Engine::start(Arc::clone(&model), settings).unwrap();
-    let asked: Vec<_> = (0..10)
+    let readers: Vec<_> = (0..10)
         .map(|number| {
             tokio::spawn(read(engine.submit(prompt(&model, number), sampling(number)).unwrap()))
         })
         .collect();
-    for (number, answer) in asked.into_iter().enumerate() {
+    for (number, answer) in readers.into_iter().enumerate() {
         let actual = answer.await.unwrap();
         assert_eq!(actual, alone(&model, number), "{number}");
         assert!(!actual.0.is_empty() && actual.1.is_some());

@@ -126,10 +126,10 @@ fn dots<S: Simd, const N: usize, const M: usize>(
     let (ends, input_ends) = (weights.map(|(_, end)| end), input.map(|(_, end)| end));
     let (weights, input) =
         (weights.map(|(row, _)| &row[..length]), input.map(|(row, _)| &row[..length]));
-    for place in 0..length {
+    for column in 0..length {
         for n in 0..N {
             for m in 0..M {
-                sums[n][m] = simd.mul_add_e_f32s(weights[n][place], input[m][place], sums[n][m]);
+                sums[n][m] = simd.mul_add_e_f32s(weights[n][column], input[m][column], sums[n][m]);
             }
         }
     }

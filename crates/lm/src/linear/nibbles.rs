@@ -397,19 +397,19 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
     let heads = if has_minima { 2 } else { 1 };
     for part in 0..OUTPUTS / S::U32_LANES {
         let mut sums = [simd.splat_f32s(0.0); M];
-        for (place, tile) in tiles.iter().enumerate() {
-            let (mut lows, mut highs) = ([simd.splat_i16s(0); M], [simd.splat_i16s(0); M]);
+        for (block_index, tile) in tiles.iter().enumerate() {
+            let (mut low_sums, mut high_sums) = ([simd.splat_i16s(0); M], [simd.splat_i16s(0); M]);
             for number in heads..LINES {
                 let bytes = S::as_simd_u32s(&tile[number]).0[part];
                 let low = simd.and_u32s(bytes, mask);
                 let high = simd.and_u32s(simd.wrapping_dyn_shr_u32s(bytes, four), mask);
                 for m in 0..M {
-                    let words = &input[m][place].words;
-                    lows[m] =
-                        simd.add_products(lows[m], low, simd.splat_i32s(words[number - heads]));
+                    let words = &input[m][block_index].words;
+                    low_sums[m] =
+                        simd.add_products(low_sums[m], low, simd.splat_i32s(words[number - heads]));
                     // With 8 bits, these are the same inputs.
-                    highs[m] = simd.add_products(
-                        highs[m],
+                    high_sums[m] = simd.add_products(
+                        high_sums[m],
                         high,
                         simd.splat_i32s(words[number + WORDS - LINES]),
                     );
@@ -417,10 +417,10 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
             }
             let scales: S::f32s = cast(S::as_simd_u32s(&tile[0]).0[part]);
             for m in 0..M {
-                let Block { scale, zero, sum, .. } = input[m][place];
+                let Block { scale, zero, sum, .. } = input[m][block_index];
                 let scales = simd.mul_f32s(scales, simd.splat_f32s(scale));
                 sums[m] = simd.mul_add_e_f32s(
-                    simd.total(lows[m], highs[m], factor, zero),
+                    simd.total(low_sums[m], high_sums[m], factor, zero),
                     scales,
                     sums[m],
                 );

@@ -149,8 +149,8 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
                 let sum: f64 = scores.iter().sum();
                 for (past, score) in (first..).zip(&scores) {
                     let value = &values[past][shared * size..(shared + 1) * size];
-                    for (place, value) in value.iter().enumerate() {
-                        mixed[head * size + place] += score / sum * value;
+                    for (dimension, value) in value.iter().enumerate() {
+                        mixed[head * size + dimension] += score / sum * value;
                     }
                 }
             }

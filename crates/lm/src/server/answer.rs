@@ -193,9 +193,9 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
         "token_logprobs": steps.iter().map(|step| step.logprob).collect::<Vec<_>>(),
         "top_logprobs": steps.iter().map(|step| top_logprobs(model, step)).collect::<Vec<_>>(),
         "text_offset": steps.iter().scan(0, |offset, step| {
-            let here = *offset;
+            let start = *offset;
             *offset += token_text(model, step.token).len();
-            Some(here)
+            Some(start)
         }).collect::<Vec<_>>(),
     })
 }

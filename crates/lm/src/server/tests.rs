@@ -15,12 +15,12 @@ async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-fn chat(further: &Value) -> Value {
+fn chat(extra_fields: &Value) -> Value {
     let mut body = json!({
         "model": "small", "messages": [{"role": "user", "content": "stan"}], "max_tokens": 6, "seed": 3, "top_k": 5,
         "logprobs": true, "top_logprobs": 5,
     });
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 
@@ -58,18 +58,20 @@ async fn prompt_log_probabilities_are_returned() {
     let (_, answer) = ask("/v1/chat/completions", &chat(&json!({}))).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
-    let said = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
+    let generated = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
     let messages =
         json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
     let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
     let (_, judged) = ask("/v1/chat/completions", &chat(&options)).await;
     let judged: Value = serde_json::from_str(&judged).unwrap();
-    let places = judged["prompt_logprobs"].as_array().unwrap();
-    assert_eq!(places[0], Value::Null);
-    for (said, place) in said.iter().zip(&places[places.len() - said.len()..]) {
-        let own = place.as_object().unwrap().values().next().unwrap();
-        assert_eq!(own["decoded_token"], said["token"]);
-        let difference = own["logprob"].as_f64().unwrap() - said["logprob"].as_f64().unwrap();
+    let positions = judged["prompt_logprobs"].as_array().unwrap();
+    assert_eq!(positions[0], Value::Null);
+    for (generated, position) in
+        generated.iter().zip(&positions[positions.len() - generated.len()..])
+    {
+        let own = position.as_object().unwrap().values().next().unwrap();
+        assert_eq!(own["decoded_token"], generated["token"]);
+        let difference = own["logprob"].as_f64().unwrap() - generated["logprob"].as_f64().unwrap();
         assert!(difference.abs() < 1e-3, "{difference}");
     }
 }

@@ -19,13 +19,16 @@ fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
 #[test]
 fn chat_template_renders_conversations() {
     let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
-    let asked = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
+    let messages = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
     assert_eq!(
-        template.render(&asked, Turn::Answer).unwrap(),
+        template.render(&messages, Turn::Answer).unwrap(),
         "[<system>Be brief.]\n<user>hello]\n<assistant>"
     );
-    let begun = [Message::new("user", "hello"), Message::new("assistant", "he")];
-    assert_eq!(template.render(&begun, Turn::Continued).unwrap(), "[<user>hello]\n<assistant>he");
+    let unfinished = [Message::new("user", "hello"), Message::new("assistant", "he")];
+    assert_eq!(
+        template.render(&unfinished, Turn::Continued).unwrap(),
+        "[<user>hello]\n<assistant>he"
+    );
     let error = template.render(&[Message::new("tool", "1")], Turn::Answer).unwrap_err();
     assert_eq!(error.to_string(), "cannot apply the chat template: no tools here");
     assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());
@@ -43,7 +46,7 @@ fn templates_of_models_render_as_in_transformers() {
         Message::new("assistant", "<think>\nhm\n</think>\n\nhi"),
         Message::new("user", "bye"),
     ];
-    for (template, begin, of_one, of_conversation) in [
+    for (template, begin, single_turn, of_conversation) in [
         (
             SMOLLM2,
             "<|im_start|>",
@@ -76,7 +79,7 @@ fn templates_of_models_render_as_in_transformers() {
         ),
     ] {
         let template = ChatTemplate::new(source(template, begin, "")).unwrap();
-        assert_eq!(template.render(&one, Turn::Answer).unwrap(), of_one);
+        assert_eq!(template.render(&one, Turn::Answer).unwrap(), single_turn);
         assert_eq!(template.render(&conversation, Turn::Answer).unwrap(), of_conversation);
     }
 }

@@ -114,9 +114,9 @@ fn stated_at(
         0 if time.floor == 0 => Ok(wall_millis()),
         0 => Ok(time.floor),
         number => {
-            let stated =
+            let timestamp =
                 stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
-            Ok(stated.max(time.floor))
+            Ok(timestamp.max(time.floor))
         }
     }
 }
@@ -165,21 +165,32 @@ impl Author {
             time = Time { offset: difference(floor, wall_millis()), floor };
             chain.store.set_time(time)?;
         }
-        let stated = stated_at(&tip, &state, time)?;
+        let timestamp = stated_at(&tip, &state, time)?;
         let (shield_key, group, flushed) = (development_key(), Group::default(), Instant::now());
-        Ok(Self { chain, clock, stopping, slot, tip, stated, time, shield_key, group, flushed })
+        Ok(Self {
+            chain,
+            clock,
+            stopping,
+            slot,
+            tip,
+            stated: timestamp,
+            time,
+            shield_key,
+            group,
+            flushed,
+        })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        let mut due = Instant::now();
+        let mut due_at = Instant::now();
         while !self.is_stopping() {
             let command = match self.clock {
                 Clock::Manual | Clock::Instant => {
                     commands.recv().map_err(|_| TryRecvError::Disconnected)
                 }
                 Clock::Fastest | Clock::Every(_) => commands
-                    .recv_timeout(due.saturating_duration_since(Instant::now()))
+                    .recv_timeout(due_at.saturating_duration_since(Instant::now()))
                     .map_err(|error| match error {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
@@ -195,9 +206,9 @@ impl Author {
                     let blocks = if self.clock == Clock::Fastest { RUN } else { 1 };
                     if let Err(error) = self.make(blocks) {
                         tracing::error!(%error, "block production failed");
-                        due = Instant::now() + RETRY;
+                        due_at = Instant::now() + RETRY;
                     }
-                    due = self.next_due(due);
+                    due_at = self.next_due(due_at);
                 }
             }
         }
@@ -207,10 +218,10 @@ impl Author {
     }
 
     /// Returns the time of the next block. Missed blocks are skipped and not produced later.
-    fn next_due(&self, due: Instant) -> Instant {
+    fn next_due(&self, due_at: Instant) -> Instant {
         match self.clock {
-            Clock::Every(pause) => (due + pause).max(Instant::now()),
-            Clock::Fastest | Clock::Manual | Clock::Instant => due,
+            Clock::Every(pause) => (due_at + pause).max(Instant::now()),
+            Clock::Fastest | Clock::Manual | Clock::Instant => due_at,
         }
     }
 
@@ -267,12 +278,12 @@ impl Author {
     }
 
     fn revert_to(&mut self, Target { head, state, time }: Target) -> Result<(), AuthorError> {
-        let stated = stated_at(&head, &state, time)?;
+        let timestamp = stated_at(&head, &state, time)?;
         drop(state);
         self.chain.revert(&head, time)?;
         tracing::info!(block = head.number(), left = self.tip.number(), "chain reverted");
         meter::height(head.number());
-        (self.tip, self.stated, self.time) = (head, stated, time);
+        (self.tip, self.stated, self.time) = (head, timestamp, time);
         Ok(())
     }
 
@@ -340,8 +351,12 @@ impl Author {
         self.make_while(blocks, || true)
     }
 
-    /// Produces and commits a number of blocks; stops early when `wanted` returns false.
-    fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
+    /// Produces and commits a number of blocks; stops early when `should_continue` returns false.
+    fn make_while(
+        &mut self,
+        blocks: u32,
+        should_continue: impl Fn() -> bool,
+    ) -> Result<(), AuthorError> {
         let mut left = blocks;
         thread::scope(|scope| {
             let mut committer = None;
@@ -353,11 +368,11 @@ impl Author {
                         .get_or_insert_with(|| Committer::start(scope, self.chain.clone()))
                         .send(group);
                 }
-                let made = self.make_group(&mut left, &wanted);
+                let result = self.make_group(&mut left, &should_continue);
                 if is_committing && let Some(committer) = &mut committer {
                     self.settle(committer.result())?;
                 }
-                match made {
+                match result {
                     Ok(true) => {}
                     Ok(false) => return self.commit(),
                     Err(error) => {
@@ -373,9 +388,9 @@ impl Author {
     fn make_group(
         &mut self,
         left: &mut u32,
-        wanted: impl Fn() -> bool,
+        should_continue: impl Fn() -> bool,
     ) -> Result<bool, AuthorError> {
-        while *left > 0 && wanted() {
+        while *left > 0 && should_continue() {
             if self.is_stopping() {
                 return Err(AuthorError::Stopping);
             }
@@ -407,7 +422,7 @@ impl Author {
         queued: &[Queued],
         addition: Option<&Addition>,
     ) -> Result<(usize, Option<Applied>), AuthorError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
@@ -416,7 +431,7 @@ impl Author {
         state.advance(built.head.header.state_root, &built.changes);
         let included: Vec<_> =
             built.included.iter().filter_map(|position| Some(queued.get(*position)?.seq)).collect();
-        let invalid = built.skipped.iter().filter(|(_, why)| *why == SkipReason::Invalid);
+        let invalid = built.skipped.iter().filter(|(_, reason)| *reason == SkipReason::Invalid);
         let invalid: Vec<_> =
             invalid.filter_map(|(position, _)| Some(queued.get(*position)?.seq)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
@@ -424,7 +439,7 @@ impl Author {
         self.stated = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
         self.group.push(staged, Waiting { block, included: watchers });
-        meter::block(self.tip.number(), included.len(), invalid.len(), began.elapsed());
+        meter::block(self.tip.number(), included.len(), invalid.len(), start.elapsed());
         Ok((included.len(), built.applied))
     }
 
@@ -433,14 +448,14 @@ impl Author {
         if self.group.is_empty() {
             return Ok(());
         }
-        let written = std::mem::take(&mut self.group).commit(&self.chain);
-        self.settle(written)
+        let result = std::mem::take(&mut self.group).commit(&self.chain);
+        self.settle(result)
     }
 
     /// Handles the result of a commit: if it failed, the author continues from the newest committed
     /// block.
-    fn settle(&mut self, written: Result<(), StoreError>) -> Result<(), AuthorError> {
-        if let Err(error) = written {
+    fn settle(&mut self, result: Result<(), StoreError>) -> Result<(), AuthorError> {
+        if let Err(error) = result {
             self.fall_back();
             return Err(error.into());
         }
@@ -465,9 +480,9 @@ impl Author {
         if self.flushed.elapsed() < FLUSH_INTERVAL {
             return;
         }
-        let began = Instant::now();
+        let start = Instant::now();
         match self.chain.store.checkpoint() {
-            Ok(()) => tracing::debug!(took = ?began.elapsed(), "chain database flushed"),
+            Ok(()) => tracing::debug!(took = ?start.elapsed(), "chain database flushed"),
             Err(error) => {
                 tracing::error!(
                     %error,

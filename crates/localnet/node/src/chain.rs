@@ -127,7 +127,7 @@ impl Chain {
     /// Waits until a committed block is finalized; returns false if it is reverted before.
     pub(crate) async fn becomes_final(&self, hash: H256) -> bool {
         loop {
-            let (head, mut news) = self.follow();
+            let (head, mut events) = self.follow();
             match self.store.header(hash) {
                 Ok(Some(header))
                     if header.number.saturating_add(self.finality_lag) <= head.number() =>
@@ -137,7 +137,7 @@ impl Chain {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return false,
             }
-            if let Err(RecvError::Closed) = news.recv().await {
+            if let Err(RecvError::Closed) = events.recv().await {
                 return false;
             }
         }
@@ -156,11 +156,11 @@ impl Chain {
 
     /// Sets the head and notifies subscribers, without a gap in which [`Self::follow`] could miss
     /// or repeat an event.
-    fn publish_at(&self, head: Head, news: ChainEvent) {
+    fn publish_at(&self, head: Head, event: ChainEvent) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
         // Without subscribers the send fails, which is fine.
-        let _ = self.news.send(Arc::new(news));
+        let _ = self.news.send(Arc::new(event));
     }
 
     /// Reverts the chain to an earlier block and time: deletes the later blocks, and drops all

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn block_time_is_wall_clock_and_at_least_a_slot_after_parent() {
-        for (clock, parent, now, stated) in [
+        for (clock, parent, now, timestamp) in [
             (Clock::FAST, 1_000, 5_000, 5_000),
             (Clock::FAST, 5_000, 5_100, 5_250),
             (Clock::FAST, 9_000, 5_000, 9_250),
@@ -85,7 +85,7 @@ mod tests {
             (Clock::Instant, 1_000, 5_000, 5_000),
             (Clock::Instant, 5_000, 5_100, 5_250),
         ] {
-            assert_eq!(clock.stamp(parent, 250, now), stated, "{clock:?} {parent} {now}");
+            assert_eq!(clock.stamp(parent, 250, now), timestamp, "{clock:?} {parent} {now}");
         }
     }
 

@@ -163,10 +163,10 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
 
 /// Waits until the chain has the block with this hash, for at most [`IMPORT_TIMEOUT`].
 pub(crate) async fn wait_for_import(chain: &Chain, hash: H256) {
-    let (_, mut news) = chain.follow();
+    let (_, mut events) = chain.follow();
     let arrival = async {
         while !has_block(chain, hash) {
-            if let Err(RecvError::Closed) = news.recv().await {
+            if let Err(RecvError::Closed) = events.recv().await {
                 break;
             }
         }

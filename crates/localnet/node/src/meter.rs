@@ -34,16 +34,16 @@ pub(crate) fn describe() {
     describe_gauge!(SUBSCRIPTIONS, "Open subscriptions");
 }
 
-pub(crate) fn block(height: u32, included: usize, invalid: usize, took: Duration) {
+pub(crate) fn block(height: u32, included: usize, invalid: usize, elapsed: Duration) {
     counter!(EXTRINSICS, "result" => "included").increment(included as u64);
     counter!(EXTRINSICS, "result" => "invalid").increment(invalid as u64);
-    imported(height, took);
+    imported(height, elapsed);
 }
 
-pub(crate) fn imported(height: u32, took: Duration) {
+pub(crate) fn imported(height: u32, elapsed: Duration) {
     counter!(BLOCKS).increment(1);
     self::height(height);
-    histogram!(BLOCK_SECONDS).record(took.as_secs_f64());
+    histogram!(BLOCK_SECONDS).record(elapsed.as_secs_f64());
 }
 
 pub(crate) fn height(height: u32) {

@@ -167,13 +167,13 @@ impl Node {
         }
         crate::meter::describe();
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
-        let mut kept = None;
+        let mut stored_clock = None;
         let (store, clock, start) = if let Some(leader) = &leader {
             (open_follower(&config, leader).await?, Clock::Manual, None)
         } else {
             let store = guarded(&config, || open(&config))?;
             let last = guarded(&config, || last_clock(&store))?;
-            kept = Some(last);
+            stored_clock = Some(last);
             (store, config.clock.unwrap_or(last), config.start)
         };
         let store = store.keeping(config.kept_blocks);
@@ -201,7 +201,7 @@ impl Node {
         if leader.is_none() && chain.store.is_follower()? {
             chain.store.set_own()?;
         }
-        if kept.is_some_and(|kept| kept != clock) {
+        if stored_clock.is_some_and(|stored| stored != clock) {
             chain.store.set_clock(clock)?;
         }
         let author = thread::Builder::new()

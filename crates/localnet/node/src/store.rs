@@ -271,9 +271,13 @@ impl Store {
     }
 
     fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {
-        let found = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-        let given = first.genesis.hash;
-        if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }
+        let stored = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
+        let configured = first.genesis.hash;
+        if configured == stored {
+            Ok(())
+        } else {
+            Err(StoreError::Genesis { found: stored, given: configured })
+        }
     }
 
     /// Returns the newest committed block.

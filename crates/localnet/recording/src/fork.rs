@@ -33,7 +33,7 @@ impl Recording {
     /// [`RecordingError`]; the genesis state is then unchanged.
     pub fn fork(&self, genesis: &mut Storage) -> Result<Fork, RecordingError> {
         let own = fork::own_items()?;
-        let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+        let (mut imported, mut left_out) = (Vec::new(), Vec::new());
         for (name, recorded) in &self.items {
             let reason = match own.get(name) {
                 None => "the localnet has no such item",
@@ -45,7 +45,7 @@ impl Recording {
                     "the localnet stores it elsewhere"
                 }
                 Some(Ok(item)) => {
-                    taken.push((name, item, &recorded.entries));
+                    imported.push((name, item, &recorded.entries));
                     continue;
                 }
             };
@@ -59,7 +59,7 @@ impl Recording {
             return Err(RecordingError::Item { item: (*item).to_owned(), reason });
         }
         let mut entries = BTreeMap::new();
-        for (name, item, recorded) in taken {
+        for (name, item, recorded) in imported {
             for (suffix, value) in recorded {
                 let key = [item.prefix(), suffix].concat();
                 if !self.may_have(item, &key) {

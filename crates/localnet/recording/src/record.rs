@@ -87,17 +87,17 @@ pub async fn record<S: Source + Sync>(
     netuids: &[u16],
 ) -> Result<Recording, RecordError<S::Error>> {
     let mut own = fork::own_items()?;
-    let of_shares = fork::share_items(&own);
-    own.extend(of_shares.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
+    let share_items = fork::share_items(&own);
+    own.extend(share_items.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
     let Comparison { mut items, defaults, left_out } = compare(&own, fork::items(metadata)?);
     // While the main network migrated the older shares, its calls read them, but its metadata did
     // not name them.
-    for (name, item) in &of_shares {
+    for (name, item) in &share_items {
         if left_out.iter().all(|left| left.item != *name) {
             items.entry(name.clone()).or_insert_with(|| item.clone());
         }
     }
-    let mut required = REQUIRED.into_iter().chain(of_shares.keys().map(String::as_str));
+    let mut required = REQUIRED.into_iter().chain(share_items.keys().map(String::as_str));
     if let Some(item) = required.find(|item| !items.contains_key(*item)) {
         let reason = left_out.iter().find(|left| left.item == item);
         let reason = reason
@@ -121,7 +121,7 @@ pub async fn record<S: Source + Sync>(
     let netuids = reader.netuids.into_iter().collect();
     let mut entries = reader.entries;
     shares::convert(&items, &mut entries).map_err(RecordError::Value)?;
-    items.retain(|name, _| !of_shares.contains_key(name));
+    items.retain(|name, _| !share_items.contains_key(name));
     Ok(Recording { origin, netuids, left_out, items: sorted(&items, &entries) })
 }
 

@@ -154,33 +154,39 @@ proptest! {
 
 #[test]
 fn other_files_are_refused_with_a_remedy() {
-    let whole = String::from_utf8(written(&Recording {
+    let complete = String::from_utf8(written(&Recording {
         origin: origin(7),
         netuids: vec![59],
         left_out: Vec::new(),
         items: BTreeMap::new(),
     }));
-    let whole = whole.unwrap();
+    let complete = complete.unwrap();
     for (text, error) in [
         ("", "is not a recording; hint: create one with tao localnet record"),
         ("TAOCHAIN\u{1}", "is not a recording"),
         ("{\"format\": \"other\", \"version\": 1}\n", "is not a recording"),
         (
-            &whole.replace("\"version\":1", "\"version\":2"),
+            &complete.replace("\"version\":1", "\"version\":2"),
             "format version 2, expected 1; hint: record the state again",
         ),
-        (&whole.replace("\"netuids\"", "\"subnets\""), "corrupt: line 1: unknown field `subnets`"),
-        (&whole[..whole.len() - 1], "corrupt: line 2: it is incomplete; hint: get another copy"),
-        (whole.lines().next().unwrap(), "corrupt: line 2: it is incomplete"),
-        (&whole.replace("[59]", "[58]"), "the hash of the lines before is wrong"),
+        (
+            &complete.replace("\"netuids\"", "\"subnets\""),
+            "corrupt: line 1: unknown field `subnets`",
+        ),
+        (
+            &complete[..complete.len() - 1],
+            "corrupt: line 2: it is incomplete; hint: get another copy",
+        ),
+        (complete.lines().next().unwrap(), "corrupt: line 2: it is incomplete"),
+        (&complete.replace("[59]", "[58]"), "the hash of the lines before is wrong"),
     ] {
-        let told = read(text.as_bytes()).unwrap_err().to_string();
-        assert!(told.contains(error), "{told}");
+        let message = read(text.as_bytes()).unwrap_err().to_string();
+        assert!(message.contains(error), "{message}");
     }
-    let told = Recording::read(Path::new("/nowhere/recording.jsonl")).unwrap_err().to_string();
+    let message = Recording::read(Path::new("/nowhere/recording.jsonl")).unwrap_err().to_string();
     assert!(
-        told.contains("cannot read the recording /nowhere/recording.jsonl: No such file"),
-        "{told}"
+        message.contains("cannot read the recording /nowhere/recording.jsonl: No such file"),
+        "{message}"
     );
 }
 
@@ -419,7 +425,7 @@ async fn a_recording_that_contradicts_itself_is_refused() {
         ),
     ];
     for (change, expected) in cases {
-        let told = refused(change);
-        assert!(told.contains(expected), "{told}");
+        let message = refused(change);
+        assert!(message.contains(expected), "{message}");
     }
 }

@@ -268,7 +268,7 @@ impl<T: Config> subtensor::Commitments for Pallet<T> {
         let _ = LastBondsReset::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = RevealedCommitments::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = UsedSpaceOf::<T>::clear_prefix(netuid, u32::MAX, None);
-        TimelockedIndex::<T>::mutate(|neurons| neurons.retain(|(of, _)| *of != netuid));
+        TimelockedIndex::<T>::mutate(|neurons| neurons.retain(|(subnet, _)| *subnet != netuid));
     }
 }
 

@@ -213,9 +213,9 @@ pub mod pallet {
                 return;
             }
             let excess = last.saturating_sub(oldest).saturating_add(1).saturating_sub(KEPT_PULSES);
-            let kept = oldest.saturating_add(excess.min(REMOVED_AT_A_TIME));
-            (oldest..kept).for_each(Pulses::<T>::remove);
-            OldestStoredRound::<T>::put(kept);
+            let new_oldest = oldest.saturating_add(excess.min(REMOVED_AT_A_TIME));
+            (oldest..new_oldest).for_each(Pulses::<T>::remove);
+            OldestStoredRound::<T>::put(new_oldest);
         }
     }
 }

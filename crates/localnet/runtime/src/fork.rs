@@ -169,13 +169,13 @@ mod tests {
     #[test]
     fn forked_lists_contain_only_known_hotkeys() {
         at_genesis(|| {
-            let (alice, known) = (account("Alice"), account("Alice_hk"));
-            for hotkeys in [vec![known.clone(), key(1)], vec![key(1)]] {
+            let (alice, known_hotkey) = (account("Alice"), account("Alice_hk"));
+            for hotkeys in [vec![known_hotkey.clone(), key(1)], vec![key(1)]] {
                 StakingHotkeys::<Runtime>::insert(&alice, hotkeys.clone());
                 OwnedHotkeys::<Runtime>::insert(&alice, hotkeys.clone());
                 complete(0, &[], &[]);
                 let expected: Vec<_> =
-                    hotkeys.into_iter().filter(|hotkey| *hotkey == known).collect();
+                    hotkeys.into_iter().filter(|hotkey| *hotkey == known_hotkey).collect();
                 assert_eq!(StakingHotkeys::<Runtime>::get(&alice), expected);
                 assert_eq!(OwnedHotkeys::<Runtime>::get(&alice), expected);
             }

@@ -101,11 +101,11 @@ impl Tree {
         let mut delta: Vec<_> = delta.into_iter().collect();
         delta.sort_by_key(|(key, _)| *key);
         delta.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
+            let is_same = later.0 == kept.0;
+            if is_same {
                 kept.1 = later.1;
             }
-            same
+            is_same
         });
         let nibbles = nibbles_of(&delta);
         let changes = changes_of(&delta, &nibbles);

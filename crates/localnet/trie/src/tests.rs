@@ -72,20 +72,20 @@ impl Both {
         // `trie-db` damages the trie, or panics, when it removes a missing key that is a prefix of
         // others.
         let mut exists: BTreeSet<_> = self.items.keys().cloned().collect();
-        let mut known = Delta::new();
+        let mut applicable = Delta::new();
         let last: BTreeMap<_, _> = delta.iter().cloned().collect();
         for (key, value) in last {
             if value.is_some() || exists.remove(&key) {
-                known.push((key, value));
+                applicable.push((key, value));
             }
         }
         let state = TrieBackendBuilder::new(self.disk.clone(), self.tree.root()).build();
-        let (root, transaction) = state.storage_root(borrowed(&known), StateVersion::V1);
+        let (root, transaction) = state.storage_root(borrowed(&applicable), StateVersion::V1);
         let (tree, changed) = self.tree.changed(borrowed(delta), &self.disk).unwrap();
         let changed = node_changes(changed);
         assert_eq!((tree.root(), &changed), (root, &node_changes(transaction)), "{delta:x?}");
         self.disk.apply(changed);
-        for (key, value) in known {
+        for (key, value) in applicable {
             match value {
                 Some(value) => self.items.insert(key, value),
                 None => self.items.remove(&key),

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn batches_take_about_as_long_as_intended() {
     let millis = Duration::from_millis;
-    for (batch, took, expected) in [
+    for (batch, elapsed, expected) in [
         (FIRST, millis(1), FIRST * 2),
         (FIRST, millis(100), FIRST),
         (FIRST, millis(1_000), FIRST),
@@ -14,7 +14,7 @@ fn batches_take_about_as_long_as_intended() {
         (1 << 20, millis(201), 1 << 19),
         (LARGEST, millis(1), LARGEST),
     ] {
-        assert_eq!(resized(batch, took), expected, "{batch} {took:?}");
+        assert_eq!(resized(batch, elapsed), expected, "{batch} {elapsed:?}");
     }
 }
 
@@ -144,12 +144,12 @@ mod devices {
         on_pocl("a_search_ends_at_the_deadline", || {
             let mut device = OpenCl::open(0).unwrap();
             let (work, hashed) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
-            let begun = Instant::now();
+            let start = Instant::now();
             let actual =
-                device.search(&work, 0, begun + Duration::from_millis(300), &hashed).unwrap();
+                device.search(&work, 0, start + Duration::from_millis(300), &hashed).unwrap();
             assert_eq!(actual, None);
             assert!(
-                (Duration::from_millis(300)..Duration::from_mins(2)).contains(&begun.elapsed())
+                (Duration::from_millis(300)..Duration::from_mins(2)).contains(&start.elapsed())
             );
             assert!(hashed.into_inner() >= u64::from(FIRST));
             let none = device.search(&work, 0, Instant::now(), &AtomicU64::new(0)).unwrap();
@@ -182,11 +182,11 @@ mod devices {
     fn a_nonce_that_does_not_meet_the_difficulty_is_an_error() {
         on_pocl("a_nonce_that_does_not_meet_the_difficulty_is_an_error", || {
             // Correct up to the difficulty of the self-test.
-            let weak = SOURCE.replace(
+            let weakened = SOURCE.replace(
                 "ulong carry = 0;",
                 "ulong carry = 0; difficulty = min(difficulty, (ulong)1000);",
             );
-            let mut device = OpenCl::with_source(0, &weak).unwrap();
+            let mut device = OpenCl::with_source(0, &weakened).unwrap();
             let work = recorded(59, &"01".repeat(32), u64::MAX);
             let error = device.search(&work, 0, later(), &AtomicU64::new(0)).unwrap_err();
             assert!(matches!(error, PowError::WrongHashes { .. }), "{error}");

@@ -65,7 +65,7 @@ fn element<'a>(body: &'a str, name: &str) -> &'a str {
 }
 
 async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: String) -> Response {
-    let asked = |line: String| router.asked.lock().unwrap().push(line);
+    let record = |line: String| router.asked.lock().unwrap().push(line);
     let soap = |body: String| {
         format!(
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>{body}</s:Body></s:Envelope>"
@@ -100,14 +100,14 @@ async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: Stri
             let (external, port) =
                 (element(&body, "NewExternalPort"), element(&body, "NewInternalPort"));
             let client = element(&body, "NewInternalClient");
-            asked(format!("{external} to {client}:{port} for {lease} s"));
+            record(format!("{external} to {client}:{port} for {lease} s"));
             if router.permanent_only && lease != "0" {
                 return fault(725, "OnlyPermanentLeasesSupported");
             }
             done("").into_response()
         }
         "DeletePortMapping" => {
-            asked(format!("delete {}", element(&body, "NewExternalPort")));
+            record(format!("delete {}", element(&body, "NewExternalPort")));
             if router.closes { done("").into_response() } else { fault(606, "ActionNotAuthorized") }
         }
         other => panic!("{other}"),
@@ -224,8 +224,8 @@ async fn private_external_address_of_router_is_an_error() {
 
 #[tokio::test]
 async fn missing_router_is_a_search_error() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut options = search_options(nobody.local_addr().unwrap());
+    let silent_socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut options = search_options(silent_socket.local_addr().unwrap());
     options.timeout = Some(Duration::from_millis(50));
     options.single_search_timeout = options.timeout;
     let error = HomeRouter::search(options).await.unwrap_err();

@@ -125,9 +125,9 @@ fn take_array<const N: usize>(
     input: &mut &[u8],
     part: &'static str,
 ) -> Result<[u8; N], FormatError> {
-    let (taken, left) = input.split_first_chunk().ok_or(FormatError::Truncated { part })?;
+    let (bytes, left) = input.split_first_chunk().ok_or(FormatError::Truncated { part })?;
     *input = left;
-    Ok(*taken)
+    Ok(*bytes)
 }
 
 fn read_length(input: &mut &[u8], part: &'static str) -> Result<u64, FormatError> {
@@ -137,12 +137,12 @@ fn read_length(input: &mut &[u8], part: &'static str) -> Result<u64, FormatError
 /// Reads a field of any length, after its length prefix.
 fn read_part<'a>(input: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], FormatError> {
     let length = read_length(input, part)?;
-    let (taken, left) = usize::try_from(length)
+    let (bytes, left) = usize::try_from(length)
         .ok()
         .and_then(|length| input.split_at_checked(length))
         .ok_or(FormatError::Truncated { part })?;
     *input = left;
-    Ok(taken)
+    Ok(bytes)
 }
 
 /// Reads a field of a fixed length, after its length prefix.

@@ -35,19 +35,19 @@ fn sample(plaintext: &[u8], round: Round) -> Ciphertext {
 
 #[test]
 fn only_the_pulse_of_the_round_decrypts() {
-    let (known, sign) = beacon(77);
+    let (trusted, sign) = beacon(77);
     let (other, sign_other) = beacon(78);
     let round = Round(1000);
     let ciphertext = sample(b"secret", round);
     assert_eq!(ciphertext.decrypt(&sign(round)), Ok(b"secret".to_vec()));
-    assert_eq!(sign(round).verify(&known), Ok(()));
+    assert_eq!(sign(round).verify(&trusted), Ok(()));
     assert_eq!(ciphertext.decrypt(&sign(Round(1001))), Err(DecryptError::WrongPulse(Round(1001))));
     assert_eq!(ciphertext.decrypt(&sign_other(round)), Err(DecryptError::WrongPulse(round)));
-    assert_eq!(sign_other(round).verify(&known), Err(PulseError::Unverified(round)));
+    assert_eq!(sign_other(round).verify(&trusted), Err(PulseError::Unverified(round)));
     assert_eq!(sign(round).verify(&other), Err(PulseError::Unverified(round)));
     // A signature with a wrong round number no longer verifies, but still decrypts.
     let renamed = Pulse::new(Round(5), &sign(round).signature()).unwrap();
-    assert_eq!(renamed.verify(&known), Err(PulseError::Unverified(Round(5))));
+    assert_eq!(renamed.verify(&trusted), Err(PulseError::Unverified(Round(5))));
     assert_eq!(ciphertext.decrypt(&renamed), Ok(b"secret".to_vec()));
 }
 

@@ -20,10 +20,10 @@ fn auto(server: &Server, releases: &Releases, installation: &Installation) -> Au
 
 /// Polls until a condition holds; panics after 30 s.
 async fn eventually(mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !condition() {
         assert!(
-            began.elapsed() < Duration::from_secs(30),
+            start.elapsed() < Duration::from_secs(30),
             "the condition does not hold after 30 s"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -67,7 +67,7 @@ async fn restart_that_hangs_is_not_ready() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let source = releases.path().to_str().unwrap().parse().unwrap();
     let updater = updater(source, releases.keys.key(), installation.program());
-    let began = Instant::now();
+    let start = Instant::now();
     // The test must also pass on a busy machine: the command hangs with the new program, and with
     // the old one does little.
     let command = format!("case $(cat $TAO) in *{OLD}*) ;; *) exec sleep 600 ;; esac");
@@ -79,6 +79,6 @@ async fn restart_that_hangs_is_not_ready() {
         "{error}"
     );
     assert!(error.to_string().ends_with("the daemons run it"), "{error}");
-    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(5), "{:?}", start.elapsed());
     assert_eq!(fs::read_to_string(installation.program()).unwrap(), program(OLD));
 }

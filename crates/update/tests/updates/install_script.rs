@@ -118,10 +118,10 @@ fn a_release_is_installed_with_its_links_and_updated() {
     assert!(text.contains("older than the installed version 0.2.0"), "{text}");
     assert_eq!(script.installed("tao"), program(NEW));
     // Installation into another directory.
-    let elsewhere = TempDir::new().unwrap();
+    let other_directory = TempDir::new().unwrap();
     let mut command = script.command(releases.path().to_str().unwrap());
-    checked_stderr(&command.arg("--prefix").arg(elsewhere.path()).output().unwrap(), true);
-    assert!(elsewhere.path().join("bin/tao").exists());
+    checked_stderr(&command.arg("--prefix").arg(other_directory.path()).output().unwrap(), true);
+    assert!(other_directory.path().join("bin/tao").exists());
 }
 
 /// The daemons of these tests are ready only with the old program.
@@ -322,11 +322,12 @@ fn install_script_reports_missing_programs() {
     assert!(text.contains("--from URL"), "{text}");
     let mut command = script.command(releases.path().to_str().unwrap());
     let sh = if Path::new("/bin/sh").exists() { "/bin/sh" } else { "sh" };
-    let mut bare = Command::new(sh);
-    bare.args(command.get_args())
+    let mut shell = Command::new(sh);
+    shell
+        .args(command.get_args())
         .env("HOME", script.folder.path())
         .env("PATH", script.folder.path());
-    let text = checked_stderr(&bare.output().unwrap(), false);
+    let text = checked_stderr(&shell.output().unwrap(), false);
     assert!(text.contains("apt-get install minisign"), "{text}");
     let text = checked_stderr(&command.arg("--nonsense").output().unwrap(), false);
     assert!(text.contains("unknown argument: --nonsense"), "{text}");

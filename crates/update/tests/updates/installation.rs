@@ -100,10 +100,10 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
     let release = newer(&updater).await;
     assert_eq!(release.version().to_string(), NEW);
     assert_eq!(release.digest(), sha256(program(NEW).as_bytes()));
-    let mut seen = Vec::new();
-    let installed = updater.install(&release, |progress| seen.push(progress)).await.unwrap();
+    let mut reported = Vec::new();
+    let installed = updater.install(&release, |progress| reported.push(progress)).await.unwrap();
     let total = program(NEW).len() as u64;
-    assert_eq!(seen.last(), Some(&Progress { done: total, total: Some(total) }));
+    assert_eq!(reported.last(), Some(&Progress { done: total, total: Some(total) }));
     assert_eq!(
         (installed.version.to_string(), installed.previous),
         (NEW.to_owned(), Some(installation.file("tao.previous")))
@@ -300,9 +300,9 @@ async fn silent_servers_time_out() {
         matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(),
         "{error}"
     );
-    let nowhere =
+    let unreachable =
         updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), installation.program());
-    assert!(refusal(&nowhere, &installation).await.is_network());
+    assert!(refusal(&unreachable, &installation).await.is_network());
 }
 
 #[tokio::test]

@@ -85,9 +85,9 @@ fn running_program_replaces_itself() {
 
     // Three signed but faulty releases: a truncated program, and a program and a script that report
     // a different version.
-    let whole = compiled("0.3.0");
+    let newer = compiled("0.3.0");
     for (version, content) in [
-        ("0.3.0", whole[..whole.len() / 2].to_vec()),
+        ("0.3.0", newer[..newer.len() / 2].to_vec()),
         ("0.3.1", compiled("0.2.0")),
         ("0.3.2", program("0.3.0").into_bytes()),
     ] {

@@ -89,10 +89,10 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
     let from = range
         .as_deref()
         .map(|range| range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap());
-    let asked: usize = from.map_or(0, |from| from.parse().unwrap());
-    state.offsets.lock().unwrap().push(asked as u64);
+    let offset: usize = from.map_or(0, |from| from.parse().unwrap());
+    state.offsets.lock().unwrap().push(offset as u64);
     let manner = *state.manner.lock().unwrap();
-    let from = if manner == Manner::Whole { 0 } else { asked };
+    let from = if manner == Manner::Whole { 0 } else { offset };
     if manner == Manner::Down {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     }

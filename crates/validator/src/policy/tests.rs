@@ -27,7 +27,7 @@ fn only(uid: u16) -> Weights {
 /// Columns: block · tempo · last epoch · due epoch
 #[test]
 fn an_epoch_is_due_from_its_first_block_to_its_last() {
-    for (block, tempo, last, due) in [
+    for (block, tempo, last, is_due) in [
         (99, 100, Some(0), None),
         (100, 100, Some(0), Some(1)),
         // The reference checks only multiples of the tempo, and misses the epoch if it polls at
@@ -47,7 +47,7 @@ fn an_epoch_is_due_from_its_first_block_to_its_last() {
     ] {
         assert_eq!(
             due_epoch(BlockNumber::new(block), tempo, last),
-            due,
+            is_due,
             "block {block}, tempo {tempo}, last {last:?}"
         );
     }

@@ -152,8 +152,8 @@ async fn text_without_audit_record_is_not_signed() {
 
 /// Starts a gateway that counts requests and returns a fixed response.
 async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
     let route = on_post(move |body: String| {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(
@@ -164,7 +164,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
         count.fetch_add(1, Ordering::SeqCst);
         async move { (axum::http::StatusCode::from_u16(status).unwrap(), answer) }
     });
-    (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, asked)
+    (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, requests)
 }
 
 /// Columns: the gateway's status and response · the signer's status · error
@@ -198,7 +198,7 @@ async fn weights_are_sent_to_the_gateway_once() {
         (200, r#"{"success":"yes"}"#, 500, Some("invalid payload")),
         (200, "{}", 500, Some("confirmation failed")),
     ] {
-        let (url, asked) = gateway(status, answer).await;
+        let (url, requests) = gateway(status, answer).await;
         let world = World::new(&url, |_| ());
         // Scalars are accepted too.
         let (actual, ours) =
@@ -214,7 +214,7 @@ async fn weights_are_sent_to_the_gateway_once() {
         if answer.contains("details") {
             assert!(ours["details"]["attempt"].is_u64(), "{ours}");
         }
-        assert_eq!(asked.load(Ordering::SeqCst), 1, "{answer}");
+        assert_eq!(requests.load(Ordering::SeqCst), 1, "{answer}");
         assert_eq!(world.audit()[0]["action"], "set_weights");
     }
     let world = World::new(&nowhere(), |_| ());
@@ -229,7 +229,7 @@ async fn weights_are_sent_to_the_gateway_once() {
 
 #[tokio::test]
 async fn malformed_weights_never_reach_the_gateway() {
-    let (url, asked) = gateway(200, r#"{"success":true}"#).await;
+    let (url, requests) = gateway(200, r#"{"success":true}"#).await;
     let world = World::new(&url, |_| ());
     for (body, said) in [
         (json!({}), "uids/weights mismatch or empty"),
@@ -244,7 +244,7 @@ async fn malformed_weights_never_reach_the_gateway() {
         assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");
         assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
     assert!(world.audit().is_empty());
 }
 

@@ -44,9 +44,10 @@ async fn wait_for_block(
     Body(request): Body<WaitRequest>,
 ) -> Result<Json<BlockAnswer>, ApiError> {
     let weights = gateway.inner.connected()?;
-    let asked = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
-    let seconds =
-        asked.unwrap_or(gateway.inner.settings.wait_within.as_secs_f64()).clamp(0.0, MAX_WAIT_S);
+    let requested_seconds = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
+    let seconds = requested_seconds
+        .unwrap_or(gateway.inner.settings.wait_within.as_secs_f64())
+        .clamp(0.0, MAX_WAIT_S);
     match weights.wait_for_block(Duration::from_secs_f64(seconds)).await {
         Ok(Some(block)) => Ok(Json(BlockAnswer { block: block.get() })),
         Ok(None) => Err(ApiError::NoNewBlock { seconds }),
@@ -89,9 +90,9 @@ async fn set_weights(
         return Err(ApiError::OtherSubnet { asked: request.netuid, ours: settings.netuid });
     }
     // Wallet names are ignored; only an SS58 address identifies a hotkey here.
-    let asked = request.wallet_hotkey.as_deref().and_then(|name| name.parse::<Hotkey>().ok());
-    if let Some(asked) = asked.filter(|asked| *asked != settings.hotkey) {
-        return Err(ApiError::OtherHotkey { asked: asked.to_string(), ours: settings.hotkey });
+    let requested = request.wallet_hotkey.as_deref().and_then(|name| name.parse::<Hotkey>().ok());
+    if let Some(requested) = requested.filter(|requested| *requested != settings.hotkey) {
+        return Err(ApiError::OtherHotkey { asked: requested.to_string(), ours: settings.hotkey });
     }
     let delay = Duration::from_secs_f64(request.delay_s);
     let retry = Retry {

@@ -331,16 +331,16 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
     chain.set_weight_rules(NETUID, rules(None));
     chain.mine(10);
-    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (release, released) = std::sync::mpsc::channel::<()>();
     let (tell, mut is_sending) = tokio::sync::mpsc::unbounded_channel();
-    let held = std::sync::Mutex::new(held);
+    let released = std::sync::Mutex::new(released);
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let submitter =
         Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
     let submitter = submitter.with_observer(Arc::new(move |_, _, moment| {
         if moment == StepProgress::Sending {
             tell.send(()).unwrap();
-            let _ = held.lock().unwrap().recv();
+            let _ = released.lock().unwrap().recv();
         }
     }));
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));

@@ -48,7 +48,7 @@ impl<S: Subnet> Validator<S> {
         epoch: u64,
         block: BlockNumber,
     ) -> Result<EpochReport, EpochError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
         let late = (self.settings.tempo / LAST_THIRD_DIVISOR).max(1);
         let is_late = left <= late;
@@ -70,7 +70,7 @@ impl<S: Subnet> Validator<S> {
             neurons.uid_of(&hotkey.parse().ok()?)
         });
         self.has_decided = true;
-        measure(&state, began);
+        measure(&state, start);
         self.subnet.measure(&scores);
         log(epoch, block, round.as_deref(), &decision, policy, &state);
         // Scores just fetched belong to the newest block; previous weights keep the block of their
@@ -83,7 +83,7 @@ impl<S: Subnet> Validator<S> {
             Decision::Scored(weights)
             | Decision::Previous(weights)
             | Decision::Fallback(weights) => {
-                let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
+                let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(start.elapsed());
                 self.submit(weights, state_block, remaining.max(MIN_SUBMISSION)).await
             }
             Decision::Wait => {
@@ -107,7 +107,7 @@ impl<S: Subnet> Validator<S> {
         }
         let epochs_without_scores = state.epochs_without_scores;
         // The submission took time, too.
-        let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
+        let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(start.elapsed());
         let has_failed =
             matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
         if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {
@@ -146,8 +146,8 @@ impl<S: Subnet> Validator<S> {
     /// weight.
     fn policy(&self, neurons: &Neurons) -> WeightPolicy {
         let uid = self.settings.burn_uid;
-        let is_there = usize::from(uid.0) < neurons.registered;
-        if !is_there {
+        let is_registered = usize::from(uid.0) < neurons.registered;
+        if !is_registered {
             tracing::warn!(
                 "burn uid {uid} is not registered on subnet {}, which has {}: unearned weight goes to the miners \
                  with scores, and without scores no weights are submitted; hint: configure another burn uid",
@@ -156,7 +156,7 @@ impl<S: Subnet> Validator<S> {
             );
         }
         WeightPolicy {
-            burn_uid: is_there.then_some(uid),
+            burn_uid: is_registered.then_some(uid),
             max_skipped_epochs: self.settings.max_skipped_epochs,
         }
     }
@@ -168,8 +168,8 @@ impl<S: Subnet> Validator<S> {
     }
 }
 
-fn measure(state: &PolicyState, began: Instant) {
-    metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
+fn measure(state: &PolicyState, start: Instant) {
+    metrics::histogram!("taonet_validator_decision_seconds").record(start.elapsed().as_secs_f64());
     metrics::gauge!("taonet_validator_epochs_without_scores")
         .set(f64::from(state.epochs_without_scores));
 }

@@ -136,13 +136,13 @@ mod tests {
     fn unreadable_state_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        for (text, said) in [
+        for (text, message) in [
             ("{\"version\": 1", "not a state file of the validator"),
             (r#"{"version":2,"last_epoch":null,"last_set":null,"policy":{}}"#, "newer version"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = StateFile::open(&path).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(message), "{error}");
         }
         assert!(matches!(StateFile::open(folder.path()), Err(StateError::Read { .. })));
     }

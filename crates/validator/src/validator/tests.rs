@@ -180,9 +180,9 @@ async fn unresponsive_services_block_at_most_one_epoch() {
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
     // Tokio advances paused time whenever the runtime is idle.
     tokio::time::pause();
-    let (began, within) = (tokio::time::Instant::now(), Duration::from_mins(10));
+    let (start, within) = (tokio::time::Instant::now(), Duration::from_mins(10));
     let outcome = validator.submit(&weights, None, within).await;
     assert!(!outcome.is_success());
     assert!(outcome.error().unwrap().contains("within 600 s"));
-    assert!(began.elapsed() < within + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(start.elapsed() < within + Duration::from_secs(1), "{:?}", start.elapsed());
 }

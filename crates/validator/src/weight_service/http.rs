@@ -63,9 +63,8 @@ impl HttpWeights {
             delay_s: self.retry_delay.as_secs_f64(),
             ..request
         };
-        let answered =
-            tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
-        match answered {
+        let result = tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
+        match result {
             Ok(Ok(response)) => response.into(),
             Ok(Err(error)) => {
                 WeightsOutcome::NotSet { error: error.to_string(), details: Value::Null }

@@ -149,9 +149,9 @@ async fn unreachable_chain_is_retried_until_deadline() {
     world.chain.set_unreachable(true);
     assert!(matches!(service.current_block().await, Err(ReadError::Chain(_))));
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
-    let (began, within) = (Instant::now(), Duration::from_secs(1));
+    let (start, within) = (Instant::now(), Duration::from_secs(1));
     let outcome = service.set_weights(NETUID, &weights, None, within, &sleeper()).await;
-    assert!(began.elapsed() >= within);
+    assert!(start.elapsed() >= within);
     assert!(outcome.error().unwrap().contains("no node responded"), "{outcome:?}");
     assert_eq!(outcome.details()["attempt"], 2);
 }

@@ -214,10 +214,10 @@ fn tensor_name(message: &[u8]) -> Option<&str> {
 }
 
 /// Returns the bytes of the first field of this number.
-fn bytes_of(message: &[u8], wanted: u64) -> Option<&[u8]> {
+fn bytes_of(message: &[u8], field_number: u64) -> Option<&[u8]> {
     for field in fields(message) {
         match field? {
-            (number, Value::Bytes(bytes)) if number == wanted => return Some(bytes),
+            (number, Value::Bytes(bytes)) if number == field_number => return Some(bytes),
             _ => {}
         }
     }

@@ -58,15 +58,15 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
     let fields: Fields = serde_json::from_slice(text)
         .map_err(|error| KeyfileError::Json { line: error.line(), column: error.column() })?;
     let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from)?;
-    let stated = fields.stated()?;
+    let stated_public = fields.stated()?;
     let keyfile = match fields.secret(crypto_type)? {
         Some(keyfile) => keyfile,
         None => Keyfile::from_public(PublicKey::new(
-            *stated.first().ok_or(KeyfileError::Empty)?,
+            *stated_public.first().ok_or(KeyfileError::Empty)?,
             crypto_type,
         )),
     };
-    match stated.into_iter().find(|key| key != keyfile.public.as_bytes()) {
+    match stated_public.into_iter().find(|key| key != keyfile.public.as_bytes()) {
         Some(key) => Err(KeyfileError::Mismatch {
             stated: Hotkey::from_bytes(key),
             derived: keyfile.public.hotkey(),
@@ -109,9 +109,12 @@ impl Fields {
     fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
         let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
         let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());
-        match pair.map(|pair| pair.public()).filter(|stated| *stated != keyfile.public) {
-            Some(stated) => Err(KeyfileError::Mismatch {
-                stated: stated.hotkey(),
+        match pair
+            .map(|pair| pair.public())
+            .filter(|stated_public| *stated_public != keyfile.public)
+        {
+            Some(stated_public) => Err(KeyfileError::Mismatch {
+                stated: stated_public.hotkey(),
                 derived: keyfile.public.hotkey(),
             }),
             None => Ok(Some(keyfile)),

@@ -161,8 +161,8 @@ mod tests {
         {
             variables.insert(emptied.to_owned(), String::new());
             let lookup = |name: &str| variables.get(name).map(OsString::from);
-            let found = Password::from_lookup(keyfile, lookup).unwrap().unwrap();
-            assert_eq!(found.as_bytes(), expected.as_bytes());
+            let password = Password::from_lookup(keyfile, lookup).unwrap().unwrap();
+            assert_eq!(password.as_bytes(), expected.as_bytes());
         }
         assert!(Password::from_lookup(keyfile, |_| None).unwrap().is_none());
         assert!(Password::from_lookup(keyfile, |_| Some(OsString::new())).unwrap().is_none());
@@ -179,8 +179,8 @@ mod tests {
         for variable in ["BT_PW__W_ALICE_COLDKEY", DIRECT] {
             let lookup =
                 |name: &str| (name == variable).then(|| OsString::from_vec(vec![b'x', 0xff]));
-            let found = Password::from_lookup(keyfile, lookup);
-            assert!(matches!(found, Err(PasswordError::NotText(name)) if name == variable));
+            let password = Password::from_lookup(keyfile, lookup);
+            assert!(matches!(password, Err(PasswordError::NotText(name)) if name == variable));
         }
     }
 

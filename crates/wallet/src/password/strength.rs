@@ -84,10 +84,10 @@ pub(super) fn estimate(password: &str) -> u32 {
     let letter_bits = alphabet(password).log2();
     let mut bits = 0.0;
     let mut before = None;
-    for letter in password.chars() {
-        let continues = before.is_some_and(|before| u32::from(letter).abs_diff(before) <= 1);
+    for character in password.chars() {
+        let continues = before.is_some_and(|before| u32::from(character).abs_diff(before) <= 1);
         bits += if continues { 1.0 } else { letter_bits };
-        before = Some(u32::from(letter));
+        before = Some(u32::from(character));
     }
     let different = password.chars().collect::<BTreeSet<_>>().len();
     bits.min(1.0 + 5.0 * different as f64) as u32
@@ -102,10 +102,11 @@ fn alphabet(password: &str) -> f64 {
         (char::is_ascii_lowercase, 26.0),
         (char::is_ascii_uppercase, 26.0),
         (char::is_ascii_digit, 10.0),
-        (|letter| !letter.is_ascii_alphanumeric(), 33.0),
+        (|character| !character.is_ascii_alphanumeric(), 33.0),
     ];
-    let used = classes.iter().filter(|(is, _)| password.chars().any(|letter| is(&letter)));
-    used.map(|(_, size)| size).sum::<f64>().max(1.0)
+    let used_classes =
+        classes.iter().filter(|(is, _)| password.chars().any(|character| is(&character)));
+    used_classes.map(|(_, size)| size).sum::<f64>().max(1.0)
 }
 
 #[cfg(test)]

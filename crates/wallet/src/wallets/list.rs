@@ -158,9 +158,12 @@ fn public(
 ) -> (Option<PublicKey>, Option<PublicKey>) {
     let plain =
         (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
-    let stated = plain.and_then(|plain| plain.stated_public());
+    let stated_public = plain.and_then(|plain| plain.stated_public());
     match read_public(public).ok() {
-        Some(shown) => (Some(shown), stated.filter(|stated| *stated != shown)),
-        None => (stated, None),
+        Some(shown_public) => (
+            Some(shown_public),
+            stated_public.filter(|stated_public| *stated_public != shown_public),
+        ),
+        None => (stated_public, None),
     }
 }

@@ -35,7 +35,7 @@ impl FromStr for Name {
         let plain = !text.is_empty()
             && text.len() <= MAX_BYTES
             && !text.starts_with('.')
-            && !text.contains(|letter: char| letter == '/' || letter == '\\' || letter.is_control())
+            && !text.contains(|character: char| character == '/' || character == '\\' || character.is_control())
             // Bittensor's tools and ours reserve these names for files other than keys.
             && !text.ends_with("pub.txt");
         if plain { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }

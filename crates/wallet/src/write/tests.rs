@@ -12,7 +12,7 @@ fn files(directory: &Path) -> Vec<String> {
 /// Removes the second draft after all checks, so that only the first file is written.
 #[test]
 fn error_lists_files_written_before_it() {
-    for (overwrite, kept) in [(Overwrite::Refuse, 0), (Overwrite::KeepBackup, 2)] {
+    for (overwrite, backup_count) in [(Overwrite::Refuse, 0), (Overwrite::KeepBackup, 2)] {
         let dir = tempfile::tempdir().unwrap();
         let (secret, public) = (dir.path().join("coldkey"), dir.path().join("coldkeypub.txt"));
         if overwrite == Overwrite::KeepBackup {
@@ -28,7 +28,7 @@ fn error_lists_files_written_before_it() {
         let error = lock.place(drafts, overwrite).unwrap_err();
         assert!(error.is_partly_written());
         let WalletError::PartlyWritten { files, backups, source } = error else { unreachable!() };
-        assert_eq!((files, backups.len()), (vec![secret.clone()], kept));
+        assert_eq!((files, backups.len()), (vec![secret.clone()], backup_count));
         assert!(matches!(*source, WalletError::Write { path, .. } if path == public));
         assert_eq!(fs::read(&secret).unwrap(), b"new secret");
         if let Some(backup) = backups.first() {

@@ -137,8 +137,8 @@ fn on_small_disk(disk: &Path) {
     let ballast = disk.join("ballast");
     let full = fs::write(&ballast, vec![0; 128 * 1024]).unwrap_err();
     assert_eq!(full.kind(), ErrorKind::StorageFull);
-    let held = fs::read(&ballast).unwrap();
-    assert!(!held.is_empty());
+    let contents = fs::read(&ballast).unwrap();
+    assert!(!contents.is_empty());
     let before_full = files(disk);
     fixture.assert_all_writes_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
@@ -147,7 +147,7 @@ fn on_small_disk(disk: &Path) {
         .write(true)
         .open(&ballast)
         .unwrap()
-        .set_len(held.len() as u64 - 4096)
+        .set_len(contents.len() as u64 - 4096)
         .unwrap();
     fixture.assert_overwriting_is_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);

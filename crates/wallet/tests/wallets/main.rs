@@ -143,8 +143,8 @@ fn existing_keys_are_refused_or_backed_up() {
             written.files,
             [wallet.hotkey_path(&name("h")), wallet.hotkeypub_path(&name("h"))]
         );
-        let kept = StoredKey::read(backup).unwrap().open(None).unwrap();
-        assert_eq!(kept.to_json(), keys[number - 1].to_json());
+        let backed_up = StoredKey::read(backup).unwrap().open(None).unwrap();
+        assert_eq!(backed_up.to_json(), keys[number - 1].to_json());
         assert_eq!(wallet.hotkeypub(&name("h")).unwrap(), key.public());
     }
     fs::write(wallet.directory().join(".backups/hotkeys/h.10"), "$NACL").unwrap();
@@ -240,26 +240,26 @@ fn writes_through_links_are_refused() {
     use std::os::unix::fs::symlink;
 
     let dir = tempfile::tempdir().unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let target = elsewhere.path().join("target");
+    let other_directory = tempfile::tempdir().unwrap();
+    let target = other_directory.path().join("target");
     fs::write(&target, "untouched").unwrap();
     let wallets = Wallets::new(dir.path());
     let link = |result: Result<_, WalletError>| {
         assert!(matches!(result, Err(WalletError::Link(_))), "{result:?}");
     };
 
-    symlink(elsewhere.path(), dir.path().join("linked")).unwrap();
+    symlink(other_directory.path(), dir.path().join("linked")).unwrap();
     link(wallets.wallet(name("linked")).write_coldkey(&key(), None, Overwrite::KeepBackup));
 
     let alice = wallets.wallet(name("alice"));
     fs::create_dir(alice.directory()).unwrap();
-    symlink(elsewhere.path(), alice.hotkeys_directory()).unwrap();
+    symlink(other_directory.path(), alice.hotkeys_directory()).unwrap();
     link(alice.write_hotkey(&name("h"), &key(), None, Overwrite::KeepBackup));
 
     let erin = wallets.wallet(name("erin"));
     erin.write_coldkey(&key(), None, Overwrite::Refuse).unwrap();
     for linked in [".backups", ".lock"] {
-        symlink(elsewhere.path(), erin.directory().join(linked))
+        symlink(other_directory.path(), erin.directory().join(linked))
             .or_else(|_| {
                 fs::remove_file(erin.directory().join(linked))?;
                 symlink(&target, erin.directory().join(linked))
@@ -269,7 +269,7 @@ fn writes_through_links_are_refused() {
     }
 
     for file in [alice.coldkey_path(), alice.coldkeypub_path()] {
-        for points_to in [&target, &elsewhere.path().join("nowhere")] {
+        for points_to in [&target, &other_directory.path().join("nowhere")] {
             symlink(points_to, &file).unwrap();
             link(alice.write_coldkey(&key(), None, Overwrite::KeepBackup));
             fs::remove_file(&file).unwrap();
@@ -293,7 +293,7 @@ fn writes_through_links_are_refused() {
     for stored in [dave.hotkey(&name("h")), StoredKey::read(dave.hotkey_path(&name("h")))] {
         link(stored.unwrap().change_password(None, None).map(|()| panic!("written")));
     }
-    let root = elsewhere.path().join("root");
+    let root = other_directory.path().join("root");
     symlink(dir.path(), &root).unwrap();
     Wallets::new(&root)
         .wallet(name("bob"))
@@ -303,7 +303,7 @@ fn writes_through_links_are_refused() {
         .unwrap();
     fs::remove_file(root).unwrap();
 
-    assert_eq!(files(elsewhere.path()).into_iter().collect::<Vec<_>>(), ["target"]);
+    assert_eq!(files(other_directory.path()).into_iter().collect::<Vec<_>>(), ["target"]);
     assert_eq!(fs::read_to_string(target).unwrap(), "untouched");
 }
 
@@ -368,10 +368,10 @@ fn thousand_wallets_are_listed() {
     }
     let before = thread_cpu_time();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
-    let taken = thread_cpu_time().saturating_sub(before);
+    let cpu_time = thread_cpu_time().saturating_sub(before);
     // This limit is far above the time to read the files, and far below the time to open the
     // encrypted keys; the benchmark measures the exact time.
-    assert!(taken < Duration::from_secs(2), "{taken:?}");
+    assert!(cpu_time < Duration::from_secs(2), "{cpu_time:?}");
 }
 
 /// Returns the processor time used by this thread so far, independent of other load on the machine.

@@ -45,7 +45,7 @@ fn concurrent_writers_lose_no_key() {
         });
     }
     let backups = wallet.directory().join(".backups/hotkeys");
-    let mut kept = BTreeSet::from([wallet
+    let mut public_keys = BTreeSet::from([wallet
         .hotkey(&name("h"))
         .unwrap()
         .open(None)
@@ -54,7 +54,7 @@ fn concurrent_writers_lose_no_key() {
         .to_string()]);
     for number in 1..WRITERS * ROUNDS {
         let backup = StoredKey::read(backups.join(format!("h.{number}"))).unwrap();
-        kept.insert(backup.open(None).unwrap().public().to_string());
+        public_keys.insert(backup.open(None).unwrap().public().to_string());
     }
-    assert_eq!((kept.len(), &kept), (WRITERS * ROUNDS, &written));
+    assert_eq!((public_keys.len(), &public_keys), (WRITERS * ROUNDS, &written));
 }

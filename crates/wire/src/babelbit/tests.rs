@@ -203,9 +203,9 @@ fn line_break_in_header_value_is_refused() {
 
 proptest! {
     #[test]
-    fn random_header_value_never_panics(which in 0_usize..7, value in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
+    fn random_header_value_never_panics(index in 0_usize..7, value in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
         prop_assume!(!value.contains(&0x7f));
-        let name = [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT][which];
+        let name = [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT][index];
         if let Ok(claim) = claim_with(name, &value) {
             // Accepted headers always leave exactly four dots in the signed text.
             let head = head(HeaderMap::new());

@@ -43,10 +43,10 @@ impl SignedClient {
     ) -> Vec<T> {
         let convert = &convert;
         let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
-            let began = Instant::now();
+            let start = Instant::now();
             let result = self.call(&peer, &call).await;
-            let (code, took) = (ReturnCode::of(&result), began.elapsed());
-            (index, convert(Reply { peer, code, result, took }))
+            let (code, elapsed) = (ReturnCode::of(&result), start.elapsed());
+            (index, convert(Reply { peer, code, result, took: elapsed }))
         });
         let mut replies: Vec<_> =
             futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;

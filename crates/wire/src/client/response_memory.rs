@@ -32,7 +32,7 @@ impl ResponseMemory {
 
     /// Returns an empty reservation for a response.
     pub fn reservation(&self) -> MemoryReservation<'_> {
-        MemoryReservation { memory: self, held: 0, permits: Vec::new(), is_extra: false }
+        MemoryReservation { memory: self, reserved_bytes: 0, permits: Vec::new(), is_extra: false }
     }
 }
 
@@ -40,7 +40,7 @@ impl ResponseMemory {
 #[derive(Debug)]
 pub struct MemoryReservation<'a> {
     memory: &'a ResponseMemory,
-    held: usize,
+    reserved_bytes: usize,
     permits: Vec<OwnedSemaphorePermit>,
     is_extra: bool,
 }
@@ -48,13 +48,15 @@ pub struct MemoryReservation<'a> {
 impl MemoryReservation<'_> {
     /// Waits for buffer space for `bytes` of a response of at most `max` bytes.
     pub async fn reserve(&mut self, bytes: usize, max: usize) {
-        let missing = bytes.saturating_sub(UNRESERVED_BYTES + self.held);
-        if missing == 0 || self.is_extra {
+        let missing_bytes = bytes.saturating_sub(UNRESERVED_BYTES + self.reserved_bytes);
+        if missing_bytes == 0 || self.is_extra {
             return;
         }
-        let remaining = self.memory.bytes.saturating_sub(self.held);
-        let step =
-            STEP.min(remaining).min(max.saturating_sub(UNRESERVED_BYTES + self.held)).max(missing);
+        let remaining = self.memory.bytes.saturating_sub(self.reserved_bytes);
+        let step = STEP
+            .min(remaining)
+            .min(max.saturating_sub(UNRESERVED_BYTES + self.reserved_bytes))
+            .max(missing_bytes);
         let shared = async {
             match u32::try_from(step) {
                 Ok(permits) if step <= remaining => {
@@ -68,7 +70,7 @@ impl MemoryReservation<'_> {
             biased;
             permit = shared => {
                 self.permits.extend(permit);
-                self.held += step;
+                self.reserved_bytes += step;
             }
             permit = Arc::clone(&self.memory.extra).acquire_owned() => {
                 self.permits.extend(permit);

@@ -158,8 +158,8 @@ mod tests {
             (505, ReturnCode::RequestIncompatibleVersion, 19),
         ];
         for (status, name, code) in statuses {
-            let given = ReturnCode::of_status(StatusCode::from_u16(status).unwrap());
-            assert_eq!((given, given.code()), (name, code), "{status}");
+            let return_code = ReturnCode::of_status(StatusCode::from_u16(status).unwrap());
+            assert_eq!((return_code, return_code.code()), (name, code), "{status}");
         }
         assert_eq!(ReturnCode::NucleusTimeout.to_string(), "NucleusTimeout");
     }

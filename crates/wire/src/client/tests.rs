@@ -152,7 +152,7 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     };
     assert!(ask(&large, 60_000).await.is_ok(), "room that was given back");
     assert!(ask(&large, 60_000).await.is_ok());
-    let hog = tokio::spawn(ask(&stalls, 60_000));
+    let large_request = tokio::spawn(ask(&stalls, 60_000));
     while client.memory.shared.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
@@ -163,7 +163,7 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     }
     assert!(ask(&small, 60_000).await.is_ok());
     assert!(ask(&large, 300).await.unwrap_err().is_timeout());
-    hog.abort();
+    large_request.abort();
     assert!(ask(&large, 60_000).await.is_ok());
     second.abort();
 }

@@ -33,7 +33,7 @@ fn is_repeated(name: &str) -> bool {
 }
 
 /// Adds the caller's headers and the axon's status to a response.
-pub(super) fn complete(echo: HeaderMap, took: Duration, response: &mut Response) {
+pub(super) fn complete(echo: HeaderMap, elapsed: Duration, response: &mut Response) {
     let status = response.status();
     let message = match response.extensions().get::<StatusMessage>() {
         Some(StatusMessage(message)) => message.clone(),
@@ -44,7 +44,7 @@ pub(super) fn complete(echo: HeaderMap, took: Duration, response: &mut Response)
     headers.extend(echo);
     insert(headers, CODE, status.as_str());
     insert(headers, MESSAGE, &message);
-    insert(headers, PROCESS_TIME, &seconds_text(took));
+    insert(headers, PROCESS_TIME, &seconds_text(elapsed));
 }
 
 /// Inserts a header, unless its value is invalid: headers only repeat the body.

@@ -112,9 +112,9 @@ mod tests {
         #[test]
         fn sorted_text_parses_to_its_value(text: String, key: String, number: i64) {
             let value = serde_json::json!({ key: [text, number] });
-            let written = sorted_json(&value);
-            prop_assert!(written.is_ascii());
-            prop_assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), value);
+            let json = sorted_json(&value);
+            prop_assert!(json.is_ascii());
+            prop_assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value);
         }
     }
 }

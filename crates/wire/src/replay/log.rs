@@ -219,9 +219,9 @@ impl ReplayLog {
             self.rotate(now_ns, live, floor)?;
         }
         self.lock.cover(lead)?;
-        let written = self.file.write_all(&entry.to_bytes());
-        self.torn = written.is_err();
-        written
+        let result = self.file.write_all(&entry.to_bytes());
+        self.torn = result.is_err();
+        result
     }
 
     fn rotate(

@@ -384,8 +384,9 @@ fn two_processes_cannot_share_a_log() {
     assert!(matches!(second, Err(ReplayLogError::InUse(path)) if path == disk.path()));
     drop(first);
     assert!(ReplayGuard::open(&disk.path(), &WINDOW, ReplayRule::Once, BOUNDS, NOW).is_ok());
-    let nowhere = disk.0.path().join("no/folder");
-    let error = ReplayGuard::open(&nowhere, &WINDOW, ReplayRule::Once, BOUNDS, NOW).unwrap_err();
+    let missing_path = disk.0.path().join("no/folder");
+    let error =
+        ReplayGuard::open(&missing_path, &WINDOW, ReplayRule::Once, BOUNDS, NOW).unwrap_err();
     assert!(matches!(error, ReplayLogError::Io { .. }));
 }
 

@@ -172,13 +172,13 @@ async fn nonce_window_is_timeout_plus_4_s_back_and_3_s_ahead() {
 #[tokio::test]
 async fn replays_within_the_window_are_refused() {
     let server = Server::open();
-    let seen = refused(401, "request was already received, or a newer one was");
+    let rejection = refused(401, "request was already received, or a newer one was");
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
-    assert_eq!(server.refusal(&signed(NOW), BODY).await, seen);
-    assert_eq!(server.refusal(&signed(NOW), "another body").await, seen);
+    assert_eq!(server.refusal(&signed(NOW), BODY).await, rejection);
+    assert_eq!(server.refusal(&signed(NOW), "another body").await, rejection);
     let longest = with(signed(NOW), "timeout", "86400.0");
     server.clock.advance(Duration::from_secs(64));
-    assert_eq!(server.refusal(&longest, BODY).await, seen);
+    assert_eq!(server.refusal(&longest, BODY).await, rejection);
     server.clock.advance(Duration::from_nanos(1));
     assert_eq!(server.refusal(&longest, BODY).await, refused(401, "request is too old"));
     // Another sender may use the same nonce.

@@ -114,16 +114,16 @@ impl Verifier {
     }
 
     /// Creates the response to a refused request. `claim` is `None` if it could not be parsed;
-    /// `took` is the time since the request's head arrived.
+    /// `elapsed` is the time since the request's head arrived.
     pub fn refuse(
         &self,
         refusal: &Refusal,
         head: &Parts,
         claim: Option<&Claim>,
-        took: Duration,
+        elapsed: Duration,
     ) -> Response {
         tracing::debug!(%refusal, "request refused");
-        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took };
+        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took: elapsed };
         let mut response = self.scheme.refuse(refusal, &request);
         refusal.finish(&mut response);
         response
@@ -135,8 +135,8 @@ impl Verifier {
     }
 
     /// Adds the headers from [`Self::echo`] to the response to an accepted request.
-    pub fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
-        self.scheme.complete(echo, took, response);
+    pub fn complete(&self, echo: HeaderMap, elapsed: Duration, response: &mut Response) {
+        self.scheme.complete(echo, elapsed, response);
     }
 
     fn authenticate(

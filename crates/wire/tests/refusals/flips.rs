@@ -28,7 +28,7 @@ fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
     // The hash of an axon call is empty.
     parts.extend(kind.hash().map(|_| (Part::Hash, &[Malformed, WrongSignature][..])));
     let mut names: Vec<_> =
-        parts.into_iter().filter_map(|(part, why)| Some((kind.header(part)?, why))).collect();
+        parts.into_iter().filter_map(|(part, reason)| Some((kind.header(part)?, reason))).collect();
     if kind == Btauth {
         names.extend([
             ("x-bittensor-version", &[Malformed][..]),
@@ -36,13 +36,13 @@ fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
         ]);
     }
     let mut flips = Vec::new();
-    for (name, why) in names {
+    for (name, reason) in names {
         let value = sent.headers[name].as_bytes();
         for bit in 0..8 * value.len() {
             let Ok(value) = HeaderValue::from_bytes(&flipped(value, bit)) else { continue };
             let mut sent = sent.clone();
             sent.headers.insert(name, value);
-            flips.push((format!("{name} bit {bit}"), why, sent));
+            flips.push((format!("{name} bit {bit}"), reason, sent));
         }
     }
     flips
@@ -53,13 +53,13 @@ fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
     let keys: [(Part, &str, &'static [Why]); 2] =
         [(Part::Sender, "//Alice", &[WrongSignature]), (Part::Receiver, "//Bob", &[WrongReceiver])];
     let mut flips = Vec::new();
-    for (part, uri, why) in keys {
+    for (part, uri, reason) in keys {
         let name = kind.header(part).unwrap();
         for bit in 0..256 {
             let key = Hotkey::from_bytes(flipped(hotkey(uri).as_bytes(), bit).try_into().unwrap());
             flips.push((
                 format!("{name} key bit {bit}"),
-                why,
+                reason,
                 sent.clone().with(name, &key.to_string()),
             ));
         }
@@ -90,7 +90,7 @@ fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
 }
 
 fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
-    let (ranges, why): ([_; 2], &'static [Why]) = match kind {
+    let (ranges, reason): ([_; 2], &'static [Why]) = match kind {
         Btauth => ([0..BODY.len(), 0..0], &[WrongSignature]),
         Managed => ([0..BODY.len(), 0..0], &[WrongBody]),
         // The values of the signed fields.
@@ -99,7 +99,7 @@ fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
     };
     let bits = ranges.into_iter().flat_map(|range| 8 * range.start..8 * range.end);
     bits.map(|bit| {
-        (format!("body bit {bit}"), why, Sent { body: flipped(&sent.body, bit), ..sent.clone() })
+        (format!("body bit {bit}"), reason, Sent { body: flipped(&sent.body, bit), ..sent.clone() })
     })
     .collect()
 }
@@ -120,10 +120,10 @@ async fn flipped_bit_in_signed_data_is_refused() {
             if kind == Btauth {
                 flips.extend(in_method_and_path(&sent));
             }
-            for (what, why, flip) in flips {
+            for (what, reason, flip) in flips {
                 let outcome = server.send(&flip).await;
                 assert!(
-                    why.iter().any(|why| why.fits(kind, &outcome)),
+                    reason.iter().any(|reason| reason.fits(kind, &outcome)),
                     "{}: {what}: {outcome:?}",
                     kind.title()
                 );

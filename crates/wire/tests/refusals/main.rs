@@ -39,18 +39,22 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn add(&mut self, fault: &'static str, why: Expected, cells: Vec<Option<Outcome>>) {
+    fn add(&mut self, fault: &'static str, reason: Expected, cells: Vec<Option<Outcome>>) {
         for (kind, outcome) in KINDS.into_iter().zip(&cells) {
             let Some(outcome) = outcome else { continue };
-            let why = why(kind);
-            assert!(why.fits(kind, outcome), "{}: {fault}: {outcome:?}, not {why:?}", kind.title());
-            *if why == Why::Accepted { &mut self.accepted } else { &mut self.refused } += 1;
+            let reason = reason(kind);
+            assert!(
+                reason.fits(kind, outcome),
+                "{}: {fault}: {outcome:?}, not {reason:?}",
+                kind.title()
+            );
+            *if reason == Why::Accepted { &mut self.accepted } else { &mut self.refused } += 1;
         }
         self.rows.push(Row { fault, cells });
     }
 
     async fn faults(&mut self) {
-        for (fault, why, prepare) in FAULTS {
+        for (fault, reason, prepare) in FAULTS {
             let mut cells = Vec::new();
             for kind in KINDS {
                 cells.push(match prepare(kind) {
@@ -58,14 +62,14 @@ impl Matrix {
                     None => None,
                 });
             }
-            self.add(fault, *why, cells);
+            self.add(fault, *reason, cells);
         }
-        for (fault, why, bytes) in RAW {
+        for (fault, reason, bytes) in RAW {
             let mut cells = Vec::new();
             for kind in KINDS {
                 cells.push(Some(Server::new(kind).send_raw(bytes(kind)).await));
             }
-            self.add(fault, *why, cells);
+            self.add(fault, *reason, cells);
         }
     }
 
@@ -125,7 +129,7 @@ impl Matrix {
                 rate,
             ),
         ];
-        for (fault, why, policy, load) in bounds {
+        for (fault, reason, policy, load) in bounds {
             let mut cells = Vec::new();
             for kind in KINDS {
                 let server = Server::with(kind, Limits::default(), policy.clone(), load);
@@ -135,7 +139,7 @@ impl Matrix {
                 }
                 cells.push(Some(server.send(&Sent::by(&signer, "//Bob")).await));
             }
-            self.add(fault, why, cells);
+            self.add(fault, reason, cells);
         }
         let mut cells = Vec::new();
         for kind in KINDS {
@@ -163,6 +167,6 @@ async fn refusals_match_the_documented_matrix() {
     if std::env::var_os(UPDATE).is_some() {
         std::fs::write(&path, &document).unwrap();
     }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/wire-security.md is out of date; {UPDATE}=1 updates it");
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == document, "docs/wire-security.md is out of date; {UPDATE}=1 updates it");
 }

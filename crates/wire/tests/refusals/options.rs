@@ -36,7 +36,7 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
     let bob = hotkey("//Bob").to_string();
     let open = server(BtauthScheme::new().accept_unbound());
     let mut rows = Vec::new();
-    for (fault, why, sent) in [
+    for (fault, reason, sent) in [
         (
             "signed for no receiver, with this server added as receiver",
             WrongSignature,
@@ -56,14 +56,14 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
         ("replayed", Replayed, unbound()),
     ] {
         let outcome = open.send(&sent).await;
-        assert!(why.fits(Btauth, &outcome), "{fault}: {outcome:?}");
+        assert!(reason.fits(Btauth, &outcome), "{fault}: {outcome:?}");
         rows.push((UNBOUND, fault, outcome));
     }
     let lenient = server(dendrite().accept_old_versions());
     let (signer, day) = (Dendrite.signer("//Alice", 5), 24 * 3_600 * SECOND);
     let counted = old_version(Sent::by(&signer, "//Bob"));
     let captured = Sent::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
-    for (fault, why, sent) in [
+    for (fault, reason, sent) in [
         ("a counter as nonce, with an old version", Accepted, counted.clone()),
         ("replayed", Replayed, counted),
         ("one day old", Why::Stale, captured.clone()),
@@ -75,7 +75,7 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
         ("replayed", Replayed, old_version(captured)),
     ] {
         let outcome = lenient.send(&sent).await;
-        assert!(why.fits(Dendrite, &outcome), "{fault}: {outcome:?}");
+        assert!(reason.fits(Dendrite, &outcome), "{fault}: {outcome:?}");
         rows.push((OLD, fault, outcome));
     }
     rows

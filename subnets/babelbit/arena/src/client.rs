@@ -201,7 +201,7 @@ impl Arena {
     /// Polls until all miners are ready or the timeout expires.
     async fn ready_routes(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
         let settings = &self.config.settings;
-        let began = self.time.now();
+        let start = self.time.now();
         let poll = settings.ready_poll.max(MIN_POLL);
         let mut last = None;
         let mut logged = HashSet::new();
@@ -227,7 +227,7 @@ impl Arena {
             };
             let remaining = settings
                 .ready_timeout
-                .saturating_sub(self.time.now().saturating_duration_since(began));
+                .saturating_sub(self.time.now().saturating_duration_since(start));
             if remaining.is_zero() {
                 let Some(mut latest) = last else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);

@@ -333,7 +333,7 @@ impl ChutesApi {
     /// # Errors
     /// [`ApiError`] when the service refuses or does not respond.
     pub async fn find(&self, name: &str, revision: &str) -> Result<Option<ChuteInfo>, ApiError> {
-        let mut of_revision = None;
+        let mut revision_chute = None;
         for page in 0..MAX_LISTS {
             let call = self.list(page);
             let answer = self.send(&call).await?;
@@ -346,15 +346,15 @@ impl ChutesApi {
                 if has("name", name) {
                     return info(call.what, item).map(Some);
                 }
-                if of_revision.is_none() && has("revision", revision) {
-                    of_revision = Some(info(call.what, item)?);
+                if revision_chute.is_none() && has("revision", revision) {
+                    revision_chute = Some(info(call.what, item)?);
                 }
             }
             if items.len() < LISTED {
                 break;
             }
         }
-        Ok(of_revision)
+        Ok(revision_chute)
     }
 
     /// Reads a chute from a response.

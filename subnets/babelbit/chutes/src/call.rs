@@ -421,11 +421,11 @@ impl Service {
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), ApiError> {
         let what = call.what;
-        let sent =
+        let result =
             tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send())
                 .await;
-        let sent = sent.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
-        let mut response = sent.map_err(|error| ApiError::refused(what, fault(error)))?;
+        let result = result.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
+        let mut response = result.map_err(|error| ApiError::refused(what, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         if !status.is_success() {
             let answer =

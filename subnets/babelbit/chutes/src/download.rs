@@ -371,8 +371,9 @@ impl HubApi {
                 self.service().call("download the model", Method::GET, &segments, Body::None);
             let remote = Remote { service: self.service(), call: self.with_key(call) };
             let download = Download { file: &part, limit: *size, attempts: ATTEMPTS, pause: PAUSE };
-            let shown = |done, _| progress(HubProgress { file: name, done, total: *size });
-            download.run(&remote, shown).await.map_err(|error| match error {
+            let report_progress =
+                |done, _| progress(HubProgress { file: name, done, total: *size });
+            download.run(&remote, report_progress).await.map_err(|error| match error {
                 DownloadError::Origin(error) => match error.status() {
                     Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                         HubDownloadError::Gated(model.clone())
@@ -415,11 +416,11 @@ async fn complete(model: &HubModel, home: &Path, record: &Path) -> Option<(Strin
 /// Records that the files of a commit are complete.
 async fn write_record(record: PathBuf, commit: String) -> Result<(), HubDownloadError> {
     let path = record.clone();
-    let written =
+    let result =
         spawn_blocking(move || atomic_write(&path, commit.as_bytes(), Access::Everyone)).await;
-    let written =
-        written.map_err(io::Error::from).and_then(|written| written.map_err(|error| error.source));
-    written.map_err(|source| HubDownloadError::File { path: record, source })
+    let result =
+        result.map_err(io::Error::from).and_then(|result| result.map_err(|error| error.source));
+    result.map_err(|source| HubDownloadError::File { path: record, source })
 }
 
 /// Returns the length of a file; `None` if it does not exist.

@@ -272,9 +272,9 @@ impl HubApi {
     ) -> Result<Option<LargeUpload>, ApiError> {
         let objects =
             answer.get("objects").and_then(Value::as_array).ok_or(call.missing_field("objects"))?;
-        let is_its =
+        let is_of_file =
             |object: &&Value| object.get("oid").and_then(Value::as_str) == Some(&file.sha256);
-        let object = objects.iter().find(is_its).ok_or(call.missing_field("objects.oid"))?;
+        let object = objects.iter().find(is_of_file).ok_or(call.missing_field("objects.oid"))?;
         if let Some(error) = object.get("error") {
             tracing::debug!(%error, file = file.name, "large file refused");
             return Err(call.missing_field("objects.actions"));

@@ -72,10 +72,10 @@ async fn chutes_api_requests_have_documented_form() {
         if !body.is_null() {
             assert_eq!(sent.body_json::<Value>().unwrap(), body);
         }
-        let shown = format!("{call:?} {}", call.shown());
+        let printed = format!("{call:?} {}", call.shown());
         assert!(
-            !shown.contains("secret") && !format!("{settings:?} {api:?}").contains("secret"),
-            "{shown}"
+            !printed.contains("secret") && !format!("{settings:?} {api:?}").contains("secret"),
+            "{printed}"
         );
     }
     let sent: Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
@@ -237,8 +237,8 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         let actual = built.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(actual.starts_with(error) && actual.is_empty() == error.is_empty(), "{actual}");
         server.verify().await;
-        let asked = server.received_requests().await.unwrap();
-        let offsets: Vec<_> = asked.iter().filter_map(|request| request.url.query()).collect();
+        let requests = server.received_requests().await.unwrap();
+        let offsets: Vec<_> = requests.iter().filter_map(|request| request.url.query()).collect();
         assert!(offsets.iter().all(|query| *query == "offset=1-1"), "{offsets:?}");
     }
 }
@@ -429,15 +429,15 @@ fn invalid_slug_is_refused() {
 #[test]
 fn commitment_text_is_parsed_or_refused() {
     let miner = Hotkey::from_bytes([1; 32]);
-    let whole = Commitment {
+    let commitment = Commitment {
         model: Some("al/m".into()),
         revision: Some(REVISION.into()),
         chute_id: Some("id".into()),
         slug: Some("a-b".into()),
         hotkey: Some(miner),
     };
-    assert_eq!(Commitment::parse(&whole.text(), &miner).unwrap(), whole);
-    let keys: Vec<String> = serde_json::from_str::<serde_json::Map<_, _>>(&whole.text())
+    assert_eq!(Commitment::parse(&commitment.text(), &miner).unwrap(), commitment);
+    let keys: Vec<String> = serde_json::from_str::<serde_json::Map<_, _>>(&commitment.text())
         .unwrap()
         .keys()
         .cloned()
@@ -456,7 +456,7 @@ fn commitment_text_is_parsed_or_refused() {
             "{text}"
         );
     }
-    let other = Commitment { hotkey: Some(Hotkey::from_bytes([2; 32])), ..whole };
+    let other = Commitment { hotkey: Some(Hotkey::from_bytes([2; 32])), ..commitment };
     assert!(matches!(
         Commitment::parse(&other.text(), &miner),
         Err(CommitmentError::OtherHotkey(_))

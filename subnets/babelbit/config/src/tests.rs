@@ -250,8 +250,8 @@ fn reference_variables_set_buckets_and_submissions() {
         config.operator.nats_url.as_ref().map(Secret::expose),
         Some("tls://me:hunter2@queue:4222")
     );
-    let shown: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
-    assert!(!format!("{config:?} {shown:?}").contains("hunter2"));
+    let values: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
+    assert!(!format!("{config:?} {values:?}").contains("hunter2"));
     for (name, value, expected) in [
         ("S3_SIGNATURE_VERSION", "s3v2", "expected s3v4"),
         ("S3_ADDRESSING_STYLE", "dns", "expected path or virtual"),

@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn minority_stake_cannot_move_the_median_outside_other_scores() {
-        for wild in [0.0, 1.0] {
-            let median = stake_weighted_median([(wild, 49), (0.4, 30), (0.5, 21)]).unwrap();
+        for outlier in [0.0, 1.0] {
+            let median = stake_weighted_median([(outlier, 49), (0.4, 30), (0.5, 21)]).unwrap();
             assert!((0.4..=0.5).contains(&median), "{median}");
         }
     }

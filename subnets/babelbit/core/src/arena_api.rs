@@ -234,8 +234,11 @@ mod tests {
     fn debug_output_redacts_the_token() {
         let body = json!({ "input": { "predict_payload": {}, "bt_headers": {} }, "auth_token": "hush", "uid": 7 });
         let request: RunsyncRequest = serde_json::from_str(&body.to_string()).unwrap();
-        let shown = format!("{request:?} {request:#?}");
-        assert!(shown.contains("uid: Some(7)") && !shown.contains("hush"), "{shown}");
+        let debug_text = format!("{request:?} {request:#?}");
+        assert!(
+            debug_text.contains("uid: Some(7)") && !debug_text.contains("hush"),
+            "{debug_text}"
+        );
         let answer = TokenAnswer { auth_token: "hush".into(), expires_in: 60 };
         assert!(!format!("{answer:?}").contains("hush"));
     }

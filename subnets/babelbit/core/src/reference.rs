@@ -114,11 +114,11 @@ pub fn words_per_second(words: &[Word]) -> f64 {
         return DEFAULT_WORDS_PER_SECOND;
     };
     let span = last.end - first.start;
-    let spoken = words.iter().filter(|word| !word.text.trim().is_empty()).count();
-    if words.len() < 2 || span.is_nan() || span <= 0.0 || spoken == 0 {
+    let word_count = words.iter().filter(|word| !word.text.trim().is_empty()).count();
+    if words.len() < 2 || span.is_nan() || span <= 0.0 || word_count == 0 {
         return DEFAULT_WORDS_PER_SECOND;
     }
-    spoken as f64 / span
+    word_count as f64 / span
 }
 
 /// Reference document of a challenge.
@@ -198,10 +198,10 @@ impl ReferenceDocument {
 
     /// Returns the raw entry of the first utterance with this ID.
     pub fn entry(&self, utterance_id: &str) -> Option<&Map<String, Value>> {
-        let is_it = |(position, entry): &&(usize, Map<String, Value>)| {
+        let is_match = |(position, entry): &&(usize, Map<String, Value>)| {
             same_utterance(utterance_id, &schema::id_of(entry, *position))
         };
-        self.utterances.iter().find(is_it).map(|(_, entry)| entry)
+        self.utterances.iter().find(is_match).map(|(_, entry)| entry)
     }
 
     /// Returns the reference of the only utterance.

@@ -131,7 +131,7 @@ mod tests {
     /// Columns: name · contest of a row · contest of a query
     #[test]
     fn contest_names_of_rows_and_queries_are_parsed() {
-        for (name, of_row, of_query) in [
+        for (name, in_row, in_query) in [
             ("main", Some(Contest::Main), None),
             ("round1", Some(Contest::Main), None),
             ("arena", Some(Contest::Arena), Some(Contest::Arena)),
@@ -140,8 +140,8 @@ mod tests {
             ("solo", None, None),
             ("", None, None),
         ] {
-            assert_eq!(Contest::of_row(name), of_row, "{name}");
-            assert_eq!(Contest::of_query_name(name), of_query, "{name}");
+            assert_eq!(Contest::of_row(name), in_row, "{name}");
+            assert_eq!(Contest::of_query_name(name), in_query, "{name}");
         }
     }
 }

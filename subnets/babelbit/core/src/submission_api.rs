@@ -208,10 +208,14 @@ mod tests {
     #[test]
     fn submission_without_miner_has_empty_fields() {
         let validator = Hotkey::from_bytes([1; 32]);
-        let nobody = Submission::new(&validator, None, 7, "c", json!({}));
-        assert_eq!((nobody.miner_uid, nobody.miner_hotkey.as_str()), (0, ""));
-        let sent = nobody.with_signature("ab".to_owned(), SubmissionKind::DialogueLogs);
-        assert_eq!((&sent["signature"], &sent["kind"]), (&json!("ab"), &json!("dialogue_logs")));
-        assert_eq!(serde_json::from_value::<Submission>(sent).unwrap(), nobody);
+        let without_miner = Submission::new(&validator, None, 7, "c", json!({}));
+        assert_eq!((without_miner.miner_uid, without_miner.miner_hotkey.as_str()), (0, ""));
+        let submission =
+            without_miner.with_signature("ab".to_owned(), SubmissionKind::DialogueLogs);
+        assert_eq!(
+            (&submission["signature"], &submission["kind"]),
+            (&json!("ab"), &json!("dialogue_logs"))
+        );
+        assert_eq!(serde_json::from_value::<Submission>(submission).unwrap(), without_miner);
     }
 }

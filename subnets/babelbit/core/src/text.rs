@@ -344,8 +344,8 @@ mod tests {
                 score,
                 ..
             } = scored.utterances[0].steps[0];
-            let found = (lexical_similarity, semantic_cosine_raw, semantic_similarity, score);
-            assert_eq!(found, expected, "{weight} {rules}");
+            let actual = (lexical_similarity, semantic_cosine_raw, semantic_similarity, score);
+            assert_eq!(actual, expected, "{weight} {rules}");
             assert_eq!(scored.dialogue_summary.semantic_baseline_b, baseline, "{weight} {rules}");
         }
     }

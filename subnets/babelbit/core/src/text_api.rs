@@ -70,7 +70,7 @@ mod tests {
     fn predict_request_has_fields_and_defaults() {
         let complete = json!({"index": "s", "step": 0, "prefix": "a"});
         let parsed: PredictedUtterance = serde_json::from_value(complete.clone()).unwrap();
-        let written = serde_json::to_value(&parsed).unwrap();
+        let serialized = serde_json::to_value(&parsed).unwrap();
         for (field, default) in [
             ("index", None),
             ("step", None),
@@ -85,7 +85,10 @@ mod tests {
             partial.as_object_mut().unwrap().remove(field);
             let outcome = serde_json::from_value::<PredictedUtterance>(partial);
             assert_eq!(outcome.is_ok(), default.is_some(), "{field}");
-            assert!(default.is_none_or(|default| written[field] == default), "{field}: {written}");
+            assert!(
+                default.is_none_or(|default| serialized[field] == default),
+                "{field}: {serialized}"
+            );
         }
         for (field, value) in [
             ("index", json!(1)),

@@ -14,14 +14,14 @@ const DEADLINE: Duration = Duration::from_millis(5);
 /// Compares a transcript with its reference and marks the differences: missing words in the
 /// reference, additional words in the transcript.
 pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
-    let (expected, heard): (Vec<_>, Vec<_>) =
+    let (expected, actual): (Vec<_>, Vec<_>) =
         (reference.split_whitespace().collect(), transcript.split_whitespace().collect());
-    if expected.len() > MAX_WORDS || heard.len() > MAX_WORDS {
+    if expected.len() > MAX_WORDS || actual.len() > MAX_WORDS {
         return (html! { (shown(reference)) }, html! { (shown(transcript)) });
     }
     let (left, right): (Vec<_>, Vec<_>) = (
         expected.iter().map(|word| folded(word)).collect(),
-        heard.iter().map(|word| folded(word)).collect(),
+        actual.iter().map(|word| folded(word)).collect(),
     );
     let parts = capture_diff_slices_deadline(
         Algorithm::Myers,
@@ -40,8 +40,8 @@ pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
     };
     let transcript = html! {
         @for part in &parts {
-            @if part.tag() == DiffTag::Equal { (words(&heard, part.new_range())) " " }
-            @else if !part.new_range().is_empty() { ins { (words(&heard, part.new_range())) } " " }
+            @if part.tag() == DiffTag::Equal { (words(&actual, part.new_range())) " " }
+            @else if !part.new_range().is_empty() { ins { (words(&actual, part.new_range())) } " " }
         }
     };
     (reference, transcript)
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn long_transcripts_take_bounded_time() {
         let (left, right) = ("a b c d e f ".repeat(99), "f a e b d c ".repeat(99));
-        let began = Instant::now();
+        let start = Instant::now();
         compare(&left, &right);
         compare(&left.repeat(100), &right);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -152,8 +152,8 @@ impl Challenge {
     }
 
     /// Creates the entry of a challenge whose results are unreadable.
-    pub(crate) fn unreadable(head: ChallengeHead, why: String) -> Self {
-        Self { problem: Some(why), ..Self::new(head, Rules::Reference, Vec::new()) }
+    pub(crate) fn unreadable(head: ChallengeHead, reason: String) -> Self {
+        Self { problem: Some(reason), ..Self::new(head, Rules::Reference, Vec::new()) }
     }
 
     /// Returns the title of the challenge, else its ID, for display.
@@ -174,12 +174,12 @@ impl Challenge {
     /// Returns the number of scored or failed replies, and the number expected from the miners seen
     /// so far.
     pub(crate) fn progress(&self) -> (usize, usize) {
-        let done = self
+        let scored_count = self
             .results
             .iter()
             .filter(|result| result.score.is_some() || result.error.is_some())
             .count();
-        (done, self.standings.len() * self.head.utterances as usize)
+        (scored_count, self.standings.len() * self.head.utterances as usize)
     }
 }
 
@@ -228,9 +228,9 @@ impl Index {
                 by_miner.entry(stats.miner).or_default().push((position, stats));
             }
         }
-        let shown = challenges.len().min(history);
+        let challenge_count = challenges.len().min(history);
         let mut standings: Vec<_> =
-            by_miner.iter().map(|(miner, parts)| combine(*miner, parts, shown)).collect();
+            by_miner.iter().map(|(miner, parts)| combine(*miner, parts, challenge_count)).collect();
         sort(&mut standings);
         standings
     }
@@ -238,7 +238,7 @@ impl Index {
 
 /// Combines a miner's statistics over several challenges, each with its position, where 0 is the
 /// latest.
-fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], shown: usize) -> MinerStats {
+fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], challenge_count: usize) -> MinerStats {
     let mean = |value: fn(&MinerStats) -> Option<f64>| {
         let mut mean = Mean::default();
         for (_, part) in parts {
@@ -250,9 +250,11 @@ fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], shown: usize) -> Min
     for (gate, count) in parts.iter().flat_map(|(_, part)| &part.failed_gates) {
         *failed_gates.entry(*gate).or_default() += count;
     }
-    let mut history = vec![None; shown];
+    let mut history = vec![None; challenge_count];
     for (position, part) in parts {
-        if let Some(slot) = shown.checked_sub(position + 1).and_then(|slot| history.get_mut(slot)) {
+        if let Some(slot) =
+            challenge_count.checked_sub(position + 1).and_then(|slot| history.get_mut(slot))
+        {
             *slot = Some(part.score);
         }
     }
@@ -324,21 +326,21 @@ mod tests {
             result(3, 0, Some(0.9), None),
             result(3, 1, None, None),
         ];
-        let found = challenge(1, Rules::Reference, results);
+        let actual = challenge(1, Rules::Reference, results);
         let summary: Vec<_> =
-            found.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
+            actual.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
         assert_eq!(summary, [(3, 0.9, 1), (2, 0.5, 0), (1, 0.25, 0)]);
-        assert_eq!(found.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
-        assert_eq!(found.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
-        assert_eq!(found.progress(), (5, 6));
+        assert_eq!(actual.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
+        assert_eq!(actual.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
+        assert_eq!(actual.progress(), (5, 6));
     }
 
     #[test]
     fn strict_rules_count_missing_utterances() {
         let results = || vec![result(1, 0, Some(0.5), None)];
         let score = |rules| (rules, challenge(1, rules, results()).standings[0].score);
-        let found = [Rules::Reference, Rules::Strict].map(score);
-        assert_eq!(found, [(Rules::Reference, 0.5), (Rules::Strict, 0.25)]);
+        let actual = [Rules::Reference, Rules::Strict].map(score);
+        assert_eq!(actual, [(Rules::Reference, 0.5), (Rules::Strict, 0.25)]);
     }
 
     #[test]

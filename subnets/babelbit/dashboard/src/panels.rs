@@ -46,8 +46,10 @@ fn totals(index: &Index) -> Panel {
         ("Replies", totals.replies.to_string()),
         ("Result files", files.join(", ")),
     ];
-    let problem =
-        index.problem.as_ref().map(|why| format!("The runner's ledger is unavailable: {why}"));
+    let problem = index
+        .problem
+        .as_ref()
+        .map(|reason| format!("The runner's ledger is unavailable: {reason}"));
     Panel { title: "Babelbit".to_owned(), problem, content: Content::Figures(figures) }
 }
 

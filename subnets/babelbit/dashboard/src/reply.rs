@@ -17,13 +17,13 @@ pub(crate) fn pieces(timeline: &Timeline, channels: u16) -> Vec<Piece> {
     if !(timeline.frame_rate_hz.is_finite() && timeline.frame_rate_hz > 0.0) {
         return Vec::new();
     }
-    let (mut heard, mut offset) = (0.0_f64, 0.0);
+    let (mut playback_end, mut offset) = (0.0_f64, 0.0);
     let arrivals = timeline.arrivals.iter().filter(|(_, bytes)| *bytes > 0).take(MAX_PIECES);
     let pieces = arrivals.map(|(frame, bytes)| {
-        let start = heard.max(*frame as f64 / timeline.frame_rate_hz);
+        let start = playback_end.max(*frame as f64 / timeline.frame_rate_hz);
         let seconds = *bytes as f64 / bytes_per_second;
         let piece = Piece { start, offset, seconds };
-        heard = start + seconds;
+        playback_end = start + seconds;
         offset += seconds;
         piece
     });

@@ -140,10 +140,10 @@ impl Section for BabelbitSection {
         // A run that has not begun has no ledger, which is not a failure.
         let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
         let ledger =
-            index.problem.as_ref().filter(|_| has_begun).map(|why| format!("ledger: {why}"));
+            index.problem.as_ref().filter(|_| has_begun).map(|reason| format!("ledger: {reason}"));
         let scores =
-            self.validators.state().problem.as_ref().map(|why| format!("scoring API: {why}"));
-        let stopped = self.stopped().map(|(title, why)| format!("{title}: {why}"));
+            self.validators.state().problem.as_ref().map(|reason| format!("scoring API: {reason}"));
+        let stopped = self.stopped().map(|(title, reason)| format!("{title}: {reason}"));
         ledger.into_iter().chain(scores).chain(stopped).collect()
     }
 

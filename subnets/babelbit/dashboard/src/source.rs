@@ -147,9 +147,9 @@ impl Source {
         open: &'a mut Option<(FileId, Ledger)>,
     ) -> Result<&'a Ledger, LedgerError> {
         let current = file_id(&self.paths);
-        let kept = open.take().filter(|(id, _)| Some(*id) == current);
-        let connection = match kept {
-            Some(kept) => kept,
+        let unchanged = open.take().filter(|(id, _)| Some(*id) == current);
+        let connection = match unchanged {
+            Some(connection) => connection,
             None => (current.unwrap_or_default(), Ledger::read(&self.paths.state).await?),
         };
         Ok(&open.insert(connection).1)
@@ -174,14 +174,14 @@ impl Source {
                 // ledger.
                 tracing::info!(problem, "the runner's ledger is unreadable");
                 // The data of the last successful read remains available.
-                let kept = Index {
+                let index = Index {
                     challenges: before.challenges.clone(),
                     names: Arc::clone(&before.names),
                     rounds: before.rounds.clone(),
                     outbox: before.outbox,
                     problem,
                 };
-                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kept);
+                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
                 true
             }
         }
@@ -203,11 +203,11 @@ impl Source {
         let conditions = ledger.conditions().await?;
         let mut challenges = Vec::with_capacity(heads.len());
         for (position, head) in heads.into_iter().enumerate() {
-            let kept = before
+            let unchanged = before
                 .challenge(head.id)
-                .filter(|kept| is_same_file && kept.head == head && !kept.is_open());
-            match kept.filter(|_| position >= ALWAYS_READ) {
-                Some(kept) => challenges.push(Arc::clone(kept)),
+                .filter(|challenge| is_same_file && challenge.head == head && !challenge.is_open());
+            match unchanged.filter(|_| position >= ALWAYS_READ) {
+                Some(challenge) => challenges.push(Arc::clone(challenge)),
                 None => challenges.push(Arc::new(read_challenge(ledger, head, &conditions).await)),
             }
         }

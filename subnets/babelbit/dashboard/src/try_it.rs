@@ -151,17 +151,17 @@ impl TrySection {
     /// Final words are not transcribed again.
     async fn caption(&self, visit: &Visit) -> Value {
         let mut captions = visit.captions.lock().await;
-        let VisitCaptions { heard, said } = &mut *captions;
+        let VisitCaptions { source, reply } = &mut *captions;
         let timeline = visit.timing().timeline;
-        let sound = visit.sound_after(heard.final_samples(), said.final_samples());
-        let spoken = heard.final_samples() + sound.source.len();
-        let source = Seconds::of_frames(spoken, SampleRate::HZ_24K);
-        self.captions.extend(heard, sound.source).await;
-        self.captions.extend(said, sound.reply).await;
-        let lag = lagging(source, &timeline, said.words(), &said.caption().text);
+        let sound = visit.sound_after(source.final_samples(), reply.final_samples());
+        let sample_count = source.final_samples() + sound.source.len();
+        let source_duration = Seconds::of_frames(sample_count, SampleRate::HZ_24K);
+        self.captions.extend(source, sound.source).await;
+        self.captions.extend(reply, sound.reply).await;
+        let lag = lagging(source_duration, &timeline, reply.words(), &reply.caption().text);
         json!({
-            "heard": heard.caption(),
-            "said": said.caption(),
+            "heard": source.caption(),
+            "said": reply.caption(),
             "lagging_sec": lag.map(Milliseconds::get).map(|milliseconds| milliseconds / 1000.0),
         })
     }
@@ -169,9 +169,9 @@ impl TrySection {
     /// Transcribes and measures a visit whose reply is complete, and stores the result.
     async fn conclude(&self, visit: &Visit) -> Result<Arc<Trial>, TryError> {
         let sound = visit.sound();
-        let heard = self.captions.transcribe(sound.source.clone()).await;
-        let said = self.captions.transcribe(sound.reply.clone()).await;
-        let mut trial = Trial::new(visit, &sound, heard, said)?;
+        let source_transcript = self.captions.transcribe(sound.source.clone()).await;
+        let reply_transcript = self.captions.transcribe(sound.reply.clone()).await;
+        let mut trial = Trial::new(visit, &sound, source_transcript, reply_transcript)?;
         if visit.is_kept
             && let Some(directory) = &self.recordings
         {

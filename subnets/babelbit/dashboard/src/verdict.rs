@@ -70,10 +70,10 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
             SpeechRate::Unknown { .. } => "the rate could not be measured".to_owned(),
         },
         Gate::Language => match &score.heard {
-            Some(heard) => {
+            Some(transcription) => {
                 format!(
                     "detected {}, expected {}",
-                    heard.transcript.detected_language, options.target_language
+                    transcription.transcript.detected_language, options.target_language
                 )
             }
             None => format!("expected {}", options.target_language),

@@ -63,7 +63,7 @@ impl ChallengeRun {
     /// Plays and scores all utterances without results in the ledger; returns the duration of each
     /// phase. Dropping the future cancels the run, and a later run resumes it.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let intact = self.intact_rows().await?;
         let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
         let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
@@ -93,13 +93,13 @@ impl ChallengeRun {
                 Progress::Dropped(miner) => batches.drop_miner(miner).await?,
             }
         }
-        let mut served = began;
+        let mut served_at = start;
         while let Some(player) = players.join_next().await {
-            served = served.max(player.map_err(RunError::Task)??);
+            served_at = served_at.max(player.map_err(RunError::Task)??);
         }
         let scoring = batches.finish().await?;
         Ok(RunProfile {
-            serving_sec: (served - began).as_secs_f64(),
+            serving_sec: (served_at - start).as_secs_f64(),
             scoring_sec: scoring.as_secs_f64(),
             ..RunProfile::default()
         })

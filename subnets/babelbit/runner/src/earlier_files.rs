@@ -206,7 +206,7 @@ mod tests {
         write(paths.logs.join("s2s/c/main/miner_2__hk_b/run.json"), &head(json!("main"), 2));
         let processed = json!({ "challenge_uid": "c", "challenge_type": "main", "processed_at": "2026-11-01T10:00:00" });
         write(paths.status.join("c__main.json"), &processed);
-        let found = EarlierFiles::read(&paths).unwrap();
+        let files = EarlierFiles::read(&paths).unwrap();
         let challenge = |challenge_type, scored_miners, run_logs, processed_at: Option<&str>| {
             EarlierChallenge {
                 challenge_uid: "c".to_owned(),
@@ -217,8 +217,8 @@ mod tests {
             }
         };
         let main = challenge(ChallengeType::Main, 2, 2, Some("2026-11-01T10:00:00"));
-        assert_eq!(found.challenges, [main, challenge(ChallengeType::Arena, 1, 0, None)]);
-        assert_eq!(found.unreadable, [paths.scores.join("challenge_score_broken.json")]);
+        assert_eq!(files.challenges, [main, challenge(ChallengeType::Arena, 1, 0, None)]);
+        assert_eq!(files.unreadable, [paths.scores.join("challenge_score_broken.json")]);
     }
 
     #[test]

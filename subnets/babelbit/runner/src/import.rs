@@ -171,8 +171,8 @@ mod tests {
         ] });
         assert_eq!(completed(stored.clone(), published, &rows), both);
         assert_eq!(completed(stored.clone(), json!([]), &rows), stored);
-        let bare = json!({ "reference_text": "alone" });
-        assert_eq!(completed(bare.clone(), stored, &rows), bare);
+        let text_only = json!({ "reference_text": "alone" });
+        assert_eq!(completed(text_only.clone(), stored, &rows), text_only);
     }
 
     #[test]

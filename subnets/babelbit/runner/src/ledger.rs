@@ -185,14 +185,15 @@ impl Ledger {
         }
         let mut connection =
             SqliteConnection::connect_with(&options(&path).read_only(true)).await?;
-        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut connection)
-            .await?;
-        let found = found.unwrap_or_default();
+        let stored_version: Option<i64> =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+                .fetch_one(&mut connection)
+                .await?;
+        let stored_version = stored_version.unwrap_or_default();
         let expected =
             MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        if found != expected {
-            return Err(LedgerError::Version { path, found, expected });
+        if stored_version != expected {
+            return Err(LedgerError::Version { path, found: stored_version, expected });
         }
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: None })
     }

@@ -144,11 +144,11 @@ mod tests {
         let miner =
             Arc::new(ScriptedMiner::new(|k, _| Step::sound(if k == 2 { 960 } else { 0 }, k == 4)));
         let mut live = open(&miner, PlaySettings::default()).await;
-        let mut heard = Vec::new();
+        let mut sample_counts = Vec::new();
         for is_last in [false, false, true] {
-            heard.push(live.send(&FRAME, is_last).await.unwrap().len());
+            sample_counts.push(live.send(&FRAME, is_last).await.unwrap().len());
         }
-        assert_eq!(heard, [0, 960, 0]);
+        assert_eq!(sample_counts, [0, 960, 0]);
         assert!(live.drain().await.unwrap().is_empty());
         assert_eq!(live.timeline(), Timeline::new(vec![(2, 3_840)], 4));
         let frame = |in_eos| Asked::Predict { bytes: 7_680, in_eos };
@@ -170,27 +170,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failed_live_call_returns_its_reason() {
         type Script = fn(usize) -> Step;
-        let usual = PlaySettings::default;
-        let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };
+        let defaults = PlaySettings::default;
+        let brief = PlaySettings { max_reply: Duration::from_millis(1), ..defaults() };
         for (script, settings, expected) in [
             (
                 (|_| Step::sound(0, false)) as Script,
-                usual(),
+                defaults(),
                 "reply has no end: drain budget was exhausted",
             ),
             (
                 |k| Step::sound(0, false).after(Duration::from_secs(k as u64 * 3)),
-                usual(),
+                defaults(),
                 "timeout after 1.0s",
             ),
-            (|_| Step::text("?", true), usual(), "audio_b64 is not base64: "),
+            (|_| Step::text("?", true), defaults(), "audio_b64 is not base64: "),
             (
                 |_| Step::text("AAAA", true),
-                usual(),
+                defaults(),
                 "reply of 3 bytes is not a whole number of float32 samples",
             ),
             (|_| Step::sound(960, true), brief, "reply exceeds 96 bytes of audio"),
-            (|_| Step::error(CallError::Refused("busy".into())), usual(), "busy"),
+            (|_| Step::error(CallError::Refused("busy".into())), defaults(), "busy"),
         ] {
             let settings = PlaySettings { chunk_timeout: Duration::from_secs(1), ..settings };
             let miner = Arc::new(ScriptedMiner::new(move |k, _| script(k)));

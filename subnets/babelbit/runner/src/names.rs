@@ -48,12 +48,12 @@ pub(super) fn names_of(miners: &[Miner]) -> HashMap<Hotkey, String> {
 /// Adds names to those in a state directory. A malformed file is replaced.
 pub(super) fn store_names(state: &Path, names: HashMap<Hotkey, String>) -> Result<(), WriteError> {
     let before = read_names(state).unwrap_or_default();
-    let mut all = before.clone();
-    all.extend(names);
-    if all == before {
+    let mut all_names = before.clone();
+    all_names.extend(names);
+    if all_names == before {
         return Ok(());
     }
-    let document = serde_json::to_vec(&all).unwrap_or_default();
+    let document = serde_json::to_vec(&all_names).unwrap_or_default();
     atomic_write(state.join(FILE), &document, Access::Everyone)
 }
 

@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
         assert_eq!(finished(reply), vec![16_383; (frames + 10) * 1_920]);
 
-        let mut nowhere = ReplyAudio::new(1, 1 << 30, &spool.path().join("missing"));
-        let error = nowhere.push(&b64(&vec![0.5; MAX_HELD_BYTES]), 0).unwrap_err();
+        let mut without_spool = ReplyAudio::new(1, 1 << 30, &spool.path().join("missing"));
+        let error = without_spool.push(&b64(&vec![0.5; MAX_HELD_BYTES]), 0).unwrap_err();
         assert_eq!(error, ReplyError::Disk(io::ErrorKind::NotFound));
     }
 

@@ -302,29 +302,29 @@ impl Rounds {
         }
         let now = self.now();
         match (self.schedule.next(now), read) {
-            (Some(due), _) => self.round(&due).await,
+            (Some(round), _) => self.round(&round).await,
             (None, Ok(block)) => self.wait(block).await,
             (None, Err(error)) => self.log_outage(&error).await,
         }
     }
 
-    async fn round(&mut self, due: &DueRound) {
-        let DueRound { contest, epoch, attempt, .. } = due;
+    async fn round(&mut self, round: &DueRound) {
+        let DueRound { contest, epoch, attempt, .. } = round;
         tracing::info!(%contest, epoch, attempt, "round started");
-        let began = Instant::now();
-        let result = self.parts.player.play(due).await;
-        let (now, took) = (self.now(), began.elapsed());
+        let start = Instant::now();
+        let result = self.parts.player.play(round).await;
+        let (now, elapsed) = (self.now(), start.elapsed());
         let mut report = RoundReport {
-            contest: due.contest,
-            epoch: due.epoch,
-            attempt: due.attempt,
+            contest: round.contest,
+            epoch: round.epoch,
+            attempt: round.attempt,
             outcome: "played",
             challenge_uid: None,
-            main_challenge_uid: due.main_challenge_uid.clone(),
+            main_challenge_uid: round.main_challenge_uid.clone(),
             miners: 0,
             error: None,
             is_tried_again: false,
-            wall_sec: took.as_secs_f64(),
+            wall_sec: elapsed.as_secs_f64(),
         };
         let row = match result {
             Ok(PlayedRound { challenge_uid, miners, is_known }) => {
@@ -335,13 +335,13 @@ impl Rounds {
                     %contest, epoch, challenge_uid, miners, outcome = report.outcome,
                     "round finished"
                 );
-                measure::played(due.contest, took, miners);
-                let row = self.schedule.played(due, &challenge_uid, now);
+                measure::played(round.contest, elapsed, miners);
+                let row = self.schedule.played(round, &challenge_uid, now);
                 (report.challenge_uid, report.miners) = (Some(challenge_uid), miners);
                 Some(row)
             }
             Err(error) => {
-                let row = self.schedule.failed(due, error.challenge_uid(), error.retry(), now);
+                let row = self.schedule.failed(round, error.challenge_uid(), error.retry(), now);
                 report.outcome = error.outcome();
                 report.challenge_uid = error.challenge_uid().map(str::to_owned);
                 report.is_tried_again = row.is_none();
@@ -358,7 +358,7 @@ impl Rounds {
                 row
             }
         };
-        measure::round(due.contest, report.outcome);
+        measure::round(round.contest, report.outcome);
         if let Some(row) = row {
             self.note(&row).await;
         }

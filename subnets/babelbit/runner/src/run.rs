@@ -374,12 +374,12 @@ impl Runner {
             Some(uid) => self.ledger.find(uid, ChallengeType::Main).await?,
             None => None,
         };
-        let beside = match &main {
+        let main_miners = match &main {
             Some(main) => self.ledger.played_miners(main).await?,
             None => HashSet::new(),
         };
         let is_known = |miner: &MinerKey| played.contains(miner) || elsewhere.contains(miner);
-        miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !beside.contains(key)));
+        miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !main_miners.contains(key)));
         miners.truncate(self.settings.max_miners);
         Ok(miners)
     }
@@ -418,7 +418,7 @@ impl Runner {
         rows.sort_by_key(|(miner, _)| *miner);
         let observer = Arc::clone(&run.observer);
         let mut reports = Vec::new();
-        let mut written = false;
+        let mut is_written = false;
         for (miner, rows) in rows {
             let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
             let write = !finished.contains(&miner);
@@ -438,7 +438,7 @@ impl Runner {
             };
             let (report, files) = spawn_blocking(job).await.map_err(RunError::Task)??;
             if write {
-                written = true;
+                is_written = true;
                 // A partial result is written too, but the miner is not marked as finished.
                 let is_finished = challenge.error.is_none() && is_whole;
                 match files {
@@ -454,7 +454,7 @@ impl Runner {
         }
         // An earlier run may have been killed after it wrote the last miner's files and before the
         // status file.
-        let open = challenge.state == ChallengeState::Playing || written;
+        let open = challenge.state == ChallengeState::Playing || is_written;
         if challenge.error.is_none() && open && !reports.is_empty() {
             let run = Arc::clone(run);
             let scores: Vec<f64> = reports.iter().map(|report| report.score).collect();

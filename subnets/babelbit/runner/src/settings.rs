@@ -148,12 +148,12 @@ impl PlaySettings {
     /// Returns the timeout for opening a session over a connection with the minimum timeout
     /// `patience`.
     pub(super) fn init_deadline(&self, utterance_index: u32, patience: Duration) -> Duration {
-        let usual = if utterance_index < self.startup_utterances {
+        let default_timeout = if utterance_index < self.startup_utterances {
             self.init_timeout
         } else {
             self.miner_timeout
         };
-        usual.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
+        default_timeout.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
     }
 
     /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last

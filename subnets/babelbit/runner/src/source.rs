@@ -131,7 +131,7 @@ pub fn read_source(
         }
     };
     let bytes = STANDARD.decode(&utterance.audio_b64).map_err(SourceError::Base64)?;
-    let same = |field, declared: u64, actual: u64| {
+    let check_equal = |field, declared: u64, actual: u64| {
         if declared == actual {
             Ok(())
         } else {
@@ -140,14 +140,14 @@ pub fn read_source(
     };
     let wav = if bytes.starts_with(b"RIFF") {
         let header = taonet_speech::WavHeader::read(&bytes)?;
-        same("sample_rate_hz", sample_rate_hz.into(), header.rate.hz().into())?;
-        same("channels", channels.into(), header.channels.into())?;
-        same("sample_width_bytes", sample_width_bytes.into(), header.format.width().into())?;
-        same("utterance_frames", utterance_frames, header.frames as u64)?;
+        check_equal("sample_rate_hz", sample_rate_hz.into(), header.rate.hz().into())?;
+        check_equal("channels", channels.into(), header.channels.into())?;
+        check_equal("sample_width_bytes", sample_width_bytes.into(), header.format.width().into())?;
+        check_equal("utterance_frames", utterance_frames, header.frames as u64)?;
         bytes
     } else {
         let block = u64::from(channels) * u64::from(sample_width_bytes);
-        same("length", utterance_frames.saturating_mul(block), bytes.len() as u64)?;
+        check_equal("length", utterance_frames.saturating_mul(block), bytes.len() as u64)?;
         Wav::wrap(&bytes, format, channels, rate)?
     };
     // Headerless samples are subject to the WAV format's limits.
@@ -310,8 +310,8 @@ mod tests {
                 (payload.sample_rate_hz, payload.channels) = (hz, channels);
                 payload.utterance_frames = samples as u64;
             });
-            let found = read_source(&payload, Duration::from_secs(limit));
-            assert_eq!(found.err().map(|error| error.to_string()).unwrap_or_default(), expected);
+            let actual = read_source(&payload, Duration::from_secs(limit));
+            assert_eq!(actual.err().map(|error| error.to_string()).unwrap_or_default(), expected);
         }
     }
 }

@@ -125,7 +125,7 @@ impl Outbox {
                 }
                 let pause = match self.work().await {
                     Ok(None) => self.settings.longest_pause,
-                    Ok(Some(due)) => self.until(due).min(self.settings.longest_pause),
+                    Ok(Some(due_at)) => self.until(due_at).min(self.settings.longest_pause),
                     Err(error) => {
                         tracing::error!(%error, "cannot access the outbox, retrying");
                         LEDGER_PAUSE
@@ -150,8 +150,8 @@ impl Outbox {
     /// [`LedgerError`] when the database operation fails.
     pub async fn drain(&self) -> Result<OutboxCounts, LedgerError> {
         let patience = tokio::time::Instant::now() + self.settings.patience;
-        while let Some(due) = self.work().await? {
-            let pause = self.until(due);
+        while let Some(due_at) = self.work().await? {
+            let pause = self.until(due_at);
             if tokio::time::Instant::now() + pause > patience {
                 break;
             }
@@ -224,7 +224,7 @@ impl Outbox {
                 let pause = self
                     .pause(entry.attempts)
                     .max(error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER));
-                let due = self
+                let due_ms = self
                     .now_ms()
                     .saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
                 if entry.attempts == 0 {
@@ -232,7 +232,7 @@ impl Outbox {
                 } else {
                     tracing::debug!(file = named(), %error, attempts = entry.attempts, "submission failed, retrying");
                 }
-                self.ledger.reschedule(&entry, due, &error.to_string()).await?;
+                self.ledger.reschedule(&entry, due_ms, &error.to_string()).await?;
                 metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
             }
             Err(Failed::Submit(error)) => {

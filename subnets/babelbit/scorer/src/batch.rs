@@ -202,7 +202,7 @@ impl BatchScorer {
                     let transcription = slot.wait();
                     self.listener.jobs.forget(audio.hash());
                     match transcription {
-                        Ok(heard) => Words::Known(heard),
+                        Ok(transcribed) => Words::Known(transcribed),
                         Err(error) => Words::Failed(error),
                     }
                 }
@@ -216,8 +216,8 @@ impl BatchScorer {
             let (listener, filled, hash) =
                 (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
             let answer = Answer::new(move |transcription| {
-                if let Ok(heard) = &transcription {
-                    listener.cache.put(hash, heard);
+                if let Ok(transcribed) = &transcription {
+                    listener.cache.put(hash, transcribed);
                 }
                 filled.fill(transcription);
             });
@@ -270,7 +270,7 @@ impl Listener {
     /// Returns the slot of an audio file, and whether the caller must fill it.
     fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
         match self.cache.get(audio.hash()) {
-            Some(heard) => (Slot::filled(Ok(heard)), false),
+            Some(transcription) => (Slot::filled(Ok(transcription)), false),
             None => self.jobs.slot(audio.hash()),
         }
     }

@@ -130,10 +130,10 @@ impl TranscriptCache {
 
     /// Stores a transcript in memory and in the file. If the write to the file fails, only logs a
     /// warning.
-    pub fn put(&self, audio: AudioHash, heard: &Arc<Transcription>) {
-        self.memory().put(audio, Arc::clone(heard));
+    pub fn put(&self, audio: AudioHash, transcription: &Arc<Transcription>) {
+        self.memory().put(audio, Arc::clone(transcription));
         if let Some(file) = &self.file {
-            let line = Row::new(audio, heard, &self.fingerprint).to_line();
+            let line = Row::new(audio, transcription, &self.fingerprint).to_line();
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = line.and_then(|line| file.append(line)) {
                 tracing::warn!(%error, %audio, "cannot write to the transcript cache");

@@ -82,7 +82,7 @@ impl ScoringConditions {
 
     /// Lists the differences that may change scores: names and fingerprints of the engines, and
     /// options. Gates only skip work and change no score; program and machine are informational.
-    pub fn differences(&self, here: &Self) -> Vec<ConditionDifference> {
+    pub fn differences(&self, current: &Self) -> Vec<ConditionDifference> {
         let fields = |conditions: &Self| {
             let Self { recognizer, embedder, options, .. } = conditions;
             let mut fields = vec![
@@ -98,10 +98,14 @@ impl ScoringConditions {
             }
             fields
         };
-        let pairs = fields(self).into_iter().zip(fields(here));
+        let pairs = fields(self).into_iter().zip(fields(current));
         pairs
-            .filter(|((_, recorded), (_, here))| recorded != here)
-            .map(|((field, recorded), (_, here))| ConditionDifference { field, recorded, here })
+            .filter(|((_, recorded), (_, current))| recorded != current)
+            .map(|((field, recorded), (_, current))| ConditionDifference {
+                field,
+                recorded,
+                here: current,
+            })
             .collect()
     }
 }

@@ -223,9 +223,9 @@ fn preparing_a_reply_does_not_block() {
     let recognizer = Script::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);
-    let held = recognizer.gate.lock().unwrap();
+    let gate_guard = recognizer.gate.lock().unwrap();
     scorer.prepare(&reply);
-    drop(held);
+    drop(gate_guard);
     assert_eq!(score(&scorer, &[reply])[0].score, 1.0);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
 }
@@ -313,8 +313,8 @@ fn nan_samples_count_as_silence() {
     let mut file =
         Wav::encode(&Pcm::mono(vec![0.0; 16_000], SampleRate::HZ_16K), SampleFormat::F32).unwrap();
     let start = file.len() - samples.len() * 4;
-    for (place, sample) in file[start..].chunks_exact_mut(4).zip(&samples) {
-        place.copy_from_slice(&sample.to_le_bytes());
+    for (bytes, sample) in file[start..].chunks_exact_mut(4).zip(&samples) {
+        bytes.copy_from_slice(&sample.to_le_bytes());
     }
     let result = &score(&scorer(&recognizer, true), &[candidate(Some(file), 50)])[0];
     assert_eq!(result.failed_gates(), [Gate::NoSpeech]);

@@ -242,7 +242,7 @@ impl Worker {
             logits = session.read(model, piece)?;
             counter!(TOKENS, "kind" => "read").increment(piece.len() as u64);
         }
-        let (mut generated, mut shown) = (Vec::new(), 0);
+        let (mut generated, mut decoded_length) = (Vec::new(), 0);
         while generated.len() < *max_tokens {
             let token = greedy_token(&logits);
             if vocabulary.ends().contains(&token) {
@@ -252,8 +252,8 @@ impl Worker {
             let text = vocabulary.decode(&generated);
             // A character may be spread over several tokens.
             let decoded = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-            let added = line.add(decoded.get(shown..).unwrap_or_default());
-            shown = shown.max(decoded.len());
+            let added = line.add(decoded.get(decoded_length..).unwrap_or_default());
+            decoded_length = decoded_length.max(decoded.len());
             if added == ControlFlow::Break(()) || session.cache.tokens() >= model.context() {
                 break;
             }

@@ -37,12 +37,12 @@ pub(crate) fn steady_prompt(prefix: &str, context: &str) -> String {
     let piece = MAX_CONTEXT / 2;
     let dropped = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
     let mut start = 0;
-    let kept = spoken(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
+    let recent_utterances = spoken(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
         let begins = start;
         start += utterance.len() + 1;
         begins >= dropped
     });
-    kept.chain([prefix]).collect::<Vec<_>>().join("\n")
+    recent_utterances.chain([prefix]).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the utterances without surrounding white space and without empty ones.
@@ -100,8 +100,8 @@ impl Line {
         let mut text = prefix.to_owned();
         for (number, word) in self.text.split_whitespace().take(MAX_ADDED).enumerate() {
             let continues = number == 0
-                && self.text.starts_with(|letter: char| {
-                    !letter.is_whitespace() && !letter.is_alphanumeric()
+                && self.text.starts_with(|character: char| {
+                    !character.is_whitespace() && !character.is_alphanumeric()
                 });
             if !continues && !text.is_empty() && !text.ends_with(char::is_whitespace) {
                 text.push(' ');

@@ -54,9 +54,9 @@ pub async fn warm_up(model: &dyn TextModel) -> Duration {
         if start.elapsed() > WARM_UP_TIME {
             break;
         }
-        let began = Instant::now();
+        let started = Instant::now();
         let predicted = model.predict(&prefix, "").await;
-        last = began.elapsed();
+        last = started.elapsed();
         let words = prefix.split_whitespace().count() + 1;
         prefix = predicted.split_whitespace().take(words).collect::<Vec<_>>().join(" ");
     }
@@ -123,9 +123,9 @@ async fn predict_unsigned(
 async fn answer(model: &dyn TextModel, body: &[u8]) -> Response {
     let response = match parse(body) {
         Ok(request) => {
-            let began = Instant::now();
+            let start = Instant::now();
             let prediction = model.predict(&request.prefix, &request.context).await;
-            histogram!(PREDICT_SECONDS).record(began.elapsed());
+            histogram!(PREDICT_SECONDS).record(start.elapsed());
             tracing::trace!(step = request.step, "utterance predicted");
             Json(PredictionResponse { prediction }).into_response()
         }

@@ -173,17 +173,18 @@ impl CommittedMiners {
                 return !is_refused;
             }
         };
-        let agrees = |said: &Option<String>, committed: &Option<String>| {
-            said.as_ref()
+        let agrees = |stated: &Option<String>, committed: &Option<String>| {
+            stated
+                .as_ref()
                 .zip(committed.as_ref())
-                .is_none_or(|(said, committed)| said.eq_ignore_ascii_case(committed))
+                .is_none_or(|(stated, committed)| stated.eq_ignore_ascii_case(committed))
         };
-        let is_its =
+        let matches_commitment =
             agrees(&chute.slug, &commitment.slug) && agrees(&chute.revision, &commitment.revision);
-        if !is_its {
+        if !matches_commitment {
             tracing::debug!(%uid, id, "miner skipped: its chute has another slug or revision than its commitment");
         }
-        is_its
+        matches_commitment
     }
 
     /// Whether access to a model is gated; an unknown model is not.
@@ -320,12 +321,13 @@ impl TextConnection for Hosted {
         request: &'a PredictedUtterance,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
-        let began = Instant::now();
+        let start = Instant::now();
         // A chute that stalls must leave time for the axon.
         let within = if self.axon.is_some() { timeout / 2 } else { timeout };
         async move {
-            let asked = tokio::time::timeout(within, self.chute.predict(request, within)).await;
-            let error = match asked {
+            let prediction_result =
+                tokio::time::timeout(within, self.chute.predict(request, within)).await;
+            let error = match prediction_result {
                 Ok(Ok(prediction)) if prediction.len() <= MAX_PREDICTION_BYTES => {
                     return Ok(prediction);
                 }
@@ -333,7 +335,7 @@ impl TextConnection for Hosted {
                 Ok(Err(error)) => call_error(&error, within),
                 Err(_) => CallError::Timeout(within),
             };
-            let remaining = timeout.saturating_sub(began.elapsed());
+            let remaining = timeout.saturating_sub(start.elapsed());
             match &self.axon {
                 Some(axon) if !remaining.is_zero() => axon.predict(request, remaining).await,
                 _ => Err(error),

@@ -383,8 +383,8 @@ impl Player<'_> {
             predictions.push(prediction);
         }
         let Some(open) = &mut self.open else { return };
-        for (of_miner, prediction) in open.predictions.iter_mut().zip(predictions) {
-            of_miner.extend(prediction);
+        for (miner_predictions, prediction) in open.predictions.iter_mut().zip(predictions) {
+            miner_predictions.extend(prediction);
         }
     }
 

@@ -125,22 +125,22 @@ impl TextRounds {
     }
 
     /// Returns the runner with the settings of this round.
-    fn runner_of(&self, due: &DueRound) -> TextRunner {
-        let stream = if due.contest == ChallengeType::Solo {
+    fn runner_of(&self, round: &DueRound) -> TextRunner {
+        let stream = if round.contest == ChallengeType::Solo {
             ChallengeKind::Solo
         } else {
             ChallengeKind::Main
         };
-        let usual = PlayOptions { stream, ..self.runner.options };
+        let defaults = PlayOptions { stream, ..self.runner.options };
         let options = match &self.arena {
-            Some(TextArenaRounds { step_timeout, .. }) if due.contest == ChallengeType::Arena => {
-                PlayOptions { step_timeout: *step_timeout, continues_alone: true, ..usual }
+            Some(TextArenaRounds { step_timeout, .. }) if round.contest == ChallengeType::Arena => {
+                PlayOptions { step_timeout: *step_timeout, continues_alone: true, ..defaults }
             }
-            _ => usual,
+            _ => defaults,
         };
         TextRunner {
-            challenge_type: due.contest,
-            main_challenge_uid: due.main_challenge_uid.clone(),
+            challenge_type: round.contest,
+            main_challenge_uid: round.main_challenge_uid.clone(),
             options,
             ..self.runner.clone()
         }
@@ -155,16 +155,18 @@ impl TextRounds {
         }
     }
 
-    async fn run(&self, due: &DueRound) -> Result<PlayedRound, RoundError> {
-        let contest = due.contest.as_str();
-        let miners = self.miners(due.contest).await?;
+    async fn run(&self, round: &DueRound) -> Result<PlayedRound, RoundError> {
+        let contest = round.contest.as_str();
+        let miners = self.miners(round.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
         }
         self.engine.authenticate_with_retry().await.map_err(RunError::Engine)?;
         let words = counter!(WORDS, "contest" => contest);
-        let played =
-            self.runner_of(due).run_once(&self.engine, &miners, |_token| words.increment(1)).await;
+        let played = self
+            .runner_of(round)
+            .run_once(&self.engine, &miners, |_token| words.increment(1))
+            .await;
         let report = played.map_err(round_error)?;
         let challenge_uid = report.challenge_uid.unwrap_or_else(|| "unknown".to_owned());
         let failed: u64 = report.miners.iter().map(|miner| u64::from(miner.errors)).sum();
@@ -182,8 +184,8 @@ impl TextRounds {
 }
 
 impl RoundPlayer for TextRounds {
-    fn play<'a>(&'a self, due: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
-        self.run(due).boxed()
+    fn play<'a>(&'a self, round: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
+        self.run(round).boxed()
     }
 }
 

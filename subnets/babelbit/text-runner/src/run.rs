@@ -175,7 +175,7 @@ impl TextRunner {
         miners: &[TextMiner],
         observe: impl FnMut(&TextToken),
     ) -> Result<TextReport, TextRunError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let first = engine.start_text(self.options.stream).await.map_err(PlayError::from)?;
         let challenge_uid = first.challenge_uid.clone().filter(|uid| !uid.is_empty());
         let now = jiff::Zoned::now();
@@ -187,7 +187,7 @@ impl TextRunner {
             utterances: 0,
             omitted: Vec::new(),
             unscored: Vec::new(),
-            wall_sec: began.elapsed().as_secs_f64(),
+            wall_sec: start.elapsed().as_secs_f64(),
             miners: Vec::new(),
             files: Vec::new(),
         };
@@ -206,7 +206,7 @@ impl TextRunner {
         let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &at));
         let mut report = finish.await.map_err(|_| TextRunError::Aborted)??;
         self.record(&report, &now).await?;
-        report.wall_sec = began.elapsed().as_secs_f64();
+        report.wall_sec = start.elapsed().as_secs_f64();
         Ok(report)
     }
 

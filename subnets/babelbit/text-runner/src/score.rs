@@ -116,9 +116,9 @@ pub fn score_logs(
         options,
     )?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
-        let said: Vec<_> =
+        let spoken: Vec<_> =
             log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
-        let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT, rules)?;
+        let scored = score_dialogue(spoken, Some(&vectors), LEXICAL_WEIGHT, rules)?;
         Ok(DialogueScore { dialogue_uid: Some(dialogue_uid.to_owned()), ..scored })
     };
     logs.into_iter().map(score).collect()

@@ -69,10 +69,10 @@ impl Startup {
     }
 
     async fn becomes_healthy(&self, miner: &dyn TextConnection) -> bool {
-        let began = (self.now)();
+        let start = (self.now)();
         loop {
             let remaining =
-                self.budget.saturating_sub((self.now)().saturating_duration_since(began));
+                self.budget.saturating_sub((self.now)().saturating_duration_since(start));
             if remaining.is_zero() {
                 return false;
             }
@@ -137,7 +137,7 @@ struct Starting {
 impl Starting {
     async fn first(&self, request: &PredictedUtterance) -> Result<String, CallError> {
         let Startup { budget, request_timeout, now, sleeper } = &self.startup;
-        let began = now();
+        let start = now();
         let mut remaining = *budget;
         loop {
             let error = match self.miner.predict(request, remaining.min(*request_timeout)).await {
@@ -150,7 +150,7 @@ impl Starting {
                 Err(error) => error,
             };
             remaining = budget
-                .saturating_sub(now().saturating_duration_since(began))
+                .saturating_sub(now().saturating_duration_since(start))
                 .saturating_sub(INTERVAL);
             if remaining.is_zero() {
                 return Err(error);

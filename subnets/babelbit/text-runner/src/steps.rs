@@ -214,8 +214,11 @@ mod tests {
                 sleeper: taonet_service::sleeper(),
             };
             assert_eq!(StepClock::new(&steps).begin().await, expected, "{block_time:?}");
-            let waited = start.elapsed().as_secs();
-            assert!((seconds..seconds + 2).contains(&waited), "{block_time:?}: {waited}");
+            let waited_seconds = start.elapsed().as_secs();
+            assert!(
+                (seconds..seconds + 2).contains(&waited_seconds),
+                "{block_time:?}: {waited_seconds}"
+            );
         }
     }
 

@@ -61,7 +61,7 @@ type Answer = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Sen
 /// An in-process miner that records its requests.
 pub(crate) struct Scripted {
     answer: Answer,
-    asked: Mutex<Vec<PredictedUtterance>>,
+    requests: Mutex<Vec<PredictedUtterance>>,
 }
 
 impl TextConnection for Scripted {
@@ -70,7 +70,7 @@ impl TextConnection for Scripted {
         request: &'a PredictedUtterance,
         _: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
-        self.asked.lock().unwrap().push(request.clone());
+        self.requests.lock().unwrap().push(request.clone());
         std::future::ready((self.answer)(request)).boxed()
     }
 }
@@ -78,7 +78,7 @@ impl TextConnection for Scripted {
 pub(crate) fn scripted(
     answer: impl Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync + 'static,
 ) -> Arc<Scripted> {
-    Arc::new(Scripted { answer: Box::new(answer), asked: Mutex::default() })
+    Arc::new(Scripted { answer: Box::new(answer), requests: Mutex::default() })
 }
 
 pub(crate) fn failing() -> Arc<Scripted> {
@@ -153,11 +153,11 @@ async fn every_prediction_request_has_prefix_and_context() {
         (report.outcome, report.dialogues, report.utterances),
         (TextOutcome::Finished, 2, 3)
     );
-    let asked = echo.asked.lock().unwrap();
-    let asked: Vec<_> =
-        asked.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
+    let requests = echo.requests.lock().unwrap();
+    let requests: Vec<_> =
+        requests.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
     assert_eq!(
-        asked,
+        requests,
         [
             (0, "one", ""),
             (1, "one two", ""),

@@ -9,15 +9,15 @@ use super::Babelbit;
 impl Babelbit {
     pub(super) fn show(&mut self, scores: &ContestScores) {
         let combined = scores.combined(self.settings.arena_share);
-        let shown: BTreeSet<_> = combined.iter().map(|(uid, _)| *uid).collect();
+        let uids: BTreeSet<_> = combined.iter().map(|(uid, _)| *uid).collect();
         for (uid, score) in combined {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(score);
         }
         // A gauge retains its last value, so the gauges of miners without a score are reset.
-        for uid in self.shown.difference(&shown) {
+        for uid in self.reported_uids.difference(&uids) {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(0.0);
         }
-        self.shown = shown;
+        self.reported_uids = uids;
         let winner =
             scores.winner(self.settings.rules).map_or(f64::NAN, |winner| f64::from(winner.0));
         metrics::gauge!("current_winner_uid").set(winner);

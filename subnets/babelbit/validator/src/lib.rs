@@ -88,7 +88,7 @@ pub struct Babelbit {
     scores: ScoresClient,
     settings: BabelbitSettings,
     /// Uids whose scores are in the metrics.
-    shown: BTreeSet<Uid>,
+    reported_uids: BTreeSet<Uid>,
 }
 
 impl Babelbit {
@@ -98,7 +98,7 @@ impl Babelbit {
         scores: ScoresClient,
         settings: BabelbitSettings,
     ) -> Self {
-        Self { engine, scores, settings, shown: BTreeSet::new() }
+        Self { engine, scores, settings, reported_uids: BTreeSet::new() }
     }
 }
 

@@ -182,8 +182,8 @@ async fn serve_challenge(engine: &MockServer, uid: &str) {
 /// Returns the bodies of the requests that a server received at the path `at`.
 async fn request_bodies(server: &MockServer, at: &str) -> Vec<Value> {
     let requests = server.received_requests().await.unwrap();
-    let asked = requests.iter().filter(|request| request.url.path() == at);
-    asked.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
+    let to_path = requests.iter().filter(|request| request.url.path() == at);
+    to_path.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
 }
 
 fn pairs(report: &EpochReport) -> Vec<(u16, f64)> {

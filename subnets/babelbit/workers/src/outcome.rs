@@ -17,7 +17,7 @@ enum Outcome<'a> {
 /// Encodes a result.
 pub(crate) fn encode(transcription: &TranscriptionResult) -> Vec<u8> {
     let outcome = match transcription {
-        Ok(heard) => Outcome::Heard(Cow::Borrowed(&**heard)),
+        Ok(transcribed) => Outcome::Heard(Cow::Borrowed(&**transcribed)),
         Err(ScoreError::NoAudio) => Outcome::NoAudio,
         Err(ScoreError::Failed { name, message }) => {
             Outcome::Failed { name: name.clone().into_owned(), message: message.clone() }
@@ -53,11 +53,11 @@ mod tests {
         let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
         let transcript =
             Transcript { text: "schön".into(), words, detected_language: "de".into() };
-        let heard = Ok(Arc::new(Transcription { transcript, confidence: Some(0.1 + 0.7) }));
+        let result = Ok(Arc::new(Transcription { transcript, confidence: Some(0.1 + 0.7) }));
         let silent =
             Ok(Arc::new(Transcription { transcript: Transcript::default(), confidence: None }));
         let failed = Err(ScoreError::failed("EOFError", &""));
-        for transcription in [heard, silent, failed, Err(ScoreError::NoAudio)] {
+        for transcription in [result, silent, failed, Err(ScoreError::NoAudio)] {
             assert_eq!(decode(&encode(&transcription)), Some(transcription));
         }
         for bad in [&b""[..], b"x", b"\xc1", &[0x81, 0xa5]] {

@@ -98,10 +98,10 @@ impl Queue {
     /// Publishes a job; returns false if the job is already pending.
     pub(crate) async fn publish(&self, id: &JobId, job: &Job) -> Result<bool, QueueError> {
         let subject = format!("{SUBJECTS}.{}.{id}", self.group);
-        let sent = within(self.context.publish(subject, job.payload().into()))
+        let publication = within(self.context.publish(subject, job.payload().into()))
             .await?
             .map_err(QueueError::jetstream)?;
-        match within(sent.into_future()).await? {
+        match within(publication.into_future()).await? {
             Ok(_) => Ok(true),
             // The client has no error kind for this rejection.
             Err(error) if error.to_string().contains("maximum messages per subject exceeded") => {

@@ -240,13 +240,13 @@ impl Client {
             self.pending.values_mut().for_each(|pending| pending.is_new = false);
         }
         let ids: Vec<String> = self.pending.keys().map(JobId::to_string).collect();
-        let mut done = Vec::new();
+        let mut completed = Vec::new();
         for Row { job, tries, result, .. } in store.look(&ids).await? {
             let Some(id) = JobId::from_hex(&job) else { continue };
             match result.as_deref().map(decode) {
                 Some(Some(transcription)) => {
                     self.answer(&id, &transcription);
-                    done.push(id);
+                    completed.push(id);
                 }
                 Some(None) => {
                     tracing::error!(job, "malformed result in the database, transcribing again");
@@ -265,7 +265,7 @@ impl Client {
             }
         }
         self.fall_back();
-        Ok(done)
+        Ok(completed)
     }
 
     fn answer(&mut self, id: &JobId, transcription: &TranscriptionResult) {

@@ -125,8 +125,8 @@ impl SentenceEmbedder for Letters {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
         let vector = |text: &&str| {
             let mut vector = [0.0_f32; 26];
-            for letter in text.bytes().filter(u8::is_ascii_alphabetic) {
-                vector[usize::from(letter.to_ascii_lowercase() - b'a')] += 1.0;
+            for byte in text.bytes().filter(u8::is_ascii_alphabetic) {
+                vector[usize::from(byte.to_ascii_lowercase() - b'a')] += 1.0;
             }
             let norm = vector.iter().map(|count| count * count).sum::<f32>().sqrt().max(1.0);
             Embedding(vector.map(|count| count / norm).into())

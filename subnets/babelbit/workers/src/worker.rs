@@ -92,11 +92,11 @@ impl Worker {
     pub async fn run(&self, stop: &Shutdown, on_ready: impl Fn()) {
         let tasks = TaskTracker::new();
         while !stop.is_requested() {
-            let served = tokio::select! {
-                served = self.connect_and_serve(stop, &tasks, &on_ready) => served,
+            let result = tokio::select! {
+                result = self.connect_and_serve(stop, &tasks, &on_ready) => result,
                 () = stop.requested() => break,
             };
-            if let Err(error) = served {
+            if let Err(error) = result {
                 tracing::warn!(%error, "cannot reach the worker's services, reconnecting");
                 stop.sleep(RECONNECT).await;
             }

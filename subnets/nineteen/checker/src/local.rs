@@ -72,9 +72,9 @@ impl Answer {
             positions: Vec::with_capacity(miners.len()),
         };
         while !theirs.is_empty() {
-            let (mine, yours) = same_text(own, theirs);
-            let (run, remaining) = own.split_at(mine);
-            let (run_theirs, rest_theirs) = theirs.split_at(yours);
+            let (own_length, their_length) = same_text(own, theirs);
+            let (run, remaining) = own.split_at(own_length);
+            let (run_theirs, rest_theirs) = theirs.split_at(their_length);
             answer.add(vocabulary, run, run_theirs);
             (own, theirs) = (remaining, rest_theirs);
         }

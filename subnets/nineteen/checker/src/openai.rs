@@ -27,24 +27,24 @@ impl OpenAiReference {
         Self { server, model: model.into() }
     }
 
-    /// Builds a request for the next token after `begun`, the beginning of an answer.
+    /// Builds a request for the next token after `answer_start`, the beginning of an answer.
     fn request(
         &self,
         question: &Question<'_>,
-        begun: &str,
+        answer_start: &str,
     ) -> Result<Map<String, Value>, CheckError> {
         let mut body = Map::new();
         body.insert("model".to_owned(), self.model.as_str().into());
         if question.endpoint == Endpoint::Completions {
             let prompt = question.payload.get("prompt").and_then(Value::as_str);
             let prompt = prompt.ok_or(CheckError::Sample("no prompt"))?;
-            body.insert("prompt".to_owned(), format!("{prompt}{begun}").into());
+            body.insert("prompt".to_owned(), format!("{prompt}{answer_start}").into());
             body.insert("logprobs".to_owned(), LIKELIEST.into());
         } else {
             let messages = question.payload.get("messages").and_then(Value::as_array);
             let mut messages = messages.ok_or(CheckError::Sample("no messages"))?.clone();
-            if !begun.is_empty() {
-                messages.push(json!({"role": "assistant", "content": begun}));
+            if !answer_start.is_empty() {
+                messages.push(json!({"role": "assistant", "content": answer_start}));
                 body.insert("add_generation_prompt".to_owned(), false.into());
                 body.insert("continue_final_message".to_owned(), true.into());
             }
@@ -87,10 +87,12 @@ impl OpenAiReference {
         question: &Question<'_>,
         position: usize,
     ) -> Result<TokenReading, CheckError> {
-        let begun: String =
+        let answer_start: String =
             question.tokens.iter().take(position).map(|token| token.text.as_str()).collect();
-        let response =
-            self.server.post(question.endpoint.path(), &self.request(question, &begun)?).await?;
+        let response = self
+            .server
+            .post(question.endpoint.path(), &self.request(question, &answer_start)?)
+            .await?;
         let missing = CheckError::Malformed("has no log-probabilities of the likeliest tokens");
         let top: Vec<(String, f64)> = if question.endpoint == Endpoint::Completions {
             let top = response

@@ -233,10 +233,10 @@ fn picture(clip: [f64; 3], hash: &str) -> Value {
 async fn painted_image_is_checked_on_every_route() {
     let server = checking_server(taonet_nineteen_images::router()).await;
     let reference = Reference::Image(ImageReference::new(server, None));
-    let request = |further: Value| {
+    let request = |extra_fields: Value| {
         let mut request =
             json!({"prompt": "a red boat", "steps": 8, "width": 576, "height": 576, "seed": 7});
-        request.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        request.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         request
     };
     let painted = |endpoint, request: &Value| {
@@ -247,7 +247,7 @@ async fn painted_image_is_checked_on_every_route() {
     let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
     let mask = image(&Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap());
     let photo = image(&photo);
-    for (endpoint, further) in [
+    for (endpoint, extra_fields) in [
         (Endpoint::TextToImage, json!({})),
         (Endpoint::ImageToImage, json!({"init_image": photo, "image_strength": 0.3})),
         (Endpoint::Inpaint, json!({"init_image": photo, "mask_image": mask})),
@@ -256,7 +256,7 @@ async fn painted_image_is_checked_on_every_route() {
             json!({"init_image": photo, "ipadapter_strength": 0.3, "control_strength": 0.5}),
         ),
     ] {
-        let request = request(further);
+        let request = request(extra_fields);
         let quality = async |picture: &Picture| {
             let answer = worker_answer(picture).unwrap();
             check(&reference, endpoint, request.clone(), answer).await.quality.unwrap()

@@ -56,9 +56,11 @@ pub async fn check_text(
             reason: "all characters are spread over several tokens".to_owned(),
         });
     }
-    let drawn = positions(comparable.len(), draw);
-    let mut positions: Vec<_> =
-        drawn.into_iter().filter_map(|position| comparable.get(position).copied()).collect();
+    let drawn_positions = positions(comparable.len(), draw);
+    let mut positions: Vec<_> = drawn_positions
+        .into_iter()
+        .filter_map(|position| comparable.get(position).copied())
+        .collect();
     let question = Question { endpoint, payload, tokens: &tokens, positions: &positions };
     let reading = model.read(&question).await?;
     let readings = match reading {
@@ -96,9 +98,9 @@ pub async fn check_text(
         match full_text::check(&likelihoods.collect::<Vec<_>>(), tokens.len(), max_tokens(payload))
         {
             Ok(unlikely) => {
-                let further: Vec<_> =
+                let new_positions: Vec<_> =
                     unlikely.into_iter().filter(|position| !positions.contains(position)).collect();
-                positions.extend(further);
+                positions.extend(new_positions);
             }
             Err(fault) => return Ok(Checked::failed(&fault)),
         }

@@ -368,7 +368,7 @@ impl Controller {
     /// age.
     async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
-        let age = self.store.nodes_seen_ms().await?.map(|seen| now.saturating_sub(seen));
+        let age = self.store.nodes_seen_ms().await?.map(|seen_ms| now.saturating_sub(seen_ms));
         let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
         if age.is_some_and(|age| (0..max_age).contains(&age)) {
             return Ok(());

@@ -185,8 +185,8 @@ mod tests {
         let market = MarketFile::fixed(MarketConfig::default());
         let checked = || {
             let config = market.current();
-            let of = |task: &str| config.task(task).unwrap().checked;
-            (of("chat-llama-3-1-8b"), of("avatar"))
+            let is_checked = |task: &str| config.task(task).unwrap().checked;
+            (is_checked("chat-llama-3-1-8b"), is_checked("avatar"))
         };
         assert_eq!(checked(), (true, true), "another process checks the answers");
         market.check_with(References::default());

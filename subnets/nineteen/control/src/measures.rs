@@ -45,9 +45,9 @@ pub(crate) fn handshake(succeeded: bool) {
         .increment(1);
 }
 
-pub(crate) fn check(task: &str, result: &'static str, took: Duration) {
+pub(crate) fn check(task: &str, result: &'static str, elapsed: Duration) {
     metrics::counter!(CHECKS, "task" => task.to_owned(), "result" => result).increment(1);
-    metrics::histogram!(CHECK_SECONDS).record(took.as_secs_f64());
+    metrics::histogram!(CHECK_SECONDS).record(elapsed.as_secs_f64());
 }
 
 pub(crate) fn skipped(reason: &'static str) {

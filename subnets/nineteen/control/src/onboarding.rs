@@ -241,8 +241,8 @@ mod tests {
     fn invalid_capacities_are_ignored_or_clamped() {
         let config = MarketConfig::default();
         let read = |answer: Value| {
-            let found = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
-            found
+            let actual = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
+            actual
                 .into_iter()
                 .map(|(task, capacity)| (task.to_string(), capacity.accepted))
                 .collect::<Vec<_>>()
@@ -253,13 +253,13 @@ mod tests {
         });
         assert_eq!(read(answer), [("chat-llama-3-2-3b".to_owned(), 120_000.0)]);
         assert_eq!(read(json!({"miner_type": "image", "avatar": 100}))[0].1, 100.0);
-        for nothing in [
+        for invalid in [
             json!({}),
             json!({"avatar": 100}),
             json!({"miner_type": 7}),
             json!({"miner_type": "gold"}),
         ] {
-            assert_eq!(read(nothing), []);
+            assert_eq!(read(invalid), []);
         }
     }
 

@@ -475,8 +475,8 @@ mod tests {
             let mut config = MarketConfig::default();
             config.scoring_profile = profile;
             let report = state.report(&config);
-            let found = report.miners.iter().map(|miner| miner.tasks[0].bonus).collect::<Vec<_>>();
-            assert_eq!(found, bonuses, "{profile:?}");
+            let actual = report.miners.iter().map(|miner| miner.tasks[0].bonus).collect::<Vec<_>>();
+            assert_eq!(actual, bonuses, "{profile:?}");
             let weights =
                 taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
             let earned = report.miners.iter().map(|miner| miner.weight).collect::<Vec<_>>();

@@ -46,8 +46,8 @@ pub(crate) async fn send_all(
     drafts: &Drafts,
     config: &MarketConfig,
 ) {
-    let began = Instant::now();
-    let end = began + remaining_time;
+    let start = Instant::now();
+    let end = start + remaining_time;
     let budgets = period_miners
         .tasks()
         .iter()
@@ -58,12 +58,12 @@ pub(crate) async fn send_all(
     let mut running = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
         let Some(task_miners) = period_miners.task(task.as_str()) else { break };
-        let due = began + Duration::from_secs_f64(time.get().max(0.0));
-        if due > end {
+        let due_at = start + Duration::from_secs_f64(time.get().max(0.0));
+        if due_at > end {
             break;
         }
         while running.try_join_next().is_some() {}
-        sleep_until(due).await;
+        sleep_until(due_at).await;
         let Some((task, turn)) = schedule.take(task_miners.budget(), draw(random)) else { break };
         if turn != Turn::Send {
             continue;
@@ -91,8 +91,8 @@ pub(crate) async fn send_all(
         });
     }
     sleep_until(end).await;
-    let ended = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
+    let all_ended = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
         tracing::debug!("requests still in flight after the period's end");
     }
 }

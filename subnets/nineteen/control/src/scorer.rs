@@ -84,11 +84,11 @@ impl Scorer {
         let checkable: Vec<_> = checkable.collect();
         let counts: Vec<_> = checkable.iter().map(|(_, _, count)| *count).collect();
         let draw = rand::rng().random();
-        let picked = pick_task(&counts, draw).and_then(|index| checkable.get(index));
-        let Some((task, reference, _)) = picked else { return Ok(false) };
+        let picked_task = pick_task(&counts, draw).and_then(|index| checkable.get(index));
+        let Some((task, reference, _)) = picked_task else { return Ok(false) };
         let name = &task.task;
         let Some(sample) = self.store.next_sample(name).await? else { return Ok(false) };
-        let began = Instant::now();
+        let start = Instant::now();
         let (quality, reason) = match check(task, reference, &sample, &config).await {
             Ok(Checked { quality, reason }) => (quality, reason),
             // A retry would fail again, and block the checks of all other answers.
@@ -97,14 +97,14 @@ impl Scorer {
                 (None, error.to_string())
             }
             Err(error) => {
-                measures::check(name.as_str(), "error", began.elapsed());
+                measures::check(name.as_str(), "error", start.elapsed());
                 return Err(error.into());
             }
         };
         measures::check(
             name.as_str(),
             if quality.is_some() { "checked" } else { "unchecked" },
-            began.elapsed(),
+            start.elapsed(),
         );
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let metric = metric(sample.work, sample.response_time);

@@ -64,7 +64,7 @@ pub fn payload(
                 EmbeddingPayload {
                     input: texts,
                     model: task.task.to_string(),
-                    further: Map::new(),
+                    extra_fields: Map::new(),
                 }
                 .into_map(),
             )
@@ -106,7 +106,7 @@ fn text_payload(
         seed: random.random_range(1..=MAX_SEED),
         top_p: if random.random_bool(0.9) { 1.0 } else { 0.9 },
         max_tokens: tokens.min(most),
-        further: Map::new(),
+        extra_fields: Map::new(),
     };
     payload.into_map()
 }
@@ -204,7 +204,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(5);
         let payloads: Vec<_> =
             (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
-        for (name, fewest) in [
+        for (name, min_words) in [
             ("prompt", 490),
             ("seed", 490),
             ("negative_prompt", 100),
@@ -214,7 +214,7 @@ mod tests {
         ] {
             let different: HashSet<_> =
                 payloads.iter().map(|payload| payload[name].to_string()).collect();
-            assert!(different.len() >= fewest, "{name}: {}", different.len());
+            assert!(different.len() >= min_words, "{name}: {}", different.len());
         }
         // As in buyers' requests, the defaults are the most frequent.
         let count = |name: &str, value: Value| {

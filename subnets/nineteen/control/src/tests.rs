@@ -335,10 +335,11 @@ async fn removed_key_signature_is_rejected() {
     // Each call makes new keys, since none is valid for so long.
     let offering = async || -> Vec<u16> {
         store.replace_nodes(&nodes, &[], 1).await.unwrap();
-        let known = store.nodes().await.unwrap();
-        let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5)
-            .await
-            .unwrap();
+        let stored_nodes = store.nodes().await.unwrap();
+        let offers =
+            onboarding::offers(&client, &log, &store, stored_nodes, &config, u64::MAX, || 0.5)
+                .await
+                .unwrap();
         assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
@@ -366,19 +367,19 @@ async fn capacity_with_hidden_nesting_is_refused() {
         FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
     let config = MarketConfig::from_toml(TASKS).unwrap();
     let hidden = r#","note":{"$serde_json::private::RawValue":"[1]"}"#;
-    for (further, offers) in [("", 1), (hidden, 0)] {
+    for (extra_json, offers) in [("", 1), (hidden, 0)] {
         let keypair = key("//Bob");
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake =
             MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-        let body = format!(r#"{{"miner_type":"text","chat-a":1e9{further}}}"#);
+        let body = format!(r#"{{"miner_type":"text","chat-a":1e9{extra_json}}}"#);
         let sealed = Router::new().route("/capacity", post(move || async move { body }));
         let address = listen(routes(handshake, signed, sealed)).await;
         let peer = Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap();
         store.replace_nodes(&[(Uid(1), peer)], &[], 1).await.unwrap();
         let (log, nodes) = (onboarding::HandshakeLog::default(), store.nodes().await.unwrap());
         let offered = onboarding::offers(&client, &log, &store, nodes, &config, u64::MAX, || 0.5);
-        assert_eq!(offered.await.unwrap().len(), offers, "{further}");
+        assert_eq!(offered.await.unwrap().len(), offers, "{extra_json}");
     }
 }
 
@@ -386,8 +387,8 @@ async fn capacity_with_hidden_nesting_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn checking_model_writes_synthetic_texts() {
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
-    let seen = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&seen);
+    let requests = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&requests);
     let write = |Json(request): Json<Value>| async move {
         assert_eq!((&request["model"], &request["temperature"]), (&json!("m"), &json!(1.0)));
         let text = format!("\"text {}\"", count.fetch_add(1, Ordering::SeqCst));
@@ -396,8 +397,10 @@ async fn checking_model_writes_synthetic_texts() {
     let server = checking_server(Router::new().route("/chat/completions", post(write)), "").await;
     let references = References::default().with_text_server(server, None);
     let (drafts, shutdown) = (synthetic::Drafts::default(), Shutdown::new());
-    let (kept, stop) = (drafts.clone(), shutdown.clone());
-    shutdown.spawn("drafts", async move { kept.keep_ready(&market, &references, &stop).await });
+    let (spawned_drafts, stop) = (drafts.clone(), shutdown.clone());
+    shutdown.spawn("drafts", async move {
+        spawned_drafts.keep_ready(&market, &references, &stop).await
+    });
     let mut texts = std::collections::HashSet::new();
     for _ in 0..20 {
         let draft = loop {
@@ -495,7 +498,7 @@ async fn validator_loops_survive_failures() {
         ..sample("chat-a", &json!({}), &json!([]))
     };
     store.put_sample(&broken, 1.0).await.unwrap();
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let has_weights = async || {
         let config = MarketConfig::from_toml(TASKS).unwrap();
         let Some(closed) = store.newest_period().await.unwrap().filter(|period| period.id.0 >= 2)
@@ -506,7 +509,7 @@ async fn validator_loops_survive_failures() {
         report.miners.len() == 1
     };
     while !has_weights().await {
-        assert!(began.elapsed() < Duration::from_mins(3), "a loop has stopped");
+        assert!(start.elapsed() < Duration::from_mins(3), "a loop has stopped");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(!scoring.is_finished() && !periods.is_finished());

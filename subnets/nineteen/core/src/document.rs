@@ -159,10 +159,13 @@ impl PeriodEntry {
         if is_same {
             return Ok(score);
         }
-        let shown =
+        let score_text =
             |score: Option<f64>| score.map_or_else(|| "null".to_owned(), |score| score.to_string());
-        let reason =
-            format!("is {}, but its counters give {}", shown(self.period_score), shown(score));
+        let reason = format!(
+            "is {}, but its counters give {}",
+            score_text(self.period_score),
+            score_text(score)
+        );
         Err(field(format!("{path}.period_score"), reason))
     }
 }

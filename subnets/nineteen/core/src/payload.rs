@@ -35,14 +35,14 @@ pub struct TextPayload {
     /// Maximum number of tokens of the answer.
     pub max_tokens: u64,
     /// Optional fields of the buyer's request, such as `stop` and `tools`.
-    pub further: Map<String, Value>,
+    pub extra_fields: Map<String, Value>,
 }
 
 impl TextPayload {
     /// Returns the payload of a completion with another prompt.
     #[must_use]
     pub fn with_prompt(&self, prompt: String) -> Self {
-        let Self { input: _, model, temperature, seed, top_p, max_tokens, further } = self;
+        let Self { input: _, model, temperature, seed, top_p, max_tokens, extra_fields } = self;
         Self {
             input: TextInput::Prompt(prompt),
             model: model.clone(),
@@ -50,14 +50,14 @@ impl TextPayload {
             seed: *seed,
             top_p: *top_p,
             max_tokens: *max_tokens,
-            further: further.clone(),
+            extra_fields: extra_fields.clone(),
         }
     }
 
     /// Returns the payload as a JSON object, which always requests a stream with log-probabilities
     /// for the checker.
     pub fn into_map(self) -> Map<String, Value> {
-        let Self { input, model, temperature, seed, top_p, max_tokens, further } = self;
+        let Self { input, model, temperature, seed, top_p, max_tokens, extra_fields } = self;
         let (name, input, logprobs) = match input {
             TextInput::Messages(messages) => {
                 ("messages", Value::Array(messages), Value::Bool(true))
@@ -75,7 +75,7 @@ impl TextPayload {
         map.insert("top_p".to_owned(), top_p.into());
         map.insert("top_k".to_owned(), TOP_K.into());
         map.insert("max_tokens".to_owned(), max_tokens.into());
-        map.extend(further);
+        map.extend(extra_fields);
         map
     }
 }
@@ -88,17 +88,17 @@ pub struct EmbeddingPayload {
     /// Name of the task, sent as `model`.
     pub model: String,
     /// Optional field of the buyer's request: `dimensions`.
-    pub further: Map<String, Value>,
+    pub extra_fields: Map<String, Value>,
 }
 
 impl EmbeddingPayload {
     /// Returns the payload as a JSON object.
     pub fn into_map(self) -> Map<String, Value> {
-        let Self { input, model, further } = self;
+        let Self { input, model, extra_fields } = self;
         let mut map = Map::new();
         map.insert("input".to_owned(), input.into());
         map.insert("model".to_owned(), model.into());
-        map.extend(further);
+        map.extend(extra_fields);
         map
     }
 }
@@ -124,14 +124,23 @@ pub struct ImagePayload {
     /// ([`crate::MarketConfig::names_task`]).
     pub model: Option<String>,
     /// Further fields specific to the route, such as images and strengths.
-    pub further: Map<String, Value>,
+    pub extra_fields: Map<String, Value>,
 }
 
 impl ImagePayload {
     /// Returns the payload as a JSON object.
     pub fn into_map(self) -> Map<String, Value> {
-        let Self { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model, further } =
-            self;
+        let Self {
+            prompt,
+            negative_prompt,
+            steps,
+            cfg_scale,
+            width,
+            height,
+            seed,
+            model,
+            extra_fields,
+        } = self;
         let mut map = Map::new();
         map.insert("prompt".to_owned(), prompt.into());
         map.insert("negative_prompt".to_owned(), negative_prompt.into());
@@ -141,7 +150,7 @@ impl ImagePayload {
         map.insert("height".to_owned(), height.into());
         map.insert("seed".to_owned(), seed.into());
         map.extend(model.map(|model| ("model".to_owned(), model.into())));
-        map.extend(further);
+        map.extend(extra_fields);
         map
     }
 }
@@ -161,7 +170,7 @@ mod tests {
             seed: 7,
             top_p: 1.0,
             max_tokens: 20,
-            further: Map::new(),
+            extra_fields: Map::new(),
         };
         assert_eq!(
             Value::Object(payload.clone().into_map()).to_string(),
@@ -169,7 +178,7 @@ mod tests {
         );
         let stop = json!({"stop": ["x"]}).as_object().unwrap().clone();
         let completion =
-            TextPayload { input: TextInput::Prompt("a".to_owned()), further: stop, ..payload };
+            TextPayload { input: TextInput::Prompt("a".to_owned()), extra_fields: stop, ..payload };
         let mut map = completion.clone().into_map();
         assert_eq!(
             (&map["prompt"], &map["logprobs"], &map["stop"]),

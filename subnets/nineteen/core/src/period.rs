@@ -119,8 +119,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn close(found: Option<f64>, expected: f64) {
-        assert!((found.unwrap() - expected).abs() < 5e-6, "{found:?}, expected {expected}");
+    fn close(actual: Option<f64>, expected: f64) {
+        assert!((actual.unwrap() - expected).abs() < 5e-6, "{actual:?}, expected {expected}");
     }
 
     #[test]

@@ -165,8 +165,8 @@ pub fn organic_order(
 /// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random
 /// order of all begins with it. `index` is its index in `prospects`.
 pub fn share(prospects: &[Prospect], index: usize) -> f64 {
-    let all: f64 = prospects.iter().map(Prospect::value).sum();
-    prospects.get(index).map_or(0.0, Prospect::value) / all.max(f64::MIN_POSITIVE)
+    let total: f64 = prospects.iter().map(Prospect::value).sum();
+    prospects.get(index).map_or(0.0, Prospect::value) / total.max(f64::MIN_POSITIVE)
 }
 
 /// Returns whether a contender has so many requests in flight that it gets no more just because
@@ -256,7 +256,7 @@ mod tests {
     fn small_value_changes_keep_most_of_the_order() {
         let health = Health::default();
         let mut random = StdRng::seed_from_u64(2);
-        let mut moved = 0;
+        let mut moved_requests = 0;
         for _ in 0..1_000 {
             let draws = [(); 4].map(|()| random.random::<f64>());
             let first = |quality| {
@@ -266,10 +266,10 @@ mod tests {
                 organic_order(prospects, 0.0, |position| draws[position]).peek().unwrap()
             };
             assert_eq!(first(0.8), first(0.8));
-            moved += usize::from(first(0.8) != first(0.7));
+            moved_requests += usize::from(first(0.8) != first(0.7));
         }
         // A quarter of the requests prefers the first miner; of these, about 10 % move to others.
-        assert!((5..60).contains(&moved), "{moved}");
+        assert!((5..60).contains(&moved_requests), "{moved_requests}");
     }
 
     #[test]

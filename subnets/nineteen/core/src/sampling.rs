@@ -98,7 +98,7 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
 /// Returns the checker's pause after n consecutive `failures`: `min(60 · 2^(n−1), 300)` seconds, or
 /// 0 without failures.
 pub fn pause(failures: u32) -> Duration {
-    failures.checked_sub(1).map_or(Duration::ZERO, |further| BACKOFF.delay(further))
+    failures.checked_sub(1).map_or(Duration::ZERO, |retries| BACKOFF.delay(retries))
 }
 
 #[cfg(test)]
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn only_answers_that_the_checker_can_reproduce_are_sampled() {
-        let chat = |further: Value| {
+        let chat = |extra_fields: Value| {
             let mut payload = json!({
                 "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"}],
                 "temperature": 0.5, "seed": 7, "model": "chat", "stream": true, "logprobs": true, "top_p": 1.0,
                 "top_k": 5, "max_tokens": 20,
             });
-            payload.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+            payload.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
             is_reproducible(Endpoint::Chat, payload.as_object().unwrap())
         };
         assert!(chat(json!({})) && chat(json!({"top_logprobs": 3})) && chat(json!({"top_k": 1})));
@@ -163,8 +163,11 @@ mod tests {
 
     #[test]
     fn kept_samples_of_a_task_follow_its_weight() {
-        let kept = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
-        assert_eq!([kept(0.05), kept(0.2), kept(0.0)], [Some(51), Some(201), Some(1)]);
+        let max_stored = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
+        assert_eq!(
+            [max_stored(0.05), max_stored(0.2), max_stored(0.0)],
+            [Some(51), Some(201), Some(1)]
+        );
         assert_eq!([evicted(1_009), evicted(1_010)], [0, 10]);
     }
 

@@ -116,7 +116,7 @@ impl<T: Clone> Schedule<T> {
 
     /// Returns the next slot's time and task; `None` if no requests remain.
     pub fn next(&self) -> Option<(Seconds, &T)> {
-        self.queue.peek().map(|due| (due.0.next, &due.0.task))
+        self.queue.peek().map(|entry| (entry.0.next, &entry.0.task))
     }
 
     /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue

@@ -152,9 +152,9 @@ impl Market {
         let database = self
             .database_problem
             .as_deref()
-            .map(|why| ("The validator's database is unavailable", why));
+            .map(|reason| ("The validator's database is unavailable", reason));
         let gateway =
-            self.gateway_problem.as_deref().map(|why| ("The gateway is unavailable", why));
+            self.gateway_problem.as_deref().map(|reason| ("The gateway is unavailable", reason));
         database.into_iter().chain(gateway)
     }
 
@@ -195,9 +195,10 @@ impl Market {
     /// Returns a miner's mean quality in one task, or over all its tasks; `None` if no answer was
     /// checked.
     pub(crate) fn quality(&self, hotkey: &Hotkey, task: Option<&TaskName>) -> Option<f64> {
-        let of_miner = self.qualities.get(hotkey).into_iter().flatten();
-        let of_task = of_miner.filter(|(name, _)| task.is_none_or(|task| task == name));
-        mean(of_task.map(|(_, quality)| *quality))
+        let miner_qualities = self.qualities.get(hotkey).into_iter().flatten();
+        let task_qualities =
+            miner_qualities.filter(|(name, _)| task.is_none_or(|task| task == name));
+        mean(task_qualities.map(|(_, quality)| *quality))
     }
 }
 
@@ -213,10 +214,11 @@ impl Past {
             miners.entry(row.hotkey).or_default().rows.push(row);
         }
         for miner in miners.values_mut() {
-            let of = |id: PeriodId| {
+            let scores_of = |id: PeriodId| {
                 miner.rows.iter().filter(move |row| row.period == id).filter_map(|row| row.score)
             };
-            miner.scores = periods.iter().rev().map(|(period, _)| mean(of(period.id))).collect();
+            miner.scores =
+                periods.iter().rev().map(|(period, _)| mean(scores_of(period.id))).collect();
         }
         Self { periods, miners }
     }

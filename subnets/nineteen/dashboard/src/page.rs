@@ -110,7 +110,7 @@ fn activity(market: &Market, now_ms: i64) -> Markup {
 /// Renders the reasons why sources cannot be read, or why no period runs.
 fn warnings(market: &Market, now_ms: i64) -> Markup {
     html! {
-        @for (title, why) in market.problems() { (problem(title, why)) }
+        @for (title, reason) in market.problems() { (problem(title, reason)) }
         @if market.activity(now_ms) == Activity::Stopped {
             (problem("No period runs", "the last period should have been followed by another one; hint: is `tao nineteen \
                                         validator` running? Its log has the reason"))

@@ -35,7 +35,7 @@ fn figures(market: &Market, tasks: &[TaskState], now_ms: i64) -> Panel {
     figures.push(("Answered", percent(answered(&counts))));
     let stopped = (activity == Activity::Stopped).then(|| "no period runs".to_owned());
     let problem =
-        market.problems().map(|(title, why)| format!("{title}: {why}")).next().or(stopped);
+        market.problems().map(|(title, reason)| format!("{title}: {reason}")).next().or(stopped);
     Panel { title: "Nineteen".to_owned(), problem, content: Content::Figures(figures) }
 }
 

@@ -57,7 +57,11 @@ impl Section for NineteenSection {
         let market = self.source.market();
         let stopped = (market.activity(now_ms()) == Activity::Stopped)
             .then(|| "Nineteen: no period runs".to_owned());
-        market.problems().map(|(title, why)| format!("{title}: {why}")).chain(stopped).collect()
+        market
+            .problems()
+            .map(|(title, reason)| format!("{title}: {reason}"))
+            .chain(stopped)
+            .collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

@@ -236,8 +236,8 @@ impl Events for Chunks {
         if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
-        let sent = chunk.choice();
-        let field = |name: &str| sent.and_then(|sent| sent.get(name));
+        let sent_choice = chunk.choice();
+        let field = |name: &str| sent_choice.and_then(|sent_choice| sent_choice.get(name));
         let logprobs = field("logprobs").filter(|_| self.head.wants_logprobs);
         if !self.head.form.is_chat() {
             return self.text_event(choice, chunk.text().unwrap_or_default(), logprobs, events);

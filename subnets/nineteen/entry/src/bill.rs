@@ -61,7 +61,7 @@ pub(crate) struct Bill {
     measures: Option<Arc<SaleMeasures>>,
     /// ID of the API key, if its requests are logged.
     logged_key: Option<String>,
-    began: Instant,
+    started: Instant,
 }
 
 impl Bill {
@@ -98,7 +98,7 @@ impl Bill {
             tokens: None,
             measures: None,
             logged_key: None,
-            began: Instant::now(),
+            started: Instant::now(),
         })
     }
 
@@ -212,7 +212,7 @@ impl Bill {
     fn log(&self, usage: &Usage) {
         let Some(key) = &self.logged_key else { return };
         let Usage { model, input_tokens, output_tokens, charge, .. } = usage;
-        let seconds = self.began.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         tracing::info!(
             key,
             model,
@@ -284,10 +284,10 @@ async fn charge(
     if let Some((reservation, used)) = tokens {
         reservation.settle(used).await;
     }
-    let (began, mut retries) = (Instant::now(), 0_u32);
+    let (start, mut retries) = (Instant::now(), 0_u32);
     // A retry is safe: the transaction that charges the request also deletes its hold.
     while let Err(error) = store.charge(&request_id, &usage, now_ms(&clock)).await {
-        if began.elapsed() > CHARGE {
+        if start.elapsed() > CHARGE {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 request_id,

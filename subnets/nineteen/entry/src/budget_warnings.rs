@@ -85,9 +85,9 @@ impl BudgetWarnings {
     /// Writes the warnings of a key and of its team, if there are any, to a response.
     pub(crate) fn write(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let state = self.state();
-        let of_team = key.terms.team.as_ref().and_then(|team| state.of_teams.get(team));
+        let team_state = key.terms.team.as_ref().and_then(|team| state.of_teams.get(team));
         let texts: Vec<_> =
-            state.of_keys.get(&key.id).into_iter().chain(of_team).map(String::as_str).collect();
+            state.of_keys.get(&key.id).into_iter().chain(team_state).map(String::as_str).collect();
         if texts.is_empty() {
             return;
         }
@@ -177,13 +177,13 @@ mod tests {
     fn keys_get_warnings_for_the_budget_of_their_team() {
         let warnings = BudgetWarnings::default();
         // A team can have the name of a key.
-        let of_team =
+        let team_budget =
             |spent| BudgetUse { scope: BudgetScope::Team, ..used("a", BudgetPeriod::Day, spent) };
-        let uses = |spent| vec![used("a", BudgetPeriod::Day, 85), of_team(spent)];
+        let uses = |spent| vec![used("a", BudgetPeriod::Day, 85), team_budget(spent)];
         let today = "2026-11-21";
         assert_eq!(warnings.update(uses(79), today), [(used("a", BudgetPeriod::Day, 85), 80)]);
-        assert_eq!(warnings.update(uses(91), today), [(of_team(91), 80)]);
-        assert_eq!(warnings.update(uses(100), today), [(of_team(100), 100)]);
+        assert_eq!(warnings.update(uses(91), today), [(team_budget(91), 80)]);
+        assert_eq!(warnings.update(uses(100), today), [(team_budget(100), 100)]);
         for (key, team, expected) in [
             ("a", Some("a"), Some("day 85%, team day 100%")),
             ("a", None, Some("day 85%")),

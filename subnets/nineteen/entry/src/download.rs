@@ -155,7 +155,7 @@ mod tests {
         let silent = || async {
             Body::from_stream(futures::stream::pending::<Result<Vec<u8>, Infallible>>())
         };
-        let to = |place: &'static str| get(move || async move { Redirect::temporary(place) });
+        let to = |location: &'static str| get(move || async move { Redirect::temporary(location) });
         let router = Router::new()
             .route("/image", get(|| async { "image" }))
             .route("/once", to("/image"))
@@ -192,8 +192,8 @@ mod tests {
         // A name is checked after its resolution; the server is reachable by this name.
         let named = url.replace("127.0.0.1", "localhost");
         assert_eq!(download(rules, &format!("{named}/image")).await.unwrap(), b"image");
-        let nowhere = Downloads { is_callable: |_| false, ..rules };
-        let error = download(nowhere, &format!("{named}/image")).await.unwrap_err();
+        let none_callable = Downloads { is_callable: |_| false, ..rules };
+        let error = download(none_callable, &format!("{named}/image")).await.unwrap_err();
         assert!(matches!(error, DownloadError::Transfer(Fault::Transport(_))), "{error}");
     }
 

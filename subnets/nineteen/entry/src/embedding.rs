@@ -39,10 +39,10 @@ impl EmbeddingRequest {
             }
             _ => None,
         };
-        let is_sane = |texts: &Vec<String>| {
+        let is_within_limits = |texts: &Vec<String>| {
             (1..=MAX_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
         };
-        let input = texts.filter(is_sane).ok_or_else(|| {
+        let input = texts.filter(is_within_limits).ok_or_else(|| {
             GatewayError::field(
                 "input",
                 "input must be a non-empty string or an array of 1..=2048 non-empty strings",
@@ -60,13 +60,13 @@ impl EmbeddingRequest {
             }
         };
         let dimensions = fields.whole("dimensions", 1, MAX_DIMENSIONS)?;
-        let further = dimensions
+        let extra_fields = dimensions
             .map(|dimensions| ("dimensions".to_owned(), dimensions.into()))
             .into_iter()
             .collect();
         let model = fields.model()?;
         fields.end()?;
-        Ok(Self { payload: EmbeddingPayload { input, model, further }, packs })
+        Ok(Self { payload: EmbeddingPayload { input, model, extra_fields }, packs })
     }
 
     /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has
@@ -81,7 +81,7 @@ impl EmbeddingRequest {
         }
         let vectors = received.into_iter().collect::<Option<Vec<_>>>()?;
         let width = vectors.first()?.len();
-        let requested = self.payload.further.get("dimensions").and_then(Value::as_u64);
+        let requested = self.payload.extra_fields.get("dimensions").and_then(Value::as_u64);
         if width == 0
             || vectors.iter().any(|vector| vector.len() != width)
             || requested.is_some_and(|requested| u64::try_from(width).ok() != Some(requested))

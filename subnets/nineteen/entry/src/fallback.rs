@@ -263,12 +263,12 @@ mod tests {
 
     #[test]
     fn old_speed_measurements_expire() {
-        let (speeds, began) = (Speeds::default(), Instant::now());
-        let (tasks, later) = (tasks(), began + SPEED_AGE / 2);
-        speeds.record(&tasks[1].task, Duration::from_secs(9), began);
+        let (speeds, start) = (Speeds::default(), Instant::now());
+        let (tasks, later) = (tasks(), start + SPEED_AGE / 2);
+        speeds.record(&tasks[1].task, Duration::from_secs(9), start);
         speeds.record(&tasks[2].task, Duration::from_secs(8), later);
         assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [200, 100, 300]);
-        assert_eq!(order_at(&speeds, RoutePreference::Speed, began + SPEED_AGE), [200, 300, 100]);
+        assert_eq!(order_at(&speeds, RoutePreference::Speed, start + SPEED_AGE), [200, 300, 100]);
         // After five minutes, the newest answer counts half.
         speeds.record(&tasks[1].task, Duration::from_secs(5), later);
         assert_eq!(
@@ -285,23 +285,29 @@ mod tests {
         for task in &tasks[1..] {
             speeds.record(&task.task, Duration::from_secs(1), now);
         }
-        let firsts: Vec<_> =
+        let first_choices: Vec<_> =
             (0..32).map(|_| order_at(&speeds, RoutePreference::Speed, now)[0]).collect();
-        assert_eq!(firsts.iter().filter(|first| **first == 300).count(), 2, "{firsts:?}");
+        assert_eq!(
+            first_choices.iter().filter(|first| **first == 300).count(),
+            2,
+            "{first_choices:?}"
+        );
         speeds.record(&tasks[0].task, Duration::from_secs(9), now);
         assert!((0..32).all(|_| order_at(&speeds, RoutePreference::Speed, now) == [100, 200, 300]));
     }
 
     #[test]
     fn preference_is_one_of_three() {
-        let of = |value: &'static str| {
+        let parsed = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, value.parse().unwrap());
             RoutePreference::of(&headers)
         };
-        assert_eq!(of("price"), Ok(RoutePreference::Price));
-        assert_eq!(of("speed"), Ok(RoutePreference::Speed));
+        assert_eq!(parsed("price"), Ok(RoutePreference::Price));
+        assert_eq!(parsed("speed"), Ok(RoutePreference::Speed));
         assert_eq!(RoutePreference::of(&HeaderMap::new()), Ok(RoutePreference::Quality));
-        assert!(matches!(of("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER));
+        assert!(
+            matches!(parsed("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER)
+        );
     }
 }

@@ -69,12 +69,12 @@ impl ImageRequest {
         downloads: Downloads,
         turns: &Semaphore,
     ) -> Result<(), GatewayError> {
-        if !self.payload.further.values().any(|value| value.as_str().is_some_and(is_url)) {
+        if !self.payload.extra_fields.values().any(|value| value.as_str().is_some_and(is_url)) {
             return Ok(());
         }
         // The semaphore is never closed.
         let _turn = turns.acquire().await;
-        for (miners_name, value) in &mut self.payload.further {
+        for (miners_name, value) in &mut self.payload.extra_fields {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
             let param = if miners_name == "mask_image" { "mask" } else { "init_image" };
             let bytes = downloads.download(url).await;
@@ -112,10 +112,10 @@ fn payload(
     (width, height): (u64, u64),
     default_steps: u64,
 ) -> Result<ImagePayload, GatewayError> {
-    let is_sane =
+    let is_within_limits =
         |text: &String| !text.trim().is_empty() && text.chars().count() <= MAX_PROMPT_LENGTH;
     let prompt = match fields.take("prompt") {
-        Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
+        Some(Value::String(prompt)) if is_within_limits(&prompt) => prompt,
         _ => {
             return Err(GatewayError::field(
                 "prompt",
@@ -133,7 +133,7 @@ fn payload(
     let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
     let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
     let seed = fields.seed()?;
-    let mut further = Map::new();
+    let mut extra_fields = Map::new();
     let strength = |fields: &mut Fields, name: &'static str| {
         Ok::<_, GatewayError>((
             name.to_owned(),
@@ -142,17 +142,17 @@ fn payload(
     };
     match endpoint {
         Endpoint::ImageToImage => {
-            further.extend([image(&mut fields, "init_image", "init_image")?]);
-            further.extend([strength(&mut fields, "image_strength")?]);
+            extra_fields.extend([image(&mut fields, "init_image", "init_image")?]);
+            extra_fields.extend([strength(&mut fields, "image_strength")?]);
         }
         Endpoint::Inpaint => {
-            further.extend([image(&mut fields, "init_image", "init_image")?]);
-            further.extend([image(&mut fields, "mask", "mask_image")?]);
+            extra_fields.extend([image(&mut fields, "init_image", "init_image")?]);
+            extra_fields.extend([image(&mut fields, "mask", "mask_image")?]);
         }
         Endpoint::Avatar => {
-            further.extend([image(&mut fields, "init_image", "init_image")?]);
-            further.extend([strength(&mut fields, "ipadapter_strength")?]);
-            further.extend([strength(&mut fields, "control_strength")?]);
+            extra_fields.extend([image(&mut fields, "init_image", "init_image")?]);
+            extra_fields.extend([strength(&mut fields, "ipadapter_strength")?]);
+            extra_fields.extend([strength(&mut fields, "control_strength")?]);
         }
         _ => {}
     }
@@ -166,7 +166,7 @@ fn payload(
         height,
         seed,
         model: None,
-        further,
+        extra_fields,
     })
 }
 

@@ -132,20 +132,20 @@ impl Items {
     /// calls.
     fn add_call(&mut self, fragment: &Value) -> Option<Addition> {
         let text = |path: &str| fragment.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let of_fragment = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
+        let fragment_index = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
         let (id, name, arguments) =
             (text("/id"), text("/function/name"), text("/function/arguments"));
         let is_same =
-            |item: &Item| matches!(item, Item::Call { number, .. } if *number == of_fragment);
+            |item: &Item| matches!(item, Item::Call { number, .. } if *number == fragment_index);
         if let Some(index) = self.begun.iter().rposition(is_same) {
             return Some(self.extend(index, arguments));
         }
-        let mut call = match self.unnamed.iter().position(|call| call.number == of_fragment) {
+        let mut call = match self.unnamed.iter().position(|call| call.number == fragment_index) {
             Some(index) => self.unnamed.swap_remove(index),
             None if self.calls >= MAX_CALLS => return None,
             None => {
                 self.calls += 1;
-                Unnamed { number: of_fragment, ..Unnamed::default() }
+                Unnamed { number: fragment_index, ..Unnamed::default() }
             }
         };
         if call.id.is_empty() {
@@ -249,12 +249,12 @@ mod tests {
             assert_eq!(items.iter().cloned().collect::<Vec<_>>(), expected);
             // The additions put together are the items.
             for (index, item) in items.iter().enumerate() {
-                let of_item = || additions.iter().filter(|addition| addition.index == index);
+                let item_additions = || additions.iter().filter(|addition| addition.index == index);
                 assert_eq!(
-                    of_item().map(|addition| addition.content.as_str()).collect::<String>(),
+                    item_additions().map(|addition| addition.content.as_str()).collect::<String>(),
                     item.content()
                 );
-                assert_eq!(of_item().filter(|addition| addition.is_new).count(), 1);
+                assert_eq!(item_additions().filter(|addition| addition.is_new).count(), 1);
             }
         }
     }
@@ -266,10 +266,10 @@ mod tests {
         let add = |fragment: &Value| items.add(&chunk(&json!({ "tool_calls": [fragment] })));
         let additions: Vec<Vec<Addition>> = fragments.iter().map(add).collect();
         assert_eq!(items.iter().cloned().collect::<Vec<_>>(), [item(0, first), item(7, second)]);
-        let begun = Addition { index: 1, is_new: true, content: "{".to_owned() };
+        let addition = Addition { index: 1, is_new: true, content: "{".to_owned() };
         assert_eq!(
             (additions[1].as_slice(), additions[3].as_slice(), &additions[4][..]),
-            (&[][..], &[][..], &[begun][..])
+            (&[][..], &[][..], &[addition][..])
         );
     }
 

@@ -146,17 +146,17 @@ mod tests {
             bill.settle().await;
         }
         let page = metrics.render();
-        let of = |name: &str, label: (&str, &str)| {
+        let values = |name: &str, label: (&str, &str)| {
             ["chat-a", "chat-b"]
                 .map(|model| value(&page, name, &[("model", model), ("weight", "97"), label]))
         };
-        assert_eq!(of(SALES, ("result", "delivered")), [Some(2.0), Some(1.0)]);
-        assert_eq!(of(SALES, ("result", "undelivered")), [Some(1.0), Some(0.0)]);
-        assert_eq!(of(TOKENS, ("kind", "input")), [Some(20.0), Some(10.0)]);
-        assert_eq!(of(TOKENS, ("kind", "output")), [Some(14.0), Some(7.0)]);
+        assert_eq!(values(SALES, ("result", "delivered")), [Some(2.0), Some(1.0)]);
+        assert_eq!(values(SALES, ("result", "undelivered")), [Some(1.0), Some(0.0)]);
+        assert_eq!(values(TOKENS, ("kind", "input")), [Some(20.0), Some(10.0)]);
+        assert_eq!(values(TOKENS, ("kind", "output")), [Some(14.0), Some(7.0)]);
         // 10 tokens at 1 credit each, and those of the answer at 2.
-        assert_eq!(of(CREDITS, ("weight", "97")), [Some(48.0), Some(24.0)]);
-        assert_eq!(of(&format!("{FIRST}_count"), ("weight", "97")), [Some(2.0), Some(1.0)]);
+        assert_eq!(values(CREDITS, ("weight", "97")), [Some(48.0), Some(24.0)]);
+        assert_eq!(values(&format!("{FIRST}_count"), ("weight", "97")), [Some(2.0), Some(1.0)]);
         assert_eq!(value(&page, CREDITS, &[("model", "chat-a"), ("weight", "93")]), Some(20.0));
     }
 }

@@ -65,8 +65,8 @@ impl Rates {
         let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
         let usage = store.admit(&key.id, limit, now_ms).await?;
         let status = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
-        let refused = GatewayError::Rate { limit, retry: usage.retry };
-        Ok((status, if usage.is_admitted { Ok(()) } else { Err(refused) }))
+        let refusal = GatewayError::Rate { limit, retry: usage.retry };
+        Ok((status, if usage.is_admitted { Ok(()) } else { Err(refusal) }))
     }
 
     fn admit_here(

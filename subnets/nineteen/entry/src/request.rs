@@ -42,7 +42,7 @@ pub(crate) struct TextRequest {
     /// maximum if the buyer has set none.
     pub(crate) payload: TextPayload,
     /// Prompts of a completion after the first one. Each prompt has its own choices.
-    pub(crate) further_prompts: Vec<String>,
+    pub(crate) extra_prompts: Vec<String>,
     pub(crate) form: ChoiceForm,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,

@@ -101,8 +101,8 @@ impl Events for ResponseEvents {
     }
 
     fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
-        let taken = self.output.add(chunk);
-        events.extend(self.events(taken));
+        let addition = self.output.add(chunk);
+        events.extend(self.events(addition));
     }
 
     fn interrupted(&mut self) -> Vec<String> {

@@ -74,9 +74,9 @@ pub(crate) fn named_task<'a>(
     model: Option<&str>,
     endpoint: Endpoint,
 ) -> Result<&'a Task, GatewayError> {
-    let is_meant =
+    let is_match =
         |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-    let task = config.enabled().find(is_meant).ok_or_else(|| {
+    let task = config.enabled().find(is_match).ok_or_else(|| {
         GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect())
     })?;
     if !may_use(key, task) {
@@ -230,13 +230,13 @@ impl Gateway {
             prompts: request.prompts(),
             echo: request.echo(),
         };
-        let began = Instant::now();
-        let asked = self.ask(requests_of(key, task, request, max_wait), bill).await;
-        let (replies, bill) = asked.map_err(|error| {
+        let start = Instant::now();
+        let sold = self.ask(requests_of(key, task, request, max_wait), bill).await;
+        let (replies, bill) = sold.map_err(|error| {
             error.or_context(prompt, (input.longest, max_tokens), task.context_length())
         })?;
         if streams {
-            let first = began.elapsed();
+            let first = start.elapsed();
             self.0.speeds.record(&task.task, first, Instant::now());
             bill.record_first(first);
         }
@@ -303,8 +303,8 @@ impl Gateway {
                 _ => return Err(error),
             };
             let affordable = affordable / answers;
-            let fewest = FEWEST_AFFORDABLE.max(request.min_tokens);
-            if !has_default || affordable < fewest || attempts.next().is_none() {
+            let min_affordable = FEWEST_AFFORDABLE.max(request.min_tokens);
+            if !has_default || affordable < min_affordable || attempts.next().is_none() {
                 return Err(error);
             }
             // The buyer has not asked for so many tokens.
@@ -361,16 +361,16 @@ impl Gateway {
         let task = resolve_task(&config, key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
-        size::check_image(sealed_size(&payload.further), count, output.image_field())?;
+        size::check_image(sealed_size(&payload.extra_fields), count, output.image_field())?;
         let (seed, steps) =
             (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
         let bill = self.bill(key, task, Tariff::Image(task.price), (0, steps)).await?;
         payload.model = config.names_task(task).then(|| task.task.to_string());
         let payload = Payload::from(payload.into_map());
         // Images with the same seed would be equal.
-        let of_choice =
+        let choice_request =
             |choice| request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)));
-        let requests = (0_u64..).take(count).map(of_choice).collect();
+        let requests = (0_u64..).take(count).map(choice_request).collect();
         let (values, mut bill) = self.whole(requests, bill).await?;
         let document = self.image_document(&values, output).await;
         if document.is_ok() {
@@ -468,7 +468,7 @@ fn requests_of(
 ) -> Vec<Request> {
     let TextRequest {
         payload,
-        further_prompts,
+        extra_prompts,
         images,
         choices,
         answers,
@@ -479,12 +479,12 @@ fn requests_of(
     } = request;
     let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
-    let further: Vec<_> =
-        further_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
+    let other_payloads: Vec<_> =
+        extra_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
     let mut requests = Vec::new();
-    for payload in std::iter::once(payload).chain(further) {
+    for payload in std::iter::once(payload).chain(other_payloads) {
         let payload = Payload::from(payload.into_map());
-        let of_answer = |answer| Request {
+        let answer_request = |answer| Request {
             has_images: !images.is_empty(),
             most_chunks,
             is_collected: !streams,
@@ -494,7 +494,7 @@ fn requests_of(
             cache_key,
             ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
         };
-        requests.extend((0_u64..).take(answers).map(of_answer));
+        requests.extend((0_u64..).take(answers).map(answer_request));
     }
     requests
 }

@@ -27,23 +27,23 @@ const PUNCTUATION: usize = 6;
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the largest image, or the number of answers.
 pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
-    let TextRequest { payload, further_prompts, images, answers, .. } = request;
+    let TextRequest { payload, extra_prompts, images, answers, .. } = request;
     // Most requests are so small that a bound suffices, for which their texts are not read.
     // Encryption adds less than half.
     let bound = 2 * (largest_size(payload) + OTHER_FIELDS);
-    if further_prompts.is_empty()
+    if extra_prompts.is_empty()
         && bound <= MAX_REQUEST
         && bound.saturating_mul(*answers) <= MAX_CHOICES_BYTES
     {
         return Ok(());
     }
-    let of_prompt = |prompt: &String| sealed_size(&(prompt, &payload.further));
+    let prompt_size = |prompt: &String| sealed_size(&(prompt, &payload.extra_fields));
     let first = match &payload.input {
-        TextInput::Messages(messages) => sealed_size(&(messages, &payload.further)),
-        TextInput::Prompt(prompt) => of_prompt(prompt),
+        TextInput::Messages(messages) => sealed_size(&(messages, &payload.extra_fields)),
+        TextInput::Prompt(prompt) => prompt_size(prompt),
     };
     let mut total = 0_usize;
-    for size in std::iter::once(first).chain(further_prompts.iter().map(of_prompt)) {
+    for size in std::iter::once(first).chain(extra_prompts.iter().map(prompt_size)) {
         let size = size + OTHER_FIELDS;
         check(size, || largest_image(payload, images))?;
         // Ends at the limit: each size takes the time to encode the request.
@@ -60,7 +60,7 @@ fn largest_size(payload: &TextPayload) -> usize {
         TextInput::Messages(messages) => messages.iter().map(largest_size_of_value).sum(),
         TextInput::Prompt(prompt) => largest_size_of_text(prompt),
     };
-    input + largest_size_of_fields(&payload.further)
+    input + largest_size_of_fields(&payload.extra_fields)
 }
 
 fn largest_size_of_value(value: &Value) -> usize {
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn bound_is_at_least_the_encrypted_size() {
         for letters in 0..200 {
-            for letter in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
-                let text = letter.repeat(letters);
+            for character in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
+                let text = character.repeat(letters);
                 let tools =
                     json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
                 let body = json!({"model": "m", "messages": [{"role": "user", "content": text}], "stop": "x",
@@ -193,7 +193,7 @@ mod tests {
         let TextInput::Messages(messages) = &request.payload.input else {
             panic!("a chat has messages")
         };
-        let size = sealed_size(&(messages, &request.payload.further)) + OTHER_FIELDS;
+        let size = sealed_size(&(messages, &request.payload.extra_fields)) + OTHER_FIELDS;
         let payload =
             TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
         assert!(size >= sealed_size(&payload.into_map()));

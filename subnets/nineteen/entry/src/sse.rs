@@ -22,9 +22,9 @@ pub(crate) fn escape_separators(events: &mut String, start: usize) {
     if json.is_ascii() || !json.contains(SEPARATORS) {
         return;
     }
-    let escape = |letter: char| match letter {
-        letter if SEPARATORS.contains(&letter) => format!("\\u{:04x}", u32::from(letter)),
-        letter => letter.to_string(),
+    let escape = |character: char| match character {
+        character if SEPARATORS.contains(&character) => format!("\\u{:04x}", u32::from(character)),
+        character => character.to_string(),
     };
     let escaped: String = json.chars().map(escape).collect();
     events.truncate(start);

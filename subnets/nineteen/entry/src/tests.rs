@@ -108,14 +108,14 @@ async fn charge_is_retried_until_the_database_recovers() {
         Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
     bill.deliver_steps(5);
     server.stop();
-    let began = Instant::now();
+    let start = Instant::now();
     bill.settle().await;
-    assert!(began.elapsed() < Duration::from_secs(30), "the buyer waits: {:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "the buyer waits: {:?}", start.elapsed());
     server.run();
-    let began = Instant::now();
+    let start = Instant::now();
     // The first statements may fail on connections to the stopped server.
     while !matches!(store.key(&key).await, Ok(Some(key)) if key.balance == 85) {
-        assert!(began.elapsed() < Duration::from_mins(1), "the answer is not charged");
+        assert!(start.elapsed() < Duration::from_mins(1), "the answer is not charged");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(store.usage(Some(&key)).await.unwrap()[0].charged, 15);

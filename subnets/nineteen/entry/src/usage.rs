@@ -26,7 +26,7 @@ pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
             }
         }
     }
-    size.add_fields(&payload.further);
+    size.add_fields(&payload.extra_fields);
     size.tokens()
 }
 
@@ -44,8 +44,8 @@ impl PromptTokens {
     pub(crate) fn of(request: &TextRequest) -> Self {
         let first = input_tokens(&request.payload);
         let mut options = TextSize::default();
-        options.add_fields(&request.payload.further);
-        request.further_prompts.iter().fold(
+        options.add_fields(&request.payload.extra_fields);
+        request.extra_prompts.iter().fold(
             Self { longest: first, total: first },
             |tokens, prompt| {
                 let mut size = options;
@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    fn payload(input: TextInput, further: &Value) -> TextPayload {
-        let further = further.as_object().unwrap().clone();
+    fn payload(input: TextInput, extra_fields: &Value) -> TextPayload {
+        let extra_fields = extra_fields.as_object().unwrap().clone();
         TextPayload {
             input,
             model: "m".to_owned(),
@@ -139,7 +139,7 @@ mod tests {
             seed: 1,
             top_p: 1.0,
             max_tokens: 9,
-            further,
+            extra_fields,
         }
     }
 
@@ -189,10 +189,10 @@ mod tests {
     #[test]
     fn text_counts_in_every_field_of_a_request() {
         let long = "x".repeat(4_000);
-        let chat = |message: Value, further: Value| {
+        let chat = |message: Value, extra_fields: Value| {
             input_tokens(&payload(
                 TextInput::Messages(vec![json!({"role": "user", "content": "a"}), message]),
-                &further,
+                &extra_fields,
             ))
         };
         let short = json!({"role": "assistant", "content": "b"});
@@ -208,7 +208,7 @@ mod tests {
         ] {
             assert!(chat(message.clone(), json!({})) >= 1_000, "{message}");
         }
-        for further in [
+        for extra_fields in [
             json!({"tools": [{"type": "function", "function": {"name": "f", "description": long}}]}),
             json!({"tools": [{"type": "function", "function": {"parameters": {"properties": {(long.as_str()): {}}}}}]}),
             json!({"tool_choice": {"type": long}}),
@@ -216,7 +216,7 @@ mod tests {
             json!({"stop": [long]}),
             json!({"logit_bias": (0..400).map(|token| (format!("{token:08}"), 5)).collect::<std::collections::BTreeMap<_, _>>()}),
         ] {
-            assert!(chat(short.clone(), further.clone()) >= 900, "{further}");
+            assert!(chat(short.clone(), extra_fields.clone()) >= 900, "{extra_fields}");
         }
         // An image is charged by the task's number of tokens.
         let image = json!({"type": "image_url", "image_url": {"url": long}});

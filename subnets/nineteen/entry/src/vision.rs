@@ -246,7 +246,7 @@ mod tests {
             seed: 1,
             top_p: 1.0,
             max_tokens: 9,
-            further: serde_json::Map::new(),
+            extra_fields: serde_json::Map::new(),
         }
     }
 

@@ -308,11 +308,11 @@ mod tests {
     /// IDs are sent in a header.
     #[test]
     fn team_webhook_events_have_names_and_plain_ids() {
-        let of_team = |name: &str| {
+        let team_event = |name: &str| {
             let used = used(BudgetScope::Team, name);
             WebhookEvent::of_budget(&used, 80, "2026-11-21", NOW_MS)
         };
-        let event = of_team("caf\u{e9}s");
+        let event = team_event("caf\u{e9}s");
         let body: Value = serde_json::from_str(&event.body).unwrap();
         assert_eq!(
             (&body["data"]["team"], body["data"].get("key_id")),
@@ -324,7 +324,7 @@ mod tests {
                 && event.id.is_ascii()
         );
         assert_eq!(
-            (of_team("caf\u{e9}s").id, of_team("cafes").id == event.id),
+            (team_event("caf\u{e9}s").id, team_event("cafes").id == event.id),
             (event.id.clone(), false)
         );
     }

@@ -40,11 +40,11 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 /// of the negative prompt have none.
 pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
     let unwanted: Vec<String> = words(negative_prompt).collect();
-    let wanted: Vec<String> = words(prompt).filter(|word| !unwanted.contains(word)).collect();
+    let wanted_words: Vec<String> = words(prompt).filter(|word| !unwanted.contains(word)).collect();
     let named =
         |word: &String| NAMED.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour);
-    let mut colours: Vec<Colour> = wanted.iter().filter_map(named).collect();
-    let others = wanted.iter().filter(|word| named(word).is_none()).map(|word| of_word(word));
+    let mut colours: Vec<Colour> = wanted_words.iter().filter_map(named).collect();
+    let others = wanted_words.iter().filter(|word| named(word).is_none()).map(|word| of_word(word));
     // Named colours dominate the others.
     let most_others = if colours.is_empty() { usize::MAX } else { colours.len() };
     colours.extend(others.take(most_others));
@@ -75,8 +75,8 @@ impl Random {
             .chain_update([0])
             .chain_update(negative_prompt)
             .finalize();
-        let of_texts = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Self(seed ^ of_texts)
+        let text_hash = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Self(seed ^ text_hash)
     }
 
     /// Returns a number in `0..1`.

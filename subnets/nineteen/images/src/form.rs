@@ -91,9 +91,9 @@ mod tests {
 
     use super::*;
 
-    fn part(name: &str, further: &str, value: &str) -> String {
+    fn part(name: &str, parameters: &str, value: &str) -> String {
         format!(
-            "--b\r\ncontent-disposition: form-data; name=\"{name}\"{further}\r\n\r\n{value}\r\n"
+            "--b\r\ncontent-disposition: form-data; name=\"{name}\"{parameters}\r\n\r\n{value}\r\n"
         )
     }
 

@@ -42,8 +42,8 @@ pub fn embedding(picture: &Picture) -> Vec<f64> {
     let cells = resize(&picture.rgb(), GRID, GRID, FilterType::Triangle);
     let values: Vec<f64> = cells.as_raw().iter().map(|value| f64::from(*value)).collect();
     let mean = |channel: usize| {
-        let of_channel = values.iter().skip(channel).step_by(3);
-        of_channel.sum::<f64>() / f64::from(GRID * GRID)
+        let channel_values = values.iter().skip(channel).step_by(3);
+        channel_values.sum::<f64>() / f64::from(GRID * GRID)
     };
     let means = [mean(0), mean(1), mean(2)];
     values.iter().zip(means.iter().cycle()).map(|(value, mean)| value - mean).collect()
@@ -150,9 +150,9 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
     }
     let pixels = f64::from(colours.width()) * f64::from(colours.height());
     let level = |share: f64| (share * f64::from(1_u32 << BIN_BITS)) as u32;
-    let of_colours = |count: u32| f64::from(count) / f64::from(coloured.max(1));
+    let colour_fraction = |count: u32| f64::from(count) / f64::from(coloured.max(1));
     let bins = [f64::from(black) / pixels, f64::from(grey) / pixels];
-    let bins = bins.into_iter().chain(faint.into_iter().chain(bright).map(of_colours));
+    let bins = bins.into_iter().chain(faint.into_iter().chain(bright).map(colour_fraction));
     let maximum = (1_u32 << BIN_BITS) - 1;
     bins.flat_map(|share| {
         let value = level(share).min(maximum);
@@ -221,16 +221,16 @@ mod tests {
             (0, "000001133b7fffff", "8c2ad42dca35da3d", "f7f7f7f7f7f7f6f6", "00000008200"),
             (37, "08989dffffff0000", "db8951a6b847dc23", "3b3b3b333b2b3b39", "00008008200"),
         ] {
-            let found = hashes(&pattern(shift));
+            let actual = hashes(&pattern(shift));
             let expected = ImageHashes {
                 average_hash: average.to_owned(),
                 perceptual_hash: perceptual.to_owned(),
                 difference_hash: difference.to_owned(),
                 color_hash: colour.to_owned(),
             };
-            let distances = HashDistances::between(&found, &expected).unwrap();
+            let distances = HashDistances::between(&actual, &expected).unwrap();
             let is_equal = (distances.average, distances.difference, distances.colour) == (0, 0, 0);
-            assert!(is_equal && distances.perceptual <= 2, "{shift}: {found:?}");
+            assert!(is_equal && distances.perceptual <= 2, "{shift}: {actual:?}");
         }
     }
 

@@ -103,12 +103,12 @@ pub fn paint(request: &PaintRequest) -> Picture {
     let (top, bottom) = (pick(&mut random), pick(&mut random));
     let mut canvas = Canvas::gradient(*size, top, bottom);
     let initial = initial_image(start, *size);
-    let (kept, protected) = match start {
+    let (initial_strength, face_strength) = match start {
         Start::Nothing | Start::Masked(..) => (0.0, 0.0),
         Start::Image(_, strength) => (*strength, *strength),
         Start::Face(_, strength, _) => (*strength, 0.0),
     };
-    canvas.blend(&initial, kept);
+    canvas.blend(&initial, initial_strength);
     let (width, height) = (canvas.width as f32, canvas.height as f32);
     let face =
         Ellipse { centre: (width / 2.0, height / 2.0), radii: (width * FACE.0, height * FACE.1) };
@@ -123,7 +123,7 @@ pub fn paint(request: &PaintRequest) -> Picture {
         let colour = pick(&mut random);
         canvas.draw(&ellipse, colour, |x, y| {
             let free = if control > 0.0 { 1.0 - face.cover(x, y) * control } else { 1.0 };
-            OPACITY * (1.0 - protected) * free
+            OPACITY * (1.0 - face_strength) * free
         });
     }
     finished(&canvas, start, &initial)
@@ -150,8 +150,9 @@ fn finished(canvas: &Canvas, start: &Start, initial: &[Colour]) -> Picture {
     let mut pixels = RgbaImage::new(width, height);
     for (index, (to, painted)) in pixels.pixels_mut().zip(&canvas.pixels).enumerate() {
         let is_replaced = replaced.get(index).copied().unwrap_or(true);
-        let kept = initial.get(index).filter(|_| !is_replaced);
-        let [red, green, blue] = kept.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
+        let original = initial.get(index).filter(|_| !is_replaced);
+        let [red, green, blue] =
+            original.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
         *to = Rgba([red, green, blue, u8::MAX]);
     }
     Picture::of_pixels(pixels)

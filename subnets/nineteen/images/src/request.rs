@@ -199,12 +199,12 @@ mod tests {
         let png = STANDARD.encode(Picture::of_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
         let parse =
             |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());
-        let whole =
+        let complete =
             json!({"prompt": "a", "init_image": png, "mask_image": png, "negative_prompt": null});
         for endpoint in
             [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar]
         {
-            let request = parse(endpoint, &whole).unwrap();
+            let request = parse(endpoint, &complete).unwrap();
             assert_eq!((request.steps, request.size, request.seed), (8, (1_024, 1_024), 1));
         }
         for (endpoint, field, value) in [
@@ -223,14 +223,14 @@ mod tests {
             (Endpoint::Avatar, "ipadapter_strength", json!(1.1)),
             (Endpoint::Avatar, "control_strength", json!(0.05)),
         ] {
-            let mut body = whole.clone();
+            let mut body = complete.clone();
             body[field] = value;
             let error = parse(endpoint, &body).unwrap_err();
             assert_eq!(error.field(), Some(field), "{error}");
             assert!(error.to_string().starts_with(field), "{error}");
         }
         assert!(matches!(
-            parse(Endpoint::Upscale, &whole),
+            parse(Endpoint::Upscale, &complete),
             Err(PaintRequestError::Route("/upscale"))
         ));
     }

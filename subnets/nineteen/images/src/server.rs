@@ -109,11 +109,11 @@ impl Refusal {
 }
 
 async fn worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Response {
-    let answered = async {
+    let response = async {
         let payload = serde_json::from_slice(body).map_err(|_| Refusal::Body)?;
         painted(permits, endpoint, payload, Protocol::Workers).await
     };
-    match answered.await {
+    match response.await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => {
             (refusal.status(), Json(json!({ "detail": refusal.to_string() }))).into_response()
@@ -137,15 +137,15 @@ fn answer(file: Option<&str>, picture: &Picture) -> Value {
 }
 
 async fn generations(State(permits): State<PaintPermits>, body: Bytes) -> Response {
-    let answered = async {
+    let response = async {
         let fields = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
         openai(&permits, Endpoint::TextToImage, fields).await
     };
-    answered.await.unwrap_or_else(|refusal| refusal.openai())
+    response.await.unwrap_or_else(|refusal| refusal.openai())
 }
 
 async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: Bytes) -> Response {
-    let answered = async {
+    let response = async {
         let content_type =
             headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut fields = edit_fields(content_type, body).await?;
@@ -161,7 +161,7 @@ async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: By
         };
         openai(&permits, endpoint, fields).await
     };
-    answered.await.unwrap_or_else(|refusal| refusal.openai())
+    response.await.unwrap_or_else(|refusal| refusal.openai())
 }
 
 /// Answers a request of OpenAI's API.
@@ -314,9 +314,9 @@ mod tests {
     /// of the mask in place of the white one.
     #[tokio::test]
     async fn edit_with_a_transparent_mask_equals_inpainting() {
-        let of =
+        let image_in =
             |answer: &Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
-        let init = of(&ask("/text-to-image", &request()).await.1, "/image_b64");
+        let init = image_in(&ask("/text-to-image", &request()).await.1, "/image_b64");
         let white = image::RgbaImage::from_fn(576, 576, |x, _| {
             image::Rgba([if x < 200 { 255 } else { 0 }; 4])
         });
@@ -325,7 +325,7 @@ mod tests {
             json!({"prompt": "a blue boat", "width": 576, "height": 576, "steps": 6, "seed": 4});
         body["init_image"] = init.clone().into();
         body["mask_image"] = STANDARD.encode(white.to_png().unwrap()).into();
-        let inpainted = of(&ask("/inpaint", &body).await.1, "/image_b64");
+        let inpainted = image_in(&ask("/inpaint", &body).await.1, "/image_b64");
         let mut form = Vec::new();
         let mut part = |name: &str, value: &[u8]| {
             let head = format!(
@@ -344,6 +344,6 @@ mod tests {
         let (status, edited) =
             send("/v1/images/edits", "multipart/form-data; boundary=b", form).await;
         assert_eq!(status, 200, "{edited}");
-        assert_eq!(of(&edited, "/data/0/b64_json"), inpainted);
+        assert_eq!(image_in(&edited, "/data/0/b64_json"), inpainted);
     }
 }

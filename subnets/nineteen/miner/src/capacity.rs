@@ -56,9 +56,9 @@ mod tests {
             answer,
             json!({"miner_type": "text", "chat": 30_000.0, "other": 60_000.0, "large": 60_000.0})
         );
-        for nothing in [json!(null), json!([]), json!({"task": "chat"})] {
+        for invalid in [json!(null), json!([]), json!({"task": "chat"})] {
             assert_eq!(
-                Value::Object(announce(&config, &nothing, 1.0)),
+                Value::Object(announce(&config, &invalid, 1.0)),
                 json!({"miner_type": "text"})
             );
         }

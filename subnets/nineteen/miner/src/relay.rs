@@ -77,17 +77,17 @@ impl Relay {
         answer: reqwest::Response,
         accepted: Accepted,
         deadlines: Deadlines,
-        began: Instant,
+        start: Instant,
         running: RunningRequest,
         warning: LogprobsWarning,
     ) -> Result<Self, RelayError> {
-        let until = began + deadlines.total;
+        let until = start + deadlines.total;
         let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
         let answer = Some(answer);
         let mut relay =
             Self { answer, filter, ready, fault, deadlines, until, warning, _running: running };
-        let first = began + deadlines.first;
+        let first = start + deadlines.first;
         while relay.ready.is_empty() && relay.answer.is_some() {
             relay.read(first, deadlines.first).await;
         }

@@ -223,8 +223,8 @@ async fn work(
     let running =
         miner.0.request_slots.acquire(validator, miner.announced(&validator), is_probe).await;
     let running = running.ok_or(Refused::Full)?;
-    let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
-    let first = began + deadlines.first;
+    let (start, deadlines) = (Instant::now(), miner.0.config.deadlines);
+    let first = start + deadlines.first;
     let is_openai_image = miner.0.backend.has_openai_images() && images::is_convertible(endpoint);
     let call = if is_openai_image {
         openai_call(endpoint, payload).await?
@@ -242,7 +242,7 @@ async fn work(
     if streams && !is_json(&answer) {
         let accepted = Accepted { wants_logprobs, relays_end };
         let warning = miner.0.logprobs_warning.clone();
-        let relay = Relay::start(answer, accepted, deadlines, began, running, warning).await;
+        let relay = Relay::start(answer, accepted, deadlines, start, running, warning).await;
         let relay = relay.map_err(|error| miner.refused(error.status(), &error))?;
         miner.0.limit.accepted();
         let headers =

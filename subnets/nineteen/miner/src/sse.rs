@@ -265,7 +265,7 @@ impl Answer {
             let is_cut = finishes
                 && choice.logprobs.is_none()
                 && text.is_some_and(|text| {
-                    text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER)
+                    text.chars().all(|character| character == char::REPLACEMENT_CHARACTER)
                 });
             self.lacks_logprobs |=
                 self.accepted.wants_logprobs && choice.logprobs.is_none() && !is_cut;
@@ -315,13 +315,13 @@ fn event(json: &str) -> Bytes {
     let mut event = String::with_capacity(json.len() + 8);
     event.push_str("data: ");
     if json.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}']) {
-        for letter in json.chars() {
-            match letter {
+        for character in json.chars() {
+            match character {
                 '\n' => event.push(' '),
                 '\u{85}' => event.push_str("\\u0085"),
                 '\u{2028}' => event.push_str("\\u2028"),
                 '\u{2029}' => event.push_str("\\u2029"),
-                letter => event.push(letter),
+                character => event.push(character),
             }
         }
     } else {
@@ -347,8 +347,9 @@ pub(crate) fn reported(text: &str) -> StreamFault {
 
 /// Returns the beginning of a text, for an error.
 fn excerpt(text: &str) -> String {
-    let shown = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    shown.take(EXCERPT).collect()
+    let printable =
+        text.chars().map(|character| if character.is_control() { ' ' } else { character });
+    printable.take(EXCERPT).collect()
 }
 
 #[cfg(test)]

@@ -60,8 +60,9 @@ impl TaskRoutes {
     ) -> Option<&'a Served> {
         let by_validator = self.by_validator.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoints = by_validator.get(validator).unwrap_or(&self.by_name);
-        let mut of_route = served.iter().zip(endpoints).filter(|(_, own)| **own == Some(endpoint));
-        match (of_route.next(), of_route.next()) {
+        let mut route_tasks =
+            served.iter().zip(endpoints).filter(|(_, own)| **own == Some(endpoint));
+        match (route_tasks.next(), route_tasks.next()) {
             (Some((only, _)), None) => Some(only),
             _ => None,
         }

@@ -28,10 +28,13 @@ use taonet_wire::{ClientConfig, Peer, SystemClock};
 
 /// Returns a command for the script of the peer; `None` if it is not installed.
 fn python() -> Option<Command> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     let environment = peer_directory("fiber")?;
     let mut command = Command::new(environment.join("bin/python"));
-    command.arg(here.join("tests/peers/fiber.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .arg(directory.join("tests/peers/fiber.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     Some(command)
 }
 
@@ -129,13 +132,13 @@ async fn our_validator_calls_a_python_miner() {
         client.send(&session, "/capacity", payload, Duration::from_secs(30)).await.unwrap();
     assert_eq!(answer.status, 200);
     let body: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
-    let seen: Value = serde_json::from_slice(&body).unwrap();
+    let received: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(
-        (&seen["miner"], &seen["uuid"]),
+        (&received["miner"], &received["uuid"]),
         (&json!(key("//Bob").hotkey()), &json!(session.id()))
     );
-    assert_eq!(seen["type"], "application/octet-stream");
-    let plain = seen["plain"].as_str().unwrap();
+    assert_eq!(received["type"], "application/octet-stream");
+    let plain = received["plain"].as_str().unwrap();
     assert!(
         plain.starts_with(r#"{"a": "h\u00e9llo \u2603", "l": [1, 2.5, null], "nonce": ""#),
         "{plain}"
@@ -156,10 +159,10 @@ async fn our_validator_calls_a_python_miner() {
         (200, &"text/event-stream".parse().unwrap())
     );
     let first = answer.next().await.unwrap().unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     let remaining: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
     assert!(
-        began.elapsed() > Duration::from_millis(500),
+        start.elapsed() > Duration::from_millis(500),
         "the rest was sent 3 s after the first word"
     );
     let text = String::from_utf8([&first[..], &remaining].concat()).unwrap();

@@ -67,17 +67,17 @@ fn exactly(value: serde_json::Value) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).enum_values(Some([value])).into()
 }
 
-fn list(of: RefOr<Schema>, fewest: usize, most: usize) -> RefOr<Schema> {
-    ArrayBuilder::new().items(of).min_items(Some(fewest)).max_items(Some(most)).into()
+fn list(items: RefOr<Schema>, min_items: usize, max_items: usize) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).min_items(Some(min_items)).max_items(Some(max_items)).into()
 }
 
-fn lists(of: RefOr<Schema>) -> RefOr<Schema> {
-    ArrayBuilder::new().items(of).into()
+fn lists(items: RefOr<Schema>) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).into()
 }
 
 /// Returns the schema of a list with at least one element.
-fn nonempty(of: RefOr<Schema>) -> RefOr<Schema> {
-    ArrayBuilder::new().items(of).min_items(Some(1)).into()
+fn nonempty(items: RefOr<Schema>) -> RefOr<Schema> {
+    ArrayBuilder::new().items(items).min_items(Some(1)).into()
 }
 
 fn either(schemas: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
@@ -91,24 +91,25 @@ fn refer(name: &str) -> RefOr<Schema> {
 /// Returns the schema of an object with these required and optional fields.
 fn object(
     required: impl IntoIterator<Item = Field>,
-    further: impl IntoIterator<Item = Field>,
+    extra_fields: impl IntoIterator<Item = Field>,
 ) -> ObjectBuilder {
     let mut object = of_type(Type::Object);
     for (name, schema) in required {
         object = object.property(name, schema).required(name);
     }
-    further.into_iter().fold(object, |object, (name, schema)| object.property(name, schema))
+    extra_fields.into_iter().fold(object, |object, (name, schema)| object.property(name, schema))
 }
 
 /// Returns the schema of a request that permits no other fields; optional fields may be null.
 fn request(
     required: impl IntoIterator<Item = Field>,
-    further: impl IntoIterator<Item = Field>,
+    extra_fields: impl IntoIterator<Item = Field>,
 ) -> RefOr<Schema> {
     let ignored = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"]
         .map(|name| (name, any()));
-    let further = further.into_iter().map(|(name, schema)| (name, either([schema, null()])));
-    object(required, further.chain(ignored))
+    let extra_fields =
+        extra_fields.into_iter().map(|(name, schema)| (name, either([schema, null()])));
+    object(required, extra_fields.chain(ignored))
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         .into()
 }

@@ -184,15 +184,15 @@ impl Inner {
         {
             return Ok(slot);
         }
-        let began = Instant::now();
-        let until = deadline.min(began + request.wait);
+        let start = Instant::now();
+        let until = deadline.min(start + request.wait);
         if !self.opens_until(request.task, tried, until) {
             return Err(NoSlot::NoMiner);
         }
         let slot = self.wait_in_queue(request, tried, until).await;
-        request.wait = request.wait.saturating_sub(began.elapsed());
+        request.wait = request.wait.saturating_sub(start.elapsed());
         request.is_admitted |= slot.is_ok();
-        measures::waited(began.elapsed().as_secs_f64());
+        measures::waited(start.elapsed().as_secs_f64());
         slot
     }
 
@@ -282,13 +282,13 @@ impl Inner {
         self.dispatch_from(self.backlog.queue());
     }
 
-    /// Removes a request in flight of a key, drops `held`, which the next request needs, and gives
-    /// the free slots to queued requests. `answered` is the number of seconds that a complete
+    /// Removes a request in flight of a key, drops `resources`, which the next request needs, and
+    /// gives the free slots to queued requests. `answered` is the number of seconds that a complete
     /// answer has taken.
-    pub(crate) fn end<T>(self: &Arc<Self>, key: &Arc<str>, answered: Option<f64>, held: T) {
+    pub(crate) fn end<T>(self: &Arc<Self>, key: &Arc<str>, answered: Option<f64>, resources: T) {
         let mut queue = self.backlog.queue();
         queue.end(key, answered, self.now());
-        drop(held);
+        drop(resources);
         self.dispatch_from(queue);
     }
 

@@ -47,8 +47,8 @@ impl Division {
     /// buyers divide them; one that does not know the others has all.
     fn queue_share(&self, total: usize) -> usize {
         let Some(each) = total.checked_div(self.serving) else { return total };
-        let has_one_more = self.index.is_some_and(|index| index < total % self.serving);
-        (each + usize::from(has_one_more)).max(1)
+        let gets_remainder = self.index.is_some_and(|index| index < total % self.serving);
+        (each + usize::from(gets_remainder)).max(1)
     }
 
     /// Returns whether the shares of all processes add up to the limit, and not to more.

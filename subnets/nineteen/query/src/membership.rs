@@ -120,13 +120,13 @@ impl Membership {
         let serving: Vec<&Process> =
             live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.
-        let is_only = serving.is_empty();
-        let serves = serves || is_only;
+        let is_only_process = serving.is_empty();
+        let serves = serves || is_only_process;
         let index =
             serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
         let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), index);
         // At the start, a validator need not wait for its predecessor, which it replaces.
-        if self.changed.is_none() && is_only && !self.always_serves {
+        if self.changed.is_none() && is_only_process && !self.always_serves {
             self.latest.clear();
         } else if self.latest.back() != Some(&division) {
             self.changed = Some(now);

@@ -157,14 +157,14 @@ pub(crate) struct Inner {
     has_prefix_affinity: AtomicBool,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
-    began: std::time::Instant,
+    started: std::time::Instant,
     samples: mpsc::Sender<Sample>,
 }
 
 impl Inner {
     /// Returns the monotonic time since the querier was created, in seconds.
     pub(crate) fn now(&self) -> f64 {
-        (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
+        (self.monotonic)().saturating_duration_since(self.started).as_secs_f64()
     }
 
     /// Returns the prefix of a buyer's prompt, if it selects the miner.
@@ -215,7 +215,7 @@ impl Querier {
         samples: mpsc::Sender<Sample>,
     ) -> Self {
         let (clock, monotonic) = clocks;
-        let began = monotonic();
+        let start = monotonic();
         let backlog = Backlog::new(QueueSettings::default());
         Self {
             inner: Arc::new(Inner {
@@ -228,7 +228,7 @@ impl Querier {
                 has_prefix_affinity: AtomicBool::new(false),
                 clock,
                 monotonic,
-                began,
+                started: start,
                 samples,
             }),
         }
@@ -370,9 +370,9 @@ impl Querier {
                 has_first = attempt.has_first();
                 running.push(attempt.start(request, deadline));
             }
-            let ended = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                ended = running.next() => ended,
+                outcome = running.next() => outcome,
                 // The first attempt is slow: start another one; the faster one wins.
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
@@ -391,7 +391,7 @@ impl Querier {
                     continue;
                 }
             };
-            match ended {
+            match outcome {
                 None => {}
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {

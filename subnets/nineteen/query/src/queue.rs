@@ -147,9 +147,9 @@ impl Queue {
 
     /// Queues a job, whose payload is the subject of the entry's inbox.
     async fn publish(&self, inbox: &str) -> Result<(), QueueError> {
-        let sent = within(self.context.publish(self.subject(), inbox.to_owned().into())).await?;
-        let sent = sent.map_err(QueueError::jetstream)?;
-        within(sent.into_future()).await?.map(drop).map_err(QueueError::jetstream)
+        let result = within(self.context.publish(self.subject(), inbox.to_owned().into())).await?;
+        let result = result.map_err(QueueError::jetstream)?;
+        within(result.into_future()).await?.map(drop).map_err(QueueError::jetstream)
     }
 }
 
@@ -212,8 +212,8 @@ pub fn encoded_again(message: &bytes::Bytes) -> Option<bytes::Bytes> {
 pub fn documents(messages: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
     let mut assembly = frame::Assembly::default();
     let frames = messages.iter().filter_map(frame::Frame::decode);
-    let taken = frames.map_while(|(number, frame)| assembly.take(number, frame).ok()).flatten();
-    taken
+    let complete = frames.map_while(|(number, frame)| assembly.take(number, frame).ok()).flatten();
+    complete
         .filter_map(|frame| if let frame::Frame::Last(body) = frame { Some(body) } else { None })
         .collect()
 }

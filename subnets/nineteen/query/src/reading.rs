@@ -37,10 +37,10 @@ impl ResponseReader {
         waited: &mut Duration,
     ) -> Result<Option<Bytes>, AttemptError> {
         let remaining = self.total.saturating_sub(*waited);
-        let began = Instant::now();
-        let end = began + timeout.min(remaining);
+        let start = Instant::now();
+        let end = start + timeout.min(remaining);
         let chunk = std::future::poll_fn(|context| self.poll_until(end, context)).await;
-        *waited += began.elapsed();
+        *waited += start.elapsed();
         match chunk {
             Ok(chunk) => Ok(chunk.transpose()?),
             Err(()) if remaining <= timeout => Err(AttemptError::TooLong(self.total)),

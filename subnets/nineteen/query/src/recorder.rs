@@ -92,15 +92,15 @@ impl Recorder {
         let mut read = Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
             shutdown.sleep(FLUSH).await;
-            let mut done = self.flush().await;
-            if done.is_ok() && self.store.is_shared() && read.elapsed() >= COUNTERS_INTERVAL {
+            let mut result = self.flush().await;
+            if result.is_ok() && self.store.is_shared() && read.elapsed() >= COUNTERS_INTERVAL {
                 if let Some(membership) = &mut membership {
-                    done = membership.update(&self.store, &self.market, Instant::now()).await;
+                    result = membership.update(&self.store, &self.market, Instant::now()).await;
                 }
-                done = done.and(self.read_others().await);
+                result = result.and(self.read_others().await);
                 read = Instant::now();
             }
-            if let Err(error) = done {
+            if let Err(error) = result {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "failed to store counters"
@@ -127,7 +127,7 @@ impl Recorder {
             match self.store.put_sample(&sample, task_miners.task.weight).await {
                 // The scorer enables sampling again; in processes without a scorer, the next period
                 // does.
-                Ok(kept) => task_miners.set_keeps_samples(kept),
+                Ok(keeps_samples) => task_miners.set_keeps_samples(keeps_samples),
                 Err(error) => tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "failed to store an answer"
@@ -177,13 +177,13 @@ impl Recorder {
         let rows: Vec<ContenderRow> =
             contenders.iter().map(|contender| contender.part().0).collect();
         let spent = period_miners.as_deref().map(spent).unwrap_or_default();
-        let closed = self.store.close_period(period, &self.process, &rows, &spent, now_ms).await;
-        if closed.is_err() {
+        let result = self.store.close_period(period, &self.process, &rows, &spent, now_ms).await;
+        if result.is_err() {
             for contender in &contenders {
                 contender.mark_changed();
             }
         }
-        closed
+        result
     }
 
     /// Loads each period into the market as soon as the validator's process has opened it, and
@@ -341,9 +341,9 @@ mod tests {
         assert!(!market.divisions().holds(64), "other processes are unknown");
         let stop = shutdown.clone();
         let keeping = tokio::spawn(async move { recorder.keep_counters(&stop).await });
-        let began = Instant::now();
+        let start = Instant::now();
         while !market.divisions().holds(64) {
-            assert!(began.elapsed() < Duration::from_mins(1), "no update within 60 s");
+            assert!(start.elapsed() < Duration::from_mins(1), "no update within 60 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.request();

@@ -39,7 +39,7 @@ pub(crate) struct Slot {
     /// Reservation of a repeated test until the miner answers.
     reservation: Option<Reservation>,
     /// Time of the reservation, in seconds on the querier's clock.
-    began: f64,
+    started: f64,
     completion: Completion,
     signal: CapacitySignal,
 }
@@ -156,7 +156,7 @@ impl Slot {
             key: None,
             permit: None,
             reservation: None,
-            began: inner.now(),
+            started: inner.now(),
             completion: Completion::default(),
             signal: CapacitySignal::None,
         })
@@ -202,12 +202,16 @@ impl Drop for Slot {
         self.contender.leave(&self.completion);
         self.load.leave(self.position, self.signal);
         // The next request needs them.
-        let held = (self.permit.take(), self.reservation.take());
+        let resources = (self.permit.take(), self.reservation.take());
         if let Some(key) = &self.key {
-            let took = self.inner.now() - self.began;
-            self.inner.end(key, (self.signal == CapacitySignal::Answered).then_some(took), held);
+            let elapsed = self.inner.now() - self.started;
+            self.inner.end(
+                key,
+                (self.signal == CapacitySignal::Answered).then_some(elapsed),
+                resources,
+            );
         } else {
-            drop(held);
+            drop(resources);
             self.inner.dispatch();
         }
     }

@@ -44,7 +44,7 @@ pub(crate) struct Events {
     /// Whether chunks with log-probabilities are parsed completely.
     keeps_logprobs: bool,
     /// JSON of all events, separated by commas, if they are recorded.
-    kept: Option<String>,
+    recorded: Option<String>,
 }
 
 impl Events {
@@ -54,7 +54,7 @@ impl Events {
         Self {
             stream: EventStream::default(),
             keeps_logprobs,
-            kept: keeps_events.then(String::new),
+            recorded: keeps_events.then(String::new),
         }
     }
 
@@ -64,9 +64,9 @@ impl Events {
         bytes: Option<&[u8]>,
         events: &mut impl Extend<Event>,
     ) -> Result<(), StreamFault> {
-        let Self { stream, keeps_logprobs, kept } = self;
+        let Self { stream, keeps_logprobs, recorded } = self;
         let take = |event: ServerEvent<'_>| {
-            events.extend([parse(&event, *keeps_logprobs, kept.as_mut())?]);
+            events.extend([parse(&event, *keeps_logprobs, recorded.as_mut())?]);
             Ok(())
         };
         match bytes {
@@ -78,15 +78,15 @@ impl Events {
 
     /// Takes the recorded events as a JSON array; `None` if there are none.
     pub(crate) fn take_kept(&mut self) -> Option<String> {
-        let kept = self.kept.take().filter(|kept| !kept.is_empty())?;
-        Some(format!("[{kept}]"))
+        let recorded = self.recorded.take().filter(|recorded| !recorded.is_empty())?;
+        Some(format!("[{recorded}]"))
     }
 }
 
 fn parse(
     event: &ServerEvent<'_>,
     keeps_logprobs: bool,
-    kept: Option<&mut String>,
+    recorded: Option<&mut String>,
 ) -> Result<Event, StreamFault> {
     if event.is_error() {
         return Err(StreamFault::Reported);
@@ -95,7 +95,7 @@ fn parse(
         return Ok(Event::Done);
     }
     let data = event.data.trim_ascii();
-    let Some(kept) = kept else {
+    let Some(recorded) = recorded else {
         if let Some(chunk) = Chunk::text_only(data, keeps_logprobs) {
             return Ok(Event::Text(chunk));
         }
@@ -107,10 +107,10 @@ fn parse(
     if depth(&value) > DEEPEST {
         return Err(StreamFault::TooDeep);
     }
-    if !kept.is_empty() {
-        kept.push(',');
+    if !recorded.is_empty() {
+        recorded.push(',');
     }
-    kept.push_str(text);
+    recorded.push_str(text);
     Ok(Event::Object(value))
 }
 
@@ -174,8 +174,8 @@ mod tests {
             parser.push(None, &mut events)?;
             Ok(parser.take_kept())
         };
-        let kept = through("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
-        assert_eq!(kept.as_deref(), Some(r#"[{"a": [1.50]},{}]"#));
+        let recorded = through("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
+        assert_eq!(recorded.as_deref(), Some(r#"[{"a": [1.50]},{}]"#));
         assert_eq!(through(": nothing\n").unwrap(), None);
         let nested =
             |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));

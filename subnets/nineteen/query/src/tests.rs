@@ -432,14 +432,14 @@ async fn request_with_a_slow_start_is_hedged() {
     let deadlines =
         QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
     let bench = bench(vec![slow, says(chunk("quick"))], deadlines).await;
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     // Repeat until a first attempt goes to the slow miner and is cancelled.
     while ended.is_empty() {
         assert_eq!(
             text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
             "quick"
         );
-        assert!(began.elapsed() < Duration::from_secs(15));
+        assert!(start.elapsed() < Duration::from_secs(15));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(ended.recv().await.is_some());

@@ -112,15 +112,15 @@ mod tests {
             ),
             (vec![json!([more])], vec![0]),
         ] {
-            let (mut numbers, mut found) = (CallNumbers::default(), Vec::new());
+            let (mut numbers, mut indices) = (CallNumbers::default(), Vec::new());
             for calls in &chunks {
                 let mut chunk = chunk(calls);
                 numbers.write(&mut chunk);
-                found.extend(
+                indices.extend(
                     chunk.tool_calls().unwrap().iter().map(|call| call["index"].as_u64().unwrap()),
                 );
             }
-            assert_eq!(found, expected, "{chunks:?}");
+            assert_eq!(indices, expected, "{chunks:?}");
         }
     }
 }

@@ -128,10 +128,13 @@ impl BudgetLimits {
 
     /// Returns the smallest remainder, and its budget.
     pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
-        let of = |budgets: Budgets, scope| {
+        let smallest_limit = |budgets: Budgets, scope| {
             budgets.smaller().map(|(remaining, period)| (remaining, period, scope))
         };
-        of(self.key, BudgetScope::Key).into_iter().chain(of(self.team, BudgetScope::Team)).min()
+        smallest_limit(self.key, BudgetScope::Key)
+            .into_iter()
+            .chain(smallest_limit(self.team, BudgetScope::Team))
+            .min()
     }
 
     /// Returns the credits that remain for reserves of the key if it has leased `leased` credits.
@@ -141,8 +144,9 @@ impl BudgetLimits {
         let remaining = |budgets: Budgets| {
             budgets.smaller().map_or(i64::MAX, |(remaining, _)| remaining.saturating_sub(leased))
         };
-        let of_team = remaining(self.team);
-        remaining(self.key).min(of_team.checked_div(self.team_keys.max(1)).unwrap_or(of_team))
+        let team_remaining = remaining(self.team);
+        remaining(self.key)
+            .min(team_remaining.checked_div(self.team_keys.max(1)).unwrap_or(team_remaining))
     }
 }
 
@@ -158,7 +162,7 @@ impl Store {
         key: Option<&str>,
         day: &str,
     ) -> Result<Vec<BudgetUse>, StoreError> {
-        let of_keys = statement(
+        let key_rows = statement(
             "SELECT id AS owner, monthly_budget, daily_budget,
              CAST(COALESCE((SELECT SUM(charged) FROM usage_day WHERE key_id = api_key.id AND day LIKE $1 || '%'), 0)
                   AS BIGINT) AS in_month,
@@ -168,7 +172,7 @@ impl Store {
              WHERE revoked_ms IS NULL AND (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL)
              AND (id = $3 OR $3 IS NULL) ORDER BY id",
         );
-        let of_teams = statement(
+        let team_rows = statement(
             "SELECT name AS owner, monthly_budget, daily_budget,
              CAST(COALESCE((SELECT SUM(charged) FROM team_day WHERE team_day.team = team.name AND day LIKE $1 || '%'), 0)
                   AS BIGINT) AS in_month,
@@ -179,7 +183,7 @@ impl Store {
              AND (name = (SELECT team FROM api_key WHERE id = $3) OR $3 IS NULL) ORDER BY name",
         );
         let mut uses = Vec::new();
-        for (scope, rows) in [(BudgetScope::Key, of_keys), (BudgetScope::Team, of_teams)] {
+        for (scope, rows) in [(BudgetScope::Key, key_rows), (BudgetScope::Team, team_rows)] {
             let rows = rows
                 .bind(BudgetPeriod::Month.of_day(day))
                 .bind(day)

@@ -435,9 +435,9 @@ impl CreditLeases {
             }
             plans
         };
-        let written = batch::write(database, &self.process, &plans).await;
+        let result = batch::write(database, &self.process, &plans).await;
         let mut state = self.state();
-        match written {
+        match result {
             Ok(results) => state.end(plans, results),
             Err(error) => state.fail(plans, &Arc::new(error)),
         }

@@ -120,11 +120,11 @@ impl Store {
         &self,
         key: &str,
         amount: i64,
-        why: &str,
+        reason: &str,
         now_ms: i64,
     ) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let Some(after) = grant(&mut transaction, key, amount, ("grant", why), now_ms).await?
+        let Some(after) = grant(&mut transaction, key, amount, ("grant", reason), now_ms).await?
         else {
             return Ok(None);
         };
@@ -376,19 +376,20 @@ pub(crate) async fn grant(
     transaction: &mut Transaction,
     key: &str,
     amount: i64,
-    (kind, why): (&'static str, &str),
+    (kind, reason): (&'static str, &str),
     now_ms: i64,
 ) -> Result<Option<i64>, StoreError> {
     let is_known = lock(transaction, key).await?;
     let account = format!("key:{key}");
-    let of_key = balance(transaction, &account).await?;
+    let key_balance = balance(transaction, &account).await?;
     if amount > MAX_CREDITS {
         return Err(StoreError::TooManyCredits { amount, left: grantable(transaction).await? });
     }
-    let Some(after) = of_key.checked_add(amount).filter(|after| is_known && *after >= 0) else {
+    let Some(after) = key_balance.checked_add(amount).filter(|after| is_known && *after >= 0)
+    else {
         return Ok(None);
     };
-    transfer(transaction, kind, why, now_ms, amount, "issued", &account).await?;
+    transfer(transaction, kind, reason, now_ms, amount, "issued", &account).await?;
     // Read after the transfer, which locks the account: grants to other keys may run at the same
     // time.
     let issued = balance(transaction, "issued").await?;

@@ -79,8 +79,9 @@ impl Store {
         if !keeps_another(count(stored), weight) {
             return Ok(false);
         }
-        let all = statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
-        let oldest = i64::try_from(evicted(count(all))).unwrap_or(0);
+        let sample_count =
+            statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
+        let oldest = i64::try_from(evicted(count(sample_count))).unwrap_or(0);
         statement(
             "DELETE FROM sample WHERE job_id IN (SELECT job_id FROM sample ORDER BY created_ms, job_id LIMIT $1)",
         )
@@ -88,7 +89,7 @@ impl Store {
         .execute(&mut transaction)
         .await?;
         // An answer is checked at most once.
-        let kept = statement(
+        let inserted_rows = statement(
             "INSERT INTO sample (job_id, period_id, task, hotkey, uid, synthetic, request, answer, work, response_time,
                                  created_ms)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
@@ -108,7 +109,7 @@ impl Store {
         .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
-        Ok(kept > 0)
+        Ok(inserted_rows > 0)
     }
 
     /// Returns the number of queued answers per task.

@@ -50,16 +50,22 @@ impl TokenWindow {
     /// Reserves tokens, unless they would exceed the limit.
     fn reserve(&mut self, limit: u64, tokens: u64, now_ms: i64) -> TokenUsage {
         let second = now_ms.div_euclid(1_000);
-        self.0.retain(|then, tokens| *then >= second.saturating_sub(WINDOW) && *tokens > 0);
-        let used = self.0.values().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
-        let is_admitted = used.saturating_add(tokens) <= limit;
-        let retry =
-            if is_admitted { Duration::ZERO } else { self.retry(used, limit, tokens, now_ms) };
+        self.0.retain(|recorded_second, tokens| {
+            *recorded_second >= second.saturating_sub(WINDOW) && *tokens > 0
+        });
+        let used_tokens = self.0.values().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
+        let is_admitted = used_tokens.saturating_add(tokens) <= limit;
+        let retry = if is_admitted {
+            Duration::ZERO
+        } else {
+            self.retry(used_tokens, limit, tokens, now_ms)
+        };
         if is_admitted && tokens > 0 {
             let sum = self.0.entry(second).or_default();
             *sum = sum.saturating_add(tokens);
         }
-        let left = limit.saturating_sub(used).saturating_sub(if is_admitted { tokens } else { 0 });
+        let left =
+            limit.saturating_sub(used_tokens).saturating_sub(if is_admitted { tokens } else { 0 });
         let reset =
             self.0.last_key_value().map_or(Duration::ZERO, |(newest, _)| leaves(*newest, now_ms));
         TokenUsage { is_admitted, left, retry, reset, second }

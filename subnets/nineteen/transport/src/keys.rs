@@ -111,9 +111,9 @@ mod tests {
         for number in 0..100 {
             store.insert(validator(1), number.to_string(), key(1), NOW).unwrap();
         }
-        let kept = (0..100)
+        let remaining = (0..100)
             .filter(|number: &u8| store.get(&validator(1), &number.to_string(), NOW).is_some());
-        assert_eq!(kept.collect::<Vec<_>>(), (68..100).collect::<Vec<_>>());
+        assert_eq!(remaining.collect::<Vec<_>>(), (68..100).collect::<Vec<_>>());
         for number in 2..=4_096 {
             store.insert(validator(number), "a".into(), key(1), NOW).unwrap();
         }

@@ -105,8 +105,8 @@ impl Formatter for Python {
             let (plain, special) = remaining.split_at(start);
             writer.write_all(plain.as_bytes())?;
             let mut letters = special.chars();
-            if let Some(letter) = letters.next() {
-                for unit in letter.encode_utf16(&mut [0; 2]) {
+            if let Some(character) = letters.next() {
+                for unit in character.encode_utf16(&mut [0; 2]) {
                     writer.write_all(&escape(*unit))?;
                 }
             }
@@ -141,8 +141,9 @@ mod tests {
     fn size_equals_the_sealed_payload_length() {
         let key = FernetKey::random();
         for letters in 0..70 {
-            for letter in ["a", "\u{e9}", "\u{1f600}", "\n", "\u{1}"] {
-                let payload = json!({"messages": [{"content": letter.repeat(letters)}], "seed": 7});
+            for character in ["a", "\u{e9}", "\u{1f600}", "\n", "\u{1}"] {
+                let payload =
+                    json!({"messages": [{"content": character.repeat(letters)}], "seed": 7});
                 assert_eq!(seal_payload(&key, &payload, u64::MAX).len(), sealed_size(&payload));
             }
         }

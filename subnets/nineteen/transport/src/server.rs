@@ -96,15 +96,15 @@ async fn open_body(
     let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
     let open =
         move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
-    let opened = if is_heavy {
+    let decrypted = if is_heavy {
         match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened,
+            Ok(decrypted) => decrypted,
             Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),
         }
     } else {
         open()
     };
-    let text = match opened {
+    let text = match decrypted {
         Ok(text) => text,
         Err(error) => return refuse(status_of(error, rules), error.to_string()),
     };

@@ -60,8 +60,8 @@ impl Exchange {
     /// Returns the time of the miner's response in nanoseconds, from the response's timestamp if
     /// present.
     fn now_ns(&self) -> u64 {
-        let stated = serde_json::from_slice::<Value>(&self.response()).ok();
-        let seconds = stated.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
+        let response = serde_json::from_slice::<Value>(&self.response()).ok();
+        let seconds = response.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
         u64::try_from(std::time::Duration::from_secs_f64(seconds).as_nanos()).unwrap()
     }
 
@@ -172,7 +172,7 @@ fn headers_match_fiber() {
         uuid: uuid::Uuid::nil(),
         external_ip: String::new(),
     };
-    let mut checked = 0;
+    let mut count = 0;
     for exchange in &recording.exchanges {
         let text = |name: &str| exchange.headers.get(name).and_then(Value::as_str);
         let all = [
@@ -210,16 +210,16 @@ fn headers_match_fiber() {
         let recorded =
             taonet_wallet::verify(&validator, &message, &signature(text("signature").unwrap()));
         assert_eq!(recorded, exchange.name != "signed by another", "{}", exchange.name);
-        checked += 1;
+        count += 1;
     }
-    assert_eq!(checked, 22);
+    assert_eq!(count, 22);
 }
 
 #[test]
 fn bodies_match_fiber() {
     let recording = recording();
     let key = FernetKey::from_base64(&recording.symmetric_key).unwrap();
-    let mut checked = 0;
+    let mut count = 0;
     for exchange in &recording.exchanges {
         let body = exchange.body();
         let Ok(plain) = key.open(&body) else { continue };
@@ -235,9 +235,9 @@ fn bodies_match_fiber() {
         assert_eq!(text, plain, "{}", exchange.name);
         let ours = key.seal_with(&text, seconds, token[9..25].try_into().unwrap());
         assert_eq!(ours.as_bytes(), body, "{}", exchange.name);
-        checked += 1;
+        count += 1;
     }
-    assert_eq!(checked, 23);
+    assert_eq!(count, 23);
 }
 
 #[test]

@@ -55,30 +55,30 @@ mod tests {
     /// for one and 0.1 for the other. The third one guesses.
     #[test]
     fn contribution_is_shapley_value_and_synergies() {
-        let found = of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
+        let actual = of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
         let alone = f64::midpoint(0.9_f64.ln(), 0.1_f64.ln());
         let surplus = 0.5_f64.ln() - alone;
-        for contribution in &found[..2] {
-            assert!((contribution.synergy - surplus / 2.0).abs() < 1e-12, "{found:?}");
-            assert!((contribution.share - 0.5).abs() < 1e-12, "{found:?}");
+        for contribution in &actual[..2] {
+            assert!((contribution.synergy - surplus / 2.0).abs() < 1e-12, "{actual:?}");
+            assert!((contribution.share - 0.5).abs() < 1e-12, "{actual:?}");
         }
-        assert!(found[2].shapley < 0.0 && found[2].share.abs() < f64::MIN_POSITIVE, "{found:?}");
+        assert!(actual[2].shapley < 0.0 && actual[2].share.abs() < f64::MIN_POSITIVE, "{actual:?}");
         // The values sum to that of all three, who predict (0.5 + 0.5 + a guess) / 3 for each
         // token.
         let uniform = 1.0 / 50_257.0;
         let expected = ((1.0 + uniform) / 3.0_f64).ln() - uniform.ln();
         assert!(
-            (found.iter().map(|one| one.shapley).sum::<f64>() - expected).abs() < 1e-9,
-            "{found:?}"
+            (actual.iter().map(|one| one.shapley).sum::<f64>() - expected).abs() < 1e-9,
+            "{actual:?}"
         );
     }
 
     #[test]
     fn copies_earn_less_than_an_independent_prediction() {
-        let found = of(&[vec![0.8, 0.1], vec![0.8, 0.1], vec![0.1, 0.8]]);
+        let actual = of(&[vec![0.8, 0.1], vec![0.8, 0.1], vec![0.1, 0.8]]);
         assert!(
-            (found[0].share - found[1].share).abs() < 1e-12 && found[2].share > found[0].share,
-            "{found:?}"
+            (actual[0].share - actual[1].share).abs() < 1e-12 && actual[2].share > actual[0].share,
+            "{actual:?}"
         );
     }
 
@@ -97,9 +97,9 @@ mod tests {
     fn sampled_contributions_are_reproducible() {
         let miners: Vec<_> =
             (0..=crate::MAX_EXACT).map(|miner| vec![miner as f64 / 20.0, 0.2]).collect();
-        let (found, again) = (of(&miners), of(&miners));
-        assert_eq!(found, again);
-        assert!((found.iter().map(|one| one.share).sum::<f64>() - 1.0).abs() < 1e-9, "{found:?}");
-        assert!(found[12].share > found[0].share, "{found:?}");
+        let (first, again) = (of(&miners), of(&miners));
+        assert_eq!(first, again);
+        assert!((first.iter().map(|one| one.share).sum::<f64>() - 1.0).abs() < 1e-9, "{first:?}");
+        assert!(first[12].share > first[0].share, "{first:?}");
     }
 }

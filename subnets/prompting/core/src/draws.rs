@@ -53,11 +53,11 @@ mod tests {
         let mut draws = Draws::new(1);
         assert_eq!(draws.below(0), 0);
         for bound in 1..6 {
-            let mut seen = vec![0; bound];
+            let mut counts = vec![0; bound];
             for _ in 0..200 {
-                seen[draws.below(bound)] += 1;
+                counts[draws.below(bound)] += 1;
             }
-            assert!(seen.iter().all(|count| *count > 0), "{bound}: {seen:?}");
+            assert!(counts.iter().all(|count| *count > 0), "{bound}: {counts:?}");
         }
     }
 

@@ -39,8 +39,12 @@ impl NextTokenLosses {
         let members: Vec<_> =
             coalition.iter().filter_map(|miner| self.probabilities.get(*miner)).collect();
         let combined = |position: usize| {
-            let stated = members.iter().filter_map(|row| row.get(position));
-            if members.is_empty() { UNIFORM } else { stated.sum::<f64>() / members.len() as f64 }
+            let probabilities = members.iter().filter_map(|row| row.get(position));
+            if members.is_empty() {
+                UNIFORM
+            } else {
+                probabilities.sum::<f64>() / members.len() as f64
+            }
         };
         if self.positions == 0 {
             return 0.0;

@@ -43,14 +43,14 @@ fn exact(players: usize, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let members =
         |mask: usize| (0..players).filter(|player| (mask >> player) & 1 == 1).collect::<Vec<_>>();
     let values: Vec<f64> = (0..(1_usize << players)).map(|mask| value(&members(mask))).collect();
-    let of = |mask: usize| values.get(mask).copied().unwrap_or_default();
+    let coalition_value = |mask: usize| values.get(mask).copied().unwrap_or_default();
     let weight = order_shares(players);
     let contribution = |player: usize| {
         let without = (0..values.len()).filter(|mask| (mask >> player) & 1 == 0);
         without
             .map(|mask| {
                 let share = weight.get(mask.count_ones() as usize).copied().unwrap_or_default();
-                share * (of(mask | (1 << player)) - of(mask))
+                share * (coalition_value(mask | (1 << player)) - coalition_value(mask))
             })
             .sum()
     };
@@ -69,10 +69,10 @@ fn order_shares(players: usize) -> Vec<f64> {
 fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let (mut draws, mut sums) = (Draws::new(seed), vec![0.0; players]);
     let mut order: Vec<usize> = (0..players).collect();
-    let nobody = value(&[]);
+    let empty_value = value(&[]);
     for _ in 0..ORDERS {
         draws.shuffle(&mut order);
-        let (mut coalition, mut before) = (Vec::<usize>::with_capacity(players), nobody);
+        let (mut coalition, mut before) = (Vec::<usize>::with_capacity(players), empty_value);
         for player in &order {
             let index = coalition.partition_point(|member| member < player);
             coalition.insert(index, *player);
@@ -129,8 +129,8 @@ mod tests {
         let orders = orders(&(0..players).collect::<Vec<_>>());
         let mut sums = vec![0.0; players];
         for order in &orders {
-            for (place, player) in order.iter().enumerate() {
-                sums[*player] += sorted(&order[..=place]) - sorted(&order[..place]);
+            for (position, player) in order.iter().enumerate() {
+                sums[*player] += sorted(&order[..=position]) - sorted(&order[..position]);
             }
         }
         sums.into_iter().map(|sum| sum / orders.len() as f64).collect()
@@ -142,18 +142,18 @@ mod tests {
         Draws::new(mask).number() as f64 / u64::MAX as f64
     }
 
-    fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
-        assert_eq!(found.len(), expected.len());
+    fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
+        assert_eq!(actual.len(), expected.len());
         let is_close =
-            found.iter().zip(expected).all(|(one, other)| (one - other).abs() < tolerance);
-        assert!(is_close, "{found:?}, expected {expected:?}");
+            actual.iter().zip(expected).all(|(one, other)| (one - other).abs() < tolerance);
+        assert!(is_close, "{actual:?}, expected {expected:?}");
     }
 
     #[test]
     fn shapley_values_match_the_definition() {
         for players in 0..=7 {
-            let found = shapley_values(players, 0, arbitrary);
-            assert_close(&found, &brute_force(players, &arbitrary), 1e-9);
+            let values = shapley_values(players, 0, arbitrary);
+            assert_close(&values, &brute_force(players, &arbitrary), 1e-9);
         }
     }
 
@@ -161,9 +161,9 @@ mod tests {
     fn values_of_four_miners_match_the_definition() {
         let probabilities = [vec![0.5, 0.2, 0.9], vec![0.4, 0.3, 0.1], vec![0.0, 0.9, 0.0], vec![]];
         let losses = NextTokenLosses::new(&probabilities, 3);
-        let found = shapley_values(4, 0, |coalition| losses.value(coalition));
-        assert_close(&found, &brute_force(4, &|coalition| losses.value(coalition)), 1e-9);
-        assert!(found[0] > found[1] && found[3] < found[1], "{found:?}");
+        let values = shapley_values(4, 0, |coalition| losses.value(coalition));
+        assert_close(&values, &brute_force(4, &|coalition| losses.value(coalition)), 1e-9);
+        assert!(values[0] > values[1] && values[3] < values[1], "{values:?}");
     }
 
     /// In a sum of strengths, each player's value is its strength.
@@ -171,10 +171,10 @@ mod tests {
     fn values_of_independent_players_are_their_strengths() {
         for players in [MAX_EXACT, MAX_EXACT + 1, 40] {
             let strengths: Vec<f64> = (0..players).map(|player| player as f64).collect();
-            let found = shapley_values(players, 3, |coalition| {
+            let values = shapley_values(players, 3, |coalition| {
                 coalition.iter().map(|member| strengths[*member]).sum()
             });
-            assert_close(&found, &strengths, 1e-6);
+            assert_close(&values, &strengths, 1e-6);
         }
     }
 
@@ -189,11 +189,11 @@ mod tests {
         let expected: Vec<f64> = (0..players)
             .map(|player| (0..=player).map(|lower| 1.0 / (players - lower) as f64).sum())
             .collect();
-        let found = shapley_values(players, 11, best);
-        assert_close(&found, &expected, 0.6);
-        let (sum, all) = (found.iter().sum::<f64>(), players as f64);
+        let values = shapley_values(players, 11, best);
+        assert_close(&values, &expected, 0.6);
+        let (sum, all) = (values.iter().sum::<f64>(), players as f64);
         assert!((sum - all).abs() < 1e-9, "{sum}");
-        assert_close(&found, &shapley_values(players, 11, best), f64::MIN_POSITIVE);
+        assert_close(&values, &shapley_values(players, 11, best), f64::MIN_POSITIVE);
     }
 
     #[test]
@@ -207,9 +207,9 @@ mod tests {
             _ => 0.0,
         };
         let expected = [(0, 1, 0.25), (0, 2, 0.0), (1, 2, 0.5)];
-        let found = synergies(3, value);
-        assert_eq!(found.len(), expected.len());
-        for (synergy, (first, second, share)) in found.iter().zip(expected) {
+        let actual = synergies(3, value);
+        assert_eq!(actual.len(), expected.len());
+        for (synergy, (first, second, share)) in actual.iter().zip(expected) {
             assert_eq!((synergy.first, synergy.second), (first, second));
             assert!((synergy.share - share).abs() < 1e-12, "{synergy:?}");
         }

@@ -17,16 +17,16 @@ pub fn softmax(values: &[f64]) -> Vec<f64> {
 /// Returns the rewards of a step as shares: the softmax of the non-zero rewards, divided by
 /// `temperature`. A reward of 0 remains 0, so that an answer without value earns nothing.
 pub fn normalised_rewards(rewards: &[f64], temperature: f64) -> Vec<f64> {
-    let earned = |reward: f64| reward.is_finite() && reward > 0.0;
+    let is_earned = |reward: f64| reward.is_finite() && reward > 0.0;
     let scaled: Vec<f64> = rewards
         .iter()
-        .filter(|reward| earned(**reward))
+        .filter(|reward| is_earned(**reward))
         .map(|reward| reward / temperature)
         .collect();
     let mut shares = softmax(&scaled).into_iter();
     rewards
         .iter()
-        .map(|reward| if earned(*reward) { shares.next().unwrap_or_default() } else { 0.0 })
+        .map(|reward| if is_earned(*reward) { shares.next().unwrap_or_default() } else { 0.0 })
         .collect()
 }
 
@@ -34,10 +34,10 @@ pub fn normalised_rewards(rewards: &[f64], temperature: f64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn assert_close(found: &[f64], expected: &[f64], context: &str) {
-        assert_eq!(found.len(), expected.len(), "{context}");
-        let is_close = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-12);
-        assert!(is_close, "{context}: {found:?}, expected {expected:?}");
+    fn assert_close(actual: &[f64], expected: &[f64], context: &str) {
+        assert_eq!(actual.len(), expected.len(), "{context}");
+        let is_close = actual.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-12);
+        assert!(is_close, "{context}: {actual:?}, expected {expected:?}");
     }
 
     /// The definition, without protection against overflow.

@@ -55,7 +55,7 @@ pub(crate) fn page(view: &View, steps: &Steps) -> Response {
 }
 
 fn warning(steps: &Steps) -> Markup {
-    html! { @for (title, why) in steps.problems(now_unix()) { (problem(title, why)) } }
+    html! { @for (title, reason) in steps.problems(now_unix()) { (problem(title, reason)) } }
 }
 
 fn figures(steps: &Steps) -> Markup {
@@ -66,8 +66,8 @@ fn figures(steps: &Steps) -> Markup {
     html! {
         dl.figures {
             div { dt { "Latest steps" } dd { (steps.latest.len()) } }
-            @if let Some(written) = steps.written_unix {
-                div { dt { "Last step" } dd { (ago(written, now_unix())) } }
+            @if let Some(written_unix) = steps.written_unix {
+                div { dt { "Last step" } dd { (ago(written_unix, now_unix())) } }
             }
             div { dt { "Miners" } dd { (miners.len()) @if failing > 0 { small.warn { (failing) " failing" } } } }
             div { dt { "Requests" } dd { (requests) } }

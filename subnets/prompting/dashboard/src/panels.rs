@@ -23,7 +23,8 @@ pub(crate) fn of(steps: &Steps, now_unix: i64) -> Vec<Panel> {
         Column::number("Answered"),
         Column::number("Response"),
     ];
-    let problem = steps.problems(now_unix).map(|(title, why)| format!("{title}: {why}")).next();
+    let problem =
+        steps.problems(now_unix).map(|(title, reason)| format!("{title}: {reason}")).next();
     let rows = steps.miners().iter().map(row).collect();
     let table = PlainTable { columns, rows, empty: "No miner has been asked yet." };
     vec![

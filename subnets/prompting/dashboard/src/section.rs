@@ -53,7 +53,7 @@ impl Section for PromptingSection {
         let steps = self.source.steps();
         steps
             .problems(now_unix())
-            .map(|(title, why)| format!("Prompting: {title}: {why}"))
+            .map(|(title, reason)| format!("Prompting: {title}: {reason}"))
             .collect()
     }
 

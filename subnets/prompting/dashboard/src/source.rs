@@ -45,8 +45,8 @@ impl Source {
         let mut steps = Steps::clone(&before);
         match spawn_blocking(move || latest(&directory)).await {
             Ok(Ok(latest)) => {
-                let written = latest.written.map(|written| unix_time(written).as_secs());
-                steps.written_unix = written.and_then(|seconds| i64::try_from(seconds).ok());
+                let written_unix = latest.written.map(|written| unix_time(written).as_secs());
+                steps.written_unix = written_unix.and_then(|seconds| i64::try_from(seconds).ok());
                 steps.latest = latest.steps;
                 let missing = "the directory has no log of steps (events.jsonl); hint: name the --state of `tao \
                                prompting validator`, which writes it with the first step";

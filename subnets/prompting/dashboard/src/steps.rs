@@ -66,14 +66,15 @@ impl Steps {
     /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
         let unread =
-            self.problem.as_deref().map(|why| ("The validator's steps are unavailable", why));
+            self.problem.as_deref().map(|reason| ("The validator's steps are unavailable", reason));
         let silent = self.is_silent(now_unix).then_some(("No new step", SILENT));
         unread.into_iter().chain(silent)
     }
 
     /// Returns whether the last step at `now_unix`, in seconds since the Unix epoch, was long ago.
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
-        self.written_unix.is_some_and(|written| now_unix.saturating_sub(written) > MAX_SILENCE)
+        self.written_unix
+            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE)
     }
 
     /// Returns the number of requests, and of completions, in the latest steps.

@@ -108,13 +108,13 @@ pub async fn ask_streaming(
     limits: QueryLimits,
     mut take: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<Reply<Prompting>, AskError> {
-    let began = Instant::now();
+    let start = Instant::now();
     let request = Prompting::new(conversation);
     let reply = |response: Result<Prompting, ReplyError>| Reply {
         uid: miner.uid,
         hotkey: miner.hotkey,
         response,
-        took: began.elapsed(),
+        took: start.elapsed(),
     };
     let mut parts =
         match query_stream(client, miner, &StreamPrompting(request.clone()), limits).await {
@@ -237,8 +237,8 @@ mod tests {
                 }
                 _ => panic!("{uid}: {:?}, expected {expected:?}", answer.completion),
             }
-            let is_worth_something = [Uid(0), Uid(1), Uid(3)].contains(&uid);
-            assert_eq!(answer.reward.total > 0.0, is_worth_something, "{uid}: {:?}", answer.reward);
+            let is_rewarded = [Uid(0), Uid(1), Uid(3)].contains(&uid);
+            assert_eq!(answer.reward.total > 0.0, is_rewarded, "{uid}: {:?}", answer.reward);
         }
         drop(servers);
     }
@@ -259,9 +259,9 @@ mod tests {
             Mock::given(path("/StreamPrompting")).respond_with(response).mount(&server).await;
             let address = addresses.resolve(&server.address().to_string()).unwrap();
             let miner = MinerEntry { uid: Uid(0), hotkey: keypair.hotkey(), address, name: None };
-            let mut taken = String::new();
+            let mut received = String::new();
             let take = |part: &str| {
-                taken.push_str(part);
+                received.push_str(part);
                 Ok(())
             };
             let reply = ask_streaming(&client, &miner, &conversation, limits, take).await.unwrap();
@@ -270,7 +270,7 @@ mod tests {
             match expected {
                 Ok(text) => {
                     assert_eq!(
-                        (answer.completion.as_deref().ok(), taken.as_str()),
+                        (answer.completion.as_deref().ok(), received.as_str()),
                         (Some(text), text)
                     );
                     assert!(answer.reward.total > 0.5, "{:?}", answer.reward);

@@ -123,12 +123,12 @@ impl EventLog {
     /// # Errors
     /// [`LinesError`] when a file cannot be read.
     pub fn of_miner(&self, hotkey: &Hotkey) -> Result<Vec<StepRecord>, LinesError> {
-        let of_miner = |mut record: StepRecord| {
+        let answers_of_miner = |mut record: StepRecord| {
             record.answers.retain(|answer| answer.hotkey == *hotkey);
             (!record.answers.is_empty()).then_some(record)
         };
-        let mut records = steps_in(&self.renamed(), of_miner)?;
-        records.extend(steps_in(&self.path, of_miner)?);
+        let mut records = steps_in(&self.renamed(), answers_of_miner)?;
+        records.extend(steps_in(&self.path, answers_of_miner)?);
         Ok(records)
     }
 
@@ -151,7 +151,7 @@ impl EventLog {
             Err(source) => return Err(LinesError::Read { path: self.path.clone(), source }),
         };
         let metadata = file.metadata().map_err(LinesError::read(&self.path))?;
-        let written = metadata.modified().map_err(LinesError::read(&self.path))?;
+        let modified = metadata.modified().map_err(LinesError::read(&self.path))?;
         let start = SeekFrom::Start(metadata.len().saturating_sub(LATEST));
         file.seek(start).map_err(LinesError::read(&self.path))?;
         let mut bytes = Vec::new();
@@ -159,7 +159,7 @@ impl EventLog {
         // The first line may have lost its beginning, so it is malformed.
         let lines = bytes.split(|byte| *byte == b'\n').rev();
         let steps = lines.filter_map(|line| serde_json::from_slice(line).ok()).take(most).collect();
-        Ok(LatestSteps { steps, written: Some(written) })
+        Ok(LatestSteps { steps, written: Some(modified) })
     }
 }
 
@@ -252,10 +252,11 @@ mod tests {
         assert!(log.of_miner(&miner).unwrap().is_empty());
         log.append(&record("old")).unwrap();
         std::fs::rename(&log.path, log.renamed()).unwrap();
-        let mut of_both = record("both");
-        of_both.answers.push(AnswerRecord { hotkey: other, ..of_both.answers[0].clone() });
-        let of_other = StepRecord { answers: of_both.answers[1..].to_vec(), ..record("other") };
-        for step in [&of_both, &of_other, &record("new")] {
+        let mut both_record = record("both");
+        both_record.answers.push(AnswerRecord { hotkey: other, ..both_record.answers[0].clone() });
+        let other_record =
+            StepRecord { answers: both_record.answers[1..].to_vec(), ..record("other") };
+        for step in [&both_record, &other_record, &record("new")] {
             log.append(step).unwrap();
         }
         assert_eq!(log.of_miner(&miner).unwrap(), [record("old"), record("both"), record("new")]);

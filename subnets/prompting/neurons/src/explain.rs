@@ -72,7 +72,7 @@ mod tests {
     }
 
     /// Returns a record with the replies of two miners.
-    fn record(of_request: u8, share: f64, completion: &str) -> StepRecord {
+    fn record(request_number: u8, share: f64, completion: &str) -> StepRecord {
         let answer = |hotkey, share| AnswerRecord {
             uid: Uid(3),
             hotkey,
@@ -87,7 +87,7 @@ mod tests {
             vec![answer(Hotkey::from_bytes([2; 32]), 1.0 - share), answer(miner(), share)];
         StepRecord {
             question: "What?".to_owned(),
-            request: Some(request(of_request)),
+            request: Some(request(request_number)),
             seed: None,
             answers,
         }
@@ -98,10 +98,10 @@ mod tests {
         let completed = CompletedStep { block: BlockNumber::new(7), began: UNIX_EPOCH };
         let mut score = 0.0;
         let mut rewarded = Vec::new();
-        for (number, (of_request, reward)) in (1..).zip(rewards) {
+        for (number, (request_number, reward)) in (1..).zip(rewards) {
             let (score_before, alpha) = (score, 0.5);
             score += alpha * (reward - score);
-            let step = RecordedStep { number, completed, alpha, request: request(*of_request) };
+            let step = RecordedStep { number, completed, alpha, request: request(*request_number) };
             let reward = RecordedReward {
                 hotkey: miner(),
                 uid: Uid(3),
@@ -149,19 +149,19 @@ mod tests {
             let records = records
                 .iter()
                 .map(|(request, share, completion)| record(*request, *share, completion));
-            let found = explained(&explanation(rewards), records.collect());
-            let completions = found
+            let actual = explained(&explanation(rewards), records.collect());
+            let completions = actual
                 .iter()
                 .map(|one| one.answer.as_ref().map(|(_, answer)| answer.completion.as_str()));
             assert_eq!(completions.collect::<Vec<_>>(), expected, "{rewards:?}");
             assert!(
-                found.iter().all(|one| one
+                actual.iter().all(|one| one
                     .answer
                     .as_ref()
                     .is_none_or(|(_, answer)| answer.hotkey == miner()))
             );
         }
-        let found = explained(&explanation(&[(1, 0.5), (2, 0.25)]), Vec::new());
-        assert_eq!(found.iter().map(|one| one.contribution).collect::<Vec<_>>(), [0.125, 0.125]);
+        let actual = explained(&explanation(&[(1, 0.5), (2, 0.25)]), Vec::new());
+        assert_eq!(actual.iter().map(|one| one.contribution).collect::<Vec<_>>(), [0.125, 0.125]);
     }
 }

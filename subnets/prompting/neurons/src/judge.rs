@@ -113,9 +113,9 @@ impl Judge {
         let (judge, caller) = (Arc::clone(self), Arc::new(()));
         let waiting = Arc::downgrade(&caller);
         let work = move || judge.rewards(&conversation, answers, || waiting.strong_count() == 0);
-        let judged = spawn_blocking(work).await;
+        let result = spawn_blocking(work).await;
         drop(caller);
-        judged.map_err(JudgeError::Panicked)?
+        result.map_err(JudgeError::Panicked)?
     }
 
     /// Rewards the completions of a conversation, unless the caller no longer waits.
@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn scoring_stops_when_its_caller_is_dropped() {
-        let (judge, asked) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
-        let is_abandoned = || asked.replace(asked.get() + 1) == 2;
+        let (judge, checks) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
+        let is_abandoned = || checks.replace(checks.get() + 1) == 2;
         let judged = judge.rewards(&conversation(), answers(), is_abandoned);
         assert!(matches!(judged, Err(JudgeError::Abandoned)), "{judged:?}");
-        assert_eq!(asked.get(), 3, "two completions were rewarded before");
+        assert_eq!(checks.get(), 3, "two completions were rewarded before");
     }
 }

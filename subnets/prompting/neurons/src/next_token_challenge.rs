@@ -187,19 +187,19 @@ fn drawn(
     dataset: &Dataset,
     draws: &mut Draws,
 ) -> Result<Vec<Beginning>, NextTokenError> {
-    let (mut beginnings, mut seen) = (Vec::new(), BTreeSet::new());
+    let (mut prefixes, mut seen) = (Vec::new(), BTreeSet::new());
     for _ in 0..MAX_DRAWS {
         let (Item::Question(text) | Item::Passage(text)) = dataset.sample(draws);
         if seen.contains(&text) {
             continue;
         }
-        beginnings.extend(beginning(model, &text, draws)?);
+        prefixes.extend(beginning(model, &text, draws)?);
         seen.insert(text);
-        if beginnings.len() == TEXTS {
+        if prefixes.len() == TEXTS {
             break;
         }
     }
-    if beginnings.is_empty() { Err(NextTokenError::TooShort) } else { Ok(beginnings) }
+    if prefixes.is_empty() { Err(NextTokenError::TooShort) } else { Ok(prefixes) }
 }
 
 /// Cuts a text before a random token; `None` if it is too short, or the token is only a part of a

@@ -71,16 +71,16 @@ impl NextTokens {
     /// exceeds 1 are scaled down to 1; invalid and missing ones are 0.
     pub(crate) fn probabilities(&self, truths: &[String]) -> Vec<f64> {
         let probability = |(index, truth): (usize, &String)| {
-            let stated = self.predictions.get(index).map(Vec::as_slice).unwrap_or_default();
-            let valid = stated
+            let predictions = self.predictions.get(index).map(Vec::as_slice).unwrap_or_default();
+            let valid = predictions
                 .iter()
                 .filter(|(_, probability)| probability.is_finite() && *probability > 0.0);
             let sum: f64 = valid.clone().map(|(_, probability)| probability.min(1.0)).sum();
-            let of_truth = valid
+            let truth_probability = valid
                 .filter(|(token, _)| token == truth)
                 .map(|(_, probability)| probability.min(1.0));
             // The sum of no numbers is -0.
-            of_truth.fold(0.0, |total, probability| total + probability) / sum.max(1.0)
+            truth_probability.fold(0.0, |total, probability| total + probability) / sum.max(1.0)
         };
         truths.iter().enumerate().map(probability).collect()
     }
@@ -104,11 +104,11 @@ mod tests {
             vec![token(".", f64::NAN), token(".", -1.0), token(".", 0.5), token(".", 0.25)],
             vec![token("?", 1.0)],
         ];
-        let found = NextTokens { predictions, ..NextTokens::default() }.probabilities(&truths);
-        assert_eq!(found.len(), truths.len());
-        for (found, expected) in found.iter().zip([0.25, 0.25, 0.75, 0.0, 0.0]) {
-            let is_close = (found - expected).abs() < 1e-12 && found.is_sign_positive();
-            assert!(is_close, "{found}, expected {expected}");
+        let actual = NextTokens { predictions, ..NextTokens::default() }.probabilities(&truths);
+        assert_eq!(actual.len(), truths.len());
+        for (actual, expected) in actual.iter().zip([0.25, 0.25, 0.75, 0.0, 0.0]) {
+            let is_close = (actual - expected).abs() < 1e-12 && actual.is_sign_positive();
+            assert!(is_close, "{actual}, expected {expected}");
         }
     }
 
@@ -130,8 +130,9 @@ mod tests {
 
     #[test]
     fn long_texts_are_refused() {
-        let of = |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
-        assert!(of(MAX_BYTES).check().is_ok());
-        assert!(of(MAX_BYTES + 1).check().is_err());
+        let with_text_bytes =
+            |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
+        assert!(with_text_bytes(MAX_BYTES).check().is_ok());
+        assert!(with_text_bytes(MAX_BYTES + 1).check().is_err());
     }
 }

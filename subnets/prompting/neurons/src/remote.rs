@@ -102,13 +102,13 @@ impl RemoteFile {
     pub fn new(url: &str, sha256: Option<[u8; 32]>) -> Result<Self, RemoteError> {
         let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url = parsed.ok_or_else(|| RemoteError::Url(url.to_owned()))?;
-        let of_cid = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
-        let sha256 = match (sha256, of_cid) {
-            (Some(stated), Some(Ok(of_cid))) if stated != of_cid => {
+        let cid_digest = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
+        let sha256 = match (sha256, cid_digest) {
+            (Some(given), Some(Ok(cid_digest))) if given != cid_digest => {
                 return Err(RemoteError::Contradiction(shown(&url)));
             }
-            (Some(stated), _) => stated,
-            (None, Some(Ok(of_cid))) => of_cid,
+            (Some(given), _) => given,
+            (None, Some(Ok(cid_digest))) => cid_digest,
             (None, Some(Err(source))) => return Err(RemoteError::Cid { url: shown(&url), source }),
             (None, None) => return Err(RemoteError::Unverified(shown(&url))),
         };

@@ -145,9 +145,9 @@ impl Job {
 #[derive(Clone, Debug)]
 pub struct JobSettings {
     /// Maximum number of proofs in progress.
-    pub running: usize,
+    pub max_running: usize,
     /// Maximum number of proofs in memory. Finished ones are stored for an hour.
-    pub kept: usize,
+    pub max_stored: usize,
     /// Directory in which proofs are stored to survive a restart; `None` keeps them in memory only.
     pub directory: Option<PathBuf>,
 }
@@ -170,8 +170,8 @@ pub enum StartError {
 /// a kill, the proofs in progress are requested from the miners again.
 pub struct Jobs {
     examiner: Arc<Examiner>,
-    running: usize,
-    kept: usize,
+    max_running: usize,
+    max_stored: usize,
     directory: Option<Arc<JobDirectory>>,
     stop: Shutdown,
     /// Held while the answer to a prompt is computed: the other cores are for verification.
@@ -189,7 +189,7 @@ impl Jobs {
         settings: JobSettings,
         stop: &Shutdown,
     ) -> Result<Self, JobFileError> {
-        let JobSettings { running, kept, directory } = settings;
+        let JobSettings { max_running, max_stored, directory } = settings;
         let (directory, files) = match directory {
             Some(path) => {
                 let (directory, files) = JobDirectory::open(path)?;
@@ -198,8 +198,15 @@ impl Jobs {
             None => (None, Vec::new()),
         };
         let (answering, by_id) = (Arc::new(Semaphore::new(1)), Mutex::default());
-        let jobs =
-            Self { examiner, running, kept, directory, stop: stop.clone(), answering, by_id };
+        let jobs = Self {
+            examiner,
+            max_running,
+            max_stored,
+            directory,
+            stop: stop.clone(),
+            answering,
+            by_id,
+        };
         for (id, JobFile { owner, circuit, inputs, prompt, ending, .. }) in files {
             let status = match ending {
                 None => Status::Running,
@@ -237,7 +244,7 @@ impl Jobs {
             let mut jobs = self.lock();
             self.evict(&mut jobs);
             let running = jobs.values().filter(|job| job.is_running()).count();
-            if running >= self.running || self.stop.is_requested() {
+            if running >= self.max_running || self.stop.is_requested() {
                 return Err(StartError::Full);
             }
             jobs.insert(id, Arc::clone(&job));
@@ -259,9 +266,9 @@ impl Jobs {
             (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
         let answering = Arc::clone(&self.answering);
         self.stop.spawn("user proof", async move {
-            let (began, sink) = (Instant::now(), Arc::clone(&job));
+            let (start, sink) = (Instant::now(), Arc::clone(&job));
             let report = Arc::new(move |progress| {
-                let step = Step { seconds: began.elapsed().as_secs_f64(), progress };
+                let step = Step { seconds: start.elapsed().as_secs_f64(), progress };
                 sink.state.send_modify(|state| state.steps.push(step));
             });
             let work = async {
@@ -316,7 +323,7 @@ impl Jobs {
         finished.sort_unstable();
         let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
         for ((at, size), id) in finished {
-            if at.elapsed() >= RETENTION || jobs.len() >= self.kept || bytes > KEPT_BYTES {
+            if at.elapsed() >= RETENTION || jobs.len() >= self.max_stored || bytes > KEPT_BYTES {
                 bytes -= size;
                 jobs.remove(&id);
                 self.remove_file(&id);

@@ -96,8 +96,8 @@ impl ApiKeys {
     /// # Errors
     /// When the name is invalid or in use, or the file cannot be written.
     pub fn add(&mut self, name: &str, path: &Path) -> Result<String, KeyError> {
-        let taken = self.names.values().any(|other| other == name);
-        if name.is_empty() || name.chars().count() > MAX_NAME || taken {
+        let is_taken = self.names.values().any(|other| other == name);
+        if name.is_empty() || name.chars().count() > MAX_NAME || is_taken {
             return Err(KeyError::Name(name.to_owned()));
         }
         let key = format!("{PREFIX}{}", random_hex());

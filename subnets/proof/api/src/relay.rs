@@ -118,7 +118,8 @@ impl Relay {
             .with_no_client_auth();
         let connector = Connector::Rustls(Arc::new(config));
         // Not on disk: the protocol has no way to continue a request on another connection.
-        let jobs = JobSettings { running: MAX_RUNNING, kept: MAX_STORED_RUNS, directory: None };
+        let jobs =
+            JobSettings { max_running: MAX_RUNNING, max_stored: MAX_STORED_RUNS, directory: None };
         let jobs = Jobs::open(examiner, jobs, stop)?;
         Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs })
     }
@@ -138,14 +139,14 @@ impl Relay {
         let mut failures = 0_u32;
         for session in 0_u64.. {
             let mut is_authenticated = false;
-            let ended = tokio::select! {
+            let outcome = tokio::select! {
                 () = relay.drained(stop) => return,
-                ended = relay.session(session, &outbound, &mut queue, &mut is_authenticated) => ended,
+                outcome = relay.session(session, &outbound, &mut queue, &mut is_authenticated) => outcome,
             };
             if is_authenticated {
                 failures = 0;
             }
-            match ended {
+            match outcome {
                 Ok(End::Superseded) => {
                     tracing::warn!(
                         relay = %relay.url,
@@ -171,14 +172,14 @@ impl Relay {
     /// proof or an error.
     async fn drained(&self, stop: &Shutdown) {
         stop.requested().await;
-        let ended = async {
+        let session_end = async {
             while self.jobs.in_progress() > 0 {
                 tokio::time::sleep(FLUSH).await;
             }
             // Let the queued messages be sent.
             tokio::time::sleep(FLUSH).await;
         };
-        let _ = tokio::time::timeout(DRAIN, ended).await;
+        let _ = tokio::time::timeout(DRAIN, session_end).await;
     }
 }
 

@@ -48,7 +48,7 @@ impl Default for ApiSettings {
     /// Returns the default settings: 64 proofs in progress as in the reference's relay, 256 in
     /// memory, none on disk, and 600 requests per minute.
     fn default() -> Self {
-        let jobs = JobSettings { running: 64, kept: 256, directory: None };
+        let jobs = JobSettings { max_running: 64, max_stored: 256, directory: None };
         Self { jobs, rate: RateLimit { requests: 600, window: Duration::from_mins(1) } }
     }
 }

@@ -73,12 +73,12 @@ impl Catalogue {
             }
         });
         models.retain(|_, model| {
-            let missing = model.slices.iter().find(|slice| !circuits.contains_key(slice));
-            skipped.extend(missing.map(|slice| {
+            let missing_slice = model.slices.iter().find(|slice| !circuits.contains_key(slice));
+            skipped.extend(missing_slice.map(|slice| {
                 let path = path.to_owned();
                 Skipped { path: path.clone(), error: CircuitError::NoSlice { path, slice: *slice } }
             }));
-            missing.is_none()
+            missing_slice.is_none()
         });
         if catalogue.circuits.is_empty() && !skipped.is_empty() {
             return Err(skipped.swap_remove(0).error);
@@ -141,8 +141,8 @@ impl Catalogue {
             self.add(&directory, backends)?;
         }
         let find = |slice: &Digest| {
-            let missing = || CircuitError::NoSlice { path: path.to_owned(), slice: *slice };
-            self.circuits.get(slice).map(|circuit| circuit.metadata()).ok_or_else(missing)
+            let missing_slice = || CircuitError::NoSlice { path: path.to_owned(), slice: *slice };
+            self.circuits.get(slice).map(|circuit| circuit.metadata()).ok_or_else(missing_slice)
         };
         let slices = model.slices.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         if let (Some(first), Some(last)) = (slices.first(), slices.last()) {

@@ -338,9 +338,9 @@ pub(crate) fn replace_by(
                 tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
             fs::rename(path, old.path().join("old")).map_err(fail)?;
             // Kept for the case that this rename fails.
-            let kept = old.keep();
+            let old_path = old.keep();
             fs::rename(staging.keep(), path).map_err(fail)?;
-            return fs::remove_dir_all(kept).map_err(fail);
+            return fs::remove_dir_all(old_path).map_err(fail);
         }
         Err(error) => return Err(fail(error)),
     }
@@ -417,12 +417,12 @@ mod tests {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                let mut seen = 0_u64;
+                let mut reads = 0_u64;
                 while !ended.load(Ordering::Relaxed) {
-                    assert!(fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()));
-                    seen += 1;
+                    assert!(fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()));
+                    reads += 1;
                 }
-                seen
+                reads
             });
             for number in 0..100 {
                 compiled.metadata.name = format!("replaced {number} times");

@@ -142,9 +142,12 @@ fn compiled_network_stays_within_the_maximum_error() {
         let compiled = compile(&sigmoid(), &sample, &options)?;
         Ok::<_, CircuitError>(compiled.metadata.quantisation.unwrap())
     };
-    let usual = report(None).unwrap();
-    assert!(usual.precision.is_none() && usual.largest_error > 0.0, "{usual:?}");
-    let max_error = usual.largest_error / 8.0;
+    let default_report = report(None).unwrap();
+    assert!(
+        default_report.precision.is_none() && default_report.largest_error > 0.0,
+        "{default_report:?}"
+    );
+    let max_error = default_report.largest_error / 8.0;
     let within = report(Some(max_error)).unwrap();
     assert!(within.largest_error <= max_error, "{within:?}");
     let precision = within.precision.unwrap();

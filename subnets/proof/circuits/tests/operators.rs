@@ -93,7 +93,7 @@ fn spread(count: usize, scale: f32) -> Vec<f32> {
 
 /// Two dense layers with a function between them. Inputs of -100 to 100 are scaled to -3.125 to
 /// 3.125.
-fn with_function(operator: &str, attributes: &[(&str, Attribute)], further: &str) -> TestModel {
+fn with_function(operator: &str, attributes: &[(&str, Attribute)], suffix: &str) -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[1.0 / 32.0])
         .floats("low", &[], &[-0.5])
@@ -103,7 +103,7 @@ fn with_function(operator: &str, attributes: &[(&str, Attribute)], further: &str
         .floats("w", &[5, 4], &spread(20, 0.125))
         .node("Mul", "x unit", "s")
         .node("MatMul", "s v", "h")
-        .node_with(operator, &format!("h{further}"), "a", attributes)
+        .node_with(operator, &format!("h{suffix}"), "a", attributes)
         .node("MatMul", "a w", "y");
     TestModel::new(operator, &[1, 6], &graph)
 }

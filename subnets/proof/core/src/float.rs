@@ -177,11 +177,11 @@ impl FloatNetwork {
             }
         }
         // The network's input remains tensor 0, even if nothing reads it.
-        let mut kept = 0;
+        let mut read_count = 0;
         let indices: Vec<usize> = std::iter::once(0)
             .chain(is_read.iter().skip(1).map(|&is_read| {
-                kept += usize::from(is_read);
-                kept
+                read_count += usize::from(is_read);
+                read_count
             }))
             .collect();
         let is_read: Vec<bool> = is_read.into_iter().skip(1).collect();

@@ -276,11 +276,11 @@ mod tests {
         let good =
             ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![1] }
                 .to_message();
-        let refused =
+        let refusal =
             |message: QueryZkProof| ProofQuery::from_message(&message).unwrap_err().to_string();
-        assert_eq!(refused(QueryZkProof { model_id: None, ..good.clone() }), "model_id is missing");
+        assert_eq!(refusal(QueryZkProof { model_id: None, ..good.clone() }), "model_id is missing");
         assert!(
-            refused(QueryZkProof { model_id: Some("A".repeat(64)), ..good.clone() })
+            refusal(QueryZkProof { model_id: Some("A".repeat(64)), ..good.clone() })
                 .starts_with("model_id: ")
         );
         for input in [
@@ -293,7 +293,7 @@ mod tests {
             json!({ "nonce": "0".repeat(64) }),
             json!([1]),
         ] {
-            refused(QueryZkProof { query_input: Some(input), ..good.clone() });
+            refusal(QueryZkProof { query_input: Some(input), ..good.clone() });
         }
     }
 

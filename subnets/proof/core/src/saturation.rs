@@ -104,11 +104,11 @@ fn beyond(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) -> usize {
         Clamp::Unsigned(_) => true,
         Clamp::Signed(_) => false,
     };
-    let is_beyond = |(sum, [of_low, of_high]): &(&i64, &[bool; 2])| {
+    let is_saturated = |(sum, [of_low, of_high]): &(&i64, &[bool; 2])| {
         let (quotient, _) = rescale.split(**sum);
         (*of_high && quotient > high + 1) || (*of_low && !is_unsigned && quotient < low - 1)
     };
-    sums.iter().zip(limits).filter(is_beyond).count()
+    sums.iter().zip(limits).filter(is_saturated).count()
 }
 
 /// Returns, for each cell, whether a value beyond its lower limit and one beyond its upper limit
@@ -218,9 +218,9 @@ mod tests {
         let input = Input { shape, range: Range { low: -100, high: 100 }, scale: 0 };
         let circuit = Network { format: FORMAT, input, layers }.lower().unwrap();
         let execution = circuit.execute(inputs).unwrap();
-        let found = saturations(&circuit, &execution, descriptions);
-        assert!(found.iter().all(|found| found.of == inputs.len()), "{found:?}");
-        found.iter().map(|found| (found.layer, found.values)).collect()
+        let saturated = saturations(&circuit, &execution, descriptions);
+        assert!(saturated.iter().all(|layer| layer.of == inputs.len()), "{saturated:?}");
+        saturated.iter().map(|layer| (layer.layer, layer.values)).collect()
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) fn page(view: &View, proofs: &Proofs, verifications: Option<(f64, f64
 }
 
 fn warnings(proofs: &Proofs) -> Markup {
-    html! { @for (title, why) in proofs.problems(now_unix()) { (problem(title, why)) } }
+    html! { @for (title, reason) in proofs.problems(now_unix()) { (problem(title, reason)) } }
 }
 
 fn figures(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Markup {
@@ -86,8 +86,8 @@ fn figures(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Markup {
                 div { dt { "Verification" } dd { (duration(Some(mean))) small { "mean of " (number(Some(count), 0)) } } }
             }
             div { dt { "Miners" } dd { (proofs.miners.len()) } }
-            @if let Some(written) = proofs.written_unix {
-                div { dt { "Last outcome" } dd { (ago(written, now_unix())) } }
+            @if let Some(written_unix) = proofs.written_unix {
+                div { dt { "Last outcome" } dd { (ago(written_unix, now_unix())) } }
             }
         }
     }

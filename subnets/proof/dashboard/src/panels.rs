@@ -18,7 +18,8 @@ pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>, now_unix: i
     if let Some((_, mean)) = verifications {
         figures.push(("Verification", duration(Some(mean))));
     }
-    let problem = proofs.problems(now_unix).map(|(title, why)| format!("{title}: {why}")).next();
+    let problem =
+        proofs.problems(now_unix).map(|(title, reason)| format!("{title}: {reason}")).next();
     vec![
         Panel { title: "Proof".to_owned(), problem, content: Content::Figures(figures) },
         Panel {

@@ -93,14 +93,15 @@ impl Proofs {
         // A kind of work is `circuit:slice`; each slice of a model is a separate circuit.
         let circuit = |kind: &str| kind.split(':').next().unwrap_or_default().to_owned();
         self.prices = stored.board.prices().map(|(kind, price)| (circuit(kind), price)).collect();
-        let written = taonet_service::unix_time(stored.written).as_secs();
-        self.written_unix = i64::try_from(written).ok();
+        let written_unix = taonet_service::unix_time(stored.written).as_secs();
+        self.written_unix = i64::try_from(written_unix).ok();
     }
 
     /// Returns whether the last outcome at `now_unix`, in seconds since the Unix epoch, was long
     /// ago.
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
-        self.written_unix.is_some_and(|written| now_unix.saturating_sub(written) > MAX_SILENCE)
+        self.written_unix
+            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE)
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -112,9 +113,9 @@ impl Proofs {
         let scores = self
             .scores_problem
             .as_deref()
-            .map(|why| ("The validator's scores are unavailable", why));
+            .map(|reason| ("The validator's scores are unavailable", reason));
         let circuits =
-            self.circuits_problem.as_deref().map(|why| ("The circuits are unavailable", why));
+            self.circuits_problem.as_deref().map(|reason| ("The circuits are unavailable", reason));
         let silent = self.is_silent(now_unix).then_some(("No new outcome", SILENT));
         scores.into_iter().chain(circuits).chain(silent)
     }

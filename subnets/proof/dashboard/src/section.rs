@@ -67,7 +67,7 @@ impl Section for ProofSection {
         self.source
             .proofs()
             .problems(now_unix())
-            .map(|(title, why)| format!("Proof: {title}: {why}"))
+            .map(|(title, reason)| format!("Proof: {title}: {reason}"))
             .collect()
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Source {
     circuits: Option<PathBuf>,
     proofs: RwLock<Arc<Proofs>>,
     meter: Mutex<RateMeter>,
-    began: Instant,
+    started: Instant,
 }
 
 impl Source {
@@ -35,7 +35,7 @@ impl Source {
             circuits,
             proofs: RwLock::default(),
             meter: Mutex::default(),
-            began: Instant::now(),
+            started: Instant::now(),
         }
     }
 
@@ -67,7 +67,7 @@ impl Source {
                 proofs.take(&stored, unix_time(SystemTime::now()));
                 proofs.scores_problem = None;
                 let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-                proofs.rate = meter.add(self.began.elapsed(), proofs.totals().verified);
+                proofs.rate = meter.add(self.started.elapsed(), proofs.totals().verified);
             }
             Ok(Err(error)) => proofs.scores_problem = Some(with_causes(&error)),
             Err(error) => proofs.scores_problem = Some(error.to_string()),

@@ -154,8 +154,9 @@ impl TextBundle {
         let vocabulary = model.parse_tokenizer(self.tokenizer.as_bytes())?;
         let prompt = model.prompt(&vocabulary, &self.prompt)?;
         let (prompt_tokens, answer_tokens) = (prompt.len(), self.answer);
-        let (of_prompt, after_prompt) = inputs.split_at_checked(prompt_tokens).unwrap_or_default();
-        if !of_prompt.iter().copied().eq(prompt.iter().copied().map(i64::from)) {
+        let (prompt_inputs, after_prompt) =
+            inputs.split_at_checked(prompt_tokens).unwrap_or_default();
+        if !prompt_inputs.iter().copied().eq(prompt.iter().copied().map(i64::from)) {
             return Err(LmError::Bundle("prompt is not that of its inputs"));
         }
         let answer = match after_prompt.split_at_checked(answer_tokens) {
@@ -175,9 +176,10 @@ impl TextBundle {
         // its prompt.
         let before = vocabulary.decode(&prompt);
         let tokens: Vec<u32> = answer.iter().filter_map(|&token| token.try_into().ok()).collect();
-        let all = vocabulary.decode(&[prompt.as_slice(), tokens.as_slice()].concat());
-        let answer =
-            all.strip_prefix(&before).map_or_else(|| vocabulary.decode(&tokens), str::to_owned);
+        let complete_text = vocabulary.decode(&[prompt.as_slice(), tokens.as_slice()].concat());
+        let answer = complete_text
+            .strip_prefix(&before)
+            .map_or_else(|| vocabulary.decode(&tokens), str::to_owned);
         Ok(Text { prompt: self.prompt.clone(), answer, prompt_tokens, answer_tokens, finish })
     }
 }
@@ -192,10 +194,11 @@ fn finish_of(
 ) -> Result<Finish, LmError> {
     for (position, &claimed) in answer.iter().enumerate() {
         let last = (prompt + position).checked_sub(1);
-        let chosen = last.and_then(|last| model.next(outputs, last));
-        let chosen = chosen.ok_or(LmError::Bundle("outputs do not match the circuit in number"))?;
-        if claimed != chosen {
-            return Err(LmError::Token { position, claimed, chosen });
+        let next_token = last.and_then(|last| model.next(outputs, last));
+        let next_token =
+            next_token.ok_or(LmError::Bundle("outputs do not match the circuit in number"))?;
+        if claimed != next_token {
+            return Err(LmError::Token { position, claimed, chosen: next_token });
         }
     }
     let mut before_last = answer.iter().rev().skip(1);

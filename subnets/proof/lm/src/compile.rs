@@ -113,14 +113,14 @@ fn agreement(
     let (mut same, mut all) = (0, 0);
     for text in texts {
         let inputs: Vec<f32> = text.iter().map(|&token| token as f32).collect();
-        let of_model = float
+        let model_logits = float
             .run(&inputs)
             .map_err(|source| CircuitError::from(QuantiseError::from(source)))?
             .pop()
             .unwrap_or_default();
         let outputs = circuit.execute(text)?.outputs(circuit);
         let length = text.iter().rposition(|&token| token != 0).map_or(0, |last| last + 1);
-        for (position, logits) in of_model.chunks(model.vocabulary).take(length).enumerate() {
+        for (position, logits) in model_logits.chunks(model.vocabulary).take(length).enumerate() {
             all += 1;
             same += usize::from(
                 model.next(&outputs, position) == Some(i64::from(greedy_token(logits))),
@@ -188,9 +188,9 @@ fn drawn(logits: &[f32], share: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());
     let mut remaining = share * weights().sum::<f64>();
-    let reached = weights().position(|weight| {
+    let limit_position = weights().position(|weight| {
         remaining -= weight;
         remaining <= 0.0
     });
-    reached.unwrap_or_default() as u32
+    limit_position.unwrap_or_default() as u32
 }

@@ -90,8 +90,8 @@ impl Writer<'_> {
         }
         let depth = self.dims([embeddings.outputs]);
         let values = self.graph.floats(&[2], [0.0, 1.0]);
-        let chosen = self.node("OneHot", &[INPUT, &depth, &values]);
-        self.node("MatMul", &[&chosen, &table])
+        let one_hot = self.node("OneHot", &[INPUT, &depth, &values]);
+        self.node("MatMul", &[&one_hot, &table])
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
@@ -135,19 +135,19 @@ impl Writer<'_> {
         let factor = 1.0 / (head_size as f32).sqrt();
         let projections = AttentionProjections::of(layer, factor);
         let projected = self.linear(values, &projections.inputs);
-        let (of_query, of_key) = (heads * head_size, kv_heads * head_size);
-        let query = self.columns(&projected, 0..of_query);
-        let key = self.columns(&projected, of_query..of_query + of_key);
-        let value = self.columns(&projected, of_query + of_key..of_query + 2 * of_key);
+        let (query_width, key_width) = (heads * head_size, kv_heads * head_size);
+        let query = self.columns(&projected, 0..query_width);
+        let key = self.columns(&projected, query_width..query_width + key_width);
+        let value = self.columns(&projected, query_width + key_width..query_width + 2 * key_width);
         let (mut query, mut key) = (self.split(&query, heads), self.split(&key, kv_heads));
-        if let Some([of_queries, of_keys]) = &layer.head_norms {
-            let scale = of_queries.scale.iter().map(|scale| scale * factor).collect();
-            let shift = of_queries
+        if let Some([query_norm, key_norm]) = &layer.head_norms {
+            let scale = query_norm.scale.iter().map(|scale| scale * factor).collect();
+            let shift = query_norm
                 .shift
                 .as_ref()
                 .map(|shift| shift.iter().map(|shift| shift * factor).collect());
             query = self.norm(&query, &Norm { scale, shift });
-            key = self.norm(&key, of_keys);
+            key = self.norm(&key, key_norm);
         }
         let (query, key) = (self.rotated(&query, shared), self.rotated(&key, shared));
         let value = self.split(&value, kv_heads);
@@ -208,9 +208,11 @@ impl Writer<'_> {
         let half = self.decoder.head_size / 2;
         let (first, second) = (self.columns(values, 0..half), self.columns(values, half..2 * half));
         let second = self.node("Neg", &[&second]);
-        let turned = self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
-        let (kept, turned) = (self.node("Mul", &[values, cos]), self.node("Mul", &[&turned, sin]));
-        self.node("Add", &[&kept, &turned])
+        let rotated_half =
+            self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
+        let (unrotated, rotated_half) =
+            (self.node("Mul", &[values, cos]), self.node("Mul", &[&rotated_half, sin]));
+        self.node("Add", &[&unrotated, &rotated_half])
     }
 
     fn feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> String {

@@ -33,9 +33,9 @@ impl AttentionProjections {
                 .chain(part.bias.iter_mut().flatten())
                 .for_each(|value| *value *= factor);
         }
-        let [_, _, of_values] = factors;
+        let [_, _, value_factor] = factors;
         let mut output = layer.output.clone();
-        output.weights.values.iter_mut().for_each(|weight| *weight /= of_values);
+        output.weights.values.iter_mut().for_each(|weight| *weight /= value_factor);
         Self { inputs: joined(&parts), output }
     }
 }
@@ -50,7 +50,7 @@ pub(crate) fn folded(projection: &Projection, norm: &Norm) -> Projection {
     let bias = match &norm.shift {
         None => bias.clone(),
         Some(shift) => {
-            let of_shift = rows().map(|row| {
+            let shift_products = rows().map(|row| {
                 let products = row
                     .iter()
                     .zip(shift)
@@ -58,7 +58,7 @@ pub(crate) fn folded(projection: &Projection, norm: &Norm) -> Projection {
                 products.sum::<f64>() as f32
             });
             let bias = bias.iter().flatten().copied().chain(std::iter::repeat(0.0));
-            Some(of_shift.zip(bias).map(|(of_shift, bias)| of_shift + bias).collect())
+            Some(shift_products.zip(bias).map(|(product, bias)| product + bias).collect())
         }
     };
     Projection { weights: Matrix { values: scaled.collect(), ..*weights }, bias }

@@ -51,8 +51,8 @@ fn options(name: &str) -> CompileOptions {
 
 #[test]
 fn models_with_random_weights_are_proven() {
-    let further: &[&str] = if is_exhaustive() { &FURTHER } else { &[] };
-    for name in MODELS.iter().chain(further) {
+    let larger: &[&str] = if is_exhaustive() { &FURTHER } else { &[] };
+    for name in MODELS.iter().chain(larger) {
         check_model(name);
     }
 }

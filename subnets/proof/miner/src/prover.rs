@@ -52,7 +52,7 @@ struct Inner {
     models: Arc<BTreeMap<Digest, Vec<Digest>>>,
     proof_slots: Arc<Semaphore>,
     /// First proof of each circuit, for [`Behaviour::Replay`].
-    kept: Mutex<BTreeMap<Digest, Proven>>,
+    first_proofs: Mutex<BTreeMap<Digest, Proven>>,
 }
 
 struct Served {
@@ -115,7 +115,13 @@ impl Miner {
     ) -> Self {
         let proof_slots =
             Arc::new(Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { settings, circuits, models, proof_slots, kept: Mutex::default() }))
+        Self(Arc::new(Inner {
+            settings,
+            circuits,
+            models,
+            proof_slots,
+            first_proofs: Mutex::default(),
+        }))
     }
 
     /// Iterates over the identities of the served circuits.
@@ -185,9 +191,9 @@ impl Miner {
         let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let work = tokio::task::spawn_blocking(move || {
-            let (_permit, _proving, began) = (permit, Proving::begin(), Instant::now());
+            let (_permit, _proving, start) = (permit, Proving::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
-            proof(began.elapsed());
+            proof(start.elapsed());
             proven
         });
         let timeout = self.0.settings.timeout;
@@ -201,13 +207,13 @@ impl Miner {
     }
 
     async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
-        let kept = || self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let first_proof = kept().get(&query.circuit).cloned();
+        let proofs = || self.0.first_proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let first_proof = proofs().get(&query.circuit).cloned();
         if let Some(proven) = first_proof {
             return Ok(proven);
         }
         let proven = self.prove(query).await?;
-        kept().insert(query.circuit, proven.clone());
+        proofs().insert(query.circuit, proven.clone());
         Ok(proven)
     }
 }

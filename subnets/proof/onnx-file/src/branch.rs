@@ -36,9 +36,9 @@ impl Branch {
         if graph.output.len() != node.output.len() {
             return Err(unsupported(node, format!("{name} does not have the outputs of the node")));
         }
-        let of_nodes = graph.node.iter().flat_map(|inner| &inner.output);
+        let node_outputs = graph.node.iter().flat_map(|inner| &inner.output);
         let own: HashSet<&String> =
-            of_nodes.chain(graph.initializer.iter().map(|weight| &weight.name)).collect();
+            node_outputs.chain(graph.initializer.iter().map(|weight| &weight.name)).collect();
         let beginning =
             node.output.iter().find(|output| !output.is_empty()).map_or("", String::as_str);
         let renamed = |name: &String| {

@@ -93,8 +93,8 @@ pub fn squeezed(
     if removed.iter().any(|&index| dims.get(index) != Some(&1)) {
         return Err(unsupported(node, format!("axes {axes:?} of {dims:?} are not 1")));
     }
-    let kept = dims.iter().enumerate().filter(|(index, _)| !removed.contains(index));
-    Ok(kept.map(|(_, &dim)| dim).collect())
+    let remaining = dims.iter().enumerate().filter(|(index, _)| !removed.contains(index));
+    Ok(remaining.map(|(_, &dim)| dim).collect())
 }
 
 /// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.

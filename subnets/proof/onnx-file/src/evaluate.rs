@@ -234,8 +234,8 @@ impl Operands<'_> {
     /// Returns the type of an operand's elements.
     fn element(&self, position: usize) -> ElementType {
         let Some(name) = self.node.input.get(position) else { return ElementType::Float };
-        let of_constant = || self.constants.get(name).map(|constant| constant.element());
-        self.types.get(name).copied().or_else(of_constant).unwrap_or(ElementType::Float)
+        let constant_element = || self.constants.get(name).map(|constant| constant.element());
+        self.types.get(name).copied().or_else(constant_element).unwrap_or(ElementType::Float)
     }
 
     fn get(&self, position: usize) -> Result<Cow<'_, Tensor>, OnnxError> {
@@ -471,9 +471,9 @@ impl Operands<'_> {
             _ => dims.to_vec(),
         };
         let (left, right) = (matrices(&a.dims, true), matrices(&b.dims, false));
-        let (of_left, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let (of_right, &[height, columns]) = right.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let batch = dims::common(&[of_left, of_right]).ok_or_else(refuse)?;
+        let (left_batch, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let (right_batch, &[height, columns]) = right.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let batch = dims::common(&[left_batch, right_batch]).ok_or_else(refuse)?;
         let repeated = |tensor: &Tensor, dims: &[usize], matrix: [usize; 2]| {
             dims::broadcast(&tensor.values, dims, &[&batch[..], &matrix].concat())
                 .ok_or_else(refuse)

@@ -206,8 +206,9 @@ impl ModelFile {
     /// Returns the number of nodes that read each name, including the graph's outputs.
     pub fn reads(&self) -> HashMap<&str, usize> {
         let mut reads = HashMap::new();
-        let of_nodes = self.nodes.iter().flat_map(|node| node.input.iter().chain(node.captured()));
-        for name in of_nodes.chain(&self.outputs) {
+        let node_inputs =
+            self.nodes.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        for name in node_inputs.chain(&self.outputs) {
             *reads.entry(name.as_str()).or_default() += 1;
         }
         reads
@@ -222,9 +223,9 @@ impl ModelFile {
             self.nodes.iter().partition(is_softmax);
         let mut names: HashSet<&str> =
             softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
-        let of_others =
+        let other_names =
             others.into_iter().flat_map(|node| node.input.iter().chain(node.captured()));
-        for name in of_others.chain(&self.outputs) {
+        for name in other_names.chain(&self.outputs) {
             names.remove(name.as_str());
         }
         names
@@ -248,7 +249,7 @@ fn check_names(
     dimensions: &BTreeMap<String, usize>,
     inputs: &[&ValueInfoProto],
 ) -> Result<(), OnnxError> {
-    let all: BTreeSet<&str> = inputs
+    let all_names: BTreeSet<&str> = inputs
         .iter()
         .flat_map(|input| input.dimensions().unwrap_or_default())
         .filter_map(|dimension| match dimension {
@@ -256,13 +257,13 @@ fn check_names(
             _ => None,
         })
         .collect();
-    match dimensions.keys().find(|name| !all.contains(name.as_str())) {
+    match dimensions.keys().find(|name| !all_names.contains(name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let names = if all.is_empty() {
+            let names = if all_names.is_empty() {
                 "none".to_owned()
             } else {
-                all.into_iter().collect::<Vec<_>>().join(", ")
+                all_names.into_iter().collect::<Vec<_>>().join(", ")
             };
             Err(OnnxError::UnknownDimension { name: name.clone(), known: names })
         }

@@ -54,10 +54,13 @@ impl Machine {
     /// Parses a classifier or regressor of rows with this number of features.
     pub fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
         check_transform(node)?;
-        let of = |name: &str| finite(node, name, node.floats(name).unwrap_or_default());
-        let (vectors, coefficients, offsets) =
-            (of("support_vectors")?, of("coefficients")?, of("rho")?);
-        let misfit = || {
+        let finite_floats = |name: &str| finite(node, name, node.floats(name).unwrap_or_default());
+        let (vectors, coefficients, offsets) = (
+            finite_floats("support_vectors")?,
+            finite_floats("coefficients")?,
+            finite_floats("rho")?,
+        );
+        let shape_error = || {
             unsupported(
                 node,
                 "support vectors, coefficients and rho do not fit each other".to_owned(),
@@ -75,34 +78,36 @@ impl Machine {
                 || coefficients.len() != width
                 || offsets.len() != 1
             {
-                return Err(misfit());
+                return Err(shape_error());
             }
             return Ok(Self { kernel, count, vectors, coefficients, offsets, probability: None });
         }
-        let of_classes = node.ints("vectors_per_class").unwrap_or_default();
-        let of_classes = of_classes
+        let vectors_per_class = node.ints("vectors_per_class").unwrap_or_default();
+        let vectors_per_class = vectors_per_class
             .iter()
             .map(|&count| usize::try_from(count).ok())
             .collect::<Option<Vec<usize>>>();
-        let of_classes = of_classes.filter(|counts| counts.len() > 1).ok_or_else(|| {
-            unsupported(
-                node,
-                "a classifier without support vectors of two classes is unsupported".to_owned(),
-            )
-        })?;
-        let count = of_classes
+        let vectors_per_class =
+            vectors_per_class.filter(|counts| counts.len() > 1).ok_or_else(|| {
+                unsupported(
+                    node,
+                    "a classifier without support vectors of two classes is unsupported".to_owned(),
+                )
+            })?;
+        let count = vectors_per_class
             .iter()
             .try_fold(0_usize, |sum, &count| sum.checked_add(count))
-            .ok_or_else(misfit)?;
-        let (classes, pairs) = (of_classes.len(), of_classes.len() * (of_classes.len() - 1) / 2);
+            .ok_or_else(shape_error)?;
+        let (classes, pairs) =
+            (vectors_per_class.len(), vectors_per_class.len() * (vectors_per_class.len() - 1) / 2);
         let fits = count > 0
             && count.checked_mul(features) == Some(vectors.len())
             && count.checked_mul(classes - 1) == Some(coefficients.len())
             && offsets.len() == pairs;
         if !fits {
-            return Err(misfit());
+            return Err(shape_error());
         }
-        let (a, b) = (of("prob_a")?, of("prob_b")?);
+        let (a, b) = (finite_floats("prob_a")?, finite_floats("prob_b")?);
         let probability = match (&a[..], &b[..]) {
             ([], []) => None,
             (&[a], &[b]) if classes == 2 => Some([a, b]),
@@ -118,15 +123,15 @@ impl Machine {
         if parameters > MAX_PARAMETERS || work > MAX_MULTIPLY_ADDS {
             return Err(OnnxError::Parameters(parameters));
         }
-        let coefficients = of_pairs(&of_classes, &coefficients, count);
+        let coefficients = of_pairs(&vectors_per_class, &coefficients, count);
         Ok(Self { kernel, count, vectors, coefficients, offsets, probability })
     }
 }
 
 /// Returns the coefficients of all support vectors for each pair of classes. In the file, a class
 /// has coefficients for the other classes, one row each.
-fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
-    let starts: Vec<usize> = of_classes
+fn of_pairs(vectors_per_class: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
+    let starts: Vec<usize> = vectors_per_class
         .iter()
         .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))
         .collect();
@@ -137,7 +142,8 @@ fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32
             let mut row = vec![0.0; count];
             // The classes before another one are its rows, and those after it are one row earlier.
             for (class, from) in [(one, other - 1), (other, one)] {
-                let (Some(&start), Some(&length)) = (starts.get(class), of_classes.get(class))
+                let (Some(&start), Some(&length)) =
+                    (starts.get(class), vectors_per_class.get(class))
                 else {
                     continue;
                 };

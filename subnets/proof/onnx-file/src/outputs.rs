@@ -41,10 +41,10 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, Onn
         })
         .collect();
     // Texts without scores are an output like others, which the compiler refuses.
-    let has_others = omitted.contains(&false);
+    let has_other_outputs = omitted.contains(&false);
     let (mut outputs, mut notes) = (Vec::new(), Vec::new());
     for (&name, is_omitted) in output_names.iter().zip(omitted) {
-        if is_omitted && has_others {
+        if is_omitted && has_other_outputs {
             notes.push(match names {
                 [] => format!("the label '{name}' is omitted: the scores determine it"),
                 _ => format!("the output '{name}' is omitted"),
@@ -83,9 +83,10 @@ impl<'a> Tensors<'a> {
         let outputs =
             |node: &'a NodeProto| node.output.iter().map(move |output| (output.as_str(), node));
         let producers = graph.node.iter().flat_map(outputs).collect();
-        let of_nodes = graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
-        let of_graph = graph.output.iter().map(|output| &output.name);
-        let read = of_nodes.chain(of_graph).map(String::as_str).collect();
+        let node_inputs =
+            graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+        let graph_outputs = graph.output.iter().map(|output| &output.name);
+        let read = node_inputs.chain(graph_outputs).map(String::as_str).collect();
         let mut tensors = Self { producers, read, scores: HashSet::new() };
         for output in graph.output.iter().filter(|output| !is_discrete(output)) {
             let before = tensors.before(&output.name, keeps_ranking);
@@ -121,14 +122,14 @@ impl<'a> Tensors<'a> {
         let before = self.before(&output.name, keeps_class);
         let position = before.last().copied().unwrap_or_default();
         let Some(node) = self.producers.get(position) else { return false };
-        let names_class = if is_classifier(node) {
+        let names_labels = if is_classifier(node) {
             let [label, scores, ..] = &node.output[..] else { return false };
             label == position && self.read.contains(scores.as_str())
         } else {
             let values = node.input.first().filter(|_| is_standard(node, &["ArgMax"]));
             values.is_some_and(|values| self.scores.contains(values.as_str()))
         };
-        is_discrete(output) && names_class
+        is_discrete(output) && names_labels
     }
 }
 

@@ -34,7 +34,7 @@ impl Form {
     pub fn parse(
         node: &NodeProto,
         dims: &[usize],
-        of_weights: &[usize],
+        weight_dims: &[usize],
     ) -> Result<Self, OnnxError> {
         let (gates, defaults): (usize, &[&str]) = match node.op_type.as_str() {
             "LSTM" => (4, &["Sigmoid", "Tanh", "Tanh"]),
@@ -55,10 +55,10 @@ impl Form {
             b"bidirectional" => vec![false, true],
             _ => return Err(unsupported(node, "the direction is unknown".to_owned())),
         };
-        let &[directions, rows, width] = of_weights else {
+        let &[directions, rows, width] = weight_dims else {
             return Err(unsupported(
                 node,
-                format!("the weights have dimensions {of_weights:?}, expected three"),
+                format!("the weights have dimensions {weight_dims:?}, expected three"),
             ));
         };
         let hidden = rows / gates;
@@ -70,7 +70,9 @@ impl Form {
         if !fits || hidden == 0 || usize::try_from(declared) != Ok(hidden) {
             return Err(unsupported(
                 node,
-                format!("weights {of_weights:?} do not fit an input of {dims:?} with a batch of 1"),
+                format!(
+                    "weights {weight_dims:?} do not fit an input of {dims:?} with a batch of 1"
+                ),
             ));
         }
         if node.int("input_forget", 0) != 0 {

@@ -170,13 +170,13 @@ fn largest_errors(
     {
         let rescaled =
             |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
-        let of_stage: Vec<f64> = match &stage.kind {
+        let stage_errors: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
                 let is_exact = is_exact(&layer.operation, options.weight_bits)
                     || linear.rescale.is_some_and(is_comparison);
                 let rounding = if is_exact { 0.0 } else { 0.5 };
-                let of_sums = linear_errors(linear, rounding, &errors, &execution.cells);
-                of_sums.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()
+                let sum_errors = linear_errors(linear, rounding, &errors, &execution.cells);
+                sum_errors.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()
             }
             StageKind::Max(max) => {
                 let largest = |group: &Vec<u32>| {
@@ -190,28 +190,28 @@ fn largest_errors(
                 table_errors(table, function, units, &errors, &execution.cells)
             }
             StageKind::Product(product) => {
-                let of_products = product_errors(product, &errors, &execution.cells);
-                of_products
+                let output_errors = product_errors(product, &errors, &execution.cells);
+                output_errors
                     .into_iter()
                     .zip(sums)
                     .map(|sum| rescaled(product.rescale, sum))
                     .collect()
             }
             StageKind::MatrixProduct(product) => {
-                let of_sum = |output| {
+                let sum_error = |output| {
                     product
                         .pairs(output)
                         .map(|pair| largest_error(pair, &errors, &execution.cells))
                         .sum::<f64>()
                 };
                 (0..product.outputs())
-                    .map(of_sum)
+                    .map(sum_error)
                     .zip(sums)
                     .map(|sum| rescaled(product.rescale, sum))
                     .collect()
             }
         };
-        errors.extend(of_stage);
+        errors.extend(stage_errors);
     }
     errors
 }
@@ -233,12 +233,12 @@ fn read_for_sign(float: &FloatNetwork, network: &Network) -> Vec<bool> {
         let is_table = matches!(layer.operation, Operation::Table { .. });
         let is_of_sign = is_table && functions.next().is_some_and(Function::is_of_sign);
         for &input in &layer.inputs {
-            let (all, of_sign) = &mut readers[input as usize];
+            let (all, sign_only) = &mut readers[input as usize];
             *all += 1;
-            *of_sign += usize::from(is_of_sign);
+            *sign_only += usize::from(is_of_sign);
         }
     }
-    readers.into_iter().skip(1).map(|(all, of_sign)| all > 0 && all == of_sign).collect()
+    readers.into_iter().skip(1).map(|(all, sign_only)| all > 0 && all == sign_only).collect()
 }
 
 /// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest
@@ -266,27 +266,27 @@ fn table_errors(
     errors: &[f64],
     cells: &[i64],
 ) -> Vec<f64> {
-    let [of_argument, of_value] = units;
+    let [argument_unit, value_unit] = units;
     let outputs = table.cells.iter().map(|&cell| {
         let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
-        let value = table.value(cells[cell as usize]).unwrap_or_default() as f64 * of_value;
+        let value = table.value(cells[cell as usize]).unwrap_or_default() as f64 * value_unit;
         let possible = (0..=SAMPLES).map(|index| {
             let offset = error * (2.0 * f64::from(index) / f64::from(SAMPLES) - 1.0);
-            function.apply((argument + offset) * of_argument)
+            function.apply((argument + offset) * argument_unit)
         });
         let possible: Vec<f64> = possible.collect();
-        let can_be_equal = (argument * of_argument - EQUALITY).abs() <= error * of_argument;
+        let can_be_equal = (argument * argument_unit - EQUALITY).abs() <= error * argument_unit;
         // Without poles, such as that of a logarithm, which would tolerate any output.
-        let of_equality =
+        let equality_errors =
             can_be_equal.then(|| function.apply(EQUALITY)).filter(|value| value.is_finite());
         let distance = possible
             .iter()
-            .chain(&of_equality)
+            .chain(&equality_errors)
             .map(|other| (other - value).abs())
             .fold(0.0, f64::max);
         // Between two samples, the function can leave their interval by about their difference.
         let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
-        (distance + step) / of_value
+        (distance + step) / value_unit
     });
     outputs.collect()
 }
@@ -298,9 +298,9 @@ fn product_errors(product: &Product, errors: &[f64], cells: &[i64]) -> Vec<f64> 
 
 /// Returns the largest error of the product of two cells.
 fn largest_error(pair: [Cell; 2], errors: &[f64], cells: &[i64]) -> f64 {
-    let [(a, of_a), (b, of_b)] =
+    let [(a, unit_a), (b, unit_b)] =
         pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
-    a * of_b + b * of_a + of_a * of_b
+    a * unit_b + b * unit_a + unit_a * unit_b
 }
 
 /// Returns the largest error of each sum, where every weight and bias is off by up to `rounding`.
@@ -310,13 +310,13 @@ fn linear_errors(linear: &Linear, rounding: f64, errors: &[f64], cells: &[i64]) 
         let kernel = &linear.kernels[job.kernel];
         for (row, &output) in job.outputs.iter().enumerate() {
             let weights = kernel.row(row);
-            let of_taps = job.taps.iter().map(|tap| {
+            let tap_errors = job.taps.iter().map(|tap| {
                 let (weight, error) =
                     (f64::from(weights[tap.slot as usize].abs()), errors[tap.cell as usize]);
                 let value = cells[tap.cell as usize].unsigned_abs() as f64;
                 weight * error + rounding * (value + error)
             });
-            sums[output as usize] += of_taps.sum::<f64>();
+            sums[output as usize] += tap_errors.sum::<f64>();
         }
     }
     sums

@@ -31,10 +31,10 @@ impl Reader {
 
     /// Converts a sum of functions along axes, or a function of it.
     pub(super) fn reduce_functions(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let of_input = self.tensor(node, 0)?.dims;
-        let axes = self.functions_axes(node, of_input.len())?;
+        let input_dims = self.tensor(node, 0)?.dims;
+        let axes = self.functions_axes(node, input_dims.len())?;
         let keeps = node.int("keepdims", 1) != 0;
-        let of_output = reduced_dims(node, &of_input, &axes);
+        let output_dims = reduced_dims(node, &input_dims, &axes);
         let axes: Vec<i64> = axes.iter().map(|axis| axis.cast_signed() as i64).collect();
         let (input, name) = (first(node)?, output(node)?);
         let mut expansion = Expansion::new(self, node);
@@ -44,7 +44,7 @@ impl Reader {
             "ReduceLogSum" => input.to_owned(),
             _ => {
                 let sum = expansion.log_sum(input, &axes)?;
-                expansion.reshape_as(name, &sum, &of_output)?;
+                expansion.reshape_as(name, &sum, &output_dims)?;
                 return expansion.finish();
             }
         };
@@ -116,12 +116,12 @@ impl Reader {
     pub(super) fn group_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         check_batch(node, &input.dims)?;
-        let (elements, of_input) = (input.shape.elements(), input.dims);
-        let channels = of_input.get(1).copied().unwrap_or_default();
+        let (elements, input_dims) = (input.shape.elements(), input.dims);
+        let channels = input_dims.get(1).copied().unwrap_or_default();
         let groups = usize::try_from(node.int("num_groups", 0)).unwrap_or_default();
         // Before version 21, factors are those of groups.
-        let of_factors = self.dims_of(node, 1)?;
-        let repeats = match of_factors[..] {
+        let factor_dims = self.dims_of(node, 1)?;
+        let repeats = match factor_dims[..] {
             [count] if count == channels => 1,
             [count] if count == groups => channels / groups.max(1),
             _ => 0,
@@ -130,28 +130,28 @@ impl Reader {
             return Err(unsupported(
                 node,
                 format!(
-                    "{groups} groups and factors of {of_factors:?} do not fit {channels} channels"
+                    "{groups} groups and factors of {factor_dims:?} do not fit {channels} channels"
                 ),
             ));
         }
-        let parts = [self.floats(node, 1, &of_factors)?, self.floats(node, 2, &of_factors)?];
+        let parts = [self.floats(node, 1, &factor_dims)?, self.floats(node, 2, &factor_dims)?];
         let parts = parts
             .map(|part| part.iter().flat_map(|&value| vec![value; repeats]).collect::<Vec<f32>>());
-        let mut of_channels = vec![1; of_input.len() - 1];
-        if let Some(extent) = of_channels.first_mut() {
+        let mut channel_dims = vec![1; input_dims.len() - 1];
+        if let Some(extent) = channel_dims.first_mut() {
             *extent = channels;
         }
         let epsilon = float("epsilon", node.float("epsilon", 1e-5));
         let mut expansion = Expansion::new(self, node);
         let [scale, shift] = parts;
         let [scale, shift] =
-            [expansion.floats(&of_channels, scale)?, expansion.floats(&of_channels, shift)?];
+            [expansion.floats(&channel_dims, scale)?, expansion.floats(&channel_dims, shift)?];
         let ones = expansion.floats(&[groups], vec![1.0; groups])?;
         let zeros = expansion.floats(&[groups], vec![0.0; groups])?;
         let rows = expansion.reshape(first(node)?, &[1, groups, elements / groups])?;
         let normal =
             expansion.node_with("InstanceNormalization", &[&rows, &ones, &zeros], vec![epsilon]);
-        let normal = expansion.reshape(&normal, &of_input)?;
+        let normal = expansion.reshape(&normal, &input_dims)?;
         let scaled = expansion.node("Mul", &[&normal, &scale]);
         expansion.node_as(output(node)?, "Add", &[&scaled, &shift], Vec::new());
         expansion.finish()
@@ -272,17 +272,19 @@ impl Reader {
     /// both operands and of the output name the matrices, and those of both operands only are
     /// added.
     pub(super) fn summed_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let all = (0..node.input.len()).map(|position| self.dims_of(node, position));
-        let all = all.collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<&[usize]> = all.iter().map(Vec::as_slice).collect();
-        let equation = Equation::parse(node, &all)?;
+        let all_dims = (0..node.input.len()).map(|position| self.dims_of(node, position));
+        let all_dims = all_dims.collect::<Result<Vec<_>, _>>()?;
+        let all_dims: Vec<&[usize]> = all_dims.iter().map(Vec::as_slice).collect();
+        let equation = Equation::parse(node, &all_dims)?;
         let name = output(node)?;
         let mut expansion = Expansion::new(self, node);
         let (sum, labels) = match (&node.input[..], &equation.inputs[..]) {
             ([input], [labels]) => expansion.summed(input, labels, &equation.output)?,
-            ([left, right], [of_left, of_right]) => {
-                expansion.product_of_labels(&equation, [left, right], [of_left, of_right])?
-            }
+            ([left, right], [left_labels, right_labels]) => expansion.product_of_labels(
+                &equation,
+                [left, right],
+                [left_labels, right_labels],
+            )?,
             _ => {
                 return Err(unsupported(node, "more than two operands are unsupported".to_owned()));
             }
@@ -313,14 +315,14 @@ impl Expansion<'_> {
         labels: &[char],
         remaining: &[char],
     ) -> Result<(String, Vec<char>), OnnxError> {
-        let (kept, added): (Vec<_>, Vec<_>) =
+        let (remaining_labels, added): (Vec<_>, Vec<_>) =
             labels.iter().copied().zip(0..).partition(|(label, _)| remaining.contains(label));
-        let kept = kept.into_iter().map(|(label, _)| label).collect();
+        let remaining_labels = remaining_labels.into_iter().map(|(label, _)| label).collect();
         if added.is_empty() {
-            return Ok((input.to_owned(), kept));
+            return Ok((input.to_owned(), remaining_labels));
         }
         let axes: Vec<i64> = added.into_iter().map(|(_, axis)| axis).collect();
-        Ok((self.reduce_over("ReduceSum", input, &axes, false)?, kept))
+        Ok((self.reduce_over("ReduceSum", input, &axes, false)?, remaining_labels))
     }
 
     /// Appends a move of axes with these labels to another order.
@@ -340,20 +342,21 @@ impl Expansion<'_> {
         names: [&str; 2],
         labels: [&[char]; 2],
     ) -> Result<(String, Vec<char>), OnnxError> {
-        let ([left, right], [of_left, of_right]) = (names, labels);
-        let (left, of_left) = self.summed(left, of_left, &[of_right, &equation.output].concat())?;
-        let (right, of_right) =
-            self.summed(right, of_right, &[labels[0], &equation.output].concat())?;
+        let ([left, right], [left_labels, right_labels]) = (names, labels);
+        let (left, left_labels) =
+            self.summed(left, left_labels, &[right_labels, &equation.output].concat())?;
+        let (right, right_labels) =
+            self.summed(right, right_labels, &[labels[0], &equation.output].concat())?;
         let in_output = |label: &char| equation.output.contains(label);
         let pick = |labels: &[char], keeps: &dyn Fn(&char) -> bool| {
             labels.iter().copied().filter(keeps).collect::<Vec<char>>()
         };
-        let batch = pick(&of_left, &|label| of_right.contains(label) && in_output(label));
-        let inner = pick(&of_left, &|label| of_right.contains(label) && !in_output(label));
-        let rows = pick(&of_left, &|label| !of_right.contains(label));
-        let columns = pick(&of_right, &|label| !of_left.contains(label));
-        let left = self.ordered(&left, &of_left, &[&batch[..], &rows, &inner].concat());
-        let right = self.ordered(&right, &of_right, &[&batch[..], &inner, &columns].concat());
+        let batch = pick(&left_labels, &|label| right_labels.contains(label) && in_output(label));
+        let inner = pick(&left_labels, &|label| right_labels.contains(label) && !in_output(label));
+        let rows = pick(&left_labels, &|label| !right_labels.contains(label));
+        let columns = pick(&right_labels, &|label| !left_labels.contains(label));
+        let left = self.ordered(&left, &left_labels, &[&batch[..], &rows, &inner].concat());
+        let right = self.ordered(&right, &right_labels, &[&batch[..], &inner, &columns].concat());
         let extents = |labels: &[char]| {
             labels.iter().map(|&label| equation.extent(label)).collect::<Vec<usize>>()
         };

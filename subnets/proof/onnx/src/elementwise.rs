@@ -229,12 +229,13 @@ impl Reader {
     /// Combines two computed tensors.
     fn combine(&mut self, node: &NodeProto, operation: Binary) -> Result<(), OnnxError> {
         let (a, mut b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
-        let ((of_a, one), (of_b, other)) = (self.function_of(a.index), self.function_of(b.index));
+        let ((function_a, one), (function_b, other)) =
+            (self.function_of(a.index), self.function_of(b.index));
         let is_plain = one == Function::Variable && other == Function::Variable;
         let is_sum = matches!(operation, Binary::Add | Binary::Subtract);
         // Both are functions of one tensor, as in `x * sigmoid(x)`.
-        if of_a == of_b && a.dims == b.dims && !(is_plain && is_sum) {
-            return self.push_function(node, of_a, one.with(operation, other), &a);
+        if function_a == function_b && a.dims == b.dims && !(is_plain && is_sum) {
+            return self.push_function(node, function_a, one.with(operation, other), &a);
         }
         let combination = match operation {
             Binary::Add => FloatOperation::Add,
@@ -242,7 +243,7 @@ impl Reader {
             Binary::Divide => {
                 // A product with the reciprocal, which saturates for a divisor of 0.
                 let least = f64::MIN_POSITIVE;
-                b.index = self.push_mapped(of_b, other.then(Unary::Inverse { least }))?;
+                b.index = self.push_mapped(function_b, other.then(Unary::Inverse { least }))?;
                 FloatOperation::Multiply
             }
             Binary::Modulo | Binary::Power | Binary::Remainder => {
@@ -368,9 +369,9 @@ impl Reader {
         tensor: usize,
     ) -> Result<(), OnnxError> {
         let mut input = self.tensor(node, tensor)?;
-        let of_constant =
+        let constant_dims =
             self.weights(node, 1 - tensor)?.map_or(&[][..], |constant| &constant.dims);
-        if let Some(dims) = dims::common(&[&input.dims, of_constant])
+        if let Some(dims) = dims::common(&[&input.dims, constant_dims])
             && dims != input.dims
         {
             Self::check_elements(node, &dims)?;
@@ -512,18 +513,19 @@ impl Affine {
     /// Returns the factor and offset of each column of rows of this width; `None` if those of the
     /// rows differ.
     fn by_column(&self, width: usize) -> Option<Self> {
-        let of = |values: &[f32]| {
+        let per_channel = |values: &[f32]| {
             let (first, _) = values.split_at_checked(width)?;
             values.chunks(width).all(|row| row == first).then(|| first.to_vec())
         };
-        Some(Self { factors: of(&self.factors)?, offsets: of(&self.offsets)? })
+        Some(Self { factors: per_channel(&self.factors)?, offsets: per_channel(&self.offsets)? })
     }
 
     /// Returns the factor and offset of each of `rows` rows; `None` if those of a row differ.
     fn by_row(&self, rows: usize) -> Option<Self> {
         let width = self.factors.len().checked_div(rows).filter(|&width| width > 0)?;
-        let of = |values: &[f32]| values.chunks(width).map(uniform).collect::<Option<Vec<f32>>>();
-        let (factors, offsets) = (of(&self.factors)?, of(&self.offsets)?);
+        let per_row =
+            |values: &[f32]| values.chunks(width).map(uniform).collect::<Option<Vec<f32>>>();
+        let (factors, offsets) = (per_row(&self.factors)?, per_row(&self.offsets)?);
         (factors.len() == rows).then_some(Self { factors, offsets })
     }
 }

@@ -166,8 +166,9 @@ fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
 /// Returns the largest number of elements that the output of a node with these operands can have;
 /// `None` if they do not fit each other.
 fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<usize> {
-    let all: Vec<&[usize]> = operands.iter().map(|(_, constant)| &constant.dims[..]).collect();
-    let of = |position: usize| all.get(position).and_then(|dims| dims::elements(dims));
+    let all_dims: Vec<&[usize]> = operands.iter().map(|(_, constant)| &constant.dims[..]).collect();
+    let element_count =
+        |position: usize| all_dims.get(position).and_then(|dims| dims::elements(dims));
     // Integers that are sizes.
     let sizes = |position: usize| {
         let (_, constant) = operands.get(position)?;
@@ -179,22 +180,22 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
     };
     match node.op_type.as_str() {
         "Concat" => {
-            all.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?))
+            all_dims.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?))
         }
         "ConstantOfShape" => dims::elements(&sizes(0)?),
-        "Expand" => dims::elements(&dims::common(&[all.first()?, &sizes(1)?])?),
-        "Gather" => {
-            of(0)?.checked_mul(of(1)?.max(1))?.checked_div(extent_of_axis(node, all.first()?)?)
-        }
-        "GatherElements" => of(1),
+        "Expand" => dims::elements(&dims::common(&[all_dims.first()?, &sizes(1)?])?),
+        "Gather" => element_count(0)?
+            .checked_mul(element_count(1)?.max(1))?
+            .checked_div(extent_of_axis(node, all_dims.first()?)?),
+        "GatherElements" => element_count(1),
         "GatherND" => {
             let (batch, width) =
-                (usize::try_from(node.int("batch_dims", 0)).ok()?, *all.get(1)?.last()?);
-            let inner = dims::elements(all.first()?.get(batch.checked_add(width)?..)?)?;
-            of(1)?.checked_div(width)?.checked_mul(inner)
+                (usize::try_from(node.int("batch_dims", 0)).ok()?, *all_dims.get(1)?.last()?);
+            let inner = dims::elements(all_dims.first()?.get(batch.checked_add(width)?..)?)?;
+            element_count(1)?.checked_div(width)?.checked_mul(inner)
         }
-        "NonZero" => of(0)?.checked_mul(all.first()?.len()),
-        "OneHot" => of(0)?.checked_mul(*sizes(1)?.first()?),
+        "NonZero" => element_count(0)?.checked_mul(all_dims.first()?.len()),
+        "OneHot" => element_count(0)?.checked_mul(*sizes(1)?.first()?),
         "Range" => {
             let number = |position: usize| {
                 let (_, constant) = operands.get(position)?;
@@ -203,12 +204,12 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
             let count = ((number(1)? - number(0)?) / number(2)?).ceil();
             (count <= MAX_ELEMENTS as f64).then_some(count.max(0.0) as usize)
         }
-        "Tile" => sizes(1)?.into_iter().try_fold(of(0)?, usize::checked_mul),
+        "Tile" => sizes(1)?.into_iter().try_fold(element_count(0)?, usize::checked_mul),
         "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
         | "Max" | "Mean" | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "Sub" | "Sum" | "Where"
-        | "Xor" => dims::elements(&dims::common(&all)?),
+        | "Xor" => dims::elements(&dims::common(&all_dims)?),
         // Reductions, moves, and functions of one operand.
-        _ => of(0),
+        _ => element_count(0),
     }
 }
 

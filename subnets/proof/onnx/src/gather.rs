@@ -27,18 +27,19 @@ impl Reader {
         };
         let mut positions: Vec<Vec<Option<usize>>> =
             input.dims.iter().map(|&extent| (0..extent).map(Some).collect()).collect();
-        let picked = indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
-        let picked = picked.collect::<Result<Vec<_>, _>>()?;
+        let picked_indices =
+            indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
+        let picked_indices = picked_indices.collect::<Result<Vec<_>, _>>()?;
         if let Some(along) = positions.get_mut(axis) {
-            *along = picked;
+            *along = picked_indices;
         }
-        let kept: Vec<usize> = positions.iter().map(Vec::len).collect();
-        Self::check_elements(node, &kept)?;
-        let moved = dims::selected(&input.dims, &positions);
+        let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
+        Self::check_elements(node, &extents)?;
+        let moved_positions = dims::selected(&input.dims, &positions);
         // The axis is replaced by the dimensions of the indices.
         let mut dims = input.dims;
         dims.splice(axis..=axis, self.dims_of(node, 1)?);
-        self.moved(node, vec![input.index], moved, 0.0, dims)
+        self.moved(node, vec![input.index], moved_positions, 0.0, dims)
     }
 
     /// Chooses slices of a computed tensor by computed integers: a matrix product with the choices.
@@ -72,27 +73,27 @@ impl Reader {
     }
 
     pub(super) fn gather_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
-        let axis = dims::axis(node, node.int("axis", 0), of_data.len())?;
-        check_covered(node, &of_data, &of_indices, axis)?;
-        let extent = of_data.get(axis).copied().unwrap_or_default();
+        let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let axis = dims::axis(node, node.int("axis", 0), data_dims.len())?;
+        check_covered(node, &data_dims, &indices_dims, axis)?;
+        let extent = data_dims.get(axis).copied().unwrap_or_default();
         let source = |coordinates: &[usize], index: usize| {
-            position(&of_data, coordinates, Some((axis, index)))
+            position(&data_dims, coordinates, Some((axis, index)))
         };
         if let Some(indices) = self.constant_indices(node)? {
-            let sources = all_coordinates(&of_indices).zip(indices);
+            let sources = all_coordinates(&indices_dims).zip(indices);
             let sources = sources.map(|(coordinates, index)| {
                 dims::index(node, index, extent).map(|index| source(&coordinates, index))
             });
             let sources = sources.collect::<Result<Vec<_>, _>>()?;
             let data = self.operand(node, 0)?;
-            return self.moved(node, vec![data.index], sources, 0.0, of_indices);
+            return self.moved(node, vec![data.index], sources, 0.0, indices_dims);
         }
         let index = self.computed_indices(node, 1)?;
         let count = index.shape.elements();
         let shape = row_shape(node, count, extent)?;
         let chosen = self.choices(node, &index, extent, [0.0, 1.0])?;
-        let candidates = all_coordinates(&of_indices);
+        let candidates = all_coordinates(&indices_dims);
         let candidates = candidates
             .flat_map(|coordinates| (0..extent).map(move |index| (coordinates.clone(), index)));
         let candidates =
@@ -100,29 +101,29 @@ impl Reader {
         let data = self.operand(node, 0)?;
         let candidates = self.push_moved(node, vec![data.index], candidates, 0.0, shape)?;
         let chosen = self.chosen_rows(node, candidates, chosen, [count, extent, 1])?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(chosen, of_indices))
+        super::define(&mut self.values, output(node)?, Value::Tensor(chosen, indices_dims))
     }
 
     /// Converts a GatherND, whose indices name positions along several axes.
     pub(super) fn gather_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
         let refuse = || {
             unsupported(
                 node,
-                format!("indices of {of_indices:?} do not fit an input of {of_data:?}"),
+                format!("indices of {indices_dims:?} do not fit an input of {data_dims:?}"),
             )
         };
         let batch = usize::try_from(node.int("batch_dims", 0)).map_err(|_| refuse())?;
-        let (&width, outer) = of_indices.split_last().ok_or_else(refuse)?;
-        let (of_batch, remaining) = of_data.split_at_checked(batch).ok_or_else(refuse)?;
+        let (&width, outer) = indices_dims.split_last().ok_or_else(refuse)?;
+        let (batch_dims, remaining) = data_dims.split_at_checked(batch).ok_or_else(refuse)?;
         let (named, inner) = remaining.split_at_checked(width).ok_or_else(refuse)?;
-        if width == 0 || outer.get(..batch) != Some(of_batch) {
+        if width == 0 || outer.get(..batch) != Some(batch_dims) {
             return Err(refuse());
         }
         let dims = [outer, inner].concat();
         Self::check_elements(node, &dims)?;
         let [tuples, batches, area, slice] =
-            [outer, of_batch, named, inner].map(|part| part.iter().product::<usize>());
+            [outer, batch_dims, named, inner].map(|part| part.iter().product::<usize>());
         // Position of the first element of a slice, given its tuple and its position among those of
         // its batch.
         let start = |tuple: usize, at: usize| (tuple / (tuples / batches) * area + at) * slice;
@@ -179,8 +180,8 @@ impl Reader {
         let chosen = self.choices(node, &index, depth, values)?;
         // The positions come first.
         let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
-        let moved = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
-        self.moved(node, vec![chosen], moved, 0.0, dims)
+        let moved_positions = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
+        self.moved(node, vec![chosen], moved_positions, 0.0, dims)
     }
 
     /// Returns the constant indices of a node; `None` if they are computed.
@@ -244,14 +245,14 @@ impl Reader {
     ) -> Result<Vec<usize>, OnnxError> {
         let tuples = index.shape.elements() / extents.len().max(1);
         let shape = Shape::vector(tuples).map_err(invalid_shape(node))?;
-        let mut all = Vec::with_capacity(extents.len());
+        let mut choices = Vec::with_capacity(extents.len());
         for (axis, &extent) in extents.iter().enumerate() {
             let along = (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
             let along = self.push_moved(node, vec![index.index], along, 0.0, shape)?;
             let along = Operand { index: along, shape, dims: vec![tuples] };
-            all.push(self.choices(node, &along, extent, [0.0, 1.0])?);
+            choices.push(self.choices(node, &along, extent, [0.0, 1.0])?);
         }
-        Ok(all)
+        Ok(choices)
     }
 
     /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of
@@ -329,18 +330,18 @@ pub(super) fn slice_of(
 /// Refuses indices that do not have a position in the data along all other axes.
 pub(super) fn check_covered(
     node: &NodeProto,
-    of_data: &[usize],
-    of_indices: &[usize],
+    data_dims: &[usize],
+    indices_dims: &[usize],
     axis: usize,
 ) -> Result<(), OnnxError> {
-    let mut pairs = of_data.iter().zip(of_indices).enumerate();
-    let fits = of_data.len() == of_indices.len()
+    let mut pairs = data_dims.iter().zip(indices_dims).enumerate();
+    let fits = data_dims.len() == indices_dims.len()
         && pairs.all(|(along, (&extent, &indices))| along == axis || indices <= extent);
     if !fits {
         return Err(unsupported(
             node,
-            format!("indices of {of_indices:?} do not fit an input of {of_data:?}"),
+            format!("indices of {indices_dims:?} do not fit an input of {data_dims:?}"),
         ));
     }
-    Reader::check_elements(node, of_indices)
+    Reader::check_elements(node, indices_dims)
 }

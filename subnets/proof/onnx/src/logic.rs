@@ -83,13 +83,13 @@ impl Reader {
     /// Returns whether the exponents of a node are constants that turn integers into integers.
     fn has_natural_exponents(&self, node: &NodeProto) -> bool {
         let Ok(Some(exponents)) = self.weights(node, 1) else { return false };
-        let of_floats =
+        let are_natural_floats =
             |values: &[f32]| values.iter().all(|value| *value >= 0.0 && value.fract() <= 0.0);
-        let of_integers = |values: &[i64]| values.iter().all(|&value| value >= 0);
+        let are_natural = |values: &[i64]| values.iter().all(|&value| value >= 0);
         exponents
             .floats()
-            .map(of_floats)
-            .or(exponents.integers().map(of_integers))
+            .map(are_natural_floats)
+            .or(exponents.integers().map(are_natural))
             .unwrap_or_default()
     }
 
@@ -121,16 +121,17 @@ impl Reader {
             let condition = constant
                 .integers()
                 .map(|values| values.iter().map(|&value| value != 0).collect::<Vec<_>>());
-            let (condition, of_condition) = (condition.unwrap_or_default(), constant.dims.clone());
-            return self.merge(node, &condition, &of_condition, [&a, &b]);
+            let (condition, condition_dims) =
+                (condition.unwrap_or_default(), constant.dims.clone());
+            return self.merge(node, &condition, &condition_dims, [&a, &b]);
         }
         let condition = self.tensor(node, 0)?;
         let (root, function) = self.function_of(condition.index);
-        let of_branch = |branch: &Alternative| match branch {
+        let branch_function = |branch: &Alternative| match branch {
             Alternative::Number(value, _) => Some(Function::Constant(*value)),
             Alternative::Tensor(operand) => {
-                let (of_branch, function) = self.function_of(operand.index);
-                (of_branch == root && operand.dims == condition.dims).then_some(function)
+                let (branch_root, function) = self.function_of(operand.index);
+                (branch_root == root && operand.dims == condition.dims).then_some(function)
             }
         };
         let dims = dims::common(&[&condition.dims, a.dims(), b.dims()]);
@@ -138,7 +139,7 @@ impl Reader {
             dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
         // Everything depends on one tensor, as in a LeakyRelu of parts.
         if let (Some(one), Some(other), true) =
-            (of_branch(&a), of_branch(&b), dims == condition.dims)
+            (branch_function(&a), branch_function(&b), dims == condition.dims)
         {
             let chosen = function.clone().select(one, other);
             if chosen.operations() <= MAX_OPERATIONS {
@@ -217,14 +218,14 @@ impl Reader {
         &mut self,
         node: &NodeProto,
         condition: &[bool],
-        of_condition: &[usize],
+        condition_dims: &[usize],
         branches: [&Alternative; 2],
     ) -> Result<(), OnnxError> {
         let refuse = || unsupported(node, "the operands do not fit each other".to_owned());
         let [a, b] = branches;
-        let dims = dims::common(&[of_condition, a.dims(), b.dims()]).ok_or_else(refuse)?;
+        let dims = dims::common(&[condition_dims, a.dims(), b.dims()]).ok_or_else(refuse)?;
         Self::check_elements(node, &dims)?;
-        let condition = dims::broadcast(condition, of_condition, &dims).ok_or_else(refuse)?;
+        let condition = dims::broadcast(condition, condition_dims, &dims).ok_or_else(refuse)?;
         let (mut inputs, mut next, mut constant, mut positions) =
             (Vec::new(), 0, None, Vec::with_capacity(2));
         for branch in branches {
@@ -235,9 +236,10 @@ impl Reader {
                 }
                 Alternative::Tensor(operand) => {
                     let count = operand.shape.elements() as u32;
-                    let of_operand: Vec<u32> = (next..next + count).collect();
+                    let operand_indices: Vec<u32> = (next..next + count).collect();
                     positions.push(Some(
-                        dims::broadcast(&of_operand, &operand.dims, &dims).ok_or_else(refuse)?,
+                        dims::broadcast(&operand_indices, &operand.dims, &dims)
+                            .ok_or_else(refuse)?,
                     ));
                     inputs.push(operand.index);
                     next += count;

@@ -23,19 +23,19 @@ impl Reader {
             unsupported(node, "an integer of the table exceeds single precision".to_owned())
         })?;
         let values = values.into_owned();
-        let of_table = table.dims.clone();
-        let axis = dims::axis(node, node.int("axis", 0), of_table.len())?;
+        let table_dims = table.dims.clone();
+        let axis = dims::axis(node, node.int("axis", 0), table_dims.len())?;
         if axis != 0 {
-            return self.embed_along(node, axis, of_table.len(), index.dims.len());
+            return self.embed_along(node, axis, table_dims.len(), index.dims.len());
         }
-        if of_table.first() == Some(&0) {
+        if table_dims.first() == Some(&0) {
             return Err(missing());
         }
-        let of_row = of_table.get(1..).unwrap_or_default();
-        let dims = [&index.dims[..], of_row].concat();
+        let row_dims = table_dims.get(1..).unwrap_or_default();
+        let dims = [&index.dims[..], row_dims].concat();
         Self::check_elements(node, &dims)?;
         self.count_parameters(values.len())?;
-        let (count, width) = (index.shape.elements(), of_row.iter().product::<usize>());
+        let (count, width) = (index.shape.elements(), row_dims.iter().product::<usize>());
         let table = Arc::new(Lookup::new(values, width));
         let (root, function) = self.function_of(index.index);
         let mut columns = Vec::with_capacity(width);
@@ -53,15 +53,15 @@ impl Reader {
         node: &NodeProto,
         axis: usize,
         rank: usize,
-        of_index: usize,
+        index_rank: usize,
     ) -> Result<(), OnnxError> {
         let [table, index] = &node.input[..] else { return Err(OnnxError::Empty) };
         let first = permutation([axis].into_iter().chain(0..axis).chain(axis + 1..rank));
         // The axes of the index come first.
         let back = permutation(
-            (of_index..of_index + axis)
-                .chain(0..of_index)
-                .chain(of_index + axis..of_index + rank - 1),
+            (index_rank..index_rank + axis)
+                .chain(0..index_rank)
+                .chain(index_rank + axis..index_rank + rank - 1),
         );
         let mut expansion = Expansion::new(self, node);
         let table = expansion.node_with("Transpose", &[table], first);

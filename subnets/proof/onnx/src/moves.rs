@@ -108,14 +108,14 @@ impl Reader {
     pub(super) fn split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
-        let given = self.list(node, "parts", "split", 1, 13)?;
+        let given_sizes = self.list(node, "parts", "split", 1, 13)?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let parts = dims::parts(node, extent, given.as_deref(), self.opset)?;
+        let parts = dims::parts(node, extent, given_sizes.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
-                let kept = if index == axis { start..start + part } else { 0..extent };
-                kept.map(Some).collect::<Vec<Option<usize>>>()
+                let part_range = if index == axis { start..start + part } else { 0..extent };
+                part_range.map(Some).collect::<Vec<Option<usize>>>()
             });
             let axis_indices: Vec<Vec<Option<usize>>> = axis_indices.collect();
             start += part;
@@ -157,10 +157,10 @@ impl Reader {
     pub(super) fn concat(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let operands = (0..node.input.len()).map(|position| self.operand(node, position));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
-        let (axis, dims) = dims::concatenated(node, &all)?;
+        let all_dims: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
+        let (axis, dims) = dims::concatenated(node, &all_dims)?;
         Self::check_elements(node, &dims)?;
-        let indices = dims::interleaved(&all, axis);
+        let indices = dims::interleaved(&all_dims, axis);
         self.moved(node, operands.iter().map(|operand| operand.index).collect(), indices, 0.0, dims)
     }
 
@@ -227,8 +227,8 @@ impl Reader {
         else {
             return Err(refuse());
         };
-        let is_to_depth = node.op_type == "SpaceToDepth";
-        let fits = if is_to_depth {
+        let is_space_to_depth = node.op_type == "SpaceToDepth";
+        let fits = if is_space_to_depth {
             size > 0 && height.is_multiple_of(size) && width.is_multiple_of(size)
         } else {
             area > 0 && channels.is_multiple_of(area)
@@ -237,7 +237,7 @@ impl Reader {
             return Err(refuse());
         }
         // The axes of the blocks, their new order, and the dimensions after that.
-        let (split, order, joined) = if is_to_depth {
+        let (split, order, joined) = if is_space_to_depth {
             let split = [batch, channels, height / size, size, width / size, size];
             (split, [0, 3, 5, 1, 2, 4], [batch, channels * area, height / size, width / size])
         } else {
@@ -258,8 +258,8 @@ impl Reader {
         };
         let mut expansion = Expansion::new(self, node);
         let blocks = expansion.reshape(first(node)?, &split)?;
-        let moved = expansion.node_with("Transpose", &[&blocks], permutation(order));
-        expansion.reshape_as(output(node)?, &moved, &joined)?;
+        let transposed = expansion.node_with("Transpose", &[&blocks], permutation(order));
+        expansion.reshape_as(output(node)?, &transposed, &joined)?;
         expansion.finish()
     }
 
@@ -315,8 +315,8 @@ impl Reader {
         positions: &[Vec<Option<usize>>],
         constant: f32,
     ) -> Result<(), OnnxError> {
-        let kept: Vec<usize> = positions.iter().map(Vec::len).collect();
-        Self::check_elements(node, &kept)?;
-        self.moved(node, vec![tensor], dims::selected(dims, positions), constant, kept)
+        let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
+        Self::check_elements(node, &extents)?;
+        self.moved(node, vec![tensor], dims::selected(dims, positions), constant, extents)
     }
 }

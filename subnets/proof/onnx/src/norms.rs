@@ -98,9 +98,9 @@ impl Reader {
         axes: &[usize],
     ) -> Result<bool, OnnxError> {
         let matrix = self.products.get(output(node)?).and_then(|matrix| self.values.get(matrix));
-        let Some(Value::Tensor(_, of_matrix)) = matrix else { return Ok(false) };
-        let is_of_rows = dims.len() > 1 && of_matrix.len() > 1 && axes == [dims.len() - 1];
-        Ok(is_of_rows && of_matrix.last() < dims.last())
+        let Some(Value::Tensor(_, matrix_dims)) = matrix else { return Ok(false) };
+        let is_of_rows = dims.len() > 1 && matrix_dims.len() > 1 && axes == [dims.len() - 1];
+        Ok(is_of_rows && matrix_dims.last() < dims.last())
     }
 
     /// Divides a product by the sums of the softmax that is its first operand, unless the softmax
@@ -136,7 +136,7 @@ impl Reader {
         rows: &Rows,
         mask: Option<&Mask>,
     ) -> Result<Terms, OnnxError> {
-        let of_maxima = match mask {
+        let maxima_dims = match mask {
             None => arguments,
             Some(mask) => self.push_moved(
                 node,
@@ -146,7 +146,7 @@ impl Reader {
                 rows.shape(node)?,
             )?,
         };
-        let largest = self.row_maxima(node, of_maxima, rows)?;
+        let largest = self.row_maxima(node, maxima_dims, rows)?;
         let inputs = vec![arguments, self.spread_to_terms(node, largest, rows, mask)?];
         let shape = self.network.shape(arguments).unwrap_or(self.network.input);
         let differences =
@@ -229,7 +229,7 @@ impl Reader {
             .filter_map(|&input| self.network.shape(input))
             .map(|shape| shape.elements());
         let masked = elements.sum::<usize>() as u32;
-        let (mut sources, mut of_terms) = (Vec::new(), Vec::new());
+        let (mut sources, mut term_rows) = (Vec::new(), Vec::new());
         let (mut nearest, mut sum_indices) = (Vec::new(), Vec::new());
         for (row, elements) in rows.positions().chunks(rows.width).enumerate() {
             let first = sources.len();
@@ -241,7 +241,7 @@ impl Reader {
                 nearest.push(index.unwrap_or(first as u32));
                 sum_indices.push(index);
                 sources.extend(source);
-                of_terms.extend(source.map(|_| row as u32));
+                term_rows.extend(source.map(|_| row as u32));
             }
             if sources.len() == first {
                 return Err(unsupported(node, "all elements of a row are masked".to_owned()));
@@ -250,10 +250,10 @@ impl Reader {
         // The last row of the rectangle is filled up with the first term.
         let count = sources.len().next_multiple_of(rows.width);
         sources.resize(count, sources.first().copied().unwrap_or_default());
-        of_terms.resize(count, 0);
+        term_rows.resize(count, 0);
         let sum_indices =
             sum_indices.into_iter().map(|index| index.unwrap_or(count as u32)).collect();
-        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: of_terms, nearest, sum_indices }))
+        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: term_rows, nearest, sum_indices }))
     }
 
     /// Converts the addition of a mask to a softmax's argument to a move; returns whether it is
@@ -308,9 +308,10 @@ impl Reader {
             ));
         };
         let axes: Vec<usize> = (2..input.dims.len()).collect();
-        let of_channels = [self.floats(node, 1, &[channels])?, self.floats(node, 2, &[channels])?];
+        let channel_factors =
+            [self.floats(node, 1, &[channels])?, self.floats(node, 2, &[channels])?];
         let width = input.shape.elements() / channels;
-        let [factors, offsets] = of_channels.map(|values| {
+        let [factors, offsets] = channel_factors.map(|values| {
             values.into_iter().flat_map(|value| std::iter::repeat_n(value, width)).collect()
         });
         self.normalise(node, &input, &axes, true, &Affine { factors, offsets })

@@ -21,9 +21,9 @@ struct Steps {
 impl Reader {
     pub(super) fn recurrent(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let of_weights =
+        let weight_dims =
             self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
-        let form = Form::parse(node, &input.dims, &of_weights)?;
+        let form = Form::parse(node, &input.dims, &weight_dims)?;
         let length = match self.integers(node, 4)? {
             None => form.steps,
             Some(lengths) => match lengths[..] {
@@ -43,12 +43,12 @@ impl Reader {
         let directions = directions.collect::<Result<Vec<_>, _>>()?;
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, form.steps, form.inputs])?;
-        let mut all = Vec::with_capacity(directions.len());
+        let mut all_steps = Vec::with_capacity(directions.len());
         for direction in directions {
-            all.push(direction.unroll(&mut expansion, &form, &row, length)?);
+            all_steps.push(direction.unroll(&mut expansion, &form, &row, length)?);
         }
         expansion.finish()?;
-        self.name_outputs(node, &form, &all, length)
+        self.name_outputs(node, &form, &all_steps, length)
     }
 
     /// Names the outputs of a node: those of all steps, of the last step, and the last cell.
@@ -74,16 +74,16 @@ impl Reader {
         }
         let names: Vec<&str> =
             all.iter().flat_map(|steps| &steps.outputs).map(String::as_str).collect();
-        let [of_all, of_last] = form.output_dims();
-        self.join(node, 0, &names, indices, of_all)?;
+        let [sequence_dims, last_dims] = form.output_dims();
+        self.join(node, 0, &names, indices, sequence_dims)?;
         let in_order = || (0..(all.len() * form.hidden) as u32).collect();
         let last: Vec<&str> = all.iter().map(|steps| steps.last.as_str()).collect();
-        self.join(node, 1, &last, in_order(), of_last.clone())?;
+        self.join(node, 1, &last, in_order(), last_dims.clone())?;
         let cells: Vec<&str> = all.iter().filter_map(|steps| steps.last_cell.as_deref()).collect();
         if cells.is_empty() {
             return Ok(());
         }
-        self.join(node, 2, &cells, in_order(), of_last)
+        self.join(node, 2, &cells, in_order(), last_dims)
     }
 
     /// Names an output of a node: elements of these tensors.

@@ -296,12 +296,12 @@ impl Reader {
     /// Converts the maximum or minimum of several operands, of which constants are limits.
     pub(super) fn extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let is_max = node.op_type != "Min";
-        let (mut operands, mut limit, mut of_limits) = (Vec::new(), None, Vec::new());
+        let (mut operands, mut limit, mut limit_dims) = (Vec::new(), None, Vec::new());
         for position in 0..node.input.len() {
             match self.alternative(node, position)? {
                 Alternative::Tensor(operand) => operands.push(operand),
                 Alternative::Number(value, dims) => {
-                    of_limits.push(dims);
+                    limit_dims.push(dims);
                     let tighter =
                         |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
                     limit = Some(limit.map_or(value, tighter));
@@ -314,7 +314,7 @@ impl Reader {
             [single] => single.clone(),
             several => self.extremum_of(node, several, is_max)?,
         };
-        if of_limits
+        if limit_dims
             .iter()
             .any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims))
         {

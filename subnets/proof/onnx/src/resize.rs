@@ -90,9 +90,9 @@ impl Reader {
     fn resize_factors(
         &self,
         node: &NodeProto,
-        of_input: &[usize],
+        input_dims: &[usize],
     ) -> Result<Vec<(usize, f32)>, OnnxError> {
-        let rank = of_input.len();
+        let rank = input_dims.len();
         let is_upsample = node.op_type == "Upsample";
         // Before version 11, the scales come second, and before version 9, they are an attribute.
         let is_old = is_upsample || self.opset < 11;
@@ -115,9 +115,10 @@ impl Reader {
                 "the scales or sizes are missing, or not those of all axes".to_owned(),
             ));
         }
-        let mut factors: Vec<(usize, f32)> = of_input.iter().map(|&extent| (extent, 1.0)).collect();
+        let mut factors: Vec<(usize, f32)> =
+            input_dims.iter().map(|&extent| (extent, 1.0)).collect();
         for (index, &axis) in axes.iter().enumerate() {
-            let (Some(slot), Some(&extent)) = (factors.get_mut(axis), of_input.get(axis)) else {
+            let (Some(slot), Some(&extent)) = (factors.get_mut(axis), input_dims.get(axis)) else {
                 continue;
             };
             let given = sizes.as_ref().and_then(|sizes| sizes.get(index));

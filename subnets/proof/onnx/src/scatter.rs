@@ -12,47 +12,47 @@ use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 impl Reader {
     pub(super) fn scatter_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         check_reduction(node)?;
-        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
-        let axis = dims::axis(node, node.int("axis", 0), of_data.len())?;
-        check_covered(node, &of_data, &of_indices, axis)?;
-        if self.dims_of(node, 2)? != of_indices {
+        let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let axis = dims::axis(node, node.int("axis", 0), data_dims.len())?;
+        check_covered(node, &data_dims, &indices_dims, axis)?;
+        if self.dims_of(node, 2)? != indices_dims {
             return Err(unsupported(
                 node,
                 "the updates do not have the dimensions of the indices".to_owned(),
             ));
         }
-        let extent = of_data.get(axis).copied().unwrap_or_default();
-        let elements = of_data.iter().product::<usize>();
+        let extent = data_dims.get(axis).copied().unwrap_or_default();
+        let elements = data_dims.iter().product::<usize>();
         if let Some(indices) = self.constant_indices(node)? {
             let mut targets = Vec::with_capacity(indices.len());
-            for (coordinates, index) in all_coordinates(&of_indices).zip(indices) {
+            for (coordinates, index) in all_coordinates(&indices_dims).zip(indices) {
                 let index = dims::index(node, index, extent)?;
-                targets.push(position(&of_data, &coordinates, Some((axis, index))));
+                targets.push(position(&data_dims, &coordinates, Some((axis, index))));
             }
-            return self.replace(node, of_data, &targets);
+            return self.replace(node, data_dims, &targets);
         }
         let index = self.computed_indices(node, 1)?;
         let (count, steps) =
-            (index.shape.elements(), of_indices.get(axis).copied().unwrap_or_default());
+            (index.shape.elements(), indices_dims.get(axis).copied().unwrap_or_default());
         Self::check_elements(node, &[steps, elements])?;
         let shape = Shape::vector(elements).map_err(invalid_shape(node))?;
         let choices = self.choices(node, &index, extent, [0.0, 1.0])?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
-        let mut current = self.fitted(node, &data, &of_data, shape)?;
+        let mut current = self.fitted(node, &data, &data_dims, shape)?;
         let is_covered = |coordinates: &[usize]| {
             coordinates
                 .iter()
-                .zip(&of_indices)
+                .zip(&indices_dims)
                 .enumerate()
                 .all(|(along, (at, extent))| along == axis || at < extent)
         };
         for step in 0..steps {
             let (mut gates, mut sources) =
                 (Vec::with_capacity(elements), Vec::with_capacity(elements));
-            for coordinates in all_coordinates(&of_data) {
+            for coordinates in all_coordinates(&data_dims) {
                 let at = coordinates.get(axis).copied().unwrap_or_default() * count;
                 let update = is_covered(&coordinates)
-                    .then(|| position(&of_indices, &coordinates, Some((axis, step))));
+                    .then(|| position(&indices_dims, &coordinates, Some((axis, step))));
                 // Elsewhere, nothing is replaced.
                 gates.push(update.map_or((extent * count) as u32, |update| at as u32 + update));
                 sources.push(update.unwrap_or(count as u32));
@@ -61,21 +61,21 @@ impl Reader {
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
             current = self.replaced(current, update, gate, shape)?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(current, of_data))
+        super::define(&mut self.values, output(node)?, Value::Tensor(current, data_dims))
     }
 
     /// Converts a ScatterND, whose indices name positions along several axes.
     pub(super) fn scatter_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         check_reduction(node)?;
-        let [of_data, of_indices] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
+        let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
         let refuse = || {
             unsupported(
                 node,
-                format!("indices of {of_indices:?} do not fit an input of {of_data:?}"),
+                format!("indices of {indices_dims:?} do not fit an input of {data_dims:?}"),
             )
         };
-        let (&width, outer) = of_indices.split_last().ok_or_else(refuse)?;
-        let (named, inner) = of_data.split_at_checked(width).ok_or_else(refuse)?;
+        let (&width, outer) = indices_dims.split_last().ok_or_else(refuse)?;
+        let (named, inner) = data_dims.split_at_checked(width).ok_or_else(refuse)?;
         if width == 0 || self.dims_of(node, 2)? != [outer, inner].concat() {
             return Err(refuse());
         }
@@ -88,14 +88,14 @@ impl Reader {
                 let first = slice_of(node, indices, named)? * slice;
                 targets.extend((first..first + slice).map(|at| at as u32));
             }
-            return self.replace(node, of_data, &targets);
+            return self.replace(node, data_dims, &targets);
         }
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
         let shape = Shape::vector(area * slice).map_err(invalid_shape(node))?;
         let choices = self.tuple_choices(node, &index, named)?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
-        let mut current = self.fitted(node, &data, &of_data, shape)?;
+        let mut current = self.fitted(node, &data, &data_dims, shape)?;
         for tuple in 0..tuples {
             // Whether the tuple names an element: the position along each axis is the chosen one.
             let (mut gate, mut stride) = (None, area * slice);
@@ -117,7 +117,7 @@ impl Reader {
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
             current = self.replaced(current, update, gate.ok_or_else(refuse)?, shape)?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(current, of_data))
+        super::define(&mut self.values, output(node)?, Value::Tensor(current, data_dims))
     }
 
     /// Converts a replacement of elements, whose positions are known, by those of the third operand
@@ -125,7 +125,7 @@ impl Reader {
     fn replace(
         &mut self,
         node: &NodeProto,
-        of_data: Vec<usize>,
+        data_dims: Vec<usize>,
         targets: &[u32],
     ) -> Result<(), OnnxError> {
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
@@ -136,7 +136,7 @@ impl Reader {
                 *slot = update;
             }
         }
-        self.moved(node, vec![data.index, updates.index], sources, 0.0, of_data)
+        self.moved(node, vec![data.index, updates.index], sources, 0.0, data_dims)
     }
 
     /// Appends a tensor with elements of an update where a condition holds, and its own elsewhere.
@@ -147,9 +147,9 @@ impl Reader {
         gate: usize,
         shape: Shape,
     ) -> Result<usize, OnnxError> {
-        let kept = self.push_mapped(gate, Function::Variable.then(Unary::Not))?;
+        let inverse_gate = self.push_mapped(gate, Function::Variable.then(Unary::Not))?;
         let mut terms = Vec::with_capacity(2);
-        for inputs in [vec![gate, update], vec![kept, tensor]] {
+        for inputs in [vec![gate, update], vec![inverse_gate, tensor]] {
             terms.push(self.push_node(FloatNode {
                 inputs,
                 shape,

@@ -12,8 +12,9 @@ use super::{OnnxError, Reader};
 /// Returns a machine with two sums: the opposite of the only one, which is multiplied and has
 /// another offset, and itself.
 fn with_opposite(machine: Machine, factor: f32, offset: f32) -> Machine {
-    let of = |sign: f32| machine.coefficients.iter().map(move |value| sign * factor * value);
-    let coefficients = of(-1.0).chain(of(1.0)).collect();
+    let signed_coefficients =
+        |sign: f32| machine.coefficients.iter().map(move |value| sign * factor * value);
+    let coefficients = signed_coefficients(-1.0).chain(signed_coefficients(1.0)).collect();
     Machine { coefficients, offsets: vec![-offset, offset], ..machine }
 }
 

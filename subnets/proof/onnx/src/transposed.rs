@@ -14,14 +14,14 @@ impl Reader {
         let input = self.image(node)?;
         let Shape { channels, height, width } = input.shape;
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
-        let (&[inputs, of_group, rows, columns], 4) = (&dims[..], input.dims.len()) else {
+        let (&[inputs, outputs_per_group, rows, columns], 4) = (&dims[..], input.dims.len()) else {
             return Err(unsupported(
                 node,
                 format!("weights {dims:?} do not match a 2-D transposed convolution"),
             ));
         };
         let sizes = Transposed::parse(node, [rows, columns])?;
-        let outputs = of_group.checked_mul(sizes.groups).filter(|&outputs| outputs > 0);
+        let outputs = outputs_per_group.checked_mul(sizes.groups).filter(|&outputs| outputs > 0);
         let outputs =
             outputs.filter(|_| inputs == channels && channels.is_multiple_of(sizes.groups));
         let outputs = outputs.ok_or_else(|| {
@@ -33,7 +33,7 @@ impl Reader {
                 ),
             )
         })?;
-        let weights = turned(&self.floats(node, 1, &dims)?, &sizes, inputs, of_group);
+        let weights = turned(&self.floats(node, 1, &dims)?, &sizes, inputs, outputs_per_group);
         let bias = match self.weights(node, 2)? {
             Some(_) => self.floats(node, 2, &[outputs])?,
             None => vec![0.0; outputs],
@@ -48,12 +48,12 @@ impl Reader {
         let row = places(height, spread_rows, sizes.stride[0], rows - 1);
         let column = places(width, spread_columns, sizes.stride[1], columns - 1);
         let [top, left, bottom, right] = sizes.padding;
-        let kept = if top + bottom < height_with && left + right < width_with {
+        let cropped = if top + bottom < height_with && left + right < width_with {
             row.get(top..spread_rows - bottom).zip(column.get(left..spread_columns - right))
         } else {
             None
         };
-        let Some((row, column)) = kept else {
+        let Some((row, column)) = cropped else {
             return Err(unsupported(node, "the pads remove all elements".to_owned()));
         };
         let zero = input.shape.elements() as u32;
@@ -89,14 +89,19 @@ fn places(extent: usize, spread: usize, stride: usize, before: usize) -> Vec<Opt
 
 /// Returns the weights by output, input of its group, row and column, with rows and columns in
 /// reverse. In the file, the input comes first.
-fn turned(weights: &[f32], sizes: &Transposed, inputs: usize, of_group: usize) -> Vec<f32> {
+fn turned(
+    weights: &[f32],
+    sizes: &Transposed,
+    inputs: usize,
+    outputs_per_group: usize,
+) -> Vec<f32> {
     let area = sizes.kernel[0] * sizes.kernel[1];
     let width = inputs / sizes.groups;
     let mut turned = Vec::with_capacity(weights.len());
     for group in 0..sizes.groups {
-        for output in 0..of_group {
+        for output in 0..outputs_per_group {
             for input in group * width..(group + 1) * width {
-                let start = (input * of_group + output) * area;
+                let start = (input * outputs_per_group + output) * area;
                 turned.extend(weights.get(start..start + area).unwrap_or_default().iter().rev());
             }
         }

@@ -75,27 +75,27 @@ impl Reader {
     }
 
     /// Returns the kernels of a convolution over an input with these dimensions.
-    fn kernels(&self, node: &NodeProto, of_input: &[usize]) -> Result<Kernels, OnnxError> {
+    fn kernels(&self, node: &NodeProto, input_dims: &[usize]) -> Result<Kernels, OnnxError> {
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
-        let (&[outputs, of_group, ref kernel @ ..], &[_, channels, ref extents @ ..]) =
-            (&dims[..], of_input)
+        let (&[outputs, inputs_per_group, ref kernel @ ..], &[_, channels, ref extents @ ..]) =
+            (&dims[..], input_dims)
         else {
             return Err(unsupported(
                 node,
-                format!("weights {dims:?} do not match an input of {of_input:?}"),
+                format!("weights {dims:?} do not match an input of {input_dims:?}"),
             ));
         };
         if kernel.len() != extents.len() || !(1..=3).contains(&kernel.len()) {
             return Err(unsupported(
                 node,
                 format!(
-                    "weights {dims:?} do not match an input of {of_input:?} with one to three axes"
+                    "weights {dims:?} do not match an input of {input_dims:?} with one to three axes"
                 ),
             ));
         }
         let is_grouped = groups > 0
-            && of_group.checked_mul(groups) == Some(channels)
+            && inputs_per_group.checked_mul(groups) == Some(channels)
             && outputs.is_multiple_of(groups);
         if !is_grouped || outputs == 0 {
             return Err(unsupported(
@@ -179,14 +179,14 @@ impl Reader {
         let convolved = self.push_node(FloatNode { inputs: vec![image], shape, operation })?;
         let dims = vec![1, outputs, window_count, rows, shape.width];
         Self::check_elements(node, &dims)?;
-        let mut kept = Vec::with_capacity(outputs * window_count * rows * shape.width);
+        let mut source_indices = Vec::with_capacity(outputs * window_count * rows * shape.width);
         for (output, position) in (0..outputs)
             .flat_map(|output| (0..window_count).map(move |position| (output, position)))
         {
             let start = (output * shape.height + position * (block / down)) * shape.width;
-            kept.extend((start..start + rows * shape.width).map(|at| at as u32));
+            source_indices.extend((start..start + rows * shape.width).map(|at| at as u32));
         }
-        self.moved(node, vec![convolved], kept, 0.0, dims)
+        self.moved(node, vec![convolved], source_indices, 0.0, dims)
     }
 
     pub(super) fn pool(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -299,12 +299,12 @@ impl Reader {
         let offsets: Vec<f32> = offsets.collect();
         let (area, count) = (input.dims.iter().skip(2).product::<usize>(), input.shape.elements());
         self.count_computed(count)?;
-        let of_elements = |of_channels: &[f32]| {
+        let per_element = |channel_values: &[f32]| {
             (0..count)
-                .filter_map(|index| of_channels.get(index / area % channels).copied())
+                .filter_map(|index| channel_values.get(index / area % channels).copied())
                 .collect::<Vec<f32>>()
         };
-        let affine = Affine { factors: of_elements(&factors), offsets: of_elements(&offsets) };
+        let affine = Affine { factors: per_element(&factors), offsets: per_element(&offsets) };
         if self.is_only_reader_of_last(node, 0) && self.fold(&affine) {
             return super::define(
                 &mut self.values,
@@ -395,15 +395,15 @@ fn mean_factors(node: &NodeProto, sliding: &Sliding, extents: &[usize]) -> Vec<f
     let counts_padding = node.int("count_include_pad", 0) != 0;
     let mut factors = vec![1.0_f64];
     for (axis, &extent) in extents.iter().enumerate() {
-        let of_axis = |values: &[usize]| values.get(axis).copied().unwrap_or_default();
+        let at_axis = |values: &[usize]| values.get(axis).copied().unwrap_or_default();
         let (kernel, stride, before) =
-            (of_axis(&sliding.kernel), of_axis(&sliding.stride), of_axis(&sliding.before));
+            (at_axis(&sliding.kernel), at_axis(&sliding.stride), at_axis(&sliding.before));
         let counted = if counts_padding {
-            0..before + extent + of_axis(&sliding.after)
+            0..before + extent + at_axis(&sliding.after)
         } else {
             before..before + extent
         };
-        let along = (0..of_axis(&sliding.positions)).map(|position| {
+        let along = (0..at_axis(&sliding.positions)).map(|position| {
             let covered = position * stride..position * stride + kernel;
             let count =
                 covered.end.min(counted.end).saturating_sub(covered.start.max(counted.start));

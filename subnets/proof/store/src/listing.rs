@@ -143,9 +143,9 @@ mod tests {
         for bad in [json!([]), json!({}), json!({ "circuits": {} })] {
             assert!(Listing::from_json(bad.to_string().as_bytes()).is_err(), "{bad}");
         }
-        let many = json!({ "circuits": vec![0; MAX_CIRCUITS + 1] });
+        let too_many = json!({ "circuits": vec![0; MAX_CIRCUITS + 1] });
         assert!(matches!(
-            Listing::from_json(many.to_string().as_bytes()),
+            Listing::from_json(too_many.to_string().as_bytes()),
             Err(ListingError::TooMany(_))
         ));
     }

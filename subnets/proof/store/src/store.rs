@@ -133,8 +133,8 @@ impl CircuitStore {
         work: impl FnOnce(&Cache) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let cache = Arc::clone(&self.cache);
-        let done = spawn_blocking(move || work(&cache)).await;
-        done.map_err(|stopped| StoreError::file(self.cache.directory())(stopped.into()))?
+        let result = spawn_blocking(move || work(&cache)).await;
+        result.map_err(|stopped| StoreError::file(self.cache.directory())(stopped.into()))?
     }
 
     /// Reads the circuits and sliced models of all catalogues. Unreadable catalogues are skipped.
@@ -142,12 +142,12 @@ impl CircuitStore {
     /// # Errors
     /// When no catalogue can be read.
     pub async fn listing(&self) -> Result<Listing, StoreError> {
-        let mut all = Listing::default();
+        let mut merged = Listing::default();
         for (_, listing) in self.documents().await.readable()?.listings {
-            all.circuits.extend(listing.circuits);
-            all.models.extend(listing.models);
+            merged.circuits.extend(listing.circuits);
+            merged.models.extend(listing.models);
         }
-        Ok(all)
+        Ok(merged)
     }
 
     /// Reads the documents of all catalogues.
@@ -170,10 +170,10 @@ impl CircuitStore {
     /// being fetched.
     ///
     /// # Errors
-    /// [`StoreError::NotPinned`] when `wanted` is empty. The first error when a circuit is not
+    /// [`StoreError::NotPinned`] when `required` is empty. The first error when a circuit is not
     /// listed, is refused, its download fails, or the cache is too small for all of them.
-    pub async fn sync(&self, wanted: &BTreeSet<Digest>) -> Result<(), StoreError> {
-        if wanted.is_empty() {
+    pub async fn sync(&self, required: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        if required.is_empty() {
             return Err(StoreError::NotPinned);
         }
         let documents = self.documents().await.readable()?;
@@ -181,14 +181,14 @@ impl CircuitStore {
         let (mut models, mut failure) = (BTreeSet::new(), None);
         for model in listings().flat_map(|listing| &listing.models) {
             let id = model.id()?;
-            if wanted.contains(&id)
+            if required.contains(&id)
                 && models.insert(id)
                 && let Err(error) = self.fetch_model(id, model, &documents).await
             {
                 failure.get_or_insert(error);
             }
         }
-        let circuits = wanted.difference(&models);
+        let circuits = required.difference(&models);
         let (pinned, others): (Vec<&Digest>, Vec<&Digest>) =
             circuits.partition(|id| self.cache.is_pinned(id));
         for id in pinned.into_iter().chain(others) {

@@ -125,9 +125,9 @@ impl Examiner {
         permit: OwnedSemaphorePermit,
     ) -> Option<Outcome> {
         let miner = *assignment.miner.hotkey();
-        let asked = ProofRequest::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
+        let request = ProofRequest::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
         // An overdue request releases its permit, so that a silent miner does not block others.
-        match self.request(assignment, &asked, || drop(permit)).await {
+        match self.request(assignment, &request, || drop(permit)).await {
             Ok((outcome, _)) => Some(outcome),
             Err(RequestError::Fault(fault)) => Some(Outcome::Failed(fault)),
             Err(RequestError::Busy) => None,

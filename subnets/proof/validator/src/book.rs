@@ -161,12 +161,12 @@ impl StoredScores {
             std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
             _ => BookError::File { path: path.clone(), source: error },
         })?;
-        let written = metadata.modified().map_err(BookError::file(&path))?;
+        let modified = metadata.modified().map_err(BookError::file(&path))?;
         let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
         let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
         let replayed = replay(&mut board, number, &text);
         let events = replayed.map_err(|reason| BookError::damaged(&path, reason))?;
-        Ok(Self { board, events, written })
+        Ok(Self { board, events, written: modified })
     }
 }
 
@@ -292,12 +292,12 @@ mod tests {
         let mut board = Scoreboard::default();
         (1..=events).for_each(|number| board.apply(&event(number)));
         assert_eq!(book.events(), events);
-        book.read(|found| {
-            assert_eq!(found.tallies(), board.tallies());
+        book.read(|stored| {
+            assert_eq!(stored.tallies(), board.tallies());
             for miner in board.tallies().keys() {
                 for profile in [Profile::Seed, Profile::DeliveredWork(WorkRules::default())] {
                     let score = |board: &Scoreboard| board.score(&profile, miner, event(1).at);
-                    assert!((score(found) - score(&board)).abs() < 1e-12);
+                    assert!((score(stored) - score(&board)).abs() < 1e-12);
                 }
             }
         });
@@ -329,11 +329,11 @@ mod tests {
         for cut in (0..=text.len()).step_by(37).chain([text.len()]) {
             let _ = std::fs::remove_file(folder.path().join("scores.json"));
             std::fs::write(&journal, &text[..cut]).unwrap();
-            let whole = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
+            let complete_lines = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
             // The second instance reads what the first one wrote.
             for _ in 0..2 {
                 let book = Book::open(folder.path()).await.unwrap();
-                assert_scores_of(&book, whole);
+                assert_scores_of(&book, complete_lines);
             }
         }
     }

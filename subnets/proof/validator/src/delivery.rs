@@ -248,10 +248,10 @@ impl Examiner {
         let (slice, proof_request) = (proof_request.slice(), Arc::new(proof_request));
         // Each attempt sends at most two messages.
         let (sender, mut attempts) = mpsc::channel(2 * MAX_ATTEMPTS);
-        let (mut tried_miners, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+        let (mut tried_miners, mut awaited_miners) = (BTreeSet::new(), BTreeSet::new());
         let (mut in_flight, mut busy_time) = (0, Duration::ZERO);
         loop {
-            let may_send = awaited.is_empty()
+            let may_send = awaited_miners.is_empty()
                 && in_flight < MAX_PARALLEL
                 && tried_miners.len() < MAX_ATTEMPTS
                 && busy_time < self.settings.timeout;
@@ -264,14 +264,14 @@ impl Examiner {
                 let miner = *assignment.miner.hotkey();
                 report(Progress::Asked { slice, miner });
                 tried_miners.insert(miner);
-                awaited.insert(miner);
+                awaited_miners.insert(miner);
                 in_flight += 1;
                 self.attempt(assignment, Arc::clone(&proof_request), sender.clone());
             } else if in_flight == 0 {
                 return Err(DeliveryError::NoMiner { slice });
             }
             let (miner, step) = attempts.recv().await.ok_or(DeliveryError::NoMiner { slice })?;
-            awaited.remove(&miner);
+            awaited_miners.remove(&miner);
             let AttemptMessage::Finished(result) = step else {
                 report(Progress::Overdue { slice, miner });
                 continue;

@@ -65,7 +65,9 @@ impl Remembered {
         let miners = self.lock();
         let mut records = miners.iter();
         records
-            .find(|(_, record)| record.verified.iter().any(|(_, of)| *of == proof))
+            .find(|(_, record)| {
+                record.verified.iter().any(|(_, verified_proof)| *verified_proof == proof)
+            })
             .map(|(miner, _)| *miner)
     }
 
@@ -186,11 +188,12 @@ fn origin(
             return Some(Fault::OtherCircuit);
         }
     }
-    let circuit_of =
-        |earlier: &Statement| all.iter().find(|of| of.directory.id() == earlier.binding.circuit);
+    let circuit_of = |earlier: &Statement| {
+        all.iter().find(|circuit| circuit.directory.id() == earlier.binding.circuit)
+    };
     // The proof may be a re-randomised copy of the miner's own earlier proof.
     for earlier in remembered.of(&miner) {
-        if circuit_of(&earlier).is_some_and(|of| trials.holds(of, &earlier)) {
+        if circuit_of(&earlier).is_some_and(|circuit| trials.holds(circuit, &earlier)) {
             return Some(Fault::ReplayedProof);
         }
     }
@@ -207,7 +210,7 @@ fn origin(
         }
     }
     for earlier in remembered.of_others(&miner, trials.left) {
-        if circuit_of(&earlier).is_some_and(|of| trials.holds(of, &earlier)) {
+        if circuit_of(&earlier).is_some_and(|circuit| trials.holds(circuit, &earlier)) {
             return Some(Fault::CopiedProof);
         }
     }

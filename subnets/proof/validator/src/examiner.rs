@@ -165,12 +165,12 @@ impl Examiner {
     pub(crate) async fn request(
         &self,
         mut assignment: Assignment,
-        asked: &ProofRequest,
+        request: &ProofRequest,
         overdue: impl FnOnce(),
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let (miner, circuit) = (assignment.miner.clone(), assignment.circuit());
         let patience = assignment.patience;
-        let mut answer = pin!(self.answer(&miner, circuit, asked, assignment.timeout));
+        let mut answer = pin!(self.answer(&miner, circuit, request, assignment.timeout));
         let answer = if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
             answer
         } else {
@@ -193,7 +193,7 @@ impl Examiner {
         &self,
         miner: &ProofMiner,
         position: usize,
-        asked: &ProofRequest,
+        request: &ProofRequest,
         timeout: Duration,
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let examined = self
@@ -201,22 +201,22 @@ impl Examiner {
             .get(position)
             .ok_or_else(|| RequestError::local("the circuit is not loaded"))?;
         let circuit = examined.directory.id().to_string();
-        match self.clients.ask(miner, examined, asked, timeout).await {
+        match self.clients.ask(miner, examined, request, timeout).await {
             Ok(claimed) => {
                 let claimed = Arc::new(claimed);
                 let outcome =
                     self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
                 let outcome =
                     outcome.ok_or_else(|| RequestError::local("the local verifier failed"))?;
-                let counted = self.count(miner, &circuit, outcome).await;
-                match counted.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
+                let recorded = self.count(miner, &circuit, outcome).await;
+                match recorded.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(RequestError::Fault(fault)),
                     verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
                 }
             }
             Err(RequestError::Fault(fault)) => {
-                let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
-                Err(counted.map_or_else(
+                let recorded = self.count(miner, &circuit, Outcome::Failed(fault)).await;
+                Err(recorded.map_or_else(
                     || RequestError::local("cannot record an outcome"),
                     |_| RequestError::Fault(fault),
                 ))

@@ -158,12 +158,12 @@ impl QuicClient {
     pub(crate) async fn ask(
         &self,
         peer: &Peer,
-        asked: &ProofRequest,
+        proof_request: &ProofRequest,
         circuit: &CircuitMetadata,
         timeout: Duration,
     ) -> Result<(ProofAnswer, Duration), RequestError> {
         let limit = largest_answer(circuit);
-        match asked {
+        match proof_request {
             ProofRequest::Circuit(query) => {
                 let (message, paused): (QueryZkProofResponse, _) =
                     self.call(peer, QUERY_ZK_PROOF, &query.to_message(), limit, timeout).await?;

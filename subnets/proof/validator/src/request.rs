@@ -140,24 +140,24 @@ impl Clients {
         &self,
         miner: &ProofMiner,
         examined: &LoadedCircuit,
-        asked: &ProofRequest,
+        request: &ProofRequest,
         timeout: Duration,
     ) -> Result<UnverifiedProof, RequestError> {
-        let (peer, query) = (&miner.peer, asked.query());
-        let began = Instant::now();
+        let (peer, query) = (&miner.peer, request.query());
+        let start = Instant::now();
         let (answer, paused) = match (miner.wire, &self.quic) {
             (Wire::Http, _) => {
-                (ask_over_http(&self.http, peer, asked, timeout).await?, Duration::ZERO)
+                (ask_over_http(&self.http, peer, request, timeout).await?, Duration::ZERO)
             }
             (Wire::Quic, Some(quic)) => {
-                quic.ask(peer, asked, examined.directory.metadata(), timeout).await?
+                quic.ask(peer, request, examined.directory.metadata(), timeout).await?
             }
             (Wire::Quic, None) => {
                 return Err(RequestError::Local("there is no QUIC client".to_owned()));
             }
         };
         // The miner does not answer for a lack of memory in this process.
-        let time = began.elapsed().saturating_sub(paused);
+        let time = start.elapsed().saturating_sub(paused);
         let answer = answer.read(examined.directory.metadata().output.scale);
         let Ok((proof, outputs)) = answer else {
             return Err(RequestError::Fault(Fault::Malformed));
@@ -174,10 +174,10 @@ impl Clients {
 async fn ask_over_http(
     client: &SignedClient,
     peer: &Peer,
-    asked: &ProofRequest,
+    request: &ProofRequest,
     timeout: Duration,
 ) -> Result<ProofAnswer, RequestError> {
-    let (path, body) = match asked {
+    let (path, body) = match request {
         ProofRequest::Circuit(query) => (QUERY_ZK_PROOF, serde_json::to_vec(&query.to_message())),
         ProofRequest::Slice(query, system) => {
             (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system)))

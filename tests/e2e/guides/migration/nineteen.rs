@@ -35,14 +35,14 @@ fn buy(walkthrough: &Walkthrough, line: &str) {
         _ => serde_json::from_slice(&output.stdout)
             .is_ok_and(|answer: Value| answer["object"] == "chat.completion"),
     };
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let output = walkthrough.prepare(&mut shell(&line)).output().unwrap();
         if is_bought(&output) {
             return;
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(began.elapsed() < LONG, "{text} {}", stderr(&output));
+        assert!(start.elapsed() < LONG, "{text} {}", stderr(&output));
         std::thread::sleep(Duration::from_millis(500));
     }
 }

@@ -69,8 +69,8 @@ fn subnet_2_guide_leaves_the_files_of_the_reference() {
             ["tao", "proof", "validator"] => {
                 let report = document(&machine.command(&words).arg("--json").output().unwrap());
                 let tally = &report["miners"][0];
-                let found = (&tally["hotkey"], &tally["verified"]);
-                assert_eq!(found, (&json!(BOB), &json!(5)), "{report:#}");
+                let counts = (&tally["hotkey"], &tally["verified"]);
+                assert_eq!(counts, (&json!(BOB), &json!(5)), "{report:#}");
             }
             // It finds no time server here.
             ["tao", "doctor", _] => {

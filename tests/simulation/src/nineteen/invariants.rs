@@ -156,8 +156,8 @@ struct Doubt {
 impl Doubt {
     fn covers(&self, purchase: &Purchase) -> bool {
         let ended = purchase.ended.unwrap_or(Duration::MAX);
-        let is_then = purchase.began <= self.span.until && ended >= self.span.from;
-        is_then && self.gateway.is_none_or(|gateway| gateway == purchase.gateway)
+        let overlaps = purchase.began <= self.span.until && ended >= self.span.from;
+        overlaps && self.gateway.is_none_or(|gateway| gateway == purchase.gateway)
     }
 }
 

@@ -83,11 +83,11 @@ impl Nodes for Stage {
             return Err(ChainError::NoSuchBlock(block.into()));
         }
         let parent = self.chain.block_hash(number.minus(1)).await?.unwrap();
-        let found = self.chain.lookup(extrinsic, number, number).await?;
+        let outcome = self.chain.lookup(extrinsic, number, number).await?;
         Ok(BlockSearch {
             number,
             parent,
-            inclusion: found.and_then(|outcome| outcome.inclusion().cloned()),
+            inclusion: outcome.and_then(|outcome| outcome.inclusion().cloned()),
         })
     }
 
@@ -204,10 +204,10 @@ async fn nonce_used_in_finalized_block_supersedes_extrinsic() {
     let stage = Stage::new([]);
     let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
     include(&other)(&stage.chain);
-    let begun = Instant::now();
+    let start = Instant::now();
     stage.keep_mining();
     assert_eq!(stage.follow(&ours, ONCE).await, Outcome::Superseded);
-    assert!(begun.elapsed() >= BLOCK * LAG, "{:?}", begun.elapsed());
+    assert!(start.elapsed() >= BLOCK * LAG, "{:?}", start.elapsed());
     assert_eq!(stage.offers(), 0, "no pool would take it meanwhile");
 }
 
@@ -235,11 +235,11 @@ async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
     let stage = Stage::new([connection_lost()]);
     let ours = stage.signed(Era::Blocks(4)).await;
     stage.chain.mine(3);
-    let begun = Instant::now();
+    let start = Instant::now();
     stage.keep_mining();
     let last_block = BlockNumber::new(13);
     assert_eq!(stage.follow(&ours, ONCE).await, Outcome::Expired { last_block });
-    assert!(begun.elapsed() >= BLOCK * LAG, "{:?}", begun.elapsed());
+    assert!(start.elapsed() >= BLOCK * LAG, "{:?}", start.elapsed());
     assert_eq!(stage.offers(), 0);
 }
 
@@ -358,13 +358,13 @@ async fn endless_status_notifications_do_not_extend_deadline() {
     let mut stage = Stage::new([Answer::Takes(reports.collect())]);
     stage.pause = BLOCK;
     let ours = stage.signed(Era::default()).await;
-    let begun = Instant::now();
+    let start = Instant::now();
     let outcome = stage.follow(&ours, ONCE).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
         "{outcome:?}"
     );
-    assert!(begun.elapsed() <= PATIENCE, "{:?}", begun.elapsed());
+    assert!(start.elapsed() <= PATIENCE, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,9 +403,9 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     assert_eq!(first.nonce(), 0, "no pool has it");
     let (outcome, second) =
         tokio::join!(super::follow(&stage, &ours, ONCE, Some(first), times), async {
-            let begun = Instant::now();
+            let start = Instant::now();
             let second = lease().await.unwrap();
-            (second.nonce(), begun.elapsed())
+            (second.nonce(), start.elapsed())
         });
     assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
     assert_eq!(second, (1, Duration::ZERO));

@@ -40,11 +40,11 @@ fn compact(inner: u32) -> Def {
 }
 
 fn choice(inner: u32) -> Def {
-    let nothing =
+    let none =
         Variant { name: "Nothing".to_owned(), fields: Vec::new(), index: 0, docs: Vec::new() };
     let some =
         Variant { name: "Some".to_owned(), fields: vec![field(inner)], index: 1, docs: Vec::new() };
-    TypeDefVariant::new([nothing, some]).into()
+    TypeDefVariant::new([none, some]).into()
 }
 
 fn field(ty: u32) -> Field<PortableForm> {

@@ -153,9 +153,9 @@ async fn call_once(
     dendrite: bool,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let began = Instant::now();
+    let start = Instant::now();
     let result = client.call(peer, call).await;
-    let took = began.elapsed();
+    let elapsed = start.elapsed();
     let outcome = CallOutcome::of(&result, dendrite);
     if context.json {
         let response = result.as_ref().ok();
@@ -164,7 +164,7 @@ async fn call_once(
             "outcome": outcome.code.to_string(),
             "status": outcome.status.as_u16(),
             "message": outcome.message,
-            "seconds": took.as_secs_f64(),
+            "seconds": elapsed.as_secs_f64(),
             "body": response.map(|response| readable(&response.body)),
         }))?;
     } else if let (true, Ok(response)) = (outcome.code.is_success(), &result) {

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn axon_status_overrides_http_success_only() {
-        for (status, axon, dendrite, judged, message) in [
+        for (status, axon, dendrite, returned, message) in [
             (200, Some(200), true, 200, "its words"),
             (200, Some(401), true, 401, "its words"),
             (200, Some(401), false, 200, ""),
@@ -99,14 +99,14 @@ mod tests {
             }
             let status = StatusCode::from_u16(status).unwrap();
             let outcome = CallOutcome::of_answer(status, &headers, b"body\n", dendrite);
-            let judged = StatusCode::from_u16(judged).unwrap();
+            let returned = StatusCode::from_u16(returned).unwrap();
             let expected = CallOutcome {
-                code: ReturnCode::of_status(judged),
-                status: judged,
+                code: ReturnCode::of_status(returned),
+                status: returned,
                 message: message.to_owned(),
             };
             assert_eq!(outcome, expected, "{status} {axon:?} {dendrite}");
-            assert_eq!(outcome.check().is_ok(), judged.is_success());
+            assert_eq!(outcome.check().is_ok(), returned.is_success());
         }
     }
 }

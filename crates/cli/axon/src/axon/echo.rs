@@ -145,15 +145,15 @@ mod tests {
     async fn words_are_sent_without_copying() {
         for text in ["", " ", "one", "one two", " one  two\tthree\n"] {
             let bytes = Bytes::from(text);
-            let mut place = bytes.as_ptr();
+            let mut pointer = bytes.as_ptr();
             let sent: Vec<Bytes> =
                 words(bytes).into_body().into_data_stream().try_collect().await.unwrap();
             for word in &sent {
-                assert_eq!(word.as_ptr(), place, "{word:?} is a copy");
-                place = word.as_ptr_range().end;
+                assert_eq!(word.as_ptr(), pointer, "{word:?} is a copy");
+                pointer = word.as_ptr_range().end;
             }
             let expected: Vec<_> =
-                text.split_inclusive(|letter: char| letter.is_ascii_whitespace()).collect();
+                text.split_inclusive(|character: char| character.is_ascii_whitespace()).collect();
             assert_eq!(sent, expected);
         }
     }

@@ -56,8 +56,10 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let parts = bare.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let host_and_port = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let parts = host_and_port
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let (host, port) =
             parts.ok_or_else(|| "expected HOST:PORT, e.g. 127.0.0.1:8091".to_owned())?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

@@ -59,13 +59,13 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             if let (Some(interval), true) = (args.interval, index > 0) {
                 tokio::time::sleep(interval).await;
             }
-            let began = Instant::now();
+            let start = Instant::now();
             let result = client.call(&peer, &call).await;
-            let took = began.elapsed();
+            let elapsed = start.elapsed();
             let outcome = CallOutcome::of(&result, dendrite);
             *outcomes.entry(outcome.code.to_string()).or_default() += 1;
             match outcome.check() {
-                Ok(()) => latencies.push(took.as_secs_f64() * 1_000.0),
+                Ok(()) => latencies.push(elapsed.as_secs_f64() * 1_000.0),
                 Err(error) => last_failure = Some(error),
             }
         }

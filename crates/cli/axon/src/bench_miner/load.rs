@@ -144,22 +144,22 @@ impl Load {
         let bar = ProgressBar::new(u64::from(calls) * u64::from(batch));
         let bar = Progress::new(bar, "{pos}/{len} requests [{wide_bar}] {per_sec} {elapsed}");
         let load = Arc::new(self);
-        let began = Instant::now();
-        let due = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
-            let at = began + load.plan.due(index);
+        let start = Instant::now();
+        let scheduled = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
+            let at = start + load.plan.due(index);
             async move {
                 tokio::time::sleep_until(at).await;
                 index
             }
         });
         // If all requests that may be concurrent are in flight, the next one starts late.
-        let samples = due
+        let samples = scheduled
             .take_until(tokio::time::sleep(max_time))
             // Each in its own task: the work for one response must not delay the others.
             .map(|index| {
                 let load = Arc::clone(&load);
                 AbortOnDropHandle::new(tokio::spawn(
-                    async move { load.exchange(index, began).await },
+                    async move { load.exchange(index, start).await },
                 ))
             })
             .buffer_unordered(concurrency)
@@ -167,7 +167,7 @@ impl Load {
             .inspect(|_| bar.0.inc(1))
             .take_until(stop.requested());
         let mut samples: Vec<Sample> = samples.collect().await;
-        let elapsed = began.elapsed();
+        let elapsed = start.elapsed();
         samples.sort_by_key(|sample| (sample.start, sample.call));
         Run { samples, elapsed }
     }
@@ -176,7 +176,7 @@ impl Load {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, index: u32, began: Instant) -> Sample {
+    async fn exchange(&self, index: u32, started: Instant) -> Sample {
         let request = self.requests.request(index);
         let name = self.requests.class().name();
         let call = Call {
@@ -211,7 +211,7 @@ impl Load {
         Sample {
             call: index / self.plan.batch,
             due: self.plan.due(index),
-            start: start - began,
+            start: start - started,
             service,
             code,
             status: outcome.status,
@@ -289,7 +289,7 @@ mod tests {
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
         );
-        let seen = Arc::clone(&maximum);
+        let max_running = Arc::clone(&maximum);
         let router = Router::new().fallback(move |body: Bytes| {
             let reply = replies[number.fetch_add(1, Ordering::SeqCst) % replies.len()];
             let (running, maximum) = (Arc::clone(&running), Arc::clone(&maximum));
@@ -312,7 +312,7 @@ mod tests {
         let peer =
             Peer::new(Keypair::from_uri("//Bob").unwrap().hotkey(), "127.0.0.1", port).unwrap();
         let run = Load::new(client, peer, requests, plan, true).run(stop).await;
-        (run, seen.load(Ordering::SeqCst))
+        (run, max_running.load(Ordering::SeqCst))
     }
 
     fn plan(calls: u32, batch: u32) -> Plan {
@@ -338,7 +338,7 @@ mod tests {
         ];
         let short = Plan { timeout: Duration::from_millis(500), ..plan(5, 1) };
         let (run, _) = bench(short, replies, &Shutdown::new()).await;
-        let found: Vec<_> = run
+        let results: Vec<_> = run
             .samples
             .iter()
             .map(|sample| (sample.call, sample.code, sample.reason.as_str()))
@@ -350,7 +350,7 @@ mod tests {
             (3, ReturnCode::ResponseShapeException, "response is larger than 1000 bytes"),
             (4, ReturnCode::Timeout, "timeout after 0.5s"),
         ];
-        assert_eq!(found, expected);
+        assert_eq!(results, expected);
         let silent = &run.samples[4];
         assert!(
             silent.service >= Duration::from_millis(500)

@@ -10,10 +10,10 @@ use taonet_service::{Access, atomic_write};
 /// Checks that the files can be written, so that a wrong path does not waste a measurement, and
 /// that none replaces another one or the input.
 pub(super) fn check(outputs: [Option<&Path>; 2], input: Option<&Path>) -> anyhow::Result<()> {
-    let mut taken: Vec<PathBuf> = input.map(resolved).into_iter().collect();
+    let mut paths: Vec<PathBuf> = input.map(resolved).into_iter().collect();
     for path in outputs.into_iter().flatten() {
         let file = resolved(path);
-        if taken.contains(&file) {
+        if paths.contains(&file) {
             let message = format!("{} is also another file of this command", path.display());
             return Err(Classified::usage(message));
         }
@@ -24,7 +24,7 @@ pub(super) fn check(outputs: [Option<&Path>; 2], input: Option<&Path>) -> anyhow
             tempfile::tempfile_in(directory(&file))
                 .with_context(|| format!("cannot create {}", path.display()))?;
         }
-        taken.push(file);
+        paths.push(file);
     }
     Ok(())
 }

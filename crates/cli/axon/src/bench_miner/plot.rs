@@ -227,12 +227,12 @@ mod tests {
             _ => sample(call, 1, 200, ""),
         };
         let samples: Vec<_> = (0..12_001).map(sample).collect();
-        let drawn = drawn(&samples);
-        assert_eq!(drawn.len(), MAX_POINTS);
-        assert_eq!(drawn.iter().filter(|sample| sample.call == 1).count(), 1);
-        assert_eq!(drawn.iter().filter(|sample| !sample.code.is_success()).count(), 3);
+        let plotted = drawn(&samples);
+        assert_eq!(plotted.len(), MAX_POINTS);
+        assert_eq!(plotted.iter().filter(|sample| sample.call == 1).count(), 1);
+        assert_eq!(plotted.iter().filter(|sample| !sample.code.is_success()).count(), 3);
         // Successes from the whole time.
-        let late = drawn.iter().filter(|sample| sample.call >= 6_000).count();
+        let late = plotted.iter().filter(|sample| sample.call >= 6_000).count();
         assert!((2_000..3_000).contains(&late), "{late}");
     }
 

@@ -409,11 +409,11 @@ mod tests {
         for (times, min, max) in
             [("milliseconds", 40.0, 240.0), ("service_ms", 40.0, 40.0), ("late_ms", 0.0, 200.0)]
         {
-            let found = [&document[times]["min"], &document[times]["max"]]
+            let extremes = [&document[times]["min"], &document[times]["max"]]
                 .map(|value| value.as_f64().unwrap());
             assert!(
-                (found[0] - min).abs() < 1e-6 && (found[1] - max).abs() < 1e-6,
-                "{times}: {found:?}"
+                (extremes[0] - min).abs() < 1e-6 && (extremes[1] - max).abs() < 1e-6,
+                "{times}: {extremes:?}"
             );
         }
         assert_eq!(

@@ -8,19 +8,19 @@ use serde::Serialize;
 
 /// Wall-clock and processor time since the start of a measurement.
 pub(super) struct Stopwatch {
-    began: Instant,
+    started: Instant,
     processor: Duration,
 }
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { began: Instant::now(), processor: processor_time() }
+        Self { started: Instant::now(), processor: processor_time() }
     }
 
     /// Returns the elapsed wall-clock seconds, and processor seconds of all threads.
     pub(super) fn stop(&self) -> (f64, f64) {
         let processor = processor_time().saturating_sub(self.processor);
-        (self.began.elapsed().as_secs_f64(), processor.as_secs_f64())
+        (self.started.elapsed().as_secs_f64(), processor.as_secs_f64())
     }
 }
 
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn cpu_time_counts_work_but_not_sleep() {
         let watch = Stopwatch::start();
-        let began = Instant::now();
+        let start = Instant::now();
         while watch.stop().1 < 0.02 {
-            assert!(began.elapsed() < Duration::from_mins(1));
+            assert!(start.elapsed() < Duration::from_mins(1));
         }
         assert!(watch.stop().0 > 0.0);
     }

@@ -114,11 +114,11 @@ mod tests {
             (AudioKind::Mixed, 0.18 + 0.35 * 0.18),
         ] {
             let samples = kind.samples(10_003, 2.0, rate);
-            let found = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+            let loudest = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
             assert_eq!(samples.len(), 32_000);
             assert!(
-                (found - peak).abs() <= peak * 0.1 && found <= peak + 1e-6,
-                "{}: {found}",
+                (loudest - peak).abs() <= peak * 0.1 && loudest <= peak + 1e-6,
+                "{}: {loudest}",
                 kind.name()
             );
             assert_eq!(kind.samples(10_003, 2.0, rate), samples);

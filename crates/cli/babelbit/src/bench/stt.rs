@@ -231,10 +231,10 @@ fn measure(
         let threads: Vec<_> = (0..threads)
             .map(|_| scope.spawn(|| transcribe(recognizer, replies, &next, &progress)))
             .collect();
-        let ended = threads.into_iter().map(|thread| {
+        let results = threads.into_iter().map(|thread| {
             thread.join().unwrap_or_else(|_| bail!("a transcription thread panicked"))
         });
-        ended.collect::<anyhow::Result<()>>()
+        results.collect::<anyhow::Result<()>>()
     })?;
     let (wall_sec, cpu_sec) = watch.stop();
     let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -263,11 +263,11 @@ fn transcribe(
     progress: &Mutex<Progress>,
 ) -> anyhow::Result<()> {
     while let Some(file) = replies.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let began = Instant::now();
+        let start = Instant::now();
         let samples = resample_for_recognition(&Wav::decode(file)?.pcm);
         {
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            progress.decode += began.elapsed();
+            progress.decode += start.elapsed();
             progress.active += 1;
             progress.since.get_or_insert_with(Instant::now);
         }

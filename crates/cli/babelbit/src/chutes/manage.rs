@@ -56,12 +56,12 @@ pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&document);
     }
     if id.is_none() {
-        let why = if config.chutes.api_key.is_some() {
+        let reason = if config.chutes.api_key.is_some() {
             "not deployed"
         } else {
             "CHUTES_API_KEY is not set"
         };
-        context.say(&format!("the slug is a guess: {why}"));
+        context.say(&format!("the slug is a guess: {reason}"));
     }
     context.print(&format!("{} {}", printable(&slug), printable(id.unwrap_or("-"))))
 }

@@ -67,9 +67,9 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 return Err(Classified::usage("--revision or --local is required"));
             }
         };
-        let began = Instant::now();
+        let start = Instant::now();
         let health = client.health().await;
-        let took = began.elapsed();
+        let elapsed = start.elapsed();
         let mut probes = Vec::new();
         for count in 1..=WORDS.len() {
             let words = WORDS.get(..count).unwrap_or_default();
@@ -83,11 +83,11 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 ground_truth: None,
                 evaluation: None,
             };
-            let began = Instant::now();
+            let start = Instant::now();
             let outcome = client.predict(&request, STEP).await;
-            probes.push(Probe { name: request.prefix, outcome, took: began.elapsed() });
+            probes.push(Probe { name: request.prefix, outcome, took: start.elapsed() });
         }
-        Ok((slug, (health, took), probes))
+        Ok((slug, (health, elapsed), probes))
     }))?;
     show(slug.as_deref(), &health, &probes, context)?;
     let is_loaded = health.0.as_ref().is_ok_and(|health| health.model_loaded);
@@ -105,7 +105,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
 
 fn show(
     slug: Option<&str>,
-    (health, took): &(Result<Health, ChuteError>, Duration),
+    (health, elapsed): &(Result<Health, ChuteError>, Duration),
     probes: &[Probe],
     context: &Context,
 ) -> anyhow::Result<()> {
@@ -123,7 +123,7 @@ fn show(
                 "status": health.as_ref().ok().map(|health| &health.status),
                 "model": health.as_ref().ok().and_then(|health| health.model.as_ref()),
                 "model_loaded": health.as_ref().is_ok_and(|health| health.model_loaded),
-                "error": health.as_ref().err().map(ToString::to_string), "seconds": took.as_secs_f64(),
+                "error": health.as_ref().err().map(ToString::to_string), "seconds": elapsed.as_secs_f64(),
             },
             "predictions": predictions.collect::<Vec<_>>(),
         }));
@@ -136,7 +136,7 @@ fn show(
         }
         Err(error) => judged(error.to_string(), false),
     };
-    rows.add_row(["health".into(), decimals(Some(took.as_secs_f64()), 2).into(), state]);
+    rows.add_row(["health".into(), decimals(Some(elapsed.as_secs_f64()), 2).into(), state]);
     for probe in probes {
         let outcome = match &probe.outcome {
             Ok(prediction) => judged(prediction.as_str(), true),

@@ -183,7 +183,7 @@ impl LanguageModelArgs {
         let device = device
             .map_err(|expected| Classified::usage(format!("MINER_DEVICE: expected {expected}")))?;
         let (name, path) = located(&origin, config, context).await?;
-        let began = Instant::now();
+        let start = Instant::now();
         let model = CausalModel::open(&path, LoadOptions { device, bits })
             .context("cannot load the language model")?;
         tracing::info!(
@@ -191,7 +191,7 @@ impl LanguageModelArgs {
             architecture = model.architecture(),
             context = model.context(),
             device = %device,
-            seconds = began.elapsed().as_secs_f64(),
+            seconds = start.elapsed().as_secs_f64(),
             "language model loaded"
         );
         if bits.is_some() && model.is_quantized() {
@@ -224,7 +224,7 @@ impl LanguageModelArgs {
             (None, None) => return Ok(None),
         };
         let (name, path) = located(&origin, config, context).await?;
-        let began = Instant::now();
+        let start = Instant::now();
         let model = LanguageModel::open(name, &path).context("cannot load the language model")?;
         let (name, architecture) = (model.name().to_owned(), model.llama().architecture());
         let model = ChatPhraseModel::new(model)
@@ -241,7 +241,7 @@ impl LanguageModelArgs {
         tracing::info!(
             path = %path.display(),
             architecture,
-            seconds = began.elapsed().as_secs_f64(),
+            seconds = start.elapsed().as_secs_f64(),
             "language model loaded"
         );
         Ok(Some(Arc::new(Shortener::new(Box::new(model), Arc::new(embedder), limit))))
@@ -302,14 +302,14 @@ mod tests {
             ("hub:gpt2", Some("gpt2")),
             ("hub:al/m/m.gguf@v1", Some("al/m/m.gguf@v1")),
         ] {
-            let found = match origin(text).unwrap() {
+            let hub_model = match origin(text).unwrap() {
                 ModelOrigin::Local(path) => {
                     assert_eq!(path, Path::new(text));
                     None
                 }
                 ModelOrigin::Hub(model) => Some(model.to_string()),
             };
-            assert_eq!(found.as_deref(), expected, "{text}");
+            assert_eq!(hub_model.as_deref(), expected, "{text}");
         }
         assert!(origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME"));
     }
@@ -327,8 +327,8 @@ mod tests {
             ("/no/such/directory", false),
             ("./gpt2", false),
         ] {
-            let found = configured(Path::new(text)).unwrap();
-            assert_eq!(matches!(found, ModelOrigin::Hub(_)), is_on_hub, "{text}: {found:?}");
+            let actual = configured(Path::new(text)).unwrap();
+            assert_eq!(matches!(actual, ModelOrigin::Hub(_)), is_on_hub, "{text}: {actual:?}");
         }
         assert!(configured(Path::new("hub:a b")).is_err());
     }

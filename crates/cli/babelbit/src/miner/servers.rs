@@ -100,9 +100,9 @@ fn server_url(text: &str) -> Result<Url, String> {
 /// Parses a timeout: more than 0 and at most 600 seconds.
 fn timeout(text: &str) -> Result<Duration, &'static str> {
     let seconds = value::seconds(text).ok();
-    let sensible =
+    let is_valid =
         seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
-    sensible.ok_or("expected a number of seconds above 0 and at most 600")
+    is_valid.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
 fn no_model() -> anyhow::Error {
@@ -409,14 +409,14 @@ mod tests {
             (&["--stt-timeout", "3"], Some("--stt-timeout 3 exceeds the 2.4 s")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], &urls, options].concat()).unwrap();
-            let found = line
+            let refusal = line
                 .servers
                 .check_speech(ProfileName::Interpreter, None, false)
                 .err()
                 .map(|error| error.to_string());
-            assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+            assert_eq!(refusal.is_some(), expected.is_some(), "{options:?}: {refusal:?}");
             assert!(
-                found.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+                refusal.unwrap_or_default().starts_with(expected.unwrap_or_default()),
                 "{options:?}"
             );
         }
@@ -537,15 +537,15 @@ mod tests {
                 None,
             ),
         ];
-        for (options, has_ngram, has_lm, of_text, of_speech) in table {
+        for (options, has_ngram, has_lm, text_error, speech_error) in table {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
             let text = line.servers.check_text(has_ngram || has_lm, has_lm);
             let speech = line.servers.check_speech(ProfileName::Interpreter, None, false);
-            for (found, expected) in [(text, of_text), (speech, of_speech)] {
-                let found = found.err().map(|error| error.to_string());
-                assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+            for (actual, expected) in [(text, text_error), (speech, speech_error)] {
+                let actual = actual.err().map(|error| error.to_string());
+                assert_eq!(actual.is_some(), expected.is_some(), "{options:?}: {actual:?}");
                 assert!(
-                    found.unwrap_or_default().contains(expected.unwrap_or_default()),
+                    actual.unwrap_or_default().contains(expected.unwrap_or_default()),
                     "{options:?}: {expected:?}"
                 );
             }
@@ -562,14 +562,14 @@ mod tests {
             (&["--tts-url", "http://h/v1"], Some("--tts-url needs an interpreting profile")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
-            let found = line
+            let refusal = line
                 .servers
                 .check_speech(ProfileName::Parrot, None, false)
                 .err()
                 .map(|error| error.to_string());
-            assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+            assert_eq!(refusal.is_some(), expected.is_some(), "{options:?}: {refusal:?}");
             assert!(
-                found.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+                refusal.unwrap_or_default().starts_with(expected.unwrap_or_default()),
                 "{options:?}"
             );
         }

@@ -58,9 +58,9 @@ pub(super) async fn serve_loop_metrics(
         WriteDirectory::of_file("transcripts", &config.transcript_cache, DiskNeeds::STATE),
     ];
     preflight::spawn_disk_check(directories, shutdown);
-    let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
+    let default_address = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
     let readiness =
-        serve_metrics_or_warn("runner", args.metrics.flatten(), usual, shutdown).await?;
+        serve_metrics_or_warn("runner", args.metrics.flatten(), default_address, shutdown).await?;
     Rounds::describe_metrics();
     Outbox::describe_metrics();
     Ok(readiness)

@@ -66,14 +66,14 @@ mod tests {
             ),
             ("old", "éé", Err("b of 4 bytes is too long (at most 3 bytes)")),
         ] {
-            let found = changes(
+            let actual = changes(
                 [("a", a), ("b", b)],
                 [("a", "old"), ("b", "old")],
                 [("a", 3), ("b", 3)],
                 "--a",
             );
-            let found = found.map_err(|error| error.to_string());
-            assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned));
+            let actual = actual.map_err(|error| error.to_string());
+            assert_eq!(actual, expected.map(str::to_owned).map_err(str::to_owned));
         }
     }
 }

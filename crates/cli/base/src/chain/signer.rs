@@ -214,10 +214,10 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
     // Callers can be in an asynchronous runtime, in which another one cannot block.
     let runtime =
         Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
-    let asked = std::thread::scope(|scope| {
+    let is_development = std::thread::scope(|scope| {
         scope.spawn(|| runtime.block_on(ask_development(network))).join()
     });
-    asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
+    is_development.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }
 
 /// Connects to a chain that its command does not need, to ask whether it is a development chain. If

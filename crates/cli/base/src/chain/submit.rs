@@ -233,12 +233,12 @@ impl SubmitArgs {
             _ => {}
         }
         let follow = Follow { until: self.until(), ..Follow::default() };
-        let sent = if self.mev_shield {
+        let result = if self.mev_shield {
             send_shielded(chain, signer, &plan.call, follow, context).await?
         } else {
             send(chain, signer, &plan.call, follow, context).await?
         };
-        report_outcome(&sent, follow.until, plan, context)
+        report_outcome(&result, follow.until, plan, context)
     }
 }
 

@@ -174,29 +174,29 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     cells: impl Fn(usize) -> C,
     width: Option<usize>,
 ) -> Vec<Shown<'a>> {
-    let mut shown = measured(columns, has_header, &cells);
-    let Some(width) = width else { return shown };
-    while line_width(shown.iter().map(|column| column.least)) > width {
-        let last = shown
+    let mut visible = measured(columns, has_header, &cells);
+    let Some(width) = width else { return visible };
+    while line_width(visible.iter().map(|column| column.least)) > width {
+        let last = visible
             .iter()
             .enumerate()
             .filter(|(_, it)| it.column.rank > 0)
             .max_by_key(|(_, it)| it.column.rank);
         let Some((index, _)) = last else { break };
-        shown.remove(index);
+        visible.remove(index);
     }
-    let mut excess = line_width(shown.iter().map(|column| column.natural)).saturating_sub(width);
+    let mut excess = line_width(visible.iter().map(|column| column.natural)).saturating_sub(width);
     // Text columns shrink first, since wrapping loses no content.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
             let widest =
-                shown.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
+                visible.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
             let Some(widest) = widest.max_by_key(|it| it.width) else { break };
             widest.width -= 1;
             excess -= 1;
         }
     }
-    for column in &mut shown {
+    for column in &mut visible {
         column.is_cut = match column.column.kind {
             Kind::Number | Kind::Fixed => false,
             Kind::Address => column.width < column.natural,
@@ -205,7 +205,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
                 .any(|word| measure_text_width(word) > column.width),
         };
     }
-    shown
+    visible
 }
 
 /// Returns the width of a line with columns of these widths.
@@ -214,10 +214,10 @@ fn line_width(columns: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Returns the note on omitted and abbreviated columns.
-pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
-    let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));
+pub(super) fn note(columns: &[Column], visible: &[Shown<'_>]) -> Option<String> {
+    let out = (0..).zip(columns).filter(|(index, _)| visible.iter().all(|it| it.index != *index));
     let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
-    let cut: Vec<_> = shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect();
+    let cut: Vec<_> = visible.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect();
     let parts: Vec<_> = [("left out", out), ("shortened", cut)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())

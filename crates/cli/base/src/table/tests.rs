@@ -21,11 +21,11 @@ fn columns() -> Vec<Column> {
 }
 
 fn neurons() -> Rows {
-    let why = "its answers came too late for the whole of the challenge";
+    let reason = "its answers came too late for the whole of the challenge";
     rows(
         columns(),
         &[
-            &["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, why],
+            &["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, reason],
             &["8", "0.0000", "–", ADDRESS, "–"],
         ],
     )
@@ -44,7 +44,7 @@ fn table_lines_fit_width_without_splitting_words() {
             table.split_once(note).map_or(table, |(before, _)| before)
         });
         for word in table.split_whitespace() {
-            let is_known = words.iter().any(|known| known == word)
+            let is_known = words.iter().any(|expected| expected == word)
                 || word.ends_with('…')
                 || word.starts_with('─');
             assert!(is_known, "{width}: {word}\n{text}");
@@ -71,13 +71,13 @@ fn the_note_lists_omitted_columns() {
 
 #[test]
 fn amounts_are_rounded_down() {
-    for (smallest, shown) in [
+    for (smallest, expected) in [
         (0, "0.0000"),
         (99_999, "0.0000"),
         (1_999_999_999, "1.9999"),
         (u64::MAX, "18446744073.7095"),
     ] {
-        assert_eq!(whole(smallest), shown);
+        assert_eq!(whole(smallest), expected);
     }
 }
 
@@ -85,9 +85,9 @@ fn amounts_are_rounded_down() {
 fn control_characters_in_cells_are_escaped() {
     let mut rows = facts();
     rows.add_row(["two\nlines", "\u{1b}[31mred"]);
-    let shown = rows.to_string();
-    assert_eq!(shown.lines().count(), 2);
-    assert!(shown.contains("\\u{1b}[31mred") && !shown.contains('\u{1b}'), "{shown:?}");
+    let text = rows.to_string();
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.contains("\\u{1b}[31mred") && !text.contains('\u{1b}'), "{text:?}");
 }
 
 #[test]

@@ -334,17 +334,17 @@ fn every_table_fits_at_every_width() {
         let words: BTreeSet<_> = complete.split_whitespace().collect();
         let mut text = String::new();
         for width in [80, 100, 120, 200] {
-            let shown = table.within(Some(width));
-            for line in shown.lines() {
+            let rendered = table.within(Some(width));
+            for line in rendered.lines() {
                 assert!(console::measure_text_width(line) <= width, "{name} at {width}: {line}");
             }
-            let body = without_notes(&shown);
+            let body = without_notes(&rendered);
             for word in body.split_whitespace() {
                 let is_whole = words.contains(word) || word.ends_with('…') || word.starts_with('─');
-                assert!(is_whole, "{name} at {width}: {word}\n{shown}");
+                assert!(is_whole, "{name} at {width}: {word}\n{rendered}");
             }
             let header: Vec<_> =
-                shown.lines().next().unwrap_or_default().split("   ").map(str::trim).collect();
+                rendered.lines().next().unwrap_or_default().split("   ").map(str::trim).collect();
             for (index, column) in
                 columns.iter().enumerate().filter(|(_, column)| column.is_number())
             {
@@ -357,7 +357,7 @@ fn every_table_fits_at_every_width() {
                     );
                 }
             }
-            let _ = write!(text, "{width} columns\n{shown}\n\n");
+            let _ = write!(text, "{width} columns\n{rendered}\n\n");
         }
         insta::with_settings!({ snapshot_path => "../../tests/snapshots/tables", prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(sample.snapshot(), text);
@@ -366,30 +366,30 @@ fn every_table_fits_at_every_width() {
 }
 
 /// Returns a table, or the parts of a matrix, without the notes on omitted columns.
-fn without_notes(shown: &str) -> String {
+fn without_notes(rendered: &str) -> String {
     let part = |part: &str| {
         let notes =
             ["\n left out:", "\n shortened:"].map(|note| part.find(note).unwrap_or(part.len()));
         part[..notes[0].min(notes[1])].to_owned()
     };
-    shown.split("\n\n").map(part).collect::<Vec<_>>().join("\n\n")
+    rendered.split("\n\n").map(part).collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]
 fn a_matrix_keeps_all_columns() {
     for sample in samples().iter().filter(|sample| sample.is_matrix) {
-        let shown = sample.table.within(Some(80));
-        let headers = shown.split("\n\n").filter_map(|part| part.lines().next());
+        let rendered = sample.table.within(Some(80));
+        let headers = rendered.split("\n\n").filter_map(|part| part.lines().next());
         let headers: Vec<_> =
             headers.map(|header| header.split("   ").map(str::trim).collect::<Vec<_>>()).collect();
         assert!(
             headers.len() > 1
                 && headers.iter().all(|header| header.contains(&sample.columns[0].name())),
-            "{shown}"
+            "{rendered}"
         );
         for column in &sample.columns[1..] {
             let count = headers.iter().filter(|header| header.contains(&column.name())).count();
-            assert_eq!(count, 1, "{}\n{shown}", column.name());
+            assert_eq!(count, 1, "{}\n{rendered}", column.name());
         }
     }
 }

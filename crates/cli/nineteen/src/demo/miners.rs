@@ -196,9 +196,9 @@ fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router 
         _ => None,
     };
     // Counted by task: with one counter, all rejections could affect the same task.
-    let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+    let counters = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let [chats, completions] = &*seen;
+        let [chats, completions] = &*counters;
         let task = if request.uri().path().contains("/chat/") { chats } else { completions };
         let count = task.fetch_add(1, Ordering::Relaxed);
         async move {

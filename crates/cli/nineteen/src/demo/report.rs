@@ -72,7 +72,7 @@ impl Round {
                 .collect();
             let metrics = rewards.iter().filter(|reward| reward.hotkey == miner.hotkey);
             let metrics: Vec<f64> = metrics.filter_map(|reward| reward.reward.metric).collect();
-            let of = scores.miners.iter().find(|score| score.hotkey == miner.hotkey);
+            let miner_score = scores.miners.iter().find(|score| score.hotkey == miner.hotkey);
             RankedMiner {
                 behaviour: miner.behaviour,
                 uid,
@@ -85,9 +85,9 @@ impl Round {
                 quality: mean(&qualities),
                 period_score: mean(&rows.iter().filter_map(|row| row.score).collect::<Vec<_>>()),
                 metric: mean(&metrics),
-                weight: of.map_or(0.0, |score| score.weight),
+                weight: miner_score.map_or(0.0, |score| score.weight),
                 chain: on_chain.get(&uid).copied(),
-                tasks: json!(of.map(|score| &score.tasks)),
+                tasks: json!(miner_score.map(|score| &score.tasks)),
             }
         });
         let mut standings: Vec<_> = standings.collect();

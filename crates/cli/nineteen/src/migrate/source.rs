@@ -140,12 +140,12 @@ mod tests {
             ("POSTGRES_HOST=/run/postgresql\n", None, "host:5432/19_db?host=%2Frun%2Fpostgresql"),
             ("POSTGRES_HOST=/run/postgresql\n", Some("db"), "db:5432/19_db"),
         ] {
-            let found = of_file(&format!("{login}{more}"), host).unwrap();
-            assert_eq!(found, format!("{database}{expected}"), "{more:?} {host:?}");
+            let actual = of_file(&format!("{login}{more}"), host).unwrap();
+            assert_eq!(actual, format!("{database}{expected}"), "{more:?} {host:?}");
         }
-        let given = "postgres://u:p@host/d?sslmode=disable&host=/tmp";
-        assert_eq!(*url(given, None).unwrap(), given);
-        let moved = url(given, Some("db:1")).unwrap();
+        let original = "postgres://u:p@host/d?sslmode=disable&host=/tmp";
+        assert_eq!(*url(original, None).unwrap(), original);
+        let moved = url(original, Some("db:1")).unwrap();
         assert_eq!(*moved, "postgres://u:p@db:1/d?sslmode=disable");
     }
 

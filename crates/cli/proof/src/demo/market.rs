@@ -112,7 +112,7 @@ impl Market {
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        let began = Instant::now();
+        let start = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
         let book = Arc::new(Book::open(&state_directory.join("scores")).await?);
         let mut epoch_loop = self.epoch_loop(&book, &chain, state_directory, shutdown).await?;
@@ -179,7 +179,7 @@ impl Market {
         chain.stop().await;
         let ranking = self.rank_miners(&miners, &book, &weights, &on_chain, &bundles);
         let circuits = self.circuits.iter().chain([&self.language_model]);
-        Ok(DemoReport::new(circuits, ranking, user_proofs, answer, began.elapsed()))
+        Ok(DemoReport::new(circuits, ranking, user_proofs, answer, start.elapsed()))
     }
 
     /// Opens the epoch loop of the validator.
@@ -305,7 +305,7 @@ impl Market {
     /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit
     /// has a price.
     async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
-        let began = Instant::now();
+        let start = Instant::now();
         let kinds: Vec<String> =
             self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
         loop {
@@ -322,7 +322,7 @@ impl Market {
                 return Ok(());
             }
             anyhow::ensure!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "too few proofs verified within {} s",
                 TIMEOUT.as_secs()
             );
@@ -337,9 +337,9 @@ fn make(
     path: &Path,
     compile: impl FnOnce() -> anyhow::Result<Compiled>,
 ) -> anyhow::Result<CompiledCircuit> {
-    let began = Instant::now();
+    let start = Instant::now();
     let compiled = compile()?;
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     let directory = if path.exists() {
         CircuitDirectory::open(path)?.replace(&compiled)?
     } else {

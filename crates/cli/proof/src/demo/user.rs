@@ -182,9 +182,9 @@ impl User {
             "the bundle is for a different circuit"
         );
         let (parsed, text, verification) = tokio::task::spawn_blocking(move || {
-            let began = Instant::now();
+            let start = Instant::now();
             let text = parsed.verify_with(&Backends::default())?;
-            anyhow::Ok((parsed, text, began.elapsed()))
+            anyhow::Ok((parsed, text, start.elapsed()))
         })
         .await??;
         anyhow::ensure!(text.prompt == prompt, "the bundle is for a different prompt");
@@ -206,7 +206,7 @@ impl User {
 
     /// Submits a request and waits for its bundle.
     async fn request(&self, submission: &Value) -> anyhow::Result<Received> {
-        let began = Instant::now();
+        let start = Instant::now();
         let accepted = self
             .client
             .post(format!("{}/v1/proofs", self.url))
@@ -221,7 +221,7 @@ impl User {
             "the user's proof failed: {document}"
         );
         let bundle = self.get(&format!("/v1/proofs/{id}/bundle")).await?;
-        Ok(Received { events, bundle, time: began.elapsed() })
+        Ok(Received { events, bundle, time: start.elapsed() })
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {

@@ -29,7 +29,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         Some(ExpectedCircuit::Id(id)) => Some(*id),
         Some(ExpectedCircuit::Directory(path)) => Some(id_of(path, &backends)?),
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let opened: Vec<_> =
         args.bundles.iter().map(|path| open(args, path, expected.as_ref())).collect();
     let models: Vec<&ModelBundle> = opened.iter().flatten().map(|opened| &opened.model).collect();
@@ -50,7 +50,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
             rejected.push(name);
         }
     }
-    context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
+    context.say(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
     let files: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
     args.say_missing(&files, context);
     if context.json {

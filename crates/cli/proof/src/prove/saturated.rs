@@ -42,12 +42,12 @@ fn describe(saturations: &[Saturation]) -> Option<String> {
         format!("{} ({values} of {})", printable(tensor), counted(*of, "value"))
     });
     let named: Vec<String> = named.collect();
-    let further = match saturations.len().saturating_sub(NAMED) {
+    let others = match saturations.len().saturating_sub(NAMED) {
         0 => String::new(),
-        further => format!(" and {}", counted(further, "other tensor")),
+        others => format!(" and {}", counted(others, "other tensor")),
     };
     let begin = "values are beyond the range of the model's sample and saturate";
-    (!named.is_empty()).then(|| format!("{begin}: {}{further}", named.join(", ")))
+    (!named.is_empty()).then(|| format!("{begin}: {}{others}", named.join(", ")))
 }
 
 #[cfg(test)]

@@ -116,11 +116,11 @@ async fn search(
     mut searcher: Searcher,
     timeout: Duration,
 ) -> anyhow::Result<Found> {
-    let (begun, hashed, device) =
+    let (started, hashed, device) =
         (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
     let bar = ProgressBar::new_spinner()
         .with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
-    while let Some(left) = timeout.checked_sub(begun.elapsed()) {
+    while let Some(left) = timeout.checked_sub(started.elapsed()) {
         let block = chain.head().await.map_err(failed)?;
         let difficulty = difficulty(chain, netuid).await?;
         let work = Work { netuid, block: block.hash, hotkey, coldkey, difficulty };
@@ -131,14 +131,14 @@ async fn search(
             (searcher, result)
         });
         let (returned, result) = loop {
-            let ended = tokio::time::timeout(REFRESH, &mut search).await;
+            let outcome = tokio::time::timeout(REFRESH, &mut search).await;
             let hashes = hashed.load(Ordering::Relaxed);
-            let rate = hashes as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
+            let rate = hashes as f64 / started.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
             bar.set_message(format!(
                 "searching on {device} at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"
             ));
-            if let Ok(ended) = ended {
-                break ended.context("the search failed")?;
+            if let Ok(outcome) = outcome {
+                break outcome.context("the search failed")?;
             }
         };
         searcher = returned;

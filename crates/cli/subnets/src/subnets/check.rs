@@ -56,7 +56,7 @@ struct CheckResult {
     value: Value,
     /// The value as text.
     #[serde(skip)]
-    shown: String,
+    text: String,
     /// What the value means or, with a warning, what follows from it.
     note: String,
 }
@@ -90,12 +90,12 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let mut rows = table(&SUBNET_CHECKS);
-        for CheckResult { check, status, shown, note, .. } in &checks {
+        for CheckResult { check, status, text, note, .. } in &checks {
             let status = match status {
                 Status::Ok => judged("ok", true),
                 Status::Warning => warning("warning"),
             };
-            rows.add_row([Cell::from(check), status, Cell::from(shown), Cell::from(note)]);
+            rows.add_row([Cell::from(check), status, Cell::from(text), Cell::from(note)]);
         }
         context.print(&format!("{rows}\n\n{}, block {block}", counted(warnings, "warning")))
     })
@@ -156,12 +156,12 @@ impl CheckResult {
     fn new(
         check: &'static str,
         value: Value,
-        shown: String,
+        text: String,
         meaning: &str,
         warning: Option<String>,
     ) -> Self {
         let status = if warning.is_some() { Status::Warning } else { Status::Ok };
-        Self { check, status, value, shown, note: warning.unwrap_or_else(|| meaning.to_owned()) }
+        Self { check, status, value, text, note: warning.unwrap_or_else(|| meaning.to_owned()) }
     }
 }
 
@@ -199,22 +199,23 @@ impl State {
         let warning =
             format!("no emission before the owner starts it: `tao subnets start {}`", self.netuid);
         let warning = (!self.is_started).then_some(warning);
-        let shown = if self.is_started { "yes" } else { "no" }.to_owned();
+        let text = if self.is_started { "yes" } else { "no" }.to_owned();
         CheckResult::new(
             "started",
             json!(self.is_started),
-            shown,
+            text,
             "the subnet receives emission",
             warning,
         )
     }
 
     fn tao_emission(&self) -> CheckResult {
-        let is_on = self.has_tao_emission;
-        let warning = (!is_on).then(|| "TAO emission is disabled until root enables it".to_owned());
-        let shown = if is_on { "on" } else { "off" }.to_owned();
+        let has_emission = self.has_tao_emission;
+        let warning =
+            (!has_emission).then(|| "TAO emission is disabled until root enables it".to_owned());
+        let text = if has_emission { "on" } else { "off" }.to_owned();
         let meaning = "root lets the subnet take part in the emission of TAO";
-        CheckResult::new("tao_emission", json!(is_on), shown, meaning, warning)
+        CheckResult::new("tao_emission", json!(has_emission), text, meaning, warning)
     }
 
     fn registration(&self) -> CheckResult {
@@ -248,11 +249,11 @@ impl State {
         } else {
             None
         };
-        let shown = format!("{neurons} of {}, {permits} with a permit", self.max_neurons);
+        let text = format!("{neurons} of {}, {permits} with a permit", self.max_neurons);
         CheckResult::new(
             "neurons",
             json!(neurons),
-            shown,
+            text,
             "free uids are left",
             warning.map(str::to_owned),
         )
@@ -369,12 +370,12 @@ impl State {
         let is_too_low = u32::from(maximum) * u32::from(neurons) < u32::from(u16::MAX);
         let warning =
             format!("too low for {}: all of them get equal weights", counted(neurons, "neuron"));
-        let shown = format!("{:.2} %", f64::from(maximum) / f64::from(u16::MAX) * 100.0);
+        let text = format!("{:.2} %", f64::from(maximum) / f64::from(u16::MAX) * 100.0);
         let meaning = "the largest share of one neuron in a validator's weights";
         CheckResult::new(
             "max_weights_limit",
             json!(maximum),
-            shown,
+            text,
             meaning,
             is_too_low.then_some(warning),
         )

@@ -198,10 +198,11 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
             .map(|parts| Share::new(*parts).to_string())
             .collect::<Vec<_>>()
             .join(", ");
-        let how = if parts.is_some() { format!("as {shares}") } else { "equally".to_owned() };
+        let distribution =
+            if parts.is_some() { format!("as {shares}") } else { "equally".to_owned() };
         let details = json!({ "netuid": netuid, "parts": parts });
         let description =
-            format!("Split the emission of subnet {netuid} among its mechanisms {how}");
+            format!("Split the emission of subnet {netuid} among its mechanisms {distribution}");
         let arguments = json!({ "netuid": netuid, "maybe_split": parts });
         let call = chain
             .call(ADMIN, "sudo_set_mechanism_emission_split", &arguments)

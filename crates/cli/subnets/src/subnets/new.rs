@@ -216,13 +216,14 @@ impl Source {
 pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
     let PackageName(name) = &args.name;
     let source = args.taonet.checked(args.rev.as_deref())?;
-    let here = Path::new(".").canonicalize().context("cannot resolve the current directory")?;
-    source.check_outside(&here)?;
+    let current_directory =
+        Path::new(".").canonicalize().context("cannot resolve the current directory")?;
+    source.check_outside(&current_directory)?;
     let files = files(name, &source, args.python)?;
-    create(&here, name, &files)?;
+    create(&current_directory, name, &files)?;
     if context.json {
         let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
-        let directory = here.join(name).display().to_string();
+        let directory = current_directory.join(name).display().to_string();
         return context
             .print_json(&json!({ "name": name, "directory": directory, "files": paths }));
     }

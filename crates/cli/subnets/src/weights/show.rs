@@ -31,20 +31,20 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
         let metagraph = chain.metagraph(netuid, mech, Detail::Full, block.into()).await.map_err(failed)?;
         let rows = (0..).map(Uid).zip(metagraph.weights.into_iter().flatten());
         let rows: Vec<(Uid, WeightRow)> =
-            rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |wanted| wanted == *uid)).collect();
+            rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |selected| selected == *uid)).collect();
         if context.json {
             let rows: Vec<_> = rows.iter().map(|(uid, row)| json!({ "uid": uid, "weights": row })).collect();
             return context
                 .print_json(&json!({ "block": block_json(block), "netuid": netuid, "mech": mech, "rows": rows }));
         }
-        let mut shown = table(&WEIGHTS);
+        let mut rendered = table(&WEIGHTS);
         for (from, row) in &rows {
             let sum: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
             for (to, weight) in row {
                 let share = Share::new((f64::from(*weight) / sum * f64::from(u16::MAX)).round() as u16);
-                shown.add_row([from.to_string(), to.to_string(), weight.to_string(), share.to_string()]);
+                rendered.add_row([from.to_string(), to.to_string(), weight.to_string(), share.to_string()]);
             }
         }
-        context.print(&format!("{shown}\n\nblock {block}"))
+        context.print(&format!("{rendered}\n\nblock {block}"))
     })
 }

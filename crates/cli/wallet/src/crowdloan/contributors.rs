@@ -49,8 +49,8 @@ mod tests {
         for (amount, total, expected) in
             [(10, 40, 25.0), (40, 40, 100.0), (0, 40, 0.0), (0, 0, 0.0)]
         {
-            let found = percent(Rao::new(amount), Rao::new(total));
-            assert!((found - expected).abs() < 1e-9, "{amount} of {total}: {found}");
+            let actual = percent(Rao::new(amount), Rao::new(total));
+            assert!((actual - expected).abs() < 1e-9, "{amount} of {total}: {actual}");
         }
     }
 }

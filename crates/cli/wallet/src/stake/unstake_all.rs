@@ -68,10 +68,10 @@ pub(super) async fn plan(
         "expected_tao_rao": expected,
         "to_root": to_root,
     });
-    let then = if to_root { ", and stake the TAO on the root network" } else { "" };
+    let restake_text = if to_root { ", and stake the TAO on the root network" } else { "" };
     let description = format!(
         "{description} {hotkey} on subnets {}, worth {worth} TAO at current prices, for about {expected} TAO after fees and \
-         slippage, at any price{then}",
+         slippage, at any price{restake_text}",
         list.join(", ")
     );
     Ok(Plan::new(call, description, details).expected_refusal(expected_refusal))

@@ -219,16 +219,16 @@ impl NewKeyArgs {
         let mnemonic = Mnemonic::generate(self.n_words)?;
         let key = Keyfile::from_mnemonic(&mnemonic, self.write.crypto_type);
         mnemonic_output.write(&mnemonic)?;
-        let written = write(&key);
-        if let Err(error) = &written
+        let result = write(&key);
+        if let Err(error) = &result
             && !error.is_partly_written()
         {
             mnemonic_output.undo();
         } else {
             mnemonic_output.show(&format!("the {role}"), &mnemonic, context)?;
         }
-        let written = written.map_err(|error| not_completed(error, mnemonic_output.file()))?;
-        Ok(WrittenKey::new(role, key.public(), encrypted, written)
+        let result = result.map_err(|error| not_completed(error, mnemonic_output.file()))?;
+        Ok(WrittenKey::new(role, key.public(), encrypted, result)
             .with_mnemonic_file(mnemonic_output.file()))
     }
 }
@@ -261,11 +261,11 @@ mod tests {
             let output = Destination::File(&file);
             let key = new.create("coldkey", |_| Err(error), false, &output, &Context::new(true));
             assert_eq!(file.exists(), stays, "{name}");
-            let said = format!("{:#}", key.unwrap_err());
+            let message = format!("{:#}", key.unwrap_err());
             for part in ["/w/coldkey", "/w/.backups/coldkey.1", file.to_str().unwrap()] {
-                assert_eq!(said.contains(part), stays, "{said}");
+                assert_eq!(message.contains(part), stays, "{message}");
             }
-            assert!(said.contains("coldkeypub.txt"), "{said}");
+            assert!(message.contains("coldkeypub.txt"), "{message}");
         }
     }
 }

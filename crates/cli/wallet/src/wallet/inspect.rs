@@ -128,15 +128,15 @@ fn text(key: &Key) -> String {
 }
 
 fn kept(key: &Key) -> String {
-    let kept = match key.secret {
+    let protection = match key.secret {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
         other => other.name().to_owned(),
     };
     let open =
         key.exposed.map(|mode| format!(", readable by others (mode {mode:o})")).unwrap_or_default();
-    let text = kept + &open;
-    let worrying = key.exposed.is_some()
+    let text = protection + &open;
+    let has_warning = key.exposed.is_some()
         || key.secret == SecretState::Unreadable
         || (key.role == "coldkey" && key.secret == SecretState::Plain);
-    if worrying { console::style(text).yellow().to_string() } else { text }
+    if has_warning { console::style(text).yellow().to_string() } else { text }
 }

@@ -62,14 +62,14 @@ impl<'a> Destination<'a> {
     /// Shows the mnemonic once, after its key is written.
     pub(super) fn show(
         &self,
-        of: &str,
+        key_name: &str,
         mnemonic: &Mnemonic,
         context: &Context,
     ) -> anyhow::Result<()> {
         match self {
             Self::File(_) => Ok(()),
             Self::Terminal => context.print(&Zeroizing::new(format!(
-                "\nMnemonic of {of}. Write it down: it is not shown again, and anyone who has it has the key.\n\n  \
+                "\nMnemonic of {key_name}. Write it down: it is not shown again, and anyone who has it has the key.\n\n  \
                  {}\n",
                 console::style(mnemonic.phrase().as_str()).bold()
             ))),

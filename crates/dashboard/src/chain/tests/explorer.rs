@@ -265,7 +265,7 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
     let (chain, section, router) = pages().await;
     let (node, reads) = node(&chain, Duration::from_mins(1));
     let _connected = section.source.reader.connect(node);
-    let began = Instant::now();
+    let start = Instant::now();
     let paths: Vec<_> = (0..20)
         .map(|account| format!("/chain/accounts/{}", AccountId::from_bytes([account; 32])))
         .collect();
@@ -278,7 +278,7 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
     for (status, body) in answers {
         assert!(status == 200 && body.contains("did not respond within 3 s"), "{body}");
     }
-    assert_eq!(began.elapsed().as_secs(), 3);
+    assert_eq!(start.elapsed().as_secs(), 3);
     for (path, status) in [
         ("/chain/subnets/59", 200),
         ("/chain/blocks/1", 503),

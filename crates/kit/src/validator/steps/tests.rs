@@ -136,13 +136,13 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
             .collect::<Vec<_>>()
     };
     // Rewards for all, so that all have scores.
-    let everybody = StepResults {
+    let all_miners = StepResults {
         step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH },
         request: RequestHash::from_bytes([0; 32]),
         rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
         registered: (0..).map(Uid).zip(all).map(|(uid, uri)| (key(uri).hotkey(), uid)).collect(),
     };
-    world.scores.update(&everybody, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
+    world.scores.update(&all_miners, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
     assert_eq!(world.scores_of(all).await, [Some(0.5); 5]);
     let report = world.steps(Behaviour::Draws(&[1, 2]), 2, neurons()).await.step().await.unwrap();
     assert_eq!(report.rewards, [(Uid(1), 1.0)]);
@@ -270,16 +270,16 @@ impl Challenge for Hanging {
 async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {
         let (world, reached) = (World::new().await, Arc::new(Notify::new()));
-        let asked = Arc::clone(&reached);
-        let hanging = Router::new().fallback(move || {
-            let asked = Arc::clone(&asked);
+        let miner_reached = Arc::clone(&reached);
+        let unresponsive = Router::new().fallback(move || {
+            let miner_reached = Arc::clone(&miner_reached);
             async move {
-                asked.notify_one();
+                miner_reached.notify_one();
                 std::future::pending::<()>().await;
             }
         });
         let port = if part == Part::Query {
-            Some(listen(hanging).await.port())
+            Some(listen(unresponsive).await.port())
         } else {
             good_miner().await
         };

@@ -8,7 +8,7 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
     let mut world = World::plain();
     let missing = LedgerReader::open(&world.path().join("elsewhere")).await.unwrap_err();
     assert!(matches!(missing, LedgerError::Missing(_)), "{missing}");
-    let began =
+    let start =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
     let submitter = world.start().await;
     let reader = LedgerReader::open(world.path()).await.unwrap();
@@ -22,7 +22,7 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
     assert_eq!(intents, [&second.intent, &first.intent]);
     for record in &records {
         assert_eq!(record.intent.state, IntentState::Done);
-        assert!(record.intended_unix.is_some_and(|at| at >= began), "{record:?}");
+        assert!(record.intended_unix.is_some_and(|at| at >= start), "{record:?}");
         let [extrinsic] = &*record.extrinsics else { panic!("{record:?}") };
         assert_eq!((extrinsic.step, extrinsic.signed.state), (Step::Submit, State::Finalized));
         let states: Vec<_> = extrinsic.states.iter().map(|(state, _)| *state).collect();
@@ -32,7 +32,7 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
             "{states:?}"
         );
         assert!(states.contains(&State::Sent), "{states:?}");
-        assert!(extrinsic.states.iter().all(|(_, at)| *at >= began));
+        assert!(extrinsic.states.iter().all(|(_, at)| *at >= start));
     }
     assert_eq!(reader.latest(1).await.unwrap().len(), 1);
     // The reader does not hold the lock, but a second writer cannot acquire it.

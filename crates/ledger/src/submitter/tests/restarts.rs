@@ -57,16 +57,16 @@ async fn stale_first_weights_after_start_are_refused() {
     world.next_epoch().await;
     let head = world.chain.head().await.unwrap().number;
     let weights = world.weights().await;
-    let of = |age| NewWeights { state_block: head.minus(age), ..weights.clone() };
+    let weights_of_age = |age| NewWeights { state_block: head.minus(age), ..weights.clone() };
     let submitter = world.start().await;
-    let error = submitter.submit(of(101)).await.unwrap_err();
+    let error = submitter.submit(weights_of_age(101)).await.unwrap_err();
     assert!(matches!(error, SubmitError::StaleState { age: 101, tempo: TEMPO, .. }), "{error}");
     // Nothing was stored for the stale weights, so fresh weights can still be submitted in this
     // epoch.
-    assert!(submitter.submit(of(100)).await.unwrap().is_done());
+    assert!(submitter.submit(weights_of_age(100)).await.unwrap().is_done());
     world.next_epoch().await;
     assert!(
-        submitter.submit(of(190)).await.unwrap().is_done(),
+        submitter.submit(weights_of_age(190)).await.unwrap().is_done(),
         "later ones may follow from the same state"
     );
 }

@@ -17,11 +17,11 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
         let done = advance(&submitter).await;
         assert!(done.is_done(), "{was_sent}");
         let signed = submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap();
-        let told: Vec<_> = signed
+        let spec_versions: Vec<_> = signed
             .iter()
             .map(|one| (one.extrinsic.nonce, one.extrinsic.spec_version, one.state))
             .collect();
-        assert_eq!(told, [(0, 1, State::Invalid), (0, 2, State::Finalized)]);
+        assert_eq!(spec_versions, [(0, 1, State::Invalid), (0, 2, State::Finalized)]);
         assert_eq!(world.chain.included().len(), 1);
     }
 }

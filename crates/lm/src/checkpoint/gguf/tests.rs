@@ -197,9 +197,9 @@ fn tensor_with_non_finite_weights_is_reported() {
                 if entry.format == GgmlDType::F32 { (4, 4) } else { (block, number) };
             for count in [1, entry.bytes / step] {
                 let mut changed = content.clone();
-                for place in (0..count).map(|index| start + index * step) {
+                for offset in (0..count).map(|index| start + index * step) {
                     // 0xffff is not a number in 16 bits, and 0xffffffff in 32 bits.
-                    changed[place..place + number].fill(0xff);
+                    changed[offset..offset + number].fill(0xff);
                 }
                 fs::write(&path, changed).unwrap();
                 let error =

@@ -73,11 +73,11 @@ mod tests {
             let tensor = Tensor::from_vec(numbers, (2, 256), &Device::Cpu).unwrap();
             let bytes = QTensor::quantize(&tensor, format).unwrap().data().unwrap().into_owned();
             assert!(are_finite(format, &bytes), "{format:?}");
-            for place in halves(format) {
+            for offset in halves(format) {
                 let mut changed = bytes.clone();
-                let last = changed.len() - format.type_size() + place;
+                let last = changed.len() - format.type_size() + offset;
                 changed[last..last + 2].copy_from_slice(&0x7e00_u16.to_le_bytes());
-                assert!(!are_finite(format, &changed), "{format:?} at {place}");
+                assert!(!are_finite(format, &changed), "{format:?} at {offset}");
                 // The position is right: the decoded tensor has a number that is not finite.
                 let decoded = candle_core::quantized::ggml_file::qtensor_from_ggml(
                     format,
@@ -88,7 +88,7 @@ mod tests {
                 let decoded =
                     decoded.unwrap().dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
                 let decoded = decoded.to_vec1::<f32>().unwrap();
-                assert!(decoded.iter().any(|number| !number.is_finite()), "{format:?} at {place}");
+                assert!(decoded.iter().any(|number| !number.is_finite()), "{format:?} at {offset}");
             }
         }
     }

@@ -67,7 +67,7 @@ fn extreme_values_do_not_overflow() {
         (GgmlDType::Q8_0, -127.0, 126.0),
     ] {
         let row: Vec<f32> =
-            (0..INPUTS).map(|place| if place == 0 { first } else { other }).collect();
+            (0..INPUTS).map(|index| if index == 0 { first } else { other }).collect();
         let sum: f32 = row.iter().sum();
         let row = Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap();
         let Some((_, weights)) = packed(&row, format) else { return };

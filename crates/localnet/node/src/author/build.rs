@@ -159,14 +159,14 @@ impl<'a> Draft<'a> {
         self.overlay.start_transaction();
         let applied =
             call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
-        let kept = matches!(applied, Ok(Ok(_)));
-        let closed = if kept {
+        let is_applicable = matches!(applied, Ok(Ok(_)));
+        let closed = if is_applicable {
             self.overlay.commit_transaction()
         } else {
             self.overlay.rollback_transaction()
         };
         closed.map_err(|_| CallError::Nested)?;
-        if kept {
+        if is_applicable {
             self.extrinsics.push(extrinsic.to_vec());
         }
         applied
@@ -267,9 +267,9 @@ fn take_calls(
     queued: &[Queued],
     shield_key: &ShieldKey,
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
-    let (mut included, mut skipped, mut misfits) = (Vec::new(), Vec::new(), 0);
+    let (mut included, mut skipped, mut too_large) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
-        if misfits >= MISFITS {
+        if too_large >= MISFITS {
             break;
         }
         match draft.apply(&call.bytes) {
@@ -283,7 +283,7 @@ fn take_calls(
                 skipped.push((position, SkipReason::Later));
             }
             Ok(Err(error)) if error.exhausted_resources() => {
-                misfits += 1;
+                too_large += 1;
                 skipped.push((position, SkipReason::Later));
             }
             Ok(Err(error)) => {

@@ -169,7 +169,7 @@ impl Author {
     }
 
     fn import_one(&mut self, block: Block) -> Result<(), AuthorError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let state = self.chain.store.tip(&self.tip)?;
         let Executed { nodes, changes } = execute(&self.tip, &state, &block)?;
         let Block { head, extrinsics } = block;
@@ -177,7 +177,7 @@ impl Author {
         let staged = self.stage(&head, extrinsics, nodes);
         let included = self.chain.pool.advance(head.clone(), &[], &[]);
         self.group.push(staged, Waiting { block: NewBlock { head, changes }, included });
-        meter::imported(self.tip.number(), began.elapsed());
+        meter::imported(self.tip.number(), start.elapsed());
         Ok(())
     }
 }

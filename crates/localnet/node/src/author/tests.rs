@@ -53,10 +53,10 @@ fn stopping_author_commits_finished_blocks() {
 fn command_is_cancelled_when_its_caller_disconnects() {
     let mut author = author();
     let (reply, answer) = oneshot::channel();
-    let (_, mut news) = author.chain.follow();
+    let (_, mut events) = author.chain.follow();
     let chain = author.chain.clone();
     let caller = std::thread::spawn(move || {
-        while news.try_recv().is_err() {
+        while events.try_recv().is_err() {
             std::thread::yield_now();
         }
         drop(answer);
@@ -71,15 +71,15 @@ fn command_is_cancelled_when_its_caller_disconnects() {
 #[test]
 fn block_is_announced_after_it_is_on_disk() {
     let mut author = author();
-    let (_, mut news) = author.chain.follow();
+    let (_, mut events) = author.chain.follow();
     author.make_one().unwrap();
     assert_eq!(author.chain.head().number(), 0);
-    assert!(news.try_recv().is_err());
+    assert!(events.try_recv().is_err());
     author.commit().unwrap();
     assert_eq!(author.chain.head().number(), 1);
     let committed = author.chain.store.head().unwrap();
     assert!(
-        matches!(&*news.try_recv().unwrap(), ChainEvent::Block(block) if block.head == committed)
+        matches!(&*events.try_recv().unwrap(), ChainEvent::Block(block) if block.head == committed)
     );
 }
 
@@ -148,11 +148,11 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     author.make(1).unwrap();
     let (first, stated) = (author.tip.clone(), author.stated);
-    let (_, mut news) = author.chain.follow();
+    let (_, mut events) = author.chain.follow();
     full.store(true, Ordering::SeqCst);
     // One group fails while the next is built.
     assert!(matches!(author.make(3 * GROUP as u32), Err(AuthorError::Store(_))));
-    assert!(news.try_recv().is_err());
+    assert!(events.try_recv().is_err());
     assert!(author.group.is_empty());
     assert_eq!(
         (&author.tip, author.chain.head(), author.chain.pool.tip()),
@@ -168,7 +168,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     let (chain, first) =
         (author.chain.clone(), FirstBlock::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
-    let held = gate.lock().unwrap();
+    let gate_guard = gate.lock().unwrap();
     let restart = std::thread::spawn(move || chain.restart(first).unwrap());
     while !waiting.load(Ordering::SeqCst) {
         std::thread::yield_now();
@@ -176,7 +176,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let (chain, (sender, receiver)) = (author.chain.clone(), std::sync::mpsc::channel());
     let reader = std::thread::spawn(move || sender.send(chain.head()).is_ok());
     let head = receiver.recv_timeout(Duration::from_mins(1));
-    drop(held);
+    drop(gate_guard);
     assert_eq!(head.unwrap(), author.tip);
     assert!(reader.join().unwrap());
     restart.join().unwrap();

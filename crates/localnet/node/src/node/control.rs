@@ -30,10 +30,10 @@ enum Stop {
 impl Stop {
     /// Sets this as the reason, unless a reason is already set.
     fn send_to(self, stop: &watch::Sender<Self>) {
-        stop.send_if_modified(|told| {
-            let first = matches!(told, Self::NotYet);
+        stop.send_if_modified(|state| {
+            let first = matches!(state, Self::NotYet);
             if first {
-                *told = self;
+                *state = self;
             }
             first
         });

@@ -256,14 +256,14 @@ impl Graph {
 
     /// Updates the dependents of a ready extrinsic that was removed without inclusion.
     fn demote(&mut self, dependents: Vec<Seq>) {
-        let mut lost = dependents;
-        while let Some(seq) = lost.pop() {
+        let mut demoted = dependents;
+        while let Some(seq) = demoted.pop() {
             let Some(entry) = self.entries.get_mut(&seq) else { continue };
             entry.unmet += 1;
             if entry.unmet == 1 {
                 entry.watcher.send(TxEvent::Future);
                 self.ready -= 1;
-                lost.extend(self.behind(seq));
+                demoted.extend(self.behind(seq));
             }
         }
     }

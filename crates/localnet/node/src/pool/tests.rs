@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn received_events(&mut self, hash: H256) -> Vec<TxEvent> {
-        let (_, events) = self.events.iter_mut().find(|(known, _)| *known == hash).unwrap();
+        let (_, events) = self.events.iter_mut().find(|(watched, _)| *watched == hash).unwrap();
         std::iter::from_fn(|| events.try_recv().ok()).collect()
     }
 

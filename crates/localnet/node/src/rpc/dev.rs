@@ -56,8 +56,8 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     });
     methods.heavy(&["dev_takeSnapshot"], &["name"], |context, args| {
         let name = args.name(0, "a snapshot")?;
-        let taken = context.chain.snapshots().and_then(|store| store.take(&name));
-        Ok(named(&taken.map_err(|failure| snapshot(&failure))?))
+        let stored = context.chain.snapshots().and_then(|store| store.take(&name));
+        Ok(named(&stored.map_err(|failure| snapshot(&failure))?))
     });
     methods.heavy(&["dev_listSnapshots"], &[], |context, _| {
         let snapshots = context.chain.store.snapshots().map_err(|failure| snapshot(&failure))?;

@@ -161,13 +161,13 @@ impl Pace {
         // The semaphore is never closed.
         let _turn = self.heavy.acquire().await;
         loop {
-            let taken = self.taken.notified();
-            tokio::pin!(taken);
-            taken.as_mut().enable();
+            let notified = self.taken.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
             if self.lock().bytes <= self.bounds.bytes {
                 return work.await;
             }
-            taken.await;
+            notified.await;
         }
     }
 
@@ -260,13 +260,13 @@ impl<T> Paced<T> {
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
+    fn wrote(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &poll {
             Poll::Ready(Ok(bytes)) => self.pace.took(*bytes),
             Poll::Ready(Err(_)) => self.pace.close(),
             Poll::Pending => {}
         }
-        written
+        poll
     }
 }
 
@@ -302,8 +302,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(written)
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(poll)
     }
 
     fn poll_write_vectored(
@@ -312,8 +312,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wrote(written)
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(poll)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -43,13 +43,13 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
 /// Converts a name in snake case, such as `start_key`, to camel case.
 fn camel_case(name: &str) -> String {
     let mut parts = name.split('_');
-    let mut camel = parts.next().unwrap_or_default().to_owned();
+    let mut camel_case = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (initial, end) = part.split_at(part.len().min(1));
-        camel.push_str(&initial.to_ascii_uppercase());
-        camel.push_str(end);
+        camel_case.push_str(&initial.to_ascii_uppercase());
+        camel_case.push_str(end);
     }
-    camel
+    camel_case
 }
 
 fn from_hex(text: &str) -> Parsed<Vec<u8>> {

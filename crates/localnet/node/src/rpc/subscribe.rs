@@ -65,20 +65,20 @@ impl Feed {
         let message = serde_json::value::to_raw_value(message)?;
         let bytes = message.get().len();
         self.pace.answered(bytes);
-        let sent = self.sink.send(message).await;
-        if sent.is_err() {
+        let result = self.sink.send(message).await;
+        if result.is_err() {
             self.pace.took(bytes);
         }
-        Ok(sent?)
+        Ok(result?)
     }
 
     /// Returns the next event, or a notice of missed events; `None` when the subscription or the
     /// chain is closed.
-    async fn next(&self, news: &mut Receiver<Arc<ChainEvent>>) -> Option<Received> {
+    async fn next(&self, events: &mut Receiver<Arc<ChainEvent>>) -> Option<Received> {
         tokio::select! {
             () = self.sink.closed() => None,
-            received = news.recv() => match received {
-                Ok(news) => Some(Received::ChainEvent(news)),
+            received = events.recv() => match received {
+                Ok(event) => Some(Received::ChainEvent(event)),
                 Err(RecvError::Lagged(_)) => Some(Received::Missed),
                 Err(RecvError::Closed) => None,
             },
@@ -135,13 +135,13 @@ async fn heads(
     let chain = &context.chain;
     let announced =
         |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
-    let (head, mut news) = chain.follow();
+    let (head, mut events) = chain.follow();
     let feed = request.accept().await?;
     let mut last = announced(&head)?;
     feed.send(&last.header).await?;
-    while let Some(received) = feed.next(&mut news).await {
-        let Received::ChainEvent(news) = received else { continue };
-        let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*news;
+    while let Some(received) = feed.next(&mut events).await {
+        let Received::ChainEvent(event) = received else { continue };
+        let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*event;
         let next = announced(head)?;
         // The first blocks of a chain finalize none.
         if next.hash != last.hash || next.hash == head.hash {
@@ -173,9 +173,9 @@ async fn storage(
         Ok(keys) => keys,
         Err(error) => return request.reject(error).await,
     };
-    let (_, mut news) = context.chain.follow();
-    let mut sent = Sent::new();
-    let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
+    let (_, mut events) = context.chain.follow();
+    let mut sent_values = Sent::new();
+    let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent_values)).await {
         Ok(first) => first,
         Err(error) => return request.reject(error).await,
     };
@@ -183,18 +183,18 @@ async fn storage(
     if let Some(first) = first {
         feed.send(&first).await?;
     }
-    while let Some(received) = feed.next(&mut news).await {
+    while let Some(received) = feed.next(&mut events).await {
         let block = match &received {
-            Received::ChainEvent(news) => match &**news {
+            Received::ChainEvent(event) => match &**event {
                 ChainEvent::Block(block) => Some(block),
                 ChainEvent::Reverted(_) => None,
             },
             Received::Missed => None,
         };
         let message = match block {
-            Some(block) => block_changes(block, &mut sent),
+            Some(block) => block_changes(block, &mut sent_values),
             // A failed read may succeed after the next block.
-            None => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
+            None => read_changes(&context, &keys, &mut sent_values).await.unwrap_or_default(),
         };
         if let Some(message) = message {
             feed.send(&message).await?;

@@ -24,19 +24,19 @@ pub(super) const PRUNE_AHEAD: u32 = 64;
 pub(crate) struct Staged {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
-    born: Vec<(NodeName, Arc<Vec<u8>>)>,
-    dead: Vec<(Vec<u8>, Option<u32>)>,
+    new_nodes: Vec<(NodeName, Arc<Vec<u8>>)>,
+    removed_nodes: Vec<(Vec<u8>, Option<u32>)>,
 }
 
 impl Staged {
     /// Returns the size of the block's new trie nodes, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
+        self.new_nodes.iter().map(|(name, node)| name.len() + node.len()).sum()
     }
 
     /// Whether the block's trie nodes become one row of [`RECENT`].
     pub(super) fn has_recent_row(&self) -> bool {
-        self.born.len() <= MAX_RECENT
+        self.new_nodes.len() <= MAX_RECENT
     }
 }
 
@@ -50,21 +50,21 @@ impl Store {
     ) -> Staged {
         let birth = head.number();
         let memory = self.memory();
-        let (mut born, mut dead) = (Vec::new(), Vec::new());
+        let (mut new_nodes, mut removed_nodes) = (Vec::new(), Vec::new());
         for (name, (bytes, references)) in nodes.drain() {
             if references > 0 {
-                born.push((NodeName::from(name), Arc::new(bytes)));
+                new_nodes.push((NodeName::from(name), Arc::new(bytes)));
             } else if references < 0 {
                 let birth = memory.birth(&name);
-                dead.push((name, birth));
+                removed_nodes.push((name, birth));
             }
         }
         // Staged after the removals, because one block may remove a node and insert it again under
         // the same name.
-        for (name, bytes) in &born {
+        for (name, bytes) in &new_nodes {
             memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
         }
-        Staged { head, extrinsics, born, dead }
+        Staged { head, extrinsics, new_nodes, removed_nodes }
     }
 
     /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may
@@ -78,10 +78,10 @@ impl Store {
         }
         let write = self.database.begin_write()?;
         self.write(&write, blocks)?;
-        let moved = self.prune(&write, blocks)?;
+        let removed = self.prune(&write, blocks)?;
         write.commit()?;
         self.settle(blocks);
-        self.memory().remove_recent(&moved);
+        self.memory().remove_recent(&removed);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Store {
     fn settle(&self, blocks: &[Staged]) {
         let memory = self.memory();
         for block in blocks.iter().filter(|block| block.has_recent_row()) {
-            memory.add_recent(block.head.number(), block.born.iter().map(|(name, _)| &**name));
+            memory.add_recent(block.head.number(), block.new_nodes.iter().map(|(name, _)| &**name));
         }
         if let Some(newest) = blocks.last() {
             memory.settle(newest.head.number());
@@ -119,23 +119,23 @@ impl Store {
             // birth.
             let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
             let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
-            let mut dead = Vec::with_capacity(block.dead.len());
-            for (name, birth) in &block.dead {
+            let mut removed_keys = Vec::with_capacity(block.removed_nodes.len());
+            for (name, birth) in &block.removed_nodes {
                 let birth = match birth {
                     Some(birth) if is_complete => Some(*birth),
                     birth => (*birth)
                         .max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
                 };
-                dead.extend(birth.map(|birth| row_key(name, birth)));
+                removed_keys.extend(birth.map(|birth| row_key(name, birth)));
             }
             if block.has_recent_row() {
-                recent.insert(number, recent_row(&block.born).as_slice())?;
+                recent.insert(number, recent_row(&block.new_nodes).as_slice())?;
             } else {
-                for (name, bytes) in &block.born {
+                for (name, bytes) in &block.new_nodes {
                     nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
                 }
             }
-            deaths.insert(number, dead.encode().as_slice())?;
+            deaths.insert(number, removed_keys.encode().as_slice())?;
             headers.insert(number, block.head.encode().as_slice())?;
             bodies.insert(number, block.extrinsics.encode().as_slice())?;
             numbers.insert(&block.head.hash.0, number)?;
@@ -173,7 +173,7 @@ impl Store {
             }
             History::Archive => (0, 0),
         };
-        let mut moved = Vec::new();
+        let mut removed = Vec::new();
         let oldest_kept = oldest.max(bound.min(oldest.saturating_add(maximum)));
         for number in oldest..oldest_kept {
             meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
@@ -184,7 +184,7 @@ impl Store {
                 Vec::decode(&mut rows.value())
                     .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
             );
-            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut moved)?;
+            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut removed)?;
             for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
                 nodes.remove(row.as_slice())?;
             }
@@ -204,9 +204,9 @@ impl Store {
         let bound = (newest + 1).saturating_sub(self.history.recent());
         let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
         for number in oldest..bound.min(oldest.saturating_add(maximum)) {
-            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
+            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut removed)?;
         }
-        Ok(moved)
+        Ok(removed)
     }
 }
 

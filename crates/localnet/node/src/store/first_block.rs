@@ -127,11 +127,11 @@ impl Store {
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
         write.open_table(META)?.remove(OLDEST_KEY)?;
-        let written = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
-        if written.is_err() {
+        let result = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
+        if result.is_err() {
             self.discard();
         }
-        written
+        result
     }
 
     /// Whether the chain follows another node.

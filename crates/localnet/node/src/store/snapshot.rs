@@ -166,8 +166,8 @@ impl Store {
             io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.to_owned()),
             _ => SnapshotError::file(path, source),
         })?;
-        let written = self.dump(BufWriter::new(file));
-        written.map_err(|failure| {
+        let result = self.dump(BufWriter::new(file));
+        result.map_err(|failure| {
             // A partial snapshot is of no use; the first error is the one to report.
             let _ = fs::remove_file(path);
             match failure {

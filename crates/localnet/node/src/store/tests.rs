@@ -29,7 +29,7 @@ fn genesis() -> Storage {
 /// Stages a block that changes, adds and removes keys, depending on its number.
 fn advance(store: &Store, head: &Head) -> Staged {
     let number = head.number() + 1;
-    let key = |of: u32| sp_io::hashing::blake2_128(&(of % 260).encode()).to_vec();
+    let key = |index: u32| sp_io::hashing::blake2_128(&(index % 260).encode()).to_vec();
     let changes = vec![
         (key(number * 7), Some(vec![number as u8; 50])),
         (key(number * 11), Some(number.encode())),
@@ -59,8 +59,8 @@ fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> 
 
 /// Returns the changes of a block that has too many nodes for a row.
 fn many(number: u8) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let key = |of: u32| sp_io::hashing::blake2_128(&(of, "large").encode()).to_vec();
-    (0..400).map(|of| (key(of), Some(vec![number; 40]))).collect()
+    let key = |index: u32| sp_io::hashing::blake2_128(&(index, "large").encode()).to_vec();
+    (0..400).map(|index| (key(index), Some(vec![number; 40]))).collect()
 }
 
 /// Produces blocks, with commits of these sizes in turn.

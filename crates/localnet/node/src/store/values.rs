@@ -319,12 +319,15 @@ impl StorageIterator<BlakeTwo256> for Keys {
     type Backend = KnownState;
     type Error = DefaultError;
 
-    fn next_key(&mut self, known: &KnownState) -> Option<Outcome<StorageKey>> {
-        self.0.next_key(&known.state)
+    fn next_key(&mut self, known_state: &KnownState) -> Option<Outcome<StorageKey>> {
+        self.0.next_key(&known_state.state)
     }
 
-    fn next_pair(&mut self, known: &KnownState) -> Option<Outcome<(StorageKey, StorageValue)>> {
-        self.0.next_pair(&known.state)
+    fn next_pair(
+        &mut self,
+        known_state: &KnownState,
+    ) -> Option<Outcome<(StorageKey, StorageValue)>> {
+        self.0.next_pair(&known_state.state)
     }
 
     fn was_complete(&self) -> bool {

@@ -205,15 +205,16 @@ impl Moments {
 /// Polls the child's head for the duration `moment`; returns the last number and hash.
 async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
     let address = child.address().await;
-    let began = Instant::now();
+    let start = Instant::now();
     let request =
         json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
     loop {
         let (_, body) = post(address, request.as_bytes()).await;
         let answer: Value = serde_json::from_str(&body).unwrap();
-        let seen = (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
-        if began.elapsed() >= moment {
-            return seen;
+        let newest =
+            (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
+        if start.elapsed() >= moment {
+            return newest;
         }
     }
 }
@@ -360,7 +361,7 @@ async fn killed_process_loses_no_announced_block() {
     config.directory = Some(directory.path().to_owned());
     // The child creates the chain, with its own block time.
     config.genesis = None;
-    let (mut previous, mut seen) = (0, (0, Value::Null));
+    let (mut previous, mut announced) = (0, (0, Value::Null));
     let mut round = 0_u32;
     loop {
         let (test, longest) = if round.is_multiple_of(2) {
@@ -373,17 +374,17 @@ async fn killed_process_loses_no_announced_block() {
         if moments.below(5) == 0 {
             tokio::time::sleep(Duration::from_micros(moments.below(400_000))).await;
         } else {
-            seen = watch(&mut child, Duration::from_micros(moments.below(longest))).await;
+            announced = watch(&mut child, Duration::from_micros(moments.below(longest))).await;
         }
         child.kill();
 
         let node = match Node::start(config.clone()).await {
             // The child was killed before it had created the chain.
-            Err(NodeError::Store(StoreError::Missing(_))) if seen.1.is_null() => continue,
+            Err(NodeError::Store(StoreError::Missing(_))) if announced.1.is_null() => continue,
             started => started.unwrap(),
         };
         let head = node.head();
-        let (number, hash) = &seen;
+        let (number, hash) = &announced;
         assert!(
             u64::from(head.number()) >= *number,
             "round {round}: seen {number}, left {}",
@@ -416,7 +417,7 @@ async fn killed_process_loses_no_announced_block() {
             parent = hash;
         }
         let made = node.mine(1).await.unwrap();
-        (previous, seen) = (made.number(), (u64::from(made.number()), json!(made.hash)));
+        (previous, announced) = (made.number(), (u64::from(made.number()), json!(made.hash)));
         let calls = SIGNERS.map(|signer| {
             let account = node.storage(&account_key(signer)).unwrap().unwrap();
             u32::from_le_bytes(account[..4].try_into().unwrap())

@@ -33,16 +33,16 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         change(&mut signing);
         signing.sign("Alice", &remark("x"))
     };
-    let whole = good.sign("Alice", &remark("x"));
-    let mut bad_signature = whole.clone();
+    let extrinsic = good.sign("Alice", &remark("x"));
+    let mut bad_signature = extrinsic.clone();
     bad_signature[50] ^= 1;
-    let mut wrong_length = whole.clone();
+    let mut wrong_length = extrinsic.clone();
     wrong_length[0] ^= 4;
-    let mut unknown_version = whole.clone();
+    let mut unknown_version = extrinsic.clone();
     unknown_version[2] = 0x8f;
-    let unknown_call = [&whole[..whole.len() - 4], &[250, 250, 1, 1]].concat();
-    let bare = [&[0x04][..], &codec::Encode::encode(&remark("bare"))].concat();
-    let bare = codec::Encode::encode(&bare);
+    let unknown_call = [&extrinsic[..extrinsic.len() - 4], &[250, 250, 1, 1]].concat();
+    let unsigned = [&[0x04][..], &codec::Encode::encode(&remark("bare"))].concat();
+    let unsigned = codec::Encode::encode(&unsigned);
     let cases: Vec<(&str, Vec<u8>, i64, Option<&str>)> = vec![
         ("bad signature", bad_signature, 1010, Some("Transaction has a bad signature")),
         (
@@ -70,8 +70,8 @@ async fn malformed_calls_are_refused_and_change_nothing() {
             1010,
             Some("Inability to pay some fees (e.g. account balance too low)"),
         ),
-        ("truncated", whole[..whole.len() - 1].to_vec(), 1001, None),
-        ("trailing byte", [whole.clone(), vec![0]].concat(), 1001, None),
+        ("truncated", extrinsic[..extrinsic.len() - 1].to_vec(), 1001, None),
+        ("trailing byte", [extrinsic.clone(), vec![0]].concat(), 1001, None),
         ("wrong length", wrong_length, 1001, None),
         ("unknown version", unknown_version, 1001, None),
         ("unknown call", unknown_call, 1001, None),
@@ -95,7 +95,7 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         let (again, message, _) = refused(&node, &bytes).await;
         assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
-    let (code, _, data) = refused(&node, &bare).await;
+    let (code, _, data) = refused(&node, &unsigned).await;
     assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     // The chain continues as if it had received none of these extrinsics: the same state root, the
@@ -103,7 +103,7 @@ async fn malformed_calls_are_refused_and_change_nothing() {
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     untouched.stop().await;
     // The valid call is still valid.
-    node.submit(whole).await.unwrap();
+    node.submit(extrinsic).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!(
         get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"]

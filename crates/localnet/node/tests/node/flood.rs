@@ -269,12 +269,12 @@ async fn concurrent_requests_of_many_clients_get_responses() {
     let node = node().await;
     let client = WsClientBuilder::default().build(node.url()).await.unwrap();
     let requests = (0..200).map(|_| client.request::<Value, _>("state_getMetadata", rpc_params![]));
-    let mut answered = 0;
+    let mut answer_count = 0;
     for request in requests {
         let metadata = timeout(Duration::from_secs(30), request).await.unwrap().unwrap();
-        answered += usize::from(metadata.as_str().unwrap().len() > 1_000);
+        answer_count += usize::from(metadata.as_str().unwrap().len() > 1_000);
     }
-    assert_eq!(answered, 200);
+    assert_eq!(answer_count, 200);
     node.stop().await;
 }
 

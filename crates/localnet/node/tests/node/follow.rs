@@ -422,9 +422,9 @@ async fn following_an_unsuitable_leader_is_refused() {
     second.stop().await;
     other.stop().await;
     follower.stop().await;
-    let gone = following(&leader);
+    let stopped_follower = following(&leader);
     leader.stop().await;
-    let error = Node::start(gone).await.unwrap_err();
+    let error = Node::start(stopped_follower).await.unwrap_err();
     assert!(matches!(&error, NodeError::Follow(FollowError::Unreachable { .. })), "{error}");
     assert!(error.to_string().contains("start that node first"), "{error}");
 }
@@ -478,18 +478,18 @@ async fn a_follower_that_is_killed_catches_up() {
     let follower = Node::start(config).await.unwrap();
     let reached = leader.head().number();
     // The killed process may have stored blocks that the leader reverted since.
-    let (mut began, mut newest) = (Instant::now(), 0);
+    let (mut start, mut newest) = (Instant::now(), 0);
     let head = loop {
         let head = follower.head();
         if head.number() > newest {
-            (began, newest) = (Instant::now(), head.number());
+            (start, newest) = (Instant::now(), head.number());
         }
         let hash = get(&leader, "chain_getBlockHash", json!([head.number()])).await;
         if head.number() >= reached && hash == json!(head.hash) {
             break head;
         }
         assert!(
-            began.elapsed() < Duration::from_mins(1),
+            start.elapsed() < Duration::from_mins(1),
             "caught up with {hash}, not {:?}",
             head.hash
         );

@@ -128,13 +128,13 @@ fn assert_issuance_balances(node: &NodeHandle) {
 
 /// Returns the results of the runtime APIs with which clients display a subnet.
 fn displayed_state(node: &NodeHandle) -> Vec<Vec<u8>> {
-    let of_subnet = [
+    let subnet_methods = [
         "SubnetInfoRuntimeApi_get_metagraph",
         "NeuronInfoRuntimeApi_get_neurons",
         "SubnetInfoRuntimeApi_get_subnet_hyperparams_v2",
     ];
     let mut shown: Vec<_> =
-        of_subnet.iter().map(|method| node.call(method, &BABELBIT).unwrap()).collect();
+        subnet_methods.iter().map(|method| node.call(method, &BABELBIT).unwrap()).collect();
     for coldkey in ["Zoe", "Yan"] {
         shown.push(
             node.call("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &account(coldkey)).unwrap(),

@@ -16,11 +16,11 @@ const TRIES: usize = 8;
 
 /// Returns the runtime API methods in the metadata, by their `state_call` names.
 fn methods(metadata: &Metadata) -> Vec<String> {
-    let of_trait = |api: subxt::metadata::RuntimeApiMetadata<'_>| {
+    let trait_methods = |api: subxt::metadata::RuntimeApiMetadata<'_>| {
         let name = api.name().to_owned();
         api.methods().map(|method| format!("{name}_{}", method.name())).collect::<Vec<_>>()
     };
-    metadata.runtime_api_traits().flat_map(of_trait).collect()
+    metadata.runtime_api_traits().flat_map(trait_methods).collect()
 }
 
 /// Random, truncated and overlong arguments yield a result or an error, and the node survives.

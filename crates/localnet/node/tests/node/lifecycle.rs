@@ -275,7 +275,7 @@ async fn chain_resumes_on_its_last_clock() {
     let every = Some(Clock::Every(Duration::from_secs(30)));
     let (manual, fastest) = (Some(Clock::Manual), Some(Clock::Fastest));
     // Asked for, and then run on.
-    for (asked, clock) in [
+    for (configured, clock) in [
         (every, every),
         (None, every),
         (manual, manual),
@@ -286,9 +286,9 @@ async fn chain_resumes_on_its_last_clock() {
         (every, every),
         (None, every),
     ] {
-        config.clock = asked;
+        config.clock = configured;
         let node = Node::start(config.clone()).await.unwrap();
-        assert_eq!(node.clock(), clock, "{asked:?}");
+        assert_eq!(node.clock(), clock, "{configured:?}");
         node.stop().await;
     }
 }

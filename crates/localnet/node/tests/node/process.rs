@@ -39,8 +39,8 @@ impl Process {
     pub(crate) async fn address(&mut self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let told = std::fs::read_to_string(self.folder.join("address"));
-            if let Some(address) = told.ok().and_then(|text| text.parse().ok()) {
+            let address_text = std::fs::read_to_string(self.folder.join("address"));
+            if let Some(address) = address_text.ok().and_then(|text| text.parse().ok()) {
                 return address;
             }
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -54,11 +54,11 @@ impl Process {
 
     /// Awaits requests to the child's node, and panics if its resident memory exceeds the limit
     /// meanwhile.
-    pub(crate) async fn with_bounded_memory<T>(&self, asked: impl Future<Output = T>) -> T {
-        tokio::pin!(asked);
+    pub(crate) async fn with_bounded_memory<T>(&self, request: impl Future<Output = T>) -> T {
+        tokio::pin!(request);
         loop {
             assert!(self.resident() < MAX_RESIDENT, "the process fills the memory");
-            if let Ok(answer) = timeout(Duration::from_millis(20), &mut asked).await {
+            if let Ok(answer) = timeout(Duration::from_millis(20), &mut request).await {
                 return answer;
             }
         }

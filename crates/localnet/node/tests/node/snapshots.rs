@@ -14,8 +14,8 @@ use crate::watch::{client, next, watch};
 async fn chain_reverts_to_a_snapshot_repeatedly() {
     let node = node().await;
     let head = node.mine(5).await.unwrap();
-    let taken = get(&node, "dev_takeSnapshot", json!(["before"])).await;
-    assert_eq!(taken, json!({"name": "before", "number": 5, "hash": head.hash}));
+    let snapshot = get(&node, "dev_takeSnapshot", json!(["before"])).await;
+    assert_eq!(snapshot, json!({"name": "before", "number": 5, "hash": head.hash}));
     let call = signed(&node, "Alice", 0, &transfer("Dave", 1_000_000_000));
     let dave = node.storage(&account_key("Dave")).unwrap();
     for _ in 0..2 {

@@ -62,10 +62,10 @@ async fn interval_clock_keeps_its_offset_from_wall_clock() {
     let node = Node::start(config.clone()).await.unwrap();
     node.advance(WEEK).await.unwrap();
     let ahead = |node: &NodeHandle, before: u64| {
-        let stated = now(node);
-        assert!(stated >= before + WEEK_MILLIS, "{stated}");
+        let timestamp = now(node);
+        assert!(timestamp >= before + WEEK_MILLIS, "{timestamp}");
         // Produced blocks are each one block time apart, however fast they are produced.
-        assert!(stated <= wall_clock_millis() + WEEK_MILLIS + 1_000, "{stated}");
+        assert!(timestamp <= wall_clock_millis() + WEEK_MILLIS + 1_000, "{timestamp}");
     };
     let before = wall_clock_millis();
     node.mine(1).await.unwrap();
@@ -86,9 +86,9 @@ async fn chain_begins_at_the_configured_time() {
     let before = wall_clock_millis();
     let node = Node::start(config).await.unwrap();
     node.mine(1).await.unwrap();
-    let stated = now(&node);
-    assert!(stated >= START + 20, "{stated}");
-    assert!(stated <= START + 1_000 + (wall_clock_millis() - before), "{stated}");
+    let timestamp = now(&node);
+    assert!(timestamp >= START + 20, "{timestamp}");
+    assert!(timestamp <= START + 1_000 + (wall_clock_millis() - before), "{timestamp}");
     let offset = get(&node, "dev_status", json!([])).await["offsetMillis"].as_i64().unwrap();
     assert!(offset < 0, "{offset}");
     node.stop().await;

@@ -184,9 +184,9 @@ async fn storage_changes_are_announced() {
     node.mine(2).await.unwrap();
     node.submit(signed(&node, "Alice", 0, &transfer("Eve", 7))).await.unwrap();
     let head = node.mine(1).await.unwrap();
-    let told = next(&mut changes).await;
-    assert_eq!(told["block"], json!(head.hash));
-    assert_eq!(told["changes"][0][1], get(&node, "state_getStorage", json!([key])).await);
+    let notification = next(&mut changes).await;
+    assert_eq!(notification["block"], json!(head.hash));
+    assert_eq!(notification["changes"][0][1], get(&node, "state_getStorage", json!([key])).await);
     node.stop().await;
 }
 

@@ -141,10 +141,10 @@ fn sudo_key_changes_settings_through_sudo_pallet() {
         let inner = Call::sudo_set_yuma3_enabled { netuid: BABELBIT, enabled: false };
         let sudo = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(inner.into()) });
         sudo.dispatch(RuntimeOrigin::signed(account("Alice"))).unwrap();
-        let told = RuntimeEvent::AdminUtils(Event::Yuma3EnableToggled {
+        let expected_event = RuntimeEvent::AdminUtils(Event::Yuma3EnableToggled {
             netuid: BABELBIT,
             enabled: false,
         });
-        assert!(System::events().iter().any(|record| record.event == told));
+        assert!(System::events().iter().any(|record| record.event == expected_event));
     });
 }

@@ -111,15 +111,15 @@ mod tests {
     fn stated_weight_replaces_weight_of_nested_call() {
         let call = Box::new(serve());
         let weight = Weight::from_parts(5, 6);
-        for stated in [
+        for declared in [
             RuntimeCall::from(pallet_utility::Call::<Runtime>::with_weight {
                 call: call.clone(),
                 weight,
             }),
             pallet_sudo::Call::<Runtime>::sudo_unchecked_weight { call, weight }.into(),
         ] {
-            assert_eq!(stated.get_dispatch_info().call_weight, weight);
-            assert_eq!(of_call(&stated), coldkey_swap());
+            assert_eq!(declared.get_dispatch_info().call_weight, weight);
+            assert_eq!(of_call(&declared), coldkey_swap());
         }
     }
 }

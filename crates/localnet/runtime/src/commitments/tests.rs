@@ -194,8 +194,8 @@ fn malformed_commitments_do_not_decode() {
         ("88050800", "a longer text than allowed"),
         ("86051000", "a longer ciphertext than allowed"),
     ];
-    for (bytes, why) in cases {
-        assert!(Data::decode(&mut &hex::decode(bytes).unwrap()[..]).is_err(), "{why}");
+    for (bytes, reason) in cases {
+        assert!(Data::decode(&mut &hex::decode(bytes).unwrap()[..]).is_err(), "{reason}");
     }
     let four_fields = [&[16][..], &[0; 4]].concat();
     assert!(CommitmentInfo::decode(&mut &four_fields[..]).is_err());
@@ -229,10 +229,10 @@ fn field() -> impl Strategy<Value = Data> {
 proptest! {
     #[test]
     fn encoded_commitment_decodes_to_itself(fields in proptest::collection::vec(field(), 0..=3)) {
-        let written = info(&fields);
-        let encoded = written.encode();
-        prop_assert_eq!(encoded.len(), written.encoded_size());
-        prop_assert_eq!(CommitmentInfo::decode(&mut &encoded[..]).unwrap(), written);
+        let commitment = info(&fields);
+        let encoded = commitment.encode();
+        prop_assert_eq!(encoded.len(), commitment.encoded_size());
+        prop_assert_eq!(CommitmentInfo::decode(&mut &encoded[..]).unwrap(), commitment);
         for cut in 0..encoded.len() {
             prop_assert!(CommitmentInfo::decode(&mut &encoded[..cut]).is_err());
         }

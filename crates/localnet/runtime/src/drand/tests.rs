@@ -18,13 +18,13 @@ type Payload = PulsesPayload<MultiSigner, u32>;
 fn recorded() -> Option<[Pulse; 2]> {
     let vectors = taonet_chain_vectors::json("drand_timelock.json")?;
     let cases = vectors["cases"].as_array().unwrap();
-    let of = |round: u64| {
+    let pulse_of_round = |round: u64| {
         let case = cases.iter().find(|case| case["round"].as_u64() == Some(round)).unwrap();
         let signature =
             hex::decode(case["signature_hex"].as_str().unwrap().trim_start_matches("0x")).unwrap();
         pulse(round, signature)
     };
-    Some([of(1_000), of(2_000)])
+    Some([pulse_of_round(1_000), pulse_of_round(2_000)])
 }
 
 fn pulse(round: u64, signature: Vec<u8>) -> Pulse {

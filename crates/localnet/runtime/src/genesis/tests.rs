@@ -75,8 +75,8 @@ fn constant(pallet: &str, name: &str) -> Vec<u8> {
     else {
         panic!()
     };
-    let pallet = metadata.pallets.into_iter().find(|found| found.name == pallet).unwrap();
-    pallet.constants.into_iter().find(|found| found.name == name).unwrap().value
+    let pallet = metadata.pallets.into_iter().find(|candidate| candidate.name == pallet).unwrap();
+    pallet.constants.into_iter().find(|constant| constant.name == name).unwrap().value
 }
 
 #[test]
@@ -155,15 +155,18 @@ fn every_netuid_up_to_babelbit_has_a_subnet() {
 #[test]
 fn first_subnet_is_not_started() {
     at_genesis(&[], || {
-        let (netuid, nobody) = (NetUid(1), AccountId::new([0; 32]));
+        let (netuid, zero_account) = (NetUid(1), AccountId::new([0; 32]));
         assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, 10_000_000_000);
         assert_eq!(SubnetAlphaIn::<Runtime>::get(netuid).0, 10_000_000_000);
         assert_eq!(SubnetAlphaOut::<Runtime>::get(netuid).0, 1_000_000_000);
         assert_eq!(SubnetMechanism::<Runtime>::get(netuid), 1);
-        assert_eq!(SubnetOwner::<Runtime>::get(netuid), nobody);
-        assert_eq!(Subtensor::hotkey_at(netuid, 0), nobody);
-        assert_eq!(Subtensor::uid_of(netuid, &nobody), Some(0));
-        assert_eq!(Subtensor::stake_of(&nobody, &nobody, netuid), AlphaBalance(1_000_000_000));
+        assert_eq!(SubnetOwner::<Runtime>::get(netuid), zero_account);
+        assert_eq!(Subtensor::hotkey_at(netuid, 0), zero_account);
+        assert_eq!(Subtensor::uid_of(netuid, &zero_account), Some(0));
+        assert_eq!(
+            Subtensor::stake_of(&zero_account, &zero_account, netuid),
+            AlphaBalance(1_000_000_000)
+        );
         assert!(!SubtokenEnabled::<Runtime>::get(netuid));
         assert_eq!(FirstEmissionBlockNumber::<Runtime>::get(netuid), None);
     });

@@ -124,8 +124,8 @@ fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
 /// Returns the daily return on 1 000 TAO after the take, in rao, for a stake that earns `daily` rao
 /// per day.
 fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
-    let kept = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
-    let per_thousand = daily.saturating_mul(kept).saturating_mul(THOUSAND_TAO);
+    let nominators_share = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
+    let per_thousand = daily.saturating_mul(nominators_share).saturating_mul(THOUSAND_TAO);
     saturated(per_thousand.checked_div(u128::from(stake.0) * u128::from(u16::MAX)).unwrap_or(0))
 }
 

@@ -202,12 +202,12 @@ mod tests {
     fn proxy_info_lists_all_calls() {
         let listed: Vec<_> = calls().into_iter().map(|call| (call.pallet, call.name)).collect();
         let modules = RuntimeCall::get_module_names().iter();
-        let known: Vec<_> = modules
+        let expected: Vec<_> = modules
             .flat_map(|pallet| {
                 RuntimeCall::get_call_names(pallet).iter().map(move |call| (*pallet, *call))
             })
             .collect();
-        assert_eq!(listed, known);
+        assert_eq!(listed, expected);
     }
 
     #[test]

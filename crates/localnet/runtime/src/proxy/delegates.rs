@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
     ) -> Result<Delegate<T>, DispatchError> {
         let proxy = Proxies::<T>::get(real).0.into_iter().find(|proxy| {
             proxy.delegate == *delegate
-                && proxy_type.is_none_or(|wanted| proxy.proxy_type == wanted)
+                && proxy_type.is_none_or(|required_type| proxy.proxy_type == required_type)
         });
         Ok(proxy.ok_or(Error::<T>::NotProxy)?)
     }

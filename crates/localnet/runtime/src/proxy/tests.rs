@@ -114,8 +114,8 @@ fn delegates_are_limited_and_paid_for() {
         assert_eq!(reserved(&alice), 60_000_000 + 20 * 33_000_000);
         assert_eq!(sends(&alice, add(&key(3), ProxyType::Staking, 0)), "Duplicate");
         assert_eq!(sends(&alice, add(&bob, ProxyType::Any, 0)), "TooMany");
-        let (known, deposit) = Proxies::<Runtime>::get(&alice);
-        assert!(known.is_sorted() && known.len() == 20);
+        let (delegates, deposit) = Proxies::<Runtime>::get(&alice);
+        assert!(delegates.is_sorted() && delegates.len() == 20);
         assert_eq!(deposit, TaoBalance(reserved(&alice)));
 
         assert_eq!(sends(&alice, Call::remove_proxies {}), "ok");

@@ -33,7 +33,7 @@ fn hotkeys_on(
     netuid: NetUid,
     keys: impl Iterator<Item = (AccountId32, NetUid)>,
 ) -> Vec<AccountId32> {
-    keys.filter(|(_, of)| *of == netuid).map(|(hotkey, _)| hotkey).collect()
+    keys.filter(|(_, key_netuid)| *key_netuid == netuid).map(|(hotkey, _)| hotkey).collect()
 }
 
 impl<T: Config> Pallet<T> {
@@ -177,13 +177,14 @@ impl<T: Config> Pallet<T> {
     pub(super) fn apply_scheduled_children(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets.iter().filter(|netuid| LastEpochBlock::<T>::get(**netuid) == block) {
-            let due: Vec<(AccountId32, Relatives)> = PendingChildKeys::<T>::iter_prefix(netuid)
-                .filter(|(_, (_, cooldown))| {
-                    *cooldown < block || !SubtokenEnabled::<T>::get(netuid)
-                })
-                .map(|(hotkey, (children, _))| (hotkey, children))
-                .collect();
-            for (hotkey, children) in due {
+            let due_relatives: Vec<(AccountId32, Relatives)> =
+                PendingChildKeys::<T>::iter_prefix(netuid)
+                    .filter(|(_, (_, cooldown))| {
+                        *cooldown < block || !SubtokenEnabled::<T>::get(netuid)
+                    })
+                    .map(|(hotkey, (children, _))| (hotkey, children))
+                    .collect();
+            for (hotkey, children) in due_relatives {
                 PendingChildKeys::<T>::remove(netuid, &hotkey);
                 if children.is_empty() {
                     Self::apply_children(netuid, &hotkey, children);
@@ -301,8 +302,8 @@ impl<T: Config> Pallet<T> {
         for (_, parent) in &parents {
             Self::change_children(netuid, parent, |children| rename(children, old, new));
         }
-        Self::change_children(netuid, new, |of_new| of_new.extend(children));
-        Self::change_parents(netuid, new, |of_new| of_new.extend(parents));
+        Self::change_children(netuid, new, |relations| relations.extend(children));
+        Self::change_parents(netuid, new, |relations| relations.extend(parents));
         if PendingChildKeys::<T>::contains_key(netuid, old) {
             let (scheduled, cooldown) = PendingChildKeys::<T>::take(netuid, old);
             Self::check_children(new, netuid, &scheduled)?;

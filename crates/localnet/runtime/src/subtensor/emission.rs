@@ -163,13 +163,13 @@ impl<T: Config> Pallet<T> {
             if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
         let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);
         SubnetAlphaOutEmission::<T>::insert(netuid, AlphaBalance(alpha));
-        let kept = if root_is_paid {
+        let issued = if root_is_paid {
             AlphaBalance(alpha)
         } else {
             AlphaBalance(alpha).saturating_sub(root)
         };
-        SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_add(kept));
-        alpha_assets::Pallet::<T>::issue(netuid, kept);
+        SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_add(issued));
+        alpha_assets::Pallet::<T>::issue(netuid, issued);
         PendingOwnerCut::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(owner));
         PendingServerEmission::<T>::mutate(netuid, |pending| {
             *pending = pending.saturating_add(server);

@@ -108,12 +108,12 @@ impl<T: Config> Pallet<T> {
     }
 
     fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> Earned {
-        let held = ValidatorPermit::<T>::get(netuid);
+        let permits = ValidatorPermit::<T>::get(netuid);
         for (mecid, output) in (0..).map(MechId).zip(&outputs) {
             let index = netuid.mechanism(mecid);
             Incentive::<T>::insert(index, proportions(&output.incentive));
             ConsensusByMechanism::<T>::insert(index, proportions(&output.consensus));
-            let had_permit = held.iter().copied().chain(core::iter::repeat(false));
+            let had_permit = permits.iter().copied().chain(core::iter::repeat(false));
             for (uid, (had, bonds)) in (0_u16..).zip(had_permit.zip(&output.bonds)) {
                 let has =
                     output.new_validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
@@ -169,30 +169,37 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
 }
 
 /// Returns the number of neurons.
-fn count<V>(outputs: &[EpochOutput], of: fn(&EpochOutput) -> &Vec<V>) -> usize {
-    outputs.iter().map(|output| of(output).len()).max().unwrap_or_default()
+fn count<V>(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<V>) -> usize {
+    outputs.iter().map(|output| field(output).len()).max().unwrap_or_default()
 }
 
-fn average(outputs: &[EpochOutput], split: &[u16], of: fn(&EpochOutput) -> &Vec<u16>) -> Vec<u16> {
+fn average(
+    outputs: &[EpochOutput],
+    split: &[u16],
+    field: fn(&EpochOutput) -> &Vec<u16>,
+) -> Vec<u16> {
     let total = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
-    (0..count(outputs, of))
+    (0..count(outputs, field))
         .map(|uid| {
             let parts = outputs.iter().zip(split);
-            let sum: u64 =
-                parts.map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part)).sum();
+            let sum: u64 = parts
+                .map(|(output, &part)| u64::from(at(field(output), uid)) * u64::from(part))
+                .sum();
             (sum / total) as u16
         })
         .collect()
 }
 
-fn sum(outputs: &[EpochOutput], of: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
-    (0..count(outputs, of))
-        .map(|uid| outputs.iter().map(|output| at(of(output), uid)).fold(0, u64::saturating_add))
+fn sum(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
+    (0..count(outputs, field))
+        .map(|uid| outputs.iter().map(|output| at(field(output), uid)).fold(0, u64::saturating_add))
         .collect()
 }
 
-fn any(outputs: &[EpochOutput], of: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
-    (0..count(outputs, of)).map(|uid| outputs.iter().any(|output| at(of(output), uid))).collect()
+fn any(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
+    (0..count(outputs, field))
+        .map(|uid| outputs.iter().any(|output| at(field(output), uid)))
+        .collect()
 }
 
 fn at<V: Copy + Default>(list: &[V], uid: usize) -> V {

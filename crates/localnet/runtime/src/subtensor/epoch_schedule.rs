@@ -52,8 +52,8 @@ impl<T: Config> Pallet<T> {
     /// Returns the number of epochs so far, including one that is due in this block and has not run
     /// yet.
     pub fn epoch_index_now(netuid: NetUid) -> u64 {
-        let due = Self::is_epoch_due(netuid, Self::current_block());
-        Self::schedule(netuid).index.saturating_add(due.into())
+        let is_due = Self::is_epoch_due(netuid, Self::current_block());
+        Self::schedule(netuid).index.saturating_add(is_due.into())
     }
 
     /// Whether the owner's settings are frozen: fewer than `AdminFreezeWindow` blocks remain until

@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
         ensure!(signer == evm_key, Error::<T>::InvalidRecoveredPublicKey);
 
         let mut uids = AssociatedUidsByEvmAddress::<T>::get(netuid, evm_key);
-        if let Some((_, since)) = uids.iter_mut().find(|(of, _)| *of == uid) {
+        if let Some((_, since)) = uids.iter_mut().find(|(entry_uid, _)| *entry_uid == uid) {
             *since = block;
         } else {
             uids.try_push((uid, block)).map_err(|_| Error::<T>::EvmKeyAssociationLimitExceeded)?;
@@ -79,7 +79,7 @@ impl<T: Config> Pallet<T> {
         let Some((address, _)) = AssociatedEvmAddress::<T>::take(netuid, uid) else { return };
         AssociatedUidsByEvmAddress::<T>::mutate_exists(netuid, address, |stored| {
             let mut uids = stored.take().unwrap_or_default();
-            uids.retain(|(of, _)| *of != uid);
+            uids.retain(|(entry_uid, _)| *entry_uid != uid);
             *stored = (!uids.is_empty()).then_some(uids);
         });
     }
@@ -89,7 +89,9 @@ impl<T: Config> Pallet<T> {
         let Some((address, since)) = AssociatedEvmAddress::<T>::take(netuid, old) else { return };
         AssociatedEvmAddress::<T>::insert(netuid, new, (address, since));
         AssociatedUidsByEvmAddress::<T>::mutate(netuid, address, |uids| {
-            uids.iter_mut().filter(|(of, _)| *of == old).for_each(|(of, _)| *of = new);
+            uids.iter_mut()
+                .filter(|(entry_uid, _)| *entry_uid == old)
+                .for_each(|(entry_uid, _)| *entry_uid = new);
         });
     }
 }

@@ -72,9 +72,9 @@ impl<T: Config> Pallet<T> {
     }
 
     fn build_first() {
-        let nobody = DefaultAccount::<T>::get();
-        Self::own_hotkey(&nobody, &nobody).unwrap_or_default();
-        Self::init_network(FIRST, &nobody, &nobody, TEMPO);
+        let default_account = DefaultAccount::<T>::get();
+        Self::own_hotkey(&default_account, &default_account).unwrap_or_default();
+        Self::init_network(FIRST, &default_account, &default_account, TEMPO);
         MinAllowedWeights::<T>::insert(FIRST, 0);
         // Without a stored value, the default of an older chain version applies, which differs from
         // that of new subnets.
@@ -83,7 +83,7 @@ impl<T: Config> Pallet<T> {
         let stake = AlphaBalance(1_000_000_000);
         SubnetAlphaOut::<T>::insert(FIRST, stake);
         alpha_assets::Pallet::<T>::issue(FIRST, stake);
-        Self::increase_stake(&nobody, &nobody, FIRST, stake);
+        Self::increase_stake(&default_account, &default_account, FIRST, stake);
         Burn::<T>::insert(FIRST, MinBurn::<T>::get(FIRST));
         Self::make_dormant(FIRST);
     }

@@ -296,12 +296,12 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(super) fn grow_tao(netuid: NetUid, tao: TaoBalance) {
-        SubnetTAO::<T>::mutate(netuid, |held| *held = held.saturating_add(tao));
+        SubnetTAO::<T>::mutate(netuid, |pool_tao| *pool_tao = pool_tao.saturating_add(tao));
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
     pub(super) fn shrink_tao(netuid: NetUid, tao: TaoBalance) {
-        SubnetTAO::<T>::mutate(netuid, |held| *held = held.saturating_sub(tao));
+        SubnetTAO::<T>::mutate(netuid, |pool_tao| *pool_tao = pool_tao.saturating_sub(tao));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(tao));
     }
 }

@@ -34,8 +34,8 @@ pub enum LimitedAction {
 }
 
 impl From<Hyperparameter> for LimitedAction {
-    fn from(which: Hyperparameter) -> Self {
-        Self::Hyperparameter(which)
+    fn from(hyperparameter: Hyperparameter) -> Self {
+        Self::Hyperparameter(hyperparameter)
     }
 }
 
@@ -65,8 +65,8 @@ impl LimitedAction {
     // The transaction type numbers are those of the real chain.
     fn memory(self, netuid: NetUid) -> Memory<AccountId32> {
         match self {
-            Self::Hyperparameter(which) => {
-                Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, which))
+            Self::Hyperparameter(hyperparameter) => {
+                Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, hyperparameter))
             }
             Self::OwnerHotkey => Memory::Keyed(RateLimitKey::SetSNOwnerHotkey(netuid)),
             Self::WeightsVersion => Memory::Transaction(4),
@@ -142,7 +142,8 @@ impl<T: Config> Pallet<T> {
         let keys =
             LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
         keys.collect::<Vec<_>>().into_iter().for_each(LastRateLimitedBlock::<T>::remove);
-        let keys = TransactionKeyLastBlock::<T>::iter_keys().filter(|(_, of, _)| *of == netuid);
+        let keys = TransactionKeyLastBlock::<T>::iter_keys()
+            .filter(|(_, key_netuid, _)| *key_netuid == netuid);
         keys.collect::<Vec<_>>().into_iter().for_each(TransactionKeyLastBlock::<T>::remove);
     }
 

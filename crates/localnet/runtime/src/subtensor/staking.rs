@@ -105,10 +105,10 @@ impl<T: Config> Pallet<T> {
         Self::credit(beneficiary, trade.received);
         // Without an author, the fee's alpha stays issued without an owner.
         if let Some(author) = T::Author::get().filter(|_| trade.fee > 0) {
-            let of_author = Self::quote_sell(netuid, AlphaBalance(trade.fee), Fee::Waived)?;
-            Self::settle_sell(netuid, &of_author);
-            Self::record_tao_outflow(netuid, TaoBalance(of_author.received));
-            Self::credit(&author, of_author.received);
+            let author_fee = Self::quote_sell(netuid, AlphaBalance(trade.fee), Fee::Waived)?;
+            Self::settle_sell(netuid, &author_fee);
+            Self::record_tao_outflow(netuid, TaoBalance(author_fee.received));
+            Self::credit(&author, author_fee.received);
         }
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (received, sold) = (TaoBalance(trade.received), AlphaBalance(trade.traded()));

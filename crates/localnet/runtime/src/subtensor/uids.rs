@@ -131,11 +131,11 @@ impl<T: Config> Pallet<T> {
             }
             Weights::<T>::remove(index, uid);
             Bonds::<T>::remove(index, uid);
-            let towards: Vec<u16> = Weights::<T>::iter_prefix(index)
+            let validators: Vec<u16> = Weights::<T>::iter_prefix(index)
                 .filter(|(_, row)| row.iter().any(|&(to, weight)| to == uid && weight != 0))
                 .map(|(from, _)| from)
                 .collect();
-            for from in towards {
+            for from in validators {
                 Weights::<T>::mutate(index, from, |row| {
                     row.iter_mut().filter(|(to, _)| *to == uid).for_each(|(_, weight)| *weight = 0);
                 });

@@ -36,13 +36,13 @@ enum Fill {
 #[derive(Clone, Copy, Debug)]
 struct Arguments {
     fill: Fill,
-    known: bool,
+    is_known: bool,
 }
 
 impl Arguments {
     fn all() -> impl Iterator<Item = Self> {
         let fills = [Fill::Zero, Fill::One, Fill::Max].into_iter();
-        fills.flat_map(|fill| [true, false].map(|known| Self { fill, known }))
+        fills.flat_map(|fill| [true, false].map(|is_known| Self { fill, is_known }))
     }
 
     /// Encodes a value of a type of our metadata.
@@ -50,8 +50,8 @@ impl Arguments {
         let types = &vectors::localnet_metadata().types;
         let name = notation::name(types, id);
         match name.as_str() {
-            "NetUid" if self.known => return BABELBIT.encode_to(out),
-            "AccountId32" if self.known => {
+            "NetUid" if self.is_known => return BABELBIT.encode_to(out),
+            "AccountId32" if self.is_known => {
                 return development_account("Alice").unwrap().encode_to(out);
             }
             // A nested call.

@@ -46,7 +46,7 @@ pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Ve
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
         let Some((explanation, expected)) =
-            EXPLANATIONS.iter().find_map(|known| Some((known, known.expected(item)?)))
+            EXPLANATIONS.iter().find_map(|entry| Some((entry, entry.expected(item)?)))
         else {
             return Status::Unexplained(difference);
         };
@@ -85,34 +85,34 @@ fn same_name(one: &Item, other: &Item) -> bool {
 /// Returns all differences between two items. Ignores that FRAME's pallets use plain integers for
 /// TAO in our runtime.
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
-    let mut found = Vec::new();
+    let mut differences = Vec::new();
     if (our.owner.as_str(), our.name.as_str()) == ("System", "Version") {
-        differing(&version(our), &version(their), &mut found);
+        differing(&version(our), &version(their), &mut differences);
     } else {
-        differing(&our.text, &their.text, &mut found);
+        differing(&our.text, &their.text, &mut differences);
     }
     // All types are compared, so that the test of the corpus covers all of them.
     let types = our.types.iter().zip(&their.types);
-    found.extend(types.filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)));
-    found.dedup();
-    (!found.is_empty()).then(|| found.join("; "))
+    differences.extend(types.filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)));
+    differences.dedup();
+    (!differences.is_empty()).then(|| differences.join("; "))
 }
 
-/// Appends the differing parts of two JSON texts to `found`.
-fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
+/// Appends the differing parts of two JSON texts to `differences`.
+fn differing(our: &Json, their: &Json, differences: &mut Vec<String>) {
     match (our, their) {
         (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {
-            ours.iter().zip(theirs).for_each(|(our, their)| differing(our, their, found));
+            ours.iter().zip(theirs).for_each(|(our, their)| differing(our, their, differences));
         }
         // Missing named items are counted elsewhere.
         (Json::Object(ours), Json::Object(theirs)) => {
             ours.iter().for_each(|(name, our)| {
-                differing(our, theirs.get(name).unwrap_or(&Json::Null), found);
+                differing(our, theirs.get(name).unwrap_or(&Json::Null), differences);
             });
         }
         (Json::String(our), Json::String(their)) if *our == their.replace("TaoBalance", "u64") => {}
         _ if our == their => {}
-        _ => found.push(format!("{our} is not {their}")),
+        _ => differences.push(format!("{our} is not {their}")),
     }
 }
 
@@ -199,14 +199,14 @@ fn all_served_items_exist_on_the_real_chain() {
     if std::env::var_os(UPDATE).is_some() {
         std::fs::write(&path, &document).unwrap();
     }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(current == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
 }
 
 #[test]
 fn calls_without_effect_are_named_in_the_document() {
     let (metadata, document) = (vectors::localnet_metadata(), document::document(&[]));
-    let mut found = 0;
+    let mut count = 0;
     for pallet in &metadata.pallets {
         let Some(calls) = &pallet.calls else { continue };
         let TypeDef::Variant(calls) = &metadata.types.resolve(calls.ty.id).unwrap().type_def else {
@@ -221,10 +221,10 @@ fn calls_without_effect_are_named_in_the_document() {
                 pallet.name,
                 call.name
             );
-            found += 1;
+            count += 1;
         }
     }
-    assert!(found >= 5, "{found} calls say that they have no effect");
+    assert!(count >= 5, "{count} calls say that they have no effect");
 }
 
 /// Checks that every unsupported item has one reason, and no other item has any.
@@ -243,13 +243,13 @@ fn check_absences(rows: &[Row]) {
     );
     for absence in ABSENCES {
         let items = rows.iter().map(|row| &row.item).filter(|item| absence.covers(item));
-        let found: BTreeSet<&str> = items
+        let covered: BTreeSet<&str> = items
             .map(|item| match absence.items {
                 Absent::All => item.owner.as_str(),
                 Absent::Items(..) => item.name.as_str(),
             })
             .collect();
-        assert_eq!(found.len(), absence.count(), "unknown names in {absence:?}");
+        assert_eq!(covered.len(), absence.count(), "unknown names in {absence:?}");
     }
 }
 

@@ -19,9 +19,9 @@ pub(crate) struct Explanation {
 impl Explanation {
     /// Returns the expected difference of an item; `None` if this explanation does not cover it.
     pub(crate) fn expected(&self, item: &Item) -> Option<&'static str> {
-        let is_its = self.owner == item.owner && self.kind == item.kind;
-        let known = self.differences.iter().find(|(name, _)| is_its && *name == item.name);
-        known.map(|(_, difference)| *difference)
+        let is_same_kind = self.owner == item.owner && self.kind == item.kind;
+        let entry = self.differences.iter().find(|(name, _)| is_same_kind && *name == item.name);
+        entry.map(|(_, difference)| *difference)
     }
 }
 

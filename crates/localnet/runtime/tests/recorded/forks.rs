@@ -14,7 +14,7 @@ const TAKEN: usize = 200;
 fn fork_imports_every_item_of_both_chains() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
     let (theirs, own) = (items(&metadata).unwrap(), own_items().unwrap());
-    let mut taken = 0;
+    let mut count = 0;
     for (name, item) in &own {
         let (Ok(item), Some(their)) = (item, theirs.get(name)) else { continue };
         let their = their.as_ref().unwrap_or_else(|reason| panic!("{name}: {reason}"));
@@ -23,10 +23,10 @@ fn fork_imports_every_item_of_both_chains() {
             continue;
         }
         assert_eq!(item, their, "{name}");
-        taken += 1;
+        count += 1;
     }
-    println!("{taken} items");
-    assert!(taken >= TAKEN, "{taken} items");
+    println!("{count} items");
+    assert!(count >= TAKEN, "{count} items");
 }
 
 #[test]

@@ -143,18 +143,18 @@ fn written(runtime: &Json) -> Vec<Item> {
     for pallet in list(&runtime["pallets"]) {
         for (kind, key) in [(Kind::Call, "calls"), (Kind::Event, "events"), (Kind::Error, "errors")]
         {
-            items.extend(list(&pallet[key]).iter().map(|written| {
+            items.extend(list(&pallet[key]).iter().map(|entry| {
                 let text = if kind == Kind::Error {
-                    json!([written[0]])
+                    json!([entry[0]])
                 } else {
-                    json!([written[0], written[2]])
+                    json!([entry[0], entry[2]])
                 };
-                item(&pallet["name"], kind, &written[1], text)
+                item(&pallet["name"], kind, &entry[1], text)
             }));
         }
         for (kind, key) in [(Kind::Storage, "storage"), (Kind::Constant, "constants")] {
-            items.extend(list(&pallet[key]).iter().map(|written| {
-                item(&pallet["name"], kind, &written[0], Json::Array(list(written).split_off(1)))
+            items.extend(list(&pallet[key]).iter().map(|entry| {
+                item(&pallet["name"], kind, &entry[0], Json::Array(list(entry).split_off(1)))
             }));
         }
     }

@@ -77,7 +77,7 @@ fn type_notation_matches_the_recorded_runtime() {
         return;
     };
     let mut compared = 0;
-    for (path, written) in json["types"].as_object().unwrap() {
+    for (path, notation) in json["types"].as_object().unwrap() {
         let id = match path.split_once('#') {
             Some((_, id)) => id.parse().unwrap(),
             None => {
@@ -85,8 +85,8 @@ fn type_notation_matches_the_recorded_runtime() {
             }
         };
         // One enum is described in words: it has a variant for each length.
-        if !written["enum"].is_string() {
-            assert_eq!(definition(&theirs.types, id), *written, "{path}");
+        if !notation["enum"].is_string() {
+            assert_eq!(definition(&theirs.types, id), *notation, "{path}");
             compared += 1;
         }
     }

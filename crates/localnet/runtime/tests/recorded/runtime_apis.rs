@@ -39,8 +39,8 @@ fn ask<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
     Answer::decode_all(&mut &answer[..]).unwrap()
 }
 
-fn on_the_first_block<Answer>(then: impl FnOnce() -> Answer) -> Answer {
-    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(then)
+fn on_the_first_block<Answer>(ask_runtime: impl FnOnce() -> Answer) -> Answer {
+    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(ask_runtime)
 }
 
 fn account(number: u16) -> AccountId32 {
@@ -91,14 +91,14 @@ fn first_block_gives_the_recorded_results() {
     let mut answered = Vec::new();
     on_the_first_block(|| {
         for recorded in golden["runtime_calls"].as_array().unwrap() {
-            let (of, method) =
+            let (api, method) =
                 (recorded["api"].as_str().unwrap(), recorded["method"].as_str().unwrap());
-            if of == "AccountNonceApi" {
+            if api == "AccountNonceApi" {
                 let alice = taonet_localnet_runtime::genesis::development_account("Alice").unwrap();
                 frame_system::Pallet::<Runtime>::inc_account_nonce(alice);
             }
             let answer =
-                api::dispatch(&format!("{of}_{method}"), &bytes(&recorded["encoded_params_hex"]))
+                api::dispatch(&format!("{api}_{method}"), &bytes(&recorded["encoded_params_hex"]))
                     .unwrap();
             let mut expected = bytes(&recorded["raw_hex"]);
             if method == "get_neurons_lite" {
@@ -317,7 +317,7 @@ fn stakes_are_returned_by_coldkey() {
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
         let stakes: Vec<StakeInfo> =
             ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
-        let held: BTreeMap<_, _> = stakes
+        let balances: BTreeMap<_, _> = stakes
             .iter()
             .map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered)))
             .collect();
@@ -325,12 +325,12 @@ fn stakes_are_returned_by_coldkey() {
             (NetUid::ROOT, (AlphaBalance(4 * TAO), false)),
             (FIRST, (AlphaBalance(2 * TAO), true)),
         ];
-        assert_eq!(held, BTreeMap::from(expected));
-        let of_many: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
+        assert_eq!(balances, BTreeMap::from(expected));
+        let many_stakes: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
             "StakeInfoRuntimeApi_get_stake_info_for_coldkeys",
             vec![coldkey.clone(), account(9)],
         );
-        assert_eq!(of_many, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
+        assert_eq!(many_stakes, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
 
         let available = |netuids: Option<Vec<NetUid>>| -> BTreeMap<NetUid, u64> {
             let method = "StakeInfoRuntimeApi_get_stake_availability_for_coldkeys";

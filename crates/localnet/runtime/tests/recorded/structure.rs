@@ -39,8 +39,8 @@ impl<'a> Pairs<'a> {
 
     /// Returns the first difference of two types.
     pub(crate) fn difference(&mut self, ours: u32, theirs: u32) -> Option<String> {
-        if let Some(known) = self.compared.get(&(ours, theirs)) {
-            return known.clone();
+        if let Some(result) = self.compared.get(&(ours, theirs)) {
+            return result.clone();
         }
         // Types may contain themselves: while a pair is being compared it counts as equal.
         self.compared.insert((ours, theirs), None);

@@ -34,9 +34,9 @@ fn metadata_and_genesis_belong_to_their_version() {
 
 /// Returns metadata without documentation, with which no client decodes anything.
 fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
-    for known in &mut metadata.types.types {
-        known.ty.docs.clear();
-        match &mut known.ty.type_def {
+    for portable in &mut metadata.types.types {
+        portable.ty.docs.clear();
+        match &mut portable.ty.type_def {
             TypeDef::Composite(composite) => {
                 composite.fields.iter_mut().for_each(|field| field.docs.clear());
             }

@@ -28,15 +28,15 @@ type Seen = Arc<Mutex<Vec<String>>>;
 
 /// Serves these statuses in order, then repeats the last one.
 async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
-    let seen = Seen::default();
-    let handler = move |State(seen): State<Seen>, headers: HeaderMap| async move {
-        let mut seen = seen.lock().unwrap();
-        seen.push(headers["x-bittensor-nonce"].to_str().unwrap().to_owned());
-        let status = statuses[(seen.len() - 1).min(statuses.len() - 1)];
+    let nonces = Seen::default();
+    let handler = move |State(nonces): State<Seen>, headers: HeaderMap| async move {
+        let mut nonces = nonces.lock().unwrap();
+        nonces.push(headers["x-bittensor-nonce"].to_str().unwrap().to_owned());
+        let status = statuses[(nonces.len() - 1).min(statuses.len() - 1)];
         (StatusCode::from_u16(status).unwrap(), "x".repeat(2 * MAX_ERROR_BYTES))
     };
-    let router = Router::new().route("/", any(handler)).with_state(seen.clone());
-    (peer(listen(router).await), seen)
+    let router = Router::new().route("/", any(handler)).with_state(nonces.clone());
+    (peer(listen(router).await), nonces)
 }
 
 #[tokio::test]
@@ -52,14 +52,14 @@ async fn only_retryable_requests_are_retried_with_new_signature() {
         (&[401, 200], Retry::Idempotent, 401, 1),
         (&[201], Retry::Idempotent, 201, 1),
     ] {
-        let (peer, seen) = answers(statuses).await;
+        let (peer, nonces) = answers(statuses).await;
         let answer = client.call(&peer, &Call { retry, ..post_to("/", "") }).await.unwrap();
         assert_eq!(answer.status.as_u16(), status, "{statuses:?} {retry:?}");
-        let seen = seen.lock().unwrap();
-        assert_eq!(seen.len(), requests, "{statuses:?} {retry:?}");
+        let nonces = nonces.lock().unwrap();
+        assert_eq!(nonces.len(), requests, "{statuses:?} {retry:?}");
         assert!(
-            seen.is_sorted_by(|one, next| one < next),
-            "each attempt has its own nonce: {seen:?}"
+            nonces.is_sorted_by(|one, next| one < next),
+            "each attempt has its own nonce: {nonces:?}"
         );
         // An error response is truncated, a success is not.
         assert_eq!(
@@ -120,39 +120,40 @@ async fn restarted_peer_is_reached_by_retry() {
 
 #[tokio::test]
 async fn last_failure_is_returned_when_no_time_is_left() {
-    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let unreachable = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let client = btauth(ClientConfig { pause: Duration::from_mins(1), ..ClientConfig::default() });
-    assert!(client.call(&nobody, &post_to("/", "")).await.unwrap_err().is_connect());
+    assert!(client.call(&unreachable, &post_to("/", "")).await.unwrap_err().is_connect());
 }
 
 #[tokio::test]
 async fn each_attempt_sends_the_remaining_timeout() {
-    let seen = Arc::new(Mutex::new(Vec::<f64>::new()));
-    let handler = move |State(seen): State<Arc<Mutex<Vec<f64>>>>, headers: HeaderMap| async move {
-        seen.lock().unwrap().push(headers["timeout"].to_str().unwrap().parse().unwrap());
+    let timeouts = Arc::new(Mutex::new(Vec::<f64>::new()));
+    let handler = move |State(timeouts): State<Arc<Mutex<Vec<f64>>>>, headers: HeaderMap| async move {
+        timeouts.lock().unwrap().push(headers["timeout"].to_str().unwrap().parse().unwrap());
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let peer = peer(listen(Router::new().route("/", any(handler)).with_state(seen.clone())).await);
+    let peer =
+        peer(listen(Router::new().route("/", any(handler)).with_state(timeouts.clone())).await);
     let call =
         Call { retry: Retry::Idempotent, deadline: Duration::from_mins(1), ..post_to("/", "") };
     assert_eq!(client().call(&peer, &call).await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
-    let seen = seen.lock().unwrap();
+    let timeouts = timeouts.lock().unwrap();
     // After pauses of 50 ms and 100 ms.
     assert!(
-        seen.len() == 3 && seen[0] > 59.999 && seen[1] <= 59.95 && seen[2] <= 59.85,
-        "{seen:?}"
+        timeouts.len() == 3 && timeouts[0] > 59.999 && timeouts[1] <= 59.95 && timeouts[2] <= 59.85,
+        "{timeouts:?}"
     );
 }
 
 #[tokio::test]
 async fn malformed_addresses_are_refused() {
-    let (peer, seen) = answers(&[200]).await;
+    let (peer, nonces) = answers(&[200]).await;
     for path in ["/a b", "/a#b"] {
         let error =
             btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
         assert!(matches!(error, CallError::Address { .. }), "{error}");
     }
-    assert!(seen.lock().unwrap().is_empty());
+    assert!(nonces.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -272,10 +273,10 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     let never = any(std::future::pending::<()>);
     let router = Router::new().route("/busy", busy).route("/never", never);
     let works = peer(listen(router).await);
-    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let unreachable = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let mut calls = vec![
         (works.clone(), Call { deadline: Duration::from_millis(100), ..post_to("/never", "") }),
-        (nobody, post_to("/busy", "")),
+        (unreachable, post_to("/busy", "")),
         (works.clone(), post_to("/elsewhere", "")),
     ];
     calls.extend((0..9).map(|_| (works.clone(), post_to("/busy", ""))));

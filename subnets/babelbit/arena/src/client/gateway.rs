@@ -139,8 +139,10 @@ impl GatewayMiner {
         let mut repeats = 0;
         let mut attempt = 1;
         loop {
-            let sent = Attempt { number: attempt, name: message.name, body: &body };
-            let failure = match self.attempt(&sent, until, total, message.max_response_bytes).await
+            let current_attempt = Attempt { number: attempt, name: message.name, body: &body };
+            let failure = match self
+                .attempt(&current_attempt, until, total, message.max_response_bytes)
+                .await
             {
                 Ok(answer) => return read_value(answer),
                 Err(failure) => failure,

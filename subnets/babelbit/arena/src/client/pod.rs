@@ -141,13 +141,13 @@ impl PodMiner {
             self.pods.start(id, key).await?;
         }
         let (time, limit) = (&self.pods.time, timeout.max(self.pods.wake_timeout));
-        let began = time.now();
+        let start = time.now();
         loop {
             if self.pods.is_healthy(&self.base).await {
                 self.is_up.store(true, Ordering::Relaxed);
                 return Ok(());
             }
-            let remaining = limit.saturating_sub(time.now().saturating_duration_since(began));
+            let remaining = limit.saturating_sub(time.now().saturating_duration_since(start));
             if remaining.is_zero() {
                 // The next session restarts the pod, regardless of its state in the registry.
                 self.is_up.store(false, Ordering::Relaxed);

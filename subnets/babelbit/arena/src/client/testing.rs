@@ -52,8 +52,8 @@ pub(super) struct VirtualClock {
 
 impl VirtualClock {
     pub(super) fn time(&self) -> ArenaTime {
-        let (millis, began) = (Arc::clone(&self.millis), Instant::now());
-        let now = move || began + Duration::from_millis(millis.load(Ordering::SeqCst));
+        let (millis, start) = (Arc::clone(&self.millis), Instant::now());
+        let now = move || start + Duration::from_millis(millis.load(Ordering::SeqCst));
         let virtual_clock = self.clone();
         let sleeper = move |pause: Duration| {
             virtual_clock.pass(pause);

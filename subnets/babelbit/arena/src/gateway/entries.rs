@@ -239,10 +239,10 @@ impl Entries {
         }
         let chosen = entrants(candidates, rules.wins_needed, rules.slots);
         // If two miners claim the same uid, the better-ranked one gets it.
-        let mut taken = BTreeSet::new();
+        let mut listed_uids = BTreeSet::new();
         let listed = chosen.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
-            if !taken.insert(*uid) {
+            if !listed_uids.insert(*uid) {
                 return None;
             }
             Some(Listed { hotkey: *hotkey, uid: *uid, endpoint_url: entry.endpoint_url.clone() })
@@ -268,8 +268,8 @@ impl Entries {
         change(&mut changed);
         let bytes = serde_json::to_vec(&changed).map_err(|error| self.write_error(error.into()))?;
         let path = self.path.clone();
-        let written = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
-        written.map_err(|error| self.write_error(io::Error::other(error)))??;
+        let result = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
+        result.map_err(|error| self.write_error(io::Error::other(error)))??;
         *saved = changed;
         self.version.fetch_add(1, Ordering::SeqCst);
         metrics::gauge!("taonet_arena_gateway_submissions").set(saved.submissions.len() as f64);

@@ -52,10 +52,11 @@ impl State {
             return Err(ApiError::OtherCaller);
         }
         let headers = headers(&bt_headers)?;
-        let asked = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
-        let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let requested_timeout = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
+        let requested_timeout =
+            requested_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let longest = self.config.call_timeout;
-        let limit = asked.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
+        let limit = requested_timeout.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
         // The submission may have been accepted under another policy.
         let address = self
             .config
@@ -64,13 +65,13 @@ impl State {
             .map_err(|_| ApiError::Unreached)?;
         let url = predict_url(address.url(), &self.config.predict_path);
         let body = Bytes::from(String::from(Box::<str>::from(predict_payload)));
-        let began = Instant::now();
+        let start = Instant::now();
         let answer = self
             .client
             .post(url.as_str(), headers, body, limit, self.config.max_response_bytes)
             .await;
         metrics::histogram!("taonet_arena_gateway_call_seconds")
-            .record(began.elapsed().as_secs_f64());
+            .record(start.elapsed().as_secs_f64());
         let answer =
             answer.map_err(|error| failed(error, limit)).and_then(|answer| enveloped(&answer));
         let result = if answer.is_ok() { "answered" } else { "failed" };

@@ -183,13 +183,13 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
 /// in the body.
 async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let shown = match shown_in(&parts.headers) {
+    let presented = match shown_in(&parts.headers) {
         Some(_) => Some(parts.extract_with_state::<Caller, _>(&state).await?.0),
         None => None,
     };
     let request = Request::from_parts(parts.clone(), body);
     let Body(request) = Body::<RunsyncRequest>::from_request(request, &state).await?;
-    let caller = match (shown, &request.auth_token) {
+    let caller = match (presented, &request.auth_token) {
         (Some(caller), _) => caller,
         (None, token) => {
             let owner = token.as_deref().map(|token| state.grants.owner(token, state.now()));

@@ -387,11 +387,10 @@ impl Qualifying {
             .await;
         for (challenge, rows) in rows {
             let answer = ResponseTemplate::new(200).set_body_json(json!({ "scores": rows }));
-            let asked = Mock::given(method("GET"))
+            let mock = Mock::given(method("GET"))
                 .and(path("/v1/get_scores"))
                 .and(query_param("challenge_type", "qualifying"));
-            asked
-                .and(query_param("challenge_uid", *challenge))
+            mock.and(query_param("challenge_uid", *challenge))
                 .respond_with(answer)
                 .mount(&self.scoring)
                 .await;
@@ -438,9 +437,9 @@ async fn current_challenge_needs_no_session_if_the_engine_names_it() {
             running.gateway.look(&results).await;
         }
         assert_eq!(running.gateway.state.entries.newest_challenges(4).await, ["a"]);
-        let asked = qualifying.engine.received_requests().await.unwrap();
-        let asked = |at: &str| asked.iter().filter(|request| request.url.path() == at).count();
-        assert_eq!((asked("/transcription"), asked("/source-audio/start")), (3, sessions));
+        let requests = qualifying.engine.received_requests().await.unwrap();
+        let count = |at: &str| requests.iter().filter(|request| request.url.path() == at).count();
+        assert_eq!((count("/transcription"), count("/source-audio/start")), (3, sessions));
     }
 }
 

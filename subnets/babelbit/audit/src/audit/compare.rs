@@ -17,9 +17,9 @@ pub(super) struct Difference {
 /// Finds the differences between two documents. A missing value equals null; `skip` lists ignored
 /// keys.
 pub(super) fn differences(recorded: &Value, actual: &Value, skip: &[&str]) -> Vec<Difference> {
-    let mut all = Vec::new();
-    collect("", recorded, actual, skip, &mut all);
-    all
+    let mut differences = Vec::new();
+    collect("", recorded, actual, skip, &mut differences);
+    differences
 }
 
 fn collect(path: &str, recorded: &Value, actual: &Value, skip: &[&str], all: &mut Vec<Difference>) {

@@ -58,19 +58,19 @@ pub(super) fn compare(
 }
 
 fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
-    let found = record.challenge.utterances.iter().filter_map(|utterance| {
+    let mismatches = record.challenge.utterances.iter().filter_map(|utterance| {
         let source = utterance.source.as_ref().ok()?;
-        let found = hash_of(&layout.shared_source(utterance.index));
-        let found = match found {
+        let digest = hash_of(&layout.shared_source(utterance.index));
+        let digest = match digest {
             Ok(hash) if hash == source.wav_sha256 => return None,
             Ok(hash) => json!(hash),
             Err(error) => json!(error.to_string()),
         };
         let mismatch =
-            Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), found);
+            Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), digest);
         Some(mismatch.of_utterance(record, utterance.index))
     });
-    found.collect()
+    mismatches.collect()
 }
 
 /// Whether all files of the miner are written: the miner is finished, or the challenge is partial
@@ -87,8 +87,8 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
     let Ok(documents) = result.documents(layout) else { return Vec::new() };
     let mut all = Vec::new();
     for (place, document) in places.into_iter().zip(documents) {
-        let found = match read_json(&document.path) {
-            Ok(found) => found,
+        let content = match read_json(&document.path) {
+            Ok(content) => content,
             Err(error) => {
                 let mismatch =
                     Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
@@ -97,13 +97,13 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
             }
         };
         let mut skipped = PATHS.to_vec();
-        if found.get(METRICS).is_none() {
+        if content.get(METRICS).is_none() {
             skipped.push(METRICS);
         }
-        for found in differences(&found, &document.content, &skipped) {
-            let (index, field) = position(&found.path, result.rows);
-            let mismatch =
-                Mismatch::new(place, field, found.recorded, found.found).of_miner(result.miner);
+        for difference in differences(&content, &document.content, &skipped) {
+            let (index, field) = position(&difference.path, result.rows);
+            let mismatch = Mismatch::new(place, field, difference.recorded, difference.found)
+                .of_miner(result.miner);
             all.push(match index {
                 Some(index) => mismatch.of_utterance(record, index),
                 None => mismatch,
@@ -144,14 +144,18 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
         }
     };
     let unexpected = members.keys().filter(|name| !expected.contains_key(*name)).map(|name| {
-        let found = members.get(name).cloned();
-        Mismatch::new(Place::Bundle, name.clone(), json!(found), Value::Null).of_miner(miner)
+        let actual_hash = members.get(name).cloned();
+        Mismatch::new(Place::Bundle, name.clone(), json!(actual_hash), Value::Null).of_miner(miner)
     });
     let changed = expected.iter().filter_map(|(name, (index, hash))| {
-        let found = members.get(name);
-        (found != Some(hash)).then(|| {
-            let mismatch =
-                Mismatch::new(Place::Bundle, format!("{name} sha256"), json!(found), json!(hash));
+        let actual_hash = members.get(name);
+        (actual_hash != Some(hash)).then(|| {
+            let mismatch = Mismatch::new(
+                Place::Bundle,
+                format!("{name} sha256"),
+                json!(actual_hash),
+                json!(hash),
+            );
             mismatch.of_miner(miner).of_utterance(record, *index)
         })
     });
@@ -188,14 +192,17 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
         }
     };
     let mean = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
-    let of = |uid: &str, miners: usize, utterances: usize, mean: Option<f64>| json!({ "challenge_uid": uid, "miner_count": miners, "total_dialogues": utterances, "mean_score": mean });
+    let status_document = |uid: &str, miners: usize, utterances: usize, mean: Option<f64>| json!({ "challenge_uid": uid, "miner_count": miners, "total_dialogues": utterances, "mean_score": mean });
     let ChallengeStatus { challenge_uid, miner_count, total_dialogues, mean_score, .. } = &status;
-    let found = of(challenge_uid, *miner_count, *total_dialogues, *mean_score);
+    let stored = status_document(challenge_uid, *miner_count, *total_dialogues, *mean_score);
     let challenge = &record.challenge;
-    let expected = of(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
-    let found = differences(&found, &expected, &[]).into_iter();
-    found
-        .map(|found| Mismatch::new(Place::Status, found.path, found.recorded, found.found))
+    let expected =
+        status_document(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
+    differences(&stored, &expected, &[])
+        .into_iter()
+        .map(|difference| {
+            Mismatch::new(Place::Status, difference.path, difference.recorded, difference.found)
+        })
         .collect()
 }
 

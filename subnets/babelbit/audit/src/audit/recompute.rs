@@ -174,7 +174,7 @@ impl Work<'_> {
         let recorded = || {
             score
                 .and_then(|score| score.heard.clone())
-                .map(|heard| heard.transcript)
+                .map(|transcription| transcription.transcript)
                 .unwrap_or_default()
         };
         let frames = usize::try_from(row.reply.frames).unwrap_or(usize::MAX);
@@ -223,26 +223,29 @@ impl Work<'_> {
         Ok(stored.collect())
     }
 
-    fn compare(&self, row: &ResultRow, found: &StoredScore) -> Vec<Mismatch> {
+    fn compare(&self, row: &ResultRow, recomputed: &StoredScore) -> Vec<Mismatch> {
         let Some(recorded) = &row.score else { return Vec::new() };
         // A ledger of an older version has no transcripts.
-        let heard = found
+        let transcription = recomputed
             .heard
             .as_ref()
             .filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
-        let then = document(recorded, recorded.heard.as_ref());
-        let now = document(found, heard);
-        let found = differences(&then, &now, &[]).into_iter().filter(|found| {
+        let recorded_score = document(recorded, recorded.heard.as_ref());
+        let recomputed_score = document(recomputed, transcription);
+        let changed = differences(&recorded_score, &recomputed_score, &[]);
+        let changed = changed.into_iter().filter(|difference| {
             // The path of a missing reference depends on the machine.
             let is_missing = |value: &Value| {
                 value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"))
             };
-            !(found.path == "score_error"
-                && is_missing(&found.recorded)
-                && is_missing(&found.found))
+            !(difference.path == "score_error"
+                && is_missing(&difference.recorded)
+                && is_missing(&difference.found))
         });
-        found
-            .map(|found| Mismatch::new(Place::Ledger, found.path, found.recorded, found.found))
+        changed
+            .map(|difference| {
+                Mismatch::new(Place::Ledger, difference.path, difference.recorded, difference.found)
+            })
             .map(|mismatch| {
                 mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
             })

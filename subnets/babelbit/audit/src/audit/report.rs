@@ -141,9 +141,9 @@ impl AuditReport {
         recomputed: usize,
         mut mismatches: Vec<Mismatch>,
     ) -> Self {
-        let here = engines.conditions();
+        let current = engines.conditions();
         let mut different_conditions = Vec::new();
-        for difference in record.conditions().flat_map(|recorded| recorded.differences(&here)) {
+        for difference in record.conditions().flat_map(|recorded| recorded.differences(&current)) {
             if !different_conditions.contains(&difference) {
                 different_conditions.push(difference);
             }
@@ -161,7 +161,7 @@ impl AuditReport {
             unscored: record.rows.iter().filter(|row| row.awaits_score()).count(),
             unknown_conditions: scored().filter(|row| record.conditions_of(row).is_none()).count(),
             conditions: record.conditions().cloned().collect(),
-            here,
+            here: current,
             different_conditions,
             mismatches,
             wall_sec: 0.0,

@@ -112,9 +112,9 @@ async fn only_the_changed_reply_is_reported() {
 #[tokio::test]
 async fn mismatch_names_the_changed_file_and_field() {
     let run = Run::of(&MINERS).await;
-    let edit = |path: PathBuf, place: &str, value: Value| {
+    let edit = |path: PathBuf, pointer: &str, value: Value| {
         let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        *document.pointer_mut(place).unwrap() = value;
+        *document.pointer_mut(pointer).unwrap() = value;
         std::fs::write(&path, document.to_string()).unwrap();
     };
     edit(run.home(1).join("run.json"), "/utterances/1/transcript_text", json!("omega"));

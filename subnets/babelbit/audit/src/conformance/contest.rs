@@ -184,7 +184,7 @@ struct TimedMiner {
 
 impl TimedMiner {
     fn measure(&self, phase: Phase) -> Measure<'_> {
-        Measure { watch: &self.watch, phase, began: Instant::now() }
+        Measure { watch: &self.watch, phase, started: Instant::now() }
     }
 }
 
@@ -193,7 +193,7 @@ impl TimedMiner {
 struct Measure<'a> {
     watch: &'a Mutex<Stopwatch>,
     phase: Phase,
-    began: Instant,
+    started: Instant,
 }
 
 impl Drop for Measure<'_> {
@@ -201,7 +201,7 @@ impl Drop for Measure<'_> {
         self.watch
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .add(self.phase, self.began.elapsed());
+            .add(self.phase, self.started.elapsed());
     }
 }
 

@@ -102,17 +102,17 @@ fn object(reply: &Result<Reply, Failed>) -> Result<Map<String, Value>, Failed> {
 fn shown(reply: &Reply) -> String {
     let body = String::from_utf8_lossy(&reply.body);
     let text = if reply.is_page() { page_text(&body) } else { body.into_owned() };
-    let mut shown = reply.status.to_string();
+    let mut excerpt = reply.status.to_string();
     // The page of a proxy begins with its status.
-    let text = text.strip_prefix(&format!("{shown} ")).unwrap_or(&text);
+    let text = text.strip_prefix(&format!("{excerpt} ")).unwrap_or(&text);
     if let Some(location) = &reply.location {
-        shown = format!("{shown} to {location}");
+        excerpt = format!("{excerpt} to {location}");
     }
     if let Some(encoding) = &reply.encoding {
-        shown = format!("{shown} ({encoding})");
+        excerpt = format!("{excerpt} ({encoding})");
     }
     let text: String = text.chars().take(SHOWN).collect();
-    format!("{shown} {}", text.trim_end()).trim_end().to_owned()
+    format!("{excerpt} {}", text.trim_end()).trim_end().to_owned()
 }
 
 fn described(reply: &Result<Reply, Failed>) -> String {
@@ -120,13 +120,13 @@ fn described(reply: &Result<Reply, Failed>) -> String {
 }
 
 fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
-    let shown = fields.iter().map(|field| match object.get(*field) {
+    let lines = fields.iter().map(|field| match object.get(*field) {
         Some(value) => {
             format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>())
         }
         None => format!("no {field}"),
     });
-    shown.collect::<Vec<_>>().join(", ")
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 impl<'a> Probe<'a> {
@@ -152,7 +152,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn health(&mut self) {
-        let mut seen = Vec::new();
+        let mut observations = Vec::new();
         for route in ["/healthz", "/health"] {
             let reply = self.wire.get(route).await;
             let health = match object(&reply) {
@@ -166,20 +166,20 @@ impl<'a> Probe<'a> {
             if !keeps {
                 return self.findings.fail(Rule::Health, format!("{route}: {text}"));
             }
-            seen.push(format!("{route}: {text}"));
+            observations.push(format!("{route}: {text}"));
         }
-        self.findings.pass(Rule::Health, seen.join("; "));
+        self.findings.pass(Rule::Health, observations.join("; "));
         self.findings.settle(&[Rule::Health]);
     }
 
     /// Opens the session; returns its ID, or `None` if the miner opens none.
     async fn open(&mut self, source: &Source) -> Option<String> {
-        let began = Instant::now();
+        let start = Instant::now();
         let reply = self
             .wire
             .signed(init(source, source.channels), deadline(Phase::Init, self.settings))
             .await;
-        self.watch.add(Phase::Init, began.elapsed());
+        self.watch.add(Phase::Init, start.elapsed());
         let object = match object(&reply) {
             Ok(object) => object,
             Err(failed) => {
@@ -212,7 +212,7 @@ impl<'a> Probe<'a> {
             .get("session_id")
             .and_then(Value::as_str)
             .is_some_and(|session| !session.is_empty());
-        let same =
+        let is_same =
             is("challenge_uid", json!(CHALLENGE)) && is("utterance_id", json!(source.utterance_id));
         let format = is("sample_rate_hz", json!(SAMPLE_RATE_HZ)) && is("dtype", json!(DTYPE));
         let format = format && is("channels", json!(channels));
@@ -220,7 +220,7 @@ impl<'a> Probe<'a> {
         for (rule, keeps, fields) in [
             (Rule::Ready, is("ready", json!(true)), &["ready"][..]),
             (Rule::SessionId, named, &["session_id"]),
-            (Rule::SameUtterance, same, &["challenge_uid", "utterance_id"]),
+            (Rule::SameUtterance, is_same, &["challenge_uid", "utterance_id"]),
             (Rule::AudioFormat, format, &["sample_rate_hz", "dtype", "channels"]),
             (Rule::FrameGrid, grid, &["frame_rate_hz", "frame_samples"]),
         ] {
@@ -301,22 +301,22 @@ impl<'a> Probe<'a> {
             ("in_eos", json!(in_eos)),
         ]);
         let phase = Phase::of_predict(!audio.is_empty(), in_eos);
-        let began = Instant::now();
+        let start = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
-        let took = began.elapsed();
-        self.watch.add(phase, took);
-        if took > limit {
+        let elapsed = start.elapsed();
+        self.watch.add(phase, elapsed);
+        if elapsed > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
             let seen = format!(
                 "{label}: {:.2} s, at most {:.2} s",
-                took.as_secs_f64(),
+                elapsed.as_secs_f64(),
                 limit.as_secs_f64()
             );
             self.findings.fail(rule, seen);
         }
         let answer = match object(&reply) {
             Ok(answer) => answer,
-            Err(_) if took > limit => return None,
+            Err(_) if elapsed > limit => return None,
             Err(failed) => {
                 self.fail(Rule::JsonAnswer, label, &failed);
                 return None;
@@ -324,10 +324,10 @@ impl<'a> Probe<'a> {
         };
         self.findings.pass(Rule::JsonAnswer, "every response");
         self.findings.pass(Rule::FrameDeadline, "every response");
-        let same = answer.get("session_id").and_then(Value::as_str) == Some(session);
+        let is_same = answer.get("session_id").and_then(Value::as_str) == Some(session);
         self.findings.judge(
             Rule::AnswerSession,
-            same,
+            is_same,
             format!("{label}: {}", of(&answer, &["session_id"])),
         );
         self.sound(&answer, label, heard)?;

@@ -436,10 +436,10 @@ mod tests {
 
     #[test]
     fn rule_that_failed_once_stays_failed() {
-        let mut seen = Vec::new();
+        let mut reported = Vec::new();
         let mut observe = |event: Event<'_>| {
             if let Event::RuleChecked(report) = event {
-                seen.push((report.rule, report.outcome));
+                reported.push((report.rule, report.outcome));
             }
         };
         let mut findings = Findings::new(&mut observe);
@@ -459,6 +459,9 @@ mod tests {
             (RuleOutcome::NotTested, &None)
         );
         // A violation is reported at once, and every outcome once.
-        assert_eq!(seen, [(Rule::Base64, RuleOutcome::Failed), (Rule::Ready, RuleOutcome::Passed)]);
+        assert_eq!(
+            reported,
+            [(Rule::Base64, RuleOutcome::Failed), (Rule::Ready, RuleOutcome::Passed)]
+        );
     }
 }

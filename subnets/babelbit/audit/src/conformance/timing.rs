@@ -73,8 +73,8 @@ pub struct Timings(pub Vec<PhaseTiming>);
 pub(super) struct Stopwatch(BTreeMap<Phase, Vec<f64>>);
 
 impl Stopwatch {
-    pub(super) fn add(&mut self, phase: Phase, took: Duration) {
-        self.0.entry(phase).or_default().push(took.as_secs_f64());
+    pub(super) fn add(&mut self, phase: Phase, elapsed: Duration) {
+        self.0.entry(phase).or_default().push(elapsed.as_secs_f64());
     }
 
     pub(super) fn timings(&self, settings: &PlaySettings) -> Timings {

@@ -119,13 +119,13 @@ async fn a_changed_byte_of_a_reply_is_reported() {
     let last = members[3].1.len() - 1;
     members[3].1[last] ^= 1;
     let report = read(&packed(&members)).unwrap();
-    let told: Vec<_> = report
+    let mismatches: Vec<_> = report
         .audit
         .mismatches
         .iter()
         .map(|it| (it.place, it.miner_uid, it.utterance_index))
         .collect();
-    assert_eq!(told, [(Place::Reply, Some(key(1).uid), Some(1))]);
+    assert_eq!(mismatches, [(Place::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
         members[3].1 = change;
@@ -151,8 +151,8 @@ async fn changed_manifest_is_rejected() {
     let bundle = exported().await;
     let bob = Keypair::from_uri("//Bob").unwrap();
     let mut changed = members(&bundle);
-    let place = changed[0].1.len() / 2;
-    changed[0].1[place] ^= 1;
+    let offset = changed[0].1.len() / 2;
+    changed[0].1[offset] ^= 1;
     assert!(matches!(read(&packed(&changed)), Err(EvidenceError::InvalidSignature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
@@ -160,7 +160,7 @@ async fn changed_manifest_is_rejected() {
         error(&with_manifest(&bundle, &bob, |_| {}))
             .contains("the manifest names the validator 5Grwva")
     );
-    for (place, value, says) in [
+    for (pointer, value, says) in [
         ("/format", json!("taonet.evidence/2"), "unsupported bundle format"),
         ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: duplicate reply"),
         ("/replies/1/utterance_index", json!(9), "replies[1].utterance_index: unknown utterance"),
@@ -178,13 +178,13 @@ async fn changed_manifest_is_rejected() {
         ("/replies/0/colour", json!("red"), "malformed manifest"),
     ] {
         let edit = |manifest: &mut serde_json::Value| {
-            let (parent, field) = place.rsplit_once('/').unwrap();
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
             let parent =
                 if parent.is_empty() { manifest } else { manifest.pointer_mut(parent).unwrap() };
             parent[field] = value.clone();
         };
         let actual = error(&with_manifest(&bundle, &alice(), edit));
-        assert!(actual.contains(says), "{place}: {actual}");
+        assert!(actual.contains(says), "{pointer}: {actual}");
     }
     // Conditions are keyed by their hash: other options under a known key are rejected.
     let options = with_manifest(&bundle, &alice(), |manifest| {
@@ -303,17 +303,17 @@ fn modified_bundle_never_panics() {
     let directory = tempfile::tempdir().unwrap();
     proptest!(ProptestConfig::with_cases(64), |(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4))| {
         let mut bundle = bundle.clone();
-        for (place, value) in changes {
-            let place = place.index(bundle.len());
-            bundle[place] = value;
+        for (offset, value) in changes {
+            let offset = offset.index(bundle.len());
+            bundle[offset] = value;
         }
         verify_without_panic(&bundle, directory.path());
     });
     // Arbitrary numbers in a manifest with a valid signature.
     proptest!(ProptestConfig::with_cases(64), |(field in 0_usize..8, number: u64)| {
-        let places = ["frames_in", "frames", "wav_bytes", "utterance_index", "miner_uid"];
-        let bundle = with_manifest(&bundle, &alice(), |manifest| match places.get(field) {
-            Some(place) => manifest["replies"][0][*place] = number.into(),
+        let fields = ["frames_in", "frames", "wav_bytes", "utterance_index", "miner_uid"];
+        let bundle = with_manifest(&bundle, &alice(), |manifest| match fields.get(field) {
+            Some(name) => manifest["replies"][0][*name] = number.into(),
             None if field == 5 => manifest["replies"][0]["timeline"]["arrivals"] = json!([[number, number]]),
             None if field == 6 => manifest["replies"][0]["timeline"]["eos_frame"] = number.into(),
             None => manifest["utterances"][0]["source"]["frames"] = number.into(),

@@ -163,9 +163,9 @@ async fn a_model_is_downloaded_once() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
-    let seen = Mutex::new(Vec::new());
+    let reported = Mutex::new(Vec::new());
     let progress = |progress: HubProgress<'_>| {
-        seen.lock().unwrap().push((progress.file.to_owned(), progress.done));
+        reported.lock().unwrap().push((progress.file.to_owned(), progress.done));
     };
     let actual =
         setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();
@@ -180,7 +180,7 @@ async fn a_model_is_downloaded_once() {
     assert!(
         !setup.path("pytorch_model.bin").exists() && !setup.path("model.safetensors.part").exists()
     );
-    assert_eq!(seen.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
+    assert_eq!(reported.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
     let before = setup.requests().await;
     assert_eq!(setup.download("al/m").await.unwrap(), actual);
     assert_eq!(
@@ -264,7 +264,7 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         Ok(actual.iter().map(|file| file.rfilename.clone()).collect())
     };
     let base = ["config.json", "tokenizer.json"];
-    let of = |more: &[&str]| -> Value {
+    let file_list = |more: &[&str]| -> Value {
         base.iter().chain(more).map(|name| file(name, "x", false)).collect()
     };
     let parts = [
@@ -272,7 +272,7 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
     ];
-    assert_eq!(names(of(&parts), "al/m").unwrap(), [&base[..], &parts].concat());
+    assert_eq!(names(file_list(&parts), "al/m").unwrap(), [&base[..], &parts].concat());
     // All descriptions are included, others are not.
     let described =
         ["generation_config.json", "chat_template.jinja", "tokenizer_config.json", "README.md"];
@@ -285,13 +285,16 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         "model.safetensors",
     ];
     assert_eq!(
-        names(of(&[&described[..], &["model.safetensors"]].concat()), "al/m").unwrap(),
+        names(file_list(&[&described[..], &["model.safetensors"]].concat()), "al/m").unwrap(),
         expected
     );
     // One file has precedence over parts.
     let both = [&parts[..], &["model.safetensors"]].concat();
-    assert_eq!(names(of(&both), "al/m").unwrap(), [&base[..], &["model.safetensors"]].concat());
-    let ggufs = of(&["m-q4_0.gguf", "sub/m.gguf", "sub/tokenizer.json"]);
+    assert_eq!(
+        names(file_list(&both), "al/m").unwrap(),
+        [&base[..], &["model.safetensors"]].concat()
+    );
+    let ggufs = file_list(&["m-q4_0.gguf", "sub/m.gguf", "sub/tokenizer.json"]);
     assert_eq!(
         names(ggufs.clone(), "al/m/m-q4_0.gguf").unwrap(),
         ["m-q4_0.gguf", "tokenizer.json"]
@@ -301,7 +304,7 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         ["sub/m.gguf", "sub/tokenizer.json"]
     );
     for (files, text, missing) in [
-        (of(&["pytorch_model.bin"]), "al/m", "al/m has no model.safetensors\nhint: "),
+        (file_list(&["pytorch_model.bin"]), "al/m", "al/m has no model.safetensors\nhint: "),
         (json!([file("model.safetensors", "x", true)]), "al/m", "al/m has no config.json\nhint: "),
         (ggufs, "al/m/other.gguf", "al/m/other.gguf has no other.gguf\nhint: "),
     ] {
@@ -367,12 +370,15 @@ async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() 
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
     let moved = |target: &str| ResponseTemplate::new(307).insert_header("Location", target);
-    let there = moved("/api/models/al/m/revision/main?blobs=true");
-    Mock::given(path("/api/models/old/revision/main")).respond_with(there).mount(&setup.hub).await;
+    let redirected = moved("/api/models/al/m/revision/main?blobs=true");
+    Mock::given(path("/api/models/old/revision/main"))
+        .respond_with(redirected)
+        .mount(&setup.hub)
+        .await;
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let there = moved(&format!("/al/m/resolve/{COMMIT}/{name}"));
+        let redirected = moved(&format!("/al/m/resolve/{COMMIT}/{name}"));
         Mock::given(path(format!("/old/resolve/{COMMIT}/{name}")))
-            .respond_with(there)
+            .respond_with(redirected)
             .mount(&setup.hub)
             .await;
     }

@@ -93,9 +93,13 @@ fn score_rows_of_all_formats_are_parsed() {
     ] {
         let mut scores = ContestScores::default();
         scores.add(std::slice::from_ref(&row), contest, uid_of);
-        let of =
+        let scores_of =
             |score: Option<f64>| score.map(|score| (Uid(7), score)).into_iter().collect::<Vec<_>>();
-        assert_eq!(scores, ContestScores { main: of(main), arena: of(arena) }, "{row}");
+        assert_eq!(
+            scores,
+            ContestScores { main: scores_of(main), arena: scores_of(arena) },
+            "{row}"
+        );
     }
 }
 

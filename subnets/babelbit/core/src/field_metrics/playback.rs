@@ -53,9 +53,9 @@ impl Playback {
             return Self::default();
         }
         Self::new(timeline.arrivals.iter().filter_map(|(frame, bytes)| {
-            let sent = 1000.0 * *frame as f64 / timeline.frame_rate_hz;
+            let sent_ms = 1000.0 * *frame as f64 / timeline.frame_rate_hz;
             Some(Piece {
-                delay: Milliseconds::new(sent.min(source.0))?,
+                delay: Milliseconds::new(sent_ms.min(source.0))?,
                 duration: Milliseconds::new(1000.0 * *bytes as f64 / per_second)?,
             })
         }))

@@ -24,19 +24,19 @@ struct Side {
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
     let (mut source, mut reply) = (Side::default(), Side::default());
-    let (mut heard, mut spoken) = (0.0, 0.0_f64);
+    let (mut previous_delay, mut reply_end) = (0.0, 0.0_f64);
     for chunk in &chunks {
         let delay = chunk.delay.get();
-        let read = delay - heard;
-        heard = delay;
+        let read = delay - previous_delay;
+        previous_delay = delay;
         let mut end = source.ends.last().copied().unwrap_or(0.0);
         source.push(read, |token| {
             end += token;
             end
         });
         reply.push(chunk.duration.get(), |token| {
-            spoken = spoken.max(delay) + token;
-            spoken
+            reply_end = reply_end.max(delay) + token;
+            reply_end
         });
     }
     let mut sum = 0.0;
@@ -45,10 +45,10 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
             chunk.checked_sub(1).and_then(|last| side.totals.get(last).copied()).unwrap_or(0)
         };
         let ahead = before(&reply).saturating_sub(before(&source));
-        let heard = source.totals.get(chunk).copied().unwrap_or(0);
+        let source_tokens = source.totals.get(chunk).copied().unwrap_or(0);
         for token in before(&reply)..reply.totals.get(chunk).copied().unwrap_or(0) {
-            let corresponding = (token + 1 - ahead).min(heard);
-            let end = corresponding
+            let source_token = (token + 1 - ahead).min(source_tokens);
+            let end = source_token
                 .checked_sub(1)
                 .and_then(|index| source.ends.get(index).copied())
                 .unwrap_or(0.0);

@@ -33,9 +33,9 @@ pub(super) fn reference_of(
     } else if present(entry.get("reference_text")).is_some() {
         Parts::of(entry, "reference_text", "reference_words", "reference_wps")
     } else if let Some(Value::Array(translations)) = entry.get("utterance_translations") {
-        let chosen =
+        let language_entry =
             translation(translations, target_language).ok_or(ReferenceError::MissingText)?;
-        Parts::of(chosen, "text", "words", "reference_wps")
+        Parts::of(language_entry, "text", "words", "reference_wps")
     } else {
         return Err(ReferenceError::UnknownSchema);
     };

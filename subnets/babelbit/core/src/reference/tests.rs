@@ -107,7 +107,7 @@ fn speech_rate_is_given_or_computed_from_words() {
 /// Columns: requested ID · IDs in the document · text found
 #[test]
 fn utterances_are_found_by_any_form_of_their_id() {
-    for (asked, ids, text) in [
+    for (utterance_id, ids, text) in [
         ("challenge-x:007", json!([{"utterance_id": "6"}, {"utterance_id": "7"}]), "1"),
         ("uid:0", json!([{"utterance_id": 0}]), "0"),
         ("uid:3", json!([{"utterance_index": 2}, {"utterance_index": 3}]), "1"),
@@ -123,9 +123,9 @@ fn utterances_are_found_by_any_form_of_their_id() {
             }
         }
         assert_eq!(
-            document(&entries.into()).find(asked, "en").unwrap().text,
+            document(&entries.into()).find(utterance_id, "en").unwrap().text,
             text,
-            "{asked} in {ids}"
+            "{utterance_id} in {ids}"
         );
     }
 }

@@ -55,13 +55,17 @@ mod tests {
             (60.0, 50.0, 10.0, 10.0, 0.0),
             (0.5, 0.0, 0.5, 2.0, 0.9375),
         ] {
-            let found = latency(completion, source, &ScoreOptions::default());
-            assert_eq!(round4(found.overshoot), overshoot, "overshoot of {completion} on {source}");
-            assert_eq!(round4(found.allowed), allowed, "allowed for {source}");
+            let actual = latency(completion, source, &ScoreOptions::default());
+            assert_eq!(
+                round4(actual.overshoot),
+                overshoot,
+                "overshoot of {completion} on {source}"
+            );
+            assert_eq!(round4(actual.allowed), allowed, "allowed for {source}");
             assert!(
-                (found.score - score).abs() < 5e-7,
+                (actual.score - score).abs() < 5e-7,
                 "{completion} on {source}: {}",
-                found.score
+                actual.score
             );
         }
     }

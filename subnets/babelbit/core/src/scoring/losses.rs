@@ -9,8 +9,8 @@ pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| Reverse(**count));
     let texts = failed.iter().enumerate().map(|(position, (gate, count))| {
-        let of = if position == 0 { format!(" of {utterances}") } else { String::new() };
-        format!("{} in {count}{of}", gate.reason())
+        let total_text = if position == 0 { format!(" of {utterances}") } else { String::new() };
+        format!("{} in {count}{total_text}", gate.reason())
     });
     texts.collect::<Vec<_>>().join(", ")
 }

@@ -157,12 +157,12 @@ mod tests {
                 ..ScoreOptions::default()
             };
             let checked = options.checked().unwrap();
-            let found = (
+            let actual = (
                 checked.duplication_similarity_threshold,
                 checked.duplication_gamma,
                 checked.duplication_min_score_for_pressure,
             );
-            assert_eq!(found, expected);
+            assert_eq!(actual, expected);
         }
     }
 

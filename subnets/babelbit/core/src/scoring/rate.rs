@@ -20,11 +20,11 @@ impl Rate {
     const UNKNOWN_PASSES: Self = Self { penalty: 1.0, miner_wps: None, ratio: None };
     const UNKNOWN_FAILS: Self = Self { penalty: 0.0, miner_wps: None, ratio: None };
 
-    fn of(spoken: usize, span: f64, reference_wps: f64, options: &ScoreOptions) -> Self {
+    fn of(word_count: usize, span: f64, reference_wps: f64, options: &ScoreOptions) -> Self {
         if span.is_nan() || span <= MIN_SPAN {
             return Self::UNKNOWN_FAILS;
         }
-        let wps = spoken as f64 / span;
+        let wps = word_count as f64 / span;
         let ratio = wps / reference_wps;
         let passes = (options.rate_lower..=options.rate_upper).contains(&ratio);
         Self { penalty: if passes { 1.0 } else { 0.0 }, miner_wps: Some(wps), ratio: Some(ratio) }
@@ -44,15 +44,15 @@ pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -
     if reference_wps.is_nan() || reference_wps <= 0.0 {
         return Rate::UNKNOWN_PASSES;
     }
-    let (mut last, mut spoken) = (first, usize::from(!first.text.trim().is_empty()));
+    let (mut last, mut word_count) = (first, usize::from(!first.text.trim().is_empty()));
     for word in words.iter().skip(1) {
         if same_time(word, last) {
             continue;
         }
         last = word;
-        spoken += usize::from(!word.text.trim().is_empty());
+        word_count += usize::from(!word.text.trim().is_empty());
     }
-    Rate::of(spoken, last.end - first.start, reference_wps, options)
+    Rate::of(word_count, last.end - first.start, reference_wps, options)
 }
 
 /// Computes the speaking rate of a reply without word times: the words of its text divided by its
@@ -63,11 +63,11 @@ pub fn duration_rate(
     reference_wps: f64,
     options: &ScoreOptions,
 ) -> Rate {
-    let spoken = transcript.text.split_whitespace().count();
-    if spoken == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
+    let word_count = transcript.text.split_whitespace().count();
+    if word_count == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
         return Rate::UNKNOWN_FAILS;
     }
-    Rate::of(spoken, duration, reference_wps, options)
+    Rate::of(word_count, duration, reference_wps, options)
 }
 
 // Recognisers repeat a timestamp exactly, so exact equality is intended.
@@ -90,12 +90,12 @@ mod tests {
     fn rate_gate_passes_from_0_3_to_1_3_times_the_reference() {
         let five = [(0.0, 0.3), (0.3, 0.7), (0.7, 1.1), (1.1, 1.5), (1.5, 1.845)];
         let two = [(0.0, 1.0), (1.0, 2.0)];
-        let twins = [(0.0, 0.2), (0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];
+        let duplicates = [(0.0, 0.2), (0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];
         for (case, times, reference, wps, ratio, penalty) in [
             ("5 words 0.0-1.845 s", &five[..], 2.969, Some(2.71), Some(0.913), 1.0),
             ("2 words over 2 s", &two, 3.33, Some(1.0), Some(0.3003), 1.0),
             ("2 words over 2 s", &two, 3.34, Some(1.0), Some(0.2994), 0.0),
-            ("4 words, first two share timestamps", &twins, 3.0, Some(3.0), Some(1.0), 1.0),
+            ("4 words, first two share timestamps", &duplicates, 3.0, Some(3.0), Some(1.0), 1.0),
             ("none", &[], 2.0, None, None, 1.0),
             ("one word 0-0.05 s", &[(0.0, 0.05)], 2.0, None, None, 0.0),
             ("reference rate 0", &two, 0.0, None, None, 1.0),
@@ -104,22 +104,22 @@ mod tests {
             ("times run backwards", &[(2.0, 3.0), (0.0, 1.0)], 2.0, None, None, 0.0),
             ("NaN times", &[(f64::NAN, 1.0), (1.0, f64::NAN)], 2.0, None, None, 0.0),
         ] {
-            let found = speech_rate(&words(times), reference, &ScoreOptions::default());
-            assert_eq!(found.miner_wps.map(round3), wps, "{case}");
+            let actual = speech_rate(&words(times), reference, &ScoreOptions::default());
+            assert_eq!(actual.miner_wps.map(round3), wps, "{case}");
             assert_eq!(
-                found.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })),
+                actual.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })),
                 ratio,
                 "{case}"
             );
-            assert_eq!(found.penalty, penalty, "{case}");
+            assert_eq!(actual.penalty, penalty, "{case}");
         }
     }
 
     #[test]
     fn blank_words_do_not_count() {
-        let mut spoken = words(&[(0.0, 0.5), (0.5, 0.6), (0.6, 1.0)]);
-        spoken[1].text = " ".into();
-        assert_eq!(speech_rate(&spoken, 2.0, &ScoreOptions::default()).miner_wps, Some(2.0));
+        let mut transcript = words(&[(0.0, 0.5), (0.5, 0.6), (0.6, 1.0)]);
+        transcript[1].text = " ".into();
+        assert_eq!(speech_rate(&transcript, 2.0, &ScoreOptions::default()).miner_wps, Some(2.0));
     }
 
     /// Columns: text · duration · penalty
@@ -132,8 +132,8 @@ mod tests {
             ("", 2.0, 0.0),
         ] {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };
-            let found = duration_rate(&transcript, duration, 2.0, &ScoreOptions::default());
-            assert_eq!(found.penalty, penalty, "{text:?} over {duration} s");
+            let actual = duration_rate(&transcript, duration, 2.0, &ScoreOptions::default());
+            assert_eq!(actual.penalty, penalty, "{text:?} over {duration} s");
         }
     }
 }

@@ -53,13 +53,14 @@ impl Timeline {
     pub fn completion(&self, channels: u16) -> f64 {
         let bytes_per_second =
             f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
-        let heard = self.arrivals.iter().filter(|(_, bytes)| *bytes > 0).fold(
+        let playback_end = self.arrivals.iter().filter(|(_, bytes)| *bytes > 0).fold(
             0.0_f64,
-            |heard, (frame, bytes)| {
-                heard.max(*frame as f64 / self.frame_rate_hz) + *bytes as f64 / bytes_per_second
+            |playback_end, (frame, bytes)| {
+                playback_end.max(*frame as f64 / self.frame_rate_hz)
+                    + *bytes as f64 / bytes_per_second
             },
         );
-        heard.max(self.eos_frame as f64 / self.frame_rate_hz)
+        playback_end.max(self.eos_frame as f64 / self.frame_rate_hz)
     }
 
     /// Returns the timing of a reply of `predicted_duration` to a source of `source_duration`, for

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn steps_are_those_revealed_or_else_the_number_of_predictions() {
-        let found = log(json!([
+        let actual = log(json!([
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": "a EOF"},
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": " b "},
             {"event": "predicted", "utterance_index": 1, "step": "2", "prediction": "no step"},
@@ -232,7 +232,7 @@ mod tests {
         };
         let many = |count: i64| log((0..count).flat_map(events).collect());
         assert_eq!(
-            many(10).unwrap().iter().map(|said| said.predictions.len()).sum::<usize>(),
+            many(10).unwrap().iter().map(|utterance| utterance.predictions.len()).sum::<usize>(),
             100_000
         );
         assert_eq!(many(11), Err(StepError { event: 20 }));

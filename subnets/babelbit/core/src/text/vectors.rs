@@ -172,10 +172,10 @@ mod tests {
 
     #[test]
     fn baseline_pairs_match_python() {
-        let drawn: Vec<_> = pairs(5, 0).take(8).collect();
-        assert_eq!(drawn, [(3, 4), (0, 2), (4, 3), (3, 2), (3, 2), (4, 1), (4, 1), (2, 1)]);
-        let drawn: Vec<_> = pairs(5, 4_294_967_295).take(6).collect();
-        assert_eq!(drawn, [(4, 1), (1, 4), (4, 2), (4, 2), (3, 2), (2, 3)]);
+        let sampled: Vec<_> = pairs(5, 0).take(8).collect();
+        assert_eq!(sampled, [(3, 4), (0, 2), (4, 3), (3, 2), (3, 2), (4, 1), (4, 1), (2, 1)]);
+        let sampled: Vec<_> = pairs(5, 4_294_967_295).take(6).collect();
+        assert_eq!(sampled, [(4, 1), (1, 4), (4, 2), (4, 2), (3, 2), (2, 3)]);
         assert!(pairs(2, 0).take(100).all(|(one, other)| one != other && one < 2 && other < 2));
     }
 

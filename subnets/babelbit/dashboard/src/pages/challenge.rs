@@ -49,8 +49,11 @@ struct Utterance<'a> {
 }
 
 pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
-    let Some(row) =
-        section.source.challenge(id).await.map_err(|why| view.unavailable("Challenge", &why.0))?
+    let Some(row) = section
+        .source
+        .challenge(id)
+        .await
+        .map_err(|reason| view.unavailable("Challenge", &reason.0))?
     else {
         return Err(view.missing("This challenge"));
     };
@@ -75,7 +78,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
         h1 { (title) " " span.badge { (row.challenge_type) } }
         (live("challenge-state", &about(challenge)))
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
-        @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
+        @if let Some(reason) = &challenge.problem { (problem("The results are unreadable", reason)) }
         (live("challenge-ranking", &ranking(section, view, challenge)))
         (live("challenge-validators", &validators::compared(section, view, challenge)))
         (part)
@@ -211,7 +214,7 @@ async fn load(
     stats: &MinerStats,
 ) -> Result<Reply, Refusal> {
     let read = section.source.result(about.id, stats.miner, about.row.index).await;
-    let row = read.map_err(|why| view.unavailable("Challenge", &why.0))?;
+    let row = read.map_err(|reason| view.unavailable("Challenge", &reason.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
     let peaks = match (files, hash) {
         (Some(files), Some(hash)) => {
@@ -238,7 +241,7 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     let latency = stored.map(|score| &score.result.latency);
     let words = stored
         .and_then(|score| score.heard.as_ref())
-        .map(|heard| heard.transcript.words.as_slice());
+        .map(|transcription| transcription.transcript.words.as_slice());
     let words =
         reply.map(|reply| marks(words.unwrap_or_default(), &reply.pieces)).unwrap_or_default();
     Lane {
@@ -306,11 +309,11 @@ fn card(
                 p.empty { "The reply arrived in more than " (MAX_PIECES) " parts; the waveform and the words of the rest are not drawn." }
             }
             @if let Some(stored) = stored {
-                @let heard = stored.result.stt_text.as_deref().map(str::trim).filter(|text| !text.is_empty());
-                @let (expected, said) = compare(&stored.result.gt_text, heard.unwrap_or_default());
-                @if heard.is_some() {
+                @let transcript = stored.result.stt_text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+                @let (expected, actual) = compare(&stored.result.gt_text, transcript.unwrap_or_default());
+                @if transcript.is_some() {
                     p.text { span.label { "Expected" } (expected) }
-                    p.text { span.label { "Heard" } (said) }
+                    p.text { span.label { "Heard" } (actual) }
                 } @else if stored.result.gate.is_some() {
                     p.empty { "Not transcribed: the score is 0 regardless of the transcript." }
                 } @else { p.empty { "The recogniser found no words." } }
@@ -344,9 +347,9 @@ fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Mar
                         }
                         tr.neutral {
                             th scope="row" { "Transcript" }
-                            td.num { (number(stored.heard.as_ref().and_then(|heard| heard.confidence).map(f64::from), 2)) }
+                            td.num { (number(stored.heard.as_ref().and_then(|transcription| transcription.confidence).map(f64::from), 2)) }
                             td { "confidence of the recogniser; language "
-                                (shown(stored.heard.as_ref().map_or("unknown", |heard| heard.transcript.detected_language.as_str()))) }
+                                (shown(stored.heard.as_ref().map_or("unknown", |transcription| transcription.transcript.detected_language.as_str()))) }
                         }
                     }
                 }

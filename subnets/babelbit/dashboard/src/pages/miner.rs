@@ -63,8 +63,9 @@ fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
     if view.param("contest").is_some() {
         return contest(view, index);
     }
-    let played = index.challenges.iter().filter(|challenge| challenge.stats(hotkey).is_some());
-    played.map(|challenge| challenge.head.challenge_type).min().unwrap_or_default()
+    let played_challenges =
+        index.challenges.iter().filter(|challenge| challenge.stats(hotkey).is_some());
+    played_challenges.map(|challenge| challenge.head.challenge_type).min().unwrap_or_default()
 }
 
 fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {

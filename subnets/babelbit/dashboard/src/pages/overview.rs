@@ -39,7 +39,7 @@ pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
 }
 
 fn stopped(section: &BabelbitSection) -> Markup {
-    html! { @if let Some((title, why)) = section.stopped() { (problem(title, why)) } }
+    html! { @if let Some((title, reason)) = section.stopped() { (problem(title, reason)) } }
 }
 
 fn figures(index: &Index) -> Markup {

@@ -34,7 +34,7 @@ pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup
 
 /// Renders a warning if the ledger is unreadable.
 pub(super) fn warning(index: &Index) -> Markup {
-    html! { @if let Some(why) = &index.problem { (problem("The runner's ledger is unavailable", why)) } }
+    html! { @if let Some(reason) = &index.problem { (problem("The runner's ledger is unavailable", reason)) } }
 }
 
 /// Renders the progress of a challenge as a badge.
@@ -81,10 +81,14 @@ pub(super) fn standing_cells(stats: &MinerStats) -> Markup {
 
 /// Renders a sparkline of a miner's latest scores.
 pub(super) fn history(section: &BabelbitSection, stats: &MinerStats) -> Markup {
-    let played = stats.history.iter().flatten().count();
+    let played_count = stats.history.iter().flatten().count();
     sparkline(
         &stats.history,
-        &format!("scores of {} in {}", section.name(&stats.miner), counted(played, "challenge")),
+        &format!(
+            "scores of {} in {}",
+            section.name(&stats.miner),
+            counted(played_count, "challenge")
+        ),
     )
 }
 

@@ -21,7 +21,7 @@ struct Row {
 /// Renders a warning if the scoring API is unreadable.
 pub(super) fn warning(section: &BabelbitSection) -> Markup {
     html! {
-        @if let Some(why) = &section.validators.state().problem { (problem("The scoring API cannot be read", why)) }
+        @if let Some(reason) = &section.validators.state().problem { (problem("The scoring API cannot be read", reason)) }
     }
 }
 

@@ -66,7 +66,7 @@ impl Captions {
     /// Extends a caption by transcribing `open`, the speech after [`CaptionTrack::final_samples`],
     /// if it has enough new samples.
     pub(super) async fn extend(&self, track: &mut CaptionTrack, open: Vec<f32>) {
-        let (samples, began) = (open.len(), Instant::now());
+        let (samples, start) = (open.len(), Instant::now());
         if track.final_samples + samples < track.transcribed + STEP {
             return;
         }
@@ -76,7 +76,7 @@ impl Captions {
         }
         let transcript = self.transcribe(open).await;
         track.update(samples, transcript);
-        track.caption.delay_sec = began.elapsed().as_secs_f64();
+        track.caption.delay_sec = start.elapsed().as_secs_f64();
     }
 
     /// Transcribes mono samples at 24 kHz. The transcript is empty if there is no speech, or if the

@@ -127,7 +127,7 @@ pub(super) fn result(view: &View, trial: &Trial) -> Response {
             section.card aria-labelledby="try-recordings" {
                 h2 id="try-recordings" { "Recordings" }
                 @for (label, file, Transcript { text, detected_language, .. }) in
-                    [("You", "source.wav", &trial.heard), ("Interpretation", "reply.wav", &trial.said)]
+                    [("You", "source.wav", &trial.source_transcript), ("Interpretation", "reply.wav", &trial.reply_transcript)]
                 {
                     div.reply-head {
                         h3 { (label) }

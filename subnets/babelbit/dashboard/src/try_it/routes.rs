@@ -149,12 +149,12 @@ async fn sound(
     let sample = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
     let samples: Vec<f32> = bytes_to_samples(&body.bytes)?.into_iter().map(sample).collect();
     drop(body);
-    let sent = visit.send(&samples, is_last).await;
+    let reply_samples = visit.send(&samples, is_last).await;
     // A miner that failed once has lost the session.
-    if matches!(sent, Err(TryError::Play(_))) {
+    if matches!(reply_samples, Err(TryError::Play(_))) {
         section.visits.remove(id);
     }
-    let audio = STANDARD.encode(samples_to_bytes(&sent?));
+    let audio = STANDARD.encode(samples_to_bytes(&reply_samples?));
     if !is_last {
         return Ok(Json(json!({ "audio": audio })));
     }
@@ -163,7 +163,7 @@ async fn sound(
     let trial = trial?;
     let result = result_path(view, &trial);
     Ok(Json(
-        json!({ "audio": audio, "heard": trial.heard.text, "said": trial.said.text, "result": result }),
+        json!({ "audio": audio, "heard": trial.source_transcript.text, "said": trial.reply_transcript.text, "result": result }),
     ))
 }
 

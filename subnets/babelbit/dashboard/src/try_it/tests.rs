@@ -306,8 +306,8 @@ async fn speech_is_limited_and_samples_are_cleaned() {
     let section = section(None);
     let site = site(&section);
     let visit = start(&site, 1, false).await.unwrap();
-    let strange = [vec![f32::NAN; 960], vec![2.0; 960]].concat();
-    let answer = say(&site, &visit, &strange, false).await.unwrap();
+    let invalid = [vec![f32::NAN; 960], vec![2.0; 960]].concat();
+    let answer = say(&site, &visit, &invalid, false).await.unwrap();
     let clean = samples_to_bytes(&[vec![0.0; 960], vec![1.0; 960]].concat());
     assert_eq!(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap(), clean);
     for _ in 1..15 {

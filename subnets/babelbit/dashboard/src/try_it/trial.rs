@@ -42,14 +42,24 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    fn of(sound: &Sound, said: &Transcript, timeline: &Timeline, after_source: Duration) -> Self {
+    fn of(
+        sound: &Sound,
+        reply_transcript: &Transcript,
+        timeline: &Timeline,
+        after_source: Duration,
+    ) -> Self {
         let duration = |samples: &[f32]| Seconds::of_frames(samples.len(), SampleRate::HZ_24K);
         let source = duration(&sound.source);
         let end_delay = (timeline.completion(1) - source.get()).max(0.0);
         Self {
             source,
             reply: duration(&sound.reply),
-            average_lagging: lagging(source, timeline, &said.words, &said.text),
+            average_lagging: lagging(
+                source,
+                timeline,
+                &reply_transcript.words,
+                &reply_transcript.text,
+            ),
             end_delay: Seconds::new(end_delay).unwrap_or_default(),
             after_source,
         }
@@ -75,9 +85,9 @@ pub(super) struct Trial {
     pub(super) miner: MinerKey,
     pub(super) name: String,
     /// Transcript of the source.
-    pub(super) heard: Transcript,
+    pub(super) source_transcript: Transcript,
     /// Transcript of the reply.
-    pub(super) said: Transcript,
+    pub(super) reply_transcript: Transcript,
     pub(super) figures: Figures,
     /// Whether the recordings are on disk.
     pub(super) is_kept: bool,
@@ -85,7 +95,7 @@ pub(super) struct Trial {
     pub(super) source: Bytes,
     /// WAV file of the reply.
     pub(super) reply: Bytes,
-    made: Instant,
+    created: Instant,
 }
 
 impl Trial {
@@ -93,8 +103,8 @@ impl Trial {
     pub(super) fn new(
         visit: &Visit,
         sound: &Sound,
-        heard: Transcript,
-        said: Transcript,
+        source_transcript: Transcript,
+        reply_transcript: Transcript,
     ) -> Result<Self, TryError> {
         let Timing { timeline, after_source } = visit.timing();
         let after_source = after_source.ok_or(TryError::Ended)?;
@@ -106,13 +116,13 @@ impl Trial {
             id: random_hex(),
             miner: visit.miner.key,
             name: name(&visit.miner),
-            figures: Figures::of(sound, &said, &timeline, after_source),
-            heard,
-            said,
+            figures: Figures::of(sound, &reply_transcript, &timeline, after_source),
+            source_transcript,
+            reply_transcript,
             is_kept: false,
             source: wav(&sound.source)?,
             reply: wav(&sound.reply)?,
-            made: Instant::now(),
+            created: Instant::now(),
         })
     }
 
@@ -123,19 +133,19 @@ impl Trial {
         let document = json!({
             "miner": { "uid": self.miner.uid, "hotkey": self.miner.hotkey.to_string(), "name": self.name },
             "recorded_unix": unix_time(SystemTime::now()).as_secs(),
-            "heard": self.heard.text,
-            "said": self.said.text,
+            "heard": self.source_transcript.text,
+            "said": self.reply_transcript.text,
             "al_ms": self.figures.average_lagging.map(Milliseconds::get),
             "end_delay_sec": self.figures.end_delay.get(),
             "wall_after_source_sec": self.figures.after_source.as_secs_f64(),
         });
         let folder = directory.join(&self.id);
-        let shown = folder.display().to_string();
+        let folder_text = folder.display().to_string();
         let work = move || write(&folder, &source, &reply, document.to_string().as_bytes());
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::error!(%error, cause = %error.source, folder = shown, "cannot store a visitor's recording");
+                tracing::error!(%error, cause = %error.source, folder = folder_text, "cannot store a visitor's recording");
                 false
             }
             Err(_) => false,
@@ -172,7 +182,7 @@ impl Trials {
 
     /// Removes expired results.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|trial| now.duration_since(trial.made) < KEPT_FOR);
+        self.lock().retain(|trial| now.duration_since(trial.created) < KEPT_FOR);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Trial>>> {

@@ -33,8 +33,8 @@ pub(super) struct Sound {
 /// Captions of a visitor and a miner.
 #[derive(Default)]
 pub(super) struct VisitCaptions {
-    pub(super) heard: CaptionTrack,
-    pub(super) said: CaptionTrack,
+    pub(super) source: CaptionTrack,
+    pub(super) reply: CaptionTrack,
 }
 
 /// Timing of a reply so far.
@@ -169,11 +169,11 @@ impl Speech {
                 lock(timing).timeline = self.live.timeline();
                 continue;
             }
-            let sent = Instant::now();
+            let sent_at = Instant::now();
             reply.extend(self.live.send(frame, true).await?);
             reply.extend(self.live.drain().await?);
             *lock(timing) =
-                Timing { timeline: self.live.timeline(), after_source: Some(sent.elapsed()) };
+                Timing { timeline: self.live.timeline(), after_source: Some(sent_at.elapsed()) };
         }
         Ok(reply)
     }

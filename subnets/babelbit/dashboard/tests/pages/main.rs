@@ -320,21 +320,21 @@ async fn page_updates_while_the_runner_plays() {
     let (stop, reports) = (shutdown.clone(), changes.clone());
     shutdown.spawn("contest", async move { section.follow(&reports, &stop).await });
     assert!(get(&router, "/").await.1.contains("does not exist"));
-    let mut seen = changes.subscribe();
+    let mut updates = changes.subscribe();
     let recorded = Recorded::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
-    let began = Instant::now();
+    let start = Instant::now();
     while !get(&router, "/").await.1.contains("Miner 2") {
-        assert!(began.elapsed() < Duration::from_mins(1));
-        seen.changed().await.unwrap();
+        assert!(start.elapsed() < Duration::from_mins(1));
+        updates.changed().await.unwrap();
     }
     // Replace the ledger file with another ledger. The first one stays open: SQLite removes the
     // write-ahead log at its path when it is closed, which would be that of the new ledger.
     std::fs::remove_dir_all(directory.path().join("state")).unwrap();
     Recorded::open(directory.path()).await.play("challenge-9", 2, 1).await;
     while !get(&router, "/").await.1.contains("challenge-9") {
-        assert!(began.elapsed() < Duration::from_mins(1));
-        seen.changed().await.unwrap();
+        assert!(start.elapsed() < Duration::from_mins(1));
+        updates.changed().await.unwrap();
     }
     shutdown.request();
     shutdown.finished().await.unwrap();
@@ -355,12 +355,12 @@ async fn pages_of_a_large_ledger_take_milliseconds() {
     recorded::generate(directory.path(), 50, 256, 3, &[2, 50]).await;
     recorded::generate_texts(directory.path(), 512);
     let paths = RunPaths::below(directory.path());
-    let began = Instant::now();
+    let start = Instant::now();
     let section = BabelbitSection::open(paths.clone()).await;
-    println!("index of 38 400 replies: {:?}", began.elapsed());
-    let began = Instant::now();
+    println!("index of 38 400 replies: {:?}", start.elapsed());
+    let start = Instant::now();
     let texts = TextSection::open(&paths).await.unwrap();
-    println!("index of 512 results of the text contest: {:?}", began.elapsed());
+    println!("index of 512 results of the text contest: {:?}", start.elapsed());
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default());
     let router = dashboard.with(section).with(texts).router(Shutdown::new());
     // The waveforms of a source and of eight replies.
@@ -377,9 +377,9 @@ async fn pages_of_a_large_ledger_take_milliseconds() {
     ] {
         let mut times: Vec<_> = Vec::new();
         for _ in 0..9 {
-            let began = Instant::now();
+            let start = Instant::now();
             let (status, body) = get(&router, page).await;
-            times.push(began.elapsed());
+            times.push(start.elapsed());
             assert_eq!((status, body.matches("class=\"wave\"").count()), (200, waves), "{page}");
         }
         let first = times[0];

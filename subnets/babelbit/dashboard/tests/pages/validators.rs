@@ -151,7 +151,7 @@ async fn scores_are_read_when_the_runner_has_submitted_its_own() {
     let (section, router) = site(directory.path(), &changes).await;
     let (reader, reports, stop) = (Arc::clone(&section), changes.clone(), shutdown.clone());
     let client = ScoresClient::new(&url, Arc::new(key("//a"))).unwrap();
-    let mut seen = changes.subscribe();
+    let mut updates = changes.subscribe();
     shutdown.spawn("scores", async move { reader.follow_scores(&client, &reports, &stop).await });
     let (reports, stop) = (changes.clone(), shutdown.clone());
     shutdown.spawn("ledger", async move { section.follow(&reports, &stop).await });
@@ -160,13 +160,13 @@ async fn scores_are_read_when_the_runner_has_submitted_its_own() {
         .1
         .contains("The scoring API has no scores for this challenge")
     {
-        seen.changed().await.unwrap();
+        updates.changed().await.unwrap();
     }
     submit(&api, "//a", 2, 0.75).await;
     execute(&directory.path().join("state"), DELIVERED).await;
     tokio::time::timeout(Duration::from_secs(20), async {
         while get(&router, "/challenges/1").await.1.contains("has no scores") {
-            seen.changed().await.unwrap();
+            updates.changed().await.unwrap();
         }
     })
     .await

@@ -77,10 +77,12 @@ impl<C: Content> Sessions<C> {
         let id = Uuid::new_v4().to_string();
         let mut table = self.lock();
         table.sessions.retain(|_, session| self.lives(session, now));
-        let of_hotkey = || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
-        if of_hotkey().count() >= self.per_hotkey {
-            let oldest =
-                of_hotkey().min_by_key(|(_, session)| session.serial).map(|(id, _)| id.clone());
+        let hotkey_sessions =
+            || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
+        if hotkey_sessions().count() >= self.per_hotkey {
+            let oldest = hotkey_sessions()
+                .min_by_key(|(_, session)| session.serial)
+                .map(|(id, _)| id.clone());
             oldest.map(|id| table.sessions.remove(&id));
         }
         table.serial += 1;

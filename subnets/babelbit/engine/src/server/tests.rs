@@ -493,7 +493,7 @@ fn engine_refuses_missing_or_duplicate_challenges() {
 #[test]
 fn token_and_challenge_lifetimes_have_bounds() {
     let year = Duration::from_hours(365 * 24);
-    for (token, challenge, is_good) in [
+    for (token, challenge, is_accepted) in [
         (year, year, true),
         (Duration::ZERO, year, false),
         (year, Duration::ZERO, false),
@@ -506,7 +506,7 @@ fn token_and_challenge_lifetimes_have_bounds() {
             challenge_lifetime: challenge,
             ..config()
         });
-        assert_eq!(made.is_ok(), is_good, "{token:?} {challenge:?}");
+        assert_eq!(made.is_ok(), is_accepted, "{token:?} {challenge:?}");
     }
     let none =
         Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();

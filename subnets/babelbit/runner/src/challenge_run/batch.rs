@@ -75,9 +75,9 @@ impl Batches {
             if !self.miners.is_subset(&self.done) {
                 return Ok(());
             }
-            let began = Instant::now();
+            let start = Instant::now();
             self.score(index).await?;
-            self.scoring += began.elapsed();
+            self.scoring += start.elapsed();
             self.waiting.pop_front();
             self.done.clear();
         }

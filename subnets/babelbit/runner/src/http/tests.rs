@@ -137,9 +137,9 @@ async fn unsignable_request_is_an_identity_error() {
 
 #[tokio::test]
 async fn unreachable_miner_is_a_connection_error() {
-    let gone = connect("127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
+    let error = connect("127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
     assert!(
-        gone.to_string().starts_with("ConnectionError:cannot connect to 127.0.0.1:1"),
-        "{gone}"
+        error.to_string().starts_with("ConnectionError:cannot connect to 127.0.0.1:1"),
+        "{error}"
     );
 }

@@ -115,7 +115,7 @@ impl Ledger {
         challenge: &ChallengeRow,
         result: &ResultRow,
     ) -> Result<bool, LedgerError> {
-        let written = sqlx::query(
+        let update = sqlx::query(
             "INSERT INTO result (challenge_id, miner_uid, miner_hotkey, utterance_index, state, reply, wav_sha256, error)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
@@ -130,7 +130,7 @@ impl Ledger {
         .bind(result.outcome.as_ref().err().map(|failure| failure.0.as_str()))
         .execute(&mut *self.connection.lock().await)
         .await?;
-        Ok(written.rows_affected() > 0)
+        Ok(update.rows_affected() > 0)
     }
 
     /// Deletes an unscored row, so that the run plays the utterance again.

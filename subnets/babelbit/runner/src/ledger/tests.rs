@@ -92,7 +92,7 @@ async fn stored_challenge_keeps_its_first_timestamp() {
 async fn a_solo_challenge_keeps_its_main_challenge() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
-    let of = |main: Option<&str>| NewChallenge {
+    let challenge_of = |main: Option<&str>| NewChallenge {
         challenge_type: ChallengeType::Solo,
         main_challenge_uid: main.map(str::to_owned),
         ..challenge()
@@ -103,7 +103,10 @@ async fn a_solo_challenge_keeps_its_main_challenge() {
         (Some("second"), Some("first")),
         (None, Some("first")),
     ] {
-        assert_eq!(ledger.begin(&of(main)).await.unwrap().main_challenge_uid.as_deref(), kept);
+        assert_eq!(
+            ledger.begin(&challenge_of(main)).await.unwrap().main_challenge_uid.as_deref(),
+            kept
+        );
     }
 }
 

@@ -45,8 +45,8 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     let source = Source::from_wav(0, "c:0".into(), "fr".into(), &wav(1_920, 12_000)).unwrap();
     let reply =
         play_utterance(&miner, "c", &source, &settings(), &std::env::temp_dir()).await.unwrap();
-    let asked = miner.asked();
-    let Asked::Init { request, timeout } = &asked[0] else { panic!("{asked:?}") };
+    let requests = miner.asked();
+    let Asked::Init { request, timeout } = &requests[0] else { panic!("{requests:?}") };
     assert_eq!(*timeout, Duration::from_mins(10));
     assert_eq!(
         *request,
@@ -62,7 +62,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
         }
     );
     assert_eq!(
-        asked[1..],
+        requests[1..],
         [
             Asked::Predict { bytes: 7_680, in_eos: false },
             Asked::Predict { bytes: 7_680, in_eos: true }
@@ -322,12 +322,12 @@ async fn first_arena_frames_have_a_longer_deadline() {
             Step::sound(10, call.in_eos).after(delay)
         })
     };
-    let of = |index| source(index, 6);
+    let source_at = |index| source(index, 6);
     for (utterance, frame, is_played) in
         [(0, 1, true), (2, 4, true), (2, 5, false), (3, 1, false), (3, 6, true)]
     {
         let spool = std::env::temp_dir();
-        let played = play_utterance(&late(frame), "c", &of(utterance), &arena, &spool).await;
+        let played = play_utterance(&late(frame), "c", &source_at(utterance), &arena, &spool).await;
         assert_eq!(played.is_ok(), is_played, "utterance {utterance}, frame {frame}");
     }
     let error = error(&late(1), 6, &settings()).await;

@@ -105,11 +105,11 @@ impl ChainView {
         read: impl FnOnce(Arc<dyn Chain>) -> F,
     ) -> Result<T, ChainViewError> {
         let Some(connect) = &self.connect else { return Err(gateway.into()) };
-        let asked = async {
+        let reading = async {
             let chain = self.direct.get_or_try_init(|| connect()).await?;
             read(Arc::clone(chain)).await
         };
-        match timeout(CONNECTING, asked).await {
+        match timeout(CONNECTING, reading).await {
             Ok(Ok(value)) => {
                 tracing::debug!(%gateway, "using the fallback node");
                 Ok(value)

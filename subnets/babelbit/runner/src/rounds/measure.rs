@@ -36,15 +36,15 @@ pub(super) fn round(contest: ChallengeType, outcome: &'static str) {
     counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => outcome).increment(1);
 }
 
-pub(super) fn played(contest: ChallengeType, took: Duration, miners: usize) {
-    histogram!(ROUND_SECONDS, "contest" => contest.as_str()).record(took);
+pub(super) fn played(contest: ChallengeType, elapsed: Duration, miners: usize) {
+    histogram!(ROUND_SECONDS, "contest" => contest.as_str()).record(elapsed);
     gauge!(MINERS, "contest" => contest.as_str()).set(miners as f64);
 }
 
 /// Observer that counts utterances and forwards events.
 pub(super) struct Counting {
     pub(super) contest: ChallengeType,
-    pub(super) further: Arc<dyn RunObserver>,
+    pub(super) inner: Arc<dyn RunObserver>,
 }
 
 impl RunObserver for Counting {
@@ -58,6 +58,6 @@ impl RunObserver for Counting {
             counter!(UTTERANCES, "contest" => self.contest.as_str(), "result" => result)
                 .increment(1);
         }
-        self.further.observe(event);
+        self.inner.observe(event);
     }
 }

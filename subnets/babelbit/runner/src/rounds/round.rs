@@ -172,9 +172,9 @@ pub(super) struct SpeechRounds {
 }
 
 impl RoundPlayer for SpeechRounds {
-    fn play<'a>(&'a self, due: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
+    fn play<'a>(&'a self, round: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
         async move {
-            let report = self.run(due).await?;
+            let report = self.run(round).await?;
             let is_known = report.outcome == RunOutcome::AlreadyDone;
             Ok(PlayedRound {
                 challenge_uid: report.challenge_uid,
@@ -188,13 +188,13 @@ impl RoundPlayer for SpeechRounds {
 
 impl SpeechRounds {
     /// Plays a round: first the engine's current challenge, then unfinished earlier ones.
-    async fn run(&self, due: &DueRound) -> Result<RunReport, RoundError> {
-        let miners = self.miners(due.contest).await?;
+    async fn run(&self, round: &DueRound) -> Result<RunReport, RoundError> {
+        let miners = self.miners(round.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
         }
-        let runner = self.runner_of(due);
-        let counting = Counting { contest: due.contest, further: Arc::clone(&self.observer) };
+        let runner = self.runner_of(round);
+        let counting = Counting { contest: round.contest, inner: Arc::clone(&self.observer) };
         let observer: Arc<dyn RunObserver> = Arc::new(counting);
         let report = runner.run_once(&self.engine, &miners, observer).await?;
         match report.outcome {
@@ -208,16 +208,16 @@ impl SpeechRounds {
     }
 
     /// Returns the runner with the settings of this round.
-    fn runner_of(&self, due: &DueRound) -> Runner {
-        let usual = self.runner.settings();
-        let is_arena = due.contest == ChallengeType::Arena;
+    fn runner_of(&self, round: &DueRound) -> Runner {
+        let defaults = self.runner.settings();
+        let is_arena = round.contest == ChallengeType::Arena;
         self.runner.with_settings(RunnerSettings {
-            challenge_type: due.contest,
-            main_challenge_uid: due.main_challenge_uid.clone(),
+            challenge_type: round.contest,
+            main_challenge_uid: round.main_challenge_uid.clone(),
             // The arena gateway limits the number of arena miners.
-            max_miners: if is_arena { usize::MAX } else { usual.max_miners },
-            play: if is_arena { self.arena_play.clone() } else { usual.play.clone() },
-            ..usual.clone()
+            max_miners: if is_arena { usize::MAX } else { defaults.max_miners },
+            play: if is_arena { self.arena_play.clone() } else { defaults.play.clone() },
+            ..defaults.clone()
         })
     }
 

@@ -242,54 +242,54 @@ impl Schedule {
     /// Records that a round was completed; returns the row for the ledger.
     pub(super) fn played(
         &mut self,
-        due: &DueRound,
+        round: &DueRound,
         challenge_uid: &str,
         now: SystemTime,
     ) -> RoundRow {
-        self.end(due, Some(challenge_uid), now);
-        row(due.contest, due.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
+        self.end(round, Some(challenge_uid), now);
+        row(round.contest, round.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
     }
 
     /// Records that a round failed. Returns a row for the ledger if the round is not retried.
     pub(super) fn failed(
         &mut self,
-        due: &DueRound,
+        round: &DueRound,
         challenge_uid: Option<&str>,
         retry: Retry,
         now: SystemTime,
     ) -> Option<RoundRow> {
         let attempts = self.settings.attempts;
-        let track = self.track_mut(due.contest);
+        let track = self.track_mut(round.contest);
         let pause = match retry {
             Retry::After(pause) => pause,
             Retry::Counted => {
-                track.attempts = due.attempt;
+                track.attempts = round.attempt;
                 if track.attempts >= attempts {
-                    self.end(due, challenge_uid, now);
+                    self.end(round, challenge_uid, now);
                     return Some(row(
-                        due.contest,
-                        due.epoch,
+                        round.contest,
+                        round.epoch,
                         RoundEnd::Failed,
                         challenge_uid.map(str::to_owned),
                         now,
                     ));
                 }
-                BACKOFF.delay(due.attempt.saturating_sub(1))
+                BACKOFF.delay(round.attempt.saturating_sub(1))
             }
         };
         track.pause = Some((now, pause));
         None
     }
 
-    fn end(&mut self, due: &DueRound, challenge_uid: Option<&str>, now: SystemTime) {
-        self.queue.retain(|contest| *contest != due.contest);
-        self.track_mut(due.contest).end(due.epoch);
-        match due.contest {
+    fn end(&mut self, round: &DueRound, challenge_uid: Option<&str>, now: SystemTime) {
+        self.queue.retain(|contest| *contest != round.contest);
+        self.track_mut(round.contest).end(round.epoch);
+        match round.contest {
             ChallengeType::Main => {
                 self.main_ended = now;
-                self.has_unknown_epoch = due.epoch.is_none();
+                self.has_unknown_epoch = round.epoch.is_none();
                 if let Some(uid) = challenge_uid {
-                    self.solo_is_due(due.epoch, uid.to_owned());
+                    self.solo_is_due(round.epoch, uid.to_owned());
                 }
             }
             ChallengeType::Solo => self.solo_of = None,

@@ -85,7 +85,7 @@ type Faults = Vec<(&'static str, VecDeque<Fault>)>;
 #[derive(Clone, Default)]
 struct Script {
     faults: Arc<Mutex<Faults>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    requested_paths: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
@@ -95,13 +95,16 @@ impl Script {
     }
 
     fn asked(&self, path: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+        self.requested_paths.lock().unwrap().iter().filter(|requested| *requested == path).count()
     }
 
     fn take(&self, path: &str) -> Option<Fault> {
-        self.asked.lock().unwrap().push(path.to_owned());
+        self.requested_paths.lock().unwrap().push(path.to_owned());
         let mut faults = self.faults.lock().unwrap();
-        faults.iter_mut().filter(|(of, _)| *of == path).find_map(|(_, faults)| faults.pop_front())
+        faults
+            .iter_mut()
+            .filter(|(fault_path, _)| *fault_path == path)
+            .find_map(|(_, faults)| faults.pop_front())
     }
 
     fn with_faults(&self, routes: Router) -> Router {
@@ -453,13 +456,13 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         world.miner = Arc::new(stuck);
         let running = world.start().await;
         world.block(100).await;
-        let asked = |id: &str| {
-            let is_init = |asked: &crate::testing::Asked| matches!(asked, crate::testing::Asked::Init { request, .. } if request.utterance_id == id);
-            world.miner.asked().iter().filter(|asked| is_init(asked)).count()
+        let init_count = |id: &str| {
+            let is_init = |call: &crate::testing::Asked| matches!(call, crate::testing::Asked::Init { request, .. } if request.utterance_id == id);
+            world.miner.asked().iter().filter(|call| is_init(call)).count()
         };
-        let began = std::time::Instant::now();
-        while asked(stuck_at) < 3 {
-            assert!(began.elapsed() < LONG);
+        let start = std::time::Instant::now();
+        while init_count(stuck_at) < 3 {
+            assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let stopping = std::time::Instant::now();

@@ -110,8 +110,8 @@ async fn a_run_writes_every_file_in_its_layout() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let events = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&events);
-    let observer = move |event| seen.lock().unwrap().push(event);
+    let observed = Arc::clone(&events);
+    let observer = move |event| observed.lock().unwrap().push(event);
     let runner = runner(directory).await;
     let report = runner
         .play(challenge(&["0.2", "0.6"]), &[miner(7, &parrot())], Arc::new(observer))
@@ -236,9 +236,9 @@ async fn a_run_writes_every_file_in_its_layout() {
 #[tokio::test]
 async fn failing_miner_is_recorded_and_does_not_affect_others() {
     let directory = tempfile::tempdir().unwrap();
-    let boom = ScriptedMiner::silent()
+    let failing = ScriptedMiner::silent()
         .with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
-    let miners = [miner(1, &Arc::new(boom)), miner(2, &parrot())];
+    let miners = [miner(1, &Arc::new(failing)), miner(2, &parrot())];
     let report = runner(directory.path())
         .await
         .play(challenge(&["0.5"]), &miners, Arc::new(()))
@@ -286,14 +286,14 @@ async fn slow_and_silent_miners_do_not_delay_others() {
     }));
     let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
     let events = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&events);
+    let observed = Arc::clone(&events);
     let mut settings = settings(directory.path());
     settings.play.chunk_timeout = Duration::from_secs(3);
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let miners = [miner(1, &slow), miner(2, &dead), miner(3, &parrot())];
     let observer = move |event: RunEvent| match event {
         RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
-            seen.lock().unwrap().push(miner.0);
+            observed.lock().unwrap().push(miner.0);
         }
         _ => {}
     };
@@ -323,10 +323,10 @@ async fn long_reply_is_written_without_waiting_for_other_miners() {
     settings.play.max_reply = Duration::from_hours(2);
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let events = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&events);
+    let observed = Arc::clone(&events);
     let observer = move |event: RunEvent| match event {
         RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
-            seen.lock().unwrap().push(miner.0);
+            observed.lock().unwrap().push(miner.0);
         }
         _ => {}
     };

@@ -172,16 +172,19 @@ mod tests {
 
     #[test]
     fn object_keys_of_results_are_unique() {
-        let of = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
+        let log_key = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
         assert_eq!(
-            of(ResultFile::RunLog, "main", "miner_1__hk_5A"),
+            log_key(ResultFile::RunLog, "main", "miner_1__hk_5A"),
             "logs/logs/c/main/miner_1__hk_5A/x"
         );
         assert_eq!(
-            of(ResultFile::Audio, "arena", "miner_1__hk_5A"),
+            log_key(ResultFile::Audio, "arena", "miner_1__hk_5A"),
             "submissions/c/arena/miner_1__hk_5A/x"
         );
-        assert_ne!(of(ResultFile::Audio, "main", "m"), of(ResultFile::Audio, "main", "n"));
+        assert_ne!(
+            log_key(ResultFile::Audio, "main", "m"),
+            log_key(ResultFile::Audio, "main", "n")
+        );
         assert_eq!(key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
         assert_eq!(
             key("", ResultFile::RunLog, "../c", "main", None, "x_m"),

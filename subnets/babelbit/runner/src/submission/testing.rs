@@ -80,14 +80,14 @@ impl Results {
 
     /// Waits until this many files are delivered; fails if one is refused.
     pub async fn delivered(&self, files: u64) {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let counts = self.ledger.outbox_counts().await.unwrap();
             assert_eq!(counts.refused, 0);
             if counts.delivered == files {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_mins(2), "{counts:?}");
+            assert!(start.elapsed() < Duration::from_mins(2), "{counts:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

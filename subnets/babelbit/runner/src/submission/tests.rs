@@ -234,7 +234,7 @@ async fn scores_are_submitted_before_other_files() {
     let settings = OutboxSettings { concurrency: 1, ..results.settings(&url) };
     let counts = results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!(counts.delivered, 12);
-    let expected: Vec<bool> = (0..12).map(|place| matches!(place, 0 | 1 | 3)).collect();
+    let expected: Vec<bool> = (0..12).map(|index| matches!(index, 0 | 1 | 3)).collect();
     assert_eq!(*sent.lock().unwrap(), expected);
 }
 
@@ -289,9 +289,9 @@ async fn running_outbox_submits_new_files() {
     let outbox = results.outbox(&url);
     let shutdown = Shutdown::new();
     let sent = async |count: usize| {
-        let began = Instant::now();
+        let start = Instant::now();
         while server.received_requests().await.unwrap().len() < count {
-            assert!(began.elapsed() < Duration::from_secs(20));
+            assert!(start.elapsed() < Duration::from_secs(20));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -342,12 +342,12 @@ async fn retry_pauses_double_up_to_the_maximum() {
 async fn a_thousand_artefacts_are_delivered_within_a_minute() {
     let results = Results::new(256).await;
     let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
-    let began = Instant::now();
+    let start = Instant::now();
     let counts = results.outbox(&url).drain().await.unwrap();
-    let took = began.elapsed();
-    println!("1 024 artefacts in {took:?}");
+    let elapsed = start.elapsed();
+    println!("1 024 artefacts in {elapsed:?}");
     assert_eq!((counts.delivered, api.store().count().await.unwrap()), (1_024, 1_024));
-    assert!(took < Duration::from_mins(1), "{took:?}");
+    assert!(elapsed < Duration::from_mins(1), "{elapsed:?}");
 }
 
 /// Submissions are concurrent, up to the limit.

@@ -54,18 +54,18 @@ pub(crate) fn run(
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "{status}");
             return true;
         }
-        if moment.is_some_and(|moment| began.elapsed() >= moment) {
+        if moment.is_some_and(|moment| start.elapsed() >= moment) {
             child.kill().unwrap();
             child.wait().unwrap();
             return false;
         }
-        if began.elapsed() >= LONG {
+        if start.elapsed() >= LONG {
             child.kill().unwrap();
             panic!("the runner does not exit");
         }

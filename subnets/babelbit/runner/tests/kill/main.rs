@@ -53,9 +53,9 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
 
     let complete = tempfile::tempdir().unwrap();
     let scoring = runtime.block_on(ScoringServer::start(complete.path()));
-    let began = Instant::now();
+    let start = Instant::now();
     assert!(child::run(complete.path(), &services, &scoring, None));
-    let mut duration = began.elapsed();
+    let mut duration = start.elapsed();
     runtime.block_on(outcome::check(complete.path(), &scoring));
 
     // Kill the processes of each directory until one of them finishes.
@@ -66,19 +66,19 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
         let scoring = runtime.block_on(ScoringServer::start(directory));
         let mut moments = Vec::new();
         loop {
-            let kept = runtime.block_on(ledger_rows(directory));
+            let stored_rows = runtime.block_on(ledger_rows(directory));
             let before = opened_sessions(directory).len();
             let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
-            let began = Instant::now();
+            let start = Instant::now();
             let is_over = child::run(directory, &services, &scoring, moment);
             let again = opened_sessions(directory).split_off(before);
-            let repeated: Vec<_> = again.iter().filter(|row| kept.contains(*row)).collect();
+            let repeated: Vec<_> = again.iter().filter(|row| stored_rows.contains(*row)).collect();
             assert!(repeated.is_empty(), "kills at {moments:?}: {repeated:?} were played again");
             if is_over {
                 if moments.is_empty() {
                     // The first duration may be too long: other tests may have slowed down the
                     // process.
-                    duration = duration.min(began.elapsed());
+                    duration = duration.min(start.elapsed());
                 }
                 break;
             }
@@ -95,13 +95,14 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
 /// Returns contest, miner and utterance of every row of a killed process.
 async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
     let ledger = Ledger::open(&directory.join("state")).await.unwrap();
-    let mut kept = BTreeSet::new();
+    let mut openings = BTreeSet::new();
     for contest in CONTESTS {
         let Some(challenge) = ledger.find(CHALLENGE, contest).await.unwrap() else { continue };
         let rows = ledger.results(&challenge).await.unwrap();
-        kept.extend(rows.iter().map(|row| opening(contest, row.miner.uid, row.utterance_index)));
+        openings
+            .extend(rows.iter().map(|row| opening(contest, row.miner.uid, row.utterance_index)));
     }
-    kept
+    openings
 }
 
 /// Formats the record of an opened session.

@@ -65,9 +65,14 @@ impl ScoringServer {
     pub(crate) async fn start(directory: &Path) -> Self {
         let directory = directory.join("scoring-api");
         let (database, artifacts) = (directory.join("scoring.sqlite"), directory.join("artifacts"));
-        let kept = ArtifactStore::open(&artifacts, None).unwrap();
+        let artifact_store = ArtifactStore::open(&artifacts, None).unwrap();
         let store = Store::open(&format!("sqlite:{}", database.display())).await.unwrap();
-        let api = ScoringApi::new(store.clone(), kept, Admission::Open, ScoringLimits::default());
+        let api = ScoringApi::new(
+            store.clone(),
+            artifact_store,
+            Admission::Open,
+            ScoringLimits::default(),
+        );
         Self { url: listen(api.router()).await, store, database, artifacts }
     }
 }

@@ -18,8 +18,12 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(audio: AudioHash, heard: &'a Transcription, fingerprint: &'a str) -> Self {
-        let Transcription { transcript, confidence } = heard;
+    pub(super) fn new(
+        audio: AudioHash,
+        transcription: &'a Transcription,
+        fingerprint: &'a str,
+    ) -> Self {
+        let Transcription { transcript, confidence } = transcription;
         Self {
             wav_sha256: audio.to_string(),
             text: &transcript.text,

@@ -27,7 +27,7 @@ fn open(path: &Path, model: &'static str) -> TranscriptCache {
 }
 
 fn text(cache: &TranscriptCache, audio: &str) -> Option<String> {
-    cache.get(hash(audio)).map(|heard| heard.transcript.text.clone())
+    cache.get(hash(audio)).map(|transcription| transcription.transcript.text.clone())
 }
 
 /// Formats a line like the reference system.
@@ -105,8 +105,8 @@ fn malformed_lines_are_skipped_and_later_lines_are_read() {
     let mut content = reference_line("a", "old");
     content += "\n[1, 2]\n7\nnull\n{\"text\": \"no key\"}\n{\"wav_sha256\": 7}\n{\"wav_sha256\": \"short\"}\nnot json\n";
     content += &reference_line("a", "new");
-    let bare = format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
-    content += &bare;
+    let minimal_line = format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
+    content += &minimal_line;
     let mut bytes = content.into_bytes();
     bytes.extend(b"\xff\xfe not UTF-8\n");
     std::fs::write(file.path(), bytes).unwrap();
@@ -147,14 +147,14 @@ fn oversized_cache_file_loses_its_older_half() {
             cache.put(hash(&audio.to_string()), &sample_transcription("x"));
             assert!(std::fs::metadata(&file).unwrap().len() <= 20_000, "{model}");
         }
-        let kept = open(20_000);
-        assert!((40..100).contains(&kept.len()), "{model}: {}", kept.len());
+        let reopened = open(20_000);
+        assert!((40..100).contains(&reopened.len()), "{model}: {}", reopened.len());
         assert!(
-            (0..kept.len()).all(|age| text(&kept, &(999 - age).to_string()).is_some()),
+            (0..reopened.len()).all(|age| text(&reopened, &(999 - age).to_string()).is_some()),
             "{model}"
         );
         // Opening truncates a file above the limit, such as one from another program.
-        drop((cache, kept));
+        drop((cache, reopened));
         assert!((20..50).contains(&open(10_000).len()), "{model}");
         assert!(std::fs::metadata(&file).unwrap().len() <= 5_000, "{model}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{model}");
@@ -164,8 +164,8 @@ fn oversized_cache_file_loses_its_older_half() {
 #[test]
 fn line_is_appended_after_an_incomplete_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let torn = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
-    std::fs::write(file.path(), torn).unwrap();
+    let truncated = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
+    std::fs::write(file.path(), truncated).unwrap();
     open(file.path(), "faster-whisper-small").put(hash("c"), &sample_transcription("after"));
     let cache = open(file.path(), "faster-whisper-small");
     assert_eq!(text(&cache, "a").as_deref(), Some("whole"));

@@ -58,18 +58,18 @@ fn warning_in_a_list_names_its_batch() {
     );
 
     wrong["predictions"][0]["eos_frame"] = json!(1.5);
-    let place = |list: Value| run(list).unwrap_err().to_string();
+    let error_of = |list: Value| run(list).unwrap_err().to_string();
     assert!(
-        place(json!([batch(), wrong]))
+        error_of(json!([batch(), wrong]))
             .starts_with("the batch at [1].predictions[0].eos_frame: invalid")
     );
     wrong["predictions"][0]["eos_frame"] = json!(1);
     wrong["source_duration_sec"] = json!(-1);
     assert!(
-        place(json!([batch(), batch(), wrong]))
+        error_of(json!([batch(), batch(), wrong]))
             .starts_with("the batch at [2].source_duration_sec: a duration")
     );
-    assert_eq!(place(json!([7])), "the batch at [0]: not a JSON object");
+    assert_eq!(error_of(json!([7])), "the batch at [0]: not a JSON object");
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl ArtifactStore {
         }
         incoming.file.sync_all().await.map_err(|source| self.failed(source))?;
         let target = self.directory.join(name);
-        let kept = spawn_blocking(move || {
+        let renamed = spawn_blocking(move || {
             let Some(parent) = target.parent() else {
                 return Err(io::ErrorKind::InvalidInput.into());
             };
@@ -104,7 +104,7 @@ impl ArtifactStore {
             incoming.path.persist(&target)?;
             std::fs::File::open(parent)?.sync_all()
         });
-        kept.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
+        renamed.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
     }
 
     /// Removes a file, if it exists.

@@ -50,10 +50,11 @@ pub(super) struct Form {
 
 impl Form {
     pub(super) fn new(content_type: &str, body: Body) -> Result<Self, FormError> {
-        let (essence, parameters) = content_type.split_once(';').ok_or(FormError::ContentType)?;
+        let (media_type, parameters) =
+            content_type.split_once(';').ok_or(FormError::ContentType)?;
         let boundary = parameter(parameters, "boundary")
             .filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
-        if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+        if !media_type.trim().eq_ignore_ascii_case("multipart/form-data") {
             return Err(FormError::ContentType);
         }
         let delimiter = format!("\r\n--{}", boundary.ok_or(FormError::ContentType)?).into_bytes();
@@ -83,12 +84,12 @@ impl Form {
         self.is_inside = true;
         let head = str::from_utf8(&head)
             .map_err(|_| FormError::Malformed("a part header is not UTF-8"))?;
-        let is_it = head.split("\r\n").any(|line| {
+        let is_named = head.split("\r\n").any(|line| {
             let (header, value) = line.split_once(':').unwrap_or_default();
             header.trim().eq_ignore_ascii_case("content-disposition")
                 && parameter(value, "name").is_some_and(|part_name| part_name == name)
         });
-        if is_it { Ok(()) } else { Err(FormError::Missing(name)) }
+        if is_named { Ok(()) } else { Err(FormError::Missing(name)) }
     }
 
     /// Reads the next chunk of the part; `None` at its end.

@@ -171,8 +171,8 @@ async fn submit_artifact(
         }
         state.artifacts.add(&mut incoming, &chunk).await?;
     }
-    if let Some(told) = size.filter(|told| *told != incoming.bytes) {
-        return Err(ApiError::OtherSize { told, found: incoming.bytes });
+    if let Some(declared_size) = size.filter(|declared_size| *declared_size != incoming.bytes) {
+        return Err(ApiError::OtherSize { told: declared_size, found: incoming.bytes });
     }
     if !is_newer {
         return Ok(stored(&new, false));

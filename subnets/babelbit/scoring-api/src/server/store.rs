@@ -132,7 +132,7 @@ impl Store {
         let key = &new.key;
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
         let (validator, kind) = (key.validator.to_string(), key.challenge_type.as_str());
-        let of_key = |sql: &'static str| {
+        let with_key = |sql: &'static str| {
             statement(sql)
                 .bind(&validator)
                 .bind(&key.challenge_uid)
@@ -143,7 +143,7 @@ impl Store {
                 .bind(&key.dialogue_uid)
         };
         let put = |sql: &'static str| {
-            of_key(sql)
+            with_key(sql)
                 .bind(new.signed_unix)
                 .bind(new.received_unix)
                 .bind(&new.payload)
@@ -156,8 +156,10 @@ impl Store {
         let is_new =
             new.artifact.is_some() && put(PUT_NEW_SUBMISSION).execute(&mut transaction).await? > 0;
         if new.artifact.is_some() && !is_new {
-            replaced =
-                of_key(LOCK_SUBMISSION).value::<Option<String>>(&mut transaction).await?.flatten();
+            replaced = with_key(LOCK_SUBMISSION)
+                .value::<Option<String>>(&mut transaction)
+                .await?
+                .flatten();
         }
         let is_kept = is_new || put(PUT_SUBMISSION).execute(&mut transaction).await? > 0;
         if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
@@ -258,10 +260,10 @@ impl Store {
             "DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL";
         const SCORES: &str = "DELETE FROM score WHERE received_unix < $1";
         let mut transaction = self.0.begin().await?;
-        let gone = statement(SUBMISSIONS).bind(before_unix).execute(&mut transaction).await?;
+        let deleted = statement(SUBMISSIONS).bind(before_unix).execute(&mut transaction).await?;
         statement(SCORES).bind(before_unix).execute(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(gone)
+        Ok(deleted)
     }
 
     /// Returns the number of stored submissions.

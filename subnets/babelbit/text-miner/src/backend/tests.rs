@@ -145,11 +145,11 @@ async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
     ];
     for (answer, without, with) in table {
         for (fallback, expected) in [(false, without), (true, with)] {
-            let began = Instant::now();
+            let start = Instant::now();
             let (backend, _) = backend(answer, fallback).await;
             let predicted = backend.predict("How are", "").await;
             assert_eq!(predicted, expected, "{answer:?}, n-gram model: {fallback}");
-            assert!(began.elapsed() < PATIENCE / 2, "{answer:?} took {:?}", began.elapsed());
+            assert!(start.elapsed() < PATIENCE / 2, "{answer:?} took {:?}", start.elapsed());
         }
     }
 }
@@ -202,9 +202,9 @@ async fn a_backend_without_models_needs_a_name() {
     Backend::connect(server, Some("any".to_owned()), CompletionOptions::default(), None)
         .await
         .unwrap();
-    let nobody =
+    let unreachable =
         ModelServer::new(&"http://127.0.0.1:9/v1".parse().unwrap(), None, DEADLINE).unwrap();
     let error =
-        Backend::connect(nobody, None, CompletionOptions::default(), None).await.unwrap_err();
+        Backend::connect(unreachable, None, CompletionOptions::default(), None).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot list the models of the backend: "), "{error}");
 }

@@ -45,15 +45,15 @@ impl Session {
 /// The key-value caches of utterances.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    kept: Vec<Session>,
-    most: usize,
-    most_bytes: usize,
+    entries: Vec<Session>,
+    max_entries: usize,
+    max_bytes: usize,
     prompts: u64,
 }
 
 impl Sessions {
-    pub(super) const fn new(most: usize, most_bytes: usize) -> Self {
-        Self { kept: Vec::new(), most, most_bytes, prompts: 0 }
+    pub(super) const fn new(max_entries: usize, max_bytes: usize) -> Self {
+        Self { entries: Vec::new(), max_entries, max_bytes, prompts: 0 }
     }
 
     /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts,
@@ -61,19 +61,19 @@ impl Sessions {
     /// session is the last in the list.
     pub(super) fn open(&mut self, prompt: &[u32]) -> Result<&mut Session, ModelError> {
         self.prompts += 1;
-        let most = prompt.len().saturating_sub(1);
+        let max_common = prompt.len().saturating_sub(1);
         let best = self
-            .kept
+            .entries
             .iter()
             .enumerate()
-            .map(|(index, session)| (session.common(prompt).min(most), index))
+            .map(|(index, session)| (session.common(prompt).min(max_common), index))
             .max();
         let best = best.filter(|(common, _)| *common > 0);
         let mut session = match best.and_then(|(common, index)| {
-            self.kept.get(index).map(|session| (common, index, session))
+            self.entries.get(index).map(|session| (common, index, session))
         }) {
             Some((common, index, session)) if session.is_continued_by(prompt) => {
-                let mut session = self.kept.remove(index);
+                let mut session = self.entries.remove(index);
                 session.cache.truncate(common);
                 session.tokens.truncate(common);
                 session
@@ -88,30 +88,31 @@ impl Sessions {
         };
         session.prompt = prompt.len();
         session.used = self.prompts;
-        self.kept.push(session);
+        self.entries.push(session);
         self.shrink();
         // `shrink` keeps the session that was used last, and the last one stays the last.
-        self.kept.last_mut().ok_or(ModelError::Tokens)
+        self.entries.last_mut().ok_or(ModelError::Tokens)
     }
 
     /// Drops the least recently used caches until the others are within the limits. The last one
     /// always stays.
     pub(super) fn shrink(&mut self) {
-        while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > self.most_bytes)
+        while self.entries.len() > 1
+            && (self.entries.len() > self.max_entries || self.bytes() > self.max_bytes)
         {
             let oldest = self
-                .kept
+                .entries
                 .iter()
                 .enumerate()
                 .min_by_key(|(_, session)| session.used)
                 .map(|(index, _)| index);
             let Some(oldest) = oldest else { return };
-            self.kept.remove(oldest);
+            self.entries.remove(oldest);
         }
     }
 
     fn bytes(&self) -> usize {
-        self.kept.iter().map(|session| session.cache.bytes()).sum()
+        self.entries.iter().map(|session| session.cache.bytes()).sum()
     }
 }
 
@@ -124,11 +125,11 @@ mod tests {
     /// Returns the number of cached tokens.
     fn open(sessions: &mut Sessions, model: &CausalModel, prompt: &[u32]) -> usize {
         let session = sessions.open(prompt).unwrap();
-        let known = session.cache.tokens();
-        session.read(model, &prompt[known..]).unwrap();
+        let cached = session.cache.tokens();
+        session.read(model, &prompt[cached..]).unwrap();
         session.read(model, &[7]).unwrap();
         assert_eq!(session.tokens.len(), session.cache.tokens());
-        known
+        cached
     }
 
     /// Columns: prompt, number of cached tokens.
@@ -153,9 +154,9 @@ mod tests {
             (&[1, 2, 8, 9, 10], 4),
             (&[1, 2, 3, 4, 7, 5, 6], 2),
         ];
-        for (prompt, known) in table {
-            assert_eq!(open(&mut sessions, &model, prompt), known, "{prompt:?}");
-            assert!(sessions.kept.len() <= 3);
+        for (prompt, cached) in table {
+            assert_eq!(open(&mut sessions, &model, prompt), cached, "{prompt:?}");
+            assert!(sessions.entries.len() <= 3);
         }
     }
 
@@ -167,11 +168,11 @@ mod tests {
             [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]]
         {
             let session = sessions.open(prompt).unwrap();
-            let known = session.cache.tokens();
-            let found = session.read(&model, &prompt[known..]).unwrap();
+            let cached = session.cache.tokens();
+            let actual = session.read(&model, &prompt[cached..]).unwrap();
             let expected = model.next(prompt, &mut KvCache::default()).unwrap();
-            for (found, expected) in found.iter().zip(expected) {
-                assert!((found - expected).abs() < 1e-4, "{prompt:?}: {found} {expected}");
+            for (actual, expected) in actual.iter().zip(expected) {
+                assert!((actual - expected).abs() < 1e-4, "{prompt:?}: {actual} {expected}");
             }
         }
     }
@@ -190,7 +191,7 @@ mod tests {
             sessions.shrink();
             assert!(sessions.bytes() <= 2 * one, "{} of {}", sessions.bytes(), 2 * one);
         }
-        assert_eq!(sessions.kept.len(), 2);
+        assert_eq!(sessions.entries.len(), 2);
         // A cache that is larger than the bound is kept alone.
         let mut sessions = Sessions::new(100, 1);
         assert_eq!(

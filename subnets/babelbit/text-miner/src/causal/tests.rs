@@ -185,8 +185,8 @@ fn long_prompt_is_truncated_at_its_start_in_blocks() {
         (1_200, Some(240), 960),
         (9_999, Some(9_120), 879),
     ] {
-        let kept = fitting(&tokens[..length], 1_024, 64);
-        assert_eq!((kept.first().copied(), kept.len()), (first, count), "{length}");
+        let truncated = fitting(&tokens[..length], 1_024, 64);
+        assert_eq!((truncated.first().copied(), truncated.len()), (first, count), "{length}");
     }
     // Contexts smaller than an answer.
     assert_eq!(fitting(&tokens, 10, 64).len(), 4);

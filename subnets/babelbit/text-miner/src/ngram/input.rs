@@ -391,9 +391,9 @@ mod tests {
                 Ok(())
             },
         );
-        let shown =
+        let message =
             |error: InputError| error.to_string().replace(&path.display().to_string(), "FILE");
-        outcome.map_err(shown)?;
+        outcome.map_err(message)?;
         assert_eq!(last, content.len() as u64);
         Ok(texts)
     }

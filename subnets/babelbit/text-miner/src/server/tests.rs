@@ -189,11 +189,11 @@ async fn bad_requests_name_their_field() {
     for (body, expected, text, hint) in table {
         let (status, answer) = miner.post(body.clone(), true).await;
         let error = answer["error"].as_str().unwrap_or_default();
-        let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        let excerpt = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
         let (problem, remedy) = error.split_once("; hint: ").unwrap_or((error, ""));
         let is_expected =
             status == expected && problem.starts_with(text) && remedy.starts_with(hint);
-        assert!(is_expected, "{shown}: {status} {answer}");
+        assert!(is_expected, "{excerpt}: {status} {answer}");
     }
     let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], true).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);

@@ -172,11 +172,11 @@ async fn ineligible_models_and_chutes_are_excluded() {
         miners.miners().await.unwrap().iter().map(|miner| miner.key.uid.0).collect()
     };
     assert_eq!(actual(&miners).await, [0, 5], "a chute of its own revision, and an axon");
-    let asked = |server: Vec<wiremock::Request>| {
+    let flag_requests = |server: Vec<wiremock::Request>| {
         server.iter().filter(|request| request.url.path() == "/api/models/a/gated").count()
     };
     actual(&miners).await;
-    assert_eq!(asked(server.received_requests().await.unwrap()), 1, "the flag is cached");
+    assert_eq!(flag_requests(server.received_requests().await.unwrap()), 1, "the flag is cached");
     let keyless = miners_of(&server, texts, None);
     assert_eq!(actual(&keyless).await, [5]);
 }
@@ -206,11 +206,11 @@ async fn unreachable_hub_excludes_no_miner() {
         vec![text(0, 9, &committed("good", "a/good"))],
         Some(Secret::new("cpk")),
     );
-    let nowhere = ChutesSettings {
+    let unreachable = ChutesSettings {
         hub_url: "http://127.0.0.1:9".parse().unwrap(),
         ..miners.settings.clone()
     };
-    miners.hub = HubApi::new(&nowhere).unwrap();
+    miners.hub = HubApi::new(&unreachable).unwrap();
     assert_eq!(miners.miners().await.unwrap().len(), 2);
 }
 

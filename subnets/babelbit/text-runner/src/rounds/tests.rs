@@ -179,15 +179,16 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     let timed = Arc::new(Timed(Mutex::default()));
     let mut in_arena = miners(&[&failing()]);
     in_arena[0].connection = Arc::clone(&timed) as _;
-    let usual = scripted(|request| Ok(request.prefix.clone()));
+    let default_miner = scripted(|request| Ok(request.prefix.clone()));
     let without = TextRounds {
         runner,
         engine,
-        miners: Arc::new(Listed(Mutex::new(miners(&[&usual])))),
+        miners: Arc::new(Listed(Mutex::new(miners(&[&default_miner])))),
         arena: None,
     };
-    let due = |contest| DueRound { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
-    let error = without.play(&due(ChallengeType::Arena)).await.unwrap_err();
+    let due_round =
+        |contest| DueRound { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
+    let error = without.play(&due_round(ChallengeType::Arena)).await.unwrap_err();
     assert_eq!(error.outcome(), "no_miners");
 
     let arena = TextArenaRounds {
@@ -196,12 +197,12 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     };
     let rounds = TextRounds { arena: Some(arena), ..without };
     let played = PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, is_known: false };
-    assert_eq!(rounds.play(&due(ChallengeType::Main)).await.unwrap(), played);
+    assert_eq!(rounds.play(&due_round(ChallengeType::Main)).await.unwrap(), played);
     assert!(timed.0.lock().unwrap().is_empty());
     // The arena has the main contest's challenge, which counts as another one.
-    assert_eq!(rounds.play(&due(ChallengeType::Arena)).await.unwrap(), played);
+    assert_eq!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap(), played);
     assert_eq!(*timed.0.lock().unwrap(), [Duration::from_secs(11); 6]);
-    assert!(rounds.play(&due(ChallengeType::Arena)).await.unwrap().is_known);
+    assert!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap().is_known);
     for directory in [&paths.logs, &paths.scores] {
         let count = |name: &str| {
             let entries = std::fs::read_dir(directory).unwrap();

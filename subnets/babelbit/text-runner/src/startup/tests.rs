@@ -19,9 +19,9 @@ impl VirtualClock {
     }
 
     fn startup(&self, budget: u64) -> Startup {
-        let (seconds, began, clock) = (Arc::clone(&self.0), Instant::now(), self.clone());
+        let (seconds, start, clock) = (Arc::clone(&self.0), Instant::now(), self.clone());
         Startup {
-            now: Arc::new(move || began + Duration::from_secs(seconds.load(Ordering::SeqCst))),
+            now: Arc::new(move || start + Duration::from_secs(seconds.load(Ordering::SeqCst))),
             sleeper: Arc::new(move |pause: Duration| {
                 clock.pass(pause.as_secs());
                 Box::pin(std::future::ready(()))

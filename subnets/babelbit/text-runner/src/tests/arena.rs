@@ -25,11 +25,11 @@ async fn arena_session_without_active_miner_continues_with_empty_predictions() {
             options: PlayOptions { continues_alone, ..PlayOptions::default() },
             ..runner(&directory).await
         };
-        let mut seen = 0;
+        let mut events = 0;
         let report =
-            runner.run_once(&engine(TWO).await, &miners(&[&once]), |_| seen += 1).await.unwrap();
-        assert_eq!((report.outcome, seen, report.miners[0].errors), (outcome, tokens, 5));
-        assert_eq!(once.asked.lock().unwrap().len(), 6, "an inactive miner is not called");
+            runner.run_once(&engine(TWO).await, &miners(&[&once]), |_| events += 1).await.unwrap();
+        assert_eq!((report.outcome, events, report.miners[0].errors), (outcome, tokens, 5));
+        assert_eq!(once.requests.lock().unwrap().len(), 6, "an inactive miner is not called");
         let logs = names(&runner.paths.logs);
         assert!(logs[0].contains("_type_arena_miner_1_"), "{logs:?}");
         let log = std::fs::read_to_string(runner.paths.logs.join(&logs[0])).unwrap();

@@ -141,7 +141,7 @@ async fn challenge_of_the_reference_engine_is_played() {
         .await
         .unwrap();
     assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
-    let asked = echo.asked.lock().unwrap();
-    let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();
+    let requests = echo.requests.lock().unwrap();
+    let prefixes: Vec<_> = requests.iter().map(|request| request.prefix.as_str()).collect();
     assert_eq!(prefixes, ["one", "one two", "three"]);
 }

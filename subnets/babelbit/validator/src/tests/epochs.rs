@@ -176,16 +176,16 @@ async fn weights_are_signed_soon_after_the_epoch() {
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
     let mut validator =
         Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper);
-    let began = Instant::now();
+    let start = Instant::now();
     let report = validator.run_once().await.unwrap();
-    let took = signed_at.lock().unwrap().unwrap() - began;
+    let elapsed = signed_at.lock().unwrap().unwrap() - start;
     println!(
-        "from the epoch to the signed submission: {took:?}, to its block: {:?}",
-        began.elapsed()
+        "from the epoch to the signed submission: {elapsed:?}, to its block: {:?}",
+        start.elapsed()
     );
     assert!(report.outcome.is_success(), "{report:?}");
     // A debug build on a busy machine takes longer than the 200 ms in production.
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
     let on_chain = chain.weights().await;
     assert_eq!(on_chain.len(), 8);
     assert_eq!(on_chain.last(), Some(&(chain.uid(&chain.miners[7]).await, 65_535)));

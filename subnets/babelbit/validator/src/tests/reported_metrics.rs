@@ -46,8 +46,8 @@ async fn rejected_weights_do_not_count_as_set() {
     let set = state();
 
     world.signer.reset().await;
-    let kept = json!({ "success": true, "details": { "unchanged": true } });
-    mount(&world.signer, "POST", "/set_weights", ok(kept)).await;
+    let unchanged = json!({ "success": true, "details": { "unchanged": true } });
+    mount(&world.signer, "POST", "/set_weights", ok(unchanged)).await;
     world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
     let report = validator.run_once().await.unwrap();
     assert_eq!(

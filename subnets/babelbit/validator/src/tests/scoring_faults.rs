@@ -104,15 +104,15 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         (ok(json!({ "scores": [7, null, "x", { "hotkey": hotkey(1) }] })), 1),
     ] {
         let world = World::new().await;
-        let shown = format!("{answer:?}");
+        let debug_text = format!("{answer:?}");
         world.scores(answer.clone(), answer.clone(), answer).await;
         world.at(LATE, &hotkeys()).await;
         let report = world.validator().run_once().await.unwrap();
-        assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{shown}");
+        assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{debug_text}");
         let main = world.scoring.received_requests().await.unwrap();
         let main =
             main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
-        assert_eq!(main.count(), attempts, "{shown}");
+        assert_eq!(main.count(), attempts, "{debug_text}");
         assert!(world.waits().iter().all(|wait| *wait <= 10));
         assert!(request_bodies(&world.signer, "/set_weights").await.is_empty());
     }

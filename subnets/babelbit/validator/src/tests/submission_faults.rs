@@ -25,14 +25,14 @@ async fn gateway_submits_if_the_signer_fails() {
     ] {
         let world = World::new().await;
         world.signer.reset().await;
-        let shown = format!("{answer:?}");
+        let debug_text = format!("{answer:?}");
         mount(&world.signer, "POST", "/set_weights", answer).await;
         let confirmed = ok(json!({ "success": true, "details": { "attempt": 1 } }));
         mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
         world.rows(&[row(1, 0.5)], &[]).await;
-        assert!(world.validator().run_once().await.unwrap().outcome.is_success(), "{shown}");
+        assert!(world.validator().run_once().await.unwrap().outcome.is_success(), "{debug_text}");
         let bodies = request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await;
-        assert_eq!(bodies.len(), usize::from(is_asked), "{shown}");
+        assert_eq!(bodies.len(), usize::from(is_asked), "{debug_text}");
         if let Some(body) = bodies.first() {
             assert_eq!((&body["retries"], &body["delay_s"]), (&json!(7), &json!(1.5)));
         }

@@ -27,14 +27,14 @@ async fn publish(queue: &Queue, recognizer: &EngineIdentity, recordings: std::op
 /// Waits until these jobs are counted: NATS counts a message for its consumer shortly after the
 /// message is stored.
 async fn counted(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> Depth {
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     loop {
         let depth = queue.depth().await.unwrap();
         if (depth.jobs, &depth.others) == (jobs, others) {
             return depth;
         }
         assert!(
-            began.elapsed() < Duration::from_secs(30),
+            start.elapsed() < Duration::from_secs(30),
             "{depth:?} instead of {jobs} jobs and {others:?}"
         );
     }
@@ -73,8 +73,8 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     let delivery = consumer.pull(1).await.unwrap().next().await.unwrap().unwrap();
     assert_eq!(own_queue.depth().await.unwrap().jobs, 3);
     delivery.done().await;
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while own_queue.depth().await.unwrap().jobs != 2 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the acknowledged job still counts");
+        assert!(start.elapsed() < Duration::from_secs(30), "the acknowledged job still counts");
     }
 }

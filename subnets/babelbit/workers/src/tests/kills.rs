@@ -74,8 +74,8 @@ struct Supervisor {
 impl Supervisor {
     fn start(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&is_over);
-        Self { is_over, thread: Some(std::thread::spawn(move || work(&seen))) }
+        let is_over_in_thread = Arc::clone(&is_over);
+        Self { is_over, thread: Some(std::thread::spawn(move || work(&is_over_in_thread))) }
     }
 }
 
@@ -99,11 +99,11 @@ async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
 /// Asserts that queue and bucket are empty.
 async fn check_no_leftovers(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while queue.depth().await.unwrap().jobs > 0
         || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
     {
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -119,10 +119,10 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
-    let (kills, wanted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
+    let (kills, target_kills) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
     let _killer = {
-        let (servers, kills, wanted) =
-            (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&wanted));
+        let (servers, kills, target_kills) =
+            (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&target_kills));
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
             let start = || Process::start(&servers, PACE.transcription);
@@ -136,7 +136,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
                     *worker = start();
                 }
                 let victim = &mut workers[random.random_range(0..WORKERS)];
-                if kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
+                if kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
                     // The assignment drops, and thereby kills, the old process.
                     *victim = start();
                     kills.fetch_add(1, Ordering::Relaxed);
@@ -146,7 +146,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     };
     let (alone, distributed) = (Arc::new(alone()), scorer_with_workers(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
-    while kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
+    while kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
         let candidates: Vec<_> =
             (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
         assert_eq!(
@@ -157,9 +157,9 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
         jobs.extend(candidates.iter().map(job));
         batches += 1;
         repeated = repeats(&servers, &jobs).await;
-        if repeated == 0 && kills.load(Ordering::Relaxed) == wanted.load(Ordering::Relaxed) {
+        if repeated == 0 && kills.load(Ordering::Relaxed) == target_kills.load(Ordering::Relaxed) {
             assert!(
-                wanted.fetch_add(1, Ordering::Relaxed) < MAX_KILLS,
+                target_kills.fetch_add(1, Ordering::Relaxed) < MAX_KILLS,
                 "no kill hit a worker with a job"
             );
         }

@@ -91,10 +91,10 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
     let count =
         async || store.look(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count();
     let before = count().await;
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while count().await == before {
         assert!(
-            began.elapsed() < Duration::from_mins(1),
+            start.elapsed() < Duration::from_mins(1),
             "no result after {before} of {}",
             jobs.len()
         );

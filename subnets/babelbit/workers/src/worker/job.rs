@@ -51,12 +51,12 @@ impl Worker {
         };
         metrics::gauge!("taonet_scorer_running").increment(1.0);
         let mut extensions = tokio::time::interval(self.services.pace.redeliver_after / 3);
-        let began = Instant::now();
+        let start = Instant::now();
         let mut work = std::pin::pin!(self.process(&id, audio, store, stop));
         let next = loop {
             tokio::select! {
                 next = &mut work => break next,
-                _ = extensions.tick(), if began.elapsed() < MAX_PROCESSING_TIME => delivery.extend().await,
+                _ = extensions.tick(), if start.elapsed() < MAX_PROCESSING_TIME => delivery.extend().await,
             }
         };
         match next {
@@ -150,7 +150,7 @@ impl Worker {
         let length =
             WavHeader::read(&wav).map(|header| header.duration().get()).unwrap_or_default();
         let length = Duration::try_from_secs_f64(length).unwrap_or_default();
-        let (recognizer, began) = (Arc::clone(&self.recognizer), Instant::now());
+        let (recognizer, start) = (Arc::clone(&self.recognizer), Instant::now());
         let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
         let deadline = self.services.pace.deadline(length);
         let overdue = async {
@@ -181,7 +181,7 @@ impl Worker {
                 return Ok(Next::Later(Duration::ZERO));
             }
         };
-        metrics::histogram!("taonet_scorer_job_seconds").record(began.elapsed().as_secs_f64());
+        metrics::histogram!("taonet_scorer_job_seconds").record(start.elapsed().as_secs_f64());
         let result = encode(&transcription);
         // Retry until the database stores the result: transcribing again would cost more.
         while let Err(error) =
@@ -194,8 +194,8 @@ impl Worker {
             tokio::time::sleep(self.services.pace.retry_after).await;
         }
         let new = u64::try_from(length.as_millis()).unwrap_or_default();
-        let heard = self.heard.fetch_add(new, Ordering::Relaxed) + new;
-        metrics::counter!("taonet_scorer_audio_seconds_total").absolute(heard / 1_000);
+        let total_milliseconds = self.heard.fetch_add(new, Ordering::Relaxed) + new;
+        metrics::counter!("taonet_scorer_audio_seconds_total").absolute(total_milliseconds / 1_000);
         count(if transcription.is_ok() { "transcribed" } else { "failed" });
         Ok(Next::Done)
     }

@@ -134,12 +134,12 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
     let Reading::FullText(readings) = reference.read(&question).await.unwrap() else {
         panic!("not read in one pass")
     };
-    for (place, (reading, token)) in readings.iter().zip(&miners).enumerate() {
+    for (index, (reading, token)) in readings.iter().zip(&miners).enumerate() {
         let (rank, logprob) =
-            reading.own.unwrap_or_else(|| panic!("token {place} is unknown: {miners:?}"));
+            reading.own.unwrap_or_else(|| panic!("token {index} is unknown: {miners:?}"));
         assert!(
             rank == 1 && (logprob - token.logprob).abs() < 1e-4,
-            "{place}: {logprob} {miners:?}"
+            "{index}: {logprob} {miners:?}"
         );
     }
     for profile in [ScoringProfile::Reference, ScoringProfile::Later] {

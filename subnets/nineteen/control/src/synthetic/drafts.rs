@@ -63,22 +63,22 @@ impl Drafts {
     ) {
         while !shutdown.is_requested() {
             let models = models(market, references);
-            let missing = TARGET_COUNT.saturating_sub(self.queue().len());
+            let missing_count = TARGET_COUNT.saturating_sub(self.queue().len());
             let models = &models;
             let writing =
-                futures::stream::iter(0..missing.min(MAX_CONCURRENT)).map(|_| async move {
+                futures::stream::iter(0..missing_count.min(MAX_CONCURRENT)).map(|_| async move {
                     let mut random = StdRng::from_os_rng();
                     match models.choose(&mut random) {
                         Some(model) => conversation(model.as_ref(), &mut random).await,
                         None => Ok(None),
                     }
                 });
-            let written: Vec<_> = tokio::select! {
+            let conversations: Vec<_> = tokio::select! {
                 () = shutdown.requested() => return,
-                written = writing.buffer_unordered(MAX_CONCURRENT).collect() => written,
+                conversations = writing.buffer_unordered(MAX_CONCURRENT).collect() => conversations,
             };
-            let mut is_idle = written.is_empty() || models.is_empty();
-            for conversation in written {
+            let mut is_idle = conversations.is_empty() || models.is_empty();
+            for conversation in conversations {
                 match conversation {
                     Ok(Some(conversation)) => self.queue().push_back(conversation),
                     Ok(None) if models.is_empty() => {}
@@ -129,10 +129,10 @@ async fn conversation(
             "Write the system prompt of an AI assistant. An example of a different one: \"{like}\". Reply with the \
              prompt only."
         );
-        let Some(written) = write(model, &[message("user", &order)], random).await? else {
+        let Some(draft_text) = write(model, &[message("user", &order)], random).await? else {
             return Ok(None);
         };
-        messages.push(message("system", &written));
+        messages.push(message("system", &draft_text));
     }
     let (like, manner) =
         (text(Part::Message, 25, random), MANNERS.choose(random).copied().unwrap_or_default());
@@ -140,10 +140,10 @@ async fn conversation(
         "Write a message that a person could send to an AI assistant, {manner}. These words set the subject, which you \
          can change to make sense: \"{like}\". Reply with the message only."
     );
-    let Some(written) = write(model, &[message("user", &order)], random).await? else {
+    let Some(draft_text) = write(model, &[message("user", &order)], random).await? else {
         return Ok(None);
     };
-    messages.push(message("user", &written));
+    messages.push(message("user", &draft_text));
     for _ in 0..TURNS.choose(random).copied().unwrap_or(0) {
         let Some(answer) = write(model, &messages, random).await? else { return Ok(None) };
         messages.push(message("assistant", &answer));
@@ -165,17 +165,17 @@ async fn write(
     messages: &[Value],
     random: &mut StdRng,
 ) -> Result<Option<String>, CheckError> {
-    let Some(written) =
+    let Some(text) =
         model.write(messages, MAX_DRAFT_TOKENS, random.random_range(1..=u32::MAX.into())).await?
     else {
         return Ok(None);
     };
     // Models like to quote what they were told to write.
-    let written = written.trim().trim_matches('"').trim();
-    if written.is_empty() {
+    let text = text.trim().trim_matches('"').trim();
+    if text.is_empty() {
         Err(CheckError::Malformed("is an empty message"))
     } else {
-        Ok(Some(written.to_owned()))
+        Ok(Some(text.to_owned()))
     }
 }
 

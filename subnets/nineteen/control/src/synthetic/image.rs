@@ -53,8 +53,8 @@ pub(super) fn payload(
     names_task: bool,
     random: &mut impl Rng,
 ) -> Option<Map<String, Value>> {
-    let mut further = Map::new();
-    let mut add = |name: &str, value: Value| further.insert(name.to_owned(), value);
+    let mut extra_fields = Map::new();
+    let mut add = |name: &str, value: Value| extra_fields.insert(name.to_owned(), value);
     let (width, height) = (side(random), side(random));
     match task.endpoint {
         Endpoint::TextToImage => {}
@@ -83,7 +83,7 @@ pub(super) fn payload(
         height,
         seed: random.random_range(1..=MAX_SEED),
         model: names_task.then(|| task.task.to_string()),
-        further,
+        extra_fields,
     };
     Some(payload.into_map())
 }

@@ -184,9 +184,9 @@ fn png(width: u32, height: u32, mut pixel: impl FnMut(f32, f32) -> [u8; 3]) -> S
         row.push(1);
         let mut left = [0_u8; 3];
         for x in 0..width {
-            let here = pixel(x as f32 / width as f32, y as f32 / height as f32);
-            row.extend(here.iter().zip(left).map(|(part, left)| part.wrapping_sub(left)));
-            left = here;
+            let colour = pixel(x as f32 / width as f32, y as f32 / height as f32);
+            row.extend(colour.iter().zip(left).map(|(part, left)| part.wrapping_sub(left)));
+            left = colour;
         }
         // Writing to a vector does not fail.
         let _ = rows.write_all(&row);

@@ -91,8 +91,9 @@ fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
 
 /// Adds text, with a capital letter where a sentence begins.
 fn push(out: &mut String, text: &str) {
-    let ended = out.trim_end();
-    let begins = out.is_empty() || (ended.len() < out.len() && ended.ends_with(['.', '?', '!']));
+    let trimmed = out.trim_end();
+    let begins =
+        out.is_empty() || (trimmed.len() < out.len() && trimmed.ends_with(['.', '?', '!']));
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if begins => {
@@ -159,7 +160,7 @@ fn typed(mut text: String, random: &mut impl Rng) -> String {
             .iter()
             .enumerate()
             .filter(|(at, _)| *at != index || *at == 0)
-            .map(|(_, letter)| *letter)
+            .map(|(_, character)| *character)
             .collect();
     }
     text
@@ -176,13 +177,13 @@ mod tests {
 
     #[test]
     fn each_grammar_reference_is_defined() {
-        let drawn = ["number", "small", "year", "name", "word", "code"];
+        let placeholders = ["number", "small", "year", "name", "word", "code"];
         for (name, alternatives) in GRAMMAR.iter() {
             for alternative in alternatives {
                 for inner in alternative.split('{').skip(1) {
                     let (inner, _) = inner.split_once('}').unwrap();
                     assert!(
-                        GRAMMAR.contains_key(inner) || drawn.contains(&inner),
+                        GRAMMAR.contains_key(inner) || placeholders.contains(&inner),
                         "{name}: {inner}"
                     );
                 }

@@ -80,9 +80,10 @@ fn shares(effective: &[f64], exponent: i32) -> Vec<f64> {
 }
 
 #[track_caller]
-fn assert_close(found: &[f64], expected: &[f64]) {
-    let close = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-9);
-    assert!(found.len() == expected.len() && close, "{found:?}, expected {expected:?}");
+fn assert_close(actual: &[f64], expected: &[f64]) {
+    let close =
+        actual.iter().zip(expected).all(|(actual, expected)| (actual - expected).abs() < 1e-9);
+    assert!(actual.len() == expected.len() && close, "{actual:?}, expected {expected:?}");
 }
 
 #[tokio::test]

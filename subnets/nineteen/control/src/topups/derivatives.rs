@@ -36,14 +36,14 @@ mod tests {
         for (account, other) in
             [(accounts[0], accounts[1]), (accounts[0], accounts[1]), (accounts[1], accounts[0])]
         {
-            let of_account = derivatives.of(account);
-            assert_eq!(of_account.len(), 65_536);
+            let account_derivatives = derivatives.of(account);
+            assert_eq!(account_derivatives.len(), 65_536);
             assert!(
                 [0, 7, u16::MAX]
                     .iter()
-                    .all(|index| of_account.contains(&account.derivative(*index)))
+                    .all(|index| account_derivatives.contains(&account.derivative(*index)))
             );
-            assert!(!of_account.contains(&other.derivative(0)));
+            assert!(!account_derivatives.contains(&other.derivative(0)));
         }
     }
 }

@@ -309,7 +309,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
     }
     chain.fails.store(401, Ordering::SeqCst);
     let watchers: Vec<_> = (0..2_u64)
-        .map(|which| {
+        .map(|index| {
             let (chain, store) = (Arc::clone(chain), shop.store.clone());
             tokio::spawn(async move {
                 for round in 0..2_000_u64 {
@@ -318,7 +318,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
                     }
                     let watcher =
                         TopUpWatcher::new(Arc::clone(&chain) as _, store.clone(), system_clock());
-                    let limit = Duration::from_millis((round * 7 + which * 3) % 40 + round / 20);
+                    let limit = Duration::from_millis((round * 7 + index * 3) % 40 + round / 20);
                     let advanced = tokio::time::timeout(limit, watcher.advance()).await;
                     let topups = store.topups().await.unwrap().unwrap();
                     if topups.hash == block.hash {

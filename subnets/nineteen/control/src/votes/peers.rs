@@ -52,11 +52,11 @@ impl PeerVotes {
         let fetches =
             self.peers.iter().map(|(url, client)| async move { (url, fetch(client).await) });
         for (url, fetched) in join_all(fetches).await {
-            let checked = fetched.and_then(|ballot| {
+            let verified = fetched.and_then(|ballot| {
                 ballot.check(netuid, now)?;
                 Ok(ballot)
             });
-            match checked {
+            match verified {
                 Ok(ballot) => keep(&mut self.ballots, ballot),
                 // The URL may contain a password.
                 Err(error) => tracing::warn!(
@@ -69,14 +69,14 @@ impl PeerVotes {
         keep(&mut self.ballots, self.voter.ballot());
         self.ballots.retain(|_, ballot| ballot.is_current(now));
         let registrations = Neurons::read(&*self.chain, netuid).await?.registrations();
-        let counted = self.ballots.values().filter_map(|ballot| {
+        let votes = self.ballots.values().filter_map(|ballot| {
             let registration = registrations.get(&ballot.hotkey())?;
             let counts = registration.validator_permit && registration.stake > 0;
             counts.then_some((registration.stake, ballot.weights()))
         });
-        let counted: Vec<_> = counted.collect();
-        let count = counted.len();
-        self.voter.market().vote(stake_weighted(counted));
+        let votes: Vec<_> = votes.collect();
+        let count = votes.len();
+        self.voter.market().vote(stake_weighted(votes));
         Ok(count)
     }
 

@@ -94,13 +94,13 @@ mod tests {
         let unlikely = TokenLikelihood { rank: Some(10), ..likely() };
         let impossible =
             TokenLikelihood { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };
-        let absent = TokenLikelihood { rank: None, ..likely() };
+        let absent_token = TokenLikelihood { rank: None, ..likely() };
         let past = TokenLikelihood { logprob: -5.0, end_logprob: Some(-0.3), ..likely() };
         let nearly = TokenLikelihood { logprob: -4.8, end_logprob: Some(-0.3), ..likely() };
         assert_eq!(check(&[likely(), nearly, likely()], 3, 3), Ok(vec![]));
         assert_eq!(check(&[unlikely, likely(), impossible, unlikely], 4, 10), Ok(vec![0, 2, 3]));
         assert_eq!(check(&[unlikely; 4], 4, 10), Err(FullTextError::Unlikely(4)));
-        assert_eq!(check(&[likely(), absent], 2, 10), Err(FullTextError::Absent(1)));
+        assert_eq!(check(&[likely(), absent_token], 2, 10), Err(FullTextError::Absent(1)));
         assert_eq!(check(&[likely(), past], 2, 10), Err(FullTextError::PastItsEnd(1)));
         assert_eq!(
             check(&[likely(); 4], 4, 3),

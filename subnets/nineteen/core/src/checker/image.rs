@@ -102,11 +102,11 @@ fn differing_bits(one: &str, other: &str) -> Option<u32> {
 /// differ) less than 1e-6.
 pub fn same_image(distances: &HashDistances) -> f64 {
     let HashDistances { perceptual, average, difference, colour } = *distances;
-    let lost = PERCEPTUAL_BIT * f64::from(perceptual)
+    let lost_score = PERCEPTUAL_BIT * f64::from(perceptual)
         + AVERAGE_BIT * f64::from(average)
         + DIFFERENCE_BIT * f64::from(difference)
         + COLOUR_BIT * f64::from(colour);
-    1.0 / (1.0 + (lost - EQUAL).exp())
+    1.0 / (1.0 + (lost_score - EQUAL).exp())
 }
 
 /// Returns the cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their
@@ -161,8 +161,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn close(found: f64, expected: f64, tolerance: f64) {
-        assert!((found - expected).abs() <= tolerance, "{found}, expected {expected}");
+    fn close(actual: f64, expected: f64, tolerance: f64) {
+        assert!((actual - expected).abs() <= tolerance, "{actual}, expected {expected}");
     }
 
     #[test]

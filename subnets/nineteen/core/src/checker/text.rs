@@ -58,7 +58,7 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
             let has_ended = choice.get("finish_reason").is_some_and(Value::is_string);
             has_ended
                 && text.is_some_and(|text| {
-                    text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER)
+                    text.chars().all(|character| character == char::REPLACEMENT_CHARACTER)
                 })
         };
         if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut()) {
@@ -88,7 +88,8 @@ pub fn comparable(tokens: &[Token]) -> Vec<usize> {
         let is_character = remaining.get(empty).is_none_or(|last| {
             // Otherwise a miner could hide any token behind an empty one.
             let mut letters = last.text.chars();
-            letters.next().is_some_and(|letter| !letter.is_ascii()) && letters.next().is_none()
+            letters.next().is_some_and(|character| !character.is_ascii())
+                && letters.next().is_none()
         });
         if token.text.is_empty() && is_character && empty < MAX_CHARACTER_TOKENS {
             position += empty + 1;
@@ -149,8 +150,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn close(found: f64, expected: f64, tolerance: f64) {
-        assert!((found - expected).abs() <= tolerance, "{found}, expected {expected}");
+    fn close(actual: f64, expected: f64, tolerance: f64) {
+        assert!((actual - expected).abs() <= tolerance, "{actual}, expected {expected}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn default_tasks_begin_with_the_references() {
         ("dreamshaper-text-to-image",   "image",     800.0,  10.0, 0.05,  5.0, false, "/text-to-image"),
         ("dreamshaper-image-to-image",  "image",     800.0,  10.0, 0.05, 15.0, false, "/image-to-image"),
     ];
-    let (reference, further) = config.tasks.split_at(table.len());
+    let (reference, additional) = config.tasks.split_at(table.len());
     for (task, row) in reference.iter().zip(table) {
         let kind = serde_json::to_value(task.task_type).unwrap();
         let actual = (
@@ -33,10 +33,10 @@ fn default_tasks_begin_with_the_references() {
     }
     let sum: f64 = reference.iter().map(|task| task.weight).sum();
     assert!((sum - 1.0).abs() < 1e-12);
-    let further: Vec<_> =
-        further.iter().map(|task| (task.task.as_str(), task.endpoint, task.weight)).collect();
+    let additional: Vec<_> =
+        additional.iter().map(|task| (task.task.as_str(), task.endpoint, task.weight)).collect();
     assert_eq!(
-        further,
+        additional,
         [("chat-llama-3-1-8b-comp", Endpoint::Completions, 0.02), ("embed-bge-m3", Endpoint::Embeddings, 0.02)]
     );
 }

@@ -70,8 +70,8 @@ impl Breaker {
 
     fn failed(&mut self, now: f64) {
         self.failures = self.failures.saturating_add(1);
-        if let Some(further) = self.failures.checked_sub(FAILURES) {
-            self.pause(now, BACKOFF.delay(further).as_secs_f64());
+        if let Some(retries) = self.failures.checked_sub(FAILURES) {
+            self.pause(now, BACKOFF.delay(retries).as_secs_f64());
         }
     }
 

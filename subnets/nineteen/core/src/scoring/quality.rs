@@ -44,13 +44,16 @@ pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option
         .filter_map(|(index, speed)| speed.map(|speed| (index, speed)))
         .collect();
     order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    let of = order.len();
+    let count = order.len();
     let mut ranks = vec![None; speeds.len()];
     for (rank, (index, _)) in order.into_iter().enumerate() {
-        let bonus =
-            if of > 1 { rules.bonus_span * (0.5 - rank as f64 / (of - 1) as f64) } else { 0.0 };
+        let bonus = if count > 1 {
+            rules.bonus_span * (0.5 - rank as f64 / (count - 1) as f64)
+        } else {
+            0.0
+        };
         if let Some(slot) = ranks.get_mut(index) {
-            *slot = Some(SpeedRank { rank, of, bonus });
+            *slot = Some(SpeedRank { rank, of: count, bonus });
         }
     }
     ranks

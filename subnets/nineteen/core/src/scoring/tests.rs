@@ -12,8 +12,8 @@ fn rules() -> ScoringRules {
 }
 
 #[track_caller]
-fn close(found: f64, expected: f64, tolerance: f64) {
-    assert!((found - expected).abs() <= tolerance, "{found}, expected {expected}");
+fn close(actual: f64, expected: f64, tolerance: f64) {
+    assert!((actual - expected).abs() <= tolerance, "{actual}, expected {expected}");
 }
 
 const fn task(task: &str, weight: f64) -> TaskWeight<&str> {
@@ -87,27 +87,27 @@ fn worked_example_is_reproduced() {
         ("C", 1.0,     60.0, -0.25, 0.75,    1.00,  90_000.0,  67_500.0, 0.27939, 0.11393),
     ];
     assert_eq!(scores.tasks[0].contenders.len(), table.len());
-    for (found, row) in scores.tasks[0].contenders.iter().zip(table) {
+    for (actual, row) in scores.tasks[0].contenders.iter().zip(table) {
         let (hotkey, average, metric, bonus, combined, period, capacity, effective, share, net) =
             row;
         assert_eq!(
-            (found.hotkey, found.quality.metric, found.capacity),
+            (actual.hotkey, actual.quality.metric, actual.capacity),
             (hotkey, Some(metric), capacity)
         );
-        close(found.quality.average, average, 5e-6);
-        close(found.quality.rank.unwrap().bonus, bonus, 1e-12);
-        close(found.quality.combined, combined, 5e-6);
-        close(found.period.score, period, 1e-12);
-        close(found.effective, effective, 0.05);
-        close(found.share, share, 5e-6);
-        close(found.net, net, 5e-6);
+        close(actual.quality.average, average, 5e-6);
+        close(actual.quality.rank.unwrap().bonus, bonus, 1e-12);
+        close(actual.quality.combined, combined, 5e-6);
+        close(actual.period.score, period, 1e-12);
+        close(actual.effective, effective, 0.05);
+        close(actual.share, share, 5e-6);
+        close(actual.net, net, 5e-6);
     }
-    for (found, (hotkey, effective, net)) in
+    for (actual, (hotkey, effective, net)) in
         scores.tasks[1].contenders.iter().zip([("A", 400.0, 0.14637), ("D", 720.0, 0.85363)])
     {
-        assert_eq!(found.hotkey, hotkey);
-        close(found.effective, effective, 1e-9);
-        close(found.net, net, 5e-6);
+        assert_eq!(actual.hotkey, hotkey);
+        close(actual.effective, effective, 1e-9);
+        close(actual.net, net, 5e-6);
     }
     let weights = [("A", 0.57403), ("B", 0.01616), ("C", 0.06836), ("D", 0.34145)];
     assert_eq!(scores.totals.len(), weights.len());
@@ -340,13 +340,13 @@ fn shares_are_cubed() {
     // Values 0.5, 0.8 and 0.2 of the reference's former test suite, divided by their sum of 1.5.
     let cubes = [0.125, 0.512, 0.008];
     let sum: f64 = cubes.iter().sum();
-    for (found, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
-        close(found, cube / sum, 1e-12);
+    for (actual, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
+        close(actual, cube / sum, 1e-12);
     }
-    for (found, share) in
+    for (actual, share) in
         shares(&[100.0, 200.0, 300.0], 1.0).unwrap().into_iter().zip([1.0, 2.0, 3.0])
     {
-        close(found, share / 6.0, 1e-12);
+        close(actual, share / 6.0, 1e-12);
     }
     assert_eq!(shares(&[0.0, 0.0], 3.0), None);
     assert_eq!(shares(&[], 3.0), None);

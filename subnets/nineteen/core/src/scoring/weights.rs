@@ -125,12 +125,15 @@ impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> Rows<'a, T, K> {
         rules: &ScoringRules,
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
         let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
-        let all = self.rewards_by_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
+        let rewards = self.rewards_by_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
         let missing = rules.minimum_rewards.saturating_sub(own.len());
         let strict = rules.strict;
         // The reference does not exclude the rewards in the task, which then count twice.
-        let fill =
-            all.iter().copied().filter(move |reward| !strict || reward.task != task).take(missing);
+        let fill = rewards
+            .iter()
+            .copied()
+            .filter(move |reward| !strict || reward.task != task)
+            .take(missing);
         (own, fill)
     }
 }

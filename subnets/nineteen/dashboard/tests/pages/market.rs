@@ -76,10 +76,10 @@ pub(crate) async fn trade(directory: &Path, age: Duration) {
     let (hour, hour_ms) = (Duration::from_hours(1), 3_600_000);
     let config = MarketConfig::default();
     let begin = async |started_ms: i64| {
-        let began = store
+        let start = store
             .begin_period(started_ms, hour_ms, PeriodProfile::Reference, &offers(), &[], &config)
             .await;
-        let period = began.unwrap();
+        let period = start.unwrap();
         let mut rows = store.contenders(period).await.unwrap();
         count(&mut rows);
         (period, rows)

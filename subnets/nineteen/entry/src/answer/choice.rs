@@ -15,7 +15,7 @@ pub(super) struct Choice {
     calls: Vec<(u64, Value)>,
     logprobs: Vec<Value>,
     /// Other texts of a chat, such as `reasoning_content`.
-    further: Map<String, Value>,
+    extra_fields: Map<String, Value>,
     /// Number of a completion's tokens, and the sum of their log-probabilities, if the miner's
     /// log-probabilities are relayed.
     tokens: (u32, f64),
@@ -29,7 +29,7 @@ impl Choice {
             // The logarithm of a probability is at most 0.
             self.tokens = (self.tokens.0.saturating_add(1), self.tokens.1 + logprob.min(0.0));
         }
-        merge_texts(&mut self.further, chunk);
+        merge_texts(&mut self.extra_fields, chunk);
         for call in chunk.tool_calls().unwrap_or_default() {
             merge_call(&mut self.calls, call);
         }
@@ -55,7 +55,7 @@ impl Choice {
 
     /// Returns the choice as a JSON document.
     pub(super) fn document(self, head: &Head, index: usize, end: &End) -> Value {
-        let Self { mut text, calls, logprobs, further, .. } = self;
+        let Self { mut text, calls, logprobs, extra_fields, .. } = self;
         let finish = head.finish_reason(end);
         if !head.form.is_chat() {
             text.insert_str(0, head.echo_of(index));
@@ -67,7 +67,7 @@ impl Choice {
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});
         if let Some(message) = message.as_object_mut() {
-            message.extend(further);
+            message.extend(extra_fields);
             if head.form == ChoiceForm::FunctionChat {
                 message
                     .extend(function_call(&calls).map(|call| ("function_call".to_owned(), call)));

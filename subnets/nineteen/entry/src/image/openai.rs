@@ -194,8 +194,8 @@ fn invalid_size() -> GatewayError {
 fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
     let own = (u64::from(image.width()), u64::from(image.height()));
     let (shorter, longer) = (own.0.min(own.1), own.0.max(own.1));
-    let scaled = |to: u64, of: u64| {
-        let side = |side: u64| (side * to / of.max(1) + STEP / 2) / STEP * STEP;
+    let scaled = |to: u64, from: u64| {
+        let side = |side: u64| (side * to / from.max(1) + STEP / 2) / STEP * STEP;
         (side(own.0), side(own.1))
     };
     let (width, height) = if shorter < *SIDES.start() {

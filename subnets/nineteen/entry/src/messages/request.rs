@@ -57,7 +57,7 @@ fn omit_large_limit(fields: &mut Fields) {
 fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayError> {
     let mut chat =
         fields.split(&["model", "max_tokens", "stream", "temperature", "top_p", "top_k"]);
-    let mut further = Map::new();
+    let mut extra_fields = Map::new();
     let mut messages = Vec::new();
     if let Some(system) = fields.take("system") {
         let text = joined_text(&system, &TEXT, "\n");
@@ -68,8 +68,8 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
     }
     let images = conversation(&mut fields, &mut messages)?;
     tools(&mut fields, &mut chat)?;
-    output_config(&mut fields, &mut chat, &mut further)?;
-    chat.tools(&mut further)?;
+    output_config(&mut fields, &mut chat, &mut extra_fields)?;
+    chat.tools(&mut extra_fields)?;
     let stop_sequences = stop_sequences(&mut fields)?;
     if !stop_sequences.is_empty() {
         chat.0.insert("stop".to_owned(), stop_sequences.clone().into());
@@ -92,7 +92,7 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
     fields.refuse_unless("service_tier", is_tier, "service_tier must be auto or standard_only")?;
     fields.end()?;
     let request =
-        chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
+        chat.request(TextInput::Messages(messages), false, extra_fields)?.with_images(images)?;
     Ok((request, MessageOptions { stop_sequences, wants_reasoning }))
 }
 
@@ -110,8 +110,10 @@ fn conversation(
     fields: &mut Fields,
     messages: &mut Vec<Value>,
 ) -> Result<Vec<String>, GatewayError> {
-    let given = match fields.take("messages") {
-        Some(Value::Array(given)) if (1..=MAX_MESSAGES).contains(&given.len()) => given,
+    let message_list = match fields.take("messages") {
+        Some(Value::Array(message_list)) if (1..=MAX_MESSAGES).contains(&message_list.len()) => {
+            message_list
+        }
         _ => {
             return Err(GatewayError::field(
                 "messages",
@@ -119,7 +121,7 @@ fn conversation(
             ));
         }
     };
-    let turns = turns(given)?;
+    let turns = turns(message_list)?;
     // Models would begin a new message instead of continuing this one.
     let ends_with_assistant = turns.last().is_some_and(|turn| turn.role == "assistant");
     let mut images = Vec::new();
@@ -364,7 +366,7 @@ fn tool(tool: &Value) -> Option<Value> {
 fn output_config(
     fields: &mut Fields,
     chat: &mut Fields,
-    further: &mut Map<String, Value>,
+    extra_fields: &mut Map<String, Value>,
 ) -> Result<(), GatewayError> {
     let config = match fields.take("output_config") {
         None => return Ok(()),
@@ -385,7 +387,7 @@ fn output_config(
                     }
                 };
                 if let Some(effort) = effort {
-                    further.insert("reasoning_effort".to_owned(), effort.into());
+                    extra_fields.insert("reasoning_effort".to_owned(), effort.into());
                     continue;
                 }
                 "low, medium, high, xhigh or max"

@@ -140,10 +140,10 @@ mod tests {
     use super::*;
     use crate::answer::ChoiceForm;
 
-    fn chat(further: &Value) -> Result<TextRequest, GatewayError> {
+    fn chat(extra_fields: &Value) -> Result<TextRequest, GatewayError> {
         let mut body =
             json!({"model": "chat-a", "messages": [{"role": "user", "content": "hello"}]});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         TextRequest::chat(body.to_string().as_bytes())
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let message =
             |fields: Value| json!({"messages": [{"role": "user", "content": "a"}, fields]});
         let call = json!({"name": "f", "arguments": "{}"});
-        for (further, param) in [
+        for (extra_fields, param) in [
             (json!({"functions": []}), "functions"),
             (json!({"functions": "f"}), "functions"),
             (json!({"functions": [{"description": "f"}]}), "functions"),
@@ -228,10 +228,10 @@ mod tests {
                 "messages[1].function_call",
             ),
         ] {
-            let error = chat(&further).unwrap_err();
+            let error = chat(&extra_fields).unwrap_err();
             assert!(
                 matches!(&error, GatewayError::Field { param: found, .. } if found == param),
-                "{further}: {error:?}"
+                "{extra_fields}: {error:?}"
             );
         }
     }

@@ -22,42 +22,42 @@ impl Fields {
     /// Parses the sampling parameters beyond those of every request, and the stop sequences.
     pub(super) fn sampling(
         &mut self,
-        further: &mut Map<String, Value>,
+        extra_fields: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
-        self.top_k(further)?;
-        self.pass_on("min_p", further, "a number in 0..=1", |value| {
+        self.top_k(extra_fields)?;
+        self.pass_on("min_p", extra_fields, "a number in 0..=1", |value| {
             is_number_in(value, 0.0..=1.0)
         })?;
-        self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
-            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
-        })?;
         self.pass_on(
-            "stop",
-            further,
-            "a string or an array of 1..=4 strings",
-            |value| match value {
+            "repetition_penalty",
+            extra_fields,
+            "a number above 0 and up to 2",
+            |value| is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0),
+        )?;
+        self.pass_on("stop", extra_fields, "a string or an array of 1..=4 strings", |value| {
+            match value {
                 Value::Array(stops) => {
                     (1..=MAX_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
                 }
                 stop => is_text(stop),
-            },
-        )?;
+            }
+        })?;
         for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, further, "a number in -2..=2", |value| {
+            self.pass_on(penalty, extra_fields, "a number in -2..=2", |value| {
                 is_number_in(value, -2.0..=2.0)
             })?;
         }
-        self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
+        self.pass_on("logit_bias", extra_fields, "an object of numbers in -100..=100", |value| {
             value.as_object().is_some_and(|biases| {
                 biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
             })
         })?;
-        self.vllm_sampling(further)?;
-        self.structured_outputs(further)
+        self.vllm_sampling(extra_fields)?;
+        self.structured_outputs(extra_fields)
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.
-    fn top_k(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    fn top_k(&mut self, extra_fields: &mut Map<String, Value>) -> Result<(), GatewayError> {
         let Some(value) = self.take("top_k") else { return Ok(()) };
         let top_k = match integer(&value) {
             Some(-1 | 0) => ALL_TOKENS,
@@ -69,30 +69,30 @@ impl Fields {
                 ));
             }
         };
-        further.insert("top_k".to_owned(), top_k.into());
+        extra_fields.insert("top_k".to_owned(), top_k.into());
         Ok(())
     }
 
     /// Passes the parameters on that only vLLM and servers like it have.
-    fn vllm_sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    fn vllm_sampling(&mut self, extra_fields: &mut Map<String, Value>) -> Result<(), GatewayError> {
         for flag in VLLM_FLAGS {
-            self.pass_on(flag, further, "true or false", Value::is_boolean)?;
+            self.pass_on(flag, extra_fields, "true or false", Value::is_boolean)?;
         }
-        self.pass_on("length_penalty", further, "a number in -10..=10", |value| {
+        self.pass_on("length_penalty", extra_fields, "a number in -10..=10", |value| {
             is_number_in(value, -10.0..=10.0)
         })?;
         let is_token =
             |value: &Value| integer(value).is_some_and(|token| (0..=ALL_TOKENS).contains(&token));
         for tokens in ["stop_token_ids", "allowed_token_ids"] {
             let expected = "an array of 1..=4096 integers in 0..=1000000";
-            self.pass_on(tokens, further, expected, |value| is_list(value, is_token))?;
+            self.pass_on(tokens, extra_fields, expected, |value| is_list(value, is_token))?;
         }
-        self.pass_on("bad_words", further, "an array of 1..=4096 strings", |value| {
+        self.pass_on("bad_words", extra_fields, "an array of 1..=4096 strings", |value| {
             is_list(value, is_text)
         })?;
         self.pass_on(
             "truncate_prompt_tokens",
-            further,
+            extra_fields,
             "-1 or an integer in 1..=1000000",
             |value| {
                 integer(value)
@@ -106,10 +106,13 @@ impl Fields {
 
     /// Passes on the constraint of an answer's text, in the form of `structured_outputs` or by its
     /// former name.
-    fn structured_outputs(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    fn structured_outputs(
+        &mut self,
+        extra_fields: &mut Map<String, Value>,
+    ) -> Result<(), GatewayError> {
         let names = std::iter::once("structured_outputs").chain(FORMER_CONSTRAINTS);
-        let given: Vec<&str> = names.filter(|name| self.has(name)).collect();
-        if let [first, second, ..] = given.as_slice() {
+        let present: Vec<&str> = names.filter(|name| self.has(name)).collect();
+        if let [first, second, ..] = present.as_slice() {
             return Err(GatewayError::field(
                 *second,
                 format!("{second} cannot be combined with {first}"),
@@ -117,7 +120,7 @@ impl Fields {
         }
         let expected =
             "an object with one of json, regex, choice, grammar, json_object and structural_tag";
-        self.pass_on("structured_outputs", further, expected, is_structured)?;
+        self.pass_on("structured_outputs", extra_fields, expected, is_structured)?;
         for name in FORMER_CONSTRAINTS {
             let expected = match name {
                 "guided_json" => "a JSON Schema",
@@ -125,10 +128,10 @@ impl Fields {
                 _ => "a string",
             };
             let constraint = name.trim_start_matches(GUIDED);
-            self.pass_on(name, further, expected, |value| is_constraint(constraint, value))?;
+            self.pass_on(name, extra_fields, expected, |value| is_constraint(constraint, value))?;
         }
         for name in ["guided_whitespace_pattern", "guided_decoding_backend"] {
-            self.pass_on(name, further, "a string", is_text)?;
+            self.pass_on(name, extra_fields, "a string", is_text)?;
         }
         Ok(())
     }
@@ -136,7 +139,7 @@ impl Fields {
     /// Passes on the options of a chat's template, such as `enable_thinking`.
     pub(super) fn template_options(
         &mut self,
-        further: &mut Map<String, Value>,
+        extra_fields: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
         const NAME: &str = "chat_template_kwargs";
         let mut options = match self.take(NAME) {
@@ -152,7 +155,7 @@ impl Fields {
                 return Err(GatewayError::field(param, message));
             }
         }
-        further.insert(NAME.to_owned(), options.into());
+        extra_fields.insert(NAME.to_owned(), options.into());
         Ok(())
     }
 }

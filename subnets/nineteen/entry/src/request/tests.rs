@@ -3,9 +3,9 @@ use taonet_nineteen_core::payload::MAX_SEED;
 
 use super::*;
 
-fn chat(further: &Value) -> Result<TextRequest, GatewayError> {
+fn chat(extra_fields: &Value) -> Result<TextRequest, GatewayError> {
     let mut body = json!({"model": "chat-a", "messages": [{"role": "user", "content": "hello"}]});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     TextRequest::chat(body.to_string().as_bytes())
 }
 
@@ -112,7 +112,7 @@ fn sampling_parameters_of_vllm_are_passed_on() {
         "min_tokens": 0, "use_beam_search": false, "structured_outputs": null, "guided_json": null,
         "chat_template_kwargs": null,
     });
-    assert!(chat(&defaults).unwrap().payload.further.is_empty());
+    assert!(chat(&defaults).unwrap().payload.extra_fields.is_empty());
     let template = json!({"chat_template_kwargs": {"chat_template": null, "tokenize": null, "thinking": true}});
     assert_eq!(
         chat(&template).unwrap().payload.into_map()["chat_template_kwargs"],
@@ -187,8 +187,8 @@ fn message_parts_are_texts_and_images() {
         error => panic!("{error:?}"),
     };
     assert_eq!(named(with(json!(vec![image.clone(); 9])).unwrap_err()), "messages[1].content[8]");
-    let of_assistant = json!({"messages": [{"role": "assistant", "content": [image]}]});
-    assert_eq!(named(chat(&of_assistant).unwrap_err()), "messages[0].content[0]");
+    let assistant_image = json!({"messages": [{"role": "assistant", "content": [image]}]});
+    assert_eq!(named(chat(&assistant_image).unwrap_err()), "messages[0].content[0]");
     for other in [
         json!({"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}),
         json!({"type": "image_url", "image_url": "https://example.com/a.png"}),
@@ -217,7 +217,7 @@ fn options_are_passed_on() {
 
 #[test]
 fn unknown_fields_are_refused_by_name() {
-    for (further, param) in [
+    for (extra_fields, param) in [
         (json!({"modalities": ["audio"]}), "modalities"),
         (json!({"n": 0}), "n"),
         (json!({"n": 129}), "n"),
@@ -315,10 +315,10 @@ fn unknown_fields_are_refused_by_name() {
         (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
         (json!({"verbosity": "loud"}), "verbosity"),
     ] {
-        let error = chat(&further).unwrap_err();
+        let error = chat(&extra_fields).unwrap_err();
         assert!(
             matches!(&error, GatewayError::Field { param: found, .. } if found == param),
-            "{further}: {error:?}"
+            "{extra_fields}: {error:?}"
         );
     }
     for body in ["", "[]", "7", "{"] {
@@ -347,19 +347,19 @@ fn integers_may_have_a_zero_fraction() {
 fn null_fields_count_as_absent() {
     let nulls = json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null, "modalities": null});
     let request = chat(&nulls).unwrap();
-    assert!(!request.streams && request.payload.further.is_empty());
+    assert!(!request.streams && request.payload.extra_fields.is_empty());
 }
 
 #[test]
 fn completions_have_prompts() {
     let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
     let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
-    assert!(request.wants_logprobs && request.further_prompts.is_empty());
+    assert!(request.wants_logprobs && request.extra_prompts.is_empty());
     let several =
         read(json!({"model": "a", "prompt": ["x", "y", ""], "n": 2, "best_of": 3, "echo": true}))
             .unwrap();
     assert_eq!(
-        (several.further_prompts.as_slice(), several.echo()),
+        (several.extra_prompts.as_slice(), several.echo()),
         (&["y".to_owned(), String::new()][..], vec!["x".to_owned(), "y".to_owned(), String::new()])
     );
     assert_eq!((several.prompts(), several.all_answers(), several.choices), (3, 9, 2));
@@ -368,7 +368,7 @@ fn completions_have_prompts() {
         read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
     assert_eq!(maximum["logprobs"], 5);
     assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
-    for (further, choices, answers) in [
+    for (extra_fields, choices, answers) in [
         (json!({}), 1, 1),
         (json!({"n": 2}), 2, 2),
         (json!({"best_of": 3}), 1, 3),
@@ -376,9 +376,9 @@ fn completions_have_prompts() {
         (json!({"best_of": 1, "stream": true}), 1, 1),
     ] {
         let mut body = json!({"model": "a", "prompt": "x"});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         let request = read(body).unwrap();
-        assert_eq!((request.choices, request.answers), (choices, answers), "{further}");
+        assert_eq!((request.choices, request.answers), (choices, answers), "{extra_fields}");
         assert!(!request.payload.into_map().contains_key("best_of"));
     }
     for (body, param) in [

@@ -117,7 +117,7 @@ impl Output {
         let Some(item) = self.items.get(*index).filter(|_| !content.is_empty()) else { return };
         let mut delta =
             json!({"item_id": self.item_id(*index, item), "output_index": index, "delta": content});
-        let (kind, further) = match item {
+        let (kind, extra_fields) = match item {
             Item::Text(_) => {
                 let logprobs = std::mem::take(&mut self.pending);
                 self.logprobs.entry(*index).or_default().extend(logprobs.iter().cloned());
@@ -132,7 +132,7 @@ impl Output {
             Item::Call { .. } => ("response.function_call_arguments.delta", Vec::new()),
         };
         if let Some(delta) = delta.as_object_mut() {
-            delta.extend(further.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            delta.extend(extra_fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         events.push((kind, delta));
     }
@@ -265,10 +265,10 @@ mod tests {
             "id": "rs_resp-1_0", "type": "reasoning", "status": "completed", "summary": [],
             "content": [{"type": "reasoning_text", "text": "hm"}],
         });
-        let begun = json!({
+        let added = json!({
             "id": "rs_resp-1_0", "type": "reasoning", "status": "in_progress", "summary": [], "content": [],
         });
-        assert_eq!((&events[0].1["item"], &events[5].1["item"]), (&begun, &reasoning));
+        assert_eq!((&events[0].1["item"], &events[5].1["item"]), (&added, &reasoning));
         let statuses = |output: &Output| -> Vec<Value> {
             output.items().into_iter().map(|item| item["status"].clone()).collect()
         };

@@ -90,13 +90,13 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         }
     }
     let images = input(&mut fields, &mut messages)?;
-    let mut further = Map::new();
+    let mut extra_fields = Map::new();
     tools(&mut fields, &mut chat, &mut echo)?;
-    text_options(&mut fields, &mut chat, &mut further, &mut echo)?;
-    chat.tools(&mut further)?;
-    let reasoning = reasoning(&mut fields, &mut further)?;
-    let wants_logprobs = logprobs(&mut fields, &mut further)?;
-    let top_logprobs = further.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
+    text_options(&mut fields, &mut chat, &mut extra_fields, &mut echo)?;
+    chat.tools(&mut extra_fields)?;
+    let reasoning = reasoning(&mut fields, &mut extra_fields)?;
+    let wants_logprobs = logprobs(&mut fields, &mut extra_fields)?;
+    let top_logprobs = extra_fields.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
     if let Some(most) = fields.whole("max_output_tokens", 1, MAX_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
         chat.0.insert("max_tokens".to_owned(), most.into());
@@ -112,7 +112,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     }
     fields.end()?;
     let request = chat
-        .request(TextInput::Messages(messages), wants_logprobs, further)?
+        .request(TextInput::Messages(messages), wants_logprobs, extra_fields)?
         .with_images(images)?;
     for (name, value) in [
         ("instructions", Value::Null),
@@ -161,7 +161,10 @@ fn refuse_unsupported(fields: &mut Fields) -> Result<(), GatewayError> {
 }
 
 /// Parses `include` and `top_logprobs`; returns whether the output has log-probabilities.
-fn logprobs(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<bool, GatewayError> {
+fn logprobs(
+    fields: &mut Fields,
+    extra_fields: &mut Map<String, Value>,
+) -> Result<bool, GatewayError> {
     let is_included = |name: &Value| name.as_str().is_some_and(|name| INCLUDED.contains(&name));
     let included = match fields.take("include") {
         None => Vec::new(),
@@ -173,7 +176,7 @@ fn logprobs(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<boo
     };
     let top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
     if let Some(top) = top {
-        further.insert("top_logprobs".to_owned(), top.into());
+        extra_fields.insert("top_logprobs".to_owned(), top.into());
     }
     Ok(top.is_some() || included.iter().any(|name| name == INCLUDED_LOGPROBS))
 }
@@ -213,7 +216,10 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
 
 /// Converts `reasoning` to that of chat completions; returns what the response repeats. A summary
 /// has no effect: the output has the reasoning itself.
-fn reasoning(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Value, GatewayError> {
+fn reasoning(
+    fields: &mut Fields,
+    extra_fields: &mut Map<String, Value>,
+) -> Result<Value, GatewayError> {
     let mut echo = json!({"effort": null, "summary": null});
     let Some(given) = fields.take("reasoning") else { return Ok(echo) };
     let Value::Object(options) = given else {
@@ -238,7 +244,7 @@ fn reasoning(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Va
             return Err(GatewayError::field(param.clone(), format!("{param} must be {expected}")));
         }
         if name == "effort" && !value.is_null() {
-            further.insert("reasoning_effort".to_owned(), value.clone());
+            extra_fields.insert("reasoning_effort".to_owned(), value.clone());
         }
         if let Some(echo) = echo.get_mut(&name) {
             *echo = value;
@@ -384,7 +390,7 @@ fn tools(
 fn text_options(
     fields: &mut Fields,
     chat: &mut Fields,
-    further: &mut Map<String, Value>,
+    extra_fields: &mut Map<String, Value>,
     echo: &mut Map<String, Value>,
 ) -> Result<(), GatewayError> {
     let Some(text) = fields.take("text") else { return Ok(()) };
@@ -416,7 +422,7 @@ fn text_options(
             let message = format!("text.verbosity must be one of {}", VERBOSITIES.join(", "));
             return Err(GatewayError::field("text.verbosity", message));
         }
-        further.insert("verbosity".to_owned(), verbosity.clone());
+        extra_fields.insert("verbosity".to_owned(), verbosity.clone());
         repeated.insert("verbosity".to_owned(), verbosity);
     }
     echo.insert("text".to_owned(), repeated.into());

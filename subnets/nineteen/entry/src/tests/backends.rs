@@ -150,9 +150,9 @@ fn as_completion(mut chunk: Value) -> Value {
         let delta = choice.as_object_mut().unwrap().remove("delta").unwrap_or_default();
         choice["text"] = delta["content"].as_str().unwrap_or_default().into();
         if let Some(entries) = choice["logprobs"]["content"].as_array() {
-            let of =
+            let field_of_entries =
                 |name: &str| entries.iter().map(|entry| entry[name].clone()).collect::<Vec<_>>();
-            choice["logprobs"] = json!({"tokens": of("token"), "token_logprobs": of("logprob"), "top_logprobs": null});
+            choice["logprobs"] = json!({"tokens": field_of_entries("token"), "token_logprobs": field_of_entries("logprob"), "top_logprobs": null});
         }
     }
     chunk
@@ -351,15 +351,15 @@ async fn compare_streams(
     let shop = shop_of(endpoint).await;
     let mut mismatches = Vec::new();
     for (name, expected) in streams {
-        let mut compare = |kind: &str, found: Outcome<'_>, expected: Outcome<'_>| {
-            if found != expected {
-                mismatches.push(format!("{name}, {kind}: {found:?}, expected {expected:?}"));
+        let mut compare = |kind: &str, actual: Outcome<'_>, expected: Outcome<'_>| {
+            if actual != expected {
+                mismatches.push(format!("{name}, {kind}: {actual:?}, expected {expected:?}"));
             }
         };
-        stream(&shop, endpoint, name, |found| compare("stream", found, *expected)).await;
+        stream(&shop, endpoint, name, |actual| compare("stream", actual, *expected)).await;
         succeed(&shop, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
-        buy_document(&shop, endpoint, name, |found| compare("document", found, expected)).await;
+        buy_document(&shop, endpoint, name, |actual| compare("document", actual, expected)).await;
         succeed(&shop, endpoint, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");

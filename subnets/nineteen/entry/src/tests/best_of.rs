@@ -27,9 +27,9 @@ fn token(text: &str, logprob: f64) -> String {
     format!("data: {}\n\n", json!({"choices": [{"text": text, "logprobs": logprobs}]}))
 }
 
-async fn complete(shop: &Shop, further: Value) -> (StatusCode, Value) {
+async fn complete(shop: &Shop, extra_fields: Value) -> (StatusCode, Value) {
     let mut body = json!({"model": "comp", "prompt": "12345678", "seed": 7, "max_tokens": 9});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     let response = shop.send("/v1/completions", &body, None).await;
     (response.status(), document(response).await)
 }
@@ -153,7 +153,7 @@ async fn best_of_is_refused_by_name_without_log_probabilities() {
         })
     };
     let shop = shop(miner).await;
-    let mut of_first = None;
+    let mut first_usage = None;
     for _ in 0..3 {
         let (status, refused) = complete(&shop, json!({"best_of": 2})).await;
         assert_eq!(
@@ -162,7 +162,7 @@ async fn best_of_is_refused_by_name_without_log_probabilities() {
             "{refused}"
         );
         let answers = answers.load(Ordering::SeqCst);
-        assert_eq!((shop.charged().await, answers), (0, *of_first.get_or_insert(answers)));
+        assert_eq!((shop.charged().await, answers), (0, *first_usage.get_or_insert(answers)));
         assert!(answers > 0);
     }
     let (status, answer) = complete(&shop, json!({"n": 2, "best_of": 2})).await;

@@ -228,17 +228,17 @@ enum Ending {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_request_is_free() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
     let miner = post(move || {
         counter.fetch_add(1, Ordering::SeqCst);
         async { word() }
     });
     let shop = shop(miner).await;
     let served = Served::start(&shop, ServeLimits::default()).await;
-    let whole = request("/v1/chat/completions", &shop.key, &question("a", false));
-    let head_end = memchr::memmem::find(&whole, b"\r\n\r\n").unwrap() + 4;
-    let (server, head_and_body) = (&served, whole.as_slice());
+    let complete_request = request("/v1/chat/completions", &shop.key, &question("a", false));
+    let head_end = memchr::memmem::find(&complete_request, b"\r\n\r\n").unwrap() + 4;
+    let (server, head_and_body) = (&served, complete_request.as_slice());
     let cut_request = |(bytes, ending): (usize, Ending)| async move {
         let mut stream = server.connect().await;
         stream.write_all(&head_and_body[..bytes]).await.unwrap();
@@ -261,16 +261,17 @@ async fn interrupted_request_is_free() {
     };
     let step = if is_exhaustive() { 1 } else { 7 };
     let endings = [Ending::Close, Ending::Reset, Ending::HalfClose];
-    let cuts =
-        (0..whole.len()).step_by(step).flat_map(|bytes| endings.map(|ending| (bytes, ending)));
+    let cuts = (0..complete_request.len())
+        .step_by(step)
+        .flat_map(|bytes| endings.map(|ending| (bytes, ending)));
     futures::stream::iter(cuts.map(cut_request))
         .buffer_unordered(4 * MAX_CONCURRENT)
         .collect::<Vec<()>>()
         .await;
     shop.settled().await;
-    assert_eq!((shop.charged().await, asked.load(Ordering::SeqCst)), (0, 0));
+    assert_eq!((shop.charged().await, requests.load(Ordering::SeqCst)), (0, 0));
     let mut stream = served.connect().await;
-    stream.write_all(&whole).await.unwrap();
+    stream.write_all(&complete_request).await.unwrap();
     assert_eq!(RawResponse::read(&mut stream).await.status, 200);
     assert_eq!(shop.charged().await, 1);
     served.stop().await;

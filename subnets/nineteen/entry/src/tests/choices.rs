@@ -174,9 +174,9 @@ async fn slow_buyer_receives_several_choices() {
 #[tokio::test]
 async fn buyer_that_leaves_cancels_all_choices() {
     let (started, cancelled) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (begun, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
+    let (started_count, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
     let miner = post(move || {
-        begun.fetch_add(1, Ordering::SeqCst);
+        started_count.fetch_add(1, Ordering::SeqCst);
         let running = Cancelled(Arc::clone(&ended));
         async move {
             Body::from_stream(futures::stream::unfold(running, |running| async move {
@@ -193,9 +193,9 @@ async fn buyer_that_leaves_cancels_all_choices() {
         received += &String::from_utf8_lossy(&frame);
     }
     drop(body);
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while cancelled.load(Ordering::SeqCst) < 2 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the miner still writes");
+        assert!(start.elapsed() < Duration::from_secs(30), "the miner still writes");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(started.load(Ordering::SeqCst), 2, "the third choice was sent");

@@ -193,7 +193,7 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     let credits = 2 * u64::try_from(MAX_TOKENS).unwrap();
     let slow = shop.store.create_key_with_credits(&terms, credits, &[5; 40], 0).await.unwrap();
     let served = Served::start(&shop, ServeLimits { write_timeout, ..default }).await;
-    let began = Instant::now();
+    let start = Instant::now();
     let mut stream = connect_slowly(&served).await;
     let mut body = question("slow", MAX_TOKENS, true);
     body["logprobs"] = json!(true);
@@ -214,7 +214,7 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
         }
     };
     timeout(2 * write_timeout + LONG, cut_off).await.expect("the buyer is not cut off");
-    assert!(began.elapsed() >= write_timeout, "{:?}", began.elapsed());
+    assert!(start.elapsed() >= write_timeout, "{:?}", start.elapsed());
     shop.settled().await;
     let received = received_words(&mut stream).await;
     let charged = shop.store.usage(Some(&slow.id)).await.unwrap()[0].charged;

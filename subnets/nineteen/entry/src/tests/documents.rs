@@ -25,16 +25,16 @@ async fn get_with(shop: &Shop, key: &str, path: &str) -> axum::response::Respons
 }
 
 /// Asserts that every `$ref` resolves.
-fn check(value: &Value, whole: &Value) {
+fn check(value: &Value, document: &Value) {
     match value {
         Value::Object(fields) => {
             if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
                 let target = reference.strip_prefix('#').unwrap();
-                assert!(whole.pointer(target).is_some(), "{reference}");
+                assert!(document.pointer(target).is_some(), "{reference}");
             }
-            fields.values().for_each(|value| check(value, whole));
+            fields.values().for_each(|value| check(value, document));
         }
-        Value::Array(values) => values.iter().for_each(|value| check(value, whole)),
+        Value::Array(values) => values.iter().for_each(|value| check(value, document)),
         _ => {}
     }
 }
@@ -191,14 +191,14 @@ async fn requests_are_logged_for_keys_with_logs_only() {
     assert!(!ask(false).await.contains(&shop.id));
     let logged = ask(true).await;
     let key = format!("key=\"{}\"", shop.id);
-    let of_key: Vec<_> = logged.lines().filter(|line| line.contains(&key)).collect();
-    assert_eq!(of_key.len(), 3, "{logged}");
+    let key_lines: Vec<_> = logged.lines().filter(|line| line.contains(&key)).collect();
+    assert_eq!(key_lines.len(), 3, "{logged}");
     for part in ["request of an API key charged", "model=\"chat-llama-3-2-3b\"", "output_tokens=2"]
     {
-        assert!(of_key[0].contains(part), "{logged}");
+        assert!(key_lines[0].contains(part), "{logged}");
     }
-    assert!(of_key[1].contains("path=\"/v1/chat/completions\" status=200"), "{logged}");
-    assert!(of_key[2].contains("path=\"/v1/completions\" status=400"), "{logged}");
+    assert!(key_lines[1].contains("path=\"/v1/chat/completions\" status=200"), "{logged}");
+    assert!(key_lines[2].contains("path=\"/v1/completions\" status=400"), "{logged}");
     assert!(!logged.contains("private") && !logged.contains("word"), "{logged}");
 }
 

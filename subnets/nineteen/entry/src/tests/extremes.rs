@@ -70,8 +70,8 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
     ] {
         for name in names.iter().chain(&long) {
             let response = shop.send(path, &body_for(path, name), None).await;
-            let shown: String = name.chars().take(20).collect();
-            assert_eq!(response.status(), 404, "{path}: {shown:?}");
+            let excerpt: String = name.chars().take(20).collect();
+            assert_eq!(response.status(), 404, "{path}: {excerpt:?}");
             let error = document(response).await["error"].clone();
             let is_named = error["code"] == "model_not_found" || error["type"] == "not_found_error";
             assert!(is_named && error.to_string().len() < 2_000, "{path}: {error}");

@@ -139,8 +139,8 @@ async fn alias_does_not_fall_back_after_a_failed_request() {
             .unwrap()
             .contains("failed at the request")
     );
-    let answered = shop.send("/v1/chat/completions", &chat(SMALL, false), None).await;
-    assert_eq!(answered.status(), StatusCode::OK);
+    let response = shop.send("/v1/chat/completions", &chat(SMALL, false), None).await;
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -189,13 +189,13 @@ async fn tasks_that_cannot_serve_the_request_are_skipped() {
         let options = &mut task(config, BROKEN).orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), 9.into());
     };
-    let blind = |config: &mut MarketConfig| {
+    let without_vision = |config: &mut MarketConfig| {
         task(config, BROKEN).image_tokens = None;
         task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
     };
     let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
     let cases: [(Change, Value); 3] =
-        [(expensive, json!("a")), (short, json!("a")), (blind, image)];
+        [(expensive, json!("a")), (short, json!("a")), (without_vision, image)];
     for (change, content) in cases {
         // Without the change, the miner's failure would end the request.
         let shop = shop_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;

@@ -80,9 +80,9 @@ fn request() -> Value {
 }
 
 /// Returns `request` with further fields.
-fn with(further: &Value) -> Value {
+fn with(extra_fields: &Value) -> Value {
     let mut body = request();
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 
@@ -137,7 +137,7 @@ async fn every_route_has_the_image_of_its_task() {
     for is_openai in [false, true] {
         let shop = painting_shop(market(), &TASKS, is_openai).await;
         let mut charged = 0;
-        for (route, model, further, endpoint) in [
+        for (route, model, extra_fields, endpoint) in [
             ("text-to-image", Some("proteus"), json!({}), Endpoint::TextToImage),
             (
                 "image-to-image",
@@ -159,10 +159,10 @@ async fn every_route_has_the_image_of_its_task() {
                 Endpoint::Avatar,
             ),
         ] {
-            let mut body = with(&further);
+            let mut body = with(&extra_fields);
             body["model"] = json!(model);
             let answer = document(shop.send(&format!("/v1/{route}"), &body, None).await).await;
-            let mut payload = with(&further);
+            let mut payload = with(&extra_fields);
             if let Some(mask) = payload.as_object_mut().unwrap().shift_remove("mask") {
                 payload["mask_image"] = mask;
             }
@@ -248,10 +248,10 @@ async fn several_images_have_seeds_of_their_own() {
 #[tokio::test]
 async fn images_are_converted_to_the_requested_format() {
     let shop = painting_shop(market(), &TASKS, false).await;
-    let generate = async |further: Value| {
+    let generate = async |extra_fields: Value| {
         let mut body =
             json!({"model": "proteus", "prompt": "a red boat", "steps": 5, "size": "576x576"});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         document(shop.send("/v1/images/generations", &body, None).await).await["data"][0].clone()
     };
     let decoded = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();

@@ -188,9 +188,9 @@ pub(super) async fn shop_with_slots(
 }
 
 impl Shop {
-    pub(super) async fn buy(&self, further: &Value) -> Response {
+    pub(super) async fn buy(&self, extra_fields: &Value) -> Response {
         let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         self.send("/v1/chat/completions", &body, None).await
     }
 
@@ -216,16 +216,19 @@ impl Shop {
     pub(super) async fn charged(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
-            let of = |name: &str| {
+            let balance_of = |name: &str| {
                 balances
                     .iter()
                     .find(|(account, _)| account == name)
                     .map_or(0, |(_, balance)| *balance)
             };
-            if of(&format!("held:{}", self.id)) == 0 {
+            if balance_of(&format!("held:{}", self.id)) == 0 {
                 assert!(self.store.is_balanced().await.unwrap());
-                assert_eq!(of(&format!("key:{}", self.id)), CREDITS - of("revenue"));
-                return of("revenue");
+                assert_eq!(
+                    balance_of(&format!("key:{}", self.id)),
+                    CREDITS - balance_of("revenue")
+                );
+                return balance_of("revenue");
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -233,21 +236,21 @@ impl Shop {
 
     /// Waits until no request of any key is in flight, and checks that the books balance.
     pub(super) async fn settled(&self) {
-        let began = Instant::now();
+        let start = Instant::now();
         let mut since = Instant::now();
         while since.elapsed() < QUIET {
             let balances = self.store.balances().await.unwrap();
-            let held: Vec<_> = balances
+            let open_holds: Vec<_> = balances
                 .iter()
-                .filter(|(account, held)| account.starts_with("held:") && *held != 0)
+                .filter(|(account, amount)| account.starts_with("held:") && *amount != 0)
                 .collect();
             let period_miners = self.querier.market().period_miners().unwrap();
             let running: usize =
                 period_miners.contenders().map(|contender| contender.running()).sum();
-            if !held.is_empty() || running > 0 {
+            if !open_holds.is_empty() || running > 0 {
                 assert!(
-                    began.elapsed() < Duration::from_mins(1),
-                    "{running} requests in flight, held: {held:?}"
+                    start.elapsed() < Duration::from_mins(1),
+                    "{running} requests in flight, held: {open_holds:?}"
                 );
                 since = Instant::now();
             }

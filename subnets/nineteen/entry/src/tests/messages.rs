@@ -17,9 +17,9 @@ use super::market::{Shop, calls, document, says, shop_of, stalled, text, word};
 const CHAT: &str = "chat-llama-3-2-3b";
 const PATH: &str = "/v1/messages";
 
-fn question(further: &Value) -> Value {
+fn question(extra_fields: &Value) -> Value {
     let mut body = json!({"model": CHAT, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 
@@ -122,10 +122,12 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
     streamed["stream"] = json!(true);
     let stream = text(shop.send(PATH, &streamed, None).await).await;
     let events = events(&stream);
-    let of_second: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
-    assert_eq!(of_second[0].1["content_block"]["input"], json!({}));
-    let partial: String =
-        of_second.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str()).collect();
+    let second_block: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
+    assert_eq!(second_block[0].1["content_block"]["input"], json!({}));
+    let partial: String = second_block
+        .iter()
+        .filter_map(|(_, data)| data["delta"]["partial_json"].as_str())
+        .collect();
     assert_eq!(partial, "{\"town\":\"Ulm\"}");
     // The first block ends before the second one begins.
     let position = |name: &str, index: usize| {

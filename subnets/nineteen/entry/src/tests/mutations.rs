@@ -31,13 +31,13 @@ const INTERRUPTED: [&str; 3] = ["\"code\":\"no_answer\"", "event: response.faile
 
 /// Sends a request; returns the status and the complete body.
 async fn send(shop: &Shop, mutation: &Mutation) -> (StatusCode, String) {
-    let answered = async {
+    let exchange = async {
         let response = shop.router.clone().oneshot(mutation.request(&shop.key)).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
     };
-    timeout(Duration::from_mins(1), answered)
+    timeout(Duration::from_mins(1), exchange)
         .await
         .unwrap_or_else(|_| panic!("no response within a minute: {mutation}"))
 }

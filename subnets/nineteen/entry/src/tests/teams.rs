@@ -63,11 +63,11 @@ async fn keys_of_a_team_share_its_budget() {
     let own = Request::get("/v1/key").header("authorization", format!("Bearer {}", *other.secret));
     let own = shop.router.clone().oneshot(own.body(Body::empty()).unwrap()).await.unwrap();
     let own = document(own).await;
-    let of_day = json!({"period": "day", "budget": 7, "spent": 7 - remaining});
-    let of_month = json!({"period": "month", "budget": 500, "spent": 7 - remaining});
+    let day_budget = json!({"period": "day", "budget": 7, "spent": 7 - remaining});
+    let month_budget = json!({"period": "month", "budget": 500, "spent": 7 - remaining});
     assert_eq!(
         (&own["team"], &own["budgets"]),
-        (&json!({"name": "shops", "budgets": [of_month, of_day]}), &json!([]))
+        (&json!({"name": "shops", "budgets": [month_budget, day_budget]}), &json!([]))
     );
 }
 

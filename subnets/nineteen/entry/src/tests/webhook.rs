@@ -46,12 +46,12 @@ async fn each_threshold_of_a_budget_is_posted_once() {
     let shutdown = Shutdown::new();
     let (books, stop) = (gateway.clone(), shutdown.clone());
     let books = tokio::spawn(async move { books.run_maintenance(&stop).await });
-    let (of_key, of_team) = (("key_id", key.as_str()), ("team", "shops"));
+    let (key_field, team_field) = (("key_id", key.as_str()), ("team", "shops"));
     for (event_type, percent, (field, owner)) in [
-        ("budget.warning", 82, of_key),
-        ("budget.warning", 82, of_team),
-        ("budget.exhausted", 100, of_key),
-        ("budget.exhausted", 100, of_team),
+        ("budget.warning", 82, key_field),
+        ("budget.warning", 82, team_field),
+        ("budget.exhausted", 100, key_field),
+        ("budget.exhausted", 100, team_field),
     ] {
         let event: Value = serde_json::from_str(&received.recv().await.unwrap()).unwrap();
         let data = &event["data"];

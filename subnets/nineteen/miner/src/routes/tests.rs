@@ -79,9 +79,9 @@ async fn payload_reaches_the_backend_and_chunks_the_validator() {
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream; charset=utf-8");
     let events = text(response).await;
     let event: Value = serde_json::from_str(events.strip_prefix("data: ").unwrap()).unwrap();
-    let seen: Value =
+    let received: Value =
         serde_json::from_str(event["choices"][0]["delta"]["content"].as_str().unwrap()).unwrap();
-    assert_eq!(seen, json!({"model": "org/A", "stream": true, "logprobs": true, "top_k": 5}));
+    assert_eq!(received, json!({"model": "org/A", "stream": true, "logprobs": true, "top_k": 5}));
 }
 
 /// The backend's names of models may have any characters, also those that separate the parts of

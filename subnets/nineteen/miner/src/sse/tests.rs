@@ -60,14 +60,18 @@ fn reference_validators_get_chunks_with_content_only() {
     let other = r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#;
     let part = r#"{"choices":[{"delta":{"content":""},"logprobs":{"content":[{"token":""}]}}]}"#;
     let completion = r#"{"choices":[{"text":"","finish_reason":"stop","logprobs":null}]}"#;
-    let bare = r#"{"choices":[{"delta":{"content":"c"},"logprobs":null}]}"#;
+    let content_only = r#"{"choices":[{"delta":{"content":"c"},"logprobs":null}]}"#;
     for (chunks, reference, ours) in [
         (vec![role, text, FINISH], vec![text], vec![text, FINISH]),
         (vec![reasoning, text, FINISH], vec![text], vec![reasoning, text, FINISH]),
         (vec![text, cut], vec![text], vec![text, cut]),
         (vec![text, other, FINISH], vec![text], vec![text, FINISH]),
         (vec![part, text, FINISH], vec![part, text], vec![part, text, FINISH]),
-        (vec![text, bare, text, FINISH], vec![text, bare, text], vec![text, bare, text, FINISH]),
+        (
+            vec![text, content_only, text, FINISH],
+            vec![text, content_only, text],
+            vec![text, content_only, text, FINISH],
+        ),
         // An answer without text: the reference's validators need a chunk with a text.
         (vec![role, FINISH], vec![EMPTY_CHAT], vec![FINISH]),
         (vec![role, "[DONE]"], vec![EMPTY_CHAT], vec![EMPTY_CHAT]),
@@ -128,7 +132,7 @@ fn faults_of_streams_are_reported() {
         let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
         assert!(fault.starts_with(expected), "{last}: {fault}");
     }
-    for nothing in [
+    for empty in [
         "",
         ": comment\n\n",
         "data: [DONE]\n\n",
@@ -136,9 +140,9 @@ fn faults_of_streams_are_reported() {
         "data: {\"choices\":[]}\n\n",
     ] {
         assert_eq!(
-            filtered(&[nothing.as_bytes()], true),
+            filtered(&[empty.as_bytes()], true),
             (Vec::new(), Some(StreamFault::Empty)),
-            "{nothing:?}"
+            "{empty:?}"
         );
     }
     let full = reported(r#"{"error":{"message":"no capacity","code":429}}"#);

@@ -130,14 +130,14 @@ fn tools() -> Vec<Field> {
     ]
 }
 
-fn image(further: impl IntoIterator<Item = Field>) -> Vec<Field> {
+fn image(extra_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let fields = [
         ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
         ("steps", whole(5.0, 49.0)),
         ("cfg_scale", number(1.5, 12.0)),
         ("seed", of_type(Type::Integer).into()),
     ];
-    fields.into_iter().chain(further).collect()
+    fields.into_iter().chain(extra_fields).collect()
 }
 
 /// Returns the optional fields of OpenAI's image routes.
@@ -168,12 +168,12 @@ fn edit(prompt: Field) -> ObjectBuilder {
         let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
         (name, of_type(Type::String).format(Some(binary)).into())
     };
-    let further = [file("mask"), ("model", some_text()), ("image_strength", number(0.1, 1.0))];
-    let further = further
+    let extra_fields = [file("mask"), ("model", some_text()), ("image_strength", number(0.1, 1.0))];
+    let extra_fields = extra_fields
         .into_iter()
         .chain([("input_fidelity", one_of(&["low"]))])
         .chain(image(openai_images()));
-    object([file("image"), prompt], further)
+    object([file("image"), prompt], extra_fields)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
@@ -192,9 +192,9 @@ fn of_the_type(name: &str) -> RefOr<Schema> {
 }
 
 /// Returns the schema of an object with a URL of an image, which may have further fields.
-fn image_url(further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
+fn image_url(extra_fields: impl IntoIterator<Item = Field>) -> ObjectBuilder {
     let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
-    object([("url", url)], further)
+    object([("url", url)], extra_fields)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
@@ -398,7 +398,8 @@ fn chat(model: Field) -> RefOr<Schema> {
 }
 
 fn completion(model: Field) -> RefOr<Schema> {
-    let further = [("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 128.0)), ("echo", flag())];
+    let extra_fields =
+        [("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 128.0)), ("echo", flag())];
     let prompt = ("prompt", either([string(), list(string(), 1, 128)]));
     let off = || either([exactly(false.into()), null()]);
     let unstreamed = object([], [("stream", off())]);
@@ -408,7 +409,10 @@ fn completion(model: Field) -> RefOr<Schema> {
         either([unstreamed.into(), unselected.into()]),
         either([object([], [("logprobs", null())]).into(), object([], [("echo", off())]).into()]),
     ]);
-    with_conditions(request([model, prompt], sampling().into_iter().chain(further)), conditions)
+    with_conditions(
+        request([model, prompt], sampling().into_iter().chain(extra_fields)),
+        conditions,
+    )
 }
 
 /// Returns the optional fields of `/v1/responses`.

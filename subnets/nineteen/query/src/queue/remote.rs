@@ -50,7 +50,7 @@ impl Workers {
     /// # Errors
     /// [`QueryError`] when no worker takes the request, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
-        let began = Instant::now();
+        let start = Instant::now();
         let task = request.task.clone();
         let refused = |error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(error, "cannot queue a request");
@@ -78,7 +78,7 @@ impl Workers {
             let patience = if answer.worker.is_some() { FIRST } else { ACCEPT_TIMEOUT };
             match answer.receive(patience).await {
                 Ok(Event::Take(from)) => {
-                    measures::taken(began.elapsed().as_secs_f64());
+                    measures::taken(start.elapsed().as_secs_f64());
                     answer.hire(from, order.clone()).await;
                 }
                 Ok(Event::Chunk(chunk)) => {

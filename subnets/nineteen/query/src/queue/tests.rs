@@ -204,14 +204,14 @@ async fn slow_reader_slows_the_miner() {
     let _worker = Process::start(&net, querier.market()).await;
     let mut answer = net.entry.ask(organic()).await.unwrap();
     // Wait until the window and the connection's buffers are full.
-    let (began, mut before) = (Instant::now(), 0);
+    let (start, mut before) = (Instant::now(), 0);
     loop {
         sleep(Duration::from_secs(1)).await;
         let now = sent.load(Ordering::SeqCst);
         if now == before {
             break;
         }
-        assert!(began.elapsed() < LONG, "the miner is not slowed: {now} chunks");
+        assert!(start.elapsed() < LONG, "the miner is not slowed: {now} chunks");
         before = now;
     }
     for _ in 0..before + 200 {
@@ -222,7 +222,7 @@ async fn slow_reader_slows_the_miner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_request_is_cancelled_at_the_miner() {
     let Some(net) = net().await else { return };
-    let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
+    let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
     let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
     let worker = Process::start(&net, querier.market()).await;
@@ -231,7 +231,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
         answer.next().await.unwrap().unwrap();
     }
     drop(answer);
-    timeout(LONG, told.recv()).await.unwrap();
+    timeout(LONG, cancellations.recv()).await.unwrap();
     drop(worker);
     // Even before the first chunk, a disconnecting buyer cancels the miner's work.
     let arrived = Arc::new(AtomicUsize::new(0));
@@ -253,7 +253,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
         sleep(Duration::from_millis(10)).await;
     }
     waiting.abort();
-    timeout(Duration::from_secs(30), told.recv()).await.unwrap();
+    timeout(Duration::from_secs(30), cancellations.recv()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,9 +262,9 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
     let arrived = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&arrived);
     let first_hangs = post(move || {
-        let place = count.fetch_add(1, Ordering::SeqCst);
+        let index = count.fetch_add(1, Ordering::SeqCst);
         async move {
-            if place == 0 {
+            if index == 0 {
                 sleep(LONG).await;
             }
             chunk("good")
@@ -285,7 +285,7 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let Some(net) = net().await else { return };
-    let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
+    let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
     let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
     let killed = Process::start(&net, querier.market()).await;
@@ -294,7 +294,7 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     drop(killed);
     let error = timeout(LONG, text(answer)).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the answer was interrupted: no query worker responds");
-    timeout(LONG, told.recv()).await.unwrap();
+    timeout(LONG, cancellations.recv()).await.unwrap();
     // No worker repeats the request.
     assert_eq!(querier.market().period_miners().unwrap().tasks()[0].spent(), 1);
 }
@@ -309,11 +309,11 @@ async fn restarted_nats_is_used_again() {
     net.nats.stop();
     net.nats.lose_everything();
     net.nats.run();
-    let began = Instant::now();
+    let start = Instant::now();
     let answer = loop {
         match net.entry.ask(organic()).await {
             Ok(answer) => break answer,
-            Err(error) => assert!(began.elapsed() < LONG, "{error}"),
+            Err(error) => assert!(start.elapsed() < LONG, "{error}"),
         }
     };
     assert_eq!(text(answer).await.unwrap(), "good");
@@ -371,9 +371,9 @@ fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
 
 /// Waits until a condition holds.
 async fn until(condition: impl Fn() -> bool) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < LONG, "the condition does not hold in time");
+        assert!(start.elapsed() < LONG, "the condition does not hold in time");
         sleep(Duration::from_millis(10)).await;
     }
 }

@@ -61,11 +61,11 @@ impl Worker {
     pub async fn run(&self, shutdown: &Shutdown, on_ready: impl Fn()) {
         let mut running = JoinSet::new();
         while !shutdown.is_requested() {
-            let failed = tokio::select! {
+            let result = tokio::select! {
                 () = shutdown.requested() => break,
-                failed = self.take_jobs(&mut running, &on_ready) => failed,
+                result = self.take_jobs(&mut running, &on_ready) => result,
             };
-            if let Err(error) = failed {
+            if let Err(error) = result {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot receive requests; retrying"
@@ -73,8 +73,8 @@ impl Worker {
                 sleep(RETRY).await;
             }
         }
-        let ended = async { while running.join_next().await.is_some() {} };
-        if timeout(GRACE, ended).await.is_err() {
+        let all_ended = async { while running.join_next().await.is_some() {} };
+        if timeout(GRACE, all_ended).await.is_err() {
             tracing::warn!("stopped with answers in flight");
         }
     }
@@ -95,9 +95,9 @@ impl Worker {
         on_ready();
         let mut verified = Instant::now();
         loop {
-            let taken = self.pull(&consumer, running).await?;
+            let pulled = self.pull(&consumer, running).await?;
             // Pulls from a deleted consumer return neither an error nor jobs.
-            if taken == 0 && verified.elapsed() >= PULL {
+            if pulled == 0 && verified.elapsed() >= PULL {
                 within(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
                 verified = Instant::now();
             }
@@ -131,7 +131,7 @@ impl Worker {
             }
         }
         .map_err(QueueError::jetstream)?;
-        let mut taken = 0;
+        let mut pulled = 0;
         while let Some(message) = next_job(&mut batch).await? {
             let permit = permits.split(1);
             let worker = self.clone();
@@ -140,9 +140,9 @@ impl Worker {
                 tracing::debug!(outcome = outcome.as_str(), "request finished");
                 measures::job(outcome.as_str());
             });
-            taken += 1;
+            pulled += 1;
         }
-        Ok(taken)
+        Ok(pulled)
     }
 
     async fn serve(&self, message: &Message, receiving: Option<OwnedSemaphorePermit>) -> Outcome {
@@ -166,13 +166,13 @@ impl Worker {
         };
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let answered = {
+        let result = {
             let mut ask = pin!(self.querier.ask(request));
             let mut receiving = receiving;
             loop {
                 tokio::select! {
                     biased;
-                    answered = &mut ask => break answered,
+                    result = &mut ask => break result,
                     () = left(&mut inbox) => {
                         acknowledge(message, AckKind::Ack).await;
                         return Outcome::Left;
@@ -187,7 +187,7 @@ impl Worker {
                 }
             }
         };
-        match answered {
+        match result {
             Ok(mut answer) => {
                 let longest = self.querier.inner.deadlines.longest;
                 let relayed =

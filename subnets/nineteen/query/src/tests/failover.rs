@@ -30,7 +30,7 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
         })
     };
     let bench = market(each(vec![handler(), handler()], 1), QueueSettings::default()).await;
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let mut poisoned = JoinSet::new();
     for _ in 0..2 {
         let querier = bench.querier.clone();
@@ -45,7 +45,7 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
     while let Some(outcome) = poisoned.join_next().await {
         assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(
         bench
             .contenders
@@ -194,12 +194,13 @@ async fn total_deadline_covers_all_attempts() {
 async fn hedged_collected_request_counts_once() {
     let handlers = scripted(2, |call| async move {
         tokio::time::sleep(Duration::from_millis(if call == 0 { 600 } else { 0 })).await;
-        let begun = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
+        let incomplete_body =
+            futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
         let end = futures::stream::once(async move {
             tokio::time::sleep(Duration::from_millis(if call == 0 { 60_000 } else { 1_500 })).await;
             Ok(Bytes::from(chunk("end")))
         });
-        Body::from_stream(begun.chain(end)).into_response()
+        Body::from_stream(incomplete_body.chain(end)).into_response()
     });
     let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..patient() };
     let mut bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;

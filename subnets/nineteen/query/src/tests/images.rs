@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use super::*;
 
 /// A miner that refuses all requests with a status, and counts them.
-fn refuses(status: StatusCode, asked: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
-    let asked = Arc::clone(asked);
+fn refuses(status: StatusCode, request_count: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
+    let request_count = Arc::clone(request_count);
     post(move || {
-        asked.fetch_add(1, Ordering::SeqCst);
+        request_count.fetch_add(1, Ordering::SeqCst);
         async move { status }
     })
 }
@@ -25,11 +25,11 @@ fn with_images() -> Request {
 #[tokio::test]
 async fn miner_without_vision_gets_no_further_images() {
     for status in [400, 415, 422] {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let miner = refuses(StatusCode::from_u16(status).unwrap(), &asked);
+        let request_count = Arc::new(AtomicUsize::new(0));
+        let miner = refuses(StatusCode::from_u16(status).unwrap(), &request_count);
         let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
         let buy = async |request| text(bench.querier.ask(request).await.unwrap()).await.unwrap();
-        while asked.load(Ordering::SeqCst) == 0 {
+        while request_count.load(Ordering::SeqCst) == 0 {
             assert_eq!(buy(with_images()).await, "a");
         }
         assert_eq!(bench.contenders[0].counts().total_requests, 0.0);
@@ -37,9 +37,9 @@ async fn miner_without_vision_gets_no_further_images() {
         for _ in 0..20 {
             buy(with_images()).await;
         }
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(request_count.load(Ordering::SeqCst), 1);
         // It still gets texts, which it must not refuse.
-        while asked.load(Ordering::SeqCst) == 1 {
+        while request_count.load(Ordering::SeqCst) == 1 {
             buy(request(RequestKind::Organic)).await;
         }
         assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
@@ -49,22 +49,22 @@ async fn miner_without_vision_gets_no_further_images() {
 /// Two miners that read no images do not show that the request is at fault.
 #[tokio::test]
 async fn image_request_is_retried_with_a_third_miner() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
+    let request_count = Arc::new(AtomicUsize::new(0));
+    let refuser = || refuses(StatusCode::BAD_REQUEST, &request_count);
     let bench =
         bench(vec![refuser(), refuser(), says(chunk("a"))], QueryDeadlines::default()).await;
     // A miner without quality comes last.
     bench.contenders[2].set_quality(0.0);
     assert_eq!(text(bench.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(request_count.load(Ordering::SeqCst), 2);
     assert!(bench.contenders[..2].iter().all(|contender| contender.counts().total_requests == 0.0));
 }
 
 /// An image that no miner can read tells nothing of their models.
 #[tokio::test]
 async fn image_refused_by_all_miners_is_a_request_error() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
+    let request_count = Arc::new(AtomicUsize::new(0));
+    let refuser = || refuses(StatusCode::BAD_REQUEST, &request_count);
     let bench = bench(vec![refuser(), refuser()], QueryDeadlines::default()).await;
     let error = bench.querier.ask(with_images()).await.unwrap_err();
     assert!(matches!(error, QueryError::Failed { refused: Some(400), .. }), "{error:?}");
@@ -76,10 +76,10 @@ async fn image_refused_by_all_miners_is_a_request_error() {
 /// A miner need not accept requests of the size that others accept.
 #[tokio::test]
 async fn refusal_of_a_large_request_is_no_miner_failure() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let miner = refuses(StatusCode::PAYLOAD_TOO_LARGE, &asked);
+    let request_count = Arc::new(AtomicUsize::new(0));
+    let miner = refuses(StatusCode::PAYLOAD_TOO_LARGE, &request_count);
     let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
-    while asked.load(Ordering::SeqCst) == 0 {
+    while request_count.load(Ordering::SeqCst) == 0 {
         assert_eq!(
             text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
             "a"

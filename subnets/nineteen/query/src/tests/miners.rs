@@ -6,10 +6,10 @@ use super::*;
 
 /// Waits until a condition holds; panics after 60 s.
 pub(super) async fn until(condition: impl Fn() -> bool) {
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while !condition() {
         assert!(
-            began.elapsed() < Duration::from_mins(1),
+            start.elapsed() < Duration::from_mins(1),
             "the condition does not hold within 60 s"
         );
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -32,7 +32,7 @@ struct Load {
 impl Load {
     /// Measures buyers that each send one request after the other.
     async fn measure(querier: &Querier, buyers: usize, duration: Duration) -> Self {
-        let (began, mut running) = (Instant::now(), JoinSet::new());
+        let (start, mut running) = (Instant::now(), JoinSet::new());
         let end = WARM_UP + duration;
         for index in 0..buyers {
             let querier = querier.clone();
@@ -43,10 +43,10 @@ impl Load {
             running.spawn(async move {
                 let (mut latencies, mut rejected) = (Vec::new(), 0);
                 tokio::time::sleep(delay).await;
-                while began.elapsed() < end {
+                while start.elapsed() < end {
                     let sent = Instant::now();
                     let result = buy(querier.clone(), ["a", "b", "c", "d"][index % 4]).await;
-                    let is_measured = (WARM_UP..end).contains(&began.elapsed());
+                    let is_measured = (WARM_UP..end).contains(&start.elapsed());
                     match result {
                         Ok(_) if is_measured => latencies.push(sent.elapsed()),
                         Ok(_) => {}

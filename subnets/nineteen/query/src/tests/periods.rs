@@ -38,9 +38,9 @@ fn quality_and_health_are_inherited_by_the_next_period() {
     contender.leave(&crate::period_miners::Completion { outcome, ..Default::default() });
     assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
-    let heir = &second.tasks()[0].contenders()[0];
-    assert_eq!((heir.quality(), heir.health()), (0.9, contender.health()));
-    assert_eq!(heir.counts().total_requests, 0.0);
+    let successor = &second.tasks()[0].contenders()[0];
+    assert_eq!((successor.quality(), successor.health()), (0.9, contender.health()));
+    assert_eq!(successor.counts().total_requests, 0.0);
 }
 
 /// A request that ends after its period counts in the period after it, even if a later period is

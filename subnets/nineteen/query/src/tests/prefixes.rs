@@ -89,13 +89,13 @@ async fn prefixes_spread_over_the_miners() {
         assert!(order.is_of_prefix);
         order.cloned().collect::<Vec<_>>()
     };
-    let mut firsts = [0; 3];
+    let mut first_counts = [0; 3];
     for number in 0..300 {
         let first = &order(number, &[])[0];
-        firsts[usize::from(first.offer.uid.0)] += 1;
+        first_counts[usize::from(first.offer.uid.0)] += 1;
         assert!(Arc::ptr_eq(first, &order(number, &[])[0]));
     }
-    assert!(firsts.iter().all(|count| *count > 60), "{firsts:?}");
+    assert!(first_counts.iter().all(|count| *count > 60), "{first_counts:?}");
     // The next attempt goes to the second miner in the order.
     let all = order(0, &[]);
     let next = order(0, &[all[0].offer.hotkey]);

@@ -21,22 +21,22 @@ struct Throughput {
 impl Throughput {
     /// Measures buyers that each send requests one after the other.
     async fn measure(querier: &Querier, buyers: usize, requests_each: usize) -> Self {
-        let (began, mut running) = (Instant::now(), JoinSet::new());
+        let (start, mut running) = (Instant::now(), JoinSet::new());
         for index in 0..buyers {
             let querier = querier.clone();
             running.spawn(async move {
                 let mut latencies = Vec::new();
                 for _ in 0..requests_each {
-                    let began = Instant::now();
+                    let start = Instant::now();
                     buy(querier.clone(), ["a", "b", "c", "d"][index % 4]).await.unwrap();
-                    latencies.push(began.elapsed());
+                    latencies.push(start.elapsed());
                 }
                 latencies
             });
         }
         let mut latencies = running.join_all().await.concat();
         latencies.sort_unstable();
-        Self { per_second: latencies.len() as f64 / began.elapsed().as_secs_f64(), latencies }
+        Self { per_second: latencies.len() as f64 / start.elapsed().as_secs_f64(), latencies }
     }
 
     fn p99(&self) -> Duration {
@@ -192,9 +192,9 @@ async fn key_with_many_requests_does_not_delay_others() {
         gate.add_permits(1);
         order.push(answers.join_next().await.unwrap().unwrap().unwrap());
     }
-    let place = order.iter().position(|key| *key == "one").unwrap();
+    let position = order.iter().position(|key| *key == "one").unwrap();
     // The request gets the first free slot, and is then one of four in flight.
-    assert!(place <= 4, "answer {place} of {}", order.len());
+    assert!(position <= 4, "answer {position} of {}", order.len());
 }
 
 /// Two keys that always have queued requests get answers in proportion to their weights, 1 and 3.
@@ -265,17 +265,17 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
     let bench = market(vec![(gated(&gate), Some(1))], settings).await;
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
     until(|| bench.contenders[0].running() == 1).await;
-    let began = Instant::now();
-    let impatient =
+    let start = Instant::now();
+    let timed_out =
         bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
     assert!(
-        matches!(impatient, Err(QueryError::Busy { .. })) && began.elapsed() < settings.wait,
-        "{impatient:?}"
+        matches!(timed_out, Err(QueryError::Busy { .. })) && start.elapsed() < settings.wait,
+        "{timed_out:?}"
     );
-    let began = Instant::now();
+    let start = Instant::now();
     let error = bench.querier.ask(buyers("a")).await.unwrap_err();
     assert!(
-        matches!(error, QueryError::Busy { .. }) && began.elapsed() >= settings.wait,
+        matches!(error, QueryError::Busy { .. }) && start.elapsed() >= settings.wait,
         "{error}"
     );
     let leaving = tokio::spawn(buy(bench.querier.clone(), "a"));
@@ -318,7 +318,7 @@ async fn queued_request_fails_once_no_miner_is_left() {
     let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
     until(|| bench.contenders[0].running() == 1).await;
-    let began = Instant::now();
+    let start = Instant::now();
     let waiting = tokio::spawn(buy(bench.querier.clone(), "a"));
     queued(&bench, 1).await;
     // Another process has used up the miner's capacity.
@@ -328,7 +328,7 @@ async fn queued_request_fails_once_no_miner_is_left() {
     bench.contenders[0].set_others(&row);
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     gate.add_permits(1);
     first.await.unwrap().unwrap();
 }

@@ -93,8 +93,8 @@ async fn key_has_one_share_of_all_tasks_with_a_growing_limit() {
     let bench = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
     let order = answers_of_two_tasks(&gate, &bench).await;
     // The next request may overtake it at the miner.
-    let place = order.iter().position(|key| *key == "one").unwrap();
-    assert!(place == 2 || place == 3, "{order:?}");
+    let position = order.iter().position(|key| *key == "one").unwrap();
+    assert!(position == 2 || position == 3, "{order:?}");
 }
 
 /// Returns the keys in the order of their answers: "many" has two requests in flight for one task,

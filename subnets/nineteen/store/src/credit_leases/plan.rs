@@ -167,12 +167,12 @@ impl Plan {
         let reserve = (remaining / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
-        let kept = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
+        let retained = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
         // After the release of the lease, the credits may not cover the running requests.
         let lease = self
             .running
             .saturating_add(granted)
-            .saturating_add(kept)
+            .saturating_add(retained)
             .min(left.saturating_add(key_state.available));
         Settled { lease, reserve: Some(reserve), charges, granted: results, is_over_budget: false }
     }
@@ -237,8 +237,12 @@ mod tests {
     }
 
     /// Returns the limits of a key with a monthly budget in a team of two keys with another one.
-    fn in_team(month: Option<i64>, of_team: Option<i64>) -> BudgetLimits {
-        BudgetLimits { team: Budgets { month: of_team, day: None }, team_keys: 2, ..monthly(month) }
+    fn in_team(month: Option<i64>, team_month: Option<i64>) -> BudgetLimits {
+        BudgetLimits {
+            team: Budgets { month: team_month, day: None },
+            team_keys: 2,
+            ..monthly(month)
+        }
     }
 
     fn key_state(available: i64, lease: i64) -> KeyState {
@@ -329,7 +333,7 @@ mod tests {
     /// Of a lease of 64 credits, a charge leaves 60, of which a running request holds 10.
     #[test]
     fn lease_that_exceeds_a_budget_returns_its_reserve() {
-        for (of_key, of_team, is_over_budget) in [
+        for (key_limits, team_limits, is_over_budget) in [
             (None, None, false),
             (Some(64), Some(64), false),
             (Some(63), None, true),
@@ -348,12 +352,13 @@ mod tests {
                     plan.set_aside, 0,
                     "other requests may use the reserve during the transaction"
                 );
-                let key_state = KeyState { budgets: in_team(of_key, of_team), ..key_state(0, 64) };
+                let key_state =
+                    KeyState { budgets: in_team(key_limits, team_limits), ..key_state(0, 64) };
                 let settled = plan.settle(&key_state, &[None]);
                 assert_eq!(
                     (settled.lease, settled.is_over_budget),
                     (60, is_over_budget),
-                    "{of_key:?} {of_team:?}"
+                    "{key_limits:?} {team_limits:?}"
                 );
             }
         }
@@ -389,8 +394,8 @@ mod tests {
             "the lease covers running requests again"
         );
         let settled = plan.settle(&key_state(12, 0), &[None, None]);
-        let refused = Err(HoldRefusal::Credits { balance: 2 });
-        assert_eq!((settled.lease, settled.granted), (10, vec![refused]));
+        let refusal = Err(HoldRefusal::Credits { balance: 2 });
+        assert_eq!((settled.lease, settled.granted), (10, vec![refusal]));
         assert_eq!(plan.settle(&key_state(3, 0), &[None, None]).lease, 3);
     }
 
@@ -420,7 +425,7 @@ mod tests {
             wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
             charges in prop::collection::vec((credits(), any::<i64>()), 0..5),
             (running, free, reserve, available) in (credits(), credits(), credits(), credits()),
-            (budget, of_team) in (prop::option::of(any::<i64>()), prop::option::of(any::<i64>())),
+            (budget, team_budget) in (prop::option::of(any::<i64>()), prop::option::of(any::<i64>())),
             (returns, refills) in (any::<bool>(), any::<bool>()),
         ) {
             let pending: i64 = charges.iter().map(|(amount, _)| amount).sum();
@@ -436,7 +441,7 @@ mod tests {
             };
             plan.prepare(&mut lease, returns);
             prop_assert!(lease.free() >= 0 && (0..=free).contains(&plan.set_aside));
-            let budgets = in_team(budget, of_team);
+            let budgets = in_team(budget, team_budget);
             let key_state = KeyState { available, lease: lease.amount, budgets };
             let settled = plan.settle(&key_state, &vec![None; charges.len()]);
             let mut charged = 0;
@@ -459,7 +464,7 @@ mod tests {
             charges in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
             (running, free, reserve) in (0..5_000_i64, 0..5_000_i64, 0..2_000_i64),
             available in 0..500_000_i64,
-            (budget, of_team) in (prop::option::of(0..10_000_i64), prop::option::of(0..10_000_i64)),
+            (budget, team_budget) in (prop::option::of(0..10_000_i64), prop::option::of(0..10_000_i64)),
             (returns, refills, meanwhile) in (any::<bool>(), any::<bool>(), 0..=100_i64),
         ) {
             let pending: i64 = charges.iter().map(|(amount, _)| amount).sum();
@@ -477,10 +482,10 @@ mod tests {
             // Another request takes a part of the rest during the transaction.
             let meanwhile = lease.free() * meanwhile / 100;
             prop_assert!(lease.free() >= 0 && plan.set_aside <= free);
-            let budgets = in_team(budget, of_team);
+            let budgets = in_team(budget, team_budget);
             let key_state = KeyState { available, lease: lease.amount, budgets };
             let settled = plan.settle(&key_state, &vec![None; charges.len()]);
-            let budget = budget.into_iter().chain(of_team).min();
+            let budget = budget.into_iter().chain(team_budget).min();
             for ((amount, charge), charged) in charges.iter().zip(&settled.charges) {
                 prop_assert_eq!(*charged, Some(*charge.min(amount)));
             }

@@ -80,7 +80,9 @@ impl<'a> Teams<'a> {
             month: remaining(row.get("monthly_budget")?, row.get("in_month")?),
             day: remaining(row.get("daily_budget")?, row.get("in_day")?),
         };
-        for ((_, charged_on), charge) in self.charged.iter().filter(|((of, _), _)| of == team) {
+        for ((_, charged_on), charge) in
+            self.charged.iter().filter(|((charged_team, _), _)| charged_team == team)
+        {
             budgets = budgets.less(*charge, charged_on, day);
         }
         Ok(Some((budgets, row.get("members")?)))

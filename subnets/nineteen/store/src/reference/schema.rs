@@ -144,14 +144,14 @@ pub(super) async fn check(
         if !tables.contains(table) {
             return Err(ReferenceError::Table(table));
         }
-        let found = types(transaction, table).await?;
+        let column_types = types(transaction, table).await?;
         for &(column, kind) in columns {
-            let Some(found) = found.get(column) else {
+            let Some(data_type) = column_types.get(column) else {
                 return Err(ReferenceError::Column { table, column });
             };
             let types = kind.types();
-            if !types.is_empty() && !types.contains(&found.as_str()) {
-                let (found, expected) = (found.clone(), kind.name());
+            if !types.is_empty() && !types.contains(&data_type.as_str()) {
+                let (found, expected) = (data_type.clone(), kind.name());
                 return Err(ReferenceError::Type { table, column, found, expected });
             }
         }

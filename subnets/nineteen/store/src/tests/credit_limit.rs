@@ -87,15 +87,15 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
         } else {
             let (request, price) = (step.to_string(), amount.max(0));
             // A reserve of another request is part of the key's balance.
-            let held = store.hold(&key, &request, amount, DAY, 1).await.unwrap();
+            let hold = store.hold(&key, &request, amount, DAY, 1).await.unwrap();
             if i128::from(price) > own {
                 assert_eq!(
-                    held,
+                    hold,
                     Err(HoldRefusal::Credits { balance: i64::try_from(own).unwrap() })
                 );
                 continue;
             }
-            held.unwrap();
+            hold.unwrap();
             let charge = random.random();
             let used = Usage {
                 input_tokens: u64::MAX,

@@ -166,11 +166,11 @@ pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: Home) {
     assert_eq!((&stored.terms, stored.is_expired(6), stored.is_expired(7)), (&limits, false, true));
     store.grant(&key, 100, "test", 0).await.unwrap();
     let spend = async |request: &str, amount, day: &str| {
-        let held = store.hold(&key, request, amount, day, 0).await.unwrap();
-        if held.is_ok() {
+        let hold = store.hold(&key, request, amount, day, 0).await.unwrap();
+        if hold.is_ok() {
             assert_eq!(store.charge(request, &usage(day, amount), 0).await.unwrap(), Some(amount));
         }
-        held
+        hold
     };
     let scope = BudgetScope::Key;
     let refused = |left, period| Err(HoldRefusal::Budget { left, period, scope });

@@ -22,8 +22,8 @@ async fn key_with(store: &Store, random: u8, credits: i64) -> String {
 /// Balances of a key: available, and leased.
 async fn accounts(store: &Store, key: &str) -> (i64, i64) {
     let balances: HashMap<_, _> = store.balances().await.unwrap().into_iter().collect();
-    let of = |name: String| balances.get(&name).copied().unwrap_or(0);
-    (of(format!("key:{key}")), of(format!("held:{key}")))
+    let balance = |name: String| balances.get(&name).copied().unwrap_or(0);
+    (balance(format!("key:{key}")), balance(format!("held:{key}")))
 }
 
 /// Concurrent requests of several keys, some charged twice at once, while another process grants
@@ -56,8 +56,8 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
     }
     store.close_leases().await;
     let balances = store.balances().await.unwrap();
-    let mut held = balances.iter().filter(|(name, _)| name.starts_with("held:"));
-    assert!(held.all(|(_, balance)| *balance == 0), "{balances:?}");
+    let mut held_balances = balances.iter().filter(|(name, _)| name.starts_with("held:"));
+    assert!(held_balances.all(|(_, balance)| *balance == 0), "{balances:?}");
     assert_eq!(
         balances.iter().find(|(name, _)| name == "revenue"),
         Some(&("revenue".to_owned(), sum))
@@ -178,9 +178,9 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home
     }
     store.hold(&key, "12", 100, DAY, 0).await.unwrap().unwrap();
     assert_eq!(store.charge("12", &usage(DAY, 2), 0).await.unwrap(), Some(2));
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while accounts(&store, &key).await != (64_100 - 1 - 77 - 2, 0) {
-        assert!(began.elapsed().as_secs() < 60, "{:?}", accounts(&store, &key).await);
+        assert!(start.elapsed().as_secs() < 60, "{:?}", accounts(&store, &key).await);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(store.is_balanced().await.unwrap());
@@ -268,7 +268,8 @@ pub(super) async fn random_operations_never_overdraw(home: Home) {
             match random.random_range(0..10) {
                 0..5 => {
                     let amount = random.random_range(0..200);
-                    let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
+                    let held_credits: i64 =
+                        running.iter().flatten().map(|(_, amount)| amount).sum();
                     let mut result =
                         stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
                     if result.is_err() {
@@ -276,7 +277,7 @@ pub(super) async fn random_operations_never_overdraw(home: Home) {
                         for store in &stores {
                             store.leases.return_reserves(&store.database).await;
                         }
-                        let balance = granted - charged - held;
+                        let balance = granted - charged - held_credits;
                         result =
                             stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
                         let exact = if balance < amount {
@@ -288,8 +289,8 @@ pub(super) async fn random_operations_never_overdraw(home: Home) {
                     }
                     if result.is_ok() {
                         assert!(
-                            held + amount <= granted - charged,
-                            "{held} + {amount} of {}",
+                            held_credits + amount <= granted - charged,
+                            "{held_credits} + {amount} of {}",
                             granted - charged
                         );
                         running[process].push((request, amount));
@@ -326,20 +327,25 @@ pub(super) async fn random_operations_never_overdraw(home: Home) {
             }
             assert!(stores[process].is_balanced().await.unwrap());
         }
-        let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
+        let held_credits: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
         for store in &stores {
             store.close_leases().await;
         }
         // The last statement of a killed process may reach the server after its release. Processes
         // release repeatedly.
         let releases = async {
-            while accounts(&stores[0], &key).await != (granted - charged - held, held) {
+            while accounts(&stores[0], &key).await
+                != (granted - charged - held_credits, held_credits)
+            {
                 release_dead(&stores).await;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
         let _ = tokio::time::timeout(std::time::Duration::from_mins(1), releases).await;
-        assert_eq!(accounts(&stores[0], &key).await, (granted - charged - held, held));
+        assert_eq!(
+            accounts(&stores[0], &key).await,
+            (granted - charged - held_credits, held_credits)
+        );
         let used: i64 =
             stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
         assert_eq!(used, charged);

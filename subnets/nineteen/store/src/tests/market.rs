@@ -59,9 +59,12 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     let actual: Vec<_> =
         nodes.iter().map(|node| (node.uid.0, node.peer.port(), node.session.is_some())).collect();
     assert_eq!(actual, [(2, 3, false), (5, 1, true), (7, 1, false)]);
-    let kept = nodes[1].session.as_ref().unwrap();
-    assert_eq!((kept.id(), kept.ends_ns(), kept.is_signed()), (session.id(), 99, true));
-    assert_eq!(kept.key().as_bytes(), [7; 32]);
+    let stored_session = nodes[1].session.as_ref().unwrap();
+    assert_eq!(
+        (stored_session.id(), stored_session.ends_ns(), stored_session.is_signed()),
+        (session.id(), 99, true)
+    );
+    assert_eq!(stored_session.key().as_bytes(), [7; 32]);
     assert_eq!(nodes.iter().map(|node| node.signs).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(20));
 }
@@ -282,9 +285,9 @@ pub(super) async fn rewards_are_keyed_by_job(home: Home) {
 pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: Home) {
     let store = home.open().await;
     for index in 0..8 {
-        let kept =
+        let is_stored =
             store.put_sample(&sample(&index.to_string(), "//Alice", index), 0.005).await.unwrap();
-        assert_eq!(kept, index < 6, "{index}");
+        assert_eq!(is_stored, index < 6, "{index}");
     }
     store.sweep(0, 0, 3).await.unwrap();
     assert_eq!(store.samples_by_task().await.unwrap(), [(task("a"), 3)]);

@@ -57,13 +57,13 @@ impl Reference {
 
 /// Returns the outcome for a table: rows, imported, present, left out.
 fn counts(report: &ImportReport, table: &str) -> [u64; 4] {
-    let found = report.tables.iter().find(|found| found.table == table).unwrap();
-    [found.rows, found.imported, found.present, found.left_out]
+    let row = report.tables.iter().find(|row| row.table == table).unwrap();
+    [row.rows, row.imported, row.present, row.left_out]
 }
 
 #[track_caller]
 fn has_remarks(remarks: &[RowRemark], expected: &[(&str, &str, &str, u64, Option<&str>)]) {
-    let found: Vec<_> = remarks
+    let actual: Vec<_> = remarks
         .iter()
         .map(|remark| {
             let example = remark.example.as_deref();
@@ -71,9 +71,9 @@ fn has_remarks(remarks: &[RowRemark], expected: &[(&str, &str, &str, u64, Option
         })
         .collect();
     for remark in expected {
-        assert!(found.contains(remark), "{remark:?} is not in {found:#?}");
+        assert!(actual.contains(remark), "{remark:?} is not in {actual:#?}");
     }
-    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert_eq!(actual.len(), expected.len(), "{actual:#?}");
 }
 
 const KEY: &str = "0b7f4c52-6c0e-4d29-9d0e-6a3b8f6b1c11";
@@ -134,12 +134,12 @@ async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
             ],
         );
         let keys = store.keys().await.unwrap();
-        let found: Vec<_> = keys
+        let actual: Vec<_> = keys
             .iter()
             .map(|key| (key.terms.name.as_str(), key.balance, key.terms.rate_per_minute))
             .collect();
         assert_eq!(
-            found,
+            actual,
             [
                 ("shop", 100_000_000, 60),
                 ("No-Name", 12, 100),
@@ -282,7 +282,7 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
             )],
         );
         let rewards = store.rewards_since(0).await.unwrap();
-        let found: Vec<_> = rewards
+        let actual: Vec<_> = rewards
             .iter()
             .map(|row| {
                 let Reward { quality, metric, created_ms, .. } = row.reward;
@@ -293,7 +293,7 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
         let (bob, charlie) = (hotkey("//Bob"), hotkey("//Charlie"));
         // Of two rows with one ID, the older one is imported.
         assert_eq!(
-            found,
+            actual,
             [
                 ("chat-llama-3-2-3b", bob, true, Some(0.9), Some(200.0), 60),
                 ("chat-llama-3-2-3b", bob, false, Some(1.0), None, 120),

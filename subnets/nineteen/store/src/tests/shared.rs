@@ -36,21 +36,21 @@ pub(super) async fn credits_are_shared_across_processes(home: Home) {
             )
         })
         .collect();
-    let mut held = Vec::new();
+    let mut holds = Vec::new();
     for (index, request) in requests.into_iter().enumerate() {
         match request.await.unwrap() {
-            Ok(()) => held.push(index),
+            Ok(()) => holds.push(index),
             Err(refusal) => assert_eq!(refusal, HoldRefusal::Credits { balance: 5 }),
         }
     }
     for parity in [0, 1] {
-        assert_eq!(held.iter().filter(|index| *index / 2 % 2 == parity).count(), 20);
+        assert_eq!(holds.iter().filter(|index| *index / 2 % 2 == parity).count(), 20);
     }
     assert!(stores[0].is_balanced().await.unwrap());
     // Both processes charge each request, concurrently with grants and the release of abandoned
     // requests.
     let mut charges = Vec::new();
-    for index in &held {
+    for index in &holds {
         for store in &stores {
             let (store, request) = (store.clone(), index.to_string());
             charges.push(tokio::spawn(async move {
@@ -68,9 +68,12 @@ pub(super) async fn credits_are_shared_across_processes(home: Home) {
     }
     assert_eq!(charged, 40 * 7);
     let balances = stores[0].balances().await.unwrap();
-    let of = |name: &str| balances.iter().find(|(account, _)| account == name).unwrap().1;
-    assert_eq!((of("revenue"), of("issued")), (280, -411));
-    assert_eq!((of(&format!("key:{}", ids[0])), of(&format!("key:{}", ids[1]))), (66, 65));
+    let balance = |name: &str| balances.iter().find(|(account, _)| account == name).unwrap().1;
+    assert_eq!((balance("revenue"), balance("issued")), (280, -411));
+    assert_eq!(
+        (balance(&format!("key:{}", ids[0])), balance(&format!("key:{}", ids[1]))),
+        (66, 65)
+    );
     assert!(stores[1].is_balanced().await.unwrap());
     let used = stores[0].usage(Some(&ids[1])).await.unwrap();
     assert_eq!((used[0].requests, used[0].charged, used[0].output_tokens), (20, 140, 100));
@@ -149,8 +152,8 @@ pub(super) async fn rate_window_slides(home: Home) {
 pub(super) async fn busy_keys_reserve_admissions(home: Home) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
-    let admit = async |place: usize, now_ms| {
-        let usage = stores[place].admit(&key, 1_800, now_ms).await.unwrap();
+    let admit = async |process: usize, now_ms| {
+        let usage = stores[process].admit(&key, 1_800, now_ms).await.unwrap();
         (usage.is_admitted, usage.left, usage.reset.as_millis())
     };
     let counted = async || {
@@ -289,12 +292,12 @@ pub(super) async fn counts_of_processes_add_up(home: Home) {
 pub(super) async fn only_one_process_has_control(home: Home) {
     let stores = processes(&home).await;
     assert_eq!(stores[0].market_id().await.unwrap(), stores[1].market_id().await.unwrap());
-    let held = stores[0].lock_control().await.unwrap();
+    let lock = stores[0].lock_control().await.unwrap();
     assert!(matches!(stores[1].lock_control().await, Err(StoreError::Controlled)));
     // The first process exits while the second one waits for the lock.
     let (next, ()) = tokio::join!(stores[1].lock_control(), async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        drop(held);
+        drop(lock);
     });
     next.unwrap();
 }

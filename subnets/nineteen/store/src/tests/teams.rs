@@ -26,11 +26,11 @@ async fn spend(
     amount: i64,
     day: &str,
 ) -> Result<(), HoldRefusal> {
-    let held = store.hold(key, request, amount, day, 0).await.unwrap();
-    if held.is_ok() {
+    let hold = store.hold(key, request, amount, day, 0).await.unwrap();
+    if hold.is_ok() {
         assert_eq!(store.charge(request, &usage(day, amount), 0).await.unwrap(), Some(amount));
     }
-    held
+    hold
 }
 
 pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
@@ -58,18 +58,18 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
     assert!(store.update_key(&one, &own).await.unwrap());
     assert_eq!(spend(&store, &one, "5", 4, "2026-11-23").await, refused(3, day, BudgetScope::Key));
     assert_eq!(spend(&store, &other, "6", 4, "2026-11-23").await, Ok(()));
-    let of_team = |period, budget, spent| BudgetUse {
+    let team_use = |period, budget, spent| BudgetUse {
         scope: BudgetScope::Team,
         owner: "shops".to_owned(),
         period,
         budget,
         spent,
     };
-    let uses = [of_team(month, 25, 24), of_team(day, 10, 10)];
+    let uses = [team_use(month, 25, 24), team_use(day, 10, 10)];
     assert_eq!(store.budget_uses(Some(&other), DAY).await.unwrap(), uses);
-    let of_all = store.budget_uses(None, DAY).await.unwrap();
+    let all_uses = store.budget_uses(None, DAY).await.unwrap();
     assert_eq!(
-        (of_all[0].scope, of_all[0].owner.as_str(), &of_all[1..]),
+        (all_uses[0].scope, all_uses[0].owner.as_str(), &all_uses[1..]),
         (BudgetScope::Key, one.as_str(), &uses[..])
     );
     assert!(store.is_balanced().await.unwrap());
@@ -157,7 +157,7 @@ pub(super) async fn random_operations_never_exceed_a_team_budget(home: Home) {
         let (mut spent, mut running) = (0, Vec::new());
         for step in 0..100 {
             let (store_index, key) = (random.random_range(0..2), random.random_range(0..3));
-            let held: i64 = running.iter().map(|(_, _, amount)| amount).sum();
+            let held_credits: i64 = running.iter().map(|(_, _, amount)| amount).sum();
             if random.random_range(0..3) > 0 {
                 let (request, amount) = (format!("{case}-{step}"), random.random_range(0..1_000));
                 let hold = async || {
@@ -171,7 +171,7 @@ pub(super) async fn random_operations_never_exceed_a_team_budget(home: Home) {
                     }
                     result = hold().await;
                     let (left, period, scope) =
-                        (budget - spent - held, BudgetPeriod::Month, BudgetScope::Team);
+                        (budget - spent - held_credits, BudgetPeriod::Month, BudgetScope::Team);
                     let exact = if left < amount {
                         Err(HoldRefusal::Budget { left, period, scope })
                     } else {
@@ -181,8 +181,8 @@ pub(super) async fn random_operations_never_exceed_a_team_budget(home: Home) {
                 }
                 if result.is_ok() {
                     assert!(
-                        spent + held + amount <= budget,
-                        "{spent} + {held} + {amount} of {budget}"
+                        spent + held_credits + amount <= budget,
+                        "{spent} + {held_credits} + {amount} of {budget}"
                     );
                     running.push((store_index, request, amount));
                 }
@@ -293,7 +293,7 @@ pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Home) {
     let mut running: Vec<(usize, usize, String, i64)> = Vec::new();
     // Processes and keys of which no request has ended since the last change.
     let mut unchecked: HashSet<(usize, usize)> = HashSet::new();
-    let everywhere: Vec<(usize, usize)> =
+    let all_pairs: Vec<(usize, usize)> =
         (0..2).flat_map(|store_index| (0..3).map(move |key| (store_index, key))).collect();
     for step in 0..400 {
         let (store_index, key) = (random.random_range(0..2), random.random_range(0..3));
@@ -306,13 +306,13 @@ pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Home) {
                     .update_team(teams[team], budget, BudgetChange::Keep)
                     .await
                     .unwrap();
-                unchecked.extend(&everywhere);
+                unchecked.extend(&all_pairs);
             }
             1 => {
                 team_of[key] = random.random_range(0..2);
                 let terms = KeyTerms { team: Some(teams[team_of[key]].to_owned()), ..terms(None) };
                 assert!(stores[store_index].update_key(&keys[key], &terms).await.unwrap());
-                unchecked.extend(&everywhere);
+                unchecked.extend(&all_pairs);
             }
             2..13 => {
                 let (request, amount) = (step.to_string(), random.random_range(1..300));
@@ -321,9 +321,9 @@ pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Home) {
                     stores[store_index].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
                 let team = team_of[key];
                 let in_team = running.iter().filter(|(_, key, ..)| team_of[*key] == team);
-                let held: i64 = in_team.map(|(.., amount)| amount).sum();
+                let held_credits: i64 = in_team.map(|(.., amount)| amount).sum();
                 if granted.is_ok() {
-                    let fits = spent[team] + held + amount <= budgets[team];
+                    let fits = spent[team] + held_credits + amount <= budgets[team];
                     let is_earlier = unchecked.contains(&(store_index, key)) && amount <= free;
                     assert!(fits || is_earlier, "step {step}: {amount} of {free}");
                     running.push((store_index, key, request, amount));

@@ -145,10 +145,10 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home
 
 pub(super) async fn transfers_are_credited_once(home: Home) {
     let store = enabled(&home).await;
-    let ((shop, address), (other, elsewhere)) = (key(&store, 1).await, key(&store, 2).await);
+    let ((shop, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
     let transfers = [
         transfer(11, 3, address, 1_099),
-        transfer(12, 3, elsewhere, 99),
+        transfer(12, 3, other_address, 99),
         transfer(12, 5, address, 100),
     ];
     let deposits =
@@ -200,8 +200,8 @@ pub(super) async fn transfers_of_another_chain_are_refused(home: Home) {
 
 pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     let store = enabled(&home).await;
-    let ((gone, address), (shop, _)) = (key(&store, 1).await, key(&store, 2).await);
-    assert!(store.revoke_key(&gone, 1).await.unwrap());
+    let ((deleted_key, address), (shop, _)) = (key(&store, 1).await, key(&store, 2).await);
+    assert!(store.revoke_key(&deleted_key, 1).await.unwrap());
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
     let deposits =
         store.record_transfers(hash(10), last(11), &transfers, 2).await.unwrap().unwrap();
@@ -209,7 +209,7 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
         deposit.key_id.is_none() && deposit.credited_ms.is_none() && deposit.credits == 0
     };
     assert!(deposits.iter().all(is_unattributed), "{deposits:?}");
-    assert_eq!(balance(&store, &gone).await, 0);
+    assert_eq!(balance(&store, &deleted_key).await, 0);
     // The price is that of the transfer's time.
     store.enable_topups(price(1), GENESIS, last(11)).await.unwrap();
     let assignments: Vec<_> = (0..8)
@@ -340,8 +340,8 @@ pub(super) async fn accounts_are_looked_up(home: Home) {
 pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: Home) {
     const DECEMBER: i64 = 1_796_083_200_000;
     let store = enabled(&home).await;
-    let ((shop, address), (gone, lost)) = (key(&store, 1).await, key(&store, 2).await);
-    store.revoke_key(&gone, 0).await.unwrap();
+    let ((shop, address), (deleted_key, lost)) = (key(&store, 1).await, key(&store, 2).await);
+    store.revoke_key(&deleted_key, 0).await.unwrap();
     store.grant(&shop, 7, "=secret", DECEMBER - 2_000).await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
     store

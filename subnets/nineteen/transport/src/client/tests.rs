@@ -143,10 +143,10 @@ async fn refused_and_malformed_handshakes_are_errors() {
         let address = listen(router).await;
         client(Trust::Any, &clock).handshake(&peer("//Bob", address)).await.unwrap_err()
     };
-    let nothing = shake(Router::new()).await;
+    let missing_route = shake(Router::new()).await;
     assert!(
-        matches!(nothing, HandshakeError::Refused { status: StatusCode::NOT_FOUND, .. }),
-        "{nothing}"
+        matches!(missing_route, HandshakeError::Refused { status: StatusCode::NOT_FOUND, .. }),
+        "{missing_route}"
     );
     let nonsense =
         shake(Router::new().route("/public-encryption-key", get(|| async { "hello" }))).await;

@@ -59,10 +59,10 @@ fn training_is_sgd_with_momentum_on_the_numerical_gradient() {
         assert!((gate.train(embedding, &keyed, settings) - expected).abs() < 1e-9);
     }
     for (miner, row) in parameters.chunks(4).enumerate() {
-        let found = &gate.rows[&key(miner as u8)];
-        let found = found.weights.iter().chain([&found.bias]);
-        let is_close = found.clone().zip(row).all(|(one, other)| (one - other).abs() < 1e-7);
-        assert!(is_close, "{miner}: {:?}, expected {row:?}", found.collect::<Vec<_>>());
+        let trained = &gate.rows[&key(miner as u8)];
+        let trained = trained.weights.iter().chain([&trained.bias]);
+        let is_close = trained.clone().zip(row).all(|(one, other)| (one - other).abs() < 1e-7);
+        assert!(is_close, "{miner}: {:?}, expected {row:?}", trained.collect::<Vec<_>>());
     }
 }
 

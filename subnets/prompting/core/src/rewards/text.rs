@@ -83,10 +83,10 @@ impl RewardModel for Originality {
                 return 0.0;
             }
             let length = own.first().map_or(RUN, |run| run.len());
-            let given: BTreeSet<&[String]> =
+            let given_ngrams: BTreeSet<&[String]> =
                 messages.iter().flat_map(|message| message.windows(length)).collect();
-            let share =
-                own.iter().filter(|run| given.contains(*run)).count() as f64 / own.len() as f64;
+            let share = own.iter().filter(|run| given_ngrams.contains(*run)).count() as f64
+                / own.len() as f64;
             ((PARROTED - share) / (PARROTED - QUOTED)).clamp(0.0, 1.0)
         };
         completions.iter().map(reward).collect()

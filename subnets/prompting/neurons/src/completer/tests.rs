@@ -47,21 +47,21 @@ async fn parts_are_the_events_of_the_server() {
     let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
     let events =
         [role, delta("A "), delta(""), delta("word."), "data: [DONE]\n\n".to_owned()].concat();
-    let whole = json!({ "choices": [{ "message": { "content": "A word." } }] });
+    let response_body = json!({ "choices": [{ "message": { "content": "A word." } }] });
     let rows: [(ResponseTemplate, Option<&[&str]>); 4] = [
         (
             ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"),
             Some(&["A ", "word."]),
         ),
-        (ResponseTemplate::new(200).set_body_json(whole), Some(&["A word."])),
+        (ResponseTemplate::new(200).set_body_json(response_body), Some(&["A word."])),
         (ResponseTemplate::new(200).set_body_json(json!({ "choices": [] })), Some(&[])),
         (ResponseTemplate::new(503), None),
     ];
     for (response, expected) in rows {
         let server = MockServer::start().await;
-        let asked = Mock::given(path("/v1/chat/completions"))
+        let mock = Mock::given(path("/v1/chat/completions"))
             .and(body_partial_json(json!({ "stream": true })));
-        asked.respond_with(response).mount(&server).await;
+        mock.respond_with(response).mount(&server).await;
         let base = format!("{}/v1", server.uri()).parse().unwrap();
         let client = ModelServer::new(&base, None, Duration::from_secs(30)).unwrap();
         let completer = Completer::server(client, "m".to_owned(), 9);
@@ -98,14 +98,17 @@ async fn next_tokens_come_from_the_language_model() {
     let request = NextTokens { texts: texts.to_vec(), ..NextTokens::default() };
     let predictions = predict(completer.clone(), request).await.unwrap().predictions;
     assert_eq!(predictions.len(), 2);
-    for (text, found) in texts.iter().zip(predictions) {
+    for (text, prediction) in texts.iter().zip(predictions) {
         // Which token is judged makes no difference to the likeliest ones at its position.
         let judged = model.judge(&model.completion_prompt(text).unwrap(), &[9], 3).unwrap();
-        assert_eq!(found.len(), MAX_PREDICTIONS);
+        assert_eq!(prediction.len(), MAX_PREDICTIONS);
         for (token, logprob) in &judged[0].top {
             let token = model.vocabulary().text(*token);
-            let (_, probability) = found.iter().find(|(other, _)| other == token).unwrap();
-            assert!((probability - logprob.exp()).abs() < 1e-3, "{text}: {token} in {found:?}");
+            let (_, probability) = prediction.iter().find(|(other, _)| other == token).unwrap();
+            assert!(
+                (probability - logprob.exp()).abs() < 1e-3,
+                "{text}: {token} in {prediction:?}"
+            );
         }
     }
     let long = predict(

@@ -42,10 +42,10 @@ fn reply(
 
 /// Returns predictions that give the true tokens this probability.
 fn predictions(truths: &[String], probability: impl Fn(usize) -> f64) -> Vec<Vec<(String, f64)>> {
-    let of = |(index, truth): (usize, &String)| {
+    let prediction = |(index, truth): (usize, &String)| {
         vec![(truth.clone(), probability(index)), ("\u{0}".to_owned(), 0.01)]
     };
-    truths.iter().enumerate().map(of).collect()
+    truths.iter().enumerate().map(prediction).collect()
 }
 
 #[tokio::test]
@@ -90,11 +90,11 @@ async fn miners_earn_their_contribution() {
     // The record is enough to compute the shares again.
     let records = EventLog::in_directory(directory.path()).read().unwrap();
     let [record] = records.as_slice() else { panic!("{records:?}") };
-    let stated = |answer: &AnswerRecord| {
+    let total_probability = |answer: &AnswerRecord| {
         (1..=TEXTS).map(|position| answer.parts[&format!("p{position}")]).collect()
     };
     let answered = || record.answers.iter().filter(|answer| answer.error.is_none());
-    let probabilities: Vec<Vec<f64>> = answered().map(stated).collect();
+    let probabilities: Vec<Vec<f64>> = answered().map(total_probability).collect();
     let again = contributions(&NextTokenLosses::new(&probabilities, TEXTS), record.seed.unwrap());
     for (answer, contribution) in answered().zip(&again) {
         assert!((answer.share - contribution.share).abs() < 1e-9, "{answer:?} {contribution:?}");

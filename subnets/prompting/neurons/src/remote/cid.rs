@@ -39,10 +39,10 @@ pub(super) fn raw_sha256(cid: &str) -> Result<[u8; 32], CidError> {
 /// after the last byte.
 fn base32(text: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut bits, mut pending) = (Vec::with_capacity(text.len() * 5 / 8), 0_u32, 0_u32);
-    for letter in text.bytes() {
-        let value = match letter {
-            b'a'..=b'z' => letter - b'a',
-            b'2'..=b'7' => letter - b'2' + 26,
+    for byte in text.bytes() {
+        let value = match byte {
+            b'a'..=b'z' => byte - b'a',
+            b'2'..=b'7' => byte - b'2' + 26,
             _ => return None,
         };
         bits = (bits << 5) | u32::from(value);

@@ -20,7 +20,7 @@ fn hash() -> [u8; 32] {
 /// Columns: URL · whether its SHA-256 is stated · suffix of the file, or what the error says
 #[test]
 fn unverifiable_dataset_url_is_refused() {
-    for (url, is_stated, expected) in [
+    for (url, has_digest, expected) in [
         ("https://hub.example/datasets/a/b/resolve/main/questions.jsonl", true, Ok("jsonl")),
         (
             "https://hub.example/datasets/a/b/resolve/main/questions.jsonl",
@@ -42,7 +42,7 @@ fn unverifiable_dataset_url_is_refused() {
         ("questions.jsonl", true, Err("is not an http or https URL")),
     ] {
         let url = url.replace("CID", CID).replace("TREE", TREE);
-        match (RemoteFile::new(&url, is_stated.then(hash)), expected) {
+        match (RemoteFile::new(&url, has_digest.then(hash)), expected) {
             (Ok(file), Ok(suffix)) => assert_eq!(file.suffix, suffix, "{url}"),
             (Err(error), Err(text)) => {
                 assert!(with_causes(&error).contains(text), "{url}: {}", with_causes(&error));

@@ -158,9 +158,9 @@ mod tests {
         );
         std::fs::write(directory.path(&id("earlier")), earlier).unwrap();
         let (_, files) = JobDirectory::open(folder.path().to_owned()).unwrap();
-        let mut found: Vec<_> =
+        let mut submissions: Vec<_> =
             files.into_iter().map(|(_, file)| (file.inputs, file.prompt)).collect();
-        found.sort();
-        assert_eq!(found, [(vec![], Some(prompt)), (inputs, None), (vec![3], None)]);
+        submissions.sort();
+        assert_eq!(submissions, [(vec![], Some(prompt)), (inputs, None), (vec![3], None)]);
     }
 }

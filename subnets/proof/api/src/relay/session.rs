@@ -104,7 +104,7 @@ impl Relay {
                     None => return Ok(End::Closed),
                 },
                 Some(outgoing) = queue.recv() => {
-                    if outgoing.session.is_none_or(|of| of == session) {
+                    if outgoing.session.is_none_or(|target| target == session) {
                         send(&mut socket, outgoing.bytes).await?;
                     }
                 }
@@ -323,8 +323,8 @@ fn proof(bundle: &ProofBundle) -> Value {
 }
 
 async fn send(socket: &mut Socket, bytes: Vec<u8>) -> Result<(), SessionError> {
-    let sent = timeout(PONG_TIMEOUT, socket.send(Message::Binary(bytes.into()))).await;
-    Ok(sent.map_err(|_| SessionError::Timeout("cannot send a message", PONG_TIMEOUT))??)
+    let result = timeout(PONG_TIMEOUT, socket.send(Message::Binary(bytes.into()))).await;
+    Ok(result.map_err(|_| SessionError::Timeout("cannot send a message", PONG_TIMEOUT))??)
 }
 
 /// Receives the next binary message during authentication.

@@ -132,12 +132,15 @@ async fn submissions_are_proven() {
         let (kind, replied, done) = relay.next().await;
         assert_eq!((kind, replied), (Kind::BatchDone, 0));
         assert_eq!(done, json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" }));
-        let asked = json!({ "run_uid": run });
-        let (kind, _, status) = relay.ask(Kind::StatusRequest, 7, &asked).await;
+        let status_request = json!({ "run_uid": run });
+        let (kind, _, status) = relay.ask(Kind::StatusRequest, 7, &status_request).await;
         assert_eq!((kind, &status["status"]), (Kind::StatusResult, &json!("complete")));
         assert_eq!(status["output"].as_array().unwrap().len(), 1, "{status}");
-        let (kind, _, gone) = relay.ask(Kind::StatusRequest, 8, &asked).await;
-        assert_eq!((kind, gone), (Kind::Error, json!({ "code": 11, "message": "run not found" })));
+        let (kind, _, second_status) = relay.ask(Kind::StatusRequest, 8, &status_request).await;
+        assert_eq!(
+            (kind, second_status),
+            (Kind::Error, json!({ "code": 11, "message": "run not found" }))
+        );
     }
 }
 
@@ -224,10 +227,10 @@ async fn connections_are_reopened_and_results_survive_them() {
     let (_, _, started) = relay.next().await;
     drop(relay);
     let mut relay = Server::accept_authenticated(&listener).await;
-    let asked = json!({ "run_uid": started["run_uid"] });
+    let status_request = json!({ "run_uid": started["run_uid"] });
     let status = timeout(WITHIN, async {
         loop {
-            let (kind, _, status) = relay.ask(Kind::StatusRequest, 2, &asked).await;
+            let (kind, _, status) = relay.ask(Kind::StatusRequest, 2, &status_request).await;
             if kind == Kind::StatusResult && status["status"] != "processing" {
                 return status;
             }

@@ -81,8 +81,8 @@ impl Running {
     }
 }
 
-fn jobs(running: usize) -> JobSettings {
-    JobSettings { running, ..ApiSettings::default().jobs }
+fn jobs(max_running: usize) -> JobSettings {
+    JobSettings { max_running, ..ApiSettings::default().jobs }
 }
 
 fn submission(circuit: Digest) -> Value {

@@ -168,10 +168,10 @@ async fn half_open_connections_are_replaced() {
         let attackers = attack(&server, &half);
         tokio::time::sleep(Duration::from_millis(500)).await;
         for _ in 0..20 {
-            let began = Instant::now();
+            let start = Instant::now();
             let answer = ask(&server).await.unwrap_or_else(|error| panic!("{half:?}: {error}"));
             assert!(answer.ends_with("here"), "{half:?}: {answer}");
-            assert!(began.elapsed() < Duration::from_secs(30), "{half:?}: {:?}", began.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(30), "{half:?}: {:?}", start.elapsed());
         }
         drop(attackers);
     }
@@ -185,13 +185,13 @@ async fn handshakes_and_heads_time_out() {
     let server = Server::start(limits).await;
     let hello = server.hello();
     for half in [Half::Hello(hello[..hello.len() / 2].to_vec()), Half::Request(&GET[..20])] {
-        let began = Instant::now();
-        let held = tokio::time::timeout(
+        let start = Instant::now();
+        let read = tokio::time::timeout(
             Duration::from_secs(20),
             hold(0, server.address, &server.client, &half),
         );
-        let _ended = held.await.unwrap_or_else(|_| panic!("{half:?} is held"));
-        assert!(began.elapsed() >= limits.header_timeout, "{half:?}");
+        let _ended = read.await.unwrap_or_else(|_| panic!("{half:?} is held"));
+        assert!(start.elapsed() >= limits.header_timeout, "{half:?}");
     }
     server.stop.request();
 }

@@ -39,7 +39,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
     group.limit_memory(limits.memory)?;
     let pipes = group.0.stdin.take().zip(group.0.stdout.take());
     let (mut stdin, stdout) = pipes.ok_or_else(|| io::Error::other("the program has no pipes"))?;
-    let (answered, answer) = mpsc::channel();
+    let (sender, answer) = mpsc::channel();
     // Both threads end when the pipes close, at the latest when the process group is killed.
     thread::spawn(move || {
         // A program may answer without reading all of its input.
@@ -48,7 +48,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = stdout.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes);
-        let _ = answered.send(read);
+        let _ = sender.send(read);
     });
     let answer = answer.recv_timeout(limits.timeout);
     let bytes = answer

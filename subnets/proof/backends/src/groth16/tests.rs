@@ -46,8 +46,9 @@ fn proof_with_the_binding_of_other_inputs_has_the_digest_of_its_own() {
         let outputs = bench.circuit.execute(inputs).unwrap().outputs(&bench.circuit);
         prover.layout.statement(&bench.binding.digest(inputs), inputs, &outputs)
     };
-    let (of_requested, of_proven) = (public(&requested), public(&proven));
-    let values: Vec<Fr> = of_requested[..1].iter().chain(&of_proven[1..]).copied().collect();
+    let (requested_public, proven_public) = (public(&requested), public(&proven));
+    let values: Vec<Fr> =
+        requested_public[..1].iter().chain(&proven_public[1..]).copied().collect();
     let equation = verifier::Groth16Verifier::new(&bench.keys.verification).unwrap();
     let verify = |values: &[Fr]| {
         let proof = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
@@ -56,10 +57,10 @@ fn proof_with_the_binding_of_other_inputs_has_the_digest_of_its_own() {
     assert_eq!(verify(&values), Ok(()));
     // The binding, four outputs and the digest: that of the request's inputs does not verify.
     assert_eq!(
-        (values.len(), values[5] == of_proven[5], values[5] == of_requested[5]),
+        (values.len(), values[5] == proven_public[5], values[5] == requested_public[5]),
         (6, true, false)
     );
-    let with_digest = [&values[..5], &of_requested[5..]].concat();
+    let with_digest = [&values[..5], &requested_public[5..]].concat();
     assert_eq!(verify(&with_digest), Err(VerifyError::Invalid));
     let outputs = execution.outputs(&bench.circuit);
     for inputs in [requested, proven] {

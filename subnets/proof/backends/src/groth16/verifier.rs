@@ -207,38 +207,38 @@ mod tests {
     /// the number of equations, theirs included.
     fn search(invalid: &[usize]) -> (Vec<usize>, usize) {
         let mut equations = 0;
-        let found = suspects(MAX_BATCH, |range| {
+        let suspect_proofs = suspects(MAX_BATCH, |range| {
             equations += 1;
             !invalid.iter().any(|proof| range.contains(proof))
         });
-        (found.iter().copied().collect(), equations + found.len())
+        (suspect_proofs.iter().copied().collect(), equations + suspect_proofs.len())
     }
 
     #[test]
     fn invalid_proofs_are_bisected() {
         assert_eq!(search(&[]), (Vec::new(), 1));
         for first in 0..MAX_BATCH {
-            let (found, equations) = search(&[first]);
+            let (suspect_proofs, equations) = search(&[first]);
             assert!(
-                found.contains(&first) && found.len() <= 2 && equations <= 14,
-                "{first}: {found:?}, {equations}"
+                suspect_proofs.contains(&first) && suspect_proofs.len() <= 2 && equations <= 14,
+                "{first}: {suspect_proofs:?}, {equations}"
             );
             for second in 0..first {
-                let (found, equations) = search(&[second, first]);
+                let (suspect_proofs, equations) = search(&[second, first]);
                 assert!(
-                    found.contains(&first) && found.contains(&second),
-                    "{first}, {second}: {found:?}"
+                    suspect_proofs.contains(&first) && suspect_proofs.contains(&second),
+                    "{first}, {second}: {suspect_proofs:?}"
                 );
                 assert!(
-                    found.len() <= 4 && equations <= 25,
-                    "{first}, {second}: {found:?}, {equations}"
+                    suspect_proofs.len() <= 4 && equations <= 25,
+                    "{first}, {second}: {suspect_proofs:?}, {equations}"
                 );
             }
         }
         // Not many more than one for each proof, even if all are invalid.
         let all: Vec<usize> = (0..MAX_BATCH).collect();
-        let (found, equations) = search(&all);
-        assert!(found == all && equations <= MAX_BATCH + 2 * MAX_FAILURES, "{equations}");
+        let (suspect_proofs, equations) = search(&all);
+        assert!(suspect_proofs == all && equations <= MAX_BATCH + 2 * MAX_FAILURES, "{equations}");
         assert!(suspects(0, |_| false).is_empty());
     }
 }

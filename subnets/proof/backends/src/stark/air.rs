@@ -393,12 +393,13 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
 fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[quotient, remainder, value]: &[AB::Var; 3],
-    &[sum, added, divisor, of_quotient, of_remainder, address, reads]: &[AB::Var; ACTIVATION_FIXED],
+    &[sum, added, divisor, quotient_table, remainder_table, address, reads]: &[AB::Var;
+         ACTIVATION_FIXED],
 ) {
     let stored: AB::Expr = quotient * divisor + remainder - added;
     read(builder, sum, stored);
-    look_up(builder, of_quotient.into(), quotient.into(), value.into());
-    look_up(builder, of_remainder.into(), remainder.into(), AB::Expr::ZERO);
+    look_up(builder, quotient_table.into(), quotient.into(), value.into());
+    look_up(builder, remainder_table.into(), remainder.into(), AB::Expr::ZERO);
     write(builder, address.into(), value.into(), reads);
 }
 

@@ -117,11 +117,11 @@ impl VerificationKeyFile {
                 let optional =
                     [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
                 // Those of products of polynomials, which format 4 always has.
-                let has_both = [polynomials, kernels].into_iter().all(has_table);
-                let has_none = parameters.hides
+                let has_both_tables = [polynomials, kernels].into_iter().all(has_table);
+                let has_no_tables = parameters.hides
                     && self.gaps.is_empty()
                     && [polynomials, kernels, operands].into_iter().all(|log| *log == 0);
-                let has_all = first.iter().all(has_table) && (has_both || has_none);
+                let has_all = first.iter().all(has_table) && (has_both_tables || has_no_tables);
                 (optional && has_all, first.len() == 4)
             }
             rows => (

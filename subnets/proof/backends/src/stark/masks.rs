@@ -53,9 +53,9 @@ pub(super) fn mask(
 ) -> Result<Vec<RowMajorMatrix<Val>>, getrandom::Error> {
     let others = tables.len().saturating_sub(1);
     let messages = RowMajorMatrix::<Val>::rand(&mut generator()?, others, MASK_WIDTH);
-    let sent = messages.values.chunks(MASK_WIDTH);
-    let of_tables = std::iter::once(messages.values.as_slice()).chain(sent);
-    let masked = tables.iter().zip(of_tables).map(|(columns, messages)| {
+    let sent_rows = messages.values.chunks(MASK_WIDTH);
+    let table_values = std::iter::once(messages.values.as_slice()).chain(sent_rows);
+    let masked = tables.iter().zip(table_values).map(|(columns, messages)| {
         let mut masks = Val::zero_vec(columns.height() * MASK_WIDTH);
         for (value, &message) in masks.iter_mut().zip(messages) {
             *value = message;

@@ -316,16 +316,17 @@ fn check_remainders<S: Scheme>(forger: &Forger<S>) {
         let (quotient, remainder) =
             rescale.split(forger.execution.sums[stage as usize][output as usize]);
         let columns = &fixed.values[lane * ACTIVATION_FIXED..][..ACTIVATION_FIXED];
-        let [of_quotient, of_remainder] = [3, 4].map(|column| columns[column].as_canonical_u32());
+        let [quotient_table, remainder_table] =
+            [3, 4].map(|column| columns[column].as_canonical_u32());
         let (honest, other) = (
-            plan.functions.row(of_quotient, quotient),
-            plan.functions.row(of_quotient, quotient - 1),
+            plan.functions.row(quotient_table, quotient),
+            plan.functions.row(quotient_table, quotient - 1),
         );
         let (Some(honest), Some(other)) = (honest, other) else { continue };
         if rescale.clamp.apply(quotient) != rescale.clamp.apply(quotient - 1) {
             continue;
         }
-        let checked = plan.functions.row(of_remainder, remainder).unwrap();
+        let checked = plan.functions.row(remainder_table, remainder).unwrap();
         let verified = forger.forge(|traces| {
             traces[activations].values[lane * 3] -= Val::ONE;
             traces[activations].values[lane * 3 + 1] += Val::from_i64(1 << rescale.shift);

@@ -174,17 +174,17 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
         // or by one.
         StageKind::Max(max) => {
             let width = max.groups.iter().map(Vec::len).max().unwrap();
-            let raised = |place: usize, low: i64, high: i64| {
+            let raised = |position: usize, low: i64, high: i64| {
                 let mut values = vec![low; circuit.inputs];
                 for group in &max.groups {
-                    values[group[place % group.len()] as usize] = high;
+                    values[group[position % group.len()] as usize] = high;
                 }
                 values
             };
             let ends =
                 [(range.low, range.high), (range.high, range.low), (range.high - 1, range.high)];
             let ends =
-                (0..width).flat_map(|place| ends.map(|(low, high)| raised(place, low, high)));
+                (0..width).flat_map(|position| ends.map(|(low, high)| raised(position, low, high)));
             ends.chain([vec![range.low; circuit.inputs], vec![range.high; circuit.inputs]])
                 .collect()
         }

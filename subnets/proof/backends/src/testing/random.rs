@@ -86,9 +86,9 @@ impl Drawing {
             0 => (vec![tensor], self.dense(shape)),
             1 => (vec![tensor], self.convolution(shape)?),
             2 => {
-                let further = self.generator.random_range(0..3);
+                let addend_count = self.generator.random_range(0..3);
                 let mut inputs = vec![tensor];
-                inputs.extend((0..further).map(|_| self.tensor_like(tensor)));
+                inputs.extend((0..addend_count).map(|_| self.tensor_like(tensor)));
                 let factors = inputs.iter().map(|_| self.generator.random_range(-3..=3)).collect();
                 (inputs, Operation::Sum { factors })
             }

@@ -122,7 +122,7 @@ impl Graph {
     }
 
     fn file_of(&self, dims: &[i64], kind: i64) -> Vec<u8> {
-        let of = |name: &str, shape: Option<Message>| {
+        let value_info = |name: &str, shape: Option<Message>| {
             let tensor = Message::default().number(1, if shape.is_some() { kind } else { 1 });
             let tensor = shape.iter().fold(tensor, |tensor, shape| tensor.bytes(2, &shape.0));
             let kind = Message::default().bytes(1, &tensor.0);
@@ -137,7 +137,8 @@ impl Graph {
             .weights
             .iter()
             .fold(graph.bytes(2, b"test"), |graph, weight| graph.bytes(5, &weight.0));
-        let graph = graph.bytes(11, &of("x", Some(shape)).0).bytes(12, &of("y", None).0);
+        let graph =
+            graph.bytes(11, &value_info("x", Some(shape)).0).bytes(12, &value_info("y", None).0);
         let opset = Message::default().number(2, 20);
         Message::default().number(1, 9).bytes(7, &graph.0).bytes(8, &opset.0).0
     }

@@ -199,8 +199,8 @@ impl Function {
             Self::Binary(operation, a, b) => operation.apply(a.apply(variable), b.apply(variable)),
             Self::Select(condition, a, b) => {
                 let condition = condition.apply(variable);
-                let chosen = if condition.abs() > 0.0 { a } else { b };
-                if condition.is_nan() { condition } else { chosen.apply(variable) }
+                let selected = if condition.abs() > 0.0 { a } else { b };
+                if condition.is_nan() { condition } else { selected.apply(variable) }
             }
             Self::Lookup(table, column, row) => table.value(row.apply(variable), *column),
         }
@@ -353,8 +353,8 @@ mod tests {
             (is_positive().look_up(&table, 0), true, true, true),
             (Function::Variable.look_up(&table, 0).then(Unary::Exp), false, true, true),
         ] {
-            let found = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
-            assert_eq!(found, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
+            let actual = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
+            assert_eq!(actual, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
         }
     }
 

@@ -133,11 +133,11 @@ impl FloatNode {
             FloatOperation::ChannelAffine { factors, offsets } => {
                 let channels =
                     input.chunks(input.len() / factors.len()).zip(factors.iter().zip(offsets));
-                let of_channel = |(channel, (&factor, &offset)): (&[f32], (&i32, &i32))| {
+                let scale_channel = |(channel, (&factor, &offset)): (&[f32], (&i32, &i32))| {
                     let (factor, offset) = (factor as f32, offset as f32);
                     channel.iter().map(move |value| value * factor + offset).collect::<Vec<f32>>()
                 };
-                channels.flat_map(of_channel).collect()
+                channels.flat_map(scale_channel).collect()
             }
             FloatOperation::ChannelSum { shift } => {
                 sum_channels(input, self.shape.elements(), *shift)

@@ -77,7 +77,7 @@ impl<'a> Quantiser<'a> {
         let is_exact = network.input_type != ElementType::Float;
         let tensors =
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
-        let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
+        let (readers, is_fine_grained) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = deciding_tensors(network);
         Self {
             network,
@@ -85,7 +85,7 @@ impl<'a> Quantiser<'a> {
             magnitudes,
             extra_bits: vec![0; network.nodes.len() + 1],
             readers,
-            is_fine,
+            is_fine: is_fine_grained,
             is_deciding,
             tensors,
             layers: Vec::new(),

@@ -192,11 +192,11 @@ impl Losses {
         let bits = self.default_bits.iter().zip(extra).zip(&self.is_rounded);
         let bits = bits.filter(|(_, is_rounded)| **is_rounded);
         let bits: Vec<u8> = bits.map(|((default_bits, extra), _)| default_bits + extra).collect();
-        let [fewest, most] =
+        let [min_bits, max_bits] =
             [bits.iter().min(), bits.iter().max()].map(|bits| bits.copied().unwrap_or_default());
         Precision {
             max_error: rounded(max_error),
-            bits: [fewest, most],
+            bits: [min_bits, max_bits],
             worst: self.worst(network, extra),
         }
     }

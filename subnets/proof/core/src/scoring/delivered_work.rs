@@ -127,11 +127,11 @@ impl Account {
 
     fn work(&self, now: Duration) -> f64 {
         let current = bucket(now);
-        let earned = self.buckets.iter().map(|(&start, amount)| {
+        let buckets = self.buckets.iter().map(|(&start, amount)| {
             let age = current.saturating_sub(start) * BUCKET;
             amount * 0.5_f64.powf(age as f64 / HALF_LIFE)
         });
-        earned.sum::<f64>().max(0.0)
+        buckets.sum::<f64>().max(0.0)
     }
 }
 
@@ -142,8 +142,8 @@ impl Price {
             self.latencies.pop_front();
         }
         self.fresh += 1;
-        let due = self.current.is_none() || self.fresh >= PRICE_REFRESH;
-        if due && self.latencies.len() >= PRICE_MINIMUM {
+        let is_due = self.current.is_none() || self.fresh >= PRICE_REFRESH;
+        if is_due && self.latencies.len() >= PRICE_MINIMUM {
             self.fresh = 0;
             let mut sorted: Vec<f64> = self.latencies.iter().copied().collect();
             sorted.sort_by(f64::total_cmp);

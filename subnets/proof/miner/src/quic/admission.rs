@@ -223,7 +223,7 @@ impl Drop for Registration {
         let mut by_hotkey = self.validators.lock();
         if by_hotkey
             .get(&self.hotkey)
-            .is_some_and(|held| held.connection.stable_id() == self.connection)
+            .is_some_and(|entry| entry.connection.stable_id() == self.connection)
         {
             by_hotkey.remove(&self.hotkey);
         }

@@ -64,9 +64,9 @@ impl Host {
             Err(_) => return "handshake timeout",
         };
         let caller = Arc::new(Caller::new(connection.clone(), registration, progress.clone()));
-        let of_validator = caller.registration.progress.clone();
+        let validator_progress = caller.registration.progress.clone();
         tokio::select! {
-            () = of_validator.evicted() => "connection evicted: too many validators",
+            () = validator_progress.evicted() => "connection evicted: too many validators",
             () = self.requests(&caller) => "done",
         }
     }
@@ -239,8 +239,12 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(connection: Connection, registration: Registration, of_connection: Progress) -> Self {
-        let progress = [of_connection, registration.progress.clone()];
+    fn new(
+        connection: Connection,
+        registration: Registration,
+        connection_progress: Progress,
+    ) -> Self {
+        let progress = [connection_progress, registration.progress.clone()];
         progress.iter().for_each(Progress::upgraded_idle);
         Self { connection, registration, progress, in_progress: Mutex::default() }
     }

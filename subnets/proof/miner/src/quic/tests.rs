@@ -238,14 +238,14 @@ async fn proofs_in_progress_are_answered_at_shutdown() {
     let unknown = QuicRequest::from_typed("none", &query.to_message()).unwrap();
     assert!(!miner.ask(&alice, unknown).await.success);
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
-    let asked = async {
+    let response_future = async {
         alice.query_axon_with_timeout(axon, request, Duration::from_mins(1)).await.unwrap()
     };
     let stopped = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         miner.stop.send(()).unwrap();
     };
-    let (response, ()) = tokio::join!(asked, stopped);
+    let (response, ()) = tokio::join!(response_future, stopped);
     let answer: QueryZkProofResponse = response.into_result().unwrap().deserialize_data().unwrap();
     assert!(!answer.query_output.is_empty() && !answer.busy, "the proof in progress is complete");
     miner.server.await.unwrap();

@@ -176,9 +176,9 @@ async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
     assert!(matches!(second, Err(Refusal::Full)));
 
     let folder = tempfile::tempdir().unwrap();
-    let (hasty, _) =
+    let (short_deadline, _) =
         load(folder.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
-    assert!(matches!(hasty.answer(&query).await, Err(Refusal::Timeout(_))));
+    assert!(matches!(short_deadline.answer(&query).await, Err(Refusal::Timeout(_))));
 }
 
 #[tokio::test]

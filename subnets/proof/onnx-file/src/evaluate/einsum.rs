@@ -18,13 +18,13 @@ impl Operands<'_> {
         let output: Vec<usize> =
             equation.output.iter().map(|label| equation.extent(*label)).collect();
         Ok(built(output, |coordinates| {
-            let terms = all_coordinates(&extents).map(|further| {
+            let terms = all_coordinates(&extents).map(|summed_coordinates| {
                 let at = |label: &char| {
-                    let of = |labels: &[char], coordinates: &[usize]| {
+                    let coordinate_of = |labels: &[char], coordinates: &[usize]| {
                         labels.iter().position(|other| other == label).map(|at| coordinates[at])
                     };
-                    of(&equation.output, coordinates)
-                        .or_else(|| of(&summed, &further))
+                    coordinate_of(&equation.output, coordinates)
+                        .or_else(|| coordinate_of(&summed, &summed_coordinates))
                         .unwrap_or_default()
                 };
                 let factor = |(operand, labels): (&std::borrow::Cow<'_, Tensor>, &Vec<char>)| {

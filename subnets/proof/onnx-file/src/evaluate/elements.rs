@@ -150,7 +150,7 @@ impl Operands<'_> {
             .list("axes", 3)
             .unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
         let steps = self.integers(4).unwrap_or_else(|| vec![1; starts.len()]);
-        let mut kept: Vec<Vec<usize>> =
+        let mut selected: Vec<Vec<usize>> =
             input.dims.iter().map(|&extent| (0..extent).collect()).collect();
         for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
             let axis = existing_axis(axis, &input.dims).filter(|_| step != 0);
@@ -160,16 +160,16 @@ impl Operands<'_> {
             let last = if step > 0 { extent } else { extent - 1 };
             let mut at = resolve(start).clamp(0, last.max(0));
             let end = resolve(end).max(-1);
-            kept[axis].clear();
+            selected[axis].clear();
             while (0..extent).contains(&at) && if step > 0 { at < end } else { at > end } {
-                kept[axis].push(at as usize);
+                selected[axis].push(at as usize);
                 at = at.saturating_add(step);
             }
         }
-        let dims = kept.iter().map(Vec::len).collect();
+        let dims = selected.iter().map(Vec::len).collect();
         Ok(built(dims, |coordinates| {
             let source: Vec<usize> =
-                coordinates.iter().zip(&kept).map(|(&at, kept)| kept[at]).collect();
+                coordinates.iter().zip(&selected).map(|(&at, selected)| selected[at]).collect();
             input.at(&source)
         }))
     }

@@ -39,14 +39,15 @@ impl Operands<'_> {
     /// Adds each element of the input, times the kernel, to the output.
     pub(super) fn transposed_convolution(&self) -> Result<Tensor, OnnxError> {
         let (input, weights) = (self.get(0)?, self.get(1)?);
-        let (&[1, channels, height, width], &[inputs, of_group, rows, columns]) =
+        let (&[1, channels, height, width], &[inputs, outputs_per_group, rows, columns]) =
             (&input.dims[..], &weights.dims[..])
         else {
             return Err(self.refuse("the operands do not have four dimensions"));
         };
         let sizes = Transposed::parse(self.node, [rows, columns])?;
-        let outputs =
-            of_group.checked_mul(sizes.groups).filter(|_| channels.is_multiple_of(sizes.groups));
+        let outputs = outputs_per_group
+            .checked_mul(sizes.groups)
+            .filter(|_| channels.is_multiple_of(sizes.groups));
         let outputs = outputs.ok_or_else(|| self.refuse("the groups do not fit the channels"))?;
         let bias =
             self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
@@ -70,7 +71,7 @@ impl Operands<'_> {
                 input.values[channel * height * width..][..height * width].iter().enumerate()
             {
                 let corner = [at / width * sizes.stride[0], at % width * sizes.stride[1]];
-                for output in 0..of_group {
+                for output in 0..outputs_per_group {
                     for tap in 0..rows * columns {
                         let (row, column) = (corner[0] + tap / columns, corner[1] + tap % columns);
                         let target = row.checked_sub(top).zip(column.checked_sub(left));
@@ -79,9 +80,10 @@ impl Operands<'_> {
                         else {
                             continue;
                         };
-                        let weight =
-                            weights.values[(channel * of_group + output) * rows * columns + tap];
-                        values[((group * of_group + output) * out_rows + row) * out_columns
+                        let weight = weights.values
+                            [(channel * outputs_per_group + output) * rows * columns + tap];
+                        values[((group * outputs_per_group + output) * out_rows + row)
+                            * out_columns
                             + column] += value * weight;
                     }
                 }

@@ -124,12 +124,12 @@ impl Operands<'_> {
     /// Refuses indices that do not have a position in the data along all other axes.
     fn check_covered(
         &self,
-        of_data: &[usize],
-        of_indices: &[usize],
+        data_dims: &[usize],
+        indices_dims: &[usize],
         axis: usize,
     ) -> Result<(), OnnxError> {
-        let mut extents = of_data.iter().zip(of_indices).enumerate();
-        if of_data.len() == of_indices.len()
+        let mut extents = data_dims.iter().zip(indices_dims).enumerate();
+        if data_dims.len() == indices_dims.len()
             && extents.all(|(along, (extent, indices))| along == axis || indices <= extent)
         {
             Ok(())
@@ -365,8 +365,8 @@ impl Operands<'_> {
             return Err(self.refuse("the size of the blocks is malformed"));
         }
         let area = size.saturating_mul(size);
-        let is_to_depth = self.node.op_type == "SpaceToDepth";
-        let fits = if is_to_depth {
+        let is_space_to_depth = self.node.op_type == "SpaceToDepth";
+        let fits = if is_space_to_depth {
             height.is_multiple_of(size) && width.is_multiple_of(size)
         } else {
             channels.is_multiple_of(area)
@@ -374,7 +374,7 @@ impl Operands<'_> {
         if !fits {
             return Err(self.refuse("the blocks do not fit"));
         }
-        if is_to_depth {
+        if is_space_to_depth {
             let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
             self.check_size(&dims)?;
             return Ok(built(dims, |coordinates| {
@@ -395,13 +395,13 @@ impl Operands<'_> {
             b"CRD" => true,
             _ => return Err(self.refuse("mode is neither DCR nor CRD")),
         };
-        let of_block = channels / area;
+        let block_channels = channels / area;
         Ok(built(dims, |coordinates| {
             let block = coordinates[2] % size * size + coordinates[3] % size;
             let channel = if is_by_column {
                 coordinates[1] * area + block
             } else {
-                block * of_block + coordinates[1]
+                block * block_channels + coordinates[1]
             };
             input.at(&[coordinates[0], channel, coordinates[2] / size, coordinates[3] / size])
         }))

@@ -45,7 +45,7 @@ impl Operands<'_> {
         if weights.len() != sums * row.len() {
             return Err(self.refuse("the coefficients do not fit"));
         }
-        let of_sum = |(index, weights): (usize, &[f32])| {
+        let probability = |(index, weights): (usize, &[f32])| {
             let offset = offsets.get(index).copied().map_or(0.0, f64::from);
             offset
                 + weights
@@ -54,7 +54,7 @@ impl Operands<'_> {
                     .map(|(&weight, value)| f64::from(weight) * value)
                     .sum::<f64>()
         };
-        Ok(weights.chunks(row.len().max(1)).enumerate().map(of_sum).collect())
+        Ok(weights.chunks(row.len().max(1)).enumerate().map(probability).collect())
     }
 
     fn linear_scores(&self) -> Result<Vec<f64>, OnnxError> {
@@ -139,7 +139,7 @@ impl Operands<'_> {
         } else {
             machine.vectors.chunks(row.len().max(1)).map(kernel).collect()
         };
-        let of_sum = |(weights, &offset): (&[f32], &f32)| {
+        let activated_sum = |(weights, &offset): (&[f32], &f32)| {
             weights
                 .iter()
                 .zip(&kernels)
@@ -151,7 +151,7 @@ impl Operands<'_> {
             .coefficients
             .chunks(kernels.len().max(1))
             .zip(&machine.offsets)
-            .map(of_sum)
+            .map(activated_sum)
             .collect())
     }
 

@@ -39,8 +39,8 @@ impl Operands<'_> {
         {
             return Err(self.refuse("the operands do not fit each other"));
         }
-        let [of_all, of_last] = form.output_dims();
-        let mut all = vec![0.0; form.steps * directions * hidden];
+        let [sequence_dims, last_dims] = form.output_dims();
+        let mut sequence = vec![0.0; form.steps * directions * hidden];
         let (mut last, mut cells) = (Vec::new(), Vec::new());
         for (index, &is_reverse) in form.is_reverse.iter().enumerate() {
             let bias = part(3, index, 2 * rows)?;
@@ -58,18 +58,18 @@ impl Operands<'_> {
             for step in 0..length {
                 let at = if is_reverse { length - 1 - step } else { step };
                 direction.step(&input.values[at * form.inputs..][..form.inputs], &form);
-                all[(at * directions + index) * hidden..][..hidden]
+                sequence[(at * directions + index) * hidden..][..hidden]
                     .copy_from_slice(&direction.output);
             }
             last.extend(direction.output);
             cells.extend(direction.cell);
         }
         let mut outputs = vec![
-            Tensor { dims: of_all, values: all },
-            Tensor { dims: of_last.clone(), values: last },
+            Tensor { dims: sequence_dims, values: sequence },
+            Tensor { dims: last_dims.clone(), values: last },
         ];
         if is_lstm {
-            outputs.push(Tensor { dims: of_last, values: cells });
+            outputs.push(Tensor { dims: last_dims, values: cells });
         }
         Ok(outputs)
     }
@@ -78,8 +78,8 @@ impl Operands<'_> {
 impl Direction<'_> {
     fn step(&mut self, input: &[f64], form: &Form) {
         let hidden = form.hidden;
-        let [of_input, of_output] = [self.sums(0, input), self.sums(1, &self.output)];
-        let sum = |row: usize| of_input[row] + of_output[row];
+        let [input_sums, output_sums] = [self.sums(0, input), self.sums(1, &self.output)];
+        let sum = |row: usize| input_sums[row] + output_sums[row];
         let activate = |index: usize, value: f64| activation(&self.activations[index], value);
         match form.gates {
             4 => {
@@ -103,14 +103,14 @@ impl Direction<'_> {
                 let update: Vec<f64> = (0..hidden).map(|unit| activate(0, sum(unit))).collect();
                 let reset: Vec<f64> =
                     (hidden..2 * hidden).map(|row| activate(0, sum(row))).collect();
-                let kept: Vec<f64> =
+                let reset_output: Vec<f64> =
                     self.output.iter().zip(&reset).map(|(output, reset)| output * reset).collect();
-                let early = self.sums(1, &kept);
+                let early = self.sums(1, &reset_output);
                 let candidate = |unit: usize| {
                     let row = 2 * hidden + unit;
                     let inner =
-                        if form.resets_late { reset[unit] * of_output[row] } else { early[row] };
-                    activate(1, of_input[row] + inner)
+                        if form.resets_late { reset[unit] * output_sums[row] } else { early[row] };
+                    activate(1, input_sums[row] + inner)
                 };
                 let mixed = |unit: usize| {
                     (1.0 - update[unit]) * candidate(unit) + update[unit] * self.output[unit]

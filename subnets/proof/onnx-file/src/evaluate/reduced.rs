@@ -28,15 +28,15 @@ impl Operands<'_> {
             is_reduced[axis] = true;
         }
         let extents = input.dims.iter().zip(&is_reduced);
-        let kept: Vec<usize> =
+        let reduced_dims: Vec<usize> =
             extents.map(|(&extent, &is_reduced)| if is_reduced { 1 } else { extent }).collect();
-        let mut groups = vec![Vec::new(); kept.iter().product::<usize>()];
+        let mut groups = vec![Vec::new(); reduced_dims.iter().product::<usize>()];
         for (index, &value) in input.values.iter().enumerate() {
             groups[reduced_index(index, &input.dims, &is_reduced)].push(value);
         }
         let values = groups.iter().map(|group| reduced_value(&self.node.op_type, group)).collect();
         if self.node.int("keepdims", 1) != 0 {
-            return Ok(Tensor { dims: kept, values });
+            return Ok(Tensor { dims: reduced_dims, values });
         }
         let dims = input.dims.iter().zip(&is_reduced).filter(|(_, is_reduced)| !**is_reduced);
         Ok(Tensor { dims: dims.map(|(&extent, _)| extent).collect(), values })

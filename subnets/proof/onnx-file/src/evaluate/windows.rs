@@ -36,12 +36,12 @@ impl Operands<'_> {
             let first = output / (outputs / groups) * inner;
             let kernel = &weights.values[output * inner * area..][..inner * area];
             values.extend(taps.iter().map(|taps| {
-                let of_channel = |channel: usize| {
+                let channel_output = |channel: usize| {
                     let (weights, elements) =
                         (&kernel[channel * area..], &input.values[(first + channel) * plane..]);
                     taps.iter().map(|&(tap, at)| weights[tap] * elements[at]).sum::<f64>()
                 };
-                bias + (0..inner).map(of_channel).sum::<f64>()
+                bias + (0..inner).map(channel_output).sum::<f64>()
             }));
         }
         Ok(Tensor { dims: [&[1, outputs][..], &window.positions].concat(), values })

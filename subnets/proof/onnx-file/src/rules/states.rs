@@ -235,8 +235,8 @@ const REFUSED_LEARNED: &[(&str, &str)] = &[
 /// Returns what to use in place of an operator; `None` if the standard does not have it, or it is
 /// supported.
 pub(super) fn remedy(operator: &str) -> Option<&'static str> {
-    let mut all = REFUSED.iter().chain(REFUSED_LEARNED);
-    all.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
+    let mut rules = REFUSED.iter().chain(REFUSED_LEARNED);
+    rules.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
 }
 
 /// Returns a table of all operators in Markdown, for the documentation: those with the same state,
@@ -257,12 +257,12 @@ pub fn table() -> String {
             (name, state, limits)
         });
         let refused = refused.iter().map(|&(name, remedy)| (name, "refused", remedy));
-        let mut of_domain: Vec<_> = supported.chain(refused).collect();
+        let mut domain_rules: Vec<_> = supported.chain(refused).collect();
         if !domain.is_empty() {
-            of_domain.push(("ZipMap", "supported", "at the end, where it is omitted"));
+            domain_rules.push(("ZipMap", "supported", "at the end, where it is omitted"));
         }
-        of_domain.sort_unstable();
-        for (name, state, text) in of_domain {
+        domain_rules.sort_unstable();
+        for (name, state, text) in domain_rules {
             let name = format!("{domain}{name}");
             match rows.iter_mut().find(|(result, _)| *result == (state, text)) {
                 Some((_, names)) => names.push(name),

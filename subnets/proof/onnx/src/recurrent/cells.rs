@@ -52,7 +52,7 @@ impl Direction {
             Some(_) => slice(&reader.floats(node, 3, &[directions, 2 * rows])?, index, 2 * rows),
             None => vec![0.0; 2 * rows],
         };
-        let (of_input, of_output) = bias.split_at(rows);
+        let (input_bias, output_bias) = bias.split_at(rows);
         let is_lstm = node.op_type == "LSTM";
         let peepholes = match reader.weights(node, 7)?.filter(|_| is_lstm) {
             Some(_) => {
@@ -66,7 +66,7 @@ impl Direction {
             activations: form.activations.get(index).cloned().unwrap_or_default(),
             inputs: turned(&inputs, form.inputs),
             recurrent: turned(&recurrent, hidden),
-            bias: [of_input.to_vec(), of_output.to_vec()],
+            bias: [input_bias.to_vec(), output_bias.to_vec()],
             peepholes,
             output: state(5)?,
             cell: if is_lstm { state(6)? } else { State::Zero },
@@ -87,16 +87,17 @@ impl Direction {
             expansion.floats(&[form.inputs, columns], std::mem::take(&mut self.inputs))?;
         // The bias of the previous output is added here, too, unless a GRU multiplies it with its
         // reset gate.
-        let kept = if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
-        let [of_input, of_output] = &self.bias;
-        let added = of_output
+        let biased_columns =
+            if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
+        let [input_bias, output_bias] = &self.bias;
+        let added = output_bias
             .iter()
             .enumerate()
-            .map(|(index, &bias)| if index < kept { bias } else { 0.0 });
-        let bias = of_input.iter().zip(added).map(|(one, other)| one + other).collect();
+            .map(|(index, &bias)| if index < biased_columns { bias } else { 0.0 });
+        let bias = input_bias.iter().zip(added).map(|(one, other)| one + other).collect();
         let bias = expansion.floats(&[columns], bias)?;
         let products = expansion.node("MatMul", &[row, &weights]);
-        let of_inputs = expansion.node("Add", &[&products, &bias]);
+        let input_sums = expansion.node("Add", &[&products, &bias]);
         let split = if form.gates == 3 { 2 * form.hidden } else { columns };
         let recurrent = [
             self.named_weights(expansion, 0..split)?,
@@ -110,7 +111,7 @@ impl Direction {
             let at = if self.is_reverse { length - 1 - step } else { step };
             let position = expansion.integers(&[at.cast_signed() as i64])?;
             let input =
-                expansion.node_with("Gather", &[&of_inputs, &position], vec![int("axis", 1)]);
+                expansion.node_with("Gather", &[&input_sums, &position], vec![int("axis", 1)]);
             let input = expansion.reshape(&input, &[1, columns])?;
             let (output, next) = match form.gates {
                 4 => self.lstm(expansion, form, &input, &recurrent, &state, &cell)?,
@@ -164,8 +165,8 @@ impl Direction {
         let mut next = expansion.node("Mul", &[&enters, &candidate]);
         if let Some(cell_name) = cell.name(expansion, hidden)? {
             let forget = gate(expansion, 2, cell)?;
-            let kept = expansion.node("Mul", &[&forget, &cell_name]);
-            next = expansion.node("Add", &[&kept, &next]);
+            let retained_cell = expansion.node("Mul", &[&forget, &cell_name]);
+            next = expansion.node("Add", &[&retained_cell, &next]);
         }
         let next_state = State::Tensor(next.clone(), 0);
         let leaves = gate(expansion, 1, &next_state)?;
@@ -215,8 +216,8 @@ impl Direction {
             match state.name(expansion, hidden)? {
                 None => candidate,
                 Some(name) => {
-                    let kept = expansion.node("Mul", &[&reset, &name]);
-                    let state = State::Tensor(kept, 0);
+                    let reset_state = expansion.node("Mul", &[&reset, &name]);
+                    let state = State::Tensor(reset_state, 0);
                     self.with_recurrent(expansion, &candidate, recurrent, &state, range)?
                 }
             }
@@ -228,8 +229,8 @@ impl Direction {
         Ok(match state.name(expansion, hidden)? {
             None => changed,
             Some(name) => {
-                let kept = expansion.node("Mul", &[&update, &name]);
-                expansion.node("Add", &[&changed, &kept])
+                let retained = expansion.node("Mul", &[&update, &name]);
+                expansion.node("Add", &[&changed, &retained])
             }
         })
     }

@@ -139,7 +139,7 @@ fn compositions_have_the_values_of_the_standard() {
 fn integers_are_divided_by_constants() {
     let divided = |operator: &str| vec![node(operator, &["x", "three"], "y", &[])];
     let truncated = vec![with_int(node("Mod", &["x", "three"], "y", &[]), "fmod", 1)];
-    for (nodes, expected, of_positive) in [
+    for (nodes, expected, positive_expected) in [
         (divided("Div"), [-2.0, -1.0, 0.0, 2.0], [1.0, 1.0, 0.0, 2.0]),
         (divided("Mod"), [2.0, 0.0, 2.0, 1.0], [0.0, 2.0, 2.0, 1.0]),
         (truncated, [-1.0, 0.0, 2.0, 1.0], [0.0, 2.0, 2.0, 1.0]),
@@ -147,6 +147,9 @@ fn integers_are_divided_by_constants() {
         let graph =
             small(&[1, 4], nodes, vec![TensorProto { dims: vec![], ..integers("three", &[3]) }]);
         check_values(17, &with_integers(graph.clone()), &[-7.0, -3.0, 2.0, 7.0], &expected);
-        assert_eq!(chosen(graph, 7, &[vec![0, 1, 6, 7]], &[3, 5, 2, 7]).unwrap(), of_positive);
+        assert_eq!(
+            chosen(graph, 7, &[vec![0, 1, 6, 7]], &[3, 5, 2, 7]).unwrap(),
+            positive_expected
+        );
     }
 }

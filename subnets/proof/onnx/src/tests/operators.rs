@@ -380,8 +380,8 @@ fn files_with_too_many_moved_elements_are_refused() {
         let error = read(&model(graph)).unwrap_err().to_string();
         assert!(error.contains("it is empty or too large"), "{pads:?}: {error}");
     }
-    let nothing = vec![integers("starts", &[3]), integers("ends", &[3])];
+    let empty_slice = vec![integers("starts", &[3]), integers("ends", &[3])];
     let slice = node("Slice", &["x", "starts", "ends"], "y", &[]);
-    let error = read(&model(small(&[4], vec![slice], nothing))).unwrap_err().to_string();
+    let error = read(&model(small(&[4], vec![slice], empty_slice))).unwrap_err().to_string();
     assert!(error.contains("it is empty or too large"), "{error}");
 }

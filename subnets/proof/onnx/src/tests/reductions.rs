@@ -62,7 +62,7 @@ fn reductions_have_the_values_of_the_standard() {
 /// Before version 18, the axes are an attribute. Expected values are those of onnxruntime 1.32.
 #[test]
 fn reductions_of_functions_have_the_values_of_the_standard() {
-    for (operator, of_rows, of_columns) in [
+    for (operator, by_row, by_column) in [
         ("ReduceL1", [1.5, 1.125], [1.75, 1.75, 1.75]),
         ("ReduceL2", [0.984_251, 0.673_146], [0.984_251, 0.951_972, 0.984_251]),
         ("ReduceLogSumExp", [0.761_169, 1.207_63], [1.371_568, 1.496_568, 1.621_568]),
@@ -70,10 +70,10 @@ fn reductions_of_functions_have_the_values_of_the_standard() {
         ("ReduceProd", [0.058_594, -0.046_875], [0.017_578, 0.024_414, 0.017_578]),
     ] {
         let with_attribute = node(operator, &["x"], "y", &[("axes", &[1])]);
-        check(17, &[2, 3], &[with_attribute], &[], &of_rows, 0.05);
+        check(17, &[2, 3], &[with_attribute], &[], &by_row, 0.05);
         let with_input = with_int(node(operator, &["x", "a"], "y", &[]), "keepdims", 0);
         let axes = integers("a", &[0, -1]);
-        check(18, &[2, 3, 2], &[with_input], &[axes], &of_columns, 0.05);
+        check(18, &[2, 3, 2], &[with_input], &[axes], &by_column, 0.05);
     }
     // The integer sum could be 0, which has no logarithm.
     let nodes = vec![node("Exp", &["x"], "e", &[]), node("ReduceLogSum", &["e"], "y", &[])];
@@ -169,10 +169,10 @@ fn positions_of_extrema_are_exact() {
     }
     // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has
     // values. A Relu yields activations of 8 bits; the input has more.
-    for (of, most) in [("h", 255), ("x", 40_000)] {
+    for (tensor, most) in [("h", 255), ("x", 40_000)] {
         let nodes = vec![
             node("Relu", &["x"], "h", &[]),
-            with_int(node("ArgMax", &[of], "y", &[]), "axis", 1),
+            with_int(node("ArgMax", &[tensor], "y", &[]), "axis", 1),
         ];
         let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
         let options = QuantiseOptions {

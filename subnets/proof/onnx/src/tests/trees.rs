@@ -44,12 +44,12 @@ const MODES: [&str; 6] =
 /// A regression by one complete tree of depth 3: its eight leaves have the weights 0 to 7.
 fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
     let leaf = |index: i64| index >= 7;
-    let (mut of_modes, mut of_features, mut of_values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut node_modes, mut node_features, mut node_values) = (Vec::new(), Vec::new(), Vec::new());
     let (mut ones, mut others) = (Vec::new(), Vec::new());
     for index in 0..15_usize {
-        of_modes.push(modes.get(index).map_or("LEAF", |&mode| MODES[mode]));
-        of_features.push(features.get(index).copied().unwrap_or(0));
-        of_values.push(values.get(index).copied().unwrap_or(0.0));
+        node_modes.push(modes.get(index).map_or("LEAF", |&mode| MODES[mode]));
+        node_features.push(features.get(index).copied().unwrap_or(0));
+        node_values.push(values.get(index).copied().unwrap_or(0.0));
         let index = index.cast_signed() as i64;
         ones.push(if leaf(index) { 0 } else { 2 * index + 1 });
         others.push(if leaf(index) { 0 } else { 2 * index + 2 });
@@ -57,11 +57,11 @@ fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
     let leaves: Vec<i64> = (7..15).collect();
     let weights: Vec<f32> = (0..8_u8).map(f32::from).collect();
     let attribute = vec![
-        texts("nodes_modes", &of_modes),
+        texts("nodes_modes", &node_modes),
         list("nodes_treeids", &[0; 15]),
         list("nodes_nodeids", &(0..15).collect::<Vec<i64>>()),
-        list("nodes_featureids", &of_features),
-        numbers("nodes_values", &of_values),
+        list("nodes_featureids", &node_features),
+        numbers("nodes_values", &node_values),
         list("nodes_truenodeids", &ones),
         list("nodes_falsenodeids", &others),
         list("target_treeids", &[0; 8]),
@@ -263,13 +263,14 @@ fn normalizer_after_softmax_of_several_rows_divides() {
         node("Flatten", &["s"], "f", &[]),
         normalizer("f"),
     ];
-    let of_columns = vec![with_int(node("Softmax", &["x"], "s", &[]), "axis", 0), normalizer("s")];
+    let column_nodes =
+        vec![with_int(node("Softmax", &["x"], "s", &[]), "axis", 0), normalizer("s")];
     // A network needs a node besides the softmax, which is omitted.
-    let of_row =
+    let row_nodes =
         vec![node("Relu", &["x"], "r", &[]), node("Softmax", &["r"], "s", &[]), normalizer("s")];
     let input = [0.0, 1.0, 2.0, 0.5, 0.25, 1.0];
     for (nodes, expected) in
-        [(reshaped, 1.0), (of_columns, 1.0), (of_row, input.iter().sum::<f32>())]
+        [(reshaped, 1.0), (column_nodes, 1.0), (row_nodes, input.iter().sum::<f32>())]
     {
         let model = Model::decode(&model(small(&[1, 6], nodes, shape()))).unwrap();
         let outputs = model.evaluate(&input).unwrap().outputs;

@@ -41,7 +41,7 @@ fn case() -> Case {
 
 /// Returns a model with two backends, and 256 miners.
 fn case_with(backends: [&str; 2]) -> Case {
-    let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
+    let (folder, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
     let program = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../backends/examples/rerun.py")
         .canonicalize()
@@ -58,7 +58,7 @@ fn case_with(backends: [&str; 2]) -> Case {
             contributor: "anonymous".to_owned(),
         };
         let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
-        let directory = CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap();
+        let directory = CircuitDirectory::create(&folder.path().join(backend), &compiled).unwrap();
         let directory = Arc::new(directory.with_backends(&options.backends));
         let examined = LoadedCircuit::load(&directory).unwrap();
         LoadedCircuit {
@@ -74,7 +74,7 @@ fn case_with(backends: [&str; 2]) -> Case {
         };
         ProofMiner { peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
     });
-    Case { circuits: circuits.into(), miners: miners.collect(), count, _place: place }
+    Case { circuits: circuits.into(), miners: miners.collect(), count, _place: folder }
 }
 
 impl Case {

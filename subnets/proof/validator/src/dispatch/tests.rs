@@ -26,18 +26,18 @@ fn hotkey(assignment: &Assignment) -> Hotkey {
 
 #[test]
 fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
-    let (miners, nobody) = (miners(3), BTreeSet::new());
+    let (miners, no_miners) = (miners(3), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
     let assign =
         |excluded: &BTreeSet<Hotkey>| dispatcher.assign(0, &miners, excluded, Instant::now());
-    let [first, second, third] = [(); 3].map(|()| assign(&nobody).unwrap());
+    let [first, second, third] = [(); 3].map(|()| assign(&no_miners).unwrap());
     let all: BTreeSet<Hotkey> = [&first, &second, &third].map(hotkey).into();
     assert_eq!(all.len(), 3, "each has one");
     let (one, two) = (hotkey(&first), hotkey(&second));
     drop(second);
-    assert_eq!(hotkey(&assign(&nobody).unwrap()), two, "the only idle one");
+    assert_eq!(hotkey(&assign(&no_miners).unwrap()), two, "the only idle one");
     drop((first, third));
-    assert_eq!(hotkey(&assign(&nobody).unwrap()), one, "the longest idle");
+    assert_eq!(hotkey(&assign(&no_miners).unwrap()), one, "the longest idle");
     assert_ne!(hotkey(&assign(&BTreeSet::from([one])).unwrap()), one);
     assert!(assign(&all).is_none());
     assert_eq!(dispatcher.in_flight(), 0);
@@ -45,13 +45,14 @@ fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
 
 #[test]
 fn users_are_served_by_failing_miners_last() {
-    let (miners, nobody) = (miners(2), BTreeSet::new());
+    let (miners, no_miners) = (miners(2), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
     dispatcher.assign_to(0, &miners[0]).settle(Ended::Failed);
     dispatcher.assign_to(0, &miners[1]).settle(Ended::Verified(Duration::from_secs(1)));
     // The miner that verified comes first, even at its capacity.
-    let held = [(); 3].map(|()| dispatcher.assign(0, &miners, &nobody, Instant::now()).unwrap());
-    assert!(held.iter().all(|assignment| hotkey(assignment) == key(2)), "{held:?}");
+    let assignments =
+        [(); 3].map(|()| dispatcher.assign(0, &miners, &no_miners, Instant::now()).unwrap());
+    assert!(assignments.iter().all(|assignment| hotkey(assignment) == key(2)), "{assignments:?}");
     assert_eq!(
         hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()),
         key(1)
@@ -62,23 +63,23 @@ fn users_are_served_by_failing_miners_last() {
 /// works.
 #[test]
 fn paused_miners_are_retried_by_users_without_benchmarks() {
-    let (miners, nobody) = (miners(2), BTreeSet::new());
+    let (miners, no_miners) = (miners(2), BTreeSet::new());
     let now = Instant::now();
     for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {
         let dispatcher = Dispatcher::new(Limits { benchmarks, ..LIMITS });
-        dispatcher.assign(0, &miners, &nobody, now).unwrap().settle(Ended::Failed);
+        dispatcher.assign(0, &miners, &no_miners, now).unwrap().settle(Ended::Failed);
         dispatcher
-            .assign(0, &miners, &nobody, now)
+            .assign(0, &miners, &no_miners, now)
             .unwrap()
             .settle(Ended::Verified(Duration::from_secs(1)));
         assert_eq!(
-            hotkey(&dispatcher.assign(0, &miners, &nobody, now).unwrap()),
+            hotkey(&dispatcher.assign(0, &miners, &no_miners, now).unwrap()),
             key(2),
             "{benchmarks}"
         );
         let later = now + Duration::from_mins(1);
         assert_eq!(
-            hotkey(&dispatcher.assign(0, &miners, &nobody, later).unwrap()),
+            hotkey(&dispatcher.assign(0, &miners, &no_miners, later).unwrap()),
             after_pause,
             "{benchmarks}"
         );
@@ -87,22 +88,22 @@ fn paused_miners_are_retried_by_users_without_benchmarks() {
 
 #[test]
 fn users_prefer_the_fastest_share_until_it_is_full() {
-    let (miners, nobody) = (miners(5), BTreeSet::new());
+    let (miners, no_miners) = (miners(5), BTreeSet::new());
     let dispatcher = Dispatcher::new(Limits { users_percent: 20, ..LIMITS });
     let time = |miner: &ProofMiner, seconds| {
         for _ in 0..8 {
             dispatcher.assign_to(0, miner).settle(Ended::Verified(Duration::from_secs(seconds)));
         }
     };
-    let assign = |circuit| dispatcher.assign(circuit, &miners, &nobody, Instant::now()).unwrap();
+    let assign = |circuit| dispatcher.assign(circuit, &miners, &no_miners, Instant::now()).unwrap();
     time(&miners[0], 5);
     time(&miners[3], 2);
     time(&miners[2], 7);
     // A fifth of five miners is one. Its capacity grew to two requests in the first step.
-    let held = [(); 3].map(|()| assign(0));
-    assert_eq!(held.iter().map(hotkey).filter(|hotkey| *hotkey == key(4)).count(), 2);
-    assert_eq!([&held[0], &held[1]].map(hotkey), [key(4); 2]);
-    drop(held);
+    let assignments = [(); 3].map(|()| assign(0));
+    assert_eq!(assignments.iter().map(hotkey).filter(|hotkey| *hotkey == key(4)).count(), 2);
+    assert_eq!([&assignments[0], &assignments[1]].map(hotkey), [key(4); 2]);
+    drop(assignments);
     assert_eq!(hotkey(&assign(1)), key(5), "no miner is known to be fast for the other circuit");
     dispatcher.assign_to(0, &miners[3]).settle(Ended::Failed);
     assert_ne!(hotkey(&assign(0)), key(4), "a failing miner is not preferred");
@@ -125,8 +126,11 @@ fn performance_survives_a_restart() {
         "nothing is lost before the metagraph is read"
     );
     restarted.retain(&miners);
-    let known = restarted.assign_to(0, &miners[0]);
-    assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
+    let measured = restarted.assign_to(0, &miners[0]);
+    assert_eq!(
+        (measured.timeout, measured.patience),
+        (Duration::from_secs(40), Duration::from_secs(40))
+    );
     assert_eq!(
         restarted.assign_to(0, &miners[1]).patience,
         Duration::from_secs(40),
@@ -167,17 +171,18 @@ fn benchmarks_fill_small_capacities_first() {
         }
     }
     let now = Instant::now() + Duration::from_mins(1);
-    let mut held = Vec::new();
+    let mut assignments = Vec::new();
     while let Ok(assignment) = dispatcher.next(0, &miners, now) {
-        held.push(assignment);
-        if held.len() == 45 {
+        assignments.push(assignment);
+        if assignments.len() == 45 {
             break;
         }
     }
-    let count = |byte| held.iter().filter(|assignment| hotkey(assignment) == key(byte)).count();
+    let count =
+        |byte| assignments.iter().filter(|assignment| hotkey(assignment) == key(byte)).count();
     assert_eq!([1, 2, 3, 4].map(count), [27, 8, 9, 1]);
     // Each miner received its first request before any received a second.
-    let first: BTreeSet<Hotkey> = held[..4].iter().map(hotkey).collect();
+    let first: BTreeSet<Hotkey> = assignments[..4].iter().map(hotkey).collect();
     assert_eq!(first.len(), 4);
 }
 
@@ -243,8 +248,11 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     for _ in 0..60 {
         dispatcher.assign_to(0, &miners[0]).settle(Ended::Verified(Duration::from_secs(20)));
     }
-    let known = dispatcher.assign_to(0, &miners[0]);
-    assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
+    let measured = dispatcher.assign_to(0, &miners[0]);
+    assert_eq!(
+        (measured.timeout, measured.patience),
+        (Duration::from_secs(40), Duration::from_secs(40))
+    );
     let newcomer = dispatcher.assign_to(0, &miners[1]);
     assert_eq!((newcomer.timeout, newcomer.patience), (LIMITS.timeout, Duration::from_secs(40)));
     let other = dispatcher.assign_to(1, &miners[0]);
@@ -253,7 +261,7 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
         (LIMITS.timeout, LIMITS.patience),
         "another circuit"
     );
-    drop((known, newcomer, other));
+    drop((measured, newcomer, other));
     for _ in 0..60 {
         dispatcher.assign_to(1, &miners[0]).settle(Ended::Verified(Duration::from_millis(1)));
     }

@@ -36,11 +36,11 @@ impl Examiner {
         let circuits: Vec<Digest> =
             self.circuits.iter().map(|examined| examined.directory.id()).collect();
         let saved = self.dispatcher.save(&circuits, unix_time((self.clock)()));
-        let written = tokio::task::spawn_blocking(move || {
+        let result = tokio::task::spawn_blocking(move || {
             let text = serde_json::to_vec(&saved).map_err(|error| error.to_string())?;
             atomic_write(path, &text, Access::Everyone).map_err(|error| error.to_string())
         });
-        if let Ok(Err(error)) = written.await {
+        if let Ok(Err(error)) = result.await {
             tracing::warn!(error, "cannot write the measured capacities");
         }
     }

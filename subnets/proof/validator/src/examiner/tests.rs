@@ -232,8 +232,8 @@ async fn measured_performance_survives_restarts_and_corruption() {
     // Without benchmarks, nothing new is measured.
     let (examiner, book) =
         market.examiner_with(ExaminerSettings { benchmarks: false, ..settings.clone() }).await;
-    let began = Instant::now();
-    run_until(examiner, vec![bob.clone()], || began.elapsed() > Duration::from_millis(300)).await;
+    let start = Instant::now();
+    run_until(examiner, vec![bob.clone()], || start.elapsed() > Duration::from_millis(300)).await;
     let after = saved();
     assert_eq!((&before["miners"], &before["market"]), (&after["miners"], &after["market"]));
     assert_eq!(book.events(), events);
@@ -250,9 +250,9 @@ async fn proof_of_another_circuit_is_recognised() {
     for backends in [["stark", "groth16"], ["groth16", "stark"]] {
         let market = Market::new(&backends);
         let (examiner, _) = market.examiner(LONG).await;
-        let (liar, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
+        let (cheating, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
         for _ in 0..4 {
-            assert_eq!(examiner.examine(&liar).await, Some(failed(Fault::OtherCircuit)));
+            assert_eq!(examiner.examine(&cheating).await, Some(failed(Fault::OtherCircuit)));
         }
     }
 }
@@ -266,8 +266,8 @@ async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     // Nobody else gets the port of a socket that does not listen.
     let silent = TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = entry("//Charlie", silent.local_addr().unwrap().port());
-    assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
+    let silent_miner = entry("//Charlie", silent.local_addr().unwrap().port());
+    assert_eq!(examiner.examine(&silent_miner).await, Some(failed(Fault::Unreachable)));
     // Bob refuses requests signed for Dave.
     assert_eq!(
         examiner.examine(&entry("//Dave", slow.peer.port())).await,
@@ -320,9 +320,9 @@ async fn pipelines_follow_the_list_of_miners() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Recordings that began before Bob left the list may still come.
-    let (began, mut before) = (Instant::now(), u64::MAX);
+    let (start, mut before) = (Instant::now(), u64::MAX);
     while verified(&bob) != before {
-        assert!(began.elapsed() < LONG, "Bob receives more requests");
+        assert!(start.elapsed() < LONG, "Bob receives more requests");
         before = verified(&bob);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -393,9 +393,9 @@ async fn silent_miners_never_stop_honest_ones() {
     // A user's request goes to miners that deliver.
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (seen, report) = steps();
+    let (observed, report) = steps();
     tokio::time::timeout(LONG, examiner.deliver(&circuit, &inputs, report)).await.unwrap().unwrap();
-    for step in &*seen.lock().unwrap() {
+    for step in &*observed.lock().unwrap() {
         let Progress::Asked { miner, .. } = step else { continue };
         assert!(honest.iter().any(|honest| honest.hotkey() == miner), "{step:?}");
     }
@@ -443,9 +443,9 @@ async fn miners_are_queried_over_quic() {
     let stranger = ProofMiner { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
     assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody =
+    let unreachable =
         ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
-    assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
+    assert_eq!(examiner.examine(&unreachable).await, Some(failed(Fault::Unreachable)));
     assert_eq!(book.events(), 6);
 }
 

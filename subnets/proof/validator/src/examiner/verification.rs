@@ -100,9 +100,9 @@ impl Shared {
     /// diagnosis of others.
     fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[ProofMiner]) {
         let Some(examined) = self.circuits.get(position) else { return };
-        let (began, count) = (Instant::now(), proofs.len());
+        let (start, count) = (Instant::now(), proofs.len());
         let results = verify_all(examined, &proofs);
-        let each = began.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let each = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let mut rejected = Vec::new();
         for (Waiting { claimed, outcome }, result) in proofs.into_iter().zip(results) {
             measures::verification(each);
@@ -188,11 +188,11 @@ mod tests {
     /// at first. Returns the outcomes in this order, and how often several proofs were verified
     /// together.
     async fn verify_eight(backend: &str) -> (Vec<Option<Outcome>>, usize) {
-        let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
+        let (folder, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
         let model = ShippedModel::DiabetesRegression;
         let compiled = model.compile(backend).unwrap();
         let directory =
-            Arc::new(CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap());
+            Arc::new(CircuitDirectory::create(&folder.path().join(backend), &compiled).unwrap());
         let examined = LoadedCircuit::load(&directory).unwrap();
         let prover = directory.prover().unwrap();
         let claims = (0..8_u8).map(|number| {

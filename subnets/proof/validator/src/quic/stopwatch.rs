@@ -24,12 +24,12 @@ impl Stopwatch {
 
     /// Waits for a future of this process, and extends the deadline by that time.
     pub(super) async fn pause<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let done = work.await;
-        let elapsed = began.elapsed();
+        let start = Instant::now();
+        let output = work.await;
+        let elapsed = start.elapsed();
         self.deadline += elapsed;
         self.paused += elapsed;
-        done
+        output
     }
 
     /// Moves the deadline to `timeout` from now, unless the current deadline is earlier.

@@ -149,13 +149,13 @@ async fn connection_attempts_time_out() {
     let limits = Limits { connecting: Duration::from_secs(2), ..LIMITS };
     let client = client(limits);
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody =
+    let unreachable =
         Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
-    let began = Instant::now();
-    assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
-    assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    let start = Instant::now();
+    assert_eq!(fault(ask(&client, &unreachable, LONG).await), Fault::Unreachable);
+    assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     let again = Instant::now();
-    assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
+    assert_eq!(fault(ask(&client, &unreachable, LONG).await), Fault::Unreachable);
     assert!(
         again.elapsed() < limits.connecting,
         "no second attempt at once: {:?}",
@@ -164,12 +164,12 @@ async fn connection_attempts_time_out() {
 
     // A miner that connects, and does not answer the signed handshake.
     let miner = FakeMiner::start(true);
-    let held = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
-    let began = Instant::now();
+    let holding = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
+    let start = Instant::now();
     let actual =
-        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, held).await;
+        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, holding).await;
     assert_eq!(fault(actual), Fault::Unreachable);
-    assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
 /// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that
@@ -183,11 +183,11 @@ async fn response_timeout_excludes_wait_for_memory() {
         miner.accept_handshake(&connection).await;
         // The first two answers never end: one has all memory, the other is the one that may exceed
         // it.
-        let mut held = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..2 {
             let mut stream = FakeMiner::request(&connection).await;
             begin(&mut stream, LIMIT, 1 << 20).await;
-            held.push(stream);
+            connections.push(stream);
         }
         let mut last = FakeMiner::request(&connection).await;
         let large = refused(&"x".repeat(1 << 20));
@@ -197,12 +197,12 @@ async fn response_timeout_excludes_wait_for_memory() {
     let asking = async {
         let after = async |pause: u64, within: Duration| {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let began = Instant::now();
+            let start = Instant::now();
             let message = QueryZkProofResponse::default();
             let answer = client
                 .call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within)
                 .await;
-            (fault(answer.map(|(answer, _)| answer)), began.elapsed())
+            (fault(answer.map(|(answer, _)| answer)), start.elapsed())
         };
         // Connecting takes a while, after which waiting requests would be sent in any order.
         client.follow(&[ProofMiner { peer: peer.clone(), wire: Wire::Quic }]).await;
@@ -226,11 +226,11 @@ async fn declared_size_reserves_no_memory() {
     let serving = async {
         let connection = miner.accept().await;
         miner.accept_handshake(&connection).await;
-        let mut held = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..8 {
             let mut stream = FakeMiner::request(&connection).await;
             begin(&mut stream, LIMIT, 1_000).await;
-            held.push(stream);
+            connections.push(stream);
         }
         all_held.notify_one();
         let mut last = FakeMiner::request(&connection).await;
@@ -366,12 +366,12 @@ async fn hotkeys_at_one_address_share_its_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_that_left_the_list_are_forgotten() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
-    let greeted = std::sync::atomic::AtomicUsize::new(0);
+    let handshakes = std::sync::atomic::AtomicUsize::new(0);
     let serving = async {
         let connection = miner.accept().await;
         loop {
             miner.accept_handshake(&connection).await;
-            greeted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            handshakes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     };
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
@@ -384,5 +384,5 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
     };
     while_serving(asking, serving).await;
     // One each for the stranger, Bob, and the stranger again.
-    assert_eq!(greeted.into_inner(), 3);
+    assert_eq!(handshakes.into_inner(), 3);
 }

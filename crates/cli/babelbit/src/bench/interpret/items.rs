@@ -84,10 +84,10 @@ impl Item {
 /// Repeats recordings, in order, until there are enough for this many speakers.
 pub(super) fn repeated(mut items: Vec<Item>, speakers: usize) -> Vec<Item> {
     let recordings = items.len();
-    let further = (recordings..speakers).zip(items.iter().cycle());
-    let further: Vec<_> =
-        further.map(|(index, item)| item.repeated(index, index / recordings + 1)).collect();
-    items.extend(further);
+    let repetitions = (recordings..speakers).zip(items.iter().cycle());
+    let repetitions: Vec<_> =
+        repetitions.map(|(index, item)| item.repeated(index, index / recordings + 1)).collect();
+    items.extend(repetitions);
     items
 }
 
@@ -251,11 +251,11 @@ mod tests {
         write("a.txt", b"Hello.");
         write("a.src.txt", "Allô.".as_bytes());
         let items = found(directory.path(), Some("fr")).unwrap();
-        let shown: Vec<_> = items
+        let fields: Vec<_> = items
             .iter()
             .map(|item| (&*item.name, item.source.as_deref(), item.source_sec))
             .collect();
-        assert_eq!(shown, [("a", Some("Allô."), 1.5), ("b", None, 1.0)]);
+        assert_eq!(fields, [("a", Some("Allô."), 1.5), ("b", None, 1.0)]);
         let challenge = &items[1].challenge;
         assert_eq!(
             (&*challenge.uid, &*challenge.language, &*challenge.target_language),

@@ -337,13 +337,13 @@ mod tests {
         let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
         std::fs::write(directory.path().join("a.wav"), file).unwrap();
         std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
-        let found = Recordings::find(
+        let recordings = Recordings::find(
             directory.path().to_str().unwrap(),
             None,
             "en",
             Duration::from_mins(10),
         );
-        let Recordings::Files(items) = found.unwrap() else { panic!("a directory") };
+        let Recordings::Files(items) = recordings.unwrap() else { panic!("a directory") };
         let figures: Vec<_> = items.into_iter().map(|item| ItemFigures::of(item, &[])).collect();
         let total = Total::of(&figures);
         assert_eq!((total.failed, total.score, total.source_sec), (1, 0.0, 1.0));
@@ -359,14 +359,14 @@ mod tests {
     #[test]
     fn reply_without_transcript_counts_as_an_empty_text() {
         let reference = "the cat sat on the mat";
-        let heard = figures("1", Some(reference), reference, Some(1_500.0));
-        let all = Total::of(std::slice::from_ref(&heard));
+        let perfect = figures("1", Some(reference), reference, Some(1_500.0));
+        let all = Total::of(std::slice::from_ref(&perfect));
         let metrics = all.metrics.unwrap();
         assert_eq!(
             (metrics.wer, metrics.bleu, metrics.chrf, metrics.replies),
             (0.0, 100.0, 100.0, 1)
         );
-        let both = Total::of(&[heard, figures("2", None, reference, None)]);
+        let both = Total::of(&[perfect, figures("2", None, reference, None)]);
         let metrics = both.metrics.unwrap();
         // The brevity penalty is e^(1 - 12/6); chrF has precision 1 and recall 1/2.
         assert_eq!((metrics.wer, metrics.bleu, metrics.chrf), (50.0, 36.787_944, 55.555_556));

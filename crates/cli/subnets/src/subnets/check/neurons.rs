@@ -37,12 +37,12 @@ impl Neurons {
             let is_recent = neuron.last_update > neuron.registered_at
                 && age(metagraph, neuron.last_update) <= activity_cutoff_blocks;
             let validates = has_permit && (neuron.dividends > 0 || is_recent);
-            let is_able = (has_permit || is_owner) && neuron.total_stake >= stake_threshold;
-            let can_go = !is_owner && age(metagraph, neuron.registered_at) >= immunity_blocks;
+            let can_validate = (has_permit || is_owner) && neuron.total_stake >= stake_threshold;
+            let is_prunable = !is_owner && age(metagraph, neuron.registered_at) >= immunity_blocks;
             counts.permits += u16::from(has_permit);
             counts.validating += u16::from(validates);
-            counts.able += u16::from(is_able);
-            counts.not_immune += u16::from(can_go);
+            counts.able += u16::from(can_validate);
+            counts.not_immune += u16::from(is_prunable);
             counts.owners += u16::from(is_owner);
         }
         counts

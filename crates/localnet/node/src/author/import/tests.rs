@@ -36,12 +36,12 @@ fn blocks_of_another_author_are_executed_with_the_same_results() {
     leader.advance(7_000).unwrap();
     leader.impersonate(alice(), remark()).unwrap();
     leader.make(80).unwrap();
-    let (_, mut news) = follower.chain.follow();
+    let (_, mut events) = follower.chain.follow();
     follower.import(blocks(&leader, 1)).unwrap();
     assert_eq!((&follower.tip, follower.stated), (&leader.tip, leader.stated));
     assert_eq!((&follower.chain.head(), &follower.chain.pool.tip()), (&leader.tip, &leader.tip));
     for number in 1..=leader.tip.number() {
-        let ChainEvent::Block(block) = &*news.try_recv().unwrap() else { panic!("a revert") };
+        let ChainEvent::Block(block) = &*events.try_recv().unwrap() else { panic!("a revert") };
         assert_eq!(block.head.number(), number);
     }
     let (_, state) = follower.chain.state(None).unwrap();
@@ -109,10 +109,10 @@ fn chain_restarts_from_a_block_and_its_state() {
     );
     assert_eq!((&follower.tip, &follower.chain.head()), (&own, &own));
 
-    let (_, mut news) = follower.chain.follow();
+    let (_, mut events) = follower.chain.follow();
     follower.restart(start).unwrap();
     assert!(
-        matches!(&*news.try_recv().unwrap(), ChainEvent::Reverted(head) if head.number() == 20)
+        matches!(&*events.try_recv().unwrap(), ChainEvent::Reverted(head) if head.number() == 20)
     );
     assert_eq!(follower.chain.store.oldest_state().unwrap(), 20);
     follower.import(blocks(&leader, 21)).unwrap();

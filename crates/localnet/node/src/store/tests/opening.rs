@@ -154,17 +154,17 @@ fn chain_restarts_from_another_block() {
     );
     assert_eq!(store.block(head.hash).unwrap(), Some((head.clone(), vec![vec![1, 2]])));
     assert!(store.snapshots().unwrap().is_empty());
-    let kept: Vec<_> = state.top.clone().into_iter().collect();
-    assert_eq!(pairs(&store, &head), kept);
+    let expected_pairs: Vec<_> = state.top.clone().into_iter().collect();
+    assert_eq!(pairs(&store, &head), expected_pairs);
     // The chain continues, and survives a restart.
     let newest = grow(&store, 10, &[2, 3]);
     assert_eq!(newest.number(), 17);
     let reached = reachable(&store);
     assert_eq!(stored(&store), reached, "nodes of the earlier chain");
-    let kept = pairs(&store, &newest);
+    let expected_pairs = pairs(&store, &newest);
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
-    assert_eq!((store.head().unwrap(), pairs(&store, &newest)), (newest.clone(), kept));
+    assert_eq!((store.head().unwrap(), pairs(&store, &newest)), (newest.clone(), expected_pairs));
     assert!(store.is_follower().unwrap());
     store.set_own().unwrap();
     assert!(!store.is_follower().unwrap());

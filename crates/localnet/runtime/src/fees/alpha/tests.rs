@@ -69,7 +69,7 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
     all_staked(|coldkey, hotkey| {
         let before = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
         let (total, author) = (all_tao(), Author::get().unwrap());
-        let (of_author, call) = (balance(&author), remove(hotkey, AlphaBalance(TAO)));
+        let (author_balance, call) = (balance(&author), remove(hotkey, AlphaBalance(TAO)));
         charge_and_dispatch(coldkey, &call);
 
         let [(BABELBIT, alpha, tao)] = paid_with_stake()[..] else {
@@ -86,7 +86,7 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
             SubtensorModule::stake_of(hotkey, coldkey, BABELBIT).0,
             before.0 - TAO - alpha.0
         );
-        assert!(balance(&author) - of_author >= tao.0, "and the fee of the sale");
+        assert!(balance(&author) - author_balance >= tao.0, "and the fee of the sale");
         assert!(balance(coldkey) > 1_000);
         assert_eq!(all_tao(), total);
 

@@ -133,14 +133,14 @@ fn delegates_do_not_extend_their_permissions() {
             let added = executes(&delegate, &alice, add(&other, ProxyType::Any, 0));
             assert_eq!(added, allowed(kind == ProxyType::Any), "{kind:?}");
             let reaches_proxies = kind.names("Proxy", "add_proxy");
-            for wanted in ProxyType::ALL {
-                let added = executes(&delegate, &alice, add(&other, wanted, 1));
+            for proxy_type in ProxyType::ALL {
+                let added = executes(&delegate, &alice, add(&other, proxy_type, 1));
                 assert_eq!(
                     added,
-                    allowed(reaches_proxies && kind.includes(wanted)),
-                    "{kind:?} {wanted:?}"
+                    allowed(reaches_proxies && kind.includes(proxy_type)),
+                    "{kind:?} {proxy_type:?}"
                 );
-                let _ = send(&alice, remove(&other, wanted, 1));
+                let _ = send(&alice, remove(&other, proxy_type, 1));
             }
             for call in [
                 Call::remove_proxies {},
@@ -216,8 +216,10 @@ fn every_call() -> BTreeSet<(String, String)> {
     if let Some(recorded) = taonet_chain_vectors::json("runtime_spec461.json") {
         for pallet in recorded["pallets"].as_array().unwrap() {
             let name = pallet["name"].as_str().unwrap();
-            let of = pallet["calls"].as_array().into_iter().flatten();
-            calls.extend(of.map(|call| (name.to_owned(), call[1].as_str().unwrap().to_owned())));
+            let recorded_calls = pallet["calls"].as_array().into_iter().flatten();
+            calls.extend(
+                recorded_calls.map(|call| (name.to_owned(), call[1].as_str().unwrap().to_owned())),
+            );
         }
     }
     calls

@@ -167,12 +167,12 @@ fn basket_shares_can_be_bought() {
 #[test]
 fn dividends_without_root_stake_are_recycled() {
     fund(|_| {
-        let lonely = key(2);
-        Subtensor::own_hotkey(&account("Dave"), &lonely).unwrap();
+        let unrelated = key(2);
+        Subtensor::own_hotkey(&account("Dave"), &unrelated).unwrap();
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT);
-        assert_eq!(earn(&lonely, 3), 0, "it has no root stake");
+        assert_eq!(earn(&unrelated, 3), 0, "it has no root stake");
         assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT), issued);
-        assert!(!BasketShares::<Runtime>::contains_key(&lonely));
+        assert!(!BasketShares::<Runtime>::contains_key(&unrelated));
     });
 }
 

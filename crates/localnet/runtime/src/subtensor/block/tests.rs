@@ -55,8 +55,8 @@ fn alpha_is_issued_on_its_schedule() {
             .filter(|(_, netuid, _)| *netuid == BABELBIT)
             .map(|(_, _, alpha)| alpha.0)
             .sum();
-        let dust = (before + issued) - (waiting + staked);
-        assert!(dust <= 20, "{waiting} pending, {staked} staked");
+        let rounding_loss = (before + issued) - (waiting + staked);
+        assert!(rounding_loss <= 20, "{waiting} pending, {staked} staked");
     });
 }
 
@@ -96,13 +96,13 @@ fn injection_keeps_the_price_and_the_excess_buys_alpha() {
         assert!((Subtensor::alpha_price(BABELBIT).to_num::<f64>() / price - 1.0).abs() < 1e-12);
 
         Subtensor::emit(&[BABELBIT], 1_000_000_000);
-        let bought = Subtensor::pool_of(BABELBIT);
+        let pool_after = Subtensor::pool_of(BABELBIT);
         // Both parts of the TAO are rounded down.
-        assert_eq!(bought.tao.0, after.tao.0 + 999_999_999);
-        assert!(bought.alpha.0 < after.alpha.0, "the TAO beyond the cap bought alpha");
+        assert_eq!(pool_after.tao.0, after.tao.0 + 999_999_999);
+        assert!(pool_after.alpha.0 < after.alpha.0, "the TAO beyond the cap bought alpha");
         let excess = SubnetExcessTao::<Runtime>::get(BABELBIT);
         assert!(excess > TaoBalance::ZERO);
-        let adjusted = Pool { quote: bought.quote, ..after };
+        let adjusted = Pool { quote: pool_after.quote, ..after };
         assert_eq!(
             SubnetProtocolAlpha::<Runtime>::get(BABELBIT),
             adjusted.buy(excess),

@@ -24,24 +24,30 @@ fn scaled(stake: AlphaBalance, proportion: U96F32) -> U96F32 {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, minus
-    /// the stake lent to its children, plus the stake lent by its parents.
-    pub(crate) fn inherited(hotkey: &AccountId32, netuid: NetUid, of: NetUid) -> AlphaBalance {
-        let own = Self::total_alpha(hotkey, of);
+    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on
+    /// `stake_netuid`, minus the stake lent to its children, plus the stake lent by its parents.
+    pub(crate) fn inherited(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        stake_netuid: NetUid,
+    ) -> AlphaBalance {
+        let own = Self::total_alpha(hotkey, stake_netuid);
         let (children, parents) =
             (Self::children_of(hotkey, netuid), Self::parents_of(hotkey, netuid));
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
             return own;
         }
-        let lent = children
+        let lent_stake = children
             .iter()
             .map(|(parts, _)| scaled(own, proportion(*parts)))
             .fold(U96F32::default(), U96F32::saturating_add);
         let received = parents
             .iter()
-            .map(|(parts, parent)| scaled(Self::total_alpha(parent, of), proportion(*parts)))
+            .map(|(parts, parent)| {
+                scaled(Self::total_alpha(parent, stake_netuid), proportion(*parts))
+            })
             .fold(U96F32::default(), U96F32::saturating_add);
-        let stake = U96F32::from_num(own.0).saturating_sub(lent).saturating_add(received);
+        let stake = U96F32::from_num(own.0).saturating_sub(lent_stake).saturating_add(received);
         AlphaBalance(stake.saturating_to_num())
     }
 
@@ -57,14 +63,14 @@ impl<T: Config> Pallet<T> {
         if parents.is_empty() {
             return vec![(hotkey.clone(), dividends)];
         }
-        let kept = Self::children_of(hotkey, netuid)
+        let own_proportion = Self::children_of(hotkey, netuid)
             .iter()
             .fold(U96F32::from_num(1), |remaining, (parts, _)| {
                 remaining.saturating_sub(proportion(*parts))
             });
         // The real chain cuts a validator's own contribution to a whole number, but not those of
         // its parents.
-        let own: u64 = Self::contribution(hotkey, netuid, kept).saturating_to_num();
+        let own: u64 = Self::contribution(hotkey, netuid, own_proportion).saturating_to_num();
         let contributions: Vec<(AccountId32, U96F32)> = parents
             .into_iter()
             .map(|(parts, parent)| {
@@ -87,9 +93,10 @@ impl<T: Config> Pallet<T> {
             remaining = remaining.saturating_sub(share);
             let mut paid = share;
             if Owner::<T>::get(&parent) != owner {
-                let (burned, taken) = (burn.saturating_mul(share), take.saturating_mul(share));
-                paid = paid.saturating_sub(burned).saturating_sub(taken);
-                remaining = remaining.saturating_add(taken);
+                let (burned, take_amount) =
+                    (burn.saturating_mul(share), take.saturating_mul(share));
+                paid = paid.saturating_sub(burned).saturating_sub(take_amount);
+                remaining = remaining.saturating_add(take_amount);
                 Self::recycle_issued(netuid, AlphaBalance(burned.saturating_to_num()));
             }
             shares.push((parent, paid.saturating_to_num()));

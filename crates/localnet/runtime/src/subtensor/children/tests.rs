@@ -145,8 +145,8 @@ fn a_child_validates_with_the_stake_of_its_parents() {
         assert!(inherited(&child).abs_diff(STAKE + STAKE / 2) <= 1_000, "{}", inherited(&child));
         Subtensor::increase_stake(&parent, &account("Bob"), NetUid::ROOT, AlphaBalance(8 * STAKE));
         let weight = TaoWeight::<Runtime>::get() as f64 / 2_f64.powi(64);
-        let of_child = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
-        assert!((of_child / STAKE as f64 - (1.5 + 4.0 * weight)).abs() < 1e-6, "{of_child}");
+        let child_stake = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
+        assert!((child_stake / STAKE as f64 - (1.5 + 4.0 * weight)).abs() < 1e-6, "{child_stake}");
         assert_eq!(
             Subtensor::weighted_stake(&parent, NetUid::ROOT).0,
             8 * STAKE,
@@ -209,8 +209,8 @@ fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
         assert_eq!(attempt(&account("Bob"), take(&child, 1)), "NonAssociatedColdKey");
         assert_eq!(attempt(&charlie, take(&key(99), 1)), "NonAssociatedColdKey");
         let (hotkey, part) = (child.clone(), PerU16::from_parts(u16::MAX));
-        let elsewhere = Call::set_childkey_take { hotkey, netuid: NetUid(77), take: part };
-        assert_eq!(attempt(&charlie, elsewhere), "SubnetNotExists");
+        let other_subnet = Call::set_childkey_take { hotkey, netuid: NetUid(77), take: part };
+        assert_eq!(attempt(&charlie, other_subnet), "SubnetNotExists");
         assert_eq!(attempt(&charlie, take(&child, 11_797)), "InvalidChildkeyTake");
         assert_eq!(attempt(&charlie, take(&child, u16::MAX)), "InvalidChildkeyTake");
         MinChildkeyTakePerSubnet::<Runtime>::insert(BABELBIT, PerU16::from_parts(50));
@@ -297,12 +297,12 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
     with_parent_and_child(|chooser, owner| {
         // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the
         // new member.
-        let (member, elder) = (key(8), key(9));
-        let usual = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        let (member, other_member) = (key(8), key(9));
+        let owner_hotkey = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
         SubnetOwnerHotkey::<Runtime>::insert(NetUid(20), &owner);
         SubnetOwnerHotkey::<Runtime>::remove(NetUid(21));
-        SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &elder);
-        Subtensor::replace_children(NetUid(22), &elder, vec![(1, member.clone())]);
+        SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &other_member);
+        Subtensor::replace_children(NetUid(22), &other_member, vec![(1, member.clone())]);
         let rate =
             |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
         let awake = Subtensor::awake_netuids();
@@ -320,7 +320,10 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
             assert_eq!(ChildKeys::<Runtime>::get(&member, netuid), expected, "{netuid:?}");
             assert!(rate(netuid), "{netuid:?}");
         }
-        assert_eq!(ParentKeys::<Runtime>::get(&usual, BABELBIT), [(u64::MAX, member.clone())]);
+        assert_eq!(
+            ParentKeys::<Runtime>::get(&owner_hotkey, BABELBIT),
+            [(u64::MAX, member.clone())]
+        );
         assert_eq!(ParentKeys::<Runtime>::get(&owner, NetUid(20)), [(u64::MAX, member)]);
         assert_eq!(Subtensor::awake_netuids(), awake, "dormant subnets stay dormant");
 
@@ -333,7 +336,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
         assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: chooser.clone() }), "ok");
         assert_eq!(ChildKeys::<Runtime>::get(&chooser, BABELBIT), [(HALF, owner.clone())]);
         assert!(ChildKeys::<Runtime>::get(&chooser, NetUid(23)).is_empty());
-        assert_eq!(ChildKeys::<Runtime>::get(&chooser, NetUid(24)), [(u64::MAX, usual)]);
+        assert_eq!(ChildKeys::<Runtime>::get(&chooser, NetUid(24)), [(u64::MAX, owner_hotkey)]);
         assert_eq!(
             attempt(&account("Charlie"), Call::root_register { hotkey: owner.clone() }),
             "ok"
@@ -378,8 +381,8 @@ fn removed_root_member_loses_its_child_relations_to_subnet_owners() {
             );
             assert!(!ChildKeys::<Runtime>::get(hotkey, NetUid(18)).is_empty());
         }
-        let kept: Vec<_> = ChildKeys::<Runtime>::iter_prefix(&member).collect();
-        assert_eq!(kept, [(BABELBIT, vec![(HALF, child)])], "those that it chose");
+        let remaining: Vec<_> = ChildKeys::<Runtime>::iter_prefix(&member).collect();
+        assert_eq!(remaining, [(BABELBIT, vec![(HALF, child)])], "those that it chose");
         let owner = SubnetOwnerHotkey::<Runtime>::get(NetUid(18));
         assert_eq!(ParentKeys::<Runtime>::get(owner, NetUid(18)), [(u64::MAX, key(8))]);
     });
@@ -399,10 +402,11 @@ fn parent_below_minimum_stake_delegates_no_stake() {
         assert_eq!(attempt(&bob, unstake), "ok");
         let remaining_stake = Subtensor::total_alpha(&parent, BABELBIT).0;
         // A proportion has 32 fractional bits.
-        let lent = inherited(&child) - STAKE;
+        let lent_stake = inherited(&child) - STAKE;
         assert!(
-            lent.abs_diff(remaining_stake / 2) <= (remaining_stake >> 32) + 1 && !is_suspended(),
-            "until the end of the block: {lent}"
+            lent_stake.abs_diff(remaining_stake / 2) <= (remaining_stake >> 32) + 1
+                && !is_suspended(),
+            "until the end of the block: {lent_stake}"
         );
         end_block();
         assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());

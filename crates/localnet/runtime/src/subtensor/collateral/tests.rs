@@ -200,8 +200,8 @@ fn collateral_share_is_rounded_down() {
     assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
     let extreme = Charge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
     assert_eq!(extreme.part_of_collateral(u64::MAX), u64::MAX);
-    let nothing = Charge { burned: TaoBalance(0), locked: TaoBalance(0) };
-    assert_eq!(nothing.part_of_collateral(5), 0);
+    let no_charge = Charge { burned: TaoBalance(0), locked: TaoBalance(0) };
+    assert_eq!(no_charge.part_of_collateral(5), 0);
 }
 
 #[test]
@@ -347,9 +347,9 @@ fn collateral_cannot_be_unstaked() {
         assert_eq!(attempt(&bob, unstake(1, TAO)), "StakeUnavailable");
         check();
         let available = crate::info::stake::availability::<Runtime>(vec![bob.clone()], None);
-        let of_subnet = &available[&bob][&BABELBIT];
-        assert_eq!(of_subnet.locked.0.0, 0);
-        assert!(of_subnet.available.0.0 <= 10 && of_subnet.total.0.0 >= 60 * TAO);
+        let subnet_amounts = &available[&bob][&BABELBIT];
+        assert_eq!(subnet_amounts.locked.0.0, 0);
+        assert!(subnet_amounts.available.0.0 <= 10 && subnet_amounts.total.0.0 >= 60 * TAO);
     });
 }
 

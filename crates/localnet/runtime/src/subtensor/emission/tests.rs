@@ -73,8 +73,8 @@ impl PublishedPool {
         let base_side = (1.0 - self.quote) * self.tao * (self.alpha + alpha_in);
         let quote_side = self.quote * self.alpha * (self.tao + tao_in);
         let quote = quote_side / (quote_side + base_side);
-        let kept = (self.tao / (self.tao + excess)).powf(quote / (1.0 - quote));
-        let bought = (self.alpha * (1.0 - kept)).floor();
+        let remaining_share = (self.tao / (self.tao + excess)).powf(quote / (1.0 - quote));
+        let bought = (self.alpha * (1.0 - remaining_share)).floor();
         Self { tao: self.tao + excess + tao_in, alpha: self.alpha - bought + alpha_in, quote }
     }
 

@@ -137,11 +137,11 @@ fn fifty_epochs_store_the_results_of_consensus() {
             let mut state = 7;
             let mut rewarded = 0;
             // The first epoch grants the permits that setting weights requires.
-            let mut due = u32::try_from(crate::subtensor::LastEpochBlock::<Runtime>::get(BABELBIT))
-                .unwrap()
-                + TEMPO;
+            let mut next_epoch =
+                u32::try_from(crate::subtensor::LastEpochBlock::<Runtime>::get(BABELBIT)).unwrap()
+                    + TEMPO;
             for epoch in 0..50 {
-                run_to(due - 3);
+                run_to(next_epoch - 3);
                 for validator in validators.iter().filter(|_| epoch > 0) {
                     let dests: Vec<u16> = miners.iter().map(uid).collect();
                     let weights = dests.iter().map(|_| random(&mut state)).collect();
@@ -151,9 +151,10 @@ fn fifty_epochs_store_the_results_of_consensus() {
                     )
                     .unwrap();
                 }
-                run_to(due - 1);
-                let expected = run(&next_input(MechId(0), due.into(), next_emission())).unwrap();
-                run_to(due);
+                run_to(next_epoch - 1);
+                let expected =
+                    run(&next_input(MechId(0), next_epoch.into(), next_emission())).unwrap();
+                run_to(next_epoch);
                 assert_stored(&expected, MechId(0));
                 assert_eq!(Active::<Runtime>::get(BABELBIT), expected.active);
                 assert_eq!(StakeWeight::<Runtime>::get(BABELBIT), expected.stake_weight);
@@ -171,7 +172,7 @@ fn fifty_epochs_store_the_results_of_consensus() {
                     Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
                 assert_eq!(emission, expected.emission);
                 rewarded += usize::from(expected.incentive.iter().any(|&part| part > 0));
-                due += TEMPO;
+                next_epoch += TEMPO;
             }
             assert_eq!(rewarded, 49);
             bonds_by_mode
@@ -203,15 +204,15 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
                 send(validator, call).unwrap();
             }
         }
-        let due = u32::try_from(Subtensor::next_epoch_block(BABELBIT).unwrap()).unwrap();
-        run_to(due - 1);
+        let next_epoch = u32::try_from(Subtensor::next_epoch_block(BABELBIT).unwrap()).unwrap();
+        run_to(next_epoch - 1);
         let emission = next_emission();
         let second = emission * u64::from(u16::MAX / 4 + 3) / 65_535;
         let first = emission - second;
         let outputs: Vec<EpochOutput> = [(MechId(0), first), (MechId(1), second)]
-            .map(|(mecid, emission)| run(&next_input(mecid, due.into(), emission)).unwrap())
+            .map(|(mecid, emission)| run(&next_input(mecid, next_epoch.into(), emission)).unwrap())
             .into();
-        run_to(due);
+        run_to(next_epoch);
         for (mecid, output) in (0..).map(MechId).zip(&outputs) {
             assert_stored(output, mecid);
         }

@@ -34,15 +34,15 @@ fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
         ((60_000, 990, 0, 50_400), false, Some(1_002)),
         ((60_000, 990, 0, 50_401), true, Some(1_001)),
     ];
-    for ((tempo, last, asked_for, waited), due, next) in cases {
+    for ((tempo, last, asked_for, waited), is_due, next) in cases {
         chain(|| {
             jump_to(1_000);
             schedule(tempo, last, asked_for, waited);
             SubnetEpochIndex::<Runtime>::insert(BABELBIT, 5);
             let case = format!("{tempo} {last} {asked_for} {waited}");
-            assert_eq!(Subtensor::is_epoch_due(BABELBIT, 1_000), due, "{case}");
+            assert_eq!(Subtensor::is_epoch_due(BABELBIT, 1_000), is_due, "{case}");
             assert_eq!(Subtensor::next_epoch_block(BABELBIT), next, "{case}");
-            assert_eq!(Subtensor::epoch_index_now(BABELBIT), 5 + u64::from(due), "{case}");
+            assert_eq!(Subtensor::epoch_index_now(BABELBIT), 5 + u64::from(is_due), "{case}");
         });
     }
 }

@@ -69,7 +69,9 @@ fn an_address_is_associated_by_its_signature() {
         assert_eq!(uids_of(ADDRESS), [(1, 10), (2, 10)]);
 
         // Once per block: the same address gets a new date, and another address replaces it.
-        let again = |secret, of| associate(BABELBIT, address(of), signature(secret, &first, 27));
+        let again = |secret, signed_address| {
+            associate(BABELBIT, address(signed_address), signature(secret, &first, 27))
+        };
         assert_eq!(attempt(&first, again(SECRET, ADDRESS)), "EvmKeyAssociateRateLimitExceeded");
         jump_to(11);
         assert_eq!(attempt(&first, again(SECRET, ADDRESS)), "ok");
@@ -84,29 +86,38 @@ fn an_address_is_associated_by_its_signature() {
 fn addresses_without_a_valid_signature_are_refused() {
     neurons(|first, second| {
         let good = || signature(SECRET, &first, 0);
-        let of = address(ADDRESS);
-        assert_eq!(outcome(send_as_root(associate(BABELBIT, of, good()))), "BadOrigin");
-        assert_eq!(attempt(&first, associate(NetUid(77), of, good())), "SubnetNotExists");
-        assert_eq!(attempt(&key(9), associate(BABELBIT, of, good())), "NonAssociatedColdKey");
+        let evm_address = address(ADDRESS);
+        assert_eq!(outcome(send_as_root(associate(BABELBIT, evm_address, good()))), "BadOrigin");
+        assert_eq!(attempt(&first, associate(NetUid(77), evm_address, good())), "SubnetNotExists");
         assert_eq!(
-            attempt(&first, associate(NetUid(1), of, good())),
+            attempt(&key(9), associate(BABELBIT, evm_address, good())),
+            "NonAssociatedColdKey"
+        );
+        assert_eq!(
+            attempt(&first, associate(NetUid(1), evm_address, good())),
             "HotKeyNotRegisteredInSubNet"
         );
-        assert_eq!(attempt(&second, associate(BABELBIT, of, good())), "InvalidRecoveredPublicKey");
+        assert_eq!(
+            attempt(&second, associate(BABELBIT, evm_address, good())),
+            "InvalidRecoveredPublicKey"
+        );
         assert_eq!(
             attempt(&first, associate(BABELBIT, address(OTHER_ADDRESS), good())),
             "InvalidRecoveredPublicKey"
         );
         let other_block = Call::associate_evm_key {
             netuid: BABELBIT,
-            evm_key: of,
+            evm_key: evm_address,
             block_number: u64::MAX,
             signature: good(),
         };
         assert_eq!(attempt(&first, other_block), "InvalidRecoveredPublicKey");
         for bytes in [[0; 65], [0xff; 65]] {
             assert_eq!(
-                attempt(&first, associate(BABELBIT, of, ecdsa::Signature::from_raw(bytes))),
+                attempt(
+                    &first,
+                    associate(BABELBIT, evm_address, ecdsa::Signature::from_raw(bytes))
+                ),
                 "InvalidIdentity"
             );
         }
@@ -114,11 +125,11 @@ fn addresses_without_a_valid_signature_are_refused() {
         let full: Vec<(u16, u64)> = (100..132).map(|uid| (uid, 1)).collect();
         AssociatedUidsByEvmAddress::<Runtime>::insert(
             BABELBIT,
-            of,
+            evm_address,
             frame_support::BoundedVec::truncate_from(full),
         );
         assert_eq!(
-            attempt(&first, associate(BABELBIT, of, good())),
+            attempt(&first, associate(BABELBIT, evm_address, good())),
             "EvmKeyAssociationLimitExceeded"
         );
     });

@@ -125,7 +125,9 @@ fn a_crowdloan_pays_for_a_subnet() {
             "{refunds:?}"
         );
         assert_eq!(balance(&lease.coldkey), 0);
-        let share = |of: &AccountId| SubnetLeaseShares::<Runtime>::get(0, of).to_num::<f64>();
+        let share = |contributor: &AccountId| {
+            SubnetLeaseShares::<Runtime>::get(0, contributor).to_num::<f64>()
+        };
         assert_eq!((share(alice), share(bob)), (0.0, 0.6));
         assert!((share(charlie) - 0.2).abs() < 1e-9);
         check_issuance();
@@ -201,11 +203,14 @@ fn dividends_are_paid_in_every_hundredth_block() {
         assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 0);
         // Shares are rounded up, and the beneficiary receives the rest.
         let paid = [&bob, &charlie, &alice].map(|coldkey| stake(&lease, coldkey));
-        let due = [360_000_001, 120_000_001, 119_999_999];
-        assert!(paid.iter().zip(due).all(|(paid, due)| paid.abs_diff(due) <= 1), "{paid:?}");
+        let expected = [360_000_001, 120_000_001, 119_999_999];
+        assert!(
+            paid.iter().zip(expected).all(|(paid, expected)| paid.abs_diff(expected) <= 1),
+            "{paid:?}"
+        );
         assert!(stake(&lease, &lease.coldkey).abs_diff(1_400_000_000) <= 2);
-        let held = Subtensor::total_alpha(&lease.hotkey, LEASED).0;
-        assert_eq!(held, 2_000_000_001);
+        let staked = Subtensor::total_alpha(&lease.hotkey, LEASED).0;
+        assert_eq!(staked, 2_000_000_001);
         let alpha = AlphaBalance(600_000_001 - 360_000_001 - 120_000_001);
         let event = Event::SubnetLeaseDividendsDistributed {
             lease_id: 0,
@@ -300,8 +305,8 @@ fn a_lease_ends_with_a_new_owner() {
         let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
         // Without checks.
         Owner::<Runtime>::insert(&subnet, &alice);
-        let of_subnet = Call::terminate_lease { lease_id: 0, hotkey: subnet };
-        assert_eq!(attempt(&alice, of_subnet), "CannotUseSystemAccount");
+        let terminate_by_subnet = Call::terminate_lease { lease_id: 0, hotkey: subnet };
+        assert_eq!(attempt(&alice, terminate_by_subnet), "CannotUseSystemAccount");
         assert_eq!(attempt(&alice, end(0, 1)), "ok");
         assert_eq!(
             (SubnetOwner::<Runtime>::get(LEASED), SubnetOwnerHotkey::<Runtime>::get(LEASED)),

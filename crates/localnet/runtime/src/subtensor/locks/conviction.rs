@@ -63,7 +63,7 @@ impl Kind {
         Rates { unlock, maturity, .. }: Rates,
     ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
-        let (remaining, faded) = (decay(blocks, unlock), decay(blocks, maturity));
+        let (remaining, maturity_decay) = (decay(blocks, unlock), decay(blocks, maturity));
         let amount = if self.perpetual {
             lock.locked_mass.0
         } else {
@@ -71,19 +71,20 @@ impl Kind {
         };
         // The share of the amount that becomes conviction in this time.
         let matured = if self.perpetual {
-            U64F64::from_num(1).saturating_sub(faded)
+            U64F64::from_num(1).saturating_sub(maturity_decay)
         } else if unlock == maturity {
             let timescales = U64F64::from_num(blocks)
                 .checked_div(U64F64::from_num(maturity))
                 .unwrap_or_default();
-            timescales.saturating_mul(faded)
+            timescales.saturating_mul(maturity_decay)
         } else if unlock == 0 || maturity == 0 {
             U64F64::default()
         } else {
-            between(remaining, faded, unlock, maturity)
+            between(remaining, maturity_decay, unlock, maturity)
         };
-        let conviction =
-            faded.saturating_mul(lock.conviction).saturating_add(mass.saturating_mul(matured));
+        let conviction = maturity_decay
+            .saturating_mul(lock.conviction)
+            .saturating_add(mass.saturating_mul(matured));
         (AlphaBalance(amount), conviction)
     }
 }
@@ -149,20 +150,32 @@ mod tests {
     fn locks_follow_their_differential_equations() {
         let (mass, conviction) = (1_000_000_000, 500_000_000);
         let e = (-1.0_f64).exp();
-        let of = |share: f64| mass as f64 * share;
-        let kept = conviction as f64 * e;
+        let share_of_mass = |share: f64| mass as f64 * share;
+        let decayed = conviction as f64 * e;
         assert!(close(
             rolled(false, true, lock(mass, conviction), RATES),
-            (of(1.0), of(1.0 - e) + kept)
+            (share_of_mass(1.0), share_of_mass(1.0 - e) + decayed)
         ));
-        assert!(close(rolled(false, false, lock(mass, conviction), RATES), (of(e), of(e) + kept)));
-        assert!(close(rolled(true, false, lock(mass, conviction), RATES), (of(e), of(e))));
+        assert!(close(
+            rolled(false, false, lock(mass, conviction), RATES),
+            (share_of_mass(e), share_of_mass(e) + decayed)
+        ));
+        assert!(close(
+            rolled(true, false, lock(mass, conviction), RATES),
+            (share_of_mass(e), share_of_mass(e))
+        ));
         let slower = Rates { unlock: 2_000, ..RATES };
         let (remaining, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
-        assert!(close(rolled(false, false, lock(mass, 0), slower), (of(remaining), of(share))));
+        assert!(close(
+            rolled(false, false, lock(mass, 0), slower),
+            (share_of_mass(remaining), share_of_mass(share))
+        ));
         let faster = Rates { unlock: 500, ..RATES };
         let (remaining, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
-        assert!(close(rolled(false, false, lock(mass, 0), faster), (of(remaining), of(share))));
+        assert!(close(
+            rolled(false, false, lock(mass, 0), faster),
+            (share_of_mass(remaining), share_of_mass(share))
+        ));
     }
 
     #[test]
@@ -187,7 +200,7 @@ mod tests {
                 assert!(lock.locked_mass.0 <= mass, "{kind:?} {mass} {now} {unlock} {maturity}");
             }
         }
-        let nothing = Kind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
-        assert_eq!((nothing.locked_mass.0, nothing.conviction.to_num::<u64>()), (0, 0));
+        let empty_lock = Kind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
+        assert_eq!((empty_lock.locked_mass.0, empty_lock.conviction.to_num::<u64>()), (0, 0));
     }
 }

@@ -205,7 +205,8 @@ impl<T: Config> Pallet<T> {
         let _ = DecayingHotkeyLock::<T>::clear_prefix(netuid, u32::MAX, None);
         OwnerLock::<T>::remove(netuid);
         DecayingOwnerLock::<T>::remove(netuid);
-        let choices = DecayingLock::<T>::iter_keys().filter(|(_, of)| *of == netuid);
+        let choices =
+            DecayingLock::<T>::iter_keys().filter(|(_, key_netuid)| *key_netuid == netuid);
         for (coldkey, _) in choices.collect::<Vec<_>>() {
             DecayingLock::<T>::remove(coldkey, netuid);
         }

@@ -56,7 +56,8 @@ impl<T: Config> Pallet<T> {
     /// all its storage is removed.
     pub(super) fn remove_subnet(netuid: NetUid) {
         Self::share_out_pool(netuid);
-        let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys().filter(|(_, of)| *of == netuid);
+        let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys()
+            .filter(|(_, key_netuid)| *key_netuid == netuid);
         for (hotkey, _) in chosen.collect::<Vec<_>>() {
             for coldkey in AutoStakeDestinationColdkeys::<T>::take(&hotkey, netuid) {
                 AutoStakeDestination::<T>::remove(coldkey, netuid);
@@ -108,7 +109,7 @@ impl<T: Config> Pallet<T> {
     /// Removes all stakes on a subnet and pays out the TAO of its pool.
     fn share_out_pool(netuid: NetUid) {
         let stakes: Vec<(AccountId32, AccountId32, AlphaBalance)> = AlphaV2::<T>::iter_keys()
-            .filter(|(_, _, of)| *of == netuid)
+            .filter(|(_, _, key_netuid)| *key_netuid == netuid)
             .map(|(hotkey, coldkey, _)| {
                 let stake = Self::stake_of(&hotkey, &coldkey, netuid);
                 (hotkey, coldkey, stake)

@@ -197,12 +197,12 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         Axons::<Runtime>::insert(BABELBIT, &hotkey, AxonInfo::default());
         BurnHalfLife::<Runtime>::insert(BABELBIT, 7);
-        let (pool, of_eve, of_dave) =
+        let (pool, eve_amount, dave_amount) =
             (SubnetTAO::<Runtime>::get(BABELBIT).0, balance(&eve), balance(&dave));
 
         assert_eq!(create("Bob", 1), "ok");
-        assert_eq!(balance(&eve), of_eve + pool / 4);
-        assert_eq!(balance(&dave), of_dave + pool / 4 * 3);
+        assert_eq!(balance(&eve), eve_amount + pool / 4);
+        assert_eq!(balance(&dave), dave_amount + pool / 4 * 3);
         assert_eq!(Subtensor::stake_of(&hotkey, &eve, BABELBIT), AlphaBalance::ZERO);
         assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
         assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));
@@ -231,13 +231,13 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
         while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet))
         {
             let remaining = key.get(32..).unwrap_or_default();
-            let is_only = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
+            let is_expected = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
             let limits = match remaining.len() {
                 3 | 4 => remaining[1..].starts_with(&number),
                 52 => remaining[48..].starts_with(&number),
                 _ => false,
             };
-            if remaining.starts_with(&number) || is_only || limits {
+            if remaining.starts_with(&number) || is_expected || limits {
                 actual.push(hex::encode(&key));
             }
             last = key;

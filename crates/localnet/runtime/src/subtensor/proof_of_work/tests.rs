@@ -160,8 +160,8 @@ fn invalid_work_is_refused() {
 #[test]
 fn the_difficulty_stays_within_its_bounds() {
     with_low_difficulty(|_| {
-        let difficulty = |of: u64, min, max| {
-            Difficulty::<Runtime>::insert(BABELBIT, of);
+        let difficulty = |current: u64, min, max| {
+            Difficulty::<Runtime>::insert(BABELBIT, current);
             MinDifficulty::<Runtime>::insert(BABELBIT, min);
             MaxDifficulty::<Runtime>::insert(BABELBIT, max);
             Subtensor::pow_difficulty(BABELBIT)

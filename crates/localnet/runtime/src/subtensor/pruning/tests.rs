@@ -103,7 +103,7 @@ fn trim_removes_lowest_emission_and_compacts_uids() {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         fill(&[(10, 1), (20, 2), (10, 3), (30, 4)]);
         Active::<Runtime>::insert(BABELBIT, [true, false, true, false, true].to_vec());
-        let ten = |of: u16| PerU16::from_parts(of);
+        let ten = |parts: u16| PerU16::from_parts(parts);
         for index in Subtensor::mechanisms(BABELBIT) {
             Incentive::<Runtime>::insert(index, (0..5).map(ten).collect::<Vec<_>>());
             LastUpdate::<Runtime>::insert(index, (0..5).collect::<Vec<_>>());

@@ -123,15 +123,18 @@ fn endpoint_announcements_require_registration_and_are_rate_limited() {
         assert_eq!(outcome(send(&key(1), axon(ip, 1, 9))), "HotKeyNotRegisteredInNetwork");
         assert_eq!(outcome(send(&key(1), prometheus(ip, 1, 9))), "InvalidIpType");
         // Alice's hotkey is not a neuron of subnet 1.
-        let elsewhere = |netuid| Call::<Runtime>::serve_prometheus {
+        let in_other_subnet = |netuid| Call::<Runtime>::serve_prometheus {
             netuid,
             version: 1,
             ip,
             port: 1,
             ip_type: 4,
         };
-        assert_eq!(outcome(send(&hotkey, elsewhere(NetUid(1)))), "HotKeyNotRegisteredInNetwork");
-        assert_eq!(outcome(send(&hotkey, elsewhere(NetUid(77)))), "SubnetNotExists");
+        assert_eq!(
+            outcome(send(&hotkey, in_other_subnet(NetUid(1)))),
+            "HotKeyNotRegisteredInNetwork"
+        );
+        assert_eq!(outcome(send(&hotkey, in_other_subnet(NetUid(77)))), "SubnetNotExists");
     });
 }
 

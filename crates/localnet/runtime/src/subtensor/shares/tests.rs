@@ -36,7 +36,7 @@ proptest! {
         chain(|| -> Result<(), TestCaseError> {
             let hotkey = key(1_000);
             Owner::<crate::Runtime>::insert(&hotkey, key(0));
-            let elsewhere = TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0;
+            let other_stake = TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0;
             for step in steps {
                 let (before, total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
                 let moved = match step {
@@ -60,7 +60,7 @@ proptest! {
                     }
                 };
                 let (after, new_total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
-                prop_assert_eq!(TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0, elsewhere + new_total);
+                prop_assert_eq!(TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0, other_stake + new_total);
                 // The stakes sum up to the pool, except for the rao lost by rounding down each of
                 // them.
                 let held: u64 = after.iter().sum();

@@ -72,7 +72,7 @@ fn invalid_stake_is_refused() {
     market(|bob, hotkey| {
         let poor = key(77);
         Subtensor::credit(&poor, TAO);
-        let nobodys = key(2);
+        let unowned = key(2);
         let waiting = NetUid(1);
         let missing = NetUid(77);
         let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
@@ -80,18 +80,23 @@ fn invalid_stake_is_refused() {
         let alpha_reserve = SubnetAlphaIn::<Runtime>::get(BABELBIT).0;
         let rich = key(78);
         Subtensor::credit(&rich, 1_001 * reserve);
-        let hoarder = key(79);
-        Subtensor::increase_stake(&hotkey, &hoarder, BABELBIT, AlphaBalance(1_001 * alpha_reserve));
+        let large_holder = key(79);
+        Subtensor::increase_stake(
+            &hotkey,
+            &large_holder,
+            BABELBIT,
+            AlphaBalance(1_001 * alpha_reserve),
+        );
         let cases = [
             (&bob, add(&hotkey, missing, TAO), "SubnetNotExists"),
-            (&bob, add(&nobodys, missing, 1), "SubnetNotExists"),
+            (&bob, add(&unowned, missing, 1), "SubnetNotExists"),
             (&bob, add(&hotkey, waiting, TAO), "SubtokenDisabled"),
-            (&bob, add(&nobodys, waiting, 1), "SubtokenDisabled"),
+            (&bob, add(&unowned, waiting, 1), "SubtokenDisabled"),
             (&bob, add(&hotkey, BABELBIT, 2_001_006), "AmountTooLow"),
-            (&bob, add(&nobodys, BABELBIT, 0), "AmountTooLow"),
+            (&bob, add(&unowned, BABELBIT, 0), "AmountTooLow"),
             (&bob, add(&hotkey, NetUid::ROOT, 1_999_999), "AmountTooLow"),
-            (&bob, add(&nobodys, BABELBIT, TAO), "HotKeyAccountNotExists"),
-            (&poor, add(&nobodys, BABELBIT, 2 * TAO), "NotEnoughBalanceToStake"),
+            (&bob, add(&unowned, BABELBIT, TAO), "HotKeyAccountNotExists"),
+            (&poor, add(&unowned, BABELBIT, 2 * TAO), "NotEnoughBalanceToStake"),
             (&poor, add(&hotkey, BABELBIT, TAO), "NotEnoughBalanceToStake"),
             (&poor, add(&hotkey, BABELBIT, TAO - 499), "NotEnoughBalanceToStake"),
             (&poor, add_limit(&hotkey, BABELBIT, 2 * TAO, 1, false), "PriceLimitExceeded"),
@@ -104,8 +109,8 @@ fn invalid_stake_is_refused() {
             (&rich, add(&hotkey, BABELBIT, 1_000 * reserve + 1), "InsufficientLiquidity"),
             (&bob, remove(&hotkey, missing, 1), "SubtokenDisabled"),
             (&bob, remove_limit(&hotkey, missing, 1, TAO, true), "SubnetNotExists"),
-            (&bob, remove(&nobodys, BABELBIT, 0), "AmountTooLow"),
-            (&bob, remove(&nobodys, BABELBIT, 1), "AmountTooLow"),
+            (&bob, remove(&unowned, BABELBIT, 0), "AmountTooLow"),
+            (&bob, remove(&unowned, BABELBIT, 1), "AmountTooLow"),
             (&bob, remove_limit(&hotkey, BABELBIT, stake + 1, 1, true), "NotEnoughStakeToWithdraw"),
             (&poor, remove(&hotkey, BABELBIT, 1), "AmountTooLow"),
             (&bob, remove_limit(&hotkey, BABELBIT, stake, TAO, true), "PriceLimitExceeded"),
@@ -113,7 +118,7 @@ fn invalid_stake_is_refused() {
             (&bob, remove_limit(&hotkey, NetUid::ROOT, TAO, TAO + 1, false), "SlippageTooHigh"),
             (&bob, remove_limit(&hotkey, BABELBIT, u64::MAX, 1, false), "InsufficientLiquidity"),
             (
-                &hoarder,
+                &large_holder,
                 remove(&hotkey, BABELBIT, 1_000 * alpha_reserve + 1),
                 "InsufficientLiquidity",
             ),

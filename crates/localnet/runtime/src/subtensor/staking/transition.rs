@@ -310,16 +310,16 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         let Transition { from, to, limit, is_transfer } = transition;
         ensure!(from != to, Error::<T>::SameNetuid);
-        let places = [from, to];
+        let sides = [from, to];
         ensure!(
-            places.iter().all(|place| Self::subnet_exists(place.netuid)),
+            sides.iter().all(|side| Self::subnet_exists(side.netuid)),
             Error::<T>::SubnetNotExists
         );
-        for place in places {
-            Self::ensure_subtoken_enabled(place.netuid)?;
+        for side in sides {
+            Self::ensure_subtoken_enabled(side.netuid)?;
         }
         ensure!(
-            places.iter().all(|place| Self::hotkey_exists(place.hotkey)),
+            sides.iter().all(|side| Self::hotkey_exists(side.hotkey)),
             Error::<T>::HotKeyAccountNotExists
         );
         let stake = Self::stake_of(from.hotkey, from.coldkey, from.netuid);
@@ -336,7 +336,7 @@ impl<T: Config> Pallet<T> {
         if *is_transfer {
             ensure!(*to.coldkey != Self::basket_account(), Error::<T>::CannotUseSystemAccount);
             ensure!(
-                places.iter().all(|place| TransferToggle::<T>::get(place.netuid)),
+                sides.iter().all(|side| TransferToggle::<T>::get(side.netuid)),
                 Error::<T>::TransferDisallowed
             );
         }

@@ -30,14 +30,15 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         new_coldkey_hash: H256,
     ) -> DispatchResult {
-        if let Some((due, _)) = ColdkeySwapAnnouncements::<T>::get(who) {
-            let earliest = due.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
+        if let Some((due_block, _)) = ColdkeySwapAnnouncements::<T>::get(who) {
+            let earliest = due_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
             ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapReannouncedTooEarly);
         } else {
             Self::charge_coldkey_swap(who, COST)?;
         }
-        let due = Self::block_number().saturating_add(ColdkeySwapAnnouncementDelay::<T>::get());
-        ColdkeySwapAnnouncements::<T>::insert(who, (due, new_coldkey_hash));
+        let due_block =
+            Self::block_number().saturating_add(ColdkeySwapAnnouncementDelay::<T>::get());
+        ColdkeySwapAnnouncements::<T>::insert(who, (due_block, new_coldkey_hash));
         Self::deposit_event(Event::ColdkeySwapAnnounced { who: who.clone(), new_coldkey_hash });
         Ok(())
     }
@@ -52,10 +53,10 @@ impl<T: Config> Pallet<T> {
         new_coldkey: &AccountId32,
     ) -> DispatchResult {
         let announced = ColdkeySwapAnnouncements::<T>::take(who);
-        let (due, hash) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
+        let (due_block, hash) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
         let is_announced = hash == H256(blake2_256(&new_coldkey.encode()));
         ensure!(is_announced, Error::<T>::AnnouncedColdkeyHashDoesNotMatch);
-        ensure!(Self::block_number() >= due, Error::<T>::ColdkeySwapTooEarly);
+        ensure!(Self::block_number() >= due_block, Error::<T>::ColdkeySwapTooEarly);
         Self::swap_coldkeys(who, new_coldkey)
     }
 
@@ -108,8 +109,8 @@ impl<T: Config> Pallet<T> {
     /// after the announced block has passed.
     pub(crate) fn do_clear_coldkey_swap_announcement(who: AccountId32) -> DispatchResult {
         let announced = ColdkeySwapAnnouncements::<T>::get(&who);
-        let (due, _) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
-        let earliest = due.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
+        let (due_block, _) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
+        let earliest = due_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
         ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapClearTooEarly);
         ColdkeySwapAnnouncements::<T>::remove(&who);
         Self::deposit_event(Event::ColdkeySwapCleared { who });

@@ -259,7 +259,7 @@ impl<T: Config> Pallet<T> {
         }
         Self::move_voting_power(netuid, old, new);
         let stakers: Vec<AccountId32> = AlphaV2::<T>::iter_key_prefix((old,))
-            .filter(|(_, of)| *of == netuid)
+            .filter(|(_, key_netuid)| *key_netuid == netuid)
             .map(|(coldkey, _)| coldkey)
             .collect();
         for coldkey in stakers {

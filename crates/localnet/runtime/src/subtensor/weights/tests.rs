@@ -130,11 +130,11 @@ fn self_weight_and_owner_need_no_permit() {
         assert_eq!(own(who.clone(), uid).send(), "ok");
         assert_eq!(own(who, uid + 1).send(), "NeuronNoValidatorPermit");
         let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
-        let mut of_owner = own(owner, uid);
-        assert_eq!(of_owner.send(), "WeightVecLengthIsLow");
-        of_owner.uids = vec![0, 1, 2];
-        of_owner.weights = vec![1, 1, 1];
-        assert_eq!(of_owner.send(), "ok");
+        let mut owner_row = own(owner, uid);
+        assert_eq!(owner_row.send(), "WeightVecLengthIsLow");
+        owner_row.uids = vec![0, 1, 2];
+        owner_row.weights = vec![1, 1, 1];
+        assert_eq!(owner_row.send(), "ok");
     });
 }
 
@@ -472,7 +472,7 @@ fn batch_sets_valid_weights_and_reports_failures() {
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(0, u16::MAX)]);
         let reported = events();
         let failed = |netuid| {
-            reported.iter().any(|event| matches!(event, Event::BatchWeightItemFailed(of, _) if *of == NetUid(netuid)))
+            reported.iter().any(|event| matches!(event, Event::BatchWeightItemFailed(event_netuid, _) if *event_netuid == NetUid(netuid)))
         };
         assert!(failed(18) && failed(77) && !failed(BABELBIT.0), "{reported:?}");
         assert_eq!(

@@ -199,16 +199,16 @@ pub(crate) fn document(rows: &[Row]) -> String {
 
 /// Returns the pallets or APIs in the real chain's order: those with supported items if `served`,
 /// otherwise those without.
-fn owners(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
+fn owners(rows: &[Row], is_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut owners: Vec<&str> = Vec::new();
-    for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
+    for row in rows.iter().filter(|row| is_kind(row.item.kind)) {
         if !owners.contains(&row.item.owner.as_str()) {
             owners.push(&row.item.owner);
         }
     }
     let is_served = |owner: &str| {
         rows.iter().any(|row| {
-            row.item.owner == owner && of_kind(row.item.kind) && row.status != Status::Missing
+            row.item.owner == owner && is_kind(row.item.kind) && row.status != Status::Missing
         })
     };
     owners.into_iter().filter(|owner| is_served(owner) == served).map(Into::into).collect()

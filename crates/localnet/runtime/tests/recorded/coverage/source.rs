@@ -59,12 +59,12 @@ fn storage_that_never_changes_is_named_in_the_document() {
     let definitions =
         code.split("#[pallet::storage]").skip(1).filter_map(|text| text.split_once("pub type "));
     let items: BTreeSet<&str> = definitions.map(|(_, text)| identifier(text)).collect();
-    let written: BTreeSet<&str> = accesses(&code)
+    let written_items: BTreeSet<&str> = accesses(&code)
         .filter(|(_, method)| WRITES.contains(method))
         .map(|(item, _)| item)
         .collect();
     assert!(items.len() > 250, "{} storage items", items.len());
-    let actual: Vec<&str> = items.difference(&written).copied().collect();
+    let actual: Vec<&str> = items.difference(&written_items).copied().collect();
     assert_eq!(actual, NEVER_WRITTEN);
     let document = document::document(&[]);
     for item in NEVER_WRITTEN {
@@ -80,7 +80,7 @@ fn items_for_clients_only_match_the_document() {
     let code: String = modules.values().map(String::as_str).collect();
     let (writes, reads): (Vec<_>, Vec<_>) = accesses(&code)
         .partition(|(_, method)| WRITES.contains(method) && !ALSO_READS.contains(method));
-    let written: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
+    let written_items: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
     let own = items::of(vectors::localnet_metadata())
@@ -88,7 +88,7 @@ fn items_for_clients_only_match_the_document() {
         .filter(|item| pallets.contains(&item.owner));
     let unused = own.map(|item| (item.owner, item.kind, item.name)).filter(|name| match name.1 {
         Kind::Event | Kind::Error => !used.contains(name),
-        Kind::Storage => written.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
+        Kind::Storage => written_items.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
         _ => false,
     });
     let actual: BTreeSet<Name> = unused.collect();
@@ -107,10 +107,10 @@ fn items_for_clients_only_match_the_document() {
 /// Returns the items that an entry of UNUSED explains.
 fn names(entry: &Absence) -> Vec<Name> {
     let Absent::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
-    let of = |owner: &&str| -> Vec<Name> {
+    let items_of = |owner: &&str| -> Vec<Name> {
         names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };
-    entry.owners.iter().flat_map(of).collect()
+    entry.owners.iter().flat_map(items_of).collect()
 }
 
 /// Returns the storage items that the code accesses, and with which methods, as in
@@ -189,14 +189,14 @@ fn code_in(path: &Path) -> String {
 
 /// Returns the identifier at the start of a text.
 fn identifier(text: &str) -> &str {
-    text.split(|letter: char| !is_in_identifier(letter)).next().unwrap_or_default()
+    text.split(|character: char| !is_in_identifier(character)).next().unwrap_or_default()
 }
 
 /// Returns the identifier at the end of a text.
 fn last_identifier(text: &str) -> &str {
-    text.rsplit(|letter: char| !is_in_identifier(letter)).next().unwrap_or_default()
+    text.rsplit(|character: char| !is_in_identifier(character)).next().unwrap_or_default()
 }
 
-fn is_in_identifier(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '_'
+fn is_in_identifier(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
 }

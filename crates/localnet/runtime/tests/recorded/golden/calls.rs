@@ -129,12 +129,12 @@ fn calls_have_the_recorded_bytes() {
 }
 
 /// Returns the transaction extensions of a recorded extrinsic.
-fn extension(of: &Json) -> TxExtension {
-    let era = match &of["era"] {
+fn extension(json: &Json) -> TxExtension {
+    let era = match &json["era"] {
         Json::String(_) => Era::Immortal,
         era => Era::mortal(era["period"].as_u64().unwrap(), era["current"].as_u64().unwrap()),
     };
-    let nonce = u32::try_from(of["nonce"].as_u64().unwrap()).unwrap();
+    let nonce = u32::try_from(json["nonce"].as_u64().unwrap()).unwrap();
     (
         frame_system::CheckNonZeroSender::<Runtime>::new(),
         frame_system::CheckSpecVersion::<Runtime>::new(),
@@ -143,7 +143,7 @@ fn extension(of: &Json) -> TxExtension {
         frame_system::CheckEra::<Runtime>::from(era),
         CheckNonce(nonce),
         frame_system::CheckWeight::<Runtime>::new(),
-        ChargeFee::with_tip(of["tip"].as_u64().unwrap()),
+        ChargeFee::with_tip(json["tip"].as_u64().unwrap()),
         (
             SudoTransactionExtension,
             CheckShieldedTxValidity,
@@ -154,8 +154,8 @@ fn extension(of: &Json) -> TxExtension {
     )
 }
 
-fn recorded_call(of: &Json) -> RuntimeCall {
-    RuntimeCall::decode_all(&mut &bytes(&of["call_data_hex"])[..]).unwrap()
+fn recorded_call(json: &Json) -> RuntimeCall {
+    RuntimeCall::decode_all(&mut &bytes(&json["call_data_hex"])[..]).unwrap()
 }
 
 #[test]

@@ -62,9 +62,9 @@ fn events_but_issued(events: &Json) -> Vec<u8> {
     let raw = bytes(&events["raw_hex"]);
     assert_eq!(raw[..4], [8 << 2, INITIALIZATION, 5, 15]);
     let (_, entry) = values::storage("System", "Events").unwrap();
-    let mut here = raw[..=ISSUED].to_vec();
-    (here[0], here[3]) = (1 << 2, 17);
-    values::round_trip(values::held(entry), &here).unwrap();
+    let mut expected = raw[..=ISSUED].to_vec();
+    (expected[0], expected[3]) = (1 << 2, 17);
+    values::round_trip(values::held(entry), &expected).unwrap();
     [&[7 << 2], &raw[1 + ISSUED..]].concat()
 }
 
@@ -91,10 +91,10 @@ fn receipt_has_the_events_of_its_call() {
     let raw = events_but_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();
     let index = u32::try_from(receipt["extrinsic_idx"].as_u64().unwrap()).unwrap();
-    let of_call = |record: &&EventRecord<RuntimeEvent, H256>| {
+    let is_of_call = |record: &&EventRecord<RuntimeEvent, H256>| {
         record.phase == frame_system::Phase::ApplyExtrinsic(index)
     };
-    let triggered: Vec<_> = records.iter().filter(of_call).collect();
+    let triggered: Vec<_> = records.iter().filter(is_of_call).collect();
     let recorded = list(&receipt["triggered_events"]);
     assert_eq!(triggered.len(), recorded.len());
     for (record, json) in triggered.iter().zip(recorded) {

@@ -72,11 +72,11 @@ async fn token_error_names_both_refusals() {
         "cannot get a token from the gateway: 401:nor so; the request for a single miner failed too: 403:not you"
     );
     assert!(!error.is_retryable());
-    let nowhere = tokens(&VirtualClock::default())
+    let unreachable = tokens(&VirtualClock::default())
         .get(&client(), &scope("http://127.0.0.1:1", 7))
         .await
         .unwrap_err();
-    assert!(nowhere.is_retryable(), "{nowhere}");
+    assert!(unreachable.is_retryable(), "{unreachable}");
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ mod tests {
             pause(backoff, u32::MAX, Duration::from_mins(10)),
             Some(Duration::from_secs(10))
         );
-        let hasty = Backoff::new(Duration::ZERO, Duration::ZERO);
-        assert_eq!(pause(hasty, 0, Duration::from_mins(1)), Some(MIN_PAUSE));
+        let without_delay = Backoff::new(Duration::ZERO, Duration::ZERO);
+        assert_eq!(pause(without_delay, 0, Duration::from_mins(1)), Some(MIN_PAUSE));
     }
 }

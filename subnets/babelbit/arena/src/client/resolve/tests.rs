@@ -28,12 +28,12 @@ fn only_registered_miners_are_played_with_uids_of_the_chain() {
     other_slot["uid"] = json!(9);
     let mut other_hotkey = row(3, "running");
     other_hotkey["hotkey"] = json!("5SomethingElse");
-    let mut nobody = row(8, "running");
-    nobody["uid"] = json!(77);
+    let mut without_hotkey = row(8, "running");
+    without_hotkey["uid"] = json!(77);
     let mut no_slot = row(4, "running");
     no_slot.as_object_mut().unwrap().remove("uid");
     let resolution = resolved(
-        &[row(1, "running"), other_slot, other_hotkey, nobody, no_slot, row(6, "idle")],
+        &[row(1, "running"), other_slot, other_hotkey, without_hotkey, no_slot, row(6, "idle")],
         &[1, 2, 3, 4, 5],
         true,
     );

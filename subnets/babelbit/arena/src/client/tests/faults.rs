@@ -169,7 +169,7 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
     // Accepts the connection and the request, and sends half of a response head.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let held = tokio::spawn(async move {
+    let connection = tokio::spawn(async move {
         let mut streams = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.read(&mut [0; 4_096]).await;
@@ -183,7 +183,7 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
     let arena = Arena::with_time(config(url.as_str(), settings), virtual_clock.time()).unwrap();
     let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("timeout after 0.05s"), "{error}");
-    held.abort();
+    connection.abort();
 }
 
 /// Columns: fault · number of times · outcome of the frame

@@ -82,9 +82,9 @@ async fn entries_survive_a_restart_and_second_gateway_is_refused() {
 #[tokio::test]
 async fn submission_that_cannot_be_saved_is_not_listed() {
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("state");
-    let entries = Entries::open(&place).await.unwrap();
-    std::fs::remove_dir_all(&place).unwrap();
+    let state_directory = folder.path().join("state");
+    let entries = Entries::open(&state_directory).await.unwrap();
+    std::fs::remove_dir_all(&state_directory).unwrap();
     entries.submit(miner_key(1).hotkey(), &submission(1), at(0)).await.unwrap_err();
     assert_eq!(uids(&entries, Rules { wins_needed: false, ..RULES }, 0).await, [0_u16; 0]);
 }

@@ -84,15 +84,15 @@ impl Probe<'_> {
     /// Sends one request; returns whether the next one of the utterance is worth sending.
     async fn predicted(&mut self, body: String, label: &str) -> bool {
         let limit = deadline(Phase::Step, self.settings);
-        let began = Instant::now();
+        let start = Instant::now();
         let reply = self.wire.signed(body, limit).await;
-        let took = began.elapsed();
-        self.watch.add(Phase::Step, took);
+        let elapsed = start.elapsed();
+        self.watch.add(Phase::Step, elapsed);
         let is_first = !self.findings.has_passed(Rule::SignedRequest);
         let answer = match object(&reply) {
             Ok(answer) => answer,
             Err(failed) => {
-                let late = if took > limit { Rule::StepDeadline } else { Rule::Prediction };
+                let late = if elapsed > limit { Rule::StepDeadline } else { Rule::Prediction };
                 let rule = if is_first { Rule::SignedRequest } else { late };
                 self.fail(rule, label, &failed);
                 return false;
@@ -113,12 +113,12 @@ impl Probe<'_> {
             "every response".to_owned()
         };
         self.findings.judge(Rule::PredictionLength, bytes <= MAX_RESPONSE_BYTES, seen);
-        let seen = if took > limit {
-            format!("{label}: {:.2} s, at most {:.2} s", took.as_secs_f64(), limit.as_secs_f64())
+        let seen = if elapsed > limit {
+            format!("{label}: {:.2} s, at most {:.2} s", elapsed.as_secs_f64(), limit.as_secs_f64())
         } else {
             "every response".to_owned()
         };
-        self.findings.judge(Rule::StepDeadline, took <= limit, seen);
-        is_text && took <= limit
+        self.findings.judge(Rule::StepDeadline, elapsed <= limit, seen);
+        is_text && elapsed <= limit
     }
 }

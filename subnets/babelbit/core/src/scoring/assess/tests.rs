@@ -207,7 +207,7 @@ fn score_equals_latency_score_if_both_gates_pass() {
 #[test]
 fn gates_compare_unrounded_values() {
     let just_below: &[f32] = &[0.65, 0.76];
-    for (case, vector, ratio, accuracy, shown, gates) in [
+    for (case, vector, ratio, accuracy, rounded, gates) in [
         ("0.65 in 32 bits lies below 0.65", just_below, 1.0, 0.65, 1.0, &[Gate::Accuracy][..]),
         ("0.2996 is not 0.3", SAME, 0.2996, 1.0, 0.3, &[Gate::Rate]),
         ("1.3004 is not 1.3", SAME, 1.3004, 1.0, 1.3, &[Gate::Rate]),
@@ -221,7 +221,7 @@ fn gates_compare_unrounded_values() {
         let result = json_of(&result);
         assert_eq!(
             (&result["accuracy"], &result["speech_rate"]["ratio"]),
-            (&json!(accuracy), &json!(shown)),
+            (&json!(accuracy), &json!(rounded)),
             "{case}"
         );
     }

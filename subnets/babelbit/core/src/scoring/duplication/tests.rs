@@ -88,10 +88,10 @@ fn the_nearest_peer_is_reported() {
 #[test]
 fn malformed_vectors_match_no_other_reply() {
     let good = [0.6_f32, 0.8];
-    for strange in [&[][..], &[0.0, 0.0], &[1.0], &[f32::NAN, f32::INFINITY], &[f32::MAX, f32::MAX]]
+    for invalid in [&[][..], &[0.0, 0.0], &[1.0], &[f32::NAN, f32::INFINITY], &[f32::MAX, f32::MAX]]
     {
-        let rows = duplication(&[(1.0, &good), (1.0, strange)], &ScoreOptions::default());
-        assert_eq!(rows[0].final_score, 1.0, "{strange:?}");
+        let rows = duplication(&[(1.0, &good), (1.0, invalid)], &ScoreOptions::default());
+        assert_eq!(rows[0].final_score, 1.0, "{invalid:?}");
     }
     assert_eq!(
         duplication(&[(1.0, &[]), (1.0, &[])], &ScoreOptions::default())[1].final_score,

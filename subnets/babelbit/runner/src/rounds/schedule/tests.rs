@@ -30,9 +30,9 @@ fn fresh(settings: ScheduleSettings) -> Schedule {
 /// Plays all due rounds; returns contests and epochs in order.
 fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
     let mut played = Vec::new();
-    while let Some(due) = schedule.next(now) {
-        schedule.played(&due, &format!("c{}", due.epoch.unwrap_or_default()), now);
-        played.push((due.contest, due.epoch.unwrap()));
+    while let Some(round) = schedule.next(now) {
+        schedule.played(&round, &format!("c{}", round.epoch.unwrap_or_default()), now);
+        played.push((round.contest, round.epoch.unwrap()));
     }
     played
 }
@@ -60,12 +60,12 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 #[test]
 fn first_start_waits_and_stores_its_block() {
     let mut schedule = fresh(settings());
-    let begun = schedule.observe(250, at(5));
+    let scheduled = schedule.observe(250, at(5));
     let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
-    assert_eq!(begun, [waits(Main, 2), waits(Arena, 8)]);
+    assert_eq!(scheduled, [waits(Main, 2), waits(Arena, 8)]);
     assert_eq!(schedule.observe(251, at(6)), []);
     // A restart after the boundary is not a first start.
-    let last_rounds = LastRounds { main: begun.first().cloned(), ..LastRounds::default() };
+    let last_rounds = LastRounds { main: scheduled.first().cloned(), ..LastRounds::default() };
     let mut schedule = Schedule::new(main_only(), &last_rounds, NOON);
     schedule.observe(305, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);
@@ -74,8 +74,8 @@ fn first_start_waits_and_stores_its_block() {
 #[test]
 fn start_plays_immediately_with_on_startup() {
     let arena = Some(ArenaSchedule { cadence: 30, on_startup: true });
-    let told = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
-    let mut schedule = fresh(told.clone());
+    let explicit = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
+    let mut schedule = fresh(explicit.clone());
     assert_eq!(schedule.observe(250, NOON), []);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
     schedule.observe(260, NOON);
@@ -85,7 +85,8 @@ fn start_plays_immediately_with_on_startup() {
         main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)),
         ..LastRounds::default()
     };
-    let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &last_rounds, NOON);
+    let mut schedule =
+        Schedule::new(ScheduleSettings { solo: false, ..explicit }, &last_rounds, NOON);
     schedule.observe(250, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Arena, 8)]);
 }
@@ -129,12 +130,12 @@ fn restart_resumes_from_the_ledger() {
         (main(3, RoundEnd::Failed), solo(2), &[(Main, 3), (Solo, 3)]),
         (main(3, RoundEnd::Waited), None, &[]),
     ] {
-        let shown = format!("{main:?} {solo:?}");
+        let debug_text = format!("{main:?} {solo:?}");
         let last_rounds = LastRounds { main, solo, arena: None };
         let mut schedule =
             Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, NOON);
         schedule.observe(350, NOON);
-        assert_eq!(play(&mut schedule, NOON), expected, "{shown}");
+        assert_eq!(play(&mut schedule, NOON), expected, "{debug_text}");
     }
 }
 
@@ -156,21 +157,21 @@ fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
     schedule.observe(300, NOON);
     let mut now = 0;
     for (attempt, pause) in [(1, 30), (2, 60)] {
-        let due = schedule.next(at(now)).unwrap();
-        assert_eq!(due.attempt, attempt);
-        assert_eq!(schedule.failed(&due, None, Retry::Counted, at(now)), None);
+        let round = schedule.next(at(now)).unwrap();
+        assert_eq!(round.attempt, attempt);
+        assert_eq!(schedule.failed(&round, None, Retry::Counted, at(now)), None);
         assert_eq!(schedule.remaining_backoff(at(now)), Some(Duration::from_secs(pause)));
         assert_eq!(schedule.next(at(now + pause - 1)), None);
         now += pause;
     }
-    let due = schedule.next(at(now)).unwrap();
-    let over = schedule.failed(&due, None, Retry::Counted, at(now)).unwrap();
+    let round = schedule.next(at(now)).unwrap();
+    let over = schedule.failed(&round, None, Retry::Counted, at(now)).unwrap();
     assert_eq!((over.end, over.epoch), (RoundEnd::Failed, Some(3)));
     assert_eq!(schedule.next(at(now + 10_000)), None);
     // There is no solo round without a main challenge.
     schedule.observe(400, at(now));
-    let due = schedule.next(at(now)).unwrap();
-    assert_eq!((due.contest, due.epoch, due.attempt), (Main, Some(4), 1));
+    let round = schedule.next(at(now)).unwrap();
+    assert_eq!((round.contest, round.epoch, round.attempt), (Main, Some(4), 1));
 }
 
 #[test]
@@ -181,8 +182,8 @@ fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
     let mut now = 0;
     let mut longest = Duration::ZERO;
     for _ in 0..60 {
-        let due = schedule.next(at(now)).unwrap();
-        schedule.failed(&due, None, Retry::Counted, at(now));
+        let round = schedule.next(at(now)).unwrap();
+        schedule.failed(&round, None, Retry::Counted, at(now));
         let backoff = schedule.remaining_backoff(at(now)).unwrap();
         longest = longest.max(backoff);
         now += backoff.as_secs();
@@ -217,9 +218,9 @@ fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
     schedule.observe_outage(at(1_199));
     assert_eq!(schedule.next(at(1_199)), None);
     schedule.observe_outage(at(1_200));
-    let due = schedule.next(at(1_200)).unwrap();
-    assert_eq!((due.contest, due.epoch), (Main, None));
-    schedule.played(&due, "c", at(1_300));
+    let round = schedule.next(at(1_200)).unwrap();
+    assert_eq!((round.contest, round.epoch), (Main, None));
+    schedule.played(&round, "c", at(1_300));
     schedule.observe_outage(at(2_499));
     assert_eq!(schedule.next(at(2_499)), None);
     // The first block after the outage belongs to the played epoch.

@@ -59,13 +59,13 @@ async fn loop_continues_after_failing_engine_at_startup() {
 #[tokio::test]
 async fn loop_waits_for_unreachable_engine() {
     let mut world = World::new().await;
-    let there = std::mem::replace(&mut world.urls[0], nowhere());
+    let engine_url = std::mem::replace(&mut world.urls[0], nowhere());
     let running = world.start().await;
     while world.waits.lock().unwrap().iter().filter(|wait| **wait == 60).count() < 3 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     running.stop().await;
-    world.urls[0] = there;
+    world.urls[0] = engine_url;
     world.settings.schedule.on_startup = true;
     let mut running = world.start().await;
     assert_eq!(running.report().await.outcome, "played");

@@ -36,10 +36,10 @@ impl World {
         self.miner = Arc::new(stuck);
         let running = self.start().await;
         self.block(100).await;
-        let began = std::time::Instant::now();
-        let is_there = |asked: &&Asked| matches!(asked, Asked::Init { request, .. } if request.utterance_id == utterance_id);
-        while self.miner.asked().iter().filter(is_there).count() < 2 {
-            assert!(began.elapsed() < LONG);
+        let start = std::time::Instant::now();
+        let is_init = |request_call: &&Asked| matches!(request_call, Asked::Init { request, .. } if request.utterance_id == utterance_id);
+        while self.miner.asked().iter().filter(is_init).count() < 2 {
+            assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         running.stop().await;

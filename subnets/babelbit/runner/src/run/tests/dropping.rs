@@ -5,7 +5,7 @@ use super::*;
 /// Plays a challenge of eight utterances to a miner that fails those in `fails`, and to one without
 /// failures; returns the report of the failing miner.
 async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -> MinerReport {
-    let moody = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+    let unreliable = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
         move |request, _| {
             let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
             if fails.contains(&index) {
@@ -22,7 +22,7 @@ async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -
         ..settings(directory)
     };
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
-    let miners = [miner(1, &Arc::new(moody)), miner(2, &parrot())];
+    let miners = [miner(1, &Arc::new(unreliable)), miner(2, &parrot())];
     let report = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
     assert_eq!(report.outcome, RunOutcome::Finished);
     assert_eq!(

@@ -241,21 +241,23 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         }
         // Blocks after its last utterance, so that the interruption is always at the same point.
         let rows: usize = if complete { 3 } else { 1 };
-        let leaver = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
-            move |request, _| {
+        let leaving_miner = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos))
+            .with_init(move |request, _| {
                 Ok(if request.utterance_id == format!("challenge-1:{rows}") {
                     Duration::MAX
                 } else {
                     Duration::ZERO
                 })
-            },
-        );
+            });
         let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
         let last = rows as u32 - 1;
         let stop = move |event: &RunEvent| matches!(event, RunEvent::Played { miner: Uid(1), utterance_index, .. } if *utterance_index == last);
         play_until(
             directory,
-            &[miner(1, &Arc::new(leaver)), miner(2, if other_is_done { &other } else { &dead })],
+            &[
+                miner(1, &Arc::new(leaving_miner)),
+                miner(2, if other_is_done { &other } else { &dead }),
+            ],
             stop,
         )
         .await;

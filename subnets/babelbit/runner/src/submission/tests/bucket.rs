@@ -43,10 +43,10 @@ async fn submissions_name_the_object_of_their_file() {
         for (file, key) in
             keys(&results, number).into_iter().filter(|(file, _)| *file != ResultFile::Audio)
         {
-            let is_it = |body: &&Value| {
+            let is_expected = |body: &&Value| {
                 body["miner_uid"] == number && body["data"]["file_type"] == file.file_type()
             };
-            assert_eq!(bodies.iter().find(is_it).unwrap()["data"]["s3_path"], json!(key));
+            assert_eq!(bodies.iter().find(is_expected).unwrap()["data"]["s3_path"], json!(key));
         }
     }
     for request in requests(&server, "/v1/submit-artifact").await {
@@ -83,9 +83,9 @@ async fn failing_bucket_loses_no_submission() {
         let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
         let outbox = results.outbox_with(results.settings(&url), Some(storage));
         let spoiled = async |more: usize| {
-            let (began, before) = (Instant::now(), proxy.faults());
+            let (start, before) = (Instant::now(), proxy.faults());
             while proxy.faults() < before + more {
-                assert!(began.elapsed() < Duration::from_mins(1), "{what}");
+                assert!(start.elapsed() < Duration::from_mins(1), "{what}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             proxy.set(Fault::None);

@@ -10,9 +10,9 @@ const MINERS: u16 = 6;
 const ENTRIES: i64 = 24;
 
 async fn until(what: impl AsyncFn() -> bool) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !what().await {
-        assert!(began.elapsed() < Duration::from_mins(1), "timed out waiting for a condition");
+        assert!(start.elapsed() < Duration::from_mins(1), "timed out waiting for a condition");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -76,7 +76,7 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         let settings =
             OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&proxy.url) };
         let outbox = results.outbox_with(settings, None);
-        let began = Instant::now();
+        let start = Instant::now();
         let mend = async {
             until(async || proxy.faults() >= 4).await;
             if fault != Fault::Deaf {
@@ -90,7 +90,7 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         check(&results, &api, what).await;
         if what == "429" {
             assert!(
-                began.elapsed() >= Duration::from_secs(1),
+                start.elapsed() >= Duration::from_secs(1),
                 "the scoring API requested a delay of a second"
             );
         }

@@ -58,9 +58,9 @@ proptest! {
 
 #[tokio::test]
 async fn truncated_form_is_an_error() {
-    let whole = body(b"{}", b"sound");
-    for length in 0..whole.len() - 4 {
-        assert!(both(&whole[..length], 7).await.is_err(), "{length}");
+    let complete = body(b"{}", b"sound");
+    for length in 0..complete.len() - 4 {
+        assert!(both(&complete[..length], 7).await.is_err(), "{length}");
     }
 }
 

@@ -93,9 +93,9 @@ async fn check(url: &str) {
         store.names_artifact("c/1/7").await.unwrap()
             && !store.names_artifact("c/1/first").await.unwrap()
     );
-    let mut nobody = submission(1, 9, ChallengeScores, 100, 1.0);
-    nobody.key.miner_hotkey = None;
-    store.put(&nobody).await.unwrap();
+    let mut without_miner = submission(1, 9, ChallengeScores, 100, 1.0);
+    without_miner.key.miner_hotkey = None;
+    store.put(&without_miner).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 6);
     assert_eq!(scores(&store).await.len(), 3, "a score without a miner is ignored");
     assert_eq!(store.scores("c", Some(ChallengeType::Arena)).await.unwrap(), []);

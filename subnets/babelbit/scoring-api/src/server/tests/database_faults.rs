@@ -28,10 +28,10 @@ async fn api_with_short_timeout(directory: &Path, database: &str) -> (ScoringApi
 
 /// Checks that a request soon fails with status 503 and the database's error.
 async fn assert_database_error(api: &ScoringApi) {
-    let began = Instant::now();
+    let start = Instant::now();
     let (status, answer) = post(api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
     assert_eq!((status, &answer["error"]), (503, &json!("the database failed")));
-    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+    assert!(start.elapsed() < GIVEN_UP, "{:?}", start.elapsed());
 }
 
 /// Submits the files of eight miners, half of them after `fail` has injected a database fault.
@@ -130,10 +130,10 @@ async fn failing_connection_to_postgres_at_startup_is_an_error() {
     {
         let line = FaultyProxy::to(&postgres).await;
         line.set(fault);
-        let began = Instant::now();
+        let start = Instant::now();
         let error = Store::open_with(&line.url("postgres"), WAIT).await.unwrap_err().to_string();
         assert!(error.starts_with("the database failed: "), "{fault:?}: {error}");
-        assert!(began.elapsed() < GIVEN_UP, "{fault:?}: {:?}", began.elapsed());
+        assert!(start.elapsed() < GIVEN_UP, "{fault:?}: {:?}", start.elapsed());
         line.set(ProxyFault::None);
         Store::open_with(&line.url("postgres"), GIVEN_UP).await.unwrap();
     }
@@ -146,10 +146,10 @@ async fn locked_sqlite_at_startup_is_an_error() {
     let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
     sqlx::query("PRAGMA locking_mode = EXCLUSIVE").execute(&mut other).await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     let error = Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap_err().to_string();
     assert!(error.starts_with("the database failed: "), "{error}");
-    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+    assert!(start.elapsed() < GIVEN_UP, "{:?}", start.elapsed());
     other.close().await.unwrap();
     Store::open_with(&sqlite(folder.path()), GIVEN_UP).await.unwrap();
 }
@@ -200,22 +200,22 @@ async fn half_open_connections_are_replaced() {
         let body = score(&key(&format!("//{number}")), &key("//good"), "main", 0.9, now());
         assert_eq!(post(&api, &body).await.0, 503);
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let spoil = async {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() < 8 {
-            assert!(began.elapsed() < GIVEN_UP, "the connections are not all in use");
+            assert!(start.elapsed() < GIVEN_UP, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         line.set(ProxyFault::Deaf);
     };
     tokio::join!(join_all((0..16).map(submit)), spoil);
-    assert!(began.elapsed() < wait * 8, "{:?}", began.elapsed());
+    assert!(start.elapsed() < wait * 8, "{:?}", start.elapsed());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     line.set(ProxyFault::None);
-    let began = Instant::now();
+    let start = Instant::now();
     while api.store().count().await.is_err() {
-        assert!(began.elapsed() < GIVEN_UP);
+        assert!(start.elapsed() < GIVEN_UP);
     }
 }
 
@@ -230,9 +230,9 @@ async fn abandoned_transaction_is_ended() {
         || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
     assert_eq!(submit().await, 200);
     let _left = api.store().abandoned_transaction().await;
-    let began = Instant::now();
+    let start = Instant::now();
     while submit().await != 200 {
-        assert!(began.elapsed() < GIVEN_UP);
+        assert!(start.elapsed() < GIVEN_UP);
     }
 }
 
@@ -250,9 +250,9 @@ async fn health_check_responds_while_the_database_hangs() {
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
     line.set(ProxyFault::HalfOpen);
-    let began = Instant::now();
+    let start = Instant::now();
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
-    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+    assert!(start.elapsed() < GIVEN_UP, "{:?}", start.elapsed());
 }
 
 /// Startup reports an unreachable database, and names the setting if the URL is invalid.

@@ -19,9 +19,9 @@ fn upload(
 ) -> (oneshot::Sender<()>, Upload) {
     let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
     let (head, remaining) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
-    let (go, gone) = oneshot::channel();
+    let (go, signal) = oneshot::channel();
     let remaining = async move {
-        gone.await.map_err(std::io::Error::other)?;
+        signal.await.map_err(std::io::Error::other)?;
         Ok(Bytes::from(remaining))
     };
     let body = Body::from_stream(

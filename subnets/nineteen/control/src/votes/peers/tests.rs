@@ -26,8 +26,8 @@ fn key(uri: &str) -> Keypair {
 /// Returns the vote of a validator whose file enables this task only.
 fn voter_for(uri: &str, task: &str) -> Voter {
     let mut config = MarketConfig::default();
-    for known in &mut config.tasks {
-        known.enabled = known.task.as_str() == task;
+    for configured in &mut config.tasks {
+        configured.enabled = configured.task.as_str() == task;
     }
     Voter::new(key(uri), NETUID, MarketFile::fixed(config), system_clock())
 }
@@ -83,7 +83,7 @@ async fn signed_votes_count_by_stake() {
     let mut large = document(&voter_for("//Dave", "avatar"));
     large["padding"] = json!("a".repeat(MAX_BYTES));
     let market = MarketFile::fixed(MarketConfig::default());
-    let abroad = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
+    let other_subnet_voter = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
     let mut peers = Vec::new();
     for vote in [
         document(&voter_for("//Bob", "avatar")),
@@ -91,7 +91,7 @@ async fn signed_votes_count_by_stake() {
         document(&voter_for("//stranger", "chat-llama-3-2-3b")),
         forged,
         large,
-        document(&abroad),
+        document(&other_subnet_voter),
         json!({"hotkey": 7}),
     ] {
         peers.push(gateway(vote, &is_open).await);
@@ -110,9 +110,9 @@ async fn signed_votes_count_by_stake() {
     for is_served in [true, false] {
         is_open.store(is_served, Ordering::SeqCst);
         assert_eq!(votes.fetch().await.unwrap(), 2, "{is_served}");
-        for (found, expected) in weights().into_iter().zip(expected) {
+        for (actual, expected) in weights().into_iter().zip(expected) {
             // Votes are in millionths.
-            assert!((found - expected).abs() < 1e-5, "{is_served}: {found}, expected {expected}");
+            assert!((actual - expected).abs() < 1e-5, "{is_served}: {actual}, expected {expected}");
         }
     }
 }

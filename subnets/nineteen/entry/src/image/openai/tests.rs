@@ -62,22 +62,23 @@ fn openai_fields_are_converted_to_miner_fields() {
 
 #[test]
 fn quality_selects_default_steps_and_small_sizes_are_scaled() {
-    let of = |further: Value| {
+    let body_with = |extra_fields: Value| {
         let mut body = json!({"model": "m", "prompt": "a cat"});
-        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         generation(&body).unwrap()
     };
     for (quality, steps) in [("low", 5), ("medium", 8), ("standard", 8), ("high", 20), ("hd", 20)] {
-        assert_eq!(of(json!({"quality": quality})).payload.steps, steps);
+        assert_eq!(body_with(json!({"quality": quality})).payload.steps, steps);
     }
-    assert_eq!(of(json!({"quality": "hd", "steps": 11})).payload.steps, 11);
-    let small = of(json!({"size": "256x256", "n": 3}));
+    assert_eq!(body_with(json!({"quality": "hd", "steps": 11})).payload.steps, 11);
+    let small = body_with(json!({"size": "256x256", "n": 3}));
     assert_eq!((small.payload.width, small.payload.height, small.count), (1_024, 1_024, 3));
     assert!(
-        small.output.is_converted() && of(json!({"output_format": "jpeg"})).output.is_converted()
+        small.output.is_converted()
+            && body_with(json!({"output_format": "jpeg"})).output.is_converted()
     );
     assert_eq!(
-        (of(json!({})).payload.width, of(json!({"size": "auto"})).payload.height),
+        (body_with(json!({})).payload.width, body_with(json!({"size": "auto"})).payload.height),
         (1_024, 1_024)
     );
 }

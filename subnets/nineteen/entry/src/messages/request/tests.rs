@@ -1,14 +1,14 @@
 use super::*;
 
-fn body(further: &Value) -> Vec<u8> {
+fn body(extra_fields: &Value) -> Vec<u8> {
     let mut body =
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body.to_string().into_bytes()
 }
 
-fn payload(further: &Value) -> Map<String, Value> {
-    parse(&body(further)).unwrap().0.payload.into_map()
+fn payload(extra_fields: &Value) -> Map<String, Value> {
+    parse(&body(extra_fields)).unwrap().0.payload.into_map()
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn options_are_converted_to_chat_options() {
     let defaults =
         parse(&body(&json!({"stop_sequences": [], "tools": [], "thinking": {"type": "disabled"}})))
             .unwrap();
-    assert!(defaults.0.payload.further.is_empty() && !defaults.1.wants_reasoning);
+    assert!(defaults.0.payload.extra_fields.is_empty() && !defaults.1.wants_reasoning);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn invalid_fields_are_refused_by_name() {
     let user = |blocks: Value| json!({"messages": [{"role": "user", "content": blocks}]});
     let assistant = |block: Value| json!({"messages": [{"role": "assistant", "content": [block]}]});
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}});
-    for (further, param) in [
+    for (extra_fields, param) in [
         (json!({"max_tokens": 0}), "max_tokens"),
         (json!({"max_tokens": null}), "max_tokens"),
         (json!({"model": ""}), "model"),
@@ -230,9 +230,9 @@ fn invalid_fields_are_refused_by_name() {
         (json!({"reasoning_effort": "low"}), "reasoning_effort"),
         (json!({"parallel_tool_calls": true}), "parallel_tool_calls"),
     ] {
-        let error = parse(&body(&further)).map(drop).unwrap_err();
+        let error = parse(&body(&extra_fields)).map(drop).unwrap_err();
         let GatewayError::Field { param: named, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(named, param, "{further}: {error}");
+        assert_eq!(named, param, "{extra_fields}: {error}");
     }
     assert!(matches!(parse(b"[]").map(drop), Err(GatewayError::Body(_))));
 }
@@ -276,13 +276,13 @@ fn consecutive_messages_of_one_role_are_merged() {
 #[test]
 fn fields_without_effect_are_ignored() {
     let edits = json!({"edits": [{"type": "clear_tool_uses_20250919"}]});
-    let further = json!({
+    let extra_fields = json!({
         "context_management": edits, "diagnostics": {"a": 1}, "inference_geo": "us", "speed": "standard",
         "user_profile_id": "a", "cache_control": {"type": "ephemeral"},
     });
-    let (request, _) = parse(&body(&further)).unwrap();
+    let (request, _) = parse(&body(&extra_fields)).unwrap();
     let TextRequest { payload, .. } = parse(&body(&json!({}))).unwrap().0;
-    assert_eq!(request.payload.further, payload.further);
+    assert_eq!(request.payload.extra_fields, payload.extra_fields);
 }
 
 #[test]

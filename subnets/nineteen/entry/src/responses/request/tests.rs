@@ -1,13 +1,13 @@
 use super::*;
 
-fn read(further: &Value) -> Result<(TextRequest, Echo), GatewayError> {
+fn read(extra_fields: &Value) -> Result<(TextRequest, Echo), GatewayError> {
     let mut body = json!({"model": "m", "input": "hello"});
-    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     parse(body.to_string().as_bytes())
 }
 
-fn payload(further: &Value) -> Map<String, Value> {
-    read(further).unwrap().0.payload.into_map()
+fn payload(extra_fields: &Value) -> Map<String, Value> {
+    read(extra_fields).unwrap().0.payload.into_map()
 }
 
 #[test]
@@ -56,14 +56,14 @@ fn tools_and_formats_are_converted_to_chat_fields() {
     let tool =
         json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true});
     let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
-    let further = json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}, "text": {"format": format}});
-    let map = payload(&further);
+    let extra_fields = json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}, "text": {"format": format}});
+    let map = payload(&extra_fields);
     let function = json!({"name": "f", "parameters": {"type": "object"}, "strict": true});
     assert_eq!(map["tools"], json!([{"type": "function", "function": function}]));
     assert_eq!(map["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
     let schema = json!({"name": "n", "schema": {"type": "object"}});
     assert_eq!(map["response_format"], json!({"type": "json_schema", "json_schema": schema}));
-    let Echo(echo) = read(&further).unwrap().1;
+    let Echo(echo) = read(&extra_fields).unwrap().1;
     assert_eq!((&echo["tools"][0], &echo["text"]["format"]), (&tool, &format));
 }
 
@@ -71,15 +71,15 @@ fn tools_and_formats_are_converted_to_chat_fields() {
 #[test]
 fn reasoning_is_converted_to_effort() {
     let options = json!({"effort": "low", "summary": "auto"});
-    let further = json!({"reasoning": options, "include": ["reasoning.encrypted_content"]});
-    assert_eq!(payload(&further)["reasoning_effort"], "low");
-    let Echo(echo) = read(&further).unwrap().1;
+    let extra_fields = json!({"reasoning": options, "include": ["reasoning.encrypted_content"]});
+    assert_eq!(payload(&extra_fields)["reasoning_effort"], "low");
+    let Echo(echo) = read(&extra_fields).unwrap().1;
     assert_eq!(echo["reasoning"], options);
-    for further in
+    for extra_fields in
         [json!({}), json!({"reasoning": {"effort": null, "generate_summary": "concise"}})]
     {
-        assert_eq!(payload(&further).get("reasoning_effort"), None);
-        let Echo(echo) = read(&further).unwrap().1;
+        assert_eq!(payload(&extra_fields).get("reasoning_effort"), None);
+        let Echo(echo) = read(&extra_fields).unwrap().1;
         assert_eq!(echo["reasoning"], json!({"effort": null, "summary": null}));
     }
 }
@@ -91,9 +91,9 @@ fn verbosity_is_passed_to_chats() {
         (json!({"format": {"type": "json_object"}, "verbosity": "high"}), Some("high")),
         (json!({"verbosity": null}), None),
     ] {
-        let further = json!({ "text": text });
-        assert_eq!(payload(&further).get("verbosity").and_then(Value::as_str), sent, "{text}");
-        let Echo(echo) = read(&further).unwrap().1;
+        let extra_fields = json!({ "text": text });
+        assert_eq!(payload(&extra_fields).get("verbosity").and_then(Value::as_str), sent, "{text}");
+        let Echo(echo) = read(&extra_fields).unwrap().1;
         assert_eq!(echo["text"].get("verbosity").and_then(Value::as_str), sent, "{text}");
         assert!(echo["text"]["format"]["type"].is_string(), "{echo:?}");
     }
@@ -101,17 +101,17 @@ fn verbosity_is_passed_to_chats() {
 
 #[test]
 fn log_probabilities_are_requested_by_either_field() {
-    for (further, wants_logprobs, top) in [
+    for (extra_fields, wants_logprobs, top) in [
         (json!({}), false, 0),
         (json!({"include": [], "top_logprobs": 0}), false, 0),
         (json!({"include": ["message.output_text.logprobs"]}), true, 0),
         (json!({"include": ["reasoning.encrypted_content"], "top_logprobs": 3}), true, 3),
     ] {
-        let (request, Echo(echo)) = read(&further).unwrap();
+        let (request, Echo(echo)) = read(&extra_fields).unwrap();
         assert_eq!(
             (request.wants_logprobs, &echo["top_logprobs"]),
             (wants_logprobs, &json!(top)),
-            "{further}"
+            "{extra_fields}"
         );
         let map = request.payload.into_map();
         assert_eq!(map.get("top_logprobs").unwrap_or(&json!(0)), &json!(top));
@@ -156,7 +156,7 @@ fn references_to_stored_items_have_a_hint() {
 fn fields_that_need_stored_state_are_refused_by_name() {
     let url = "https://example.org/a.png";
     let image = json!({"type": "input_image", "image_url": url});
-    for (further, param) in [
+    for (extra_fields, param) in [
         (json!({"previous_response_id": "resp-1"}), "previous_response_id"),
         (json!({"conversation": "c"}), "conversation"),
         (json!({"prompt": {"id": "p"}}), "prompt"),
@@ -200,7 +200,7 @@ fn fields_that_need_stored_state_are_refused_by_name() {
         (json!({"max_tool_calls": 2}), "max_tool_calls"),
         (json!({"temperature": 9}), "temperature"),
     ] {
-        let error = read(&further).map(drop).unwrap_err();
+        let error = read(&extra_fields).map(drop).unwrap_err();
         let GatewayError::Field { param: found, .. } = &error else { panic!("{error:?}") };
         assert_eq!(found, param, "{error}");
     }

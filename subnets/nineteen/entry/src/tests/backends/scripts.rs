@@ -163,11 +163,11 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         | "usage_of_a_billion"
         | "usage_below_zero"
         | "usage_as_text" => {
-            let of = |tokens: Value| json!({"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens});
+            let usage_of = |tokens: Value| json!({"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens});
             let usage = match name {
                 "usage_null" => Value::Null,
-                "usage_of_a_billion" => of(json!(1_000_000_000)),
-                "usage_below_zero" => of(json!(-5)),
+                "usage_of_a_billion" => usage_of(json!(1_000_000_000)),
+                "usage_below_zero" => usage_of(json!(-5)),
                 "usage_as_text" => json!("much"),
                 _ => usage,
             };

@@ -208,8 +208,8 @@ impl Mutation {
 impl fmt::Display for Mutation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, path, headers, body } = self;
-        let shown = &body[..body.len().min(4_096)];
-        writeln!(f, "{method} {path}, {} bytes: {}", body.len(), shown.escape_ascii())?;
+        let excerpt = &body[..body.len().min(4_096)];
+        writeln!(f, "{method} {path}, {} bytes: {}", body.len(), excerpt.escape_ascii())?;
         headers.iter().try_for_each(|(name, value)| writeln!(f, "{name}: {}", value.escape_ascii()))
     }
 }

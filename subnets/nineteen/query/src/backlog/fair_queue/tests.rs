@@ -214,9 +214,9 @@ fn key_with_long_requests_gets_no_larger_share() {
 fn key_of_small_weight_is_not_starved() {
     for slots in [1, 4, 32] {
         let order = serve(&[("small", 1, 1.0), ("large", 100, 1.0)], slots, 5_000);
-        let places: Vec<_> =
-            (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(place, _)| place).collect();
-        let longest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        let indices: Vec<_> =
+            (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(index, _)| index).collect();
+        let longest = indices.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(longest <= 101 + 4 * slots, "{longest} requests in between with {slots} slots");
     }
     // A request that is the only one of its key gets the next slot.
@@ -288,9 +288,9 @@ fn key_with_little_service_does_not_starve_keys_of_another_task() {
         let keys = [("x", "z", 0.0), ("y", "i", 0.0), ("y", late, 600.0)];
         let started = serve_tasks(&tasks, &keys, 660.0);
         let starts_of = |key: &str| {
-            let of_key =
+            let key_requests =
                 started.iter().filter(|(name, started, _)| *name == "y" && *started == key);
-            of_key.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
+            key_requests.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
         };
         let (early, late_starts) = (starts_of("i"), starts_of(late));
         let pauses = early.windows(2).map(|pair| pair[1] - pair[0]).chain([early[0] - 600.0]);

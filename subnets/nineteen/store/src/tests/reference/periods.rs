@@ -36,13 +36,13 @@ const HISTORY: &str = r"
 
 /// Creates the reference's database with the periods of [`HISTORY`], and runs these further
 /// statements in it.
-async fn with_history(server: &Postgres, further: &[&'static str]) -> Reference {
+async fn with_history(server: &Postgres, extra_statements: &[&'static str]) -> Reference {
     let statements = [
         "ALTER TABLE contenders_history ALTER COLUMN expired_at DROP NOT NULL",
         "ALTER TABLE contenders_history ALTER COLUMN updated_at DROP NOT NULL",
         HISTORY,
     ];
-    Reference::create(server, &[&statements[..], further].concat()).await
+    Reference::create(server, &[&statements[..], extra_statements].concat()).await
 }
 
 #[tokio::test]
@@ -98,13 +98,13 @@ async fn period_scores_of_the_reference_are_continued() {
             (240_000.0, 120_000.0, 9_600.0)
         );
         let history = store.history_since(0).await.unwrap();
-        let of_bob: Vec<_> = history
+        let bob_history: Vec<_> = history
             .iter()
             .filter(|row| row.hotkey == hotkey("//Bob"))
             .filter_map(|row| Some((row.score?, row.counts.consumed_capacity)))
             .collect();
-        assert_eq!(of_bob, [(0.450_468_75, 12_000.0), (0.581_25, 12_000.0)]);
-        let normalised = normalised_period(&of_bob, &ScoringRules::default());
+        assert_eq!(bob_history, [(0.450_468_75, 12_000.0), (0.581_25, 12_000.0)]);
+        let normalised = normalised_period(&bob_history, &ScoringRules::default());
         let expected = 0.25 * (0.450_468_75 + 0.5 * 0.581_25) / 1.5;
         assert!((normalised.score - expected).abs() < 1e-12, "{normalised:?}");
 

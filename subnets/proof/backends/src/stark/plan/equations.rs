@@ -112,10 +112,10 @@ impl<'a> Form<'a> {
     /// Returns the differences of power between the taps of each kernel, and after the last one.
     pub(super) fn gaps(&self) -> Vec<u32> {
         let Form::Convolution(_, geometry) = self else { return vec![0] };
-        let of_lattices = geometry
+        let lattice_gaps = geometry
             .lattices()
             .flat_map(|lattice| gaps(lattice.taps().iter().map(|&(_, power)| power)));
-        of_lattices.collect()
+        lattice_gaps.collect()
     }
 
     pub(super) fn equations(&self, linear: &Linear) -> Vec<Equation> {

@@ -79,8 +79,8 @@ fn axis(
         let elements = (extent - first).div_ceil(stride);
         let nearest = (signed(first_tap) - signed(padding)).div_euclid(signed(stride));
         let end = (nearest + signed(taps) - 1 + signed(outputs)).clamp(0, signed(elements));
-        let covered = nearest.max(0) as usize..end as usize;
-        Some(Residue { first, elements, covered, first_tap, taps, nearest })
+        let window_range = nearest.max(0) as usize..end as usize;
+        Some(Residue { first, elements, covered: window_range, first_tap, taps, nearest })
     });
     residues.collect()
 }

@@ -73,8 +73,8 @@ fn table_values_are_part_of_the_key() {
 
 #[test]
 fn verification_key_depends_on_moves_and_products() {
-    let key = |indices: [u32; 3], constant: i64, of: u32| {
-        let layers = vec![moved(&[0], &indices, constant), product(1, of, None)];
+    let key = |indices: [u32; 3], constant: i64, function: u32| {
+        let layers = vec![moved(&[0], &indices, constant), product(1, function, None)];
         Stark.setup(&small(3, layers).lower().unwrap()).unwrap().verification
     };
     let one = key([1, 0, 3], 5, 0);
@@ -162,8 +162,8 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
     // The lanes of both clamps, then those of both lookups.
     assert_eq!(plan.activations, [(0, 0), (0, 1), (1, 0), (1, 1)]);
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
-    let of_table = fixed.values[2 * ACTIVATION_FIXED + 3].as_canonical_u32();
-    assert_eq!(plan.functions.row(of_table, 16), None);
+    let table_index = fixed.values[2 * ACTIVATION_FIXED + 3].as_canonical_u32();
+    assert_eq!(plan.functions.row(table_index, 16), None);
     let value = 84;
     let mut outputs = forger.statement.outputs.clone();
     outputs[0] = value;
@@ -176,7 +176,8 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
             lanes[8] = Val::from_i64(value);
             if moves_count {
                 let honest = i64::from(honest.as_canonical_u32());
-                traces[functions].values[plan.functions.row(of_table, honest).unwrap()] -= Val::ONE;
+                traces[functions].values[plan.functions.row(table_index, honest).unwrap()] -=
+                    Val::ONE;
             }
         });
         assert_eq!(verified, Err(VerifyError::Invalid));

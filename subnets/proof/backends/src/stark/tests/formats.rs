@@ -149,11 +149,11 @@ fn keys_of_large_circuits_have_a_format_of_their_own() {
         let (mut statement, proof) = proven(&network, &circuit, &key);
         let verifier = Stark.verifier(&key).unwrap();
         assert_eq!(verifier.verify(&statement, &proof), Ok(()), "{name}");
-        let mut of_format_4 = key.clone();
-        of_format_4[0] = POLYNOMIALS.format as u8;
-        let other = Stark.verifier(&of_format_4).unwrap();
+        let mut format_4_key = key.clone();
+        format_4_key[0] = POLYNOMIALS.format as u8;
+        let other = Stark.verifier(&format_4_key).unwrap();
         assert!(other.verify(&statement, &proof).is_err(), "{name}");
-        statement.binding.verification_key = Digest::of(&of_format_4);
+        statement.binding.verification_key = Digest::of(&format_4_key);
         assert!(other.verify(&statement, &proof).is_err(), "{name}");
         statement.binding.verification_key = Digest::of(&key);
         statement.outputs[0] += 1;

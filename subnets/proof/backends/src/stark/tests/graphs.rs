@@ -328,9 +328,9 @@ impl Drawing {
         let steps_first = [Attribute::Ints("perm", &[1, 0, 2])];
         let steps = self.with("Transpose", &[x], &steps_first);
         let weights = self.weights(&[1, gates * hidden, columns]);
-        let of_state = self.weights(&[1, gates * hidden, hidden]);
+        let state_weights = self.weights(&[1, gates * hidden, hidden]);
         let size = [Attribute::Int("hidden_size", hidden.cast_signed() as i64)];
-        let states = self.with(operator, &[&steps, &weights, &of_state], &size);
+        let states = self.with(operator, &[&steps, &weights, &state_weights], &size);
         let dims = self.integers(&[1, -1, hidden.cast_signed() as i64]);
         (self.node("Reshape", &[&states, &dims]), [rows, hidden])
     }

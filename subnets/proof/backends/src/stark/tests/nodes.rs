@@ -94,8 +94,8 @@ fn softmax_with_another_sum_or_reciprocal_is_rejected<S: Scheme>() {
     check_false_steps::<S>(&honest, &inputs, &doubled, &[119, 29, 239]);
     let without_a_term = softmax(halved, [1, 0, 1], reciprocal);
     check_false_steps::<S>(&honest, &inputs, &without_a_term, &[64, 16, 128]);
-    let of_half_the_distance = softmax(|distance| halved(distance / 2), [1; 3], reciprocal);
-    check_false_steps::<S>(&honest, &inputs, &of_half_the_distance, &[84, 42, 84]);
+    let halved_distance = softmax(|distance| halved(distance / 2), [1; 3], reciprocal);
+    check_false_steps::<S>(&honest, &inputs, &halved_distance, &[84, 42, 84]);
 }
 
 /// Creates a norm of three numbers: each times a table of the sum of their squares with these
@@ -120,8 +120,8 @@ fn norm_with_another_sum_or_root_is_rejected<S: Scheme>() {
     let honest = norm([1; 3], inverse_root);
     assert_eq!(testing::outputs(&honest, &inputs), [18, 37, 122]);
     check_false_steps::<S>(&honest, &inputs, &norm([1, 1, 0], inverse_root), &[34, 68, 228]);
-    let of_a_quarter = norm([1; 3], |square| inverse_root(square / 4));
-    check_false_steps::<S>(&honest, &inputs, &of_a_quarter, &[30, 60, 200]);
+    let quarter_norm = norm([1; 3], |square| inverse_root(square / 4));
+    check_false_steps::<S>(&honest, &inputs, &quarter_norm, &[30, 60, 200]);
 }
 
 /// Creates the mean of three numbers: a table of their sum with these weights.
@@ -218,10 +218,10 @@ fn another_position_of_the_maximum_is_rejected<S: Scheme>() {
         assert_eq!(testing::outputs(&honest, &inputs), [position], "{inputs:?}");
     }
     let inputs = [200, 50, 200];
-    let of_a_smaller_one = position(|distance| distance > 0, [3, 2, 1]);
-    check_false_steps::<S>(&honest, &inputs, &of_a_smaller_one, &[1]);
-    let of_the_last = position(|distance| distance == 0, [0, 2, 1]);
-    check_false_steps::<S>(&honest, &inputs, &of_the_last, &[2]);
+    let smaller_position = position(|distance| distance > 0, [3, 2, 1]);
+    check_false_steps::<S>(&honest, &inputs, &smaller_position, &[1]);
+    let last_position = position(|distance| distance == 0, [0, 2, 1]);
+    check_false_steps::<S>(&honest, &inputs, &last_position, &[2]);
 }
 
 /// Creates an embedding of two tokens in two dimensions, of which each is a table.
@@ -301,10 +301,10 @@ fn another_state_of_a_recurrent_cell_is_rejected<S: Scheme>() {
     let inputs = [100, 40, 20];
     let honest = recurrent(activation, 5);
     assert_eq!(testing::outputs(&honest, &inputs), [20]);
-    let of_the_first_step = recurrent(activation, 2);
-    check_false_steps::<S>(&honest, &inputs, &of_the_first_step, &[24]);
-    let of_another_activation = recurrent(|sum| sum / 3, 5);
-    check_false_steps::<S>(&honest, &inputs, &of_another_activation, &[18]);
+    let false_first_step = recurrent(activation, 2);
+    check_false_steps::<S>(&honest, &inputs, &false_first_step, &[24]);
+    let other_activation = recurrent(|sum| sum / 3, 5);
+    check_false_steps::<S>(&honest, &inputs, &other_activation, &[18]);
 }
 
 /// Divides by 10 and rounds halves to the even number, as QuantizeLinear does.

@@ -27,9 +27,9 @@ fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
     [testing::inputs(circuit, seed), vec![low; circuit.inputs], vec![high; circuit.inputs]]
 }
 
-/// Returns how many networks are tried in place of `usual` ones.
-pub(super) fn tries(usual: u64) -> u64 {
-    if is_exhaustive() { 20 * usual } else { usual }
+/// Returns how many networks are tried in place of `default` ones.
+pub(super) fn tries(default: u64) -> u64 {
+    if is_exhaustive() { 20 * default } else { default }
 }
 
 proptest! {

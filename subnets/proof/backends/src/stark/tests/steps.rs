@@ -104,15 +104,15 @@ impl<S: Scheme> Forger<S> {
             if value_of(honest, quotient) == Some(value) {
                 continue;
             }
-            let [of_other, rest, _] = split(cheat, sum_of(cheat, output, &execution.cells));
+            let [other_sum, rest, _] = split(cheat, sum_of(cheat, output, &execution.cells));
             let &[sum, added, ..] = &fixed.values[lane * ACTIVATION_FIXED..] else {
                 panic!("the columns of an activation")
             };
             if matches!(honest.kind, StageKind::Linear(_)) {
-                let stored = Val::from_i64(of_other * divisor + rest) - added;
+                let stored = Val::from_i64(other_sum * divisor + rest) - added;
                 steps.sums.push((sum.as_canonical_u32(), stored));
             }
-            let (counted, other) = ([of_other, rest], argument_of(honest, value));
+            let (counted, other) = ([other_sum, rest], argument_of(honest, value));
             let activation = FalseActivation { lane, quotient, remainder, divisor, counted, other };
             steps.activations.push(activation);
         }
@@ -165,11 +165,11 @@ impl<S: Scheme> Forger<S> {
                 columns[0] = Val::from_i64(new_quotient);
                 columns[1] = Val::from_i64(new_remainder);
                 if moves_counts {
-                    let of_lane = &fixed.values[lane * ACTIVATION_FIXED..];
+                    let lane_values = &fixed.values[lane * ACTIVATION_FIXED..];
                     let counts = &mut traces[functions].values;
                     let looked_up = [(3, counted[0], other), (4, counted[1], new_remainder)];
                     for (column, before, after) in looked_up {
-                        let function = of_lane[column].as_canonical_u32();
+                        let function = lane_values[column].as_canonical_u32();
                         counts[plan.functions.row(function, before).unwrap()] -= Val::ONE;
                         if let Some(row) = plan.functions.row(function, after) {
                             counts[row] += Val::ONE;

@@ -15,12 +15,13 @@ pub(super) fn table(
     values: &[i32],
     input: &Placed,
 ) -> Result<(StageKind, Range), NetworkError> {
-    let misfit =
+    let shape_error =
         || NetworkError::Table { layer: index, low, values: values.len(), input: input.range };
     let offset = |argument: i64| usize::try_from(argument.checked_sub(low)?).ok();
-    let (first, last) = offset(input.range.low).zip(offset(input.range.high)).ok_or_else(misfit)?;
+    let (first, last) =
+        offset(input.range.low).zip(offset(input.range.high)).ok_or_else(shape_error)?;
     let values =
-        values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(misfit)?;
+        values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(shape_error)?;
     let range = values
         .iter()
         .map(|&value| Range::only(i64::from(value)))

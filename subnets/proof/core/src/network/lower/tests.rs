@@ -58,8 +58,8 @@ fn size(circuit: &Circuit) -> u64 {
 
 #[test]
 fn small_file_of_a_large_circuit_is_refused() {
-    let bomb = Network::from_bytes(&BOMB).unwrap();
-    let Err(NetworkError::Memory(error)) = bomb.lower() else { panic!("refused") };
+    let oversized = Network::from_bytes(&BOMB).unwrap();
+    let Err(NetworkError::Memory(error)) = oversized.lower() else { panic!("refused") };
     assert!(error.needed > 1 << 30 && error.limit < 1 << 28, "{error}");
     assert!(
         error.to_string().contains(&format!("the limit of {} bytes for 0 parameters", error.limit)),

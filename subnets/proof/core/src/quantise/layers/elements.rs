@@ -174,10 +174,11 @@ impl Quantiser<'_> {
             saturated_arguments(input.range.low, scaled, clamp)
         };
         // The conversion of a number that is too large saturates.
-        let of_value = |value: f64| {
+        let quantised_value = |value: f64| {
             if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) }
         };
-        let values: Vec<i32> = values.into_iter().map(|value| of_value(value) as i32).collect();
+        let values: Vec<i32> =
+            values.into_iter().map(|value| quantised_value(value) as i32).collect();
         if scale < -MAX_SCALE {
             return Err(QuantiseError::Magnitude {
                 node: index,
@@ -436,7 +437,7 @@ mod tests {
         let network = |nodes| FloatNetwork::new(shape, nodes);
         for nodes in [vec![node(0, logarithm())], vec![node(0, moved(false)), node(1, logarithm())]]
         {
-            let is_turned = nodes.len() == 2;
+            let is_moved = nodes.len() == 2;
             let network = network(nodes);
             let quantised = quantise(&network, &options(4, 9), &sample).unwrap();
             let circuit = quantised.lower().unwrap();
@@ -444,17 +445,17 @@ mod tests {
             assert!(circuit.execute(&[0, 5]).is_err());
             let unit = power(-quantised.output_scale());
             let outputs = circuit.execute(&[4, 9]).unwrap().outputs(&circuit);
-            let expected = if is_turned { [9.0_f64, 4.0] } else { [4.0, 9.0] };
+            let expected = if is_moved { [9.0_f64, 4.0] } else { [4.0, 9.0] };
             for (output, expected) in outputs.iter().zip(expected) {
                 assert!((*output as f64 * unit - expected.ln()).abs() < 0.001, "{outputs:?}");
             }
-            let refused = quantise(&network, &options(0, 9), &sample);
-            assert!(matches!(refused, Err(QuantiseError::Undefined { .. })), "{refused:?}");
+            let error = quantise(&network, &options(0, 9), &sample);
+            assert!(matches!(error, Err(QuantiseError::Undefined { .. })), "{error:?}");
         }
         // Padding is a 0 among the values.
         let padded = network(vec![node(0, moved(true)), node(1, logarithm())]);
-        let refused = quantise(&padded, &options(4, 9), &sample);
-        assert!(matches!(refused, Err(QuantiseError::Undefined { .. })), "{refused:?}");
+        let error = quantise(&padded, &options(4, 9), &sample);
+        assert!(matches!(error, Err(QuantiseError::Undefined { .. })), "{error:?}");
     }
 
     /// Integers that are compared are exact, and other constants have the bits of activations.

@@ -75,10 +75,10 @@ impl Quantiser<'_> {
         let width = weights.len().checked_div(bias.len())?.max(1);
         let mut range: Option<Range> = None;
         for (row, &bias) in weights.chunks(width).zip(&bias) {
-            let of_row = row.iter().try_fold(Range::only(bias), |sum, &weight| {
+            let row_range = row.iter().try_fold(Range::only(bias), |sum, &weight| {
                 sum.plus(&input.range.times(weight.into())?)
             })?;
-            range = Some(range.map_or(of_row, |range| range.union(&of_row)));
+            range = Some(range.map_or(row_range, |range| range.union(&row_range)));
         }
         let range = range.filter(|&range| fits_table(range))?;
         Some(IntegerLayer { weights, bias, range })

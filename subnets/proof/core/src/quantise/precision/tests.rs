@@ -50,8 +50,8 @@ fn error_of(network: &Network) -> f64 {
 #[test]
 fn tensors_have_as_many_bits_as_the_maximum_error_needs() {
     let (float, rows) = (branches(), rows());
-    let usual = quantise(&float, &options(), &rows).unwrap();
-    let error = error_of(&usual);
+    let default_precision = quantise(&float, &options(), &rows).unwrap();
+    let error = error_of(&default_precision);
     assert!(error > 0.002_5, "{error}");
     let mut most_before = 8;
     for max_error in [0.002_5, 0.000_5] {
@@ -61,15 +61,18 @@ fn tensors_have_as_many_bits_as_the_maximum_error_needs() {
         assert!(error <= max_error, "{error}");
         assert_eq!((layers.len(), precision.max_error), (network.layers.len(), max_error));
         // The branch that matters little keeps its bits.
-        let [fewest, most] = precision.bits;
-        assert!(fewest < most && most > most_before && most <= MAX_BITS, "{precision:?}");
-        most_before = most;
+        let [min_bits, max_bits] = precision.bits;
+        assert!(
+            min_bits < max_bits && max_bits > most_before && max_bits <= MAX_BITS,
+            "{precision:?}"
+        );
+        most_before = max_bits;
         let worst = precision.worst.unwrap();
         assert!(float.names.contains(&worst.node) && worst.error > 0.0, "{worst:?}");
     }
     // Nothing changes if the usual bits suffice.
     let (network, _, precision) = quantise_within(&float, &options(), &rows, &rows, 10.0).unwrap();
-    assert_eq!(network, usual);
+    assert_eq!(network, default_precision);
     assert!(["Gemm 'b'", "Gemm 'much'"].contains(&precision.worst.unwrap().node.as_str()));
 }
 

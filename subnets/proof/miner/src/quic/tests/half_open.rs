@@ -250,15 +250,15 @@ async fn half_open_connections_are_replaced() {
         let attackers = attack.start(to);
         tokio::time::sleep(Duration::from_secs(1)).await;
         for uri in ["//Charlie", "//Dave", "//Eve"] {
-            let began = Instant::now();
+            let start = Instant::now();
             assert!(
                 is_answered(&miner, &client(uri).await).await,
                 "{attack:?}: {uri} is locked out"
             );
             assert!(
-                began.elapsed() < Duration::from_secs(30),
+                start.elapsed() < Duration::from_secs(30),
                 "{attack:?}: {uri} waited {:?}",
-                began.elapsed()
+                start.elapsed()
             );
         }
         for _ in 0..20 {
@@ -283,7 +283,7 @@ async fn connections_are_bounded() {
         let endpoint = &endpoints[usize::from(number % ADDRESSES)];
         opened.push(endpoint.connect(to, "localhost").unwrap().await.unwrap());
     }
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let open = opened.iter().filter(|connection| connection.close_reason().is_none()).count();
         if (open, miner.endpoint.open_connections()) == (LIMITS.connections, LIMITS.connections) {
@@ -291,7 +291,7 @@ async fn connections_are_bounded() {
         }
         let on_server = miner.endpoint.open_connections();
         assert!(
-            began.elapsed() < Duration::from_secs(20),
+            start.elapsed() < Duration::from_secs(20),
             "{open} open, {on_server} at the server"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -310,10 +310,10 @@ async fn connected(server: &Endpoint, client: &Endpoint) -> [Connection; 2] {
 async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
     let server =
         Endpoint::server(server_config().unwrap().0, "127.0.0.1:0".parse().unwrap()).unwrap();
-    let (here, elsewhere) = (endpoint(2, false), endpoint(3, false));
+    let (first_endpoint, second_endpoint) = (endpoint(2, false), endpoint(3, false));
     let validators = Arc::new(Validators::new(ConnectionSlots::new(2, 1)));
-    let [_alice_end, alice] = connected(&server, &here).await;
-    let [_bob_end, bob] = connected(&server, &elsewhere).await;
+    let [_alice_end, alice] = connected(&server, &first_endpoint).await;
+    let [_bob_end, bob] = connected(&server, &second_endpoint).await;
     let register =
         |uri: &str, connection: &Connection| validators.register(key(uri).hotkey(), connection);
     let alices = register("//Alice", &alice).unwrap();
@@ -323,15 +323,15 @@ async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
         "both have a request in progress"
     );
 
-    let [_refused_end, refused] = connected(&server, &elsewhere).await;
+    let [_refused_end, refused] = connected(&server, &second_endpoint).await;
     assert!(register("//Alice", &refused).is_none(), "Bob has the only slot of this address");
     assert!(alice.close_reason().is_none() && alices.progress.complete());
 
-    let [_new_end, new] = connected(&server, &here).await;
-    let news = register("//Alice", &new).unwrap();
+    let [_new_end, new] = connected(&server, &first_endpoint).await;
+    let new_connection = register("//Alice", &new).unwrap();
     assert!(alice.close_reason().is_some() && bob.close_reason().is_none());
     drop(alices);
-    assert!(news.progress.complete() && bobs.progress.complete(), "both have a slot");
+    assert!(new_connection.progress.complete() && bobs.progress.complete(), "both have a slot");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,14 +342,14 @@ async fn incomplete_handshakes_time_out() {
         let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
         let endpoint = endpoint(2, attack == Attack::HalfTls);
         let connecting = endpoint.connect(to, "localhost").unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         if attack == Attack::HalfTls {
             while miner.endpoint.open_connections() == 0 {
-                assert!(began.elapsed() < Duration::from_secs(20), "{attack:?}: not connected");
+                assert!(start.elapsed() < Duration::from_secs(20), "{attack:?}: not connected");
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             while miner.endpoint.open_connections() > 0 {
-                assert!(began.elapsed() < Duration::from_secs(20), "{attack:?}: still connected");
+                assert!(start.elapsed() < Duration::from_secs(20), "{attack:?}: still connected");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         } else {
@@ -359,7 +359,7 @@ async fn incomplete_handshakes_time_out() {
             let reason = closed.unwrap_or_else(|_| panic!("{attack:?}: still connected"));
             assert!(reason.to_string().contains("handshake timeout"), "{attack:?}: {reason}");
         }
-        assert!(began.elapsed() >= limits.handshake, "{attack:?}");
+        assert!(start.elapsed() >= limits.handshake, "{attack:?}");
     }
 }
 
@@ -372,12 +372,12 @@ async fn incomplete_messages_time_out_and_the_connection_remains() {
     authenticate(&connection, 0).await.expect("the handshake is accepted");
     for _ in 0..2 * limits.streams {
         let (_send, mut recv) = send_half(&connection, MessageType::SynapsePacket).await.unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         let cut_off = tokio::time::timeout(Duration::from_secs(20), recv.read(&mut [0]))
             .await
             .expect("a timeout");
         assert!(matches!(cut_off, Ok(None) | Err(quinn::ReadError::Reset(_))), "{cut_off:?}");
-        assert!(began.elapsed() >= limits.transfer / 2);
+        assert!(start.elapsed() >= limits.transfer / 2);
     }
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     let packet =

@@ -18,10 +18,10 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (seen, report) = steps();
+    let (observed, report) = steps();
     let bundle = examiner.deliver(&circuit, &inputs, report).await.unwrap();
     assert_eq!(bundle.proofs()[0].miner, *quick.hotkey());
-    let overdue: Vec<Hotkey> = seen
+    let overdue: Vec<Hotkey> = observed
         .lock()
         .unwrap()
         .iter()
@@ -79,7 +79,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG), &killed).await;
     miners[2] = eve.clone();
     examiner.follow_list(&miners).await;
-    let (seen, report) = steps();
+    let (observed, report) = steps();
     let eve_is_asked: crate::Delivery = Arc::new(move |step| {
         report(step);
         if matches!(step, Progress::Asked { miner, .. } if miner == *eve.hotkey()) {
@@ -94,7 +94,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     bundle.verify().unwrap();
     let eve = *miners[2].hotkey();
     assert!(bundle.proofs().iter().all(|proof| proof.miner != eve));
-    let failures: Vec<Progress> = seen
+    let failures: Vec<Progress> = observed
         .lock()
         .unwrap()
         .iter()
@@ -113,11 +113,11 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let (examiner, _) = market.examiner(LONG).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (liar, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
+    let (cheating, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
     let (honest, _) = market.miner("//Charlie", Behaviour::Honest).await;
     let deliver = async |inputs: &[i64]| examiner.deliver(&circuit, inputs, steps().1).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { slice: 0 })));
-    examiner.follow_list(&[liar.clone(), honest.clone()]).await;
+    examiner.follow_list(&[cheating.clone(), honest.clone()]).await;
     for _ in 0..2 {
         let bundle = deliver(&inputs).await.unwrap();
         bundle.verify().unwrap();
@@ -127,6 +127,6 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let unknown = Digest::of(b"unknown");
     let error = examiner.deliver(&unknown, &inputs, steps().1).await.unwrap_err();
     assert!(matches!(error, DeliveryError::UnknownModel(id) if id == unknown));
-    examiner.follow_list(&[liar]).await;
+    examiner.follow_list(&[cheating]).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { .. })));
 }

@@ -18,8 +18,8 @@ fn signers() -> [AccountId; 3] {
     signers
 }
 
-fn others(of: &AccountId) -> Vec<AccountId> {
-    signers().into_iter().filter(|signer| signer != of).collect()
+fn others(account: &AccountId) -> Vec<AccountId> {
+    signers().into_iter().filter(|signer| signer != account).collect()
 }
 
 fn approve(

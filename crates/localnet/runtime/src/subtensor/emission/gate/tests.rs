@@ -24,10 +24,10 @@ fn bar() -> f64 {
     EmissionGateBar::<Runtime>::get().to_num()
 }
 
-fn assert_close(found: &[f64], expected: &[f64]) {
-    assert_eq!(found.len(), expected.len());
-    for (one, other) in found.iter().zip(expected) {
-        assert!((one - other).abs() < 1e-6, "{found:?} are not {expected:?}");
+fn assert_close(actual: &[f64], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len());
+    for (one, other) in actual.iter().zip(expected) {
+        assert!((one - other).abs() < 1e-6, "{actual:?} are not {expected:?}");
     }
 }
 

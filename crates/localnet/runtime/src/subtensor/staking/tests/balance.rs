@@ -38,7 +38,7 @@ fn check() {
     check_crowdloans();
     for netuid in NETUIDS {
         let staked: u64 = TotalHotkeyAlpha::<Runtime>::iter()
-            .filter(|(_, of, _)| *of == netuid)
+            .filter(|(_, key_netuid, _)| *key_netuid == netuid)
             .map(|(_, _, alpha)| alpha.0)
             .sum();
         let out = SubnetAlphaOut::<Runtime>::get(netuid).0;
@@ -63,7 +63,9 @@ fn check() {
             );
         }
         check_collateral_totals(netuid);
-        for (coldkey, _, _) in Lock::<Runtime>::iter_keys().filter(|(_, of, _)| *of == netuid) {
+        for (coldkey, _, _) in
+            Lock::<Runtime>::iter_keys().filter(|(_, key_netuid, _)| *key_netuid == netuid)
+        {
             // A lock and collateral may cover the same stake, but each is covered.
             let (locked, stake) =
                 (Subtensor::locked(&coldkey, netuid), Subtensor::total_stake_of(&coldkey, netuid));

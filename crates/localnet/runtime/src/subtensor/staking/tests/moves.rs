@@ -89,7 +89,7 @@ fn state() -> Vec<u8> {
 #[test]
 fn invalid_move_is_refused_without_changes() {
     two_markets(|bob, hotkey, second| {
-        let nobodys = key(9);
+        let unowned = key(9);
         let (eve, complete) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
         let full = |netuid, limit_price: Option<u64>| Call::remove_stake_full_limit {
             hotkey: hotkey.clone(),
@@ -102,23 +102,23 @@ fn invalid_move_is_refused_without_changes() {
             amount: TaoBalance(rao),
             limit: limit.map(TaoBalance),
         };
-        let here = (&hotkey, BABELBIT);
+        let origin = (&hotkey, BABELBIT);
         TransferToggle::<Runtime>::insert(OTHER, false);
         let cases = [
-            (move_stake(here, here, complete), "SameNetuid"),
+            (move_stake(origin, origin, complete), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, MISSING, 1), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, OTHER, u64::MAX), "SubnetNotExists"),
             (swap_stake(&hotkey, BABELBIT, MISSING, complete), "SubnetNotExists"),
             (swap_stake(&hotkey, WAITING, BABELBIT, 1), "SubtokenDisabled"),
             (swap_stake(&hotkey, BABELBIT, WAITING, complete), "SubtokenDisabled"),
-            (move_stake((&nobodys, BABELBIT), here, 0), "HotKeyAccountNotExists"),
-            (move_stake(here, (&nobodys, BABELBIT), complete), "HotKeyAccountNotExists"),
+            (move_stake((&unowned, BABELBIT), origin, 0), "HotKeyAccountNotExists"),
+            (move_stake(origin, (&unowned, BABELBIT), complete), "HotKeyAccountNotExists"),
             (swap_stake(&second, BABELBIT, OTHER, u64::MAX), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 0), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 1), "InsufficientLiquidity"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 10_000_000), "AmountTooLow"),
-            (move_stake(here, (&second, BABELBIT), 0), "AmountTooLow"),
-            (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
+            (move_stake(origin, (&second, BABELBIT), 0), "AmountTooLow"),
+            (move_stake(origin, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
             (
                 transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, complete),
@@ -139,21 +139,21 @@ fn invalid_move_is_refused_without_changes() {
             (full(OTHER, None), "AmountTooLow"),
             (full(BABELBIT, Some(TAO)), "PriceLimitExceeded"),
             (full(BABELBIT, Some(101_900_000)), "SlippageTooHigh"),
-            (Call::unstake_all { hotkey: nobodys.clone() }, "HotKeyAccountNotExists"),
-            (Call::unstake_all_alpha { hotkey: nobodys.clone() }, "HotKeyAccountNotExists"),
+            (Call::unstake_all { hotkey: unowned.clone() }, "HotKeyAccountNotExists"),
+            (Call::unstake_all_alpha { hotkey: unowned.clone() }, "HotKeyAccountNotExists"),
             (Call::unstake_all_alpha { hotkey: second.clone() }, "AmountTooLow"),
             (recycle(&hotkey, MISSING, 1), "SubnetNotExists"),
             (recycle(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
             (recycle(&hotkey, WAITING, 1), "SubtokenDisabled"),
-            (recycle(&nobodys, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (recycle(&unowned, BABELBIT, 1), "HotKeyAccountNotExists"),
             (burn(&hotkey, MISSING, 1), "SubnetNotExists"),
             (burn(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
             (burn(&hotkey, WAITING, 1), "SubtokenDisabled"),
-            (burn(&nobodys, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (burn(&unowned, BABELBIT, 1), "HotKeyAccountNotExists"),
             (add_burn(&hotkey, MISSING, TAO, None), "SubnetNotExists"),
             (add_burn(&hotkey, BABELBIT, 0, None), "AmountTooLow"),
             (add_burn(&hotkey, BABELBIT, u64::MAX, None), "InsufficientLiquidity"),
-            (add_burn(&nobodys, BABELBIT, TAO, None), "HotKeyAccountNotExists"),
+            (add_burn(&unowned, BABELBIT, TAO, None), "HotKeyAccountNotExists"),
             (add_burn(&hotkey, BABELBIT, TAO, Some(1)), "PriceLimitExceeded"),
             (add_burn(&hotkey, NetUid::ROOT, TAO, None), "CannotBurnOrRecycleOnRootSubnet"),
         ];
