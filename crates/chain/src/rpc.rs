@@ -116,7 +116,7 @@ impl Rpc {
         let opening = self.first(&question, self.pace.total(), &mut tries, |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
             Answer::Error(error) => Ok(Err(error)),
-            Answer::Result(_) => Err(WrongAnswer.into()),
+            Answer::Result(_) => Err(UnexpectedResponse.into()),
         });
         let answer = opening.await?;
         Ok(OpenedSubscription { answer, tries })
@@ -224,7 +224,7 @@ fn result<T: DeserializeOwned>(
     match answer {
         Answer::Error(error) => Ok(Err(refused(method, error))),
         Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
-        Answer::Subscription(_) => Err(WrongAnswer.into()),
+        Answer::Subscription(_) => Err(UnexpectedResponse.into()),
     }
 }
 
@@ -239,7 +239,7 @@ fn refused(method: &str, error: RpcError) -> ChainError {
 /// A plain request got a subscription, or a subscription request got a plain result.
 #[derive(Debug, thiserror::Error)]
 #[error("the response type does not match the request")]
-struct WrongAnswer;
+struct UnexpectedResponse;
 
 #[cfg(test)]
 mod tests {

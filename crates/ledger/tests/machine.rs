@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use taonet_chain::testing::{MockChain, Script, weight_rules};
-use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusedBecause, WeightRules};
+use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusalReason, WeightRules};
 use taonet_ledger::{
     IntentKey, IntentState, Ledger, NewWeights, State, Step, StepProgress, Submitter,
 };
@@ -48,7 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
     let answer = prop::sample::select(vec![
         Script::Include,
         Script::Fail(error),
-        Script::Refuse(RefusedBecause::custom(6)),
+        Script::Refuse(RefusalReason::custom(6)),
         Script::Drop,
         Script::LoseAnswer,
         Script::LoseRequest,

@@ -8,7 +8,7 @@ use super::{HexBytes, Inner, hex_text};
 use crate::rpc::{OpenedSubscription, Subscription};
 use crate::runtime::Runtime;
 use crate::{
-    Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusedBecause,
+    Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusalReason,
     SignedExtrinsic,
 };
 
@@ -67,7 +67,7 @@ impl Inner {
         extrinsic: &SignedExtrinsic,
         runtime: &Runtime,
         block: BlockHash,
-    ) -> Result<Result<(), RefusedBecause>, ChainError> {
+    ) -> Result<Result<(), RefusalReason>, ChainError> {
         let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
         // Transaction source `External`, then the extrinsic, then the block.
         let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
@@ -118,7 +118,7 @@ impl Nodes for Inner {
     async fn objection(
         &self,
         extrinsic: &SignedExtrinsic,
-    ) -> Result<Option<RefusedBecause>, ChainError> {
+    ) -> Result<Option<RefusalReason>, ChainError> {
         let block = self.head().await?.hash;
         let runtime = self.runtime(block).await?;
         Ok(self.validity(extrinsic, &runtime, block).await?.err())
@@ -133,19 +133,19 @@ impl StatusStream for Subscription {
 }
 
 /// Converts the runtime's validity error from JSON.
-fn refusal(error: &Json) -> RefusedBecause {
+fn refusal(error: &Json) -> RefusalReason {
     let invalid = error.get("Invalid");
     let custom = invalid.and_then(|invalid| invalid.get("Custom")).and_then(Json::as_u64);
     if let Some(code) = custom.and_then(|code| u8::try_from(code).ok()) {
-        return RefusedBecause::custom(code);
+        return RefusalReason::custom(code);
     }
     match invalid.and_then(Json::as_str) {
-        Some("BadProof") => RefusedBecause::BadSignature,
-        Some("Stale") => RefusedBecause::Stale,
-        Some("Future") => RefusedBecause::Future,
-        Some("AncientBirthBlock") => RefusedBecause::AncientBirthBlock,
-        Some("Payment") => RefusedBecause::Payment,
-        _ => RefusedBecause::Unreadable { message: error.to_string() },
+        Some("BadProof") => RefusalReason::BadSignature,
+        Some("Stale") => RefusalReason::Stale,
+        Some("Future") => RefusalReason::Future,
+        Some("AncientBirthBlock") => RefusalReason::AncientBirthBlock,
+        Some("Payment") => RefusalReason::Payment,
+        _ => RefusalReason::Unreadable { message: error.to_string() },
     }
 }
 

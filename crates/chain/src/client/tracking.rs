@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::rpc::{Pace, RpcError};
 use crate::{
-    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic,
-    UnknownBecause, Until,
+    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusalReason, SignedExtrinsic,
+    UnknownReason, Until,
 };
 
 /// JSON-RPC error code: the extrinsic is already in the pool.
@@ -48,7 +48,7 @@ pub(crate) trait Nodes: Sync {
     async fn objection(
         &self,
         extrinsic: &SignedExtrinsic,
-    ) -> Result<Option<RefusedBecause>, ChainError>;
+    ) -> Result<Option<RefusalReason>, ChainError>;
 
     /// Looks for an extrinsic in the block `last` and its ancestors above height `after`.
     async fn find(
@@ -180,7 +180,7 @@ struct SubmissionTracker<'a, N> {
     /// The inclusion found by the last search; its block may still be reverted.
     included: Option<Inclusion>,
     /// The latest refusal by a pool.
-    refusal: Option<RefusedBecause>,
+    refusal: Option<RefusalReason>,
     /// The error of the last round.
     error: Option<ChainError>,
 }
@@ -294,7 +294,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         is_alone: bool,
     ) -> Result<Option<Outcome>, ChainError> {
         let because =
-            RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
+            RefusalReason::of_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
         if !is_alone || !because.is_verdict() {
             return Ok(None);
@@ -327,10 +327,10 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     fn give_up(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
-            (None, Some(error), _) => Outcome::Unknown(UnknownBecause::of_error(error)),
-            (None, None, Some(because)) => Outcome::Unknown(UnknownBecause::Refused(because)),
+            (None, Some(error), _) => Outcome::Unknown(UnknownReason::of_error(error)),
+            (None, None, Some(because)) => Outcome::Unknown(UnknownReason::Refused(because)),
             (None, None, None) => {
-                Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: self.searched })
+                Outcome::Unknown(UnknownReason::NotYetIncluded { seen: self.searched })
             }
         };
         self.settle(outcome)

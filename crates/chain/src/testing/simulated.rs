@@ -13,7 +13,7 @@ use crate::client::tracking::{
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, RpcError};
 use crate::{
-    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic,
+    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusalReason, SignedExtrinsic,
 };
 
 /// The responses of a simulated node, from which the client's code derives the outcome of a
@@ -154,7 +154,7 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         Ok(PoolResponse { answer, others_may_have_it: false })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
+    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
         Ok(None)
     }
 }

@@ -31,7 +31,7 @@ use taonet_wallet::Keypair;
 use super::operation::{
     MarketServices, MarketServicesSettings, RunningMarket, STATE_FILE, validator_settings,
 };
-use goods::Goods;
+use goods::DemoMarket;
 use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
@@ -98,7 +98,7 @@ async fn play(
     shutdown: &Shutdown,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let goods = Goods::load(args.model.as_deref(), args.images, args.seed, context)?;
+    let goods = DemoMarket::load(args.model.as_deref(), args.images, args.seed, context)?;
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
     let miners = miners::start(&chain, &validator, &goods, shutdown).await?;
@@ -189,7 +189,7 @@ fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
 async fn market_services(
     chain: &DemoChain,
     validator: &Keypair,
-    goods: &Goods,
+    goods: &DemoMarket,
     seed: u64,
     directory: &Path,
     shutdown: &Shutdown,

@@ -304,7 +304,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
                     .await?;
             let (stop, chain) = (shutdown.clone(), validator.service().clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
-            let asked = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
+            let asked = MinerQuery { netuid: args.netuid, miners, wire: args.wire.into() };
             let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
                 follow_metagraph(&chain, &asked, every, &list, &stop).await;
@@ -335,7 +335,7 @@ async fn examine(examiner: &Arc<Examiner>, miners: Vec<ProofMiner>, requests: u3
 }
 
 /// Subnet, selection and protocol of the miners to query.
-struct Asked {
+struct MinerQuery {
     netuid: NetUid,
     miners: MinerDirectory,
     wire: Wire,
@@ -345,7 +345,7 @@ struct Asked {
 /// in use.
 async fn follow_metagraph(
     chain: &WeightService,
-    asked: &Asked,
+    asked: &MinerQuery,
     every: Duration,
     list: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,

@@ -7,7 +7,7 @@ use taonet_chain::{At, BlockHeader};
 use taonet_primitives::{AccountId, BlockNumber, truncated};
 
 use super::blocks::{time, total};
-use super::reads::Unread;
+use super::reads::ReadFailure;
 use super::search;
 use super::seen::{Listed, SeenBlock, SeenEvent, SeenExtrinsic};
 use super::source::{Source, State};
@@ -73,7 +73,7 @@ async fn find(
     source: &Source,
     state: &State,
     at: At,
-) -> Result<(Arc<SeenBlock>, Result<Arc<BlockHeader>, Unread>), Unread> {
+) -> Result<(Arc<SeenBlock>, Result<Arc<BlockHeader>, ReadFailure>), ReadFailure> {
     let seen = state.blocks.iter().find(|seen| match at {
         At::Number(number) => seen.block.number == number,
         At::Hash(hash) => seen.block.hash == hash,
@@ -86,7 +86,7 @@ async fn find(
     Ok((source.reader.contents(header.block).await?, Ok(header)))
 }
 
-fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, Unread>) -> Markup {
+fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, ReadFailure>) -> Markup {
     let row =
         |name: &str, value: Markup| html! { tr { th scope="row" { (name) } td.mono { (value) } } };
     html! {

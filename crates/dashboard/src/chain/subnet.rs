@@ -9,7 +9,7 @@ use taonet_chain::{
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 
 use super::pages::{self, amount, filter, filter_form, hyperparameters};
-use super::reads::Unread;
+use super::reads::ReadFailure;
 use super::search;
 use super::source::{Source, State};
 use super::text::{account_link, published};
@@ -68,7 +68,7 @@ pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: Ne
     let state = source.state();
     let read = match state.blocks.front() {
         Some(head) => source.reader.subnet(netuid, head.block.hash).await,
-        None => Err(Unread::Disconnected),
+        None => Err(ReadFailure::Disconnected),
     };
     let (details, why) = match read {
         Ok(details) => (details, None),

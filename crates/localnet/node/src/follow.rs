@@ -183,9 +183,9 @@ fn has_block(chain: &Chain, hash: H256) -> bool {
 }
 
 /// The task that follows a leader; dropping it cancels the task.
-pub(crate) struct Following(JoinHandle<Infallible>);
+pub(crate) struct FollowTask(JoinHandle<Infallible>);
 
-impl Drop for Following {
+impl Drop for FollowTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -206,9 +206,9 @@ impl Follower {
         leader: Arc<Leader>,
         control: Control,
         history: History,
-    ) -> Following {
+    ) -> FollowTask {
         let follower = Self { chain, leader, control, history };
-        Following(tokio::spawn(follower.run()))
+        FollowTask(tokio::spawn(follower.run()))
     }
 
     /// Follows the leader, and reconnects when it is lost.

@@ -23,7 +23,7 @@ use crate::author::{Action, Author, AuthorError, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, within};
-use crate::follow::{FollowError, Follower, Following, Leader, first_block};
+use crate::follow::{FollowError, FollowTask, Follower, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, KEPT_BLOCKS, Snapshot, Store, StoreError};
@@ -280,7 +280,7 @@ fn block_time(store: &Store) -> Result<u64, NodeError> {
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without
 /// waiting.
 pub struct NodeHandle {
-    following: Option<Following>,
+    following: Option<FollowTask>,
     chain: Arc<Chain>,
     control: Control,
     server: rpc::Server,

@@ -11,7 +11,7 @@ use super::*;
 const SERVICE: &str = "urn:schemas-upnp-org:service:WANIPConnection:1";
 
 /// The requests that the router received, one line each.
-type Asked = Arc<Mutex<Vec<String>>>;
+type ReceivedRequests = Arc<Mutex<Vec<String>>>;
 
 /// The behaviour of the mock router.
 #[derive(Clone)]
@@ -19,12 +19,17 @@ struct Behaviour {
     address: &'static str,
     permanent_only: bool,
     closes: bool,
-    asked: Asked,
+    asked: ReceivedRequests,
 }
 
 impl Behaviour {
     fn good() -> Self {
-        Self { address: "8.8.8.8", permanent_only: false, closes: true, asked: Asked::default() }
+        Self {
+            address: "8.8.8.8",
+            permanent_only: false,
+            closes: true,
+            asked: ReceivedRequests::default(),
+        }
     }
 }
 

@@ -27,12 +27,12 @@ const MINER: Hotkey = Hotkey::from_bytes([1; 32]);
 
 /// A subnet with one miner.
 #[derive(Default)]
-struct OneMiner {
+struct SingleMinerSubnet {
     /// How often there are no scores, before there are some.
     without_scores: AtomicU32,
 }
 
-impl Subnet for OneMiner {
+impl Subnet for SingleMinerSubnet {
     type Scores = Option<Uid>;
     type Error = Infallible;
 
@@ -93,7 +93,7 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     (listen(routes).await, set)
 }
 
-fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
+fn validator(chain: &Url, directory: &TempDir) -> Validator<SingleMinerSubnet> {
     let service = WeightService::from(HttpWeights {
         gateway: GatewayClient::new(chain, None, Duration::from_secs(5)).unwrap(),
         signer: SignerClient::new(chain, None).unwrap(),
@@ -104,7 +104,7 @@ fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
         ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
     let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    Validator::new(OneMiner::default(), service, settings, state, system_clock(), at_once)
+    Validator::new(SingleMinerSubnet::default(), service, settings, state, system_clock(), at_once)
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ pub(super) async fn play_utterance(
         Err(error) => Err(error),
     };
     match result {
-        Ok(Ended { pcm, frames_in, timeline, last_sent }) => Ok(PlayedReply {
+        Ok(CompletedReply { pcm, frames_in, timeline, last_sent }) => Ok(PlayedReply {
             session_id: session_id.unwrap_or_default(),
             pcm,
             frames_in,
@@ -249,7 +249,7 @@ struct Stream<'a> {
 }
 
 /// A complete reply, with its timeline.
-struct Ended {
+struct CompletedReply {
     pcm: SpooledTempFile,
     frames_in: u32,
     timeline: Timeline,
@@ -258,7 +258,7 @@ struct Ended {
 
 impl Stream<'_> {
     /// Sends all frames and receives the complete reply.
-    async fn run(mut self, source: &Source) -> Result<Ended, PlayError> {
+    async fn run(mut self, source: &Source) -> Result<CompletedReply, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
         for (k, frame) in (1..).zip(source.frames_b64.iter()) {
@@ -352,9 +352,9 @@ impl Stream<'_> {
         frames_in: u32,
         eos_frame: u64,
         last_sent: Instant,
-    ) -> Result<Ended, PlayError> {
+    ) -> Result<CompletedReply, PlayError> {
         let timeline = Timeline::new(self.arrivals, eos_frame);
-        Ok(Ended { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
+        Ok(CompletedReply { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
     }
 }
 

@@ -316,9 +316,9 @@ mod tests {
     }
 
     /// Fails on "bad", and gives no direction to "nan".
-    struct Unsteady;
+    struct UnstableEmbedder;
 
-    impl SentenceEmbedder for Unsteady {
+    impl SentenceEmbedder for UnstableEmbedder {
         fn name(&self) -> &'static str {
             "unsteady"
         }
@@ -354,8 +354,14 @@ mod tests {
                 PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
             let logs: Vec<_> =
                 (0..3).map(|miner| events(&dialogue, miner, Rules::Reference)).collect();
-            let scored =
-                score_logs("d", &logs, &Unsteady, VectorOptions::default(), Rules::Reference).ok();
+            let scored = score_logs(
+                "d",
+                &logs,
+                &UnstableEmbedder,
+                VectorOptions::default(),
+                Rules::Reference,
+            )
+            .ok();
             let best = |scored: Vec<DialogueScore>| {
                 scored.iter().map(|one| one.dialogue_summary.average_best).collect::<Vec<_>>()
             };

@@ -556,9 +556,9 @@ async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
 }
 
 /// An embedder that fails for texts with one of these words.
-struct Failing(&'static [&'static str]);
+struct FailingEmbedder(&'static [&'static str]);
 
-impl SentenceEmbedder for Failing {
+impl SentenceEmbedder for FailingEmbedder {
     fn name(&self) -> &'static str {
         "failing"
     }
@@ -586,13 +586,15 @@ async fn a_dialogue_that_cannot_be_scored_is_skipped_and_the_others_are_averaged
         Ok(complete.to_owned())
     });
     let (engine, miners) = (engine(TEXT).await, miners(&[&oracle]));
-    let all_fail =
-        TextRunner { embedder: Arc::new(Failing(&["one", "five"])), ..runner(&directory).await };
+    let all_fail = TextRunner {
+        embedder: Arc::new(FailingEmbedder(&["one", "five"])),
+        ..runner(&directory).await
+    };
     let error = all_fail.run_once(&engine, &miners, |_| ()).await.unwrap_err();
     assert!(matches!(error, TextRunError::Score(_)), "{error}");
     assert!(names(&all_fail.paths.scores).is_empty());
 
-    let one_fails = TextRunner { embedder: Arc::new(Failing(&["five"])), ..all_fail };
+    let one_fails = TextRunner { embedder: Arc::new(FailingEmbedder(&["five"])), ..all_fail };
     let report = one_fails.run_once(&engine, &miners, |_| ()).await.unwrap();
     assert_eq!((report.outcome, report.dialogues), (TextOutcome::Finished, 2));
     let unscored: Vec<_> =

@@ -13,7 +13,7 @@ use taonet_primitives::with_causes;
 use taonet_service::{Shutdown, unix_time};
 use url::Url;
 
-use crate::market::{Market, OlderSpend, Past};
+use crate::market::{Market, Past, PastSpend};
 use crate::tasks::{StatusDocument, TaskState};
 
 /// Interval between two reads.
@@ -109,7 +109,7 @@ async fn read_database(
         if newest_closed != market.newest_closed || market.older_spend.end != yesterday {
             let first = day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS));
             let rows = store.spend_between(&first, &yesterday, MAX_SPEND).await?;
-            market.older_spend = Arc::new(OlderSpend { end: yesterday.clone(), rows });
+            market.older_spend = Arc::new(PastSpend { end: yesterday.clone(), rows });
         }
         if newest_closed != market.newest_closed {
             let past = match newest_closed {

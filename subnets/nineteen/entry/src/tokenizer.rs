@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Finds the `tokenizer.json` of a hub repository, such as `OWNER/NAME`, on this machine.
-type Find = Box<dyn Fn(&str) -> Option<PathBuf> + Send + Sync>;
+type FindTokenizer = Box<dyn Fn(&str) -> Option<PathBuf> + Send + Sync>;
 
 /// Tokenizers of the tasks' models, loaded when they are first used.
 #[derive(Default)]
@@ -23,12 +23,12 @@ pub(crate) struct Tokenizers(Mutex<State>);
 struct State {
     /// Tokenizers by the names in the tasks; `None` for one that is not on this machine.
     loaded: HashMap<String, Option<Arc<Tokenizer>>>,
-    find: Option<Find>,
+    find: Option<FindTokenizer>,
 }
 
 impl Tokenizers {
     /// Sets how tokenizers of hub repositories are found.
-    pub(crate) async fn find_with(&self, find: Find) {
+    pub(crate) async fn find_with(&self, find: FindTokenizer) {
         self.0.lock().await.find = Some(find);
     }
 

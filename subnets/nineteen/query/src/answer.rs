@@ -38,7 +38,7 @@ const EVENTS_PER_CHUNK: usize = 5;
 pub struct Interrupted(pub(crate) String);
 
 /// Result of opening an attempt: a response whose first chunk has arrived.
-struct Opened {
+struct OpenedAttempt {
     /// Rest of the response; `None` at its end.
     stream: Option<ResponseReader>,
     ready: VecDeque<Chunk>,
@@ -149,7 +149,7 @@ impl Attempt {
         request: &Request,
         deadline: Instant,
     ) -> Result<Answer, FailedAttempt> {
-        let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
+        let OpenedAttempt { mut stream, mut ready } = match self.open(request, deadline).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.failed(error, request, deadline)),
         };
@@ -222,7 +222,11 @@ impl Attempt {
         FailedAttempt { error, disputed: None, is_excused, hotkey }
     }
 
-    async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
+    async fn open(
+        &mut self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<OpenedAttempt, AttemptError> {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
@@ -250,7 +254,7 @@ impl Attempt {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);
             self.outcome = Some(self.answered());
-            return Ok(Opened { stream: None, ready: VecDeque::from([chunk]) });
+            return Ok(OpenedAttempt { stream: None, ready: VecDeque::from([chunk]) });
         }
         let mut ready = VecDeque::new();
         loop {
@@ -260,13 +264,13 @@ impl Attempt {
             if !ready.is_empty() {
                 self.note_first(began);
                 self.outcome = Some(self.answered());
-                return Ok(Opened { stream: (!done).then_some(reading), ready });
+                return Ok(OpenedAttempt { stream: (!done).then_some(reading), ready });
             }
             if done && self.has_chunk {
                 // The model may write nothing, which any buyer can request.
                 self.note_first(began);
                 self.outcome = Some(self.answered());
-                return Ok(Opened {
+                return Ok(OpenedAttempt {
                     stream: None,
                     ready: self.finish.take().into_iter().collect(),
                 });

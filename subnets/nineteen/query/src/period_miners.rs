@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
-use taonet_nineteen_core::routing::{Health, Prospect};
+use taonet_nineteen_core::routing::{Health, RoutingCandidate};
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
@@ -66,9 +66,9 @@ impl Live {
     }
 
     /// Returns the contender as a candidate for an organic request.
-    fn prospect(&self) -> Prospect {
+    fn prospect(&self) -> RoutingCandidate {
         let Self { quality, health, running, .. } = *self;
-        Prospect { capacity_left: self.capacity_left(), quality, health, running }
+        RoutingCandidate { capacity_left: self.capacity_left(), quality, health, running }
     }
 
     /// Counts requests that no earlier period has counted.

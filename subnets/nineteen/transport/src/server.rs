@@ -23,7 +23,7 @@ const HEAVY: usize = 256 * 1024;
 
 /// Request extension that marks a decrypted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened;
+pub struct DecryptedBody;
 
 /// Returns a builder for the layer that verifies requests to the hotkey `me`. The caller sets
 /// request limits, access policy and load limits.
@@ -111,7 +111,7 @@ async fn open_body(
     head.headers.remove(TRANSFER_ENCODING);
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    head.extensions.insert(Opened);
+    head.extensions.insert(DecryptedBody);
     let mut request = Request::from_parts(head, Body::from(text));
     // The signed layer's limit applies; axum's default limit is lower.
     DefaultBodyLimit::disable().apply(&mut request);

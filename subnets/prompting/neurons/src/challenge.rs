@@ -11,7 +11,7 @@ use taonet_primitives::{Hotkey, with_causes};
 use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
 
 use crate::events::shortened;
-use crate::judge::{Answer, Judged};
+use crate::judge::{Answer, JudgedCompletions};
 use crate::protocol::last_text;
 use crate::{
     AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Prompting, StepRecord,
@@ -113,7 +113,7 @@ impl PromptingChallenge {
     /// Trains the gate, saves it with the next question, and records the step.
     async fn learn(
         &self,
-        judged: &Judged,
+        judged: &JudgedCompletions,
         question: Option<String>,
         record: StepRecord,
     ) -> Result<(), BoxError> {

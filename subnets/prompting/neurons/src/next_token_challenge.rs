@@ -57,7 +57,7 @@ struct State {
 }
 
 /// A beginning of a text, and the token after it.
-struct Beginning {
+struct TextPrefix {
     text: String,
     truth: String,
 }
@@ -186,7 +186,7 @@ fn drawn(
     model: &LanguageModel,
     dataset: &Dataset,
     draws: &mut Draws,
-) -> Result<Vec<Beginning>, NextTokenError> {
+) -> Result<Vec<TextPrefix>, NextTokenError> {
     let (mut beginnings, mut seen) = (Vec::new(), BTreeSet::new());
     for _ in 0..MAX_DRAWS {
         let (Item::Question(text) | Item::Passage(text)) = dataset.sample(draws);
@@ -208,14 +208,14 @@ fn beginning(
     model: &LanguageModel,
     text: &str,
     draws: &mut Draws,
-) -> Result<Option<Beginning>, ModelError> {
+) -> Result<Option<TextPrefix>, ModelError> {
     let tokens = model.vocabulary().encode(text)?;
     let choices = tokens.len().saturating_sub(MIN_CONTEXT);
     let (before, after) = tokens.split_at(tokens.len().min(MIN_CONTEXT + draws.below(choices)));
     let truth = after.first().map(|token| model.vocabulary().text(*token)).unwrap_or_default();
     let is_whole = !truth.is_empty() && !truth.contains(char::REPLACEMENT_CHARACTER);
     Ok(is_whole
-        .then(|| Beginning { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
+        .then(|| TextPrefix { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
 }
 
 #[cfg(test)]

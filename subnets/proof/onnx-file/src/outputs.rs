@@ -12,7 +12,7 @@ const TEXT: i32 = 8;
 const SAME_ELEMENTS: [&str; 6] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
 
 /// The outputs of a graph that are computed.
-pub(super) struct Chosen {
+pub(super) struct SelectedOutputs {
     pub(super) outputs: Vec<String>,
     /// What is omitted.
     pub(super) notes: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Chosen {
 ///
 /// # Errors
 /// When no output has one of the names.
-pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, OnnxError> {
+pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<SelectedOutputs, OnnxError> {
     let output_names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
     if let Some(name) = names.iter().find(|name| !output_names.contains(&name.as_str())) {
         return Err(OnnxError::UnknownOutput {
@@ -64,7 +64,7 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, Onn
             outputs.push(output);
         }
     }
-    Ok(Chosen { outputs, notes })
+    Ok(SelectedOutputs { outputs, notes })
 }
 
 /// The tensors of a graph.

@@ -33,7 +33,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Statements of the last verified proofs, and the cost of diagnoses, by miner.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<BTreeMap<Hotkey, Record>>);
+pub(crate) struct ProofHistory(Mutex<BTreeMap<Hotkey, Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
@@ -43,7 +43,7 @@ struct Record {
     spent: Option<(Instant, usize)>,
 }
 
-impl Remembered {
+impl ProofHistory {
     pub(crate) fn add(&self, statement: Statement, proof: &[u8]) {
         let proof = Digest::of(proof);
         let mut miners = self.lock();
@@ -140,7 +140,7 @@ pub(crate) fn diagnose(
     all: &[LoadedCircuit],
     claimed: &UnverifiedProof,
     error: &VerifyError,
-    remembered: &Remembered,
+    remembered: &ProofHistory,
     miners: &[ProofMiner],
 ) -> Fault {
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
@@ -167,7 +167,7 @@ fn origin(
     examined: &LoadedCircuit,
     all: &[LoadedCircuit],
     claimed: &UnverifiedProof,
-    remembered: &Remembered,
+    remembered: &ProofHistory,
     miners: &[ProofMiner],
     trials: &mut Trials<'_>,
 ) -> Option<Fault> {

@@ -16,7 +16,7 @@ use taonet_proof_core::slices::SlicedModel;
 use taonet_service::{Access, Clock, atomic_write, unix_time};
 use tokio::sync::{Semaphore, watch};
 
-use crate::diagnosis::Remembered;
+use crate::diagnosis::ProofHistory;
 use crate::dispatch::{Assignment, Dispatcher, Ended, Limits};
 use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
 use crate::{Book, ProofMiner, measures};
@@ -86,7 +86,7 @@ pub struct Examiner {
     clock: Clock,
     pub(crate) requests: Arc<Semaphore>,
     verifications: Verifications,
-    remembered: Arc<Remembered>,
+    remembered: Arc<ProofHistory>,
     miners: watch::Sender<Arc<Vec<ProofMiner>>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }

@@ -58,7 +58,7 @@ pub(super) struct Report {
     /// How late requests started.
     late_ms: Milliseconds,
     outcomes: Vec<CodeGroup>,
-    failures: Vec<Failed>,
+    failures: Vec<FailureGroup>,
     #[serde(skip)]
     pub(super) samples: Vec<Sample>,
 }
@@ -89,7 +89,7 @@ struct CodeGroup {
 
 /// The failures with one reason.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Failed {
+struct FailureGroup {
     outcome: String,
     status: u16,
     reason: String,
@@ -214,7 +214,7 @@ impl Report {
 
     fn failure_table(&self) -> String {
         let mut rows = table(&BENCH_FAILURES);
-        for Failed { outcome, status, reason, requests } in &self.failures {
+        for FailureGroup { outcome, status, reason, requests } in &self.failures {
             rows.add_row([
                 requests.to_string(),
                 outcome.clone(),
@@ -317,15 +317,15 @@ fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
 }
 
 /// Groups failures by their reason, the most frequent first.
-fn failures(samples: &[Sample]) -> Vec<Failed> {
+fn failures(samples: &[Sample]) -> Vec<FailureGroup> {
     let mut counts: BTreeMap<(u8, u16, &str), (&Sample, usize)> = BTreeMap::new();
     for sample in samples.iter().filter(|sample| !sample.code.is_success()) {
         let key = (sample.code.code(), sample.status.as_u16(), sample.reason.as_str());
         counts.entry(key).or_insert((sample, 0)).1 += 1;
     }
-    let mut failures: Vec<Failed> = counts
+    let mut failures: Vec<FailureGroup> = counts
         .into_values()
-        .map(|(sample, requests)| Failed {
+        .map(|(sample, requests)| FailureGroup {
             outcome: sample.code.to_string(),
             status: sample.status.as_u16(),
             reason: sample.reason.clone(),
@@ -337,7 +337,7 @@ fn failures(samples: &[Sample]) -> Vec<Failed> {
         let others = failures.split_off(MAX_REASONS);
         let requests = others.iter().map(|failure| failure.requests).sum();
         let reason = counted(others.len(), "other reason");
-        failures.push(Failed { outcome: "–".to_owned(), status: 0, reason, requests });
+        failures.push(FailureGroup { outcome: "–".to_owned(), status: 0, reason, requests });
     }
     failures
 }

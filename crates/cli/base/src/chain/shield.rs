@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use taonet_chain::{
     Call, Chain, ChainError, Era, Follow, NonceLease, Outcome, SignOptions, SignedExtrinsic,
-    UnknownBecause, Until, calls, time_for_blocks,
+    UnknownReason, Until, calls, time_for_blocks,
 };
 use taonet_shield::encrypt;
 use taonet_wallet::Keypair;
@@ -93,17 +93,17 @@ impl Shielded {
         let over = self.inner.last_block.filter(|last| *last <= finalized);
         Ok(match over {
             Some(last_block) => Outcome::Expired { last_block },
-            None => Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head }),
+            None => Outcome::Unknown(UnknownReason::NotYetIncluded { seen: head }),
         })
     }
 }
 
-fn unknown(error: ChainError) -> UnknownBecause {
+fn unknown(error: ChainError) -> UnknownReason {
     let is_unreachable = matches!(error, ChainError::Unreachable { .. });
     let error = format!("{:#}", anyhow::Error::new(error));
     if is_unreachable {
-        UnknownBecause::Unreachable { error }
+        UnknownReason::Unreachable { error }
     } else {
-        UnknownBecause::Unreadable { error }
+        UnknownReason::Unreadable { error }
     }
 }

@@ -25,7 +25,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{Limits, Policy};
 use url::Url;
 
-use super::goods::Goods;
+use super::goods::DemoMarket;
 
 /// Rejection interval: the rate-limiting miner and the failing miner reject every third request of
 /// each task.
@@ -103,7 +103,7 @@ pub(super) struct DemoMiner {
 pub(super) async fn start(
     chain: &DemoChain,
     validator: &Keypair,
-    goods: &Goods,
+    goods: &DemoMarket,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
     let mut miners = Vec::new();

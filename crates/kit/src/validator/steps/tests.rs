@@ -232,12 +232,12 @@ enum Part {
 }
 
 /// A challenge that notifies the test of a part of the step, and hangs in it.
-struct Hanging {
+struct HangingChallenge {
     part: Part,
     reached: Arc<Notify>,
 }
 
-impl Hanging {
+impl HangingChallenge {
     async fn reach(&self, part: Part) {
         if self.part == part {
             self.reached.notify_one();
@@ -246,7 +246,7 @@ impl Hanging {
     }
 }
 
-impl Challenge for Hanging {
+impl Challenge for HangingChallenge {
     type Request = SumRequest;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
@@ -283,7 +283,7 @@ async fn interrupted_step_is_repeated_and_counted_once() {
         } else {
             good_miner().await
         };
-        let challenge = Hanging { part, reached: Arc::clone(&reached) };
+        let challenge = HangingChallenge { part, reached: Arc::clone(&reached) };
         let steps = world.steps(challenge, 1, vec![neuron(0, "//miner", port)]).await;
         tokio::select! {
             step = steps.step() => panic!("{part:?}: {step:?}"),

@@ -24,7 +24,7 @@ use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
 
 use super::RpcLimits;
-use super::count::{Counted, Names};
+use super::count::{Names, RequestCounter};
 use super::origin::{Origins, refusal};
 use super::pace::{Pace, Paced};
 
@@ -159,7 +159,7 @@ impl Front {
         let (names, stop) = (self.names, self.stop);
         let counted = {
             let pace = pace.clone();
-            move |service| Counted::new(service, names.clone(), pace.clone())
+            move |service| RequestCounter::new(service, names.clone(), pace.clone())
         };
         let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
         let response = builder.build(self.methods, stop).call(request).await;

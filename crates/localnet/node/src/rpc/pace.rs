@@ -114,24 +114,24 @@ impl Pace {
     }
 
     /// Counts a request of this size as in flight until the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InWork {
+    pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InFlightGuard {
         let mut state = self.lock();
         state.requests += 1;
         state.asked = state.asked.saturating_add(bytes);
         if state.requests == 1 {
             self.settled(&state);
         }
-        InWork { pace: self.clone(), bytes }
+        InFlightGuard { pace: self.clone(), bytes }
     }
 
     /// Counts a subscription until the guard is dropped.
-    pub(super) fn subscription(self: &Arc<Self>) -> Following {
+    pub(super) fn subscription(self: &Arc<Self>) -> SubscriptionSlot {
         let mut state = self.lock();
         state.subscriptions += 1;
         if state.subscriptions == 1 {
             self.settled(&state);
         }
-        Following(self.clone())
+        SubscriptionSlot(self.clone())
     }
 
     /// Counts a response or notification of this size as unsent.
@@ -182,12 +182,12 @@ impl Pace {
 }
 
 /// A guard that counts a request in flight.
-pub(super) struct InWork {
+pub(super) struct InFlightGuard {
     pace: Arc<Pace>,
     bytes: usize,
 }
 
-impl Drop for InWork {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.pace.change(|state| {
             state.requests = state.requests.saturating_sub(1);
@@ -200,9 +200,9 @@ impl Drop for InWork {
 }
 
 /// A guard that counts an open subscription.
-pub(super) struct Following(Arc<Pace>);
+pub(super) struct SubscriptionSlot(Arc<Pace>);
 
-impl Drop for Following {
+impl Drop for SubscriptionSlot {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.subscriptions = state.subscriptions.saturating_sub(1);

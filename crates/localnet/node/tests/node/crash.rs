@@ -75,7 +75,7 @@ async fn produce(grouped: bool) {
     let node = Node::start(config).await.unwrap();
     announce(directory, node.address());
     let seed = std::fs::read_to_string(directory.join(SEED_FILE)).unwrap().parse().unwrap();
-    let mut draws = Moments::of_load(seed, node.head().number());
+    let mut draws = LoadGenerator::of_load(seed, node.head().number());
     let mut nonces = [0; SIGNERS.len()];
     for (nonce, signer) in nonces.iter_mut().zip(SIGNERS) {
         let next =
@@ -174,12 +174,12 @@ fn new_crowdloan(head: u32) -> crowdloan::Call<taonet_localnet_runtime::Runtime>
 }
 
 /// A pseudo-random generator of delays and calls with a printed seed.
-struct Moments {
+struct LoadGenerator {
     seed: u64,
     drawn: u64,
 }
 
-impl Moments {
+impl LoadGenerator {
     fn new() -> Self {
         let given = std::env::var(SEED).ok();
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
@@ -352,7 +352,7 @@ fn effect(event: &RuntimeEvent) -> Option<&'static str> {
 
 #[tokio::test]
 async fn killed_process_loses_no_announced_block() {
-    let mut moments = Moments::new();
+    let mut moments = LoadGenerator::new();
     let mut effects = Effects::default();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(SEED_FILE), moments.seed.to_string()).unwrap();
@@ -459,7 +459,7 @@ async fn reverting_child() {
 
 #[tokio::test]
 async fn a_chain_that_is_killed_while_it_reverts_is_complete() {
-    let mut moments = Moments::new();
+    let mut moments = LoadGenerator::new();
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());

@@ -39,10 +39,14 @@ pub(crate) struct Row {
 }
 
 /// An explanation that applied to an item, and the item's name.
-pub(crate) type Used = (&'static Explanation, String);
+pub(crate) type AppliedExplanation = (&'static Explanation, String);
 
 /// Compares all items of both runtimes.
-pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<Used>) {
+pub(crate) fn rows(
+    ours: &[Item],
+    theirs: &[Item],
+    pairs: &mut Pairs<'_>,
+) -> (Vec<Row>, Vec<AppliedExplanation>) {
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
         let Some((explanation, expected)) =

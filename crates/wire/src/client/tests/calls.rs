@@ -24,12 +24,12 @@ fn post_to(path: &str, body: impl Into<Bytes>) -> Call {
 }
 
 /// The nonces of all received requests.
-type Seen = Arc<Mutex<Vec<String>>>;
+type ReceivedNonces = Arc<Mutex<Vec<String>>>;
 
 /// Serves these statuses in order, then repeats the last one.
-async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
-    let seen = Seen::default();
-    let handler = move |State(seen): State<Seen>, headers: HeaderMap| async move {
+async fn answers(statuses: &'static [u16]) -> (Peer, ReceivedNonces) {
+    let seen = ReceivedNonces::default();
+    let handler = move |State(seen): State<ReceivedNonces>, headers: HeaderMap| async move {
         let mut seen = seen.lock().unwrap();
         seen.push(headers["x-bittensor-nonce"].to_str().unwrap().to_owned());
         let status = statuses[(seen.len() - 1).min(statuses.len() - 1)];

@@ -26,7 +26,7 @@ pub struct Results {
 
 /// Why results are unavailable.
 #[derive(Debug, thiserror::Error)]
-enum LookError {
+enum PollError {
     #[error("cannot get the current challenge from the engine: {0}")]
     Engine(#[from] EngineError),
     #[error("cannot get scores of challenge {challenge_uid}: {source}")]
@@ -62,16 +62,16 @@ impl ArenaGateway {
         }
     }
 
-    async fn note_current(&self, results: &Results) -> Result<(), LookError> {
+    async fn note_current(&self, results: &Results) -> Result<(), PollError> {
         let challenge_uid = results.engine.current_main().await?;
         Ok(self.state.entries.note_challenge(&challenge_uid, self.state.now()).await?)
     }
 
-    async fn read_scores(&self, results: &Results) -> Result<(), LookError> {
+    async fn read_scores(&self, results: &Results) -> Result<(), PollError> {
         let (state, window) = (&self.state, self.state.config.window);
         for challenge_uid in state.entries.newest_challenges(OPEN_CHALLENGES).await {
             let rows = results.scores.rows(&challenge_uid, Some(Contest::Main)).await;
-            let rows = rows.map_err(|source| LookError::Scores {
+            let rows = rows.map_err(|source| PollError::Scores {
                 challenge_uid: challenge_uid.clone(),
                 source,
             })?;

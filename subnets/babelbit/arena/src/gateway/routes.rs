@@ -104,9 +104,9 @@ impl State {
 }
 
 /// Extractor of an unauthenticated caller, rate-limited by address.
-struct Stranger;
+struct UnauthenticatedCaller;
 
-impl FromRequestParts<Arc<State>> for Stranger {
+impl FromRequestParts<Arc<State>> for UnauthenticatedCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
@@ -145,7 +145,7 @@ async fn healthz(Shared(state): Gateway) -> Json<Value> {
 
 async fn token(
     Shared(state): Gateway,
-    _: Stranger,
+    _: UnauthenticatedCaller,
     Body(request): Body<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, ApiError> {
     state.grants.grant(&request, state.now()).map(Json)

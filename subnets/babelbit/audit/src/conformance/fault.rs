@@ -22,7 +22,7 @@ pub(super) enum NoReply {
 
 /// A failed exchange: its kind, and a description for the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct FailedExchange {
     pub(super) kind: Fault,
     pub(super) seen: String,
 }

@@ -15,7 +15,7 @@ use taonet_babelbit_core::protocol::{
 };
 use tokio::time::Instant;
 
-use super::fault::{Failed, Fault, page_text};
+use super::fault::{FailedExchange, Fault, page_text};
 use super::rules::Findings;
 use super::timing::Stopwatch;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
@@ -87,14 +87,14 @@ fn init(source: &Source, channels: u16) -> String {
 }
 
 /// Parses a response as a JSON object.
-fn object(reply: &Result<Reply, Failed>) -> Result<Map<String, Value>, Failed> {
+fn object(reply: &Result<Reply, FailedExchange>) -> Result<Map<String, Value>, FailedExchange> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
     if let Some(kind) = Fault::of(reply) {
-        return Err(Failed { kind, seen: shown(reply) });
+        return Err(FailedExchange { kind, seen: shown(reply) });
     }
     match serde_json::from_slice(&reply.body) {
         Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object),
-        _ => Err(Failed { kind: Fault::NotAnswer, seen: shown(reply) }),
+        _ => Err(FailedExchange { kind: Fault::NotAnswer, seen: shown(reply) }),
     }
 }
 
@@ -115,7 +115,7 @@ fn shown(reply: &Reply) -> String {
     format!("{shown} {}", text.trim_end()).trim_end().to_owned()
 }
 
-fn described(reply: &Result<Reply, Failed>) -> String {
+fn described(reply: &Result<Reply, FailedExchange>) -> String {
     reply.as_ref().map_or_else(|failed| failed.seen.clone(), shown)
 }
 
@@ -141,7 +141,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Reports that a request got no answer; `label` names the request, if there are several.
-    fn fail(&mut self, rule: Rule, label: &str, failed: &Failed) {
+    fn fail(&mut self, rule: Rule, label: &str, failed: &FailedExchange) {
         let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());
         let seen = if label.is_empty() {
             failed.seen.clone()
@@ -230,7 +230,7 @@ impl<'a> Probe<'a> {
 
     /// Sends every frame, then drains the reply with empty requests.
     async fn play(&mut self, session: &str, source: &Source) {
-        let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
+        let mut heard = ReceivedAudio { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
         let (mut last_sent, mut reported) = (Instant::now(), Instant::now());
         for (number, frame) in (1..).zip(&source.frames_b64) {
@@ -273,7 +273,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn ended(&mut self, label: &str, heard: &Heard) {
+    fn ended(&mut self, label: &str, heard: &ReceivedAudio) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
         let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
         let sound =
@@ -292,7 +292,7 @@ impl<'a> Probe<'a> {
         in_eos: bool,
         limit: Duration,
         label: &str,
-        heard: &mut Heard,
+        heard: &mut ReceivedAudio,
     ) -> Option<bool> {
         let body = spaced(&[
             ("kind", json!("predict")),
@@ -343,7 +343,12 @@ impl<'a> Probe<'a> {
     }
 
     /// Checks the audio of a response; returns `None` if the probe must stop.
-    fn sound(&mut self, answer: &Map<String, Value>, label: &str, heard: &mut Heard) -> Option<()> {
+    fn sound(
+        &mut self,
+        answer: &Map<String, Value>,
+        label: &str,
+        heard: &mut ReceivedAudio,
+    ) -> Option<()> {
         let bytes = match answer.get("audio_b64") {
             None => Some(0),
             Some(Value::String(text)) => STANDARD.decode(text).ok().map(|sound| sound.len()),
@@ -431,7 +436,7 @@ impl<'a> Probe<'a> {
                 }
                 Ok(reply) => {
                     let kind = Fault::of(reply).unwrap_or(Fault::NotAnswer);
-                    self.fail(rule, "", &Failed { kind, seen: shown(reply) });
+                    self.fail(rule, "", &FailedExchange { kind, seen: shown(reply) });
                 }
                 Err(failed) => self.fail(rule, "", failed),
             }
@@ -441,7 +446,7 @@ impl<'a> Probe<'a> {
 }
 
 /// Audio received so far.
-struct Heard {
+struct ReceivedAudio {
     channels: u16,
     bytes: u64,
     pieces: usize,

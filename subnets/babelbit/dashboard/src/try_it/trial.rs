@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::error::TryError;
 use super::name;
-use super::visit::{Sound, Timing, Visit};
+use super::visit::{Timing, Visit, VisitAudio};
 
 /// Maximum number of results in memory, of up to 5 MB each.
 const MAX_TRIALS: usize = 8;
@@ -42,7 +42,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    fn of(sound: &Sound, said: &Transcript, timeline: &Timeline, after_source: Duration) -> Self {
+    fn of(
+        sound: &VisitAudio,
+        said: &Transcript,
+        timeline: &Timeline,
+        after_source: Duration,
+    ) -> Self {
         let duration = |samples: &[f32]| Seconds::of_frames(samples.len(), SampleRate::HZ_24K);
         let source = duration(&sound.source);
         let end_delay = (timeline.completion(1) - source.get()).max(0.0);
@@ -92,7 +97,7 @@ impl Trial {
     /// Creates the result of a visit whose reply is complete.
     pub(super) fn new(
         visit: &Visit,
-        sound: &Sound,
+        sound: &VisitAudio,
         heard: Transcript,
         said: Transcript,
     ) -> Result<Self, TryError> {

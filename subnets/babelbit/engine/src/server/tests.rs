@@ -26,9 +26,9 @@ impl Synthesizer for Beeper {
     }
 }
 
-struct Mute;
+struct FailingSynthesizer;
 
-impl Synthesizer for Mute {
+impl Synthesizer for FailingSynthesizer {
     fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Err(SynthesisError::Failed("no voice".to_owned()))
     }
@@ -36,9 +36,9 @@ impl Synthesizer for Mute {
 
 /// A manually advanced clock.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicU64>);
+struct TestClock(Arc<AtomicU64>);
 
-impl Hands {
+impl TestClock {
     fn forward(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -66,13 +66,13 @@ fn config() -> EngineConfig {
 struct Served {
     engine: Engine,
     url: String,
-    hands: Hands,
+    hands: TestClock,
     http: reqwest::Client,
 }
 
 impl Served {
     async fn new(adjust: impl FnOnce(&mut EngineConfig)) -> Self {
-        let hands = Hands::default();
+        let hands = TestClock::default();
         hands.forward(1_000_000);
         let mut config = EngineConfig { clock: hands.clock(), ..config() };
         adjust(&mut config);
@@ -469,7 +469,7 @@ async fn challenges_alternate() {
 
 #[tokio::test]
 async fn engine_without_synthesizer_has_no_challenge() {
-    let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
+    let served = Served::new(|config| config.synthesizer = Arc::new(FailingSynthesizer)).await;
     let error = served.engine.prepare().await.unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -31,7 +31,7 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
         let challenge = ledger.find(CHALLENGE, contest).await.unwrap().unwrap();
         let scores = check_ledger(&ledger, &challenge).await;
         check_scores(scoring, contest, &scores).await;
-        let home = Home { directory: directory.to_owned(), contest };
+        let home = ContestDirectories { directory: directory.to_owned(), contest };
         for uid in 0..MINERS {
             home.check_miner(
                 &ledger.results(&challenge).await.unwrap(),
@@ -99,12 +99,12 @@ async fn check_scores(
 }
 
 /// The directories of a contest's files.
-struct Home {
+struct ContestDirectories {
     directory: PathBuf,
     contest: ChallengeType,
 }
 
-impl Home {
+impl ContestDirectories {
     fn of_miner(&self, uid: u8) -> PathBuf {
         let name = format!("miner_{uid}__hk_{}", key(uid).hotkey);
         self.directory.join("logs/s2s").join(CHALLENGE).join(self.contest.as_str()).join(name)

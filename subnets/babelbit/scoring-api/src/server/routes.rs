@@ -22,7 +22,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::State;
 use super::answer::answer;
-use super::artifacts::{ArtifactError, Incoming};
+use super::artifacts::{ArtifactError, PartialUpload};
 use super::error::{ApiError, form};
 use super::multipart::Form;
 use super::record::{NewSubmission, PutOutcome, SubmissionKey};
@@ -190,7 +190,7 @@ async fn submit_artifact(
 /// `retention` later removes the orphaned one.
 async fn keep(
     state: Arc<State>,
-    incoming: Incoming,
+    incoming: PartialUpload,
     new: NewSubmission,
 ) -> Result<PutOutcome, ApiError> {
     let (bytes, path) = (incoming.bytes, new.artifact.clone().unwrap_or_default());

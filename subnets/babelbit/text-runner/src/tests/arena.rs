@@ -78,9 +78,9 @@ async fn words_are_revealed_at_blocks() {
 }
 
 /// A miner that never responds.
-struct Stuck;
+struct UnresponsiveMiner;
 
-impl TextConnection for Stuck {
+impl TextConnection for UnresponsiveMiner {
     fn predict<'a>(
         &'a self,
         _: &'a PredictedUtterance,
@@ -95,7 +95,7 @@ async fn a_prediction_that_is_late_for_its_block_is_cancelled_and_counts_as_an_e
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let mut miners = miners(&[&echo, &echo]);
-    miners[1].connection = Arc::new(Stuck);
+    miners[1].connection = Arc::new(UnresponsiveMiner);
     let steps = every(1, &Arc::new(AtomicU32::new(1)));
     let runner = TextRunner { steps: Some(steps), ..runner(&directory).await };
     let report = runner.run_once(&engine(TEXT).await, &miners, |_| ()).await.unwrap();

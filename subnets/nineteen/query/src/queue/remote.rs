@@ -127,7 +127,7 @@ pub struct RemoteAnswer {
     /// Subject of `inbox`.
     own: String,
     inbox: Subscriber,
-    worker: Option<Hired>,
+    worker: Option<WorkerConnection>,
     first: Option<Chunk>,
     /// The latest complete frame, stored until it is returned, so that dropping the future of
     /// [`Self::next`] loses no frame.
@@ -137,7 +137,7 @@ pub struct RemoteAnswer {
 
 /// Connection to the worker that answers.
 #[derive(Debug)]
-struct Hired {
+struct WorkerConnection {
     outbox: Outbox,
     assembly: Assembly,
     /// Number of the answer's frames read so far. `credited` is the last number sent to the worker.
@@ -178,10 +178,11 @@ impl RemoteAnswer {
     async fn hire(&mut self, from: String, order: Vec<u8>) {
         let mut outbox = Outbox::new(self.client.clone(), from, self.own.clone());
         outbox.send_document(order).await;
-        let hired = Hired { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
+        let hired =
+            WorkerConnection { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
         let earlier = self.worker.replace(hired);
         self.arrived = None;
-        if let Some(Hired { mut outbox, .. }) = earlier {
+        if let Some(WorkerConnection { mut outbox, .. }) = earlier {
             measures::worker_lost();
             outbox.send(Frame::End).await;
         }

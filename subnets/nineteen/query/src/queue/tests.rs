@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Queue, RemoteAnswer, Worker, Workers};
-use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
+use crate::tests::{Bench, DropNotifier, TASK, bench, chunk, key, request, says};
 use crate::{
     Attempts, Division, Divisions, Interrupted, Market, PeriodMiners, Querier, QueryDeadlines,
     QueryError, QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
@@ -133,7 +133,7 @@ fn endless(
 ) -> MethodRouter {
     let (sent, cancelled) = (Arc::clone(sent), cancelled.clone());
     post(move || {
-        let state = (Arc::clone(&sent), Tell(cancelled.clone()));
+        let state = (Arc::clone(&sent), DropNotifier(cancelled.clone()));
         async move {
             let chunks = futures::stream::unfold(state, move |(sent, tell)| async move {
                 sleep(pause).await;
@@ -237,7 +237,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
     let arrived = Arc::new(AtomicUsize::new(0));
     let (count, tell) = (Arc::clone(&arrived), cancelled.clone());
     let silent = post(move || {
-        let tell = Tell(tell.clone());
+        let tell = DropNotifier(tell.clone());
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             sleep(LONG).await;

@@ -134,7 +134,7 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             let running = Arc::clone(&running);
             async move {
                 let nth = running.fetch_add(1, Ordering::SeqCst) + 1;
-                let _leaves = Leaves(running);
+                let _leaves = InFlightGuard(running);
                 let pause =
                     if nth > SLOTS { Duration::from_mins(1) } else { Duration::from_millis(100) };
                 tokio::time::sleep(pause).await;
@@ -167,9 +167,9 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
 }
 
 /// Counts a request in flight until dropped, also if the caller disconnects.
-struct Leaves(Arc<AtomicUsize>);
+struct InFlightGuard(Arc<AtomicUsize>);
 
-impl Drop for Leaves {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -398,7 +398,7 @@ async fn two_processes_share_the_slots_of_a_miner() {
                 (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&maximum));
             async move {
                 maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                let _leaves = Leaves(running);
+                let _leaves = InFlightGuard(running);
                 gate.acquire().await.unwrap().forget();
                 chunk("a")
             }

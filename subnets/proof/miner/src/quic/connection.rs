@@ -246,20 +246,20 @@ impl Caller {
     }
 
     /// Begins a request. `None` if the connection is already evicted.
-    fn begin(self: &Arc<Self>) -> Option<InProgress> {
+    fn begin(self: &Arc<Self>) -> Option<RequestGuard> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         if *in_progress == 0 && !self.progress.iter().all(Progress::complete) {
             return None;
         }
         *in_progress += 1;
-        Some(InProgress(Arc::clone(self)))
+        Some(RequestGuard(Arc::clone(self)))
     }
 }
 
 /// A request in progress, which ends on drop.
-struct InProgress(Arc<Caller>);
+struct RequestGuard(Arc<Caller>);
 
-impl Drop for InProgress {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut in_progress = self.0.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         *in_progress -= 1;

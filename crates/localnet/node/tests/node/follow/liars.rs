@@ -22,13 +22,13 @@ const READ: [&str; 7] = [
 ];
 
 /// Falsifies the parameters of a request, and the response to it.
-struct Lie {
+struct Falsification {
     ask: fn(&str, &mut Vec<Value>),
     answer: fn(&str, &[Value], &mut Value),
 }
 
 /// Serves falsified responses of a node; returns the URL.
-async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
+async fn liar(node: &NodeHandle, lie: &'static Falsification) -> (String, ServerHandle) {
     let mut module = RpcModule::new(client(node).await);
     for method in READ.into_iter().chain(["chain_getBlock"]) {
         let answered = module.register_async_method(method, move |params, client, _| async move {
@@ -67,7 +67,7 @@ async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
 const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Falsifies the state root of the newest block, and thereby its hash.
-static OTHER_STATE: Lie = Lie {
+static OTHER_STATE: Falsification = Falsification {
     ask: |method, params| {
         if method == "chain_getBlock" {
             params.clear();
@@ -81,7 +81,7 @@ static OTHER_STATE: Lie = Lie {
 };
 
 /// Falsifies the headers of blocks, but not their hashes.
-static OTHER_HEADER: Lie = Lie {
+static OTHER_HEADER: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "chain_getBlock" {
@@ -91,7 +91,7 @@ static OTHER_HEADER: Lie = Lie {
 };
 
 /// Removes the extrinsics of blocks.
-static NO_EXTRINSICS: Lie = Lie {
+static NO_EXTRINSICS: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "chain_getBlock" {
@@ -100,7 +100,7 @@ static NO_EXTRINSICS: Lie = Lie {
     },
 };
 
-static OTHER_VALUES: Lie = Lie {
+static OTHER_VALUES: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "state_queryStorageAt" {
@@ -110,7 +110,7 @@ static OTHER_VALUES: Lie = Lie {
 };
 
 /// Repeats the first page of keys.
-static SAME_KEYS: Lie = Lie {
+static SAME_KEYS: Falsification = Falsification {
     ask: |method, params| {
         if method == "state_getKeysPaged" {
             params[2] = Value::Null;
@@ -119,7 +119,7 @@ static SAME_KEYS: Lie = Lie {
     answer: |_, _, _| {},
 };
 
-static OTHER_SOFTWARE: Lie = Lie {
+static OTHER_SOFTWARE: Falsification = Falsification {
     ask: |_, _| {},
     answer: |method, _, answer| {
         if method == "system_name" {

@@ -241,11 +241,11 @@ fn unpayable_dividends_are_deferred() {
 #[test]
 fn an_epoch_pays_the_contributors() {
     leased(50, |[_, bob, _], lease| {
-        use crate::subtensor::epoch::{Earned, Pending};
+        use crate::subtensor::epoch::{EpochEmission, Pending};
         jump_to(300);
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
         let neurons = Subtensor::neurons(LEASED).unwrap();
-        let earned = Earned { server: vec![0], validator: vec![0] };
+        let earned = EpochEmission { server: vec![0], validator: vec![0] };
         Subtensor::distribute(
             LEASED,
             &neurons,
@@ -260,10 +260,10 @@ fn an_epoch_pays_the_contributors() {
 fn the_cut_of_a_leased_subnet_is_not_locked() {
     leased(50, |[_, bob, _], lease| {
         use crate::subtensor::OwnerCutAutoLockEnabled;
-        use crate::subtensor::epoch::{Earned, Pending};
+        use crate::subtensor::epoch::{EpochEmission, Pending};
         OwnerCutAutoLockEnabled::<Runtime>::insert(LEASED, true);
         let neurons = Subtensor::neurons(LEASED).unwrap();
-        let earned = Earned { server: vec![0], validator: vec![0] };
+        let earned = EpochEmission { server: vec![0], validator: vec![0] };
         for payments in 1..=3 {
             jump_to(payments * 100);
             SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::run::MAX_RESUMES;
-use crate::testing::Asked;
+use crate::testing::RecordedRequest;
 use crate::{Ledger, NewChallenge, UtteranceRow};
 
 impl World {
@@ -37,7 +37,10 @@ impl World {
         let running = self.start().await;
         self.block(100).await;
         let began = std::time::Instant::now();
-        let is_there = |asked: &&Asked| matches!(asked, Asked::Init { request, .. } if request.utterance_id == utterance_id);
+        let is_there = |asked: &&RecordedRequest| match asked {
+            RecordedRequest::Init { request, .. } => request.utterance_id == utterance_id,
+            RecordedRequest::Predict { .. } => false,
+        };
         while self.miner.asked().iter().filter(is_there).count() < 2 {
             assert!(began.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
