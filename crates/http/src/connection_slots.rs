@@ -62,30 +62,30 @@ struct OpenConnection {
 }
 
 impl OpenConnection {
-    fn turn(&self) -> Option<Turn> {
+    fn turn(&self) -> Option<EvictionOrder> {
         let since = self.waiting_since.into_iter().chain(self.stalled_since).min()?;
-        Some(Turn { upgraded: self.upgraded, since })
+        Some(EvictionOrder { upgraded: self.upgraded, since })
     }
 }
 
 /// Eviction order among the evictable connections of one address. Idle upgraded connections are
 /// evicted last, because their clients rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
+struct EvictionOrder {
     upgraded: bool,
     since: u64,
 }
 
 /// Eviction order of addresses: by number of evictable connections, then by the turn of the
 /// connection that would be evicted first.
-type Rank = (usize, Reverse<Turn>, IpAddr);
+type Rank = (usize, Reverse<EvictionOrder>, IpAddr);
 
 /// Connections of one address.
 #[derive(Debug, Default)]
 struct Address {
     open: usize,
     /// Evictable connections, the next one to be evicted first.
-    evictable: BTreeMap<Turn, u64>,
+    evictable: BTreeMap<EvictionOrder, u64>,
 }
 
 impl Address {

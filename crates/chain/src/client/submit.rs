@@ -37,8 +37,8 @@ impl Inner {
             &self.api_bytes(api, method, &args, block).await?,
         )?;
         let fee = info.get("partial_fee").and_then(Json::as_u64);
-        let fee =
-            fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
+        let fee = fee
+            .ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), MissingFee))?;
         let effect = self.simulate(extrinsic, &runtime).await?;
         Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)?, effect })
     }
@@ -51,7 +51,7 @@ impl Inner {
         runtime: &Runtime,
     ) -> Result<Option<Effect>, ChainError> {
         let params = json!([hex_text(&extrinsic.bytes)]);
-        let simulated: Simulated = match self.rpc.request("dev_dryRun", params).await {
+        let simulated: DryRunResponse = match self.rpc.request("dev_dryRun", params).await {
             Ok(simulated) => simulated,
             Err(ChainError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -151,7 +151,7 @@ fn refusal(error: &Json) -> RefusalReason {
 
 /// The response of `dev_dryRun`.
 #[derive(Debug, serde::Deserialize)]
-struct Simulated {
+struct DryRunResponse {
     index: u32,
     /// The events of the block up to and including the extrinsic.
     events: HexBytes,
@@ -160,4 +160,4 @@ struct Simulated {
 /// The response of `query_info` has no fee.
 #[derive(Debug, thiserror::Error)]
 #[error("the field partial_fee is missing")]
-struct NoFee;
+struct MissingFee;

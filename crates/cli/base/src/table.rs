@@ -18,7 +18,7 @@ use crate::printable::printable_lines;
 mod layout;
 
 pub(crate) use layout::Column;
-use layout::{Shown, fit, split};
+use layout::{VisibleColumn, fit, split};
 
 /// Table style: a line under the header, no borders.
 const STYLE: TableStyle =
@@ -112,7 +112,7 @@ impl Rows {
 
     fn whole_within(&self, width: Option<usize>) -> String {
         let has_header = self.form != Form::Plain;
-        let shown: Vec<Shown<'_>> =
+        let shown: Vec<VisibleColumn<'_>> =
             fit(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
         table.load_style(if has_header { STYLE } else { TableStyle::new() });
@@ -159,7 +159,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn drawn(&self, column: &Shown<'_>) -> comfy_table::Cell {
+    fn drawn(&self, column: &VisibleColumn<'_>) -> comfy_table::Cell {
         let cell = comfy_table::Cell::new(column.arrange(&self.text));
         match self.color {
             Some(color) => cell.fg(color),

@@ -2,8 +2,8 @@
 
 use taonet_chain::{ChainError, Inclusion, Outcome, SignedExtrinsic};
 
-use super::now::{Now, When, epoch_at};
-use super::{Step, Submitter, Turn};
+use super::now::{EpochTime, Now, epoch_at};
+use super::{MechanismState, Step, Submitter};
 use crate::{Intent, IntentState, Signed, State, SubmitError};
 
 /// The number of recent blocks whose state even pruning nodes keep.
@@ -15,7 +15,7 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<(), SubmitError> {
         if intent.state != IntentState::Open {
             return Ok(());
@@ -33,7 +33,7 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let (step, refused, epoch) = match self.reveal_epoch(intent, submit.as_ref()).await? {
@@ -44,7 +44,7 @@ impl Submitter {
         if refused.state == State::Finalized {
             return Ok(());
         }
-        if now.when(epoch) != When::Now || now.era().is_none() {
+        if now.when(epoch) != EpochTime::Now || now.era().is_none() {
             return Err(SubmitError::TooLate);
         }
         let is_refused = refused.state == State::Invalid || refused.state.is_void();
@@ -78,12 +78,12 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        when: When,
+        when: EpochTime,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<Option<Signed>, SubmitError> {
         let Some(mut signed) = self.latest(intent, step).await? else {
-            return if when == When::Now {
+            return if when == EpochTime::Now {
                 self.sign(intent, step, now, turn).await
             } else {
                 Ok(None)
@@ -94,10 +94,10 @@ impl Submitter {
         }
         self.bury_replaced(intent, step, &mut signed, now).await?;
         match (signed.state, when) {
-            (State::Superseded | State::Expired | State::Withdrawn, When::Now) => {
+            (State::Superseded | State::Expired | State::Withdrawn, EpochTime::Now) => {
                 return Ok(self.sign(intent, step, now, turn).await?.or(Some(signed)));
             }
-            (state, When::Now)
+            (state, EpochTime::Now)
                 if (state.is_pending() || state == State::Invalid)
                     && self.is_of_another_runtime(&signed).await? =>
             {
@@ -110,10 +110,12 @@ impl Submitter {
                     self.send(intent, step, &mut signed, None).await?;
                 }
             }
-            (state, When::Now) if state.is_pending() => {
+            (state, EpochTime::Now) if state.is_pending() => {
                 self.send(intent, step, &mut signed, None).await?;
             }
-            (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
+            (State::Signed, EpochTime::Past) => {
+                self.ledger.mark(&mut signed, State::Withdrawn).await?
+            }
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
             // ends.
             (state, _) if state.is_pending() || state == State::Invalid => {
@@ -297,11 +299,11 @@ fn is_effective(signed: &Signed) -> bool {
 }
 
 /// Returns the state of an intent, given the extrinsic of its last step.
-fn conclusion(signed: Option<&Signed>, when: When) -> IntentState {
+fn conclusion(signed: Option<&Signed>, when: EpochTime) -> IntentState {
     match (signed.map(|signed| signed.state), when) {
         (Some(State::Finalized), _) => IntentState::Done,
-        (None, When::Past) => IntentState::Missed,
-        (Some(state), When::Past) if state.is_settled() => IntentState::Missed,
+        (None, EpochTime::Past) => IntentState::Missed,
+        (Some(state), EpochTime::Past) if state.is_settled() => IntentState::Missed,
         _ => IntentState::Open,
     }
 }

@@ -33,7 +33,7 @@ use crate::chain::{Chain, NewBlock};
 use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
-use crate::pool::Queued;
+use crate::pool::QueuedExtrinsic;
 use crate::store::{Head, Staged, StoreError, Target, Time};
 use build::{Addition, SkipReason, build, stated_time};
 use group::{Committer, Group, Waiting};
@@ -404,7 +404,7 @@ impl Author {
     /// Produces one block from queued extrinsics or the addition of a development command.
     fn make_from(
         &mut self,
-        queued: &[Queued],
+        queued: &[QueuedExtrinsic],
         addition: Option<&Addition>,
     ) -> Result<(usize, Option<Applied>), AuthorError> {
         let began = Instant::now();

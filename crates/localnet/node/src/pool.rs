@@ -67,14 +67,14 @@ impl PoolLimits {
 
 /// An extrinsic that is ready for a block.
 #[derive(Clone)]
-pub(crate) struct Queued {
+pub(crate) struct QueuedExtrinsic {
     pub(crate) seq: Seq,
     pub(crate) hash: H256,
     pub(crate) bytes: Arc<[u8]>,
 }
 
 /// An included extrinsic, with the watcher to notify when its block is committed.
-pub(crate) struct Included {
+pub(crate) struct IncludedExtrinsic {
     pub(crate) watcher: Watcher,
 }
 
@@ -185,17 +185,22 @@ impl Pool {
     }
 
     /// Returns the ready extrinsics in the order of inclusion.
-    pub(crate) fn queued(&self) -> Vec<Queued> {
+    pub(crate) fn queued(&self) -> Vec<QueuedExtrinsic> {
         let inner = self.lock();
         let ready = inner.graph.in_order().into_iter().filter_map(|seq| {
             let entry = inner.graph.get(seq)?;
-            Some(Queued { seq, hash: entry.hash, bytes: entry.bytes.clone() })
+            Some(QueuedExtrinsic { seq, hash: entry.hash, bytes: entry.bytes.clone() })
         });
         ready.collect()
     }
 
     /// Updates the pool after block `tip`: removes included, invalid and expired extrinsics.
-    pub(crate) fn advance(&self, tip: Head, included: &[Seq], invalid: &[Seq]) -> Vec<Included> {
+    pub(crate) fn advance(
+        &self,
+        tip: Head,
+        included: &[Seq],
+        invalid: &[Seq],
+    ) -> Vec<IncludedExtrinsic> {
         let mut inner = self.lock();
         let expired = inner.graph.expired(tip.number());
         let entries =
@@ -211,7 +216,7 @@ impl Pool {
         }
         inner.tip = tip;
         crate::meter::pool(inner.graph.ready(), inner.graph.len());
-        entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
+        entries.into_iter().map(|entry| IncludedExtrinsic { watcher: entry.watcher }).collect()
     }
 
     /// Resets the pool to `tip` when later blocks were lost before their commit, so that their

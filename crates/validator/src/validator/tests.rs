@@ -13,7 +13,7 @@ use taonet_service::{sleeper, system_clock};
 use tempfile::TempDir;
 use url::Url;
 
-use super::state::Saved;
+use super::state::SavedState;
 use super::*;
 use crate::policy::{PolicyState, Previous};
 use crate::signer::SignerClient;
@@ -143,7 +143,7 @@ async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
         let policy = PolicyState { previous: Some(previous), ..PolicyState::default() };
         validator
             .state
-            .replace(Saved { last_epoch: Some(6), policy, ..validator.state.saved().clone() })
+            .replace(SavedState { last_epoch: Some(6), policy, ..validator.state.saved().clone() })
             .unwrap();
         for step in 1..steps {
             assert_eq!(validator.step(None).await, None, "{blocks:?}: retried after step {step}");

@@ -39,7 +39,7 @@ use taonet_http::{RateLimit, SlidingWindow};
 use taonet_service::{Clock, system_clock};
 
 pub use artifacts::{ArtifactError, ArtifactStore};
-pub use record::{GivenScore, NewSubmission, PutOutcome, SubmissionKey};
+pub use record::{NewSubmission, PutOutcome, SubmissionKey, ValidatorScore};
 pub use store::{Store, StoreError};
 pub use validators::Admission;
 

@@ -242,9 +242,9 @@ mod tests {
     }
 
     /// The vector of the empty text has a direction, as in sentence-transformers.
-    struct EmptyIsOne;
+    struct UnitEmptyVector;
 
-    impl SentenceEmbedder for EmptyIsOne {
+    impl SentenceEmbedder for UnitEmptyVector {
         fn name(&self) -> &'static str {
             "empty"
         }
@@ -273,7 +273,7 @@ mod tests {
                 PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
             let logs = [events(&dialogue, 0, rules)];
             let scored =
-                score_logs("d", &logs, &EmptyIsOne, VectorOptions::default(), rules).unwrap();
+                score_logs("d", &logs, &UnitEmptyVector, VectorOptions::default(), rules).unwrap();
             let steps = scored[0].utterances[0].steps.iter();
             assert_eq!(
                 steps.map(|step| step.semantic_cosine_raw).collect::<Vec<_>>(),

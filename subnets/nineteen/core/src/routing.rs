@@ -137,10 +137,10 @@ impl Eq for Ranked {}
 
 /// Returns the contenders for an organic request, as indices into `prospects`, in a random order
 /// weighted by [`RoutingCandidate::value`]. Omits contenders without remaining capacity or with an
-/// open circuit breaker. `now` is in seconds of the clock used for [`Health`]; `draw` returns a uniform
-/// number in `0..1` for an index: a random one, or a function of the request and the contender.
-/// With the latter, equal requests have the same order while the values are the same, and a change
-/// of the values changes it for few requests (weighted rendezvous hashing).
+/// open circuit breaker. `now` is in seconds of the clock used for [`Health`]; `draw` returns a
+/// uniform number in `0..1` for an index: a random one, or a function of the request and the
+/// contender. With the latter, equal requests have the same order while the values are the same,
+/// and a change of the values changes it for few requests (weighted rendezvous hashing).
 pub fn organic_order(
     prospects: impl IntoIterator<Item = RoutingCandidate>,
     now: f64,

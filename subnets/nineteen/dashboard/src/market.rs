@@ -23,7 +23,7 @@ pub(crate) struct Market {
     pub(crate) contenders: Vec<ContenderRow>,
     /// Mean quality of each miner's checked answers in the last day, by task.
     pub(crate) qualities: HashMap<Hotkey, Vec<(TaskName, f64)>>,
-    pub(crate) past: Arc<Past>,
+    pub(crate) past: Arc<PastPeriods>,
     /// The newest closed period when `past` was read.
     pub(crate) newest_closed: Option<PeriodId>,
     /// What each API key spent on each of the last days, newest day first.
@@ -51,7 +51,7 @@ pub(crate) struct PastSpend {
 
 /// Closed periods of the last day.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Past {
+pub(crate) struct PastPeriods {
     /// The periods with their sums, newest first.
     pub(crate) periods: Vec<(PeriodRow, PeriodSums)>,
     pub(crate) miners: HashMap<Hotkey, MinerHistory>,
@@ -201,7 +201,7 @@ impl Market {
     }
 }
 
-impl Past {
+impl PastPeriods {
     /// Creates the history from periods and from the results of all miners, both newest first.
     pub(crate) fn new(periods: Vec<PeriodRow>, results: Vec<HistoryRow>) -> Self {
         let sums = |period: PeriodRow| {

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use taonet_http::{WholeBodies, count, error_as_json, shown_in, tolerate_half_close};
+use taonet_http::{BodyLimits, count, error_as_json, shown_in, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::edit_fields;
@@ -86,7 +86,7 @@ pub(crate) struct Inner {
     pub(crate) downloading: Semaphore,
     /// One permit per request whose images are being decoded or encoded.
     converting: Arc<Semaphore>,
-    bodies: WholeBodies,
+    bodies: BodyLimits,
 }
 
 /// Type of request that a route serves.
@@ -129,7 +129,7 @@ impl Gateway {
             measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),
-            bodies: WholeBodies::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
+            bodies: BodyLimits::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
         }))
     }
 

@@ -25,7 +25,7 @@ pub struct TaskMiner {
     /// Offer of the miner: task, hotkey, uid and capacity.
     pub offer: NewContender,
     session: Session,
-    live: Mutex<Live>,
+    live: Mutex<LiveCounters>,
     /// The same miner's contender in the next period, which counts the requests that end after this
     /// period.
     next: OnceLock<Arc<Self>>,
@@ -34,7 +34,7 @@ pub struct TaskMiner {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Live {
+struct LiveCounters {
     /// Counters of this process.
     counts: PeriodCounts,
     /// The part of `counts` that is not in the database.
@@ -51,7 +51,7 @@ struct Live {
     changed: bool,
 }
 
-impl Live {
+impl LiveCounters {
     /// Counters of all processes.
     fn total(&self) -> PeriodCounts {
         let mut total = self.counts;
@@ -123,7 +123,7 @@ impl TaskMiner {
     /// Creates a contender. `row` contains the counters of other processes; `allowed` is the
     /// maximum volume of synthetic requests.
     pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
-        let live = Live {
+        let live = LiveCounters {
             counts: PeriodCounts::with_capacity(row.offer.capacity.accepted),
             unstored: PeriodCounts::default(),
             sent: 0.0,
@@ -254,7 +254,7 @@ impl TaskMiner {
     }
 
     /// Changes the counters of this period, or of the running one, if this one is over.
-    fn update<T>(&self, change: impl FnOnce(&mut Live) -> T) -> T {
+    fn update<T>(&self, change: impl FnOnce(&mut LiveCounters) -> T) -> T {
         let mut live = self.live();
         match self.next.get() {
             Some(next) => next.update(change),
@@ -272,7 +272,7 @@ impl TaskMiner {
         let _ = earlier.next.set(Arc::clone(self));
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
+    fn live(&self) -> MutexGuard<'_, LiveCounters> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

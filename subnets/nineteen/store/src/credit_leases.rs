@@ -33,7 +33,7 @@ mod batch;
 mod plan;
 mod teams;
 
-use plan::{Plan, Settled};
+use plan::{Plan, SettledKey};
 
 /// Time after which an unused reserve is returned.
 const IDLE: Duration = Duration::from_secs(1);
@@ -242,7 +242,7 @@ impl State {
     }
 
     /// Completes a transaction: updates the leases, and reports the results.
-    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<Settled>) {
+    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<SettledKey>) {
         for ((key, plan), result) in plans.into_iter().zip(results) {
             let Some(lease) = self.leases.get_mut(&key) else { continue };
             lease.release(plan.set_aside);

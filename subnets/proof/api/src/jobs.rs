@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use deliver::deliver;
 pub use file::JobFileError;
-use file::{Ending, JobDirectory, JobFile};
+use file::{JobDirectory, JobFile, JobResult};
 
 /// Retention period of a finished proof.
 const RETENTION: Duration = Duration::from_hours(1);
@@ -203,8 +203,8 @@ impl Jobs {
         for (id, JobFile { owner, circuit, inputs, prompt, ending, .. }) in files {
             let status = match ending {
                 None => Status::Running,
-                Some(Ending::Failed(error)) => Status::Failed(error),
-                Some(Ending::Done(bundle)) => done(*bundle),
+                Some(JobResult::Failed(error)) => Status::Failed(error),
+                Some(JobResult::Done(bundle)) => done(*bundle),
             };
             let job = Job::new(&owner, circuit, status);
             jobs.lock().insert(id, Arc::clone(&job));
@@ -354,8 +354,8 @@ fn ended(
         Err(error) => Status::Failed(error.to_string()),
     };
     let ending = match &status {
-        Status::Done(finished) => Ending::Done(Box::new(finished.bundle.clone())),
-        Status::Failed(error) => Ending::Failed(error.clone()),
+        Status::Done(finished) => JobResult::Done(Box::new(finished.bundle.clone())),
+        Status::Failed(error) => JobResult::Failed(error.clone()),
         Status::Running | Status::Interrupted(_) => return status,
     };
     if let Some(directory) = directory

@@ -6,7 +6,7 @@ mod saved;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub(crate) use saved::Saved;
+pub(crate) use saved::SavedPerformance;
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of response times stored per circuit.

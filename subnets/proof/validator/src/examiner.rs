@@ -17,7 +17,7 @@ use taonet_service::{Access, Clock, atomic_write, unix_time};
 use tokio::sync::{Semaphore, watch};
 
 use crate::diagnosis::ProofHistory;
-use crate::dispatch::{Assignment, Dispatcher, Ended, Limits};
+use crate::dispatch::{Assignment, AssignmentOutcome, Dispatcher, Limits};
 use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
 use crate::{Book, ProofMiner, measures};
 use verification::Verifications;
@@ -179,11 +179,13 @@ impl Examiner {
             answer.await
         };
         match &answer {
-            Ok((Outcome::Verified { time, .. }, _)) => assignment.settle(Ended::Verified(*time)),
-            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
-                assignment.settle(Ended::Failed);
+            Ok((Outcome::Verified { time, .. }, _)) => {
+                assignment.settle(AssignmentOutcome::Verified(*time))
             }
-            Err(RequestError::Busy) => assignment.settle(Ended::Busy),
+            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
+                assignment.settle(AssignmentOutcome::Failed);
+            }
+            Err(RequestError::Busy) => assignment.settle(AssignmentOutcome::Busy),
             Err(RequestError::Local(_)) => {}
         }
         answer

@@ -21,7 +21,7 @@ const MAX_REASONS: usize = 20;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
-pub(super) struct About {
+pub(super) struct BenchTarget {
     pub(super) url: String,
     pub(super) hotkey: Hotkey,
     pub(super) kind: String,
@@ -35,7 +35,7 @@ pub(super) struct About {
 pub(super) struct Report {
     schema: u32,
     #[serde(flatten)]
-    pub(super) about: About,
+    pub(super) about: BenchTarget,
     calls: u32,
     batch: u32,
     /// Calls per second that were planned.
@@ -97,7 +97,7 @@ struct FailureGroup {
 }
 
 impl Report {
-    pub(super) fn new(about: About, plan: Plan, run: Run) -> Self {
+    pub(super) fn new(about: BenchTarget, plan: Plan, run: Run) -> Self {
         let Run { samples, elapsed } = run;
         let successes: Vec<&Sample> =
             samples.iter().filter(|sample| sample.code.is_success()).collect();
@@ -146,7 +146,7 @@ impl Report {
 
     /// Formats the report as tables.
     pub(super) fn text(&self) -> String {
-        let About { url, hotkey, kind, scheme, size } = &self.about;
+        let BenchTarget { url, hotkey, kind, scheme, size } = &self.about;
         let mut rows = facts();
         let size = size.map(|size| format!(" of size {size}")).unwrap_or_default();
         let batch =

@@ -102,7 +102,7 @@ impl Column {
 }
 
 /// A visible column.
-pub(super) struct Shown<'a> {
+pub(super) struct VisibleColumn<'a> {
     pub(super) column: &'a Column,
     /// Index among all columns.
     pub(super) index: usize,
@@ -112,7 +112,7 @@ pub(super) struct Shown<'a> {
     is_cut: bool,
 }
 
-impl Shown<'_> {
+impl VisibleColumn<'_> {
     /// Formats a cell for the column's width.
     pub(super) fn arrange(&self, text: &str) -> String {
         match self.column.kind {
@@ -130,13 +130,13 @@ fn measured<'a, 'c, C: Iterator<Item = &'c str>>(
     columns: &'a [Column],
     has_header: bool,
     cells: impl Fn(usize) -> C,
-) -> Vec<Shown<'a>> {
+) -> Vec<VisibleColumn<'a>> {
     let measured = columns.iter().enumerate().map(|(index, column)| {
         let header = if has_header { measure_text_width(&column.name) } else { 0 };
         let lines = cells(index).flat_map(str::lines).map(measure_text_width);
         let natural = lines.max().unwrap_or(0).max(header);
         let least = column.least(natural, header, cells(index));
-        Shown { column, index, width: natural, natural, least, is_cut: false }
+        VisibleColumn { column, index, width: natural, natural, least, is_cut: false }
     });
     measured.collect()
 }
@@ -173,7 +173,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     has_header: bool,
     cells: impl Fn(usize) -> C,
     width: Option<usize>,
-) -> Vec<Shown<'a>> {
+) -> Vec<VisibleColumn<'a>> {
     let mut shown = measured(columns, has_header, &cells);
     let Some(width) = width else { return shown };
     while line_width(shown.iter().map(|column| column.least)) > width {
@@ -214,7 +214,7 @@ fn line_width(columns: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Returns the note on omitted and abbreviated columns.
-pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
+pub(super) fn note(columns: &[Column], shown: &[VisibleColumn<'_>]) -> Option<String> {
     let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));
     let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
     let cut: Vec<_> = shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect();

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{demonstrate, serve_here};
 use taonet_cli_localnet::demo_chain::{
-    ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR, submit_weights,
+    ANNOUNCED, DemoChain, MinerOnChain, NETUID, VALIDATOR, submit_weights,
 };
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -209,7 +209,7 @@ impl Market {
         miners: &[MinerEntry],
         book: &Book,
         weights: &Weights,
-        on_chain: &BTreeMap<Uid, OnChain>,
+        on_chain: &BTreeMap<Uid, MinerOnChain>,
         bundles: &Path,
     ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));

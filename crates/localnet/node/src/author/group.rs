@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::chain::{Chain, NewBlock};
-use crate::pool::{Included, TxEvent};
+use crate::pool::{IncludedExtrinsic, TxEvent};
 use crate::store::{Staged, StoreError};
 
 /// Maximum number of blocks per group. The memory of so few blocks stays in the caches of the
@@ -19,7 +19,7 @@ const GROUP_BYTES: usize = 4 << 20;
 /// A block that is not committed yet, with the watchers of its extrinsics.
 pub(super) struct PendingBlock {
     pub(super) block: NewBlock,
-    pub(super) included: Vec<Included>,
+    pub(super) included: Vec<IncludedExtrinsic>,
 }
 
 /// Blocks that share a commit.

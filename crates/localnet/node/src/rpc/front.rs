@@ -17,7 +17,7 @@ use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
 use taonet_http::{
-    BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WholeBodies, WriteDeadline,
+    BodyLimits, BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WriteDeadline,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
@@ -53,7 +53,7 @@ pub(super) struct Front {
     pub(super) methods: Methods,
     pub(super) names: Names,
     pub(super) limits: RpcLimits,
-    pub(super) bodies: WholeBodies,
+    pub(super) bodies: BodyLimits,
     pub(super) origins: Origins,
     pub(super) stop: StopHandle,
 }

@@ -17,7 +17,7 @@ use crate::types::{MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
 /// Authority that a call requires: the subnet owner's or root's.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum By {
+enum RequiredOrigin {
     Owner,
     Root,
 }
@@ -25,8 +25,8 @@ enum By {
 /// Returns all settings: a call, its authority, and the storage item of the Subtensor pallet that
 /// receives its last argument.
 #[allow(clippy::too_many_lines)] // A table.
-fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
-    use By::{Owner, Root};
+fn settings() -> Vec<(Call<Runtime>, RequiredOrigin, &'static str)> {
+    use RequiredOrigin::{Owner, Root};
     let netuid = BABELBIT;
     let take = PerU16::from_parts(77);
     let burn = TaoBalance(777_000_000);
@@ -344,7 +344,7 @@ fn only_owners_change_settings_of_their_subnet() {
     for (what, by, item) in settings() {
         settled(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");
-            if by == By::Root {
+            if by == RequiredOrigin::Root {
                 assert_eq!(as_owner(&what), "BadOrigin", "{what:?}");
                 return;
             }

@@ -11,7 +11,7 @@ use scale_info::{PortableRegistry, TypeDef};
 use serde_json::{Value as Json, json};
 use sp_version::RuntimeVersion;
 
-use crate::explanations::{ABSENCES, Absent, EXPLANATIONS, Explanation, NOT_THEIRS};
+use crate::explanations::{ABSENCES, AbsentItems, EXPLANATIONS, Explanation, NOT_THEIRS};
 use crate::items::{self, Item, Kind};
 use crate::structure::Pairs;
 use crate::vectors;
@@ -249,8 +249,8 @@ fn check_absences(rows: &[Row]) {
         let items = rows.iter().map(|row| &row.item).filter(|item| absence.covers(item));
         let found: BTreeSet<&str> = items
             .map(|item| match absence.items {
-                Absent::All => item.owner.as_str(),
-                Absent::Items(..) => item.name.as_str(),
+                AbsentItems::All => item.owner.as_str(),
+                AbsentItems::Items(..) => item.name.as_str(),
             })
             .collect();
         assert_eq!(found.len(), absence.count(), "unknown names in {absence:?}");

@@ -10,7 +10,7 @@ use taonet_primitives::bytes_without_bom;
 
 use super::compare::differences;
 use super::recompute::reference_texts;
-use super::{Engines, Mismatch, Place, Record};
+use super::{Engines, Mismatch, MismatchLocation, Record};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::MinerResult;
 use taonet_babelbit_runner::files::{Layout, predicted_name, source_name};
@@ -66,8 +66,12 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
             Ok(hash) => json!(hash),
             Err(error) => json!(error.to_string()),
         };
-        let mismatch =
-            Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), found);
+        let mismatch = Mismatch::new(
+            MismatchLocation::Source,
+            "audio.sha256",
+            json!(source.wav_sha256),
+            found,
+        );
         Some(mismatch.of_utterance(record, utterance.index))
     });
     found.collect()
@@ -82,7 +86,11 @@ fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
 
 /// Compares the miner's three JSON files.
 fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
-    let places = [Place::RunLog, Place::ChallengeRun, Place::ChallengeScore];
+    let places = [
+        MismatchLocation::RunLog,
+        MismatchLocation::ChallengeRun,
+        MismatchLocation::ChallengeScore,
+    ];
     // Serialising numbers and strings cannot fail.
     let Ok(documents) = result.documents(layout) else { return Vec::new() };
     let mut all = Vec::new();
@@ -138,20 +146,29 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
     let members = match members(&layout.bundle(miner)) {
         Ok(members) => members,
         Err(error) => {
-            let mismatch =
-                Mismatch::new(Place::Bundle, "file", json!(error.to_string()), json!("a tar file"));
+            let mismatch = Mismatch::new(
+                MismatchLocation::Bundle,
+                "file",
+                json!(error.to_string()),
+                json!("a tar file"),
+            );
             return vec![mismatch.of_miner(miner)];
         }
     };
     let unexpected = members.keys().filter(|name| !expected.contains_key(*name)).map(|name| {
         let found = members.get(name).cloned();
-        Mismatch::new(Place::Bundle, name.clone(), json!(found), Value::Null).of_miner(miner)
+        Mismatch::new(MismatchLocation::Bundle, name.clone(), json!(found), Value::Null)
+            .of_miner(miner)
     });
     let changed = expected.iter().filter_map(|(name, (index, hash))| {
         let found = members.get(name);
         (found != Some(hash)).then(|| {
-            let mismatch =
-                Mismatch::new(Place::Bundle, format!("{name} sha256"), json!(found), json!(hash));
+            let mismatch = Mismatch::new(
+                MismatchLocation::Bundle,
+                format!("{name} sha256"),
+                json!(found),
+                json!(hash),
+            );
             mismatch.of_miner(miner).of_utterance(record, *index)
         })
     });
@@ -180,7 +197,7 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
         Ok(status) => status,
         Err(error) => {
             return vec![Mismatch::new(
-                Place::Status,
+                MismatchLocation::Status,
                 "file",
                 json!(error.to_string()),
                 json!("a JSON file"),
@@ -195,7 +212,9 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
     let expected = of(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
     let found = differences(&found, &expected, &[]).into_iter();
     found
-        .map(|found| Mismatch::new(Place::Status, found.path, found.recorded, found.found))
+        .map(|found| {
+            Mismatch::new(MismatchLocation::Status, found.path, found.recorded, found.found)
+        })
         .collect()
 }
 

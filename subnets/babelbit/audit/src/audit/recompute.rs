@@ -8,7 +8,7 @@ use taonet_primitives::{SampleRate, Seconds, Transcript};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::compare::differences;
-use super::{AuditError, Mismatch, Place, Record, StoredReplies};
+use super::{AuditError, Mismatch, MismatchLocation, Record, StoredReplies};
 use taonet_babelbit_runner::References;
 use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
 use taonet_babelbit_scorer::{
@@ -131,8 +131,12 @@ impl Work<'_> {
             .filter_map(|row| Some((row, self.replies.get(&(row.miner, row.utterance_index))?)));
         let mismatches = replies.flat_map(|(row, reply)| {
             reply.differences.iter().map(|(field, recorded, actual)| {
-                let mismatch =
-                    Mismatch::new(Place::Reply, *field, recorded.clone(), actual.clone());
+                let mismatch = Mismatch::new(
+                    MismatchLocation::Reply,
+                    *field,
+                    recorded.clone(),
+                    actual.clone(),
+                );
                 mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
             })
         });
@@ -242,7 +246,9 @@ impl Work<'_> {
                 && is_missing(&found.found))
         });
         found
-            .map(|found| Mismatch::new(Place::Ledger, found.path, found.recorded, found.found))
+            .map(|found| {
+                Mismatch::new(MismatchLocation::Ledger, found.path, found.recorded, found.found)
+            })
             .map(|mismatch| {
                 mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
             })

@@ -70,7 +70,7 @@ fn text_metrics_equal_those_of_sacrebleu() {
 }
 
 #[derive(Deserialize)]
-struct Lags {
+struct RecordedLags {
     words: Vec<WordRow>,
     speech: Vec<SpeechRow>,
     aligned: Vec<AlignedRow>,
@@ -110,7 +110,7 @@ fn playback(pieces: &[(f64, f64)]) -> Playback {
 
 #[test]
 fn lag_metrics_equal_those_of_simuleval() {
-    let lags: Lags = read("lag.json");
+    let lags: RecordedLags = read("lag.json");
     assert!(lags.words.len() > 40 && lags.speech.len() > 40);
     for row in lags.words {
         let delays: Vec<_> = row.delays.iter().copied().map(ms).collect();

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresAnswer};
-use taonet_http::{WholeBodies, whole_body};
+use taonet_http::{BodyLimits, buffer_body};
 use taonet_primitives::Hotkey;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -55,7 +55,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(within(limits.request_timeout * 10));
     // Separate concurrency limits, so that slow submissions do not block reads of scores.
     let limited = |routes: Router<Arc<State>>| {
-        let bodies = WholeBodies::new(
+        let bodies = BodyLimits::new(
             limits.max_body_bytes,
             BODY_TIMEOUT,
             limits.concurrency * limits.max_body_bytes,
@@ -64,7 +64,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
             // A request takes a concurrency slot only after its body has arrived, so slow bodies
             // block no slots.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-            .layer(middleware::from_fn_with_state(bodies, whole_body))
+            .layer(middleware::from_fn_with_state(bodies, buffer_body))
             .layer(within(limits.request_timeout))
     };
     let texts = limited(Router::new().route("/v1/submit", post(submit)));

@@ -219,7 +219,7 @@ async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
 
 /// How a buyer ends a connection.
 #[derive(Debug, Clone, Copy)]
-enum Ending {
+enum Disconnect {
     Close,
     Reset,
     /// Closes the sending side only, and reads the response.
@@ -239,12 +239,14 @@ async fn request_that_is_cut_anywhere_is_free() {
     let whole = request("/v1/chat/completions", &shop.key, &question("a", false));
     let head_end = memchr::memmem::find(&whole, b"\r\n\r\n").unwrap() + 4;
     let (server, head_and_body) = (&served, whole.as_slice());
-    let cut_request = |(bytes, ending): (usize, Ending)| async move {
+    let cut_request = |(bytes, ending): (usize, Disconnect)| async move {
         let mut stream = server.connect().await;
         stream.write_all(&head_and_body[..bytes]).await.unwrap();
         match ending {
-            Ending::Close | Ending::Reset => cut(stream, matches!(ending, Ending::Reset)),
-            Ending::HalfClose => {
+            Disconnect::Close | Disconnect::Reset => {
+                cut(stream, matches!(ending, Disconnect::Reset))
+            }
+            Disconnect::HalfClose => {
                 stream.shutdown().await.unwrap();
                 let mut received = Vec::new();
                 let _ = timeout(LONG, stream.read_to_end(&mut received))
@@ -260,7 +262,7 @@ async fn request_that_is_cut_anywhere_is_free() {
         }
     };
     let step = if is_exhaustive() { 1 } else { 7 };
-    let endings = [Ending::Close, Ending::Reset, Ending::HalfClose];
+    let endings = [Disconnect::Close, Disconnect::Reset, Disconnect::HalfClose];
     let cuts =
         (0..whole.len()).step_by(step).flat_map(|bytes| endings.map(|ending| (bytes, ending)));
     futures::stream::iter(cuts.map(cut_request))

@@ -19,7 +19,7 @@ const HALF_LIFE: Duration = Duration::from_mins(10);
 /// Measured performance of all miners, with circuits by identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Saved {
+pub(crate) struct SavedPerformance {
     version: u32,
     /// Time of the save since the Unix epoch.
     at: Duration,
@@ -47,7 +47,7 @@ pub(crate) enum SavedError {
     Version(u32),
 }
 
-impl Saved {
+impl SavedPerformance {
     /// Creates the document. `circuits` are the identities of the circuits by position.
     pub(crate) fn new<'a>(
         miners: impl Iterator<Item = (&'a Hotkey, &'a Performance)>,
@@ -159,10 +159,10 @@ mod tests {
         (Hotkey::from_bytes([7; 32]), performance)
     }
 
-    fn saved() -> Saved {
+    fn saved() -> SavedPerformance {
         let (hotkey, performance) = miner();
         let market = BTreeMap::from([(1, performance.times[&1].clone())]);
-        Saved::new(
+        SavedPerformance::new(
             [(&hotkey, &performance)].into_iter(),
             &market,
             &[circuit("a"), circuit("b")],
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn performance_round_trips_as_json() {
-        let document = Saved::from_json(&serde_json::to_vec(&saved()).unwrap()).unwrap();
+        let document = SavedPerformance::from_json(&serde_json::to_vec(&saved()).unwrap()).unwrap();
         assert_eq!(document, saved());
         // The circuits have other positions now, and one is no longer served.
         let (miners, market) = document.restore(&[circuit("c"), circuit("b")], NOW);
@@ -215,10 +215,13 @@ mod tests {
         let mut other = saved();
         other.version += 1;
         let text = serde_json::to_vec(&other).unwrap();
-        assert!(matches!(Saved::from_json(&text), Err(SavedError::Version(2))));
+        assert!(matches!(SavedPerformance::from_json(&text), Err(SavedError::Version(2))));
         for text in ["", "{}", "[]", r#"{"version":1}"#] {
             assert!(
-                matches!(Saved::from_json(text.as_bytes()), Err(SavedError::Malformed(_))),
+                matches!(
+                    SavedPerformance::from_json(text.as_bytes()),
+                    Err(SavedError::Malformed(_))
+                ),
                 "{text}"
             );
         }

@@ -3,7 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
 use super::{Row, Status};
-use crate::explanations::{ABSENCES, Absence, Absent, UNUSED};
+use crate::explanations::{ABSENCES, Absence, AbsentItems, UNUSED};
 use crate::items::{Item, Kind};
 use crate::tiers::is_tier_1;
 
@@ -271,8 +271,8 @@ fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
 fn listed(absence: &Absence) -> (String, &'static str) {
     let owners = absence.owners.join(", ");
     match absence.items {
-        Absent::All => (owners, absence.reason),
-        Absent::Items(kind, names) => {
+        AbsentItems::All => (owners, absence.reason),
+        AbsentItems::Items(kind, names) => {
             (format!("{owners} {kind}: {}", names.join(", ")), absence.reason)
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::document;
-use crate::explanations::{Absence, Absent, UNUSED};
+use crate::explanations::{Absence, AbsentItems, UNUSED};
 use crate::items::{self, Kind};
 use crate::vectors;
 
@@ -104,7 +104,7 @@ fn items_for_clients_only_are_those_in_the_document() {
 
 /// Returns the items that an entry of UNUSED explains.
 fn names(entry: &Absence) -> Vec<Name> {
-    let Absent::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
+    let AbsentItems::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
     let of = |owner: &&str| -> Vec<Name> {
         names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };
