@@ -314,7 +314,7 @@ const NO_SENATE: &str = "the chain has no senate and no proposals any more\nhint
                          sudo set` and `tao call --sudo`";
 
 /// Commands of Bittensor's own command lines for what the chain no longer has, with the error.
-const REMOVED: [(&[&str], &str); 5] = [
+const REMOVED_COMMANDS: [(&[&str], &str); 5] = [
     (&["senate"], NO_SENATE),
     (&["proposals"], NO_SENATE),
     (&["sudo", "senate"], NO_SENATE),
@@ -325,12 +325,15 @@ const REMOVED: [(&[&str], &str); 5] = [
 /// Global options without a value, besides `-v` and `-q`.
 const FLAGS: [&str; 5] = ["--verbose", "--json", "--json-output", "--wide", "--quiet"];
 /// Global options with a value.
-const VALUED: [&str; 2] = ["--log-format", "--log-level"];
+const OPTIONS_WITH_VALUE: [&str; 2] = ["--log-format", "--log-level"];
 
 /// Returns the error for a command whose part of the chain was removed.
 fn removed(arguments: &[OsString]) -> Option<&'static str> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
-    REMOVED.iter().find(|(other, _)| is_named(arguments, start, other)).map(|(_, reason)| *reason)
+    REMOVED_COMMANDS
+        .iter()
+        .find(|(other, _)| is_named(arguments, start, other))
+        .map(|(_, reason)| *reason)
 }
 
 /// Returns the feature that the command needs and that this program was built without.
@@ -381,12 +384,12 @@ fn global_options(arguments: &[OsString]) -> usize {
         let letters = word.strip_prefix('-').unwrap_or_default();
         let is_short =
             !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
-        let is_assigned = VALUED
+        let is_assigned = OPTIONS_WITH_VALUE
             .iter()
             .any(|name| word.strip_prefix(name).is_some_and(|value| value.starts_with('=')));
         if is_short || is_assigned || FLAGS.contains(&word) {
             count += 1;
-        } else if VALUED.contains(&word) {
+        } else if OPTIONS_WITH_VALUE.contains(&word) {
             count += 2;
         } else {
             break;

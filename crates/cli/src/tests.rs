@@ -266,7 +266,7 @@ fn names_of_other_command_lines_are_understood() {
 fn removed_commands_give_reason() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
-    for (words, reason) in REMOVED {
+    for (words, reason) in REMOVED_COMMANDS {
         let given = [&["tao", "--json"][..], words, &["--help"]].concat();
         assert_eq!(removed(&arguments(&given)), Some(reason), "{words:?}");
         // None of the names is one of ours.
@@ -333,7 +333,8 @@ fn global_options_precede_other_names_and_default_subcommands() {
     let options = Global::augment_args(clap::Command::new("tao"));
     for option in options.get_arguments() {
         let name = format!("--{}", option.get_long().unwrap());
-        let list: &[&str] = if option.get_action().takes_values() { &VALUED } else { &FLAGS };
+        let list: &[&str] =
+            if option.get_action().takes_values() { &OPTIONS_WITH_VALUE } else { &FLAGS };
         assert!(list.contains(&name.as_str()), "{name}");
     }
 }

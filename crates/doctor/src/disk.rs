@@ -233,7 +233,7 @@ mod tests {
 
     const NOTHING: DiskNeeds = DiskNeeds { fault_below: 0, warn_below: 0 };
     const EVERYTHING: DiskNeeds = DiskNeeds { fault_below: u64::MAX, warn_below: u64::MAX };
-    const BRIEF: Duration = Duration::from_secs(10);
+    const SHORT_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[test]
     fn full_disk_is_fault() {
@@ -256,11 +256,11 @@ mod tests {
         let inside =
             |content, name, needs| WriteDirectory::new(content, directory.path().join(name), needs);
         let both = vec![inside("logs", "a", NOTHING), inside("scores", "b/c", EVERYTHING)];
-        let findings = disks(both, BRIEF).await;
+        let findings = disks(both, SHORT_TIMEOUT).await;
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(findings[0].subject.starts_with("logs, scores: "), "{findings:?}");
         assert_eq!(findings[0].status, Status::Fault, "the larger needs count");
-        assert_eq!(disks(Vec::new(), BRIEF).await, []);
+        assert_eq!(disks(Vec::new(), SHORT_TIMEOUT).await, []);
         assert_eq!(WriteDirectory::of_file("log", Path::new("a/b"), NOTHING).path, Path::new("a"));
         assert_eq!(WriteDirectory::of_file("log", Path::new("b"), NOTHING).path, Path::new("."));
     }
@@ -268,7 +268,8 @@ mod tests {
     #[tokio::test]
     async fn missing_directory_is_checked_where_it_would_be_created() {
         let directory = tempfile::tempdir().unwrap();
-        let check = |path: PathBuf| disks(vec![WriteDirectory::new("logs", path, NOTHING)], BRIEF);
+        let check =
+            |path: PathBuf| disks(vec![WriteDirectory::new("logs", path, NOTHING)], SHORT_TIMEOUT);
         assert_eq!(check(directory.path().join("a/b")).await[0].status, Status::Ok);
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -66,7 +66,7 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// The body size in bytes from which hashing moves to another thread, so that other requests need
 /// not wait.
-const HEAVY: usize = 256 * 1024;
+const MIN_OFFLOADED_BYTES: usize = 256 * 1024;
 
 /// A tower layer that lets only verified requests through.
 ///
@@ -118,7 +118,7 @@ async fn verify(
 ) -> Result<(Bytes, Option<Permit>), Refusal> {
     let registration = verifier.check_head(head, claim)?;
     let body = verifier.bodies.read(body).await?;
-    let registration = if body.bytes.len() < HEAVY {
+    let registration = if body.bytes.len() < MIN_OFFLOADED_BYTES {
         verifier.check_body(head, claim, registration, &body.bytes)?
     } else {
         let (verifier, head, claim) = (Arc::clone(verifier), head.clone(), claim.clone());

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// JSON-RPC error code: the extrinsic is already in the pool.
-const ALREADY_THERE: i32 = 1013;
+const ALREADY_IN_POOL: i32 = 1013;
 
 /// The node requests that are needed to track an extrinsic.
 #[async_trait]
@@ -209,7 +209,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
                 self.taken();
                 self.watch(reports).await
             }
-            Err(error) if error.code == ALREADY_THERE => {
+            Err(error) if error.code == ALREADY_IN_POOL => {
                 self.taken();
                 Ok(None)
             }

@@ -17,7 +17,7 @@ use crate::{NodeUrl, TransportError};
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
 /// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends
 /// and is renewed.
-const MAX_WAITING: usize = 256;
+const MAX_BUFFERED_NOTIFICATIONS: usize = 256;
 
 /// A node, with its connection while one is open.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Node {
         }
         let client = WsClientBuilder::default()
             .max_response_size(MAX_ANSWER_BYTES)
-            .max_buffer_capacity_per_subscription(MAX_WAITING)
+            .max_buffer_capacity_per_subscription(MAX_BUFFERED_NOTIFICATIONS)
             .build(self.url.as_str())
             .await
             .map_err(connection_failed)?;

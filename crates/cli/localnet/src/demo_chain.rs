@@ -22,7 +22,7 @@ pub const VALIDATOR: &str = "//Alice";
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Number of newest blocks whose headers and bodies are kept in memory: those of ten minutes.
-const KEPT_BLOCKS: u32 = 12_000;
+const RETAINED_BLOCKS: u32 = 12_000;
 /// Maximum number of submissions of the weights of an epoch.
 const SUBMISSIONS: usize = 20;
 /// Key that pays for all registrations: a development key without funds of value.
@@ -57,7 +57,7 @@ pub struct MinerOnChain {
 fn node_config() -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
     config.clock = Some(Clock::Every(BLOCK_TIME));
-    config.kept_blocks = KEPT_BLOCKS;
+    config.kept_blocks = RETAINED_BLOCKS;
     Ok(config)
 }
 

@@ -20,7 +20,7 @@ use crate::view::{Page, View};
 /// Maximum number of extrinsics, and of events, per page.
 const PER_PAGE: usize = 64;
 /// Maximum length of an item of the digest in characters.
-const MAX_DIGEST: usize = 160;
+const MAX_DIGEST_CHARS: usize = 160;
 
 /// Returns the path of an extrinsic in the page of its block.
 pub(super) fn extrinsic_path(seen: &SeenBlock, index: u32) -> String {
@@ -132,7 +132,7 @@ fn digest_item(bytes: &[u8]) -> String {
         .filter(|_| matches!(bytes.first(), Some(4..=6)))
         .map(String::from_utf8_lossy);
     let engine = engine.map(|engine| format!(" {}", shown(&engine))).unwrap_or_default();
-    truncated(format!("{kind}{engine} 0x{}", hex::encode(bytes)), MAX_DIGEST)
+    truncated(format!("{kind}{engine} 0x{}", hex::encode(bytes)), MAX_DIGEST_CHARS)
 }
 
 /// Renders links to the blocks before and after a block.
@@ -260,6 +260,6 @@ mod tests {
         ] {
             assert_eq!(digest_item(bytes), text);
         }
-        assert_eq!(digest_item(&[0; 1_000]).chars().count(), MAX_DIGEST + 1);
+        assert_eq!(digest_item(&[0; 1_000]).chars().count(), MAX_DIGEST_CHARS + 1);
     }
 }

@@ -7,7 +7,7 @@ use super::{MechanismState, Step, Submitter};
 use crate::{Intent, IntentState, Signed, State, SubmitError};
 
 /// The number of recent blocks whose state even pruning nodes keep.
-const KEPT_BLOCKS: u32 = 256;
+const RETAINED_BLOCKS: u32 = 256;
 
 impl Submitter {
     /// Advances an intent as far as currently possible.
@@ -145,7 +145,7 @@ impl Submitter {
                 self.record(intent, step, signed, Outcome::Finalized(inclusion)).await
             }
             Some(_) => self.find_again(intent, step, signed, now).await,
-            None if finalized.since(block.number) > KEPT_BLOCKS => {
+            None if finalized.since(block.number) > RETAINED_BLOCKS => {
                 Ok(self.ledger.mark(signed, State::Lost).await?)
             }
             None => Ok(()),
@@ -229,7 +229,7 @@ impl Submitter {
         };
         match self.chain.lookup(hash, birth, last_block).await {
             Ok(outcome) => Ok(EndState::Known(outcome.unwrap_or(Outcome::Expired { last_block }))),
-            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => {
+            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > RETAINED_BLOCKS => {
                 Ok(EndState::Lost)
             }
             Err(error) => Err(error.into()),

@@ -26,7 +26,7 @@ use crate::execute::{Overlay, within};
 use crate::follow::{FollowError, FollowTask, Follower, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
-use crate::store::{Head, History, KEPT_BLOCKS, Snapshot, Store, StoreError};
+use crate::store::{Head, History, RETAINED_BLOCKS, Snapshot, Store, StoreError};
 
 pub(crate) use control::Control;
 
@@ -91,7 +91,7 @@ impl NodeConfig {
             directory: None,
             clock: Some(Clock::Manual),
             history: History::default(),
-            kept_blocks: KEPT_BLOCKS,
+            kept_blocks: RETAINED_BLOCKS,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             dev_methods: true,
             allow_origins: Vec::new(),

@@ -36,7 +36,7 @@ const BAN: Duration = Duration::from_mins(30);
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Maximum number of repeated validations of an extrinsic while the head advances; the next
 /// validation blocks the head.
-const CHASES: usize = 3;
+const MAX_REVALIDATIONS: usize = 3;
 
 /// The limits of the transaction pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Pool {
             let valid = match validate(store, &tip, &bytes) {
                 Ok(valid) => valid,
                 // The block may have been reverted meanwhile.
-                Err(_) if chases < CHASES && self.tip().hash != tip.hash => {
+                Err(_) if chases < MAX_REVALIDATIONS && self.tip().hash != tip.hash => {
                     chases += 1;
                     continue;
                 }
@@ -137,7 +137,7 @@ impl Pool {
             let mut inner = self.lock();
             let valid = if inner.tip.hash == tip.hash {
                 valid
-            } else if chases < CHASES {
+            } else if chases < MAX_REVALIDATIONS {
                 chases += 1;
                 continue;
             } else {

@@ -76,7 +76,7 @@ pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 /// Default number of newest blocks whose headers and bodies are kept, also after their states are
 /// pruned. An empty block takes about 450 bytes. Unit tests produce few blocks and keep no more
 /// blocks than states.
-pub(crate) const KEPT_BLOCKS: u32 = if cfg!(test) { 0 } else { 100_000 };
+pub(crate) const RETAINED_BLOCKS: u32 = if cfg!(test) { 0 } else { 100_000 };
 
 /// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Store {
             memory: RwLock::new(Arc::new(NodeMemory::new())),
             values: Arc::default(),
             history,
-            kept_blocks: KEPT_BLOCKS,
+            kept_blocks: RETAINED_BLOCKS,
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
         };
@@ -217,7 +217,7 @@ impl Store {
             memory: RwLock::new(Arc::new(NodeMemory::new())),
             values: Arc::default(),
             history: History::Archive,
-            kept_blocks: KEPT_BLOCKS,
+            kept_blocks: RETAINED_BLOCKS,
             flushing,
             path: None,
         };

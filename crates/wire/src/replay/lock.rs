@@ -44,7 +44,7 @@ use super::log::beside;
 const TITLE: &str = "taonet replay bound 1";
 /// The smallest recorded lead: 2^28 ns, about a quarter of a second. Differences of synchronised
 /// clocks stay below it, so that one write covers them.
-const LEAST_LEAD: u64 = 1 << 28;
+const MIN_LEAD: u64 = 1 << 28;
 
 /// A bound on the nonces that were accepted; see above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Lock {
         if lead <= bound.lead {
             return Ok(());
         }
-        let lead = lead.max(LEAST_LEAD).checked_next_power_of_two().unwrap_or(u64::MAX);
+        let lead = lead.max(MIN_LEAD).checked_next_power_of_two().unwrap_or(u64::MAX);
         self.write(Bound { lead, ..bound })
     }
 

@@ -350,9 +350,12 @@ async fn large_bodies_share_their_memory() {
 
 #[tokio::test]
 async fn large_bodies_are_hashed() {
-    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * HEAVY));
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * MIN_OFFLOADED_BYTES));
     let headers = |nonce| signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, &text);
-    let server = Server::new(Limits { body_bytes: 3 * HEAVY, ..Limits::default() }, Policy::open());
+    let server = Server::new(
+        Limits { body_bytes: 3 * MIN_OFFLOADED_BYTES, ..Limits::default() },
+        Policy::open(),
+    );
     let mismatch = refused(401, "request body does not match its signed hash");
     assert_eq!(server.refusal(&headers(NOW), text.replace("xxx\"", "xxy\"")).await, mismatch);
     assert_eq!(server.send(&headers(NOW), text.clone()).await.0, StatusCode::OK);

@@ -88,7 +88,7 @@ impl ResultFile {
     pub const ALL: [Self; 5] =
         [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::DialogueScore, Self::ChallengeScore];
     /// The four files of a miner in the speech contest.
-    pub const OF_SPEECH: [Self; 4] =
+    pub const SPEECH_FILES: [Self; 4] =
         [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
 
     /// Returns the `file_type` of the file's submission.

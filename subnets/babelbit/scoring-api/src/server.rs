@@ -46,7 +46,7 @@ pub use validators::Admission;
 use validators::Validators;
 
 /// Grace period for in-flight uploads at shutdown, the same as for requests.
-const LAST_FILES: Duration = Duration::from_secs(10);
+const UPLOAD_GRACE: Duration = Duration::from_secs(10);
 
 /// Limits of a scoring API.
 #[derive(Debug, Clone)]
@@ -168,7 +168,7 @@ impl ScoringApi {
             retention::follow(&self.state, shutdown)
         );
         self.state.uploads.close();
-        if tokio::time::timeout(LAST_FILES, self.state.uploads.wait()).await.is_err() {
+        if tokio::time::timeout(UPLOAD_GRACE, self.state.uploads.wait()).await.is_err() {
             tracing::warn!(files = self.state.uploads.len(), "shutdown timeout: uploads aborted");
         }
     }

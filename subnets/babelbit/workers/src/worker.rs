@@ -20,7 +20,7 @@ use crate::store::Store;
 /// Pause between two attempts to reach the services.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Interval of checks of the queue and updates of its metrics.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share
 /// the last jobs evenly.
 const SHARE: u64 = 4;
@@ -181,6 +181,6 @@ async fn observe(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
             metrics::gauge!("taonet_scorer_other_queue_jobs", "group" => group.clone())
                 .set(*jobs as f64);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }

@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_mins(3);
 /// Minimum validity of a session key after the period's end.
 const KEY_MARGIN: Duration = Duration::from_mins(10);
 /// Retention of rewards and closed periods.
-const KEEP_HISTORY: Duration = Duration::from_hours(7 * 24);
+const HISTORY_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Retention of unchecked answers.
 const KEEP_SAMPLES: Duration = Duration::from_hours(5);
 
@@ -398,7 +398,9 @@ impl Controller {
         let before = |age: Duration| {
             self.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
         };
-        self.store.sweep(before(KEEP_HISTORY), before(KEEP_HISTORY), before(KEEP_SAMPLES)).await
+        self.store
+            .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(KEEP_SAMPLES))
+            .await
     }
 
     fn left(&self, period: &PeriodRow) -> Duration {

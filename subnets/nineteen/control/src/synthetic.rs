@@ -18,7 +18,7 @@ use words::{Part, text};
 /// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
 const MAX_TOKENS: u64 = 2_000;
 /// Minimum of a randomly drawn `max_tokens`.
-const FEWEST_TOKENS: u64 = 16;
+const MIN_MAX_TOKENS: u64 = 16;
 /// Round values of `max_tokens`, which buyers typically choose.
 const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
@@ -91,7 +91,7 @@ fn text_payload(
         ROUND.choose(random).copied().unwrap_or(MAX_TOKENS)
     } else {
         // Uniform on a logarithmic scale.
-        let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MAX_TOKENS as f64).ln());
+        let (low, high) = ((MIN_MAX_TOKENS as f64).ln(), (MAX_TOKENS as f64).ln());
         random.random_range(low..high).exp() as u64
     };
     let temperature = if random.random_bool(0.3) {

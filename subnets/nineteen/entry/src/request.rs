@@ -10,7 +10,7 @@ use rand::Rng as _;
 use serde_json::{Map, Value};
 use taonet_http::parse_object;
 use taonet_nineteen_core::payload::{MAX_SEED, TextInput, TextPayload};
-use taonet_nineteen_openapi::{EFFORTS, VERBOSITIES};
+use taonet_nineteen_openapi::{REASONING_EFFORTS, VERBOSITIES};
 
 use crate::GatewayError;
 use crate::answer::ChoiceForm;
@@ -27,9 +27,9 @@ const MAX_CHOICES: u64 = 128;
 /// in memory until the last one is complete: those to one request take as much of it as eight of
 /// the longest ones. With log-probabilities, more than eight answers count as many tokens more as
 /// each token has alternatives.
-pub(crate) const MAX_TOTAL_TOKENS: u64 = MOST_LONGEST * MAX_TOKENS;
+pub(crate) const MAX_TOTAL_TOKENS: u64 = MAX_LONGEST_ANSWERS * MAX_TOKENS;
 /// Number of the longest answers that may be in memory for one request.
-const MOST_LONGEST: u64 = 8;
+const MAX_LONGEST_ANSWERS: u64 = 8;
 /// Maximum number of pairs in `metadata`.
 const MAX_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
@@ -125,9 +125,10 @@ impl TextRequest {
         let form = if fields.functions()? { ChoiceForm::FunctionChat } else { ChoiceForm::Chat };
         fields.tools(&mut further)?;
         fields.template_options(&mut further)?;
-        for (name, words) in
-            [("reasoning_effort", EFFORTS.as_slice()), ("verbosity", VERBOSITIES.as_slice())]
-        {
+        for (name, words) in [
+            ("reasoning_effort", REASONING_EFFORTS.as_slice()),
+            ("verbosity", VERBOSITIES.as_slice()),
+        ] {
             let expected = format!("one of {}", words.join(", "));
             fields.pass_on(name, &mut further, &expected, |value| {
                 value.as_str().is_some_and(|word| words.contains(&word))
@@ -230,7 +231,8 @@ impl TextRequest {
 
     /// Returns the maximum number of tokens of all answers together.
     pub(crate) fn most_total_tokens(&self) -> u64 {
-        let is_large = u64::try_from(self.all_answers()).is_ok_and(|count| count > MOST_LONGEST);
+        let is_large =
+            u64::try_from(self.all_answers()).is_ok_and(|count| count > MAX_LONGEST_ANSWERS);
         if self.streams || !self.wants_logprobs || !is_large {
             return MAX_TOTAL_TOKENS;
         }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) type Colour = [f32; 3];
 
 /// Colours by their English names.
-const NAMED: [(&str, Colour); 16] = [
+const NAMED_COLOURS: [(&str, Colour); 16] = [
     ("black", [20.0, 20.0, 22.0]),
     ("white", [240.0, 240.0, 238.0]),
     ("grey", [128.0, 128.0, 130.0]),
@@ -41,8 +41,9 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
     let unwanted: Vec<String> = words(negative_prompt).collect();
     let wanted: Vec<String> = words(prompt).filter(|word| !unwanted.contains(word)).collect();
-    let named =
-        |word: &String| NAMED.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour);
+    let named = |word: &String| {
+        NAMED_COLOURS.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour)
+    };
     let mut colours: Vec<Colour> = wanted.iter().filter_map(named).collect();
     let others = wanted.iter().filter(|word| named(word).is_none()).map(|word| of_word(word));
     // Named colours dominate the others.

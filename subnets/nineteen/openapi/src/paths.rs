@@ -30,7 +30,7 @@ struct BilledRoute {
     streams: bool,
 }
 
-const SOLD: [BilledRoute; 12] = [
+const BILLED_ROUTES: [BilledRoute; 12] = [
     sold(
         "/v1/chat/completions",
         "Creates a chat completion",
@@ -144,7 +144,7 @@ pub(crate) fn api() -> OpenApi {
         Some("Inference by the miners of subnet 19, through an OpenAI-compatible API."),
     );
     let mut paths = PathsBuilder::new();
-    for sold in &SOLD {
+    for sold in &BILLED_ROUTES {
         paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
     }
     let id = parameter("id", ParameterIn::Path, string()).required(Required::True);

@@ -21,12 +21,12 @@ use crate::period_miners::Completion;
 use crate::querier::Inner;
 use crate::reading::ResponseReader;
 use crate::slot::Slot;
-use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
+use crate::sse::{Event, Events, MAX_DEPTH, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
 use crate::{Chunk, ChunkBody, Payload, Querier, Request, RequestKind, TaskMiner};
 
 /// Maximum size of an answer that is not streamed, in bytes.
-const LARGEST: usize = 16 << 20;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// Maximum number of events of a stream for each requested chunk: the parts of a character are
 /// tokens without text.
@@ -292,7 +292,7 @@ impl Attempt {
             let Some(bytes) = reading.next(remaining, first, &mut self.waited).await? else {
                 break;
             };
-            if body.len() + bytes.len() > LARGEST {
+            if body.len() + bytes.len() > MAX_ANSWER_BYTES {
                 return Err(AttemptError::TooMany);
             }
             body.extend_from_slice(&bytes);
@@ -325,7 +325,7 @@ impl Attempt {
             value.pointer("/choices/0/message/content").or(value.pointer("/choices/0/text"));
         self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());
         if self.request.is_some() {
-            if depth(&value) > DEEPEST {
+            if depth(&value) > MAX_DEPTH {
                 return Err(StreamFault::TooDeep.into());
             }
             // JSON is UTF-8, as the parser has verified.

@@ -19,7 +19,7 @@ use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE};
 use crate::{ExchangeMessage, ExchangeReply, FiberRules, FiberScheme, MinerHandshake};
 
 /// Minimum size of bodies that are decrypted on the blocking pool, in bytes.
-const HEAVY: usize = 256 * 1024;
+const MIN_OFFLOADED_BYTES: usize = 256 * 1024;
 
 /// Request extension that marks a decrypted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ async fn open_body(
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };
-    let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
+    let (rules, is_heavy) = (handshake.rules(), token.len() >= MIN_OFFLOADED_BYTES);
     let open =
         move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
     let opened = if is_heavy {

@@ -24,7 +24,7 @@ use file::{JobDirectory, JobFile, JobResult};
 /// Retention period of a finished proof.
 const RETENTION: Duration = Duration::from_hours(1);
 /// Maximum size of all finished bundles in memory, as JSON, in bytes.
-const KEPT_BYTES: usize = 128 << 20;
+const MAX_BUNDLE_BYTES: usize = 128 << 20;
 /// Grace period for proofs in progress at shutdown: shorter than the server's, so that users
 /// receive the final status.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -316,7 +316,7 @@ impl Jobs {
         finished.sort_unstable();
         let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
         for ((at, size), id) in finished {
-            if at.elapsed() >= RETENTION || jobs.len() >= self.kept || bytes > KEPT_BYTES {
+            if at.elapsed() >= RETENTION || jobs.len() >= self.kept || bytes > MAX_BUNDLE_BYTES {
                 bytes -= size;
                 jobs.remove(&id);
                 self.remove_file(&id);

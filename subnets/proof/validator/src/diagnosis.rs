@@ -2,7 +2,7 @@
 //! other miners.
 //!
 //! The reason has no effect on the score, so a diagnosis is bounded: at most [`MAX_TRIALS`]
-//! verifications per proof, and [`TRIALS_A_MINUTE`] per minute for all proofs of a miner.
+//! verifications per proof, and [`MAX_TRIALS_PER_MINUTE`] per minute for all proofs of a miner.
 //! Recognising a verbatim copy requires none. Verifiers of external programs are not tried: each
 //! verification may take minutes.
 
@@ -19,7 +19,7 @@ use crate::ProofMiner;
 use crate::request::{LoadedCircuit, UnverifiedProof};
 
 /// Number of statements remembered per miner, from the miner's latest verified proofs.
-const REMEMBERED: usize = 4;
+const MAX_STATEMENTS: usize = 4;
 /// Maximum number of verifications to diagnose one proof.
 const MAX_TRIALS: usize = 32;
 /// Maximum number of verifications with other circuits.
@@ -27,7 +27,7 @@ const MAX_CIRCUITS: usize = 8;
 /// Maximum number of verifications with other miners for the same request.
 const MAX_MINERS: usize = 16;
 /// Maximum number of verifications per minute to diagnose the proofs of one miner.
-const TRIALS_A_MINUTE: usize = 128;
+const MAX_TRIALS_PER_MINUTE: usize = 128;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -48,7 +48,7 @@ impl ProofHistory {
         let proof = Digest::of(proof);
         let mut miners = self.lock();
         let verified = &mut miners.entry(statement.binding.miner).or_default().verified;
-        if verified.len() == REMEMBERED {
+        if verified.len() == MAX_STATEMENTS {
             verified.pop_front();
         }
         verified.push_back((statement, proof));
@@ -90,7 +90,7 @@ impl ProofHistory {
     fn allowance(&self, miner: &Hotkey, now: Instant) -> usize {
         match self.lock().get(miner).and_then(|record| record.spent) {
             Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => {
-                TRIALS_A_MINUTE.saturating_sub(spent).min(MAX_TRIALS)
+                MAX_TRIALS_PER_MINUTE.saturating_sub(spent).min(MAX_TRIALS)
             }
             _ => MAX_TRIALS,
         }

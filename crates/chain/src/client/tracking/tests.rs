@@ -115,7 +115,7 @@ impl Nodes for Stage {
                 Err(error(code, data))
             }
             Some(Answer::Breaks(error)) => return Err(error),
-            None => Err(error(ALREADY_THERE, "")),
+            None => Err(error(ALREADY_IN_POOL, "")),
         };
         Ok(PoolResponse { answer, others_may_have_it })
     }
@@ -318,7 +318,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
             ONCE,
         ),
         ("taken, then found invalid", Some(Answer::Takes(reports)), ONCE),
-        ("there already", Some(Answer::Refuses(ALREADY_THERE, "")), ONCE),
+        ("there already", Some(Answer::Refuses(ALREADY_IN_POOL, "")), ONCE),
     ] {
         let stage = Stage::new(first.into_iter().chain(refusals()));
         let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;

@@ -29,7 +29,7 @@ use super::goods::DemoMarket;
 
 /// Rejection interval: the rate-limiting miner and the failing miner reject every third request of
 /// each task.
-const REFUSES: u64 = 3;
+const REJECTION_INTERVAL: u64 = 3;
 /// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;
 
@@ -202,7 +202,7 @@ fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router 
         let task = if request.uri().path().contains("/chat/") { chats } else { completions };
         let count = task.fetch_add(1, Ordering::Relaxed);
         async move {
-            if let Some(status) = refusal.filter(|_| count.is_multiple_of(REFUSES)) {
+            if let Some(status) = refusal.filter(|_| count.is_multiple_of(REJECTION_INTERVAL)) {
                 return status.into_response();
             }
             tokio::time::sleep(delay).await;

@@ -40,7 +40,7 @@ const PROOFS: u64 = 40;
 /// Timeout of an epoch.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
-const SLOWNESS: Duration = Duration::from_secs(2);
+const SLOW_MINER_DELAY: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -268,7 +268,7 @@ impl Market {
             self.start_miner("honest", Behaviour::Honest, &loaded, chain, shutdown).await?;
         for (name, behaviour) in [
             ("honest-2", Behaviour::Honest),
-            ("slow", Behaviour::Slow(SLOWNESS)),
+            ("slow", Behaviour::Slow(SLOW_MINER_DELAY)),
             ("wrong-output", Behaviour::WrongOutput),
             ("replay", Behaviour::Replay),
             ("other-circuit", Behaviour::OtherCircuit),

@@ -21,13 +21,13 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 /// Control tokens that end an answer, whatever the file says: files name one or two of them only.
 #[rustfmt::skip]
-const ENDS: [&str; 9] = [
+const END_TOKENS: [&str; 9] = [
     "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>", "_<EOT>",
 ];
 /// Maximum number of bytes of a piece of SentencePiece that is merged from smaller ones. Its own
 /// limit is 16 characters by default; longer pieces, such as runs of spaces, are defined by the
 /// user.
-const MAX_MERGED: usize = 256;
+const MAX_MERGED_BYTES: usize = 256;
 
 impl Gguf {
     /// Returns the tokenizer: byte-level BPE, or SentencePiece's BPE. The inner error names what is
@@ -80,7 +80,7 @@ impl Gguf {
         let kinds = kinds.unwrap_or_default().iter();
         let ends = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
         let ends = ends.filter(|(_, (text, kind))| {
-            [CONTROL, USER_DEFINED].contains(*kind) && ENDS.contains(&text.as_str())
+            [CONTROL, USER_DEFINED].contains(*kind) && END_TOKENS.contains(&text.as_str())
         });
         ends.map(|(id, _)| id).collect()
     }
@@ -172,7 +172,7 @@ fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> 
         .map(|(_, (token, score))| (token.as_str(), *score))
         .collect();
     let mut merges: Vec<(f32, &str, &str)> = Vec::new();
-    for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED) {
+    for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED_BYTES) {
         let splits = piece.char_indices().skip(1).map(|(index, _)| piece.split_at(index));
         let listed =
             splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));

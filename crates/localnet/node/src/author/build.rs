@@ -19,7 +19,7 @@ use crate::pool::{QueuedExtrinsic, SubmitError};
 use crate::store::{Head, KnownState};
 
 /// A block counts as full once this many extrinsics have exceeded its remaining weight.
-const MISFITS: usize = 8;
+const MAX_MISFITS: usize = 8;
 /// The consensus engine ID that clients expect in the digest.
 const AURA: [u8; 4] = *b"aura";
 
@@ -271,7 +271,7 @@ fn take_calls(
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
     let (mut included, mut skipped, mut misfits) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
-        if misfits >= MISFITS {
+        if misfits >= MAX_MISFITS {
             break;
         }
         match draft.apply(&call.bytes) {

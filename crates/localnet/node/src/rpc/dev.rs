@@ -17,7 +17,7 @@ use crate::store::Snapshot;
 
 /// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to
 /// subscribers.
-const MAX_SET: usize = 64 << 10;
+const MAX_SET_BYTES: usize = 64 << 10;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.command("dev_mine", &["blocks"], |args| {
@@ -101,9 +101,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
         }
-        if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET {
+        if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET_BYTES {
             return Err(invalid_params(format!(
-                "keys and values must have at most {MAX_SET} bytes in total"
+                "keys and values must have at most {MAX_SET_BYTES} bytes in total"
             )));
         }
         Ok(Action::SetStorage(entries))

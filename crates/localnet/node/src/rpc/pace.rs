@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
 /// Maximum number of concurrent requests per connection that read the disk or execute the runtime.
-const HEAVY: usize = 8;
+const MAX_HEAVY_REQUESTS: usize = 8;
 
 /// Per-connection backpressure: bytes and requests in flight.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Pace {
         Arc::new(Self {
             state: Mutex::default(),
             bounds,
-            heavy: Semaphore::new(HEAVY),
+            heavy: Semaphore::new(MAX_HEAVY_REQUESTS),
             taken: Notify::new(),
             progress,
         })

@@ -37,7 +37,7 @@ const SIGNERS: [&str; 4] = ["Alice", "Bob", "Charlie", "Dave"];
 /// File in the child's chain directory with the seed of the load.
 const SEED_FILE: &str = "seed";
 /// The number of newest blocks per round whose events are counted.
-const COUNTED_BLOCKS: u32 = 100;
+const MAX_COUNTED_BLOCKS: u32 = 100;
 /// Kinds of effects that the load must have.
 const EXPECTED_EFFECTS: [&str; 8] = [
     "transfers",
@@ -410,7 +410,7 @@ async fn killed_process_loses_no_announced_block() {
                 parent,
                 "block {number}"
             );
-            if number + COUNTED_BLOCKS > head.number() {
+            if number + MAX_COUNTED_BLOCKS > head.number() {
                 effects.count(&node, &hash).await;
             }
             parent = hash;

@@ -25,7 +25,7 @@ use taonet_http::{JsonService, shown_in, subscriber};
 type Gateway = Shared<Arc<State>>;
 
 /// Lifetime of a cached list: short, since wins expire, and members join and leave.
-const LISTED_FOR: Duration = Duration::from_secs(1);
+const LIST_LIFETIME: Duration = Duration::from_secs(1);
 /// Margin by which a request's timeout exceeds the miner's timeout.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -50,7 +50,7 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 }
 
 impl State {
-    /// Returns the list of the arena's miners, which is cached for [`LISTED_FOR`], since every
+    /// Returns the list of the arena's miners, which is cached for [`LIST_LIFETIME`], since every
     /// message needs it.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl State {
         let mut cached = self.listed.lock().await;
         if let Some(latest) = cached.as_ref()
             && latest.version == version
-            && now.duration_since(latest.at).is_ok_and(|age| age < LISTED_FOR)
+            && now.duration_since(latest.at).is_ok_and(|age| age < LIST_LIFETIME)
         {
             return Ok(Arc::clone(&latest.miners));
         }

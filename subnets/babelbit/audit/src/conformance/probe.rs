@@ -27,7 +27,7 @@ use wire::{Forgery, Wire};
 /// Challenge ID in the requests; no validator uses it.
 const CHALLENGE: &str = "taonet-test-miner";
 /// Maximum number of characters of a miner's response in reports.
-const SHOWN: usize = 200;
+const MAX_QUOTED_CHARS: usize = 200;
 /// Time between two reports of the progress of a slow session.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Name of the messages in signed headers.
@@ -111,7 +111,7 @@ fn shown(reply: &Reply) -> String {
     if let Some(encoding) = &reply.encoding {
         shown = format!("{shown} ({encoding})");
     }
-    let text: String = text.chars().take(SHOWN).collect();
+    let text: String = text.chars().take(MAX_QUOTED_CHARS).collect();
     format!("{shown} {}", text.trim_end()).trim_end().to_owned()
 }
 
@@ -122,7 +122,10 @@ fn described(reply: &Result<Reply, FailedExchange>) -> String {
 fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
     let shown = fields.iter().map(|field| match object.get(*field) {
         Some(value) => {
-            format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>())
+            format!(
+                "{field}: {}",
+                value.to_string().chars().take(MAX_QUOTED_CHARS).collect::<String>()
+            )
         }
         None => format!("no {field}"),
     });
@@ -454,7 +457,7 @@ struct ReceivedAudio {
 
 /// Margin by which a request's timeout exceeds the deadline, so that a late response is reported
 /// with its time.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE_MARGIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use crate::section::BabelbitSection;
 /// Maximum number of challenges in the history.
 const HISTORY: usize = 60;
 /// Maximum number of replies in each of the lists of best and worst replies.
-const EXTREMES: usize = 3;
+const MAX_EXTREMES: usize = 3;
 
 /// A challenge with the results of one miner.
 type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
@@ -189,8 +189,8 @@ fn extremes(view: &View, parts: &[Part<'_>]) -> Markup {
     });
     let mut scored: Vec<_> = scored.collect();
     scored.sort_by(|(.., a), (.., b)| b.total_cmp(a));
-    let best = scored.iter().take(EXTREMES);
-    let worst = scored.iter().skip(EXTREMES).rev().take(EXTREMES);
+    let best = scored.iter().take(MAX_EXTREMES);
+    let worst = scored.iter().skip(MAX_EXTREMES).rev().take(MAX_EXTREMES);
     let list = |replies: Vec<&(&Challenge, &ResultDigest, f64)>| {
         html! {
             ul.replies {

@@ -24,7 +24,7 @@ use super::visit::{Timing, Visit, VisitAudio};
 /// Maximum number of results in memory, of up to 5 MB each.
 const MAX_TRIALS: usize = 8;
 /// Time after which a result is removed.
-const KEPT_FOR: Duration = Duration::from_mins(10);
+const RESULT_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Durations and latencies of a reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -177,7 +177,7 @@ impl Trials {
 
     /// Removes expired results.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|trial| now.duration_since(trial.made) < KEPT_FOR);
+        self.lock().retain(|trial| now.duration_since(trial.made) < RESULT_LIFETIME);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Trial>>> {

@@ -83,7 +83,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
-        for file in ResultFile::OF_SPEECH {
+        for file in ResultFile::SPEECH_FILES {
             sqlx::query(
                 "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state)
                  VALUES (?, ?, ?, ?, ?, ?, 'waiting')

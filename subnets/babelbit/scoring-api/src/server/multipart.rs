@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use memchr::memmem::find;
 
 /// Maximum size of a part's head in bytes.
-const MAX_HEAD: usize = 8 << 10;
+const MAX_HEAD_BYTES: usize = 8 << 10;
 /// Maximum length of a boundary in bytes, by RFC 2046.
 const MAX_BOUNDARY: usize = 70;
 
@@ -136,7 +136,7 @@ impl Form {
                 let _ = self.buffer.split_to(END.len());
                 return Ok(head);
             }
-            if self.buffer.len() > MAX_HEAD {
+            if self.buffer.len() > MAX_HEAD_BYTES {
                 return Err(FormError::Malformed("a part header is incomplete"));
             }
             self.more().await?;

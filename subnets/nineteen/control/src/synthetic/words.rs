@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
 /// Maximum depth of names within alternatives.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 const ONSETS: [&str; 24] = [
     "b", "br", "c", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st",
     "t", "th", "tr", "v", "w", "z",
@@ -53,7 +53,7 @@ impl Part {
 pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
     let (first, later) = part.names();
     let mut text = String::new();
-    add(&mut text, first, DEEPEST, random);
+    add(&mut text, first, MAX_DEPTH, random);
     while text.split(' ').count() < words {
         let separator = match part {
             Part::Picture => ", ",
@@ -61,7 +61,7 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
             _ => " ",
         };
         text.push_str(separator);
-        add(&mut text, later, DEEPEST, random);
+        add(&mut text, later, MAX_DEPTH, random);
     }
     let mut text = text.split(' ').take(words).collect::<Vec<_>>().join(" ");
     if part == Part::Message {

@@ -9,7 +9,7 @@ use crate::GatewayError;
 /// Maximum number of token IDs, words or choices in a list.
 const MAX_LIST_LENGTH: usize = 4_096;
 /// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.
-const GUIDED: &str = "guided_";
+const GUIDED_PREFIX: &str = "guided_";
 /// Constraints of `structured_outputs` that have such a name, too.
 const FORMER_CONSTRAINTS: [&str; 4] =
     ["guided_json", "guided_regex", "guided_choice", "guided_grammar"];
@@ -120,7 +120,7 @@ impl Fields {
                 "guided_choice" => "an array of 1..=4096 strings",
                 _ => "a string",
             };
-            let constraint = name.trim_start_matches(GUIDED);
+            let constraint = name.trim_start_matches(GUIDED_PREFIX);
             self.pass_on(name, further, expected, |value| is_constraint(constraint, value))?;
         }
         for name in ["guided_whitespace_pattern", "guided_decoding_backend"] {

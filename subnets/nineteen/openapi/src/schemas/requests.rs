@@ -9,7 +9,9 @@ use super::{
     one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
     with_conditions,
 };
-use crate::{EFFORTS, INCLUDED, SUMMARIES, TEMPLATE_OVERRIDES, VERBOSITIES, VLLM_FLAGS};
+use crate::{
+    INCLUDE_VALUES, REASONING_EFFORTS, SUMMARIES, TEMPLATE_OVERRIDES, VERBOSITIES, VLLM_FLAGS,
+};
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full
 /// groups of four characters, then the rest of the data.
@@ -124,7 +126,7 @@ fn tools() -> Vec<Field> {
         ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
         ("parallel_tool_calls", flag()),
         ("response_format", typed()),
-        ("reasoning_effort", one_of(&EFFORTS)),
+        ("reasoning_effort", one_of(&REASONING_EFFORTS)),
         ("verbosity", one_of(&VERBOSITIES)),
         ("modalities", lists(one_of(&["text"]))),
     ]
@@ -231,7 +233,7 @@ fn message() -> RefOr<Schema> {
 /// Returns the schema of `reasoning` in `/v1/responses`.
 fn reasoning() -> RefOr<Schema> {
     let summary = || either([one_of(&SUMMARIES), null()]);
-    let effort = either([one_of(&EFFORTS), null()]);
+    let effort = either([one_of(&REASONING_EFFORTS), null()]);
     object([], [("effort", effort), ("summary", summary()), ("generate_summary", summary())])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         .into()
@@ -431,7 +433,7 @@ fn response_options() -> Vec<Field> {
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
         ("reasoning", reasoning()),
-        ("include", lists(one_of(&INCLUDED))),
+        ("include", lists(one_of(&INCLUDE_VALUES))),
         ("top_logprobs", whole(0.0, 20.0)),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
         ("store", exactly(false.into())),

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{ALIVE, Order, Queue, REDELIVER, WINDOW};
+use super::{HEARTBEAT_INTERVAL, Order, Queue, REDELIVER, WINDOW};
 use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 
@@ -22,7 +22,8 @@ const FIRST: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
-    SILENCE.as_millis() > 3 * ALIVE.as_millis() && FIRST.as_millis() > 3 * REDELIVER.as_millis()
+    SILENCE.as_millis() > 3 * HEARTBEAT_INTERVAL.as_millis()
+        && FIRST.as_millis() > 3 * REDELIVER.as_millis()
 );
 
 /// Sends requests to the query workers of a market. Clones share state.

@@ -21,7 +21,7 @@ const MAX_AGE_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// Accepted difference between the clocks of the two machines, in milliseconds.
 const CLOCK_DIFFERENCE_MS: i64 = 60_000;
 /// Longest time that the reference takes to close the contenders of one period, in milliseconds.
-const CLOSING_MS: i64 = 60_000;
+const MAX_CLOSING_MS: i64 = 60_000;
 /// Largest difference between a score and its formula, from rounding.
 const ROUNDING: f64 = 1e-6;
 /// Length of the reference's keys, which are UUIDs. Those made by hand can be shorter.
@@ -451,7 +451,7 @@ fn periods(mut contenders: Vec<ContenderRecord>, left_out: &mut Remarks) -> Vec<
         let (offer, began_ms) = ((contender.task.clone(), contender.hotkey), contender.started_ms);
         let period = periods
             .last_mut()
-            .filter(|period| contender.closed_ms.saturating_sub(period.first_ms) <= CLOSING_MS);
+            .filter(|period| contender.closed_ms.saturating_sub(period.first_ms) <= MAX_CLOSING_MS);
         match (period, offers.get(&offer).copied()) {
             (Some(_), Some(earlier_ms)) if earlier_ms == began_ms => {
                 left_out.add(CONTENDERS_HISTORY, "node_hotkey", DUPLICATE, &contender.id);

@@ -38,10 +38,10 @@ const MIN_LARGE_TILE: u64 = 1 << 21;
 /// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
 /// of products of polynomials. Each takes a row then, but every query opens all columns: besides
 /// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
-const FEW: u64 = 1 << 14;
+const SMALL_TILE_MULTIPLY_ADDS: u64 = 1 << 14;
 /// Minimum saving for which products of polynomials are cheaper: their tables make every proof
 /// longer.
-const WORTHWHILE: usize = 1 << 14;
+const MIN_SAVING: usize = 1 << 14;
 
 /// Memory of each value in a fixed column, in bytes, when a key is computed: a field element, its
 /// copy for the commitment, and two elements of its codeword. The layout takes less, and is dropped
@@ -169,10 +169,12 @@ impl Method {
             _ => 0,
         });
         let products: u64 = products.sum();
-        let polynomials = saved >= WORTHWHILE || products > 0;
+        let polynomials = saved >= MIN_SAVING || products > 0;
         let in_tiles =
             circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
-        let tile = if polynomials && multiply_adds_in_tiles(circuit, smallest) < FEW {
+        let tile = if polynomials
+            && multiply_adds_in_tiles(circuit, smallest) < SMALL_TILE_MULTIPLY_ADDS
+        {
             smallest
         } else if in_tiles < MIN_LARGE_TILE {
             small

@@ -20,7 +20,7 @@ const HALF_LIFE: f64 = 7200.0;
 /// Duration of a bucket, in seconds.
 const BUCKET: u64 = 3600;
 /// Maximum number of buckets: 24 half-lives, after which balances are negligible.
-const KEPT_BUCKETS: u64 = 48;
+const MAX_BUCKETS: u64 = 48;
 /// Maximum number of latencies from which a price is computed.
 const PRICE_SAMPLES: usize = 256;
 /// Number of new latencies after which a price is recomputed.
@@ -122,7 +122,7 @@ impl Account {
         let bucket = bucket(now);
         self.answers += 1;
         *self.buckets.entry(bucket).or_default() += amount;
-        self.buckets.retain(|&start, _| start + KEPT_BUCKETS >= bucket);
+        self.buckets.retain(|&start, _| start + MAX_BUCKETS >= bucket);
     }
 
     fn work(&self, now: Duration) -> f64 {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 
-use super::{KEPT_TIMES, MAX_CONCURRENT_PER_MINER, Performance, Times};
+use super::{MAX_CONCURRENT_PER_MINER, MAX_STORED_TIMES, Performance, Times};
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -117,7 +117,7 @@ impl Times {
     /// Removes times that no measurement yields, and the oldest ones beyond the limit.
     fn checked(mut self) -> Self {
         self.0.retain(|seconds| seconds.is_finite() && *seconds >= 0.0);
-        self.0.drain(..self.0.len().saturating_sub(KEPT_TIMES));
+        self.0.drain(..self.0.len().saturating_sub(MAX_STORED_TIMES));
         self
     }
 }
@@ -203,11 +203,11 @@ mod tests {
         miner.idle.insert(circuit("a"), -1.0);
         let times = miner.times.get_mut(&circuit("a")).unwrap();
         times.0.extend([-1.0, f32::INFINITY]);
-        times.0.extend([5.0; KEPT_TIMES]);
+        times.0.extend([5.0; MAX_STORED_TIMES]);
         let (miners, _) = saved.restore(&[circuit("a")], NOW);
         let restored = miners.values().next().unwrap();
         assert_eq!((restored.capacity, restored.idle.len()), (MAX_CONCURRENT_PER_MINER, 0));
-        assert_eq!(restored.times[&0].0, [5.0; KEPT_TIMES]);
+        assert_eq!(restored.times[&0].0, [5.0; MAX_STORED_TIMES]);
     }
 
     #[test]

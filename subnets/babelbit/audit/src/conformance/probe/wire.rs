@@ -12,7 +12,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
 use url::Url;
 
-use super::PATIENCE;
+use super::DEADLINE_MARGIN;
 use crate::conformance::fault::{FailedExchange, Fault, NoReply};
 use crate::conformance::{Target, TestError};
 use taonet_babelbit_runner::PlaySettings;
@@ -202,7 +202,7 @@ impl Wire {
         url.set_path(&self.path);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = self.client.post(url).headers(headers).body(Bytes::from(body));
-        within(limit + PATIENCE, async { self.read(request.send().await).await }).await
+        within(limit + DEADLINE_MARGIN, async { self.read(request.send().await).await }).await
     }
 
     async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, FailedExchange> {
