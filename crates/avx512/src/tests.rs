@@ -7,7 +7,7 @@ use super::*;
 
 /// Prints a notice if this machine lacks the instructions. It bypasses the test harness, which
 /// captures the output of passing tests.
-fn noticed<T>(proof: Option<T>) -> Option<T> {
+fn notify_missing<T>(proof: Option<T>) -> Option<T> {
     if proof.is_none() {
         let _ = writeln!(std::io::stderr(), "NOT TESTED: this machine has no AVX-512 VNNI");
     }
@@ -47,7 +47,7 @@ fn int8_product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8
 /// saturation.
 #[test]
 fn extreme_values_do_not_saturate() {
-    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let Some(vnni) = notify_missing(Vnni::detect()) else { return };
     for (rows, inputs, outputs) in [(1, 64, 32), (5, 768, 70), (33, 5_120, 40)] {
         for (x, weight, zero) in
             [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)]
@@ -65,7 +65,7 @@ fn extreme_values_do_not_saturate() {
 
 #[test]
 fn ranges_of_outputs_are_the_columns_of_the_complete_product() {
-    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let Some(vnni) = notify_missing(Vnni::detect()) else { return };
     let (rows, inputs, outputs) = (17, 100, 150);
     let (x, weights) = (bytes(rows * inputs, 1), bytes(outputs * inputs, 2));
     let weights: Vec<i8> = weights.into_iter().map(u8::cast_signed).collect();
@@ -188,7 +188,7 @@ proptest! {
 
 #[test]
 fn fixed_products_have_the_sizes_of_attention() {
-    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let Some(vnni) = notify_missing(Vnni::detect()) else { return };
     for (rows, depth, columns) in [(48, 64, 1_500), (13, 1_499, 64), (25, 3, 31), (1, 1, 1)] {
         check_rounding(vnni, &values(rows * depth, 1), &values(columns * depth, 2), depth);
     }
@@ -209,7 +209,7 @@ fn norms_fit_after_rounding() {
 /// Sizes at which squares have few bits, underflow or overflow.
 #[test]
 fn sums_of_fixed_products_do_not_overflow() {
-    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let Some(vnni) = notify_missing(Vnni::detect()) else { return };
     for depth in [1, 2, 64, 1_500, 1 << 16] {
         for size in [1e-31_f32, 2.6e-23, 4.5e-23, 1e-15, 1.0, 1e15, 1e20] {
             let mut single = vec![0.0; depth];
@@ -235,7 +235,7 @@ fn sums_of_fixed_products_do_not_overflow() {
 
 #[test]
 fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
-    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let Some(vnni) = notify_missing(Vnni::detect()) else { return };
     for (row, column) in
         [([0.0; 3], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [0.0; 3]), ([1e-33; 3], [1.0; 3])]
     {
@@ -256,7 +256,7 @@ fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
 fn non_finite_value_affects_only_its_row_or_column() {
     const DEPTH: usize = 70;
     const COLUMNS: usize = 40;
-    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let Some(vnni) = notify_missing(Vnni::detect()) else { return };
     let check = |column: usize, position: usize, bad: f32| {
         let (rows, columns) = (vec![1.0; 2 * DEPTH], vec![1.0; COLUMNS * DEPTH]);
         let (mut bad_row, mut bad_column) = (rows.clone(), columns.clone());
@@ -289,7 +289,7 @@ fn non_finite_value_affects_only_its_row_or_column() {
 
 /// Calls a product with rows of `depth` values and space for `space` products.
 fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
-    let Some(vnni) = noticed(vnni) else {
+    let Some(vnni) = notify_missing(vnni) else {
         panic!("depth of rows and matrix, space for the products, two rows")
     };
     let (mut matrix, mut rows) = (FixedMatrix::new(vnni), FixedRows::new(vnni));

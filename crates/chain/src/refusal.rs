@@ -62,11 +62,11 @@ impl RefusalReason {
         let data = data.unwrap_or_default();
         match code {
             INVALID => Self::of_validity(data)
-                .unwrap_or_else(|| Self::Other { code, message: said(message, data) }),
+                .unwrap_or_else(|| Self::Other { code, message: join_message(message, data) }),
             1012 => Self::Banned,
             1014 => Self::LowPriority,
-            1001 => Self::Unreadable { message: said(message, data) },
-            _ => Self::Other { code, message: said(message, data) },
+            1001 => Self::Unreadable { message: join_message(message, data) },
+            _ => Self::Other { code, message: join_message(message, data) },
         }
     }
 
@@ -102,7 +102,7 @@ impl RefusalReason {
     }
 }
 
-fn said(message: &str, data: &str) -> String {
+fn join_message(message: &str, data: &str) -> String {
     if data.is_empty() { message.to_owned() } else { format!("{message}: {data}") }
 }
 

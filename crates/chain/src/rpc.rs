@@ -137,7 +137,7 @@ impl Rpc {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if deadline.left() <= self.pace.pause() {
+            if deadline.remaining() <= self.pace.pause() {
                 return Err(error);
             }
             tokio::time::sleep(self.pace.pause()).await;
@@ -154,7 +154,7 @@ impl Rpc {
     ) -> Result<T, ChainError> {
         let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
         for node in self.order() {
-            let left = deadline.left();
+            let left = deadline.remaining();
             if left.is_zero() {
                 break;
             }
@@ -175,7 +175,7 @@ impl Rpc {
                 node = %node.url(), question.method, error = with_causes(&error),
                 "request to a node failed"
             );
-            node.failed(self.pace.shun());
+            node.failed(self.pace.skip_duration());
             (endpoint, source) = (node.url().to_string(), error);
         }
         Err(ChainError::Unreachable { endpoint, source })
@@ -185,7 +185,7 @@ impl Rpc {
     /// the earliest failure first.
     fn order(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> =
-            self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
+            self.nodes.iter().map(|node| (node.skipped_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
         nodes.into_iter().map(|(_, node)| node).collect()
     }
@@ -207,7 +207,7 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn left(&self) -> Duration {
+    fn remaining(&self) -> Duration {
         self.total.saturating_sub(self.started.elapsed())
     }
 }

@@ -21,7 +21,7 @@ fn prompt(model: &LanguageModel, number: usize) -> Vec<u32> {
     model.completion_prompt(&format!("Tell me about number {number}.")).unwrap_or_default()
 }
 
-fn alone(model: &LanguageModel, number: usize) -> Vec<u32> {
+fn generate_alone(model: &LanguageModel, number: usize) -> Vec<u32> {
     model
         .generate(prompt(model, number), sampling(number))
         .filter_map(|step| step.ok().map(|step| step.token))
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     ] {
         let Ok(model) = model.map(Arc::new) else { return ExitCode::FAILURE };
         let began = Instant::now();
-        let each: Vec<_> = (0..STREAMS).map(|number| alone(&model, number)).collect();
+        let each: Vec<_> = (0..STREAMS).map(|number| generate_alone(&model, number)).collect();
         let one_by_one = began.elapsed().as_secs_f64();
         let began = Instant::now();
         let batched = together(&model);

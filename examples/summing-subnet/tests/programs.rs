@@ -181,7 +181,7 @@ async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<Atomic
 }
 
 /// Waits until a miner has got more requests than before.
-async fn asked_again(asked: &AtomicU64, before: u64) {
+async fn wait_for_more_requests(asked: &AtomicU64, before: u64) {
     let wait = async {
         while asked.load(Ordering::Relaxed) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -213,7 +213,7 @@ async fn kills_at_random_times_lose_and_repeat_no_step() {
             _ => 550..750,
         };
         if kill % 3 > 0 {
-            asked_again(&asked, before).await;
+            wait_for_more_requests(&asked, before).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(after))).await;
         assert!(validator.try_wait().unwrap().is_none(), "kill {kill}: the validator has ended by itself");

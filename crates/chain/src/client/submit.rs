@@ -92,7 +92,7 @@ impl Nodes for Inner {
         self.head().await
     }
 
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,

@@ -32,7 +32,7 @@ pub(crate) trait Nodes: Sync {
     async fn newest_block(&self) -> Result<Block, ChainError>;
 
     /// Looks for an extrinsic in one block.
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
@@ -59,7 +59,7 @@ pub(crate) trait Nodes: Sync {
     ) -> Result<Option<Inclusion>, ChainError> {
         let (mut block, mut before) = (last, None);
         loop {
-            let search = self.look(extrinsic, block).await?;
+            let search = self.search_block(extrinsic, block).await?;
             if search.number <= after || before.is_some_and(|before| search.number >= before) {
                 return Ok(None);
             }
@@ -156,10 +156,10 @@ pub(crate) async fn follow<N: Nodes>(
         match timeout_at(end, tracker.round()).await {
             Ok(Ok(Some(outcome))) => return tracker.settle(outcome),
             Ok(round) => tracker.error = round.err(),
-            Err(_) => return tracker.give_up(),
+            Err(_) => return tracker.time_out(),
         }
         if Instant::now().checked_add(times.pause).is_none_or(|next| next >= end) {
-            return tracker.give_up();
+            return tracker.time_out();
         }
         tokio::time::sleep(times.pause).await;
     }
@@ -324,7 +324,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     }
 
     /// Returns the outcome when the timeout expires.
-    fn give_up(mut self) -> Outcome {
+    fn time_out(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
             (None, Some(error), _) => Outcome::Unknown(UnknownReason::of_error(error)),

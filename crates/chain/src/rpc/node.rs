@@ -101,7 +101,7 @@ impl Node {
 
     /// Returns the time until which the node is skipped after a failure; `None` while it is
     /// healthy.
-    pub(crate) fn shunned_until(&self) -> Option<Instant> {
+    pub(crate) fn skipped_until(&self) -> Option<Instant> {
         self.health().shunned_until.filter(|until| *until > Instant::now())
     }
 
@@ -137,7 +137,7 @@ impl Node {
         };
         match answer {
             Ok(answer) => Ok(answer),
-            Err(Error::Call(error)) => Ok(Answer::Error(said(&error))),
+            Err(Error::Call(error)) => Ok(Answer::Error(rpc_error(&error))),
             Err(error) => Err(connection_failed(error)),
         }
     }
@@ -179,7 +179,7 @@ fn connection_failed(error: Error) -> TransportError {
 }
 
 /// Converts a JSON-RPC error. Its data becomes text: strings unchanged, other values as JSON.
-fn said(error: &ErrorObjectOwned) -> RpcError {
+fn rpc_error(error: &ErrorObjectOwned) -> RpcError {
     let data = error
         .data()
         .map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));

@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    fn hinted(error: &anyhow::Error) -> (String, Vec<String>) {
+    fn split_hints(error: &anyhow::Error) -> (String, Vec<String>) {
         let Report { messages, hints, .. } = Report::new(error);
         (messages.join(": "), hints)
     }
@@ -275,14 +275,17 @@ mod tests {
             "cannot connect: unknown network x".to_owned(),
             ["check --network", "use finney"].map(str::to_owned).to_vec(),
         );
-        assert_eq!(hinted(&error), expected);
+        assert_eq!(split_hints(&error), expected);
         // The hints of a list stay with their entries.
         let list =
             "invalid settings:\n  A=1: too small; hint: use 2\n  B=1: too large; hint: use 0";
-        assert_eq!(hinted(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
+        assert_eq!(split_hints(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
         let repeated: Result<(), _> =
             Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
-        assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".to_owned()]));
+        assert_eq!(
+            split_hints(&repeated.unwrap_err()),
+            ("a: b".to_owned(), vec!["do it".to_owned()])
+        );
     }
 
     #[test]
@@ -336,7 +339,7 @@ mod tests {
             ),
         ] {
             let error = wrong_arguments(&command().try_get_matches_from(words).unwrap_err());
-            let (shown, hints) = hinted(&error);
+            let (shown, hints) = split_hints(&error);
             assert_eq!((shown.as_str(), hints.len()), (message, 1));
             let hint = hints.first().unwrap();
             assert!(

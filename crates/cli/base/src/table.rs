@@ -121,11 +121,9 @@ impl Rows {
             table.set_header(shown.iter().map(|column| column.column.name()));
         }
         for row in &self.cells {
-            table.add_row(
-                shown.iter().map(|column| {
-                    row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))
-                }),
-            );
+            table.add_row(shown.iter().map(|column| {
+                row.get(column.index).map_or_else(empty, |cell| cell.render_cell(column))
+            }));
         }
         for (index, column) in shown.iter().enumerate() {
             if let (true, Some(drawn)) = (column.column.is_number(), table.column_mut(index)) {
@@ -159,7 +157,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn drawn(&self, column: &VisibleColumn<'_>) -> comfy_table::Cell {
+    fn render_cell(&self, column: &VisibleColumn<'_>) -> comfy_table::Cell {
         let cell = comfy_table::Cell::new(column.arrange(&self.text));
         match self.color {
             Some(color) => cell.fg(color),

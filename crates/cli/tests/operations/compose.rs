@@ -7,7 +7,7 @@ use std::process::Command;
 use taonet_babelbit_config::{Config, variables};
 use taonet_http::AccessToken;
 
-use crate::{check, read, root, there_is};
+use crate::{check, is_installed, read, root};
 
 /// Daemons by their names in the reference system.
 const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
@@ -314,7 +314,7 @@ fn a_token_is_made_once() {
 #[test]
 fn compose_reads_it() {
     let (program, first) = match (
-        there_is("docker-compose"),
+        is_installed("docker-compose"),
         Command::new("docker").args(["compose", "version"]).output(),
     ) {
         (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),

@@ -27,7 +27,7 @@ fn read(path: &str) -> String {
 }
 
 /// Returns whether a program is installed; prints a notice if its checks are skipped.
-fn there_is(program: &str) -> bool {
+fn is_installed(program: &str) -> bool {
     let actual =
         Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !actual {

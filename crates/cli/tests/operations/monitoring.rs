@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{check, read, root, there_is};
+use crate::{check, is_installed, read, root};
 
 /// Returns the names of the documented metrics in Prometheus, and of Prometheus's own.
 fn documented_metrics() -> BTreeSet<String> {
@@ -191,7 +191,7 @@ fn prometheus_asks_every_daemon() {
 
 #[test]
 fn promtool_accepts_the_monitoring_files() {
-    if there_is("promtool") {
+    if is_installed("promtool") {
         check(
             Command::new("promtool")
                 .arg("check")
@@ -206,7 +206,7 @@ fn promtool_accepts_the_monitoring_files() {
 
 #[test]
 fn alerts_fire_when_they_should() {
-    if there_is("promtool") {
+    if is_installed("promtool") {
         let folder = tempfile::tempdir().unwrap();
         let cases = folder.path().join("alerts.yml");
         let rules = root().join("prometheus.rules.yml");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{check, read, root, there_is};
+use crate::{check, is_installed, read, root};
 
 /// Returns the lines of a table in Cargo.toml.
 fn table(name: &str) -> Vec<String> {
@@ -68,7 +68,7 @@ fn image_is_built_from_files_in_its_context() {
 #[cfg(target_os = "linux")]
 #[test]
 fn debian_package_has_program_links_pages_and_units() {
-    if !there_is("dpkg-deb") || !there_is("readelf") {
+    if !is_installed("dpkg-deb") || !is_installed("readelf") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

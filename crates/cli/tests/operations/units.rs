@@ -7,7 +7,7 @@ use std::process::Command;
 
 use taonet_babelbit_config::{Config, variables};
 
-use crate::{read, root, there_is};
+use crate::{is_installed, read, root};
 
 const COMMON: &str = "systemd/taonet-.service.d/common.conf";
 
@@ -102,7 +102,7 @@ fn options_have_a_default() {
 /// one.
 #[test]
 fn systemd_takes_the_units() {
-    if !there_is("systemd-analyze") {
+    if !is_installed("systemd-analyze") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

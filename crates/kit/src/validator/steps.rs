@@ -138,7 +138,7 @@ impl<C: Challenge> Steps<C> {
             }
         };
         let pause = last.map_or(Duration::ZERO, |last| {
-            rest(self.settings.interval, last.began, (self.clock)())
+            remaining(self.settings.interval, last.began, (self.clock)())
         });
         if !pause.is_zero() {
             tracing::info!(
@@ -214,7 +214,7 @@ struct StepNeurons {
 
 /// Returns the part of the interval that is left. A clock that was set back delays a step by one
 /// interval at most.
-fn rest(interval: Duration, began: SystemTime, now: SystemTime) -> Duration {
+fn remaining(interval: Duration, began: SystemTime, now: SystemTime) -> Duration {
     interval.saturating_sub(now.duration_since(began).unwrap_or_default())
 }
 

@@ -20,10 +20,10 @@ impl Submitter {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let when = now.when(intent.plan.key.epoch);
+        let when = now.epoch_time(intent.plan.key.epoch);
         let submit = self.take_step(intent, Step::Submit, when, now, turn).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
-            self.take_step(intent, Step::Reveal, now.when(epoch), now, turn).await?;
+            self.take_step(intent, Step::Reveal, now.epoch_time(epoch), now, turn).await?;
         }
         self.conclude(intent, now).await
     }
@@ -44,7 +44,7 @@ impl Submitter {
         if refused.state == State::Finalized {
             return Ok(());
         }
-        if now.when(epoch) != EpochTime::Now || now.era().is_none() {
+        if now.epoch_time(epoch) != EpochTime::Now || now.era().is_none() {
             return Err(SubmitError::TooLate);
         }
         let is_refused = refused.state == State::Invalid || refused.state.is_void();
@@ -58,13 +58,13 @@ impl Submitter {
     async fn conclude(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
-            None => conclusion(submit.as_ref(), now.when(intent.plan.key.epoch)),
+            None => conclusion(submit.as_ref(), now.epoch_time(intent.plan.key.epoch)),
             // Reverting a commit also voids its reveal.
             Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => {
                 IntentState::Open
             }
             Some(epoch) => {
-                conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch))
+                conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.epoch_time(epoch))
             }
         };
         if state != intent.state {
@@ -92,14 +92,14 @@ impl Submitter {
         if signed.state == State::Included {
             self.confirm(intent, step, &mut signed, now).await?;
         }
-        self.bury_replaced(intent, step, &mut signed, now).await?;
+        self.settle_replaced(intent, step, &mut signed, now).await?;
         match (signed.state, when) {
             (State::Superseded | State::Expired | State::Withdrawn, EpochTime::Now) => {
                 return Ok(self.sign(intent, step, now, turn).await?.or(Some(signed)));
             }
             (state, EpochTime::Now)
                 if (state.is_pending() || state == State::Invalid)
-                    && self.is_of_another_runtime(&signed).await? =>
+                    && self.is_from_other_runtime(&signed).await? =>
             {
                 // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at
                 // most one of the two is ever included.
@@ -119,7 +119,7 @@ impl Submitter {
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
             // ends.
             (state, _) if state.is_pending() || state == State::Invalid => {
-                self.bury(intent, step, &mut signed, now).await?;
+                self.settle_unsent(intent, step, &mut signed, now).await?;
             }
             _ => {}
         }
@@ -144,7 +144,7 @@ impl Submitter {
             Some(hash) if hash == block.hash => {
                 self.record(intent, step, signed, Outcome::Finalized(inclusion)).await
             }
-            Some(_) => self.find_again(intent, step, signed, now).await,
+            Some(_) => self.search_after_revert(intent, step, signed, now).await,
             None if finalized.since(block.number) > RETAINED_BLOCKS => {
                 Ok(self.ledger.mark(signed, State::Lost).await?)
             }
@@ -154,7 +154,7 @@ impl Submitter {
 
     /// Searches for an extrinsic again after its block was reverted, since another block may
     /// include it.
-    async fn find_again(
+    async fn search_after_revert(
         &self,
         intent: &mut Intent,
         step: Step,
@@ -174,7 +174,7 @@ impl Submitter {
 
     /// Settles an extrinsic that is no longer resent, by searching the blocks of its era once all
     /// of them are finalized.
-    async fn bury(
+    async fn settle_unsent(
         &self,
         intent: &mut Intent,
         step: Step,
@@ -190,7 +190,7 @@ impl Submitter {
 
     /// Searches for the extrinsics that `signed` replaced, under the same nonce: if one of them is
     /// in the chain, it is the decisive one, and `signed` can never be included.
-    async fn bury_replaced(
+    async fn settle_replaced(
         &self,
         intent: &mut Intent,
         step: Step,
@@ -237,7 +237,7 @@ impl Submitter {
     }
 
     /// Whether the runtime was upgraded after signing, which invalidates the signature.
-    async fn is_of_another_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
+    async fn is_from_other_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 

@@ -77,7 +77,7 @@ impl Now {
     }
 
     /// Whether an epoch is in the future, current, or past.
-    pub(super) fn when(&self, epoch: u64) -> EpochTime {
+    pub(super) fn epoch_time(&self, epoch: u64) -> EpochTime {
         match epoch.cmp(&self.epoch) {
             Ordering::Greater => EpochTime::Later,
             Ordering::Equal => EpochTime::Now,

@@ -223,7 +223,7 @@ impl Follower {
             if reported_error.as_ref() != Some(&error) {
                 tracing::warn!(leader = self.leader.url(), error, "not following");
             }
-            self.leader.lost(&error);
+            self.leader.mark_lost(&error);
             reported_error = Some(error);
             sleep(BACKOFF.delay(failures)).await;
             failures = failures.saturating_add(1);

@@ -259,7 +259,7 @@ impl Store {
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
         }
         self.write_first(&write, first)?;
-        self.commit_anew(write)
+        self.commit_and_clear_cache(write)
     }
 
     /// Checks that `genesis` is the state of the genesis block.
@@ -356,7 +356,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the transaction then has no effect.
-    fn commit_anew(&self, write: WriteTransaction) -> Result<(), StoreError> {
+    fn commit_and_clear_cache(&self, write: WriteTransaction) -> Result<(), StoreError> {
         let memory = NodeMemory::new();
         memory.load_recent(&write.open_table(RECENT)?)?;
         write.commit()?;
@@ -384,7 +384,7 @@ impl Store {
     /// Makes all past commits durable.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         let flushed = self.flush();
-        self.flushing.off();
+        self.flushing.disable();
         flushed
     }
 
@@ -429,7 +429,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     }
     // If the process is killed while it creates the file, the magic bytes are missing: the database
     // writes them last.
-    if is_unborn(&file).map_err(|source| StoreError::open(&path, source))? {
+    if is_uninitialized(&file).map_err(|source| StoreError::open(&path, source))? {
         if !create {
             // As when the database is closed; see `LazyFile`.
             file.unlock().map_err(|source| StoreError::open(&path, source))?;
@@ -442,7 +442,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
 
 /// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its
 /// creation was interrupted.
-fn is_unborn(file: &File) -> io::Result<bool> {
+fn is_uninitialized(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;
     Ok(start.iter().all(|byte| *byte == 0))

@@ -89,7 +89,9 @@ impl<S: Subnet> Validator<S> {
             Decision::Wait => {
                 WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" }
             }
-            Decision::Unearned => WeightsOutcome::NoWeights { reason: self.subnet.why_unearned() },
+            Decision::Unearned => {
+                WeightsOutcome::NoWeights { reason: self.subnet.unearned_reason() }
+            }
         };
         log_outcome(&outcome);
         let mut last_set = self.state.saved().last_set;

@@ -52,7 +52,7 @@ impl Subnet for SingleMinerSubnet {
         scores.map(|uid| Weights { uids: vec![uid], weights: vec![1.0] })
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "the miner has left"
     }
 

@@ -233,7 +233,7 @@ impl Subnet for SingleMinerSubnet {
         Some(Weights { uids: vec![Uid(0)], weights: vec![1.0] })
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "never"
     }
 

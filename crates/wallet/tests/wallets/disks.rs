@@ -73,7 +73,7 @@ fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
 }
 
 /// Runs the test of this name again in a subprocess, started by `command`.
-fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
+fn rerun_in_subprocess(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
     let test = format!("disks::{test}");
     command
         .arg(disk)
@@ -116,8 +116,9 @@ fn full_and_read_only_disks_leave_the_old_key() {
         r#"mount -t tmpfs -o size=64k,mode=700 none "$0" || exit 77; exec "$@""#,
     ]);
     let is_permitted = namespace().arg("true").output().is_ok_and(|output| output.status.success());
-    let output = is_permitted
-        .then(|| again("full_and_read_only_disks_leave_the_old_key", dir.path(), &mut command));
+    let output = is_permitted.then(|| {
+        rerun_in_subprocess("full_and_read_only_disks_leave_the_old_key", dir.path(), &mut command)
+    });
     match output.transpose().unwrap() {
         Some(output) if output.status.code() != Some(NO_DISK) => assert_held(&output),
         _ => {
@@ -173,7 +174,8 @@ fn files_that_may_not_grow_leave_the_old_key() {
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
     assert_held(
-        &again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap(),
+        &rerun_in_subprocess("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command)
+            .unwrap(),
     );
 }
 

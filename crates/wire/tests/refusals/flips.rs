@@ -16,7 +16,7 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
 }
 
 /// Returns bit flips in the texts of headers.
-fn in_headers(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
+fn header_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
     let mut parts: Vec<(Part, &'static [ExpectedOutcome])> = vec![
         (Part::Nonce, &[Malformed, WrongSignature, Stale, Future]),
         // The address checksum detects every flip.
@@ -49,7 +49,7 @@ fn in_headers(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
 }
 
 /// Returns bit flips in the keys themselves, encoded with a valid checksum.
-fn in_keys(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
+fn key_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
     let keys: [(Part, &str, &'static [ExpectedOutcome]); 2] =
         [(Part::Sender, "//Alice", &[WrongSignature]), (Part::Receiver, "//Bob", &[WrongReceiver])];
     let mut flips = Vec::new();
@@ -93,7 +93,7 @@ fn in_method_and_path(sent: &SentRequest) -> Vec<Flip> {
     flips
 }
 
-fn in_body(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
+fn body_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
     let (ranges, why): ([_; 2], &'static [ExpectedOutcome]) = match kind {
         Btauth => ([0..BODY.len(), 0..0], &[WrongSignature]),
         Managed => ([0..BODY.len(), 0..0], &[WrongBody]),
@@ -124,7 +124,8 @@ async fn flipped_bit_in_signed_data_is_refused() {
                 sent = sent.with("x-bittensor-crypto", "sr25519");
             }
             let mut flips =
-                [in_headers(kind, &sent), in_keys(kind, &sent), in_body(kind, &sent)].concat();
+                [header_flips(kind, &sent), key_flips(kind, &sent), body_flips(kind, &sent)]
+                    .concat();
             if kind == Btauth {
                 flips.extend(in_method_and_path(&sent));
             }

@@ -199,7 +199,7 @@ impl Ledger {
 
     /// Updates the heartbeat every minute until shutdown: the modification time of the lock file. A
     /// round takes place every few hours, and nothing is recorded between two rounds.
-    pub async fn beat(&self, shutdown: &Shutdown) {
+    pub async fn keep_heartbeat(&self, shutdown: &Shutdown) {
         loop {
             let marked = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
             if let Some(Err(error)) = marked {
@@ -211,7 +211,7 @@ impl Ledger {
         }
     }
 
-    /// Returns when a runner of a state directory last showed that it runs ([`Self::beat`], or
+    /// Returns when a runner of a state directory last showed that it runs ([`Self::keep_heartbeat`], or
     /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
     pub fn last_heartbeat(directory: &Path) -> Option<i64> {
         let modified =

@@ -124,7 +124,7 @@ impl BatchScorer {
     }
 
     /// Returns the cached transcript of an audio file, if any.
-    pub fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
+    pub fn cached_transcript(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
         self.listener.cache.get(audio)
     }
 

@@ -59,7 +59,7 @@ impl Startup {
             return miners;
         }
         let checks = miners.into_iter().map(|miner| async move {
-            let is_healthy = self.becomes_healthy(&*miner.connection).await;
+            let is_healthy = self.wait_until_healthy(&*miner.connection).await;
             if !is_healthy {
                 tracing::warn!(uid = %miner.key.uid, "arena miner skipped: not healthy before the timeout");
             }
@@ -68,7 +68,7 @@ impl Startup {
         join_all(checks).await.into_iter().flatten().collect()
     }
 
-    async fn becomes_healthy(&self, miner: &dyn TextConnection) -> bool {
+    async fn wait_until_healthy(&self, miner: &dyn TextConnection) -> bool {
         let began = (self.now)();
         loop {
             let remaining =

@@ -171,7 +171,7 @@ fn cache() -> TranscriptCache {
 }
 
 /// Creates a scorer that transcribes in this process.
-fn alone() -> BatchScorer {
+fn local_scorer() -> BatchScorer {
     let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
     BatchScorer::new(
         SlowRecognizer::new(Duration::ZERO),

@@ -74,7 +74,7 @@ pub fn payload(
 }
 
 /// Returns the maximum number of chunks of an answer to a payload.
-pub fn most_chunks(payload: &Map<String, Value>) -> usize {
+pub fn max_chunks(payload: &Map<String, Value>) -> usize {
     // Add one, because some servers send a final chunk without a token.
     let tokens = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(MAX_TOKENS);
     usize::try_from(tokens).unwrap_or(usize::MAX).saturating_add(1)
@@ -191,7 +191,7 @@ mod tests {
             payloads.iter().map(|payload| payload.keys().collect()).collect();
         assert_eq!(names.len(), 1);
         assert_eq!(
-            most_chunks(&payloads[0]) as u64,
+            max_chunks(&payloads[0]) as u64,
             payloads[0]["max_tokens"].as_u64().unwrap() + 1
         );
     }

@@ -272,7 +272,7 @@ impl TopUpWatcher {
             // Another process has recorded these blocks, or has disabled top-ups.
             let Some(deposits) = deposits else { return Ok(()) };
             deposits.iter().for_each(report);
-            measures::worthless_deposits(worthless);
+            measures::record_worthless_deposits(worthless);
             measures::deposit_block(last.number.get());
             recorded = last;
         }

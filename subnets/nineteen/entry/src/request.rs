@@ -130,7 +130,7 @@ impl TextRequest {
             ("verbosity", VERBOSITIES.as_slice()),
         ] {
             let expected = format!("one of {}", words.join(", "));
-            fields.pass_on(name, &mut further, &expected, |value| {
+            fields.copy_field(name, &mut further, &expected, |value| {
                 value.as_str().is_some_and(|word| words.contains(&word))
             })?;
         }
@@ -424,24 +424,29 @@ impl Fields {
     /// Parses the fields for tools and the response format.
     pub(crate) fn tools(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
         let has_type = |value: &Value| value.get("type").is_some_and(Value::is_string);
-        self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
-            let tools = value.as_array();
-            tools.is_some_and(|tools| {
-                (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
-            })
-        })?;
+        self.copy_field(
+            "tools",
+            further,
+            "an array of 1..=128 tools, each with a type",
+            |value| {
+                let tools = value.as_array();
+                tools.is_some_and(|tools| {
+                    (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
+                })
+            },
+        )?;
         let is_choice = |value: &Value| match value {
             Value::String(choice) => matches!(choice.as_str(), "none" | "auto" | "required"),
             choice => has_type(choice),
         };
-        self.pass_on(
+        self.copy_field(
             "tool_choice",
             further,
             "none, auto, required or an object with a type",
             is_choice,
         )?;
-        self.pass_on("parallel_tool_calls", further, "true or false", Value::is_boolean)?;
-        self.pass_on("response_format", further, "an object with a type", has_type)
+        self.copy_field("parallel_tool_calls", further, "true or false", Value::is_boolean)?;
+        self.copy_field("response_format", further, "an object with a type", has_type)
     }
 
     /// Takes the model's name.
@@ -521,7 +526,7 @@ impl Fields {
     }
 
     /// Copies a field to the miner's request unchanged if its value is valid.
-    fn pass_on(
+    fn copy_field(
         &mut self,
         name: &'static str,
         further: &mut Map<String, Value>,

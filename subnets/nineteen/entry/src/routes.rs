@@ -153,7 +153,7 @@ impl Gateway {
         &self,
         find: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static,
     ) {
-        self.0.tokenizers.find_with(Box::new(find)).await;
+        self.0.tokenizers.set_finder(Box::new(find)).await;
         let market = self.0.market.current();
         for task in market.enabled().filter(|task| task.task_type == TaskType::Text) {
             self.0.tokenizers.of(task).await;

@@ -28,7 +28,7 @@ struct State {
 
 impl Tokenizers {
     /// Sets how tokenizers of hub repositories are found.
-    pub(crate) async fn find_with(&self, find: FindTokenizer) {
+    pub(crate) async fn set_finder(&self, find: FindTokenizer) {
         self.0.lock().await.find = Some(find);
     }
 
@@ -139,7 +139,7 @@ mod tests {
         let tokenizers = Tokenizers::default();
         let find =
             move |name: &str| (name == "tau-vision/llama-tokenizer-fix").then(|| file.clone());
-        tokenizers.find_with(Box::new(find)).await;
+        tokenizers.set_finder(Box::new(find)).await;
         assert!(tokenizers.of(&task).await.is_some());
         // No file is read for a further answer.
         folder.close().unwrap();

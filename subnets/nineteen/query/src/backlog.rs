@@ -192,7 +192,7 @@ impl Inner {
         let slot = self.wait_in_queue(request, tried, until).await;
         request.wait = request.wait.saturating_sub(began.elapsed());
         request.is_admitted |= slot.is_ok();
-        measures::waited(began.elapsed().as_secs_f64());
+        measures::record_wait(began.elapsed().as_secs_f64());
         slot
     }
 

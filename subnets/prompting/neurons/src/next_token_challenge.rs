@@ -76,7 +76,7 @@ impl NextTokenChallenge {
         seed: u64,
     ) -> Result<Self, NextTokenError> {
         let mut draws = Draws::new(seed);
-        drawn(&model, &dataset, &mut draws)?;
+        draw_texts(&model, &dataset, &mut draws)?;
         let state = Mutex::new(State { draws, truths: Vec::new() });
         Ok(Self { model, dataset, events: EventLog::in_directory(directory), state })
     }
@@ -92,7 +92,7 @@ impl Challenge for NextTokenChallenge {
 
     async fn request(&self, _: &[MinerEntry]) -> Result<NextTokens, BoxError> {
         let mut state = self.state();
-        let (texts, truths) = drawn(&self.model, &self.dataset, &mut state.draws)?
+        let (texts, truths) = draw_texts(&self.model, &self.dataset, &mut state.draws)?
             .into_iter()
             .map(|item| (item.text, item.truth))
             .unzip();
@@ -182,7 +182,7 @@ fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
 }
 
 /// Draws the texts of a step: beginnings of different items, fewer for a small dataset.
-fn drawn(
+fn draw_texts(
     model: &LanguageModel,
     dataset: &Dataset,
     draws: &mut Draws,

@@ -118,7 +118,7 @@ impl<'a> Tensors<'a> {
         if output.element() == Some(TEXT) {
             return true;
         }
-        let before = self.before(&output.name, keeps_class);
+        let before = self.before(&output.name, passed_class_tensor);
         let position = before.last().copied().unwrap_or_default();
         let Some(node) = self.producers.get(position) else { return false };
         let names_class = if is_classifier(node) {
@@ -141,7 +141,7 @@ fn keeps_ranking(node: &NodeProto) -> Option<&String> {
 }
 
 /// Returns the tensor of the classes that a node passes on, under other names.
-fn keeps_class(node: &NodeProto) -> Option<&String> {
+fn passed_class_tensor(node: &NodeProto) -> Option<&String> {
     if is_learned(node, &["ArrayFeatureExtractor"]) {
         // Chooses names of classes by their positions.
         return node.input.get(1);

@@ -73,7 +73,7 @@ impl Reader {
         if self.moved > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
-                format!("more than {MAX_MOVED} elements of constants are computed"),
+                format!("more than {MAX_MOVED_ELEMENTS} elements of constants are computed"),
             ));
         }
         let (dims, values) = evaluate_constants(self.opset, node, &operands)?;

@@ -38,7 +38,7 @@ impl Reader {
         if self.moved > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
-                format!("more than {MAX_MOVED} elements are moved by all nodes together"),
+                format!("more than {MAX_MOVED_ELEMENTS} elements are moved by all nodes together"),
             ));
         }
         Ok(())

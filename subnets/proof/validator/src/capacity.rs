@@ -62,7 +62,7 @@ impl Times {
 
     /// Returns the time after which an answer is overdue: twice the 95th percentile of at least
     /// `minimum` times.
-    fn overdue(&self, minimum: usize) -> Option<Duration> {
+    fn overdue_after(&self, minimum: usize) -> Option<Duration> {
         let slow = self.percentile(0.95).filter(|_| self.0.len() >= minimum)?;
         Duration::try_from_secs_f64(slow * OVERDUE_FACTOR).ok()
     }
@@ -70,13 +70,13 @@ impl Times {
     /// Returns the time after which an answer is overdue; `None` with fewer than
     /// [`MIN_TIMES_FOR_ESTIMATE`] response times.
     pub(crate) fn estimate(&self) -> Option<Duration> {
-        self.overdue(MIN_TIMES_FOR_ESTIMATE)
+        self.overdue_after(MIN_TIMES_FOR_ESTIMATE)
     }
 
     /// Returns the adaptive timeout; `None` with fewer than [`MIN_TIMES_FOR_TIMEOUT`] response
     /// times.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.overdue(MIN_TIMES_FOR_TIMEOUT)
+        self.overdue_after(MIN_TIMES_FOR_TIMEOUT)
     }
 }
 

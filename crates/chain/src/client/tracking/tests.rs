@@ -73,7 +73,7 @@ impl Nodes for Stage {
         head
     }
 
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
@@ -179,7 +179,7 @@ fn include(extrinsic: &SignedExtrinsic) -> ChainChange {
     Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
 }
 
-fn breaks() -> Answer {
+fn broken_stream() -> Answer {
     let source = TransportError::Connection("it was reset".into());
     Answer::Breaks(ChainError::Unreachable { endpoint: "ws://node".to_owned(), source })
 }
@@ -232,7 +232,7 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
 
 #[tokio::test(start_paused = true)]
 async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
-    let stage = Stage::new([breaks()]);
+    let stage = Stage::new([broken_stream()]);
     let ours = stage.signed(Era::Blocks(4)).await;
     stage.chain.mine(3);
     let begun = Instant::now();
@@ -311,7 +311,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     let reports = vec![(Status::Ready, nothing()), (Status::Invalid, nothing())];
     for (name, first, follow) in [
         ("sent before", None, Follow { sent_before: true, ..ONCE }),
-        ("lost on the way", Some(breaks()), ONCE),
+        ("lost on the way", Some(broken_stream()), ONCE),
         (
             "another node was asked",
             Some(Answer::RefusesAfterAnother(1010, "Custom error: 6")),
@@ -332,7 +332,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_outcome_names_its_cause() {
-    let stage = Stage::new((0..10_000).map(|_| breaks()));
+    let stage = Stage::new((0..10_000).map(|_| broken_stream()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
     let Outcome::Unknown(because @ UnknownReason::Unreachable { .. }) = outcome else {
         panic!("{outcome:?}")

@@ -184,8 +184,8 @@ impl Report {
                 "percentiles",
                 format!("p50 {}, p90 {}, p95 {}, p99 {} ms", ms(p50), ms(p90), ms(p95), ms(p99)),
             ),
-            ("from the start", brief(&self.service_ms)),
-            ("started late by", brief(&self.late_ms)),
+            ("from the start", format_times(&self.service_ms)),
+            ("started late by", format_times(&self.late_ms)),
         ] {
             rows.add_row([name, &value]);
         }
@@ -275,7 +275,7 @@ fn ms(value: Option<f64>) -> String {
     decimals(value, 2)
 }
 
-fn brief(times: &Milliseconds) -> String {
+fn format_times(times: &Milliseconds) -> String {
     format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max))
 }
 

@@ -265,7 +265,7 @@ pub(super) fn would_succeed(dry: &DryRun) -> bool {
 /// Returns an error with a hint, unless the dry run succeeded.
 pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
     if let Err(because) = &dry.validity {
-        return Err(refused(because));
+        return Err(refusal_error(because));
     }
     match simulated_error(dry) {
         Some(error) => Err(failed("the call would fail", error)),
@@ -319,7 +319,7 @@ pub(super) fn check(
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => {
             return check_inclusion(outcome, inclusion);
         }
-        Outcome::Invalid(because) => return Err(refused(because)),
+        Outcome::Invalid(because) => return Err(refusal_error(because)),
         Outcome::Unknown(because) => {
             let is_network = matches!(because, UnknownReason::Unreachable { .. });
             let failure = if is_network { Failure::Network } else { Failure::Undecided };
@@ -392,7 +392,7 @@ pub fn impersonated(
 }
 
 /// Creates the error for an extrinsic that the transaction pool rejected.
-pub(super) fn refused(because: &RefusalReason) -> anyhow::Error {
+pub(super) fn refusal_error(because: &RefusalReason) -> anyhow::Error {
     let is_bad_signature = matches!(because, RefusalReason::BadSignature);
     let failure = if is_bad_signature { Failure::Authentication } else { Failure::Rejected };
     let hint = match because {
@@ -416,7 +416,7 @@ mod tests {
     /// The pool does not say how long to wait.
     #[test]
     fn custom_error_6_is_explained_with_its_wait() {
-        let error = refused(&RefusalReason::custom(6)).to_string();
+        let error = refusal_error(&RefusalReason::custom(6)).to_string();
         let (message, hint) = error.split_once("\nhint: ").unwrap();
         assert_eq!(
             message,

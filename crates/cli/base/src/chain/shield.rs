@@ -67,8 +67,10 @@ impl Shielded {
         let blocks = ERA_BLOCKS.saturating_add(follow.patience_blocks);
         let end = Instant::now() + time_for_blocks(chain.block_time(), blocks);
         loop {
-            let outcome =
-                self.look(chain).await.unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
+            let outcome = self
+                .search_blocks(chain)
+                .await
+                .unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
             let is_decided = match outcome {
                 Outcome::Included(_) => follow.until == Until::Included,
                 Outcome::Unknown(_) => false,
@@ -81,7 +83,7 @@ impl Shielded {
     }
 
     /// Searches the blocks of the inner extrinsic's era.
-    async fn look(&self, chain: &dyn Chain) -> Result<Outcome, ChainError> {
+    async fn search_blocks(&self, chain: &dyn Chain) -> Result<Outcome, ChainError> {
         // Read before the search: a later block could be finalized after it.
         let finalized = chain.finalized_head().await?.number;
         let head = chain.head().await?.number.max(finalized);

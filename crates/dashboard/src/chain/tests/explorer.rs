@@ -165,7 +165,7 @@ fn node(chain: &MockChain, delay: Duration) -> (Arc<FakeNode>, Arc<Mutex<Vec<&'s
 }
 
 /// Returns a page, after a check that it contains no text of the chain as markup.
-async fn safe(router: &Router, path: &str) -> (u16, String) {
+async fn escaped_page(router: &Router, path: &str) -> (u16, String) {
     let (status, body) = get(router, path).await;
     assert!(
         !body.contains("<script>") && !body.contains('\u{202e}') && !body.contains('\u{1b}'),
@@ -179,7 +179,7 @@ async fn blocks_are_shown_by_number_and_hash() {
     let (chain, section, router) = pages().await;
     let (node, reads) = node(&chain, Duration::ZERO);
     let connected = section.source.reader.connect(node);
-    let (status, body) = safe(&router, "/chain/blocks/35").await;
+    let (status, body) = escaped_page(&router, "/chain/blocks/35").await;
     assert_eq!(status, 200);
     for part in [
         "2023-11-14 22:13:20 UTC",
@@ -203,17 +203,17 @@ async fn blocks_are_shown_by_number_and_hash() {
         ("/chain/blocks/35x".to_owned(), 404, &[]),
     ] {
         let before = reads.lock().unwrap().len();
-        let (actual, body) = safe(&router, &path).await;
+        let (actual, body) = escaped_page(&router, &path).await;
         assert_eq!((actual, &reads.lock().unwrap()[before..]), (status, new), "{path}");
         count +=
             usize::from(body.contains("<h1>Block 12</h1>") && body.contains("/chain/blocks/13\""));
     }
     assert_eq!(count, 3);
     drop(connected);
-    let (status, body) = safe(&router, "/chain/blocks/13").await;
+    let (status, body) = escaped_page(&router, "/chain/blocks/13").await;
     assert!(status == 503 && body.contains("not connected"), "{body}");
-    assert_eq!(safe(&router, "/chain/blocks/35").await.0, 200);
-    let (_, body) = safe(&router, "/chain/blocks").await;
+    assert_eq!(escaped_page(&router, "/chain/blocks/35").await.0, 200);
+    let (_, body) = escaped_page(&router, "/chain/blocks").await;
     assert!(
         body.contains("2023-11-14 22:13:20 UTC") && body.contains("1 block from 35 to 35"),
         "{body}"
@@ -227,7 +227,7 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
     let connected = section.source.reader.connect(node);
     let path = format!("/chain/accounts/{ALICE}");
     for _ in 0..2 {
-        let (status, body) = safe(&router, &path).await;
+        let (status, body) = escaped_page(&router, &path).await;
         assert_eq!(status, 200);
         for part in [
             "12.345678901 TAO",
@@ -247,13 +247,13 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
     assert_eq!(*reads.lock().unwrap(), ["account"], "one read per block");
     drop(connected);
     let other = AccountId::from_bytes([9; 32]);
-    let (status, body) = safe(&router, &format!("/chain/accounts/{other}")).await;
+    let (status, body) = escaped_page(&router, &format!("/chain/accounts/{other}")).await;
     assert!(
         status == 200 && body.contains("not connected") && body.contains("0 calls in the"),
         "{body}"
     );
-    assert_eq!(safe(&router, "/chain/accounts/5Grw").await.0, 404);
-    let (_, body) = safe(&router, "/chain/1").await;
+    assert_eq!(escaped_page(&router, "/chain/accounts/5Grw").await.0, 404);
+    let (_, body) = escaped_page(&router, "/chain/1").await;
     assert!(
         body.contains(&format!("/chain/accounts/{}\"", Coldkey::from_bytes([7; 32]))),
         "{body}"
@@ -274,7 +274,7 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
         assert_eq!(reads.lock().unwrap().len(), 8, "reads at the same time");
     };
     let (answers, ()) =
-        tokio::join!(join_all(paths.iter().map(|path| safe(&router, path))), halfway);
+        tokio::join!(join_all(paths.iter().map(|path| escaped_page(&router, path))), halfway);
     for (status, body) in answers {
         assert!(status == 200 && body.contains("did not respond within 3 s"), "{body}");
     }
@@ -285,7 +285,7 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
         ("/chain/storage/Timestamp/Now", 503),
         ("/chain/search?q=Tempo", 200),
     ] {
-        let (actual, body) = safe(&router, path).await;
+        let (actual, body) = escaped_page(&router, path).await;
         assert!(actual == status && body.contains("did not respond"), "{path}: {body}");
     }
 }
@@ -295,7 +295,7 @@ async fn a_subnet_has_its_pools_schedule_and_neurons() {
     let (chain, section, router) = pages().await;
     let (node, _) = node(&chain, Duration::ZERO);
     let connected = section.source.reader.connect(node);
-    let (status, body) = safe(&router, "/chain/subnets/7").await;
+    let (status, body) = escaped_page(&router, "/chain/subnets/7").await;
     assert_eq!(status, 200);
     for part in [
         "0.012346",
@@ -311,19 +311,19 @@ async fn a_subnet_has_its_pools_schedule_and_neurons() {
         body.contains(&format!("/chain/accounts/{hotkey}\"")) && !body.contains("\"/chain/3\""),
         "{body}"
     );
-    let (_, body) = safe(&router, &format!("/chain/subnets/7?q={hotkey}")).await;
+    let (_, body) = escaped_page(&router, &format!("/chain/subnets/7?q={hotkey}")).await;
     assert!(
         body.contains(&hotkey.to_string()) && !body.contains(&neuron(4).hotkey.to_string()),
         "{body}"
     );
-    assert_eq!(safe(&router, "/chain/subnets/8").await.0, 404);
-    assert_eq!(safe(&router, "/chain/subnets/70000").await.0, 400);
+    assert_eq!(escaped_page(&router, "/chain/subnets/8").await.0, 404);
+    assert_eq!(escaped_page(&router, "/chain/subnets/70000").await.0, 400);
     drop(connected);
     // Without the node, the list of subnets and the shown subnet are known.
     for (path, part) in
         [("/chain/subnets/6", "moving average"), ("/chain/subnets/59", "/chain/2\"")]
     {
-        let (status, body) = safe(&router, path).await;
+        let (status, body) = escaped_page(&router, path).await;
         assert!(
             status == 200 && body.contains("not connected") && body.contains(part),
             "{path}: {body}"
@@ -337,19 +337,19 @@ async fn storage_is_read_by_its_keys() {
     let (node, _) = node(&chain, Duration::ZERO);
     let _connected = section.source.reader.connect(node);
     let (status, body) =
-        safe(&router, "/chain/storage/SubtensorModule/Tempo?keys=59,%3Cscript%3E").await;
+        escaped_page(&router, "/chain/storage/SubtensorModule/Tempo?keys=59,%3Cscript%3E").await;
     assert!(status == 200 && body.contains("only the first 2 entries"), "{body}");
     assert!(
         body.contains("[Number(59), String(") && body.contains("value=\"59,&lt;script&gt;\""),
         "{body}"
     );
     assert!(body.contains(&format!("href=\"/chain/accounts/{ALICE}\"")), "{body}");
-    let (status, body) = safe(&router, "/chain/storage/Timestamp/Now").await;
+    let (status, body) = escaped_page(&router, "/chain/storage/Timestamp/Now").await;
     assert!(
         status == 200 && !body.contains("First keys") && !body.contains("only the first"),
         "{body}"
     );
-    assert_eq!(safe(&router, "/chain/storage/Timestamp/Tempo").await.0, 404);
+    assert_eq!(escaped_page(&router, "/chain/storage/Timestamp/Tempo").await.0, 404);
 }
 
 /// Columns: query · path of the redirect, or parts of the page of results
@@ -394,7 +394,8 @@ async fn search_redirects_to_the_page_or_lists_results() {
             ),
             Err(parts) => {
                 let (status, body) =
-                    safe(&router, &format!("/chain/search?q={}", query.replace(' ', "+"))).await;
+                    escaped_page(&router, &format!("/chain/search?q={}", query.replace(' ', "+")))
+                        .await;
                 assert_eq!(status, 200, "{query}");
                 assert!(parts.iter().all(|part| body.contains(part)), "{query}: {parts:?}: {body}");
             }
@@ -416,7 +417,7 @@ async fn earlier_blocks_are_read_in_the_background() {
     let numbers: Vec<_> =
         section.source.state().blocks.iter().map(|seen| seen.block.number.get()).collect();
     assert_eq!(numbers, (0..=35).rev().collect::<Vec<_>>());
-    let (_, body) = safe(&router, "/chain/blocks").await;
+    let (_, body) = escaped_page(&router, "/chain/blocks").await;
     assert!(body.contains("36 blocks from 0 to 35"), "{body}");
 }
 

@@ -111,7 +111,7 @@ impl Leader {
     }
 
     /// Marks the leader as not followed.
-    pub(super) fn lost(&self, error: &str) {
+    pub(super) fn mark_lost(&self, error: &str) {
         let mut state = self.write();
         (state.client, state.error) = (None, Some(error.to_owned()));
         meter::leader_up(false);

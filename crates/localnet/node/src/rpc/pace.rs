@@ -260,7 +260,7 @@ impl<T> Paced<T> {
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn record_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Ready(Ok(bytes)) => self.pace.took(*bytes),
             Poll::Ready(Err(_)) => self.pace.close(),
@@ -303,7 +303,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn poll_write_vectored(
@@ -313,7 +313,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -127,7 +127,8 @@ impl Store {
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
         write.open_table(META)?.remove(OLDEST_KEY)?;
-        let written = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
+        let written =
+            self.write_first(&write, first).and_then(|()| self.commit_and_clear_cache(write));
         if written.is_err() {
             self.discard();
         }

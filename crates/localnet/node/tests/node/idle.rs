@@ -70,7 +70,7 @@ async fn subscribed(node: &NodeHandle) -> (WsClient, Subscription<Value>) {
     (client, subscription)
 }
 
-async fn hears(subscription: &mut Subscription<Value>) {
+async fn wait_for_notification(subscription: &mut Subscription<Value>) {
     timeout(Duration::from_secs(20), subscription.next()).await.unwrap().unwrap().unwrap();
 }
 
@@ -93,7 +93,7 @@ async fn idle_websockets_are_evicted_for_new_connections() {
 async fn websockets_in_use_are_not_evicted() {
     let node = small(3, 3).await;
     let (client, mut subscription) = subscribed(&node).await;
-    hears(&mut subscription).await;
+    wait_for_notification(&mut subscription).await;
     let mut first = websocket_from("127.0.0.1", node.address()).await;
     let mut second = websocket_from("127.0.0.1", node.address()).await;
     // A request makes the first connection more recently active than the second one.
@@ -105,7 +105,7 @@ async fn websockets_in_use_are_not_evicted() {
     // Requests on the first connection are still answered.
     request_on(&mut first).await;
     node.mine(1).await.unwrap();
-    hears(&mut subscription).await;
+    wait_for_notification(&mut subscription).await;
     assert_eq!(
         client.request::<Value, _>("system_chain", rpc_params![]).await.unwrap(),
         "Bittensor"
@@ -122,7 +122,7 @@ async fn connection_is_rejected_when_pool_is_full() {
     let (_, answer) =
         upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
-    hears(&mut heads).await;
+    wait_for_notification(&mut heads).await;
     // A WebSocket without a subscription is evicted.
     heads.unsubscribe().await.unwrap();
     let _: Value = first.request("system_chain", rpc_params![]).await.unwrap();

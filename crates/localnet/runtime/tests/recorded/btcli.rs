@@ -8,7 +8,7 @@ use crate::vectors;
 /// `CommitRevealWeightsEnabled`.
 #[test]
 fn storage_that_weights_commit_reads_does_not_exist() {
-    let Some(theirs) = vectors::theirs() else { return };
+    let Some(theirs) = vectors::recorded_metadata() else { return };
     for (chain, metadata) in [("real chain", theirs), ("development chain", vectors::ours())] {
         let items = items::of(metadata);
         let has = |name: &str| {

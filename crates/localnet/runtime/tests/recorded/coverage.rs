@@ -146,7 +146,7 @@ fn extensions(items: &[Item]) -> Vec<&str> {
 
 #[test]
 fn all_served_items_exist_on_the_real_chain() {
-    let Some(recorded) = vectors::theirs() else { return };
+    let Some(recorded) = vectors::recorded_metadata() else { return };
     let metadata = vectors::ours();
     let (ours, theirs) = (items::of(metadata), items::of(recorded));
     let (our_types, their_types): (&PortableRegistry, &PortableRegistry) =
@@ -259,7 +259,7 @@ fn check_absences(rows: &[Row]) {
 
 /// Returns the recorded types that our runtime has: recorded type ID to our type ID.
 pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
-    let recorded = vectors::theirs()?;
+    let recorded = vectors::recorded_metadata()?;
     let metadata = vectors::ours();
     let mut pairs = Pairs::new(&metadata.types, &recorded.types);
     rows(&items::of(metadata), &items::of(recorded), &mut pairs);

@@ -12,7 +12,7 @@ use taonet_localnet_runtime::Runtime;
 pub(crate) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 
 /// Returns the recorded metadata; `None` without the recordings.
-pub(crate) fn theirs() -> Option<&'static RuntimeMetadataV15> {
+pub(crate) fn recorded_metadata() -> Option<&'static RuntimeMetadataV15> {
     static THEIRS: OnceLock<Option<RuntimeMetadataV15>> = OnceLock::new();
     THEIRS
         .get_or_init(|| read("metadata_v15_spec461.scale.gz").map(|bytes| version_15(&bytes)))

@@ -26,7 +26,7 @@ fn metadata_and_genesis_belong_to_their_version() {
         "The metadata or the genesis state has changed. Clients cache metadata by the spec version, and the node \
          detects chains of other builds by it: raise VERSION.spec_version in src/runtime.rs and run this test again"
     } else {
-        "The version was raised: copy the new values into KNOWN"
+        "The version was raised: copy the new values into RECORDED_VERSION"
     };
     assert_eq!(actual, RECORDED_VERSION, "{remedy}");
 }

@@ -40,7 +40,7 @@ impl ArenaGateway {
     pub async fn follow(&self, results: &Results, shutdown: &Shutdown) {
         loop {
             let look = async {
-                self.look(results).await;
+                self.poll(results).await;
                 tokio::time::sleep(results.every).await;
             };
             tokio::select! {
@@ -51,7 +51,7 @@ impl ArenaGateway {
     }
 
     /// Polls once for qualifying results. Failures are logged; known results remain.
-    pub async fn look(&self, results: &Results) {
+    pub async fn poll(&self, results: &Results) {
         // Fetch the scores of known challenges even if the engine fails.
         for outcome in [self.note_current(results).await, self.read_scores(results).await] {
             let result = if outcome.is_ok() { "ok" } else { "failed" };

@@ -38,7 +38,7 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
     let submit = Router::new()
         .route(SUBMIT_PATH, post(submit))
         .route_layer(submissions)
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), admit_stranger));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), admit_unauthenticated));
     let routes = Router::new()
         .merge(validators.clone())
         .nest("/v1", validators)
@@ -115,7 +115,7 @@ impl FromRequestParts<Arc<State>> for UnauthenticatedCaller {
     }
 }
 
-async fn admit_stranger(
+async fn admit_unauthenticated(
     Shared(state): Gateway,
     request: Request,
     next: middleware::Next,

@@ -85,8 +85,8 @@ impl ReplyScorer for DeferredScorer {
         self.scorer.conditions()
     }
 
-    fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
-        self.scorer.heard(audio)
+    fn cached_transcript(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
+        self.scorer.cached_transcript(audio)
     }
 }
 

@@ -104,7 +104,7 @@ impl Script {
         faults.iter_mut().filter(|(of, _)| *of == path).find_map(|(_, faults)| faults.pop_front())
     }
 
-    fn around(&self, routes: Router) -> Router {
+    fn wrap(&self, routes: Router) -> Router {
         let intercept = |State(script): State<Self>, request: Request, next: Next| async move {
             match script.take(request.uri().path()) {
                 Some(fault) => fault.answer().await,
@@ -246,8 +246,8 @@ impl World {
         let snapshot = Arc::new(Mutex::new(neurons(3)));
         let config = EngineConfig::new(challenges(), Arc::new(Beeper));
         let urls = [
-            listen(engine.around(Engine::new(config).unwrap().router())).await,
-            listen(gateway_script.around(gateway(&blocks, &waiting, &snapshot))).await,
+            listen(engine.wrap(Engine::new(config).unwrap().router())).await,
+            listen(gateway_script.wrap(gateway(&blocks, &waiting, &snapshot))).await,
         ];
         let schedule = ScheduleSettings {
             tempo: 100,

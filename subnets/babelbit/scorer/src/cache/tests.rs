@@ -8,7 +8,7 @@ use crate::tests::Script;
 
 const TEN: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
-fn heard(text: &str) -> Arc<Transcription> {
+fn transcription_of(text: &str) -> Arc<Transcription> {
     let words = vec![Word { text: text.into(), start: 0.0, end: 0.1 }];
     let transcript = Transcript { text: text.into(), words, detected_language: "en".into() };
     Arc::new(Transcription { transcript, confidence: Some(0.7) })
@@ -42,8 +42,8 @@ fn reference_line(audio: &str, text: &str) -> String {
 fn cached_transcripts_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/stt_cache.jsonl");
-    open(&path, "tiny-ctc").put(hash("a"), &heard("schön"));
-    assert_eq!(open(&path, "tiny-ctc").get(hash("a")), Some(heard("schön")));
+    open(&path, "tiny-ctc").put(hash("a"), &transcription_of("schön"));
+    assert_eq!(open(&path, "tiny-ctc").get(hash("a")), Some(transcription_of("schön")));
     assert!(!path.exists(), "this is the reference system's file");
     let line = std::fs::read_to_string(folder.path().join("new/stt_cache.tiny-ctc.jsonl")).unwrap();
     let expected = format!(
@@ -63,8 +63,8 @@ fn other_recognisers_do_not_write_the_reference_file() {
     std::fs::write(&path, &content).unwrap();
     let cache = open(&path, "tiny-ctc");
     assert_eq!((text(&cache, "a"), text(&cache, "b").as_deref()), (None, Some("own")));
-    cache.put(hash("a"), &heard("y"));
-    cache.put(hash("b"), &heard("newer"));
+    cache.put(hash("a"), &transcription_of("y"));
+    cache.put(hash("b"), &transcription_of("newer"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
     let cache = open(&path, "tiny-ctc");
     assert_eq!(
@@ -92,7 +92,7 @@ fn cached_line_is_used_for_its_recogniser_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stt_cache.jsonl");
         match writer {
-            Some(writer) => open(&path, writer).put(hash("a"), &heard("x")),
+            Some(writer) => open(&path, writer).put(hash("a"), &transcription_of("x")),
             None => std::fs::write(&path, reference_line("a", "x")).unwrap(),
         }
         assert_eq!(open(&path, reader).get(hash("a")).is_some(), counts, "{writer:?} {reader}");
@@ -144,7 +144,7 @@ fn oversized_cache_file_loses_its_older_half() {
         };
         let cache = open(20_000);
         for audio in 0..1_000 {
-            cache.put(hash(&audio.to_string()), &heard("x"));
+            cache.put(hash(&audio.to_string()), &transcription_of("x"));
             assert!(std::fs::metadata(&file).unwrap().len() <= 20_000, "{model}");
         }
         let kept = open(20_000);
@@ -166,7 +166,7 @@ fn line_is_appended_after_an_incomplete_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let torn = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
     std::fs::write(file.path(), torn).unwrap();
-    open(file.path(), "faster-whisper-small").put(hash("c"), &heard("after"));
+    open(file.path(), "faster-whisper-small").put(hash("c"), &transcription_of("after"));
     let cache = open(file.path(), "faster-whisper-small");
     assert_eq!(text(&cache, "a").as_deref(), Some("whole"));
     assert_eq!(text(&cache, "b"), None);
@@ -178,7 +178,7 @@ fn cache_in_memory_is_bounded_and_file_is_complete() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let cache = open(file.path(), "faster-whisper-tiny");
     for audio in 0..25 {
-        cache.put(hash(&audio.to_string()), &heard("x"));
+        cache.put(hash(&audio.to_string()), &transcription_of("x"));
     }
     assert_eq!(cache.len(), 10);
     assert!(cache.get(hash("0")).is_none());
@@ -199,7 +199,7 @@ proptest! {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), content).unwrap();
         let cache = open(file.path(), "faster-whisper-small");
-        cache.put(hash("a"), &heard("x"));
+        cache.put(hash("a"), &transcription_of("x"));
         prop_assert!(open(file.path(), "faster-whisper-small").get(hash("a")).is_some());
     }
 }

@@ -72,7 +72,7 @@ impl Form {
         while self.chunk().await?.is_some() {}
         // `--` ends the form; otherwise, only a line ending may follow a boundary.
         while self.buffer.len() < 2 {
-            self.more().await?;
+            self.read_more().await?;
         }
         match self.buffer.split_to(2).as_ref() {
             b"\r\n" => {}
@@ -105,7 +105,7 @@ impl Form {
                     let certain = self.buffer.len() - self.delimiter.len() + 1;
                     return Ok(Some(self.buffer.split_to(certain).freeze()));
                 }
-                None => self.more().await?,
+                None => self.read_more().await?,
             }
         }
         Ok(None)
@@ -139,11 +139,11 @@ impl Form {
             if self.buffer.len() > MAX_HEAD_BYTES {
                 return Err(FormError::Malformed("a part header is incomplete"));
             }
-            self.more().await?;
+            self.read_more().await?;
         }
     }
 
-    async fn more(&mut self) -> Result<(), FormError> {
+    async fn read_more(&mut self) -> Result<(), FormError> {
         let chunk =
             self.stream.next().await.ok_or(FormError::Truncated)?.map_err(FormError::Read)?;
         self.buffer.extend_from_slice(&chunk);

@@ -177,7 +177,7 @@ async fn submit_artifact(
     if !is_newer {
         return Ok(stored(&new, false));
     }
-    new.artifact = Some(place(&new.key, &name));
+    new.artifact = Some(storage_path(&new.key, &name));
     let (uploads, keeping) =
         (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
     // A spawned task survives the disconnection of its client.
@@ -215,7 +215,7 @@ async fn keep(
 /// Returns the path of a stored file, composed of the submission's key, a random number and the
 /// file's name. With the random number, concurrent uploads of the same file do not overwrite each
 /// other.
-fn place(key: &SubmissionKey, name: &str) -> String {
+fn storage_path(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);
     let miner = key

@@ -26,7 +26,7 @@ fn now() -> i64 {
 }
 
 /// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
-fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
+fn a_month_later(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
     let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
     ScoringApi::with_clock(
         api.store().clone(),
@@ -248,6 +248,9 @@ async fn old_submissions_are_deleted() {
     assert_eq!(retention::purge_expired(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    assert_eq!(retention::purge_expired(&in_a_month(&api, artifacts).state).await.submissions, 1);
+    assert_eq!(
+        retention::purge_expired(&a_month_later(&api, artifacts).state).await.submissions,
+        1
+    );
     assert_eq!(rows(&url, "//a", None).await, []);
 }

@@ -16,7 +16,7 @@ pub(super) fn tiny() -> CausalModel {
 }
 
 /// Limits with a deadline that no prediction reaches, even on a busy machine.
-fn patient() -> Limits {
+fn long_limits() -> Limits {
     Limits { deadline: Duration::from_mins(5), ..Limits::default() }
 }
 
@@ -43,9 +43,9 @@ async fn predictions_do_not_depend_on_earlier_requests() {
         "The ferry leaves at",
         "How are you",
     ];
-    let model = start(patient(), false);
+    let model = start(long_limits(), false);
     for text in texts {
-        let expected = start(patient(), false).predict(text, "Hello. EOF Hi.").await;
+        let expected = start(long_limits(), false).predict(text, "Hello. EOF Hi.").await;
         assert!(expected.starts_with(text), "{expected}");
         assert_eq!(model.predict(text, "Hello. EOF Hi.").await, expected, "{text:?}");
     }
@@ -57,14 +57,14 @@ async fn empty_prompt_without_begin_token_is_completed() {
     let model = CausalModel::open(&vectors("qwen2"), LoadOptions::default()).unwrap();
     assert_eq!(model.vocabulary().begin(), None);
     let model =
-        Causal::start("tiny", model, patient(), CompletionOptions::default(), None).unwrap();
+        Causal::start("tiny", model, long_limits(), CompletionOptions::default(), None).unwrap();
     let (_, outcome) = model.complete(String::new()).await;
     assert_eq!(outcome, Outcome::Complete);
 }
 
 #[tokio::test]
 async fn concurrent_predictions_are_those_of_one_caller() {
-    let model = Arc::new(start(Limits { sessions: 2, ..patient() }, false));
+    let model = Arc::new(start(Limits { sessions: 2, ..long_limits() }, false));
     let tasks: Vec<_> = (0..24)
         .map(|number| {
             let model = Arc::clone(&model);
@@ -72,21 +72,22 @@ async fn concurrent_predictions_are_those_of_one_caller() {
         })
         .collect();
     for (number, task) in tasks.into_iter().enumerate() {
-        let expected = start(patient(), false).predict(&format!("It is {}", number % 3), "").await;
+        let expected =
+            start(long_limits(), false).predict(&format!("It is {}", number % 3), "").await;
         assert_eq!(task.await.unwrap(), expected, "{number}");
     }
 }
 
 #[tokio::test]
 async fn the_number_of_added_tokens_is_limited() {
-    let full = start(patient(), false).predict("How are", "").await;
+    let full = start(long_limits(), false).predict("How are", "").await;
     let mut last = "How are".len();
     for tokens in [1, 4, 64] {
         let options = CompletionOptions {
             max_tokens: NonZeroU32::new(tokens).unwrap(),
             ..CompletionOptions::default()
         };
-        let predicted = start_with(patient(), options, false).predict("How are", "").await;
+        let predicted = start_with(long_limits(), options, false).predict("How are", "").await;
         assert!(
             predicted.len() >= last && full.starts_with(&predicted),
             "{tokens}: {predicted:?}, {full:?}"
@@ -111,7 +112,7 @@ async fn a_model_that_panics_is_not_loaded() {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you").unwrap();
     let fallback = Some(Arc::new(trainer.finish(|_| ()).unwrap()));
-    let limits = patient();
+    let limits = long_limits();
     let model = Causal::spawn(
         "m".to_owned(),
         limits.deadline,
@@ -137,7 +138,7 @@ async fn full_queue_is_reported_as_overload() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let model = Causal::spawn(
         "m".to_owned(),
-        patient().deadline,
+        long_limits().deadline,
         CompletionOptions::default(),
         None,
         move |inbox| {
@@ -165,7 +166,7 @@ async fn full_queue_is_reported_as_overload() {
 
 #[tokio::test]
 async fn long_texts_and_any_characters_are_completed() {
-    let model = start(patient(), false);
+    let model = start(long_limits(), false);
     for text in ["word ".repeat(20_000), "\u{fffd}\0\u{e9}\u{2603}".repeat(300), "\n\n".to_owned()]
     {
         let predicted = model.predict(&text, &format!("{text} EOF {text}")).await;

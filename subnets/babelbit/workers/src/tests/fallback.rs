@@ -49,7 +49,7 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
             (first..first + 4).map(|index| candidate(recording(index))).collect();
         assert_eq!(
             score(&distributed, &candidates).await,
-            score(&Arc::new(alone()), &candidates).await
+            score(&Arc::new(local_scorer()), &candidates).await
         );
         // The worker in this process keeps running.
         assert_eq!(loads.load(Ordering::Relaxed), 2);

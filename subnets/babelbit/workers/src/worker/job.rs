@@ -78,7 +78,7 @@ impl Worker {
         store: &Store,
         stop: &Shutdown,
     ) -> Result<Acknowledgement, WorkError> {
-        let row = store.look(&[id.to_string()]).await?.pop();
+        let row = store.find_rows(&[id.to_string()]).await?.pop();
         if row.as_ref().is_some_and(|row| row.result.is_some()) {
             count("known");
             return Ok(Acknowledgement::Done);
@@ -163,19 +163,19 @@ impl Worker {
                 Ok(Ok(transcription)) => transcription,
                 Ok(Err(RecognizerStopped)) => {
                     tracing::error!(job = %id, "the recogniser has stopped");
-                    return Ok(self.give_up(stop, "stopped"));
+                    return Ok(self.shut_down_worker(stop, "stopped"));
                 }
                 Err(error) => Err(ScoreError::failed("RuntimeError", &error)),
             },
             () = tokio::time::sleep(deadline) => {
                 tracing::error!(job = %id, ?deadline, "the recogniser is stuck: transcription exceeded its deadline");
-                return Ok(self.give_up(stop, "stuck"));
+                return Ok(self.shut_down_worker(stop, "stuck"));
             }
             () = overdue => {
                 // A stuck recogniser may be stuck on this recording too: its next attempt must run
                 // alone.
                 if !self.is_stuck() {
-                    store.hand_back(id).await?;
+                    store.return_attempt(id).await?;
                 }
                 count("handed_back");
                 return Ok(Acknowledgement::Later(Duration::ZERO));
@@ -202,7 +202,7 @@ impl Worker {
 
     /// Shuts the worker down, because its recogniser is unusable. The job counts an attempt and
     /// gets no result.
-    fn give_up(&self, stop: &Shutdown, result: &'static str) -> Acknowledgement {
+    fn shut_down_worker(&self, stop: &Shutdown, result: &'static str) -> Acknowledgement {
         self.is_stuck.store(true, Ordering::Relaxed);
         stop.request();
         count(result);

@@ -74,7 +74,7 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
 /// recursively.
 fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let Some(alternatives) = GRAMMAR.get(name) else {
-        drawn(text, name, random);
+        push_random_word(text, name, random);
         return;
     };
     let mut template = alternatives.choose(random).copied().unwrap_or_default();
@@ -104,7 +104,7 @@ fn push(out: &mut String, text: &str) {
 }
 
 /// Appends a random number, name or invented word, which is in no list.
-fn drawn(out: &mut String, name: &str, random: &mut impl Rng) {
+fn push_random_word(out: &mut String, name: &str, random: &mut impl Rng) {
     match name {
         "number" => {
             // Uniform on a logarithmic scale.

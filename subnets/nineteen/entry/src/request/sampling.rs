@@ -21,29 +21,26 @@ impl Fields {
         further: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
         self.top_k(further)?;
-        self.pass_on("min_p", further, "a number in 0..=1", |value| {
+        self.copy_field("min_p", further, "a number in 0..=1", |value| {
             is_number_in(value, 0.0..=1.0)
         })?;
-        self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
+        self.copy_field("repetition_penalty", further, "a number above 0 and up to 2", |value| {
             is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
         })?;
-        self.pass_on(
-            "stop",
-            further,
-            "a string or an array of 1..=4 strings",
-            |value| match value {
+        self.copy_field("stop", further, "a string or an array of 1..=4 strings", |value| {
+            match value {
                 Value::Array(stops) => {
                     (1..=MAX_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
                 }
                 stop => is_text(stop),
-            },
-        )?;
+            }
+        })?;
         for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, further, "a number in -2..=2", |value| {
+            self.copy_field(penalty, further, "a number in -2..=2", |value| {
                 is_number_in(value, -2.0..=2.0)
             })?;
         }
-        self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
+        self.copy_field("logit_bias", further, "an object of numbers in -100..=100", |value| {
             value.as_object().is_some_and(|biases| {
                 biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
             })
@@ -72,21 +69,21 @@ impl Fields {
     /// Passes the parameters on that only vLLM and servers like it have.
     fn vllm_sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
         for flag in VLLM_FLAGS {
-            self.pass_on(flag, further, "true or false", Value::is_boolean)?;
+            self.copy_field(flag, further, "true or false", Value::is_boolean)?;
         }
-        self.pass_on("length_penalty", further, "a number in -10..=10", |value| {
+        self.copy_field("length_penalty", further, "a number in -10..=10", |value| {
             is_number_in(value, -10.0..=10.0)
         })?;
         let is_token =
             |value: &Value| integer(value).is_some_and(|token| (0..=ALL_TOKENS).contains(&token));
         for tokens in ["stop_token_ids", "allowed_token_ids"] {
             let expected = "an array of 1..=4096 integers in 0..=1000000";
-            self.pass_on(tokens, further, expected, |value| is_list(value, is_token))?;
+            self.copy_field(tokens, further, expected, |value| is_list(value, is_token))?;
         }
-        self.pass_on("bad_words", further, "an array of 1..=4096 strings", |value| {
+        self.copy_field("bad_words", further, "an array of 1..=4096 strings", |value| {
             is_list(value, is_text)
         })?;
-        self.pass_on(
+        self.copy_field(
             "truncate_prompt_tokens",
             further,
             "-1 or an integer in 1..=1000000",
@@ -113,7 +110,7 @@ impl Fields {
         }
         let expected =
             "an object with one of json, regex, choice, grammar, json_object and structural_tag";
-        self.pass_on("structured_outputs", further, expected, is_structured)?;
+        self.copy_field("structured_outputs", further, expected, is_structured)?;
         for name in FORMER_CONSTRAINTS {
             let expected = match name {
                 "guided_json" => "a JSON Schema",
@@ -121,10 +118,10 @@ impl Fields {
                 _ => "a string",
             };
             let constraint = name.trim_start_matches(GUIDED_PREFIX);
-            self.pass_on(name, further, expected, |value| is_constraint(constraint, value))?;
+            self.copy_field(name, further, expected, |value| is_constraint(constraint, value))?;
         }
         for name in ["guided_whitespace_pattern", "guided_decoding_backend"] {
-            self.pass_on(name, further, "a string", is_text)?;
+            self.copy_field(name, further, "a string", is_text)?;
         }
         Ok(())
     }

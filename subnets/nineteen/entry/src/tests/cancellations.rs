@@ -76,7 +76,7 @@ fn question(text: &str, streams: bool) -> Value {
 }
 
 /// Creates a buyer with a number; returns the key's ID and text.
-async fn buyer(shop: &Shop, number: usize) -> (String, String) {
+async fn create_buyer(shop: &Shop, number: usize) -> (String, String) {
     let mut random = [9; 40];
     random[..8].copy_from_slice(&number.to_be_bytes());
     let terms = KeyTerms::new("cut", 100);
@@ -110,7 +110,7 @@ struct CutResponse {
 async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -> CutResponse {
     let (text, mut sent, mut is_complete) = (format!("cut after {bytes}"), 1, false);
     let mut received: Vec<u8> = Vec::new();
-    let (key_id, key) = buyer(shop, bytes).await;
+    let (key_id, key) = create_buyer(shop, bytes).await;
     let gate = gates.of(&text);
     gate.add_permits(1);
     let mut stream = served.connect().await;
@@ -176,7 +176,7 @@ async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
     let served = Served::start(&shop, ServeLimits::default()).await;
     let (shop, server, gates) = (&shop, &served, &gates);
     let cut_document = |(bytes, answers): (usize, usize)| async move {
-        let (key_id, key) = buyer(shop, 2 * bytes + answers).await;
+        let (key_id, key) = create_buyer(shop, 2 * bytes + answers).await;
         let (text, mut stream) =
             (format!("cut after {bytes} of {answers}"), server.connect().await);
         let gate = gates.of(&text);

@@ -45,7 +45,7 @@ impl Running {
         self.0.load(Ordering::SeqCst)
     }
 
-    async fn becomes(&self, count: usize) {
+    async fn wait_until_running(&self, count: usize) {
         let reached = async {
             while self.count() != count {
                 sleep(Duration::from_millis(5)).await;
@@ -128,14 +128,14 @@ async fn disconnected_buyer_releases_its_slot() {
         let mut stream = served.connect().await;
         let body = question("a", 9, streams);
         stream.write_all(&request("/v1/chat/completions", &shop.key, &body)).await.unwrap();
-        running.becomes(1).await;
+        running.wait_until_running(1).await;
         if closes_first {
             stream.shutdown().await.unwrap();
             sleep(PAUSE).await;
             assert_eq!(running.count(), 1, "the buyer still waits");
         }
         drop(stream);
-        running.becomes(0).await;
+        running.wait_until_running(0).await;
         shop.settled().await;
     }
     assert_eq!(shop.charged().await, 0);
@@ -198,7 +198,7 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     let mut body = question("slow", MAX_TOKENS, true);
     body["logprobs"] = json!(true);
     stream.write_all(&request("/v1/chat/completions", &slow.secret, &body)).await.unwrap();
-    running.becomes(1).await;
+    running.wait_until_running(1).await;
     for _ in 0..10 {
         let mut other = served.connect().await;
         other

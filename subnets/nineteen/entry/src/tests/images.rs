@@ -59,13 +59,13 @@ async fn miner(tasks: &[&str], is_openai: bool) -> Router {
 }
 
 async fn painting_shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> Shop {
-    let shop = shop_before(config, tasks, miner(tasks, is_openai).await, patient()).await;
+    let shop = shop_before(config, tasks, miner(tasks, is_openai).await, long_deadlines()).await;
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 10_000)).await.unwrap();
     shop
 }
 
 /// Returns deadlines for miners on a busy machine, instead of those of the tasks.
-fn patient() -> QueryDeadlines {
+fn long_deadlines() -> QueryDeadlines {
     QueryDeadlines { first: Some(Duration::from_mins(1)), ..QueryDeadlines::default() }
 }
 
@@ -309,7 +309,7 @@ async fn model_selects_one_of_several_avatar_tasks() {
         deadlines: Deadlines::default(),
     };
     let handlers = routes(Miner::new(miner, backend, None));
-    let shop = shop_before(config, &["avatar", "portrait"], handlers, patient()).await;
+    let shop = shop_before(config, &["avatar", "portrait"], handlers, long_deadlines()).await;
     let (photo, _) = inputs();
     for (model, value) in [(Value::Null, 0), (json!("avatar"), 0), (json!("portrait"), 255)] {
         let body = with(&json!({"init_image": photo, "model": model}));

@@ -80,7 +80,7 @@ impl Workers {
             match answer.receive(patience).await {
                 Ok(Event::Take(from)) => {
                     measures::taken(began.elapsed().as_secs_f64());
-                    answer.hire(from, order.clone()).await;
+                    answer.assign_worker(from, order.clone()).await;
                 }
                 Ok(Event::Chunk(chunk)) => {
                     answer.first = Some(chunk);
@@ -176,7 +176,7 @@ impl RemoteAnswer {
 
     /// Sends the request to a worker. An earlier worker of the request is considered dead and
     /// receives [`Frame::End`].
-    async fn hire(&mut self, from: String, order: Vec<u8>) {
+    async fn assign_worker(&mut self, from: String, order: Vec<u8>) {
         let mut outbox = Outbox::new(self.client.clone(), from, self.own.clone());
         outbox.send_document(order).await;
         let hired =

@@ -307,7 +307,7 @@ async fn restarted_nats_is_used_again() {
     let Bench { querier, .. } = bench(vec![says(chunk("good"))], QueryDeadlines::default()).await;
     let _worker = Process::start(&net, querier.market()).await;
     net.nats.stop();
-    net.nats.lose_everything();
+    net.nats.delete_all_data();
     net.nats.run();
     let began = Instant::now();
     let answer = loop {
@@ -370,7 +370,7 @@ fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
 }
 
 /// Waits until a condition holds.
-async fn until(condition: impl Fn() -> bool) {
+async fn wait_until(condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < LONG, "the condition does not hold in time");
@@ -396,7 +396,7 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
         let entry = net.entry.clone();
         busy.spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
     }
-    until(|| arrived.load(Ordering::SeqCst) == 8).await;
+    wait_until(|| arrived.load(Ordering::SeqCst) == 8).await;
     let other = || Request { task: OTHER.parse().unwrap(), ..organic() };
     for _ in 0..5 {
         let answer = timeout(LONG, net.entry.ask(other())).await.unwrap().unwrap();
@@ -427,12 +427,12 @@ async fn backlog_of_a_busy_worker_is_fair_among_keys() {
         });
     };
     (0..20).for_each(|_| buy("many"));
-    until(|| worker.querier.queued(TASK) == 18).await;
+    wait_until(|| worker.querier.queued(TASK) == 18).await;
     buy("one");
-    until(|| worker.querier.queued(TASK) == 19).await;
+    wait_until(|| worker.querier.queued(TASK) == 19).await;
     let mut order = Vec::new();
     for answers in 0..21 {
-        until(|| arrived.load(Ordering::SeqCst) == (2 + answers).min(21)).await;
+        wait_until(|| arrived.load(Ordering::SeqCst) == (2 + answers).min(21)).await;
         gate.add_permits(1);
         order.push(buying.join_next().await.unwrap().unwrap());
     }

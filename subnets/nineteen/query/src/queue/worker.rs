@@ -173,7 +173,7 @@ impl Worker {
                 tokio::select! {
                     biased;
                     answered = &mut ask => break answered,
-                    () = left(&mut inbox) => {
+                    () = wait_for_cancellation(&mut inbox) => {
                         acknowledge(message, AckKind::Ack).await;
                         return Outcome::Left;
                     }
@@ -291,7 +291,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
 }
 
 /// Waits until the entry no longer needs the answer.
-async fn left(inbox: &mut Subscriber) {
+async fn wait_for_cancellation(inbox: &mut Subscriber) {
     while credit(inbox).await.is_some() {}
 }
 

@@ -148,13 +148,13 @@ pub(super) async fn read(
 
     let aged = (SELECT_REWARDS, COUNT_OLD_REWARDS);
     let (rows, count) =
-        young_rows(transaction, (REWARD_DATA, "created_at"), aged, terms, &mut left_out).await?;
+        recent_rows(transaction, (REWARD_DATA, "created_at"), aged, terms, &mut left_out).await?;
     tables.push((REWARD_DATA, count, "rewards of the last 7 days"));
     let rewards = records(&rows, (REWARD_DATA, "id"), &mut left_out, |row| reward(row, latest_ms))?;
 
     let aged = (SELECT_CONTENDERS, COUNT_OLD_CONTENDERS);
     let (rows, count) =
-        young_rows(transaction, (CONTENDERS_HISTORY, "expired_at"), aged, terms, &mut left_out)
+        recent_rows(transaction, (CONTENDERS_HISTORY, "expired_at"), aged, terms, &mut left_out)
             .await?;
     tables.push((CONTENDERS_HISTORY, count, "period scores of the last 7 days"));
     let contenders = records(&rows, (CONTENDERS_HISTORY, "id"), &mut left_out, |row| {
@@ -263,7 +263,7 @@ async fn number(
 
 /// Reads the rows of a table that are young enough, and counts the others as left out; returns the
 /// rows, and the number of all rows.
-async fn young_rows(
+async fn recent_rows(
     transaction: &mut Transaction,
     (table, time): (&'static str, &'static str),
     (select, count_old): (&'static str, &'static str),

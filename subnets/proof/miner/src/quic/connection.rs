@@ -46,14 +46,14 @@ impl Host {
         };
         let reason = tokio::select! {
             () = progress.evicted() => "connection evicted: all connection slots are in use",
-            reason = self.converse(&connection, &progress) => reason,
+            reason = self.serve_connection(&connection, &progress) => reason,
         };
         tracing::debug!(%from, reason, "QUIC connection ended");
         connection.close(0_u32.into(), reason.as_bytes());
     }
 
     /// Admits the validator and serves its requests; returns why the connection ends.
-    async fn converse(
+    async fn serve_connection(
         self: &Arc<Self>,
         connection: &Connection,
         progress: &Progress,

@@ -59,7 +59,7 @@ impl Verifications {
         claimed: Arc<UnverifiedProof>,
         miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
-        let most = self.shared.circuits.get(position)?.verifier.most_together().max(1);
+        let most = self.shared.circuits.get(position)?.verifier.max_batch_size().max(1);
         let queue = self.waiting.get(position)?;
         let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, outcome) = oneshot::channel();
@@ -174,8 +174,8 @@ mod tests {
             self.0.verify(statement, proof)
         }
 
-        fn most_together(&self) -> usize {
-            self.0.most_together()
+        fn max_batch_size(&self) -> usize {
+            self.0.max_batch_size()
         }
 
         fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {

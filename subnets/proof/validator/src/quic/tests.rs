@@ -73,7 +73,7 @@ impl FakeMiner {
     }
 
     /// Accepts the handshake of a connection.
-    async fn greet(&self, connection: &Connection) {
+    async fn accept_handshake(&self, connection: &Connection) {
         let (mut send, mut recv) = connection.accept_bi().await.unwrap();
         let (_, request) = read_frame(&mut recv, 4096).await.unwrap();
         let request: HandshakeRequest = rmp_serde::from_slice(&request).unwrap();
@@ -180,7 +180,7 @@ async fn response_timeout_excludes_wait_for_memory() {
     let peer = miner.peer("//Bob");
     let serving = async {
         let connection = miner.accept().await;
-        miner.greet(&connection).await;
+        miner.accept_handshake(&connection).await;
         // The first two answers never end: one has all memory, the other is the one that may exceed
         // it.
         let mut held = Vec::new();
@@ -225,7 +225,7 @@ async fn declared_size_reserves_no_memory() {
     let peer = miner.peer("//Bob");
     let serving = async {
         let connection = miner.accept().await;
-        miner.greet(&connection).await;
+        miner.accept_handshake(&connection).await;
         let mut held = Vec::new();
         for _ in 0..8 {
             let mut stream = FakeMiner::request(&connection).await;
@@ -260,7 +260,7 @@ async fn answers_are_bounded_in_size_and_time() {
     let peer = miner.peer("//Bob");
     let serving = async {
         let connection = miner.accept().await;
-        miner.greet(&connection).await;
+        miner.accept_handshake(&connection).await;
         let mut large = FakeMiner::request(&connection).await;
         begin(&mut large, LIMIT + 1, 0).await;
         let mut other = FakeMiner::request(&connection).await;
@@ -285,7 +285,7 @@ async fn miners_open_no_streams() {
     let peer = miner.peer("//Bob");
     let serving = async {
         let connection = miner.accept().await;
-        miner.greet(&connection).await;
+        miner.accept_handshake(&connection).await;
         let mut answer = FakeMiner::request(&connection).await;
         for opened in [
             timeout(LIMITS.transfer, connection.open_uni()).await.map(drop),
@@ -316,7 +316,7 @@ async fn servers_need_the_key_of_their_certificate() {
                 connection.closed().await;
                 return std::future::pending().await;
             }
-            miner.greet(&connection).await;
+            miner.accept_handshake(&connection).await;
             let mut answer = FakeMiner::request(&connection).await;
             write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no"))
                 .await
@@ -337,7 +337,7 @@ async fn hotkeys_at_one_address_share_its_connection() {
     let serving = async {
         let connection = miner.accept().await;
         for _ in 0..2 {
-            miner.greet(&connection).await;
+            miner.accept_handshake(&connection).await;
         }
         let mut answer = FakeMiner::request(&connection).await;
         write_frame_and_finish(
@@ -370,7 +370,7 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
     let serving = async {
         let connection = miner.accept().await;
         loop {
-            miner.greet(&connection).await;
+            miner.accept_handshake(&connection).await;
             greeted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     };

@@ -6,7 +6,7 @@ use jsonrpsee::{RpcModule, rpc_params};
 use serde_json::{Value, json};
 use taonet_localnet::{Node, NodeHandle};
 
-use super::{caught_up, following, leader_error};
+use super::{following, leader_error, wait_until_caught_up};
 use crate::support::{config, node};
 use crate::watch::client;
 
@@ -28,7 +28,7 @@ struct Falsification {
 }
 
 /// Serves falsified responses of a node; returns the URL.
-async fn liar(node: &NodeHandle, lie: &'static Falsification) -> (String, ServerHandle) {
+async fn serve_falsified(node: &NodeHandle, lie: &'static Falsification) -> (String, ServerHandle) {
     let mut module = RpcModule::new(client(node).await);
     for method in READ.into_iter().chain(["chain_getBlock"]) {
         let answered = module.register_async_method(method, move |params, client, _| async move {
@@ -141,11 +141,11 @@ async fn leader_with_false_blocks_is_refused() {
         let mut config = following(&leader);
         config.directory = Some(directory.path().to_owned());
         let follower = Node::start(config.clone()).await.unwrap();
-        caught_up(&follower, &leader).await;
+        wait_until_caught_up(&follower, &leader).await;
         let head = follower.head();
         follower.stop().await;
         let newest = leader.mine(1).await.unwrap();
-        let (url, server) = liar(&leader, lie).await;
+        let (url, server) = serve_falsified(&leader, lie).await;
         config.follow = Some(url);
         let follower = Node::start(config.clone()).await.unwrap();
         let error = leader_error(&follower).await;
@@ -161,7 +161,7 @@ async fn leader_with_false_blocks_is_refused() {
         // The follower continues with the real leader.
         config.follow = Some(leader.url());
         let follower = Node::start(config).await.unwrap();
-        caught_up(&follower, &leader).await;
+        wait_until_caught_up(&follower, &leader).await;
         follower.stop().await;
     }
     for (lie, expected) in [
@@ -169,7 +169,7 @@ async fn leader_with_false_blocks_is_refused() {
         (&SAME_KEYS, "the keys are not in ascending order"),
         (&OTHER_SOFTWARE, "the node at"),
     ] {
-        let (url, server) = liar(&leader, lie).await;
+        let (url, server) = serve_falsified(&leader, lie).await;
         let mut config = config();
         config.follow = Some(url);
         let error = Node::start(config).await.unwrap_err().to_string();

@@ -46,7 +46,7 @@ fn seals_are_those_of_the_reference() {
 }
 
 /// Runs a test at block 10 of a chain with low proof-of-work difficulty and known block hashes.
-fn quarry(test: impl FnOnce(AccountId)) {
+fn with_low_difficulty(test: impl FnOnce(AccountId)) {
     chain(|| {
         jump_to(10);
         MinDifficulty::<Runtime>::insert(BABELBIT, 0);
@@ -77,7 +77,7 @@ fn register(
 
 #[test]
 fn valid_work_registers_a_neuron() {
-    quarry(|bob| {
+    with_low_difficulty(|bob| {
         let hotkey = key(1);
         let before = balance(&bob);
         let work = mine(&bob, &hotkey, 9, true);
@@ -102,7 +102,7 @@ fn valid_work_registers_a_neuron() {
 
 #[test]
 fn invalid_work_is_refused() {
-    quarry(|bob| {
+    with_low_difficulty(|bob| {
         let hotkey = key(1);
         let good = mine(&bob, &hotkey, 9, true);
         let refusal = |call| attempt(&bob, call);
@@ -159,7 +159,7 @@ fn invalid_work_is_refused() {
 
 #[test]
 fn the_difficulty_stays_within_its_bounds() {
-    quarry(|_| {
+    with_low_difficulty(|_| {
         let difficulty = |of: u64, min, max| {
             Difficulty::<Runtime>::insert(BABELBIT, of);
             MinDifficulty::<Runtime>::insert(BABELBIT, min);
@@ -175,7 +175,7 @@ fn the_difficulty_stays_within_its_bounds() {
 
 #[test]
 fn the_faucet_pays_each_work_once() {
-    quarry(|bob| {
+    with_low_difficulty(|bob| {
         let faucet = |block_number, nonce, work: &[u8]| {
             attempt(&bob, Call::faucet { block_number, nonce, work: work.to_vec() })
         };

@@ -58,7 +58,7 @@ fn json_of(result: &ScoreResult) -> Value {
 }
 
 /// Returns the duplication record of a single reply.
-fn lone(score: f64) -> Value {
+fn single_reply_record(score: f64) -> Value {
     json!({
         "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
         "max_peer_similarity": 0.0, "similarity_threshold": 0.88, "gamma": 0.5, "min_score_for_pressure": 0.0,
@@ -76,7 +76,7 @@ fn score_result_has_fixed_field_order() {
         "latency": {"score": 0.75, "completion_sec": 5.0, "source_duration_sec": 4.0, "overshoot_sec": 1.0, "allowed_overshoot_sec": 2.0},
         "stt_text": "It is all done", "gt_text": "So it is done", "predicted_duration_sec": 2.0,
         "effective_completion_sec": 5.0, "source_duration_sec": 4.0, "score_is_fallback": false,
-        "score_method": "semantic_audio_v1", "scoring_metadata_source": "file.json", "duplicate_penalty": lone(0.75)
+        "score_method": "semantic_audio_v1", "scoring_metadata_source": "file.json", "duplicate_penalty": single_reply_record(0.75)
     });
     assert_eq!(json_of(&result).to_string(), expected.to_string());
     assert_eq!(result.failed_gates(), []);
@@ -94,7 +94,7 @@ fn error_result_has_fixed_field_order() {
         "latency": {"score": 1.0, "completion_sec": 0.8, "source_duration_sec": 4.0, "overshoot_sec": 0.0},
         "stt_text": "", "gt_text": "So it is done", "predicted_duration_sec": 0.0, "effective_completion_sec": 0.8,
         "source_duration_sec": 4.0, "score_is_fallback": false, "score_method": "semantic_audio_v1_error",
-        "scoring_metadata_source": null, "duplicate_penalty": lone(0.0), "score_error": "EOFError:"
+        "scoring_metadata_source": null, "duplicate_penalty": single_reply_record(0.0), "score_error": "EOFError:"
     });
     assert_eq!(json_of(&score(&reply, Rules::Reference)).to_string(), expected.to_string());
 }

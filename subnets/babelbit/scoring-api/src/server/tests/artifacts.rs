@@ -83,7 +83,7 @@ async fn artifact_is_stored_once_and_deleted_with_its_row() {
     assert_eq!(one_file().await, b"new");
     assert_eq!(api.store().count().await.unwrap(), 1);
     // After a month, everything is purged.
-    let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
+    let later = a_month_later(&api, ArtifactStore::open(&artifacts, None).unwrap());
     assert_eq!(retention::purge_expired(&later.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
     assert!(!artifacts.join("c").exists(), "the folder is removed, too");

@@ -18,7 +18,7 @@ const WAIT: Duration = Duration::from_secs(1);
 const FAILURE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Creates a scoring API with a short database timeout. Returns the API and its URL.
-async fn impatient(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
+async fn short_timeout_api(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
     let store = Store::open_with(database, WAIT).await.unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
@@ -27,7 +27,7 @@ async fn impatient(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
 }
 
 /// Checks that a request soon fails with status 503 and the database's error.
-async fn told_to_come_back(api: &ScoringApi) {
+async fn check_unavailable(api: &ScoringApi) {
     let began = Instant::now();
     let (status, answer) = post(api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
     assert_eq!((status, &answer["error"]), (503, &json!("the database failed")));
@@ -49,7 +49,7 @@ async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnO
 }
 
 /// Waits until at least one submission has failed.
-async fn tried_in_vain(results: &Results) {
+async fn wait_for_failure(results: &Results) {
     loop {
         let waiting = results.ledger.due(i64::MAX, 100).await.unwrap();
         if waiting.iter().any(|entry| entry.attempts > 0) {
@@ -64,12 +64,12 @@ async fn restarted_postgres_loses_no_submission() {
     let (Some(mut postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    let (api, url) = impatient(folder.path(), &postgres.url()).await;
+    let (api, url) = short_timeout_api(folder.path(), &postgres.url()).await;
     submitted_through(&api, &url, async |results: &Results| {
         postgres.stop();
         results.add(4..8).await;
-        tried_in_vain(results).await;
-        told_to_come_back(&api).await;
+        wait_for_failure(results).await;
+        check_unavailable(&api).await;
         assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
         postgres.run();
     })
@@ -79,13 +79,13 @@ async fn restarted_postgres_loses_no_submission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn locked_sqlite_loses_no_submission() {
     let folder = tempfile::tempdir().unwrap();
-    let (api, url) = impatient(folder.path(), &sqlite(folder.path())).await;
+    let (api, url) = short_timeout_api(folder.path(), &sqlite(folder.path())).await;
     submitted_through(&api, &url, async |results: &Results| {
         let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
         results.add(4..8).await;
-        told_to_come_back(&api).await;
-        tried_in_vain(results).await;
+        check_unavailable(&api).await;
+        wait_for_failure(results).await;
         sqlx::query("COMMIT").execute(&mut other).await.unwrap();
     })
     .await;
@@ -103,12 +103,12 @@ async fn failing_connection_to_postgres_loses_no_submission() {
     }
     let through = async |database: &str, fault: ProxyFault| {
         let (line, folder) = (FaultyProxy::to(&postgres).await, tempfile::tempdir().unwrap());
-        let (api, url) = impatient(folder.path(), &line.url(database)).await;
+        let (api, url) = short_timeout_api(folder.path(), &line.url(database)).await;
         submitted_through(&api, &url, async |results: &Results| {
             line.set(fault);
             results.add(4..8).await;
-            tried_in_vain(results).await;
-            told_to_come_back(&api).await;
+            wait_for_failure(results).await;
+            check_unavailable(&api).await;
             line.set(ProxyFault::None);
         })
         .await;
@@ -161,14 +161,14 @@ async fn slow_statement_is_cancelled_in_the_database() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    let (api, _url) = impatient(folder.path(), &postgres.url()).await;
+    let (api, _url) = short_timeout_api(folder.path(), &postgres.url()).await;
     let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
     sqlx::query("BEGIN").execute(&mut other).await.unwrap();
     sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE")
         .execute(&mut other)
         .await
         .unwrap();
-    told_to_come_back(&api).await;
+    check_unavailable(&api).await;
     let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
         .fetch_one(&mut other)
         .await
@@ -225,7 +225,7 @@ async fn abandoned_transaction_is_ended() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    let (api, _url) = impatient(folder.path(), &postgres.url()).await;
+    let (api, _url) = short_timeout_api(folder.path(), &postgres.url()).await;
     let submit =
         || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
     assert_eq!(submit().await, 200);

@@ -212,7 +212,7 @@ impl RandomGraph {
             }
             16 => self.recurrent(x, dims),
             17 => self.window(x, dims),
-            18 => self.further_function(x, dims),
+            18 => self.other_function(x, dims),
             // Of a single column, there is nothing to choose.
             19 if columns > 1 => {
                 let chosen = self.extent(columns);
@@ -257,7 +257,7 @@ impl RandomGraph {
     }
 
     /// Appends a function of integers, of positive numbers, or with a constant.
-    fn further_function(&mut self, x: &str, dims: [usize; 2]) -> (String, [usize; 2]) {
+    fn other_function(&mut self, x: &str, dims: [usize; 2]) -> (String, [usize; 2]) {
         let result = match self.extent(3) {
             1 => {
                 let operator = self.one_of(&["Ceil", "Floor", "Round", "Sign"]);
