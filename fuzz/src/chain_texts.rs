@@ -18,6 +18,6 @@ pub fn check(bytes: &[u8]) {
         assert!(!network.to_string().contains(['@', '?']));
     }
     for code in [1010, 1012, 1014, -32000] {
-        let _ = RefusalReason::of_rpc_error(code, text, Some(text)).to_string();
+        let _ = RefusalReason::from_rpc_error(code, text, Some(text)).to_string();
     }
 }

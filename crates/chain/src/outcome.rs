@@ -122,7 +122,7 @@ pub enum UnknownReason {
 }
 
 impl UnknownReason {
-    pub(crate) fn of_error(error: &ChainError) -> Self {
+    pub(crate) fn from_error(error: &ChainError) -> Self {
         let text = with_causes(error);
         match error {
             ChainError::Unreachable { .. } => Self::Unreachable { error: text },

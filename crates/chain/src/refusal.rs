@@ -58,10 +58,10 @@ const INVALID: i32 = 1010;
 
 impl RefusalReason {
     /// Parses a JSON-RPC error of `author_submitExtrinsic`.
-    pub fn of_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
+    pub fn from_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
         let data = data.unwrap_or_default();
         match code {
-            INVALID => Self::of_validity(data)
+            INVALID => Self::from_validity(data)
                 .unwrap_or_else(|| Self::Other { code, message: join_message(message, data) }),
             1012 => Self::Banned,
             1014 => Self::LowPriority,
@@ -80,7 +80,7 @@ impl RefusalReason {
         }
     }
 
-    fn of_validity(data: &str) -> Option<Self> {
+    fn from_validity(data: &str) -> Option<Self> {
         if let Some(code) = data.split("Custom error: ").nth(1) {
             let code = code.trim().parse().ok()?;
             return Some(Self::custom(code));
@@ -184,14 +184,14 @@ mod tests {
             ),
         ];
         for (code, message, data, expected) in table {
-            let because = RefusalReason::of_rpc_error(code, message, data);
+            let because = RefusalReason::from_rpc_error(code, message, data);
             assert_eq!(because, expected);
             let is_verdict = matches!(code, 1001 | 1010) && because != R::Stale;
             assert_eq!(because.is_verdict(), is_verdict, "{because}");
         }
         for code in [1002, 1011, 1016, 1018, -32603] {
             assert!(
-                !RefusalReason::of_rpc_error(code, "for the moment", None).is_verdict(),
+                !RefusalReason::from_rpc_error(code, "for the moment", None).is_verdict(),
                 "{code}"
             );
         }

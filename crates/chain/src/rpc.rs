@@ -222,13 +222,13 @@ fn result<T: DeserializeOwned>(
     answer: Answer,
 ) -> Result<Result<T, ChainError>, Source> {
     match answer {
-        Answer::Error(error) => Ok(Err(refused(method, error))),
+        Answer::Error(error) => Ok(Err(rpc_refusal(method, error))),
         Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
         Answer::Subscription(_) => Err(UnexpectedResponse.into()),
     }
 }
 
-fn refused(method: &str, error: RpcError) -> ChainError {
+fn rpc_refusal(method: &str, error: RpcError) -> ChainError {
     let message = match error.data {
         Some(data) if !data.is_empty() => format!("{}: {data}", error.message),
         _ => error.message,

@@ -100,7 +100,7 @@ impl Runtime {
                 .map_err(|error| ChainError::encode(&what, error))?;
             values.push((field_name.to_owned(), value));
         }
-        Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
+        Ok(Call::from_parts(pallet.to_owned().into(), name.to_owned().into(), values))
     }
 
     /// Returns the names of a call's arguments; `None` for an unknown call.

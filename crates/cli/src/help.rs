@@ -72,13 +72,13 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
         let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
         command = command.long_about(format!("{summary}\n\n{description}"));
         if !examples.is_empty() {
-            command = command.after_help(shown(examples));
+            command = command.after_help(format_examples(examples));
         }
         if let Some(list) = environment {
             command = command.after_long_help(format!(
                 "{}\n\n{}",
                 environment::section(list),
-                shown(examples)
+                format_examples(examples)
             ));
         }
     }
@@ -92,7 +92,7 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
 }
 
 /// Formats examples like clap's own sections.
-fn shown(examples: &[&str]) -> String {
+fn format_examples(examples: &[&str]) -> String {
     let mut text = format!("{HEADING}Examples:{HEADING:#}");
     for line in examples {
         // A comment explains the command below it.

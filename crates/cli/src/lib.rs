@@ -513,16 +513,17 @@ fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> Result
                 command_line::<P>().get_matches_from(arguments)
             }
             ErrorKind::DisplayVersion => error.exit(),
-            _ => return Err(refused(exit::wrong_arguments(&error), json)),
+            _ => return Err(report_usage_error(exit::wrong_arguments(&error), json)),
         },
     };
-    P::from_arg_matches(&matches)
-        .map_err(|error| refused(exit::wrong_arguments(&error.format(&mut command)), json))
+    P::from_arg_matches(&matches).map_err(|error| {
+        report_usage_error(exit::wrong_arguments(&error.format(&mut command)), json)
+    })
 }
 
 /// Reports wrong arguments, and returns the exit code. If an automatic update has replaced a
 /// program that took these arguments, that one runs again instead.
-fn refused(error: anyhow::Error, json: bool) -> ExitCode {
+fn report_usage_error(error: anyhow::Error, json: bool) -> ExitCode {
     let code = exit::report(Err(error), json);
     updates::roll_back("the new program does not take the arguments");
     code

@@ -67,13 +67,17 @@ fn every_command_in_the_documents_exists() {
 }
 
 /// Calls `visit` with each command that has no subcommands, and its name without the program's.
-fn leaves(command: &clap::Command, path: &[&str], visit: &mut impl FnMut(&clap::Command, &str)) {
+fn visit_leaf_commands(
+    command: &clap::Command,
+    path: &[&str],
+    visit: &mut impl FnMut(&clap::Command, &str),
+) {
     let mut below = command.get_subcommands().peekable();
     if below.peek().is_none() {
         visit(command, &path.join(" "));
     }
     for command in below {
-        leaves(command, &[path, &[command.get_name()]].concat(), visit);
+        visit_leaf_commands(command, &[path, &[command.get_name()]].concat(), visit);
     }
 }
 
@@ -92,7 +96,7 @@ fn guides_list_the_json_keys_of_every_chain_command() {
         .filter_map(|line| line.strip_prefix("| `tao "));
     let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
     let (mut checked, mut lacking) = (0, Vec::new());
-    leaves(&Tao::command(), &[], &mut |command, path| {
+    visit_leaf_commands(&Tao::command(), &[], &mut |command, path| {
         let is_of_subnet = ["babelbit ", "nineteen ", "prompting ", "proof "]
             .iter()
             .any(|group| path.starts_with(group));

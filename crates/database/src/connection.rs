@@ -131,9 +131,11 @@ impl<'a> From<&'a mut Transaction> for On<'a> {
 }
 
 impl<'a> On<'a> {
-    pub(crate) async fn lend(self) -> Result<StatementConnection<'a>, DatabaseError> {
+    pub(crate) async fn borrow_connection(self) -> Result<StatementConnection<'a>, DatabaseError> {
         Ok(match self {
-            Self::Database(database) => StatementConnection::Own(database.lend().await?),
+            Self::Database(database) => {
+                StatementConnection::Own(database.borrow_connection().await?)
+            }
             Self::Transaction(transaction) => StatementConnection::Transaction(&mut transaction.0),
         })
     }

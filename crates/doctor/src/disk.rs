@@ -204,10 +204,10 @@ fn free_space(disk: &Disk) -> Finding {
     if statistics.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Finding::skipped(Check::Disk, subject, "the file system is read-only");
     }
-    judge_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
+    classify_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
 }
 
-fn judge_space(subject: String, free_bytes: u64, needs: DiskNeeds) -> Finding {
+fn classify_space(subject: String, free_bytes: u64, needs: DiskNeeds) -> Finding {
     let seen = format!("{:.1} GB free", free_bytes as f64 / 1e9);
     let remedy = "free disk space: old recordings in the directories `logs` and `scores` are not needed by daemons";
     if free_bytes < needs.fault_below {
@@ -245,7 +245,7 @@ mod tests {
             (DiskNeeds::STATE, 15 << 20, Status::Fault),
             (DiskNeeds::STATE, 1 << 30, Status::Ok),
         ] {
-            let finding = judge_space("logs".to_owned(), free, needs);
+            let finding = classify_space("logs".to_owned(), free, needs);
             assert_eq!(finding.status, status, "{finding:?}");
         }
     }

@@ -62,7 +62,7 @@ struct OpenConnection {
 }
 
 impl OpenConnection {
-    fn turn(&self) -> Option<EvictionOrder> {
+    fn eviction_order(&self) -> Option<EvictionOrder> {
         let since = self.waiting_since.into_iter().chain(self.stalled_since).min()?;
         Some(EvictionOrder { upgraded: self.upgraded, since })
     }
@@ -207,7 +207,7 @@ impl State {
             upgraded: false,
             evicted: evicted.clone(),
         };
-        let turn = opened.turn();
+        let turn = opened.eviction_order();
         self.open.insert(id, opened);
         self.change_address(address, |of_address| {
             of_address.open += 1;
@@ -220,7 +220,7 @@ impl State {
         let Some(closed) = self.open.remove(&id) else { return false };
         self.change_address(closed.address, |of_address| {
             of_address.open -= 1;
-            if let Some(turn) = closed.turn() {
+            if let Some(turn) = closed.eviction_order() {
                 of_address.evictable.remove(&turn);
             }
         });
@@ -232,9 +232,9 @@ impl State {
     fn change(&mut self, id: u64, change: impl FnOnce(&mut OpenConnection, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
-        let before = open.turn();
+        let before = open.eviction_order();
         change(open, now);
-        let (after, address) = (open.turn(), open.address);
+        let (after, address) = (open.eviction_order(), open.address);
         if after != before {
             self.change_address(address, |of_address| {
                 if let Some(turn) = before {

@@ -34,11 +34,11 @@ pub enum JsonCallError {
         retry_after: Option<Duration>,
     },
     /// No complete response arrived, or the response is not a JSON object.
-    #[error("{}", said(.0))]
+    #[error("{}", format_fault(.0))]
     Fault(#[source] Fault),
 }
 
-fn said(fault: &Fault) -> String {
+fn format_fault(fault: &Fault) -> String {
     match fault {
         Fault::NotAnObject => "returned invalid json".to_owned(),
         other => format!("failed: {other}"),

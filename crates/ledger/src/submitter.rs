@@ -204,7 +204,7 @@ impl Submitter {
             bound
         } else {
             self.check_not_submitted(&key, &now).await?;
-            self.intend(key, weights, &now, &turn).await?
+            self.store_intent(key, weights, &now, &turn).await?
         };
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
@@ -274,7 +274,7 @@ impl Submitter {
     }
 
     /// Stores the intent, after checking that the chain would accept its weights.
-    async fn intend(
+    async fn store_intent(
         &self,
         key: IntentKey,
         weights: NewWeights,
@@ -300,7 +300,7 @@ impl Submitter {
         let anchor = now.finalized;
         let intent = self
             .ledger
-            .intend(&Plan { key, anchor, state_block, form, weights, version_key })
+            .store_intent(&Plan { key, anchor, state_block, form, weights, version_key })
             .await?;
         self.notify(&intent, Step::Submit, StepProgress::Intended);
         Ok(intent)

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use crate::{Claim, Clock, Refusal, Scheme, SystemClock};
-use body::hold;
+use body::keep_permit;
 
 pub use builder::SignedLayerBuilder;
 pub use limits::Limits;
@@ -214,7 +214,7 @@ where
                     ),
                 };
             verifier.complete(echo, arrived.elapsed(), &mut response);
-            Ok(hold(permit, until, response))
+            Ok(keep_permit(permit, until, response))
         })
     }
 }

@@ -213,7 +213,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
                 self.taken();
                 Ok(None)
             }
-            Err(error) => self.refused(&error, is_first && !offer.others_may_have_it).await,
+            Err(error) => self.handle_refusal(&error, is_first && !offer.others_may_have_it).await,
         }
     }
 
@@ -288,13 +288,13 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
 
     /// Handles a refusal by a pool. The refusal decides the outcome only if the extrinsic itself is
     /// invalid and no other pool can hold it (`is_alone`).
-    async fn refused(
+    async fn handle_refusal(
         &mut self,
         error: &RpcError,
         is_alone: bool,
     ) -> Result<Option<Outcome>, ChainError> {
         let because =
-            RefusalReason::of_rpc_error(error.code, &error.message, error.data.as_deref());
+            RefusalReason::from_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
         if !is_alone || !because.is_verdict() {
             return Ok(None);
@@ -327,7 +327,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     fn time_out(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
-            (None, Some(error), _) => Outcome::Unknown(UnknownReason::of_error(error)),
+            (None, Some(error), _) => Outcome::Unknown(UnknownReason::from_error(error)),
             (None, None, Some(because)) => Outcome::Unknown(UnknownReason::Refused(because)),
             (None, None, None) => {
                 Outcome::Unknown(UnknownReason::NotYetIncluded { seen: self.searched })

@@ -55,7 +55,7 @@ impl Parts<'_> {
     fn mortality(&self) -> Option<Mortality> {
         let (name, second) = self.extension("CheckMortality")?.as_object()?.iter().next()?;
         let first = name.strip_prefix("Mortal")?.parse().ok()?;
-        Mortality::of_bytes([first, u8::try_from(second.as_u64()?).ok()?])
+        Mortality::from_bytes([first, u8::try_from(second.as_u64()?).ok()?])
     }
 
     fn extension(&self, name: &str) -> Option<&Json> {

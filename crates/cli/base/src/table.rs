@@ -212,7 +212,7 @@ pub fn wrapped(text: &str) -> String {
 }
 
 /// Truncates a text to a width.
-fn cut(text: &str, width: usize) -> Cow<'_, str> {
+fn truncate_text(text: &str, width: usize) -> Cow<'_, str> {
     if measure_text_width(text) <= width { text.into() } else { truncate_str(text, width, "…") }
 }
 

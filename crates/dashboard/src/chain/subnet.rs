@@ -48,7 +48,7 @@ impl Details {
 
     /// Returns the details of a subnet that the follower of the chain has read. `shown` is the
     /// subnet in `--netuid`.
-    fn of_state(state: &State, netuid: NetUid, shown: NetUid) -> Self {
+    fn from_state(state: &State, netuid: NetUid, shown: NetUid) -> Self {
         let summary = state
             .subnets
             .iter()
@@ -73,7 +73,7 @@ pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: Ne
     let (details, why) = match read {
         Ok(details) => (details, None),
         Err(why) if why.is_missing() => return Err(view.missing("This subnet")),
-        Err(why) => (Arc::new(Details::of_state(&state, netuid, shown)), Some(why)),
+        Err(why) => (Arc::new(Details::from_state(&state, netuid, shown)), Some(why)),
     };
     let title = format!("Subnet {netuid}");
     let filter = filter(view);

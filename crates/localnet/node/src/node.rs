@@ -238,7 +238,7 @@ fn guarded<T>(
 ) -> Result<T, NodeError> {
     let read = catch_unwind(AssertUnwindSafe(read));
     read.unwrap_or_else(|panic| {
-        Err(StoreError::of_panic(panic.as_ref(), config.directory.as_deref()).into())
+        Err(StoreError::from_panic(panic.as_ref(), config.directory.as_deref()).into())
     })
 }
 

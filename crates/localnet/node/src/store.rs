@@ -156,7 +156,7 @@ impl Store {
         genesis: Option<Storage>,
         history: History,
     ) -> Result<Self, StoreError> {
-        Self::open_from(directory, genesis.map(FirstBlock::of_genesis).transpose()?, history)
+        Self::open_from(directory, genesis.map(FirstBlock::from_genesis).transpose()?, history)
     }
 
     /// Opens the chain in `directory`, or creates it with its first block; without a directory the
@@ -221,7 +221,7 @@ impl Store {
             flushing,
             path: None,
         };
-        store.check_or_create(None, Some(FirstBlock::of_genesis(genesis).unwrap())).unwrap();
+        store.check_or_create(None, Some(FirstBlock::from_genesis(genesis).unwrap())).unwrap();
         store
     }
 
@@ -265,9 +265,10 @@ impl Store {
     /// Checks that `genesis` is the state of the genesis block.
     ///
     /// # Errors
-    /// [`StoreError::Genesis`] if the states differ; also the errors of [`FirstBlock::of_genesis`].
+    /// [`StoreError::Genesis`] if the states differ; also the errors of
+    /// [`FirstBlock::from_genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
-        self.check_first(&FirstBlock::of_genesis(genesis)?)
+        self.check_first(&FirstBlock::from_genesis(genesis)?)
     }
 
     fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {

@@ -82,7 +82,7 @@ impl Script {
 }
 
 #[track_caller]
-fn said(output: &Output, success: bool) -> String {
+fn output_text(output: &Output, success: bool) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.success(), success, "{text}");
     text
@@ -96,7 +96,7 @@ fn a_release_is_installed_with_its_links_and_updated() {
     let releases = Releases::of(OLD);
     let script = Script::new(&releases.keys);
     script.put("bb", "another program");
-    let text = said(&script.run(releases.path()), true);
+    let text = output_text(&script.run(releases.path()), true);
     assert!(text.contains("bb is not a link") && text.contains("is not on your PATH"), "{text}");
     assert_eq!(script.installed("tao"), program(OLD));
     assert_eq!(script.installed("bb"), "another program");
@@ -104,23 +104,23 @@ fn a_release_is_installed_with_its_links_and_updated() {
         assert_eq!(fs::read_link(script.bin().join(link)).unwrap(), Path::new("tao"));
     }
     fs::remove_file(script.bin().join("bb")).unwrap();
-    let text = said(&script.run(releases.path()), true);
+    let text = output_text(&script.run(releases.path()), true);
     assert!(text.contains("tao 0.1.0 is up to date"), "{text}");
     assert_eq!(script.installed("bb"), program(OLD));
     releases.publish(NEW, program(NEW).as_bytes());
-    said(&script.run(releases.path()), true);
+    output_text(&script.run(releases.path()), true);
     assert_eq!(
         (script.installed("tao"), script.installed("tao.previous")),
         (program(NEW), program(OLD))
     );
     releases.announce(OLD);
-    let text = said(&script.run(releases.path()), false);
+    let text = output_text(&script.run(releases.path()), false);
     assert!(text.contains("older than the installed version 0.2.0"), "{text}");
     assert_eq!(script.installed("tao"), program(NEW));
     // Installation into another directory.
     let elsewhere = TempDir::new().unwrap();
     let mut command = script.command(releases.path().to_str().unwrap());
-    said(&command.arg("--prefix").arg(elsewhere.path()).output().unwrap(), true);
+    output_text(&command.arg("--prefix").arg(elsewhere.path()).output().unwrap(), true);
     assert!(elsewhere.path().join("bin/tao").exists());
 }
 
@@ -140,10 +140,11 @@ fn previous_program_is_restored_when_daemons_do_not_become_ready() {
         command.args(["--restart", &restart]).output().unwrap()
     };
     let runs = || fs::read_to_string(&log).unwrap_or_default();
-    said(&restart("false"), true);
+    output_text(&restart("false"), true);
     assert_eq!(runs(), "", "there were no daemons before the first installation");
     script.put("tao", &program(OLD));
-    let text = said(&restart(&format!("tail -n 1 '{}' | grep -q {OLD}", log.display())), false);
+    let text =
+        output_text(&restart(&format!("tail -n 1 '{}' | grep -q {OLD}", log.display())), false);
     assert!(
         text.contains("with version 0.2.0; the previous one was restored, and they run it"),
         "{text}"
@@ -152,10 +153,10 @@ fn previous_program_is_restored_when_daemons_do_not_become_ready() {
         (script.installed("tao"), runs()),
         (program(OLD), "tao 0.2.0\ntao 0.1.0\n".to_owned())
     );
-    let text = said(&restart("false"), false);
+    let text = output_text(&restart("false"), false);
     assert!(text.contains("neither with version 0.2.0 nor with the previous one"), "{text}");
     assert_eq!(script.installed("tao"), program(OLD));
-    said(&restart("true"), true);
+    output_text(&restart("true"), true);
     assert_eq!(
         (script.installed("tao"), script.installed("tao.previous")),
         (program(NEW), program(OLD))
@@ -180,21 +181,21 @@ fn man_pages_and_completions_are_those_of_the_installed_program() {
         }
         assert_eq!(script.shared("man/man1/tao.1"), format!("{version}\n"));
     };
-    said(&script.run(releases.path()), true);
+    output_text(&script.run(releases.path()), true);
     installed(OLD, "tao");
     assert_eq!(script.shared("bash-completion/completions/bb"), "", "bb is another program");
     // After `tao update`, the program is up to date.
     fs::remove_file(script.bin().join("bb")).unwrap();
     releases.publish(NEW, program(NEW).as_bytes());
     script.put("tao", &program(NEW));
-    let text = said(&script.run(releases.path()), true);
+    let text = output_text(&script.run(releases.path()), true);
     assert!(text.contains("tao 0.2.0 is up to date") && !text.contains("man pages"), "{text}");
     installed(NEW, "tao");
     installed(NEW, "bb");
     // The program is installed even if they cannot be.
     fs::remove_dir_all(script.folder.path().join(".local/share")).unwrap();
     fs::write(script.folder.path().join(".local/share"), "a file").unwrap();
-    let text = said(&script.run(releases.path()), true);
+    let text = output_text(&script.run(releases.path()), true);
     assert!(text.contains("warning: man pages and completions are not installed"), "{text}");
 }
 
@@ -218,7 +219,7 @@ fn versions_have_their_semantic_order() {
         let releases = Releases::of(latest);
         let script = Script::new(&releases.keys);
         script.put("tao", &program(installed));
-        let text = said(&script.run(releases.path()), newer);
+        let text = output_text(&script.run(releases.path()), newer);
         assert_eq!(
             script.installed("tao"),
             program(if newer { latest } else { installed }),
@@ -236,7 +237,7 @@ fn releases_that_are_not_authentic_are_refused() {
     let script = Script::new(&releases.keys);
     script.put("tao", &program(OLD));
     let refuse = |expected: &str| {
-        let text = said(&script.run(releases.path()), false);
+        let text = output_text(&script.run(releases.path()), false);
         assert!(text.contains(expected), "{expected}: {text}");
         assert_eq!(script.installed("tao"), program(OLD));
         assert!(!script.bin().join(".tao.install").exists());
@@ -273,7 +274,7 @@ fn releases_that_are_not_authentic_are_refused() {
     releases.publish(NEW, script_text.as_bytes());
     refuse("the previous one was restored");
     let fresh = Script::new(&releases.keys);
-    let text = said(&fresh.run(releases.path()), false);
+    let text = output_text(&fresh.run(releases.path()), false);
     assert!(text.contains("after the installation, and was removed"), "{text}");
     assert!(!fresh.bin().join("tao").exists());
     for bad in ["", "{}", r#"{"version": "../0.2.0"}"#, r#"{"version": "0.2.0; touch x"}"#] {
@@ -292,21 +293,21 @@ async fn downloads_over_http_resume_and_end() {
     releases.publish(NEW, long.as_bytes());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Breaks(60_000)).await;
     let script = Script::new(&releases.keys);
-    let text = said(&script.run_at(server.url()).await, false);
+    let text = output_text(&script.run_at(server.url()).await, false);
     assert!(text.contains("run this again to resume"), "{text}");
     server.set(ServerBehaviour::Honest);
-    said(&script.run_at(server.url()).await, true);
+    output_text(&script.run_at(server.url()).await, true);
     assert_eq!(script.installed("tao"), long);
     assert_eq!(server.offsets(), [0, 60_000]);
     // A partial download of a different program.
     let script = Script::new(&releases.keys);
     script.put(".tao.install", "of another program");
-    said(&script.run_at(server.url()).await, true);
+    output_text(&script.run_at(server.url()).await, true);
     assert_eq!(script.installed("tao"), long);
     // A document that never ends.
     let script = Script::new(&releases.keys);
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 20]).unwrap();
-    let text = said(&script.run_at(server.url()).await, false);
+    let text = output_text(&script.run_at(server.url()).await, false);
     assert!(text.contains("cannot read latest.json"), "{text}");
 }
 
@@ -316,7 +317,8 @@ fn script_names_missing_programs() {
     let script = Script::new(&releases.keys);
     let mut without_server = Command::new("sh");
     without_server.arg(script.folder.path().join("install.sh")).env_remove("TAO_UPDATE_URL");
-    let text = said(&without_server.env("HOME", script.folder.path()).output().unwrap(), false);
+    let text =
+        output_text(&without_server.env("HOME", script.folder.path()).output().unwrap(), false);
     assert!(text.contains("--from URL"), "{text}");
     let mut command = script.command(releases.path().to_str().unwrap());
     let sh = if Path::new("/bin/sh").exists() { "/bin/sh" } else { "sh" };
@@ -324,9 +326,9 @@ fn script_names_missing_programs() {
     bare.args(command.get_args())
         .env("HOME", script.folder.path())
         .env("PATH", script.folder.path());
-    let text = said(&bare.output().unwrap(), false);
+    let text = output_text(&bare.output().unwrap(), false);
     assert!(text.contains("apt-get install minisign"), "{text}");
-    let text = said(&command.arg("--nonsense").output().unwrap(), false);
+    let text = output_text(&command.arg("--nonsense").output().unwrap(), false);
     assert!(text.contains("unknown argument: --nonsense"), "{text}");
     let output = Command::new("sh").arg(repository("install.sh")).arg("--help").output().unwrap();
     assert!(String::from_utf8(output.stdout).unwrap().contains("--prefix DIR"));

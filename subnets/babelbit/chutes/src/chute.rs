@@ -108,7 +108,7 @@ impl ChuteClient {
     /// # Errors
     /// [`ChuteError`] when the slug or the template of the address is malformed, or TLS
     /// initialisation fails.
-    pub fn of_slug(settings: &ChutesSettings, slug: &str) -> Result<Self, ChuteError> {
+    pub fn from_slug(settings: &ChutesSettings, slug: &str) -> Result<Self, ChuteError> {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if slug.is_empty() || slug.len() > MAX_SLUG || !slug.chars().all(is_plain) {
             return Err(ChuteError::Slug(slug.chars().take(100).collect()));

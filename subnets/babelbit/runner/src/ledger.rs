@@ -211,8 +211,9 @@ impl Ledger {
         }
     }
 
-    /// Returns when a runner of a state directory last showed that it runs ([`Self::keep_heartbeat`], or
-    /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
+    /// Returns the time of the latest heartbeat of a runner in a state directory
+    /// ([`Self::keep_heartbeat`], or its start), in seconds since the Unix epoch; `None` if no
+    /// runner has used the directory.
     pub fn last_heartbeat(directory: &Path) -> Option<i64> {
         let modified =
             std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;

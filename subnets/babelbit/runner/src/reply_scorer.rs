@@ -80,7 +80,7 @@ impl References {
 
     /// Loads the references of a challenge that is not in the ledger yet. If there is no reference
     /// document, errors name its expected path below the directory `root`.
-    pub(crate) fn of_new(
+    pub(crate) fn for_new_challenge(
         challenge: &NewChallenge,
         target_language: &str,
         root: Option<&Path>,

@@ -82,7 +82,7 @@ impl BatchScorer {
         options: ScoreOptions,
         settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
-        let identity = EngineIdentity::of_recognizer(&*recognizer);
+        let identity = EngineIdentity::for_recognizer(&*recognizer);
         let threads = Arc::new(Threads::start(recognizer, settings.threads)?);
         Ok(Self::with_backend(identity, threads, embedder, cache, options, settings.gates))
     }

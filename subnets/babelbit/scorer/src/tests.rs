@@ -251,7 +251,7 @@ impl Backend for FailingBackend {
 #[test]
 fn an_abandoned_transcription_fails_its_reply() {
     let recognizer = Script::new("script", &[]);
-    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let identity = EngineIdentity::for_recognizer(&*recognizer);
     let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);
     let embedder = Arc::new(FirstWord);
     let scorer = BatchScorer::with_backend(

@@ -186,7 +186,7 @@ pub(super) async fn play_up_to(
             end @ (TextToken::EOF | TextToken::EOF_EOF) => player.end(end, &token)?,
             word => {
                 player.reveal(word, &token)?;
-                if !options.continues_alone && player.is_alone() {
+                if !options.continues_alone && player.has_no_active_miner() {
                     player.played.ended_early = true;
                     return Ok(player.finish());
                 }
@@ -312,7 +312,7 @@ impl Player<'_> {
     }
 
     /// Whether no miner is active.
-    fn is_alone(&self) -> bool {
+    fn has_no_active_miner(&self) -> bool {
         !self.consecutive_errors.iter().any(|errors| self.is_active(*errors))
     }
 
@@ -357,7 +357,7 @@ impl Player<'_> {
             OptionFuture::from(call)
         });
         let answers = join_all(calls).await;
-        let is_alone = self.is_alone();
+        let is_alone = self.has_no_active_miner();
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
             let answer = answer

@@ -160,7 +160,7 @@ fn candidate(wav: Vec<u8>) -> Candidate {
 }
 
 fn identity() -> EngineIdentity {
-    EngineIdentity::of_recognizer(&*SlowRecognizer::new(Duration::ZERO))
+    EngineIdentity::for_recognizer(&*SlowRecognizer::new(Duration::ZERO))
 }
 
 fn cache() -> TranscriptCache {

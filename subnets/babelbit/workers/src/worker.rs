@@ -46,7 +46,7 @@ pub struct Worker {
 impl Worker {
     /// Creates a worker; `name` identifies it in the database and the log.
     pub fn new(name: &str, recognizer: Arc<dyn Recognizer>, services: Services) -> Self {
-        let identity = EngineIdentity::of_recognizer(&*recognizer);
+        let identity = EngineIdentity::for_recognizer(&*recognizer);
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let slots = Arc::new(Semaphore::new(recognizer.concurrency().unwrap_or(cores).get()));
         let (turns, heard, is_stuck) = (Arc::default(), Arc::default(), Arc::default());

@@ -45,7 +45,7 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
         NAMED_COLOURS.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour)
     };
     let mut colours: Vec<Colour> = wanted.iter().filter_map(named).collect();
-    let others = wanted.iter().filter(|word| named(word).is_none()).map(|word| of_word(word));
+    let others = wanted.iter().filter(|word| named(word).is_none()).map(|word| from_word(word));
     // Named colours dominate the others.
     let most_others = if colours.is_empty() { usize::MAX } else { colours.len() };
     colours.extend(others.take(most_others));
@@ -56,7 +56,7 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
 }
 
 /// Returns a colour that follows from the letters of a word.
-fn of_word(word: &str) -> Colour {
+fn from_word(word: &str) -> Colour {
     let digest = Sha256::digest(word.as_bytes());
     let (low, range) = (*MUTED.start(), MUTED.end() - MUTED.start());
     let mut parts = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);

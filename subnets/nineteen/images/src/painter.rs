@@ -156,7 +156,7 @@ fn finished(canvas: &Canvas, start: &Start, initial: &[Colour]) -> Picture {
         let [red, green, blue] = kept.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
         *to = Rgba([red, green, blue, u8::MAX]);
     }
-    Picture::of_pixels(pixels)
+    Picture::from_pixels(pixels)
 }
 
 fn contrasted(colour: Colour, by: f32) -> Colour {

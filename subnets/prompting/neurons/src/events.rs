@@ -122,7 +122,7 @@ impl EventLog {
     ///
     /// # Errors
     /// [`LinesError`] when a file cannot be read.
-    pub fn of_miner(&self, hotkey: &Hotkey) -> Result<Vec<StepRecord>, LinesError> {
+    pub fn steps_with_miner(&self, hotkey: &Hotkey) -> Result<Vec<StepRecord>, LinesError> {
         let of_miner = |mut record: StepRecord| {
             record.answers.retain(|answer| answer.hotkey == *hotkey);
             (!record.answers.is_empty()).then_some(record)
@@ -252,7 +252,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         let (miner, other) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
-        assert!(log.of_miner(&miner).unwrap().is_empty());
+        assert!(log.steps_with_miner(&miner).unwrap().is_empty());
         log.append(&record("old")).unwrap();
         std::fs::rename(&log.path, log.renamed()).unwrap();
         let mut of_both = record("both");
@@ -261,8 +261,11 @@ mod tests {
         for step in [&of_both, &of_other, &record("new")] {
             log.append(step).unwrap();
         }
-        assert_eq!(log.of_miner(&miner).unwrap(), [record("old"), record("both"), record("new")]);
-        let questions = log.of_miner(&other).unwrap().into_iter().map(|step| step.question);
+        assert_eq!(
+            log.steps_with_miner(&miner).unwrap(),
+            [record("old"), record("both"), record("new")]
+        );
+        let questions = log.steps_with_miner(&other).unwrap().into_iter().map(|step| step.question);
         assert_eq!(questions.collect::<Vec<_>>(), ["both", "other"]);
     }
 }

@@ -118,14 +118,14 @@ impl Machine {
         if parameters > MAX_PARAMETERS || work > MAX_MULTIPLY_ADDS {
             return Err(OnnxError::Parameters(parameters));
         }
-        let coefficients = of_pairs(&of_classes, &coefficients, count);
+        let coefficients = pair_coefficients(&of_classes, &coefficients, count);
         Ok(Self { kernel, count, vectors, coefficients, offsets, probability })
     }
 }
 
 /// Returns the coefficients of all support vectors for each pair of classes. In the file, a class
 /// has coefficients for the other classes, one row each.
-fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
+fn pair_coefficients(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
     let starts: Vec<usize> = of_classes
         .iter()
         .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))

@@ -126,7 +126,7 @@ impl Reader {
         super::define(
             &mut self.values,
             output(node)?,
-            Value::Constant(Arc::new(Constant::of_integers(&part))),
+            Value::Constant(Arc::new(Constant::from_integers(&part))),
         )
     }
 }

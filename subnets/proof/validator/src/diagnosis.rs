@@ -77,7 +77,7 @@ impl ProofHistory {
     }
 
     /// Returns the last statement of at most `count` other miners.
-    fn of_others(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
+    fn others_statements(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
         let miners = self.lock();
         let others = miners.iter().filter(|(other, _)| *other != miner);
         others
@@ -206,7 +206,7 @@ fn origin(
             return Some(Fault::CopiedProof);
         }
     }
-    for earlier in remembered.of_others(&miner, trials.left) {
+    for earlier in remembered.others_statements(&miner, trials.left) {
         if circuit_of(&earlier).is_some_and(|of| trials.holds(of, &earlier)) {
             return Some(Fault::CopiedProof);
         }

@@ -268,7 +268,7 @@ async fn permanent_refusal_is_invalid() {
     ] {
         let stage = Stage::new([Answer::Refuses(code, data)]);
         let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
-        let because = RefusalReason::of_rpc_error(code, "refused", Some(data));
+        let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!((outcome, stage.offers()), (Outcome::Invalid(because), 1), "{code} {data}");
     }
 }
@@ -287,7 +287,7 @@ async fn temporary_refusal_is_not_invalid() {
         let stage = Stage::new(refusals());
         let ours = stage.signed(Era::default()).await;
         let outcome = stage.follow(&ours, ONCE).await;
-        let because = RefusalReason::of_rpc_error(code, "refused", Some(data));
+        let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!(outcome, Outcome::Unknown(UnknownReason::Refused(because)), "{code}");
         assert!(stage.offers() > 10, "{code}");
         // The refusal is temporary, or the bytes are in a block already.

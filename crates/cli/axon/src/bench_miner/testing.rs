@@ -17,7 +17,7 @@ pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> S
         due: Duration::from_millis(100) * call,
         start: Duration::from_millis(100) * call,
         service: Duration::from_millis(latency_ms),
-        code: ReturnCode::of_status(status),
+        code: ReturnCode::from_status(status),
         status,
         reason: reason.to_owned(),
         bytes: 10,

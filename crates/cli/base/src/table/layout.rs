@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use console::measure_text_width;
 
-use super::cut;
+use super::truncate_text;
 
 /// Padding between columns, in characters.
 const PADDING: usize = 3;
@@ -119,7 +119,7 @@ impl VisibleColumn<'_> {
             Kind::Text => {
                 text.lines().flat_map(|line| wrap(line, self.width)).collect::<Vec<_>>().join("\n")
             }
-            Kind::Address => cut(text, self.width).into_owned(),
+            Kind::Address => truncate_text(text, self.width).into_owned(),
             Kind::Number | Kind::Fixed => text.to_owned(),
         }
     }
@@ -232,7 +232,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         return vec![text.to_owned()];
     }
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace().map(|word| cut(word, width)) {
+    for word in text.split_whitespace().map(|word| truncate_text(word, width)) {
         match lines.last_mut() {
             Some(line) if measure_text_width(line) + 1 + measure_text_width(&word) <= width => {
                 line.push(' ');

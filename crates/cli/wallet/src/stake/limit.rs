@@ -53,27 +53,27 @@ impl ToleranceArgs {
 
     /// Returns the limit of a purchase: `given`, or the current price plus the tolerance. Stake on
     /// the root network has a fixed price, so the default there is no limit.
-    pub(super) async fn of_purchase(
+    pub(super) async fn for_purchase(
         &self,
         chain: &Client,
         netuid: NetUid,
         given: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        self.of_trade(chain, netuid, given, Tolerance::above).await
+        self.for_trade(chain, netuid, given, Tolerance::above).await
     }
 
     /// Returns the limit of a sale: `given`, or the current price minus the tolerance. Otherwise
-    /// like [`Self::of_purchase`].
-    pub(super) async fn of_sale(
+    /// like [`Self::for_purchase`].
+    pub(super) async fn for_sale(
         &self,
         chain: &Client,
         netuid: NetUid,
         given: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        self.of_trade(chain, netuid, given, Tolerance::below).await
+        self.for_trade(chain, netuid, given, Tolerance::below).await
     }
 
-    async fn of_trade(
+    async fn for_trade(
         &self,
         chain: &Client,
         netuid: NetUid,
@@ -93,7 +93,7 @@ impl ToleranceArgs {
     /// Returns the limit of a trade between two subnets, in alpha of the destination per alpha of
     /// the origin: `given`, or the current ratio of the prices minus the tolerance. Within one
     /// subnet nothing is traded: there is no limit.
-    pub(super) async fn of_swap(
+    pub(super) async fn for_swap(
         &self,
         chain: &Client,
         (from, to): (NetUid, NetUid),

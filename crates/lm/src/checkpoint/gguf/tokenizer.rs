@@ -86,7 +86,9 @@ impl Gguf {
     }
 
     fn byte_level(&self, tokens: &[String], rule: &PreTokenizer) -> Result<Value, LoadError> {
-        let Some(merges) = self.texts(MERGES) else { return Err(self.wrong(MERGES, "is missing")) };
+        let Some(merges) = self.texts(MERGES) else {
+            return Err(self.field_error(MERGES, "is missing"));
+        };
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
         let splits = rule.patterns.iter().map(|pattern| {
             json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
@@ -105,15 +107,16 @@ impl Gguf {
     /// merged first.
     fn sentence_pieces(&self, tokens: &[String]) -> Result<Value, LoadError> {
         let Some(scores) = self.floats(SCORES) else {
-            return Err(self.wrong(SCORES, "is missing"));
+            return Err(self.field_error(SCORES, "is missing"));
         };
         if scores.len() != tokens.len() {
-            return Err(
-                self.wrong(SCORES, format!("{} scores for {} tokens", scores.len(), tokens.len()))
-            );
+            return Err(self.field_error(
+                SCORES,
+                format!("{} scores for {} tokens", scores.len(), tokens.len()),
+            ));
         }
         if scores.iter().any(|score| score.is_nan()) {
-            return Err(self.wrong(SCORES, "a score is not a number"));
+            return Err(self.field_error(SCORES, "a score is not a number"));
         }
         let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
         let has_prefix = self.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
@@ -158,7 +161,7 @@ impl Gguf {
         let vocabulary: serde_json::Map<String, Value> =
             tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
         if vocabulary.len() < tokens.len() {
-            return Err(self.wrong(TOKENS, "has a token twice"));
+            return Err(self.field_error(TOKENS, "has a token twice"));
         }
         Ok(vocabulary)
     }

@@ -122,7 +122,7 @@ impl Start {
     /// [`ImportError::Differs`] if the state is not that of the block.
     pub(crate) fn first(self) -> Result<FirstBlock, ImportError> {
         let Self { genesis, block, state } = self;
-        FirstBlock::of_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
+        FirstBlock::from_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
             .map_err(|own| block.differs("state root", block.head.header.state_root(), &own))
     }
 }

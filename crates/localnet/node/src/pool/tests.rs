@@ -54,7 +54,7 @@ impl Bench {
         Ok(())
     }
 
-    fn told(&mut self, hash: H256) -> Vec<TxEvent> {
+    fn events_of(&mut self, hash: H256) -> Vec<TxEvent> {
         let (_, events) = self.events.iter_mut().find(|(known, _)| *known == hash).unwrap();
         std::iter::from_fn(|| events.try_recv().ok()).collect()
     }
@@ -93,10 +93,10 @@ fn nonce_gap_keeps_later_calls_future() {
     bench.add(1, 3, 0, 5).unwrap();
     bench.add(1, 0, 0, 5).unwrap();
     assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
-    assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Future]);
+    assert_eq!(bench.events_of(Bench::hash(1, 3, 5)), [TxEvent::Future]);
     bench.add(1, 1, 0, 5).unwrap();
     assert_eq!(bench.graph.ready(), 4);
-    assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Ready]);
+    assert_eq!(bench.events_of(Bench::hash(1, 3, 5)), [TxEvent::Ready]);
     let expected: Vec<_> = (0..4).map(|nonce| Bench::hash(1, nonce, 5)).collect();
     assert_eq!(bench.order(), expected);
 }
@@ -110,7 +110,7 @@ fn dropped_transaction_requeues_dependents() {
     let seq = bench.seq(Bench::hash(1, 1, 5));
     bench.graph.remove(seq).unwrap();
     assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
-    assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
+    assert_eq!(bench.events_of(Bench::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
     // Another call with that nonce closes the gap again.
     bench.add(1, 1, 0, 6).unwrap();
     assert_eq!(bench.graph.ready(), 4);
@@ -140,7 +140,7 @@ fn only_higher_priority_replaces_a_call_with_the_same_nonce() {
     bench.add(1, 0, 0, 6).unwrap();
     assert_eq!(bench.graph.len(), 1);
     assert_eq!(
-        bench.told(Bench::hash(1, 0, 5)),
+        bench.events_of(Bench::hash(1, 0, 5)),
         [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]
     );
 }
@@ -159,7 +159,7 @@ fn pool_limits_are_enforced() {
     assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "no priority is lower");
     bench.add(3, 0, 0, 6).unwrap();
     assert_eq!(bench.graph.len(), 3);
-    assert_eq!(bench.told(Bench::hash(2, 9, 5)), [TxEvent::Future, TxEvent::Dropped]);
+    assert_eq!(bench.events_of(Bench::hash(2, 9, 5)), [TxEvent::Future, TxEvent::Dropped]);
     let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(2, 0, 0, 5).unwrap();
@@ -174,10 +174,10 @@ fn refused_call_evicts_no_other() {
     // The extrinsic would need both slots, but one of the two pooled calls has a higher priority.
     assert!(matches!(bench.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
     assert_eq!(bench.graph.len(), 2);
-    assert_eq!(bench.told(Bench::hash(1, 0, 1)), [TxEvent::Ready]);
+    assert_eq!(bench.events_of(Bench::hash(1, 0, 1)), [TxEvent::Ready]);
     bench.add_of_size(3, 0, 0, 10, 200).unwrap();
     assert_eq!(bench.graph.len(), 1);
-    assert_eq!(bench.told(Bench::hash(1, 0, 1)), [TxEvent::Dropped]);
+    assert_eq!(bench.events_of(Bench::hash(1, 0, 1)), [TxEvent::Dropped]);
 }
 
 #[test]
@@ -188,10 +188,10 @@ fn replacement_call_evicts_no_third() {
     bench.add(2, 0, 0, 1).unwrap();
     bench.add(1, 0, 0, 6).unwrap();
     assert_eq!(
-        bench.told(Bench::hash(1, 0, 5)),
+        bench.events_of(Bench::hash(1, 0, 5)),
         [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]
     );
-    assert_eq!(bench.told(Bench::hash(2, 0, 1)), [TxEvent::Ready]);
+    assert_eq!(bench.events_of(Bench::hash(2, 0, 1)), [TxEvent::Ready]);
 }
 
 #[test]

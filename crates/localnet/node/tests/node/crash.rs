@@ -75,7 +75,7 @@ async fn produce(grouped: bool) {
     let node = Node::start(config).await.unwrap();
     announce(directory, node.address());
     let seed = std::fs::read_to_string(directory.join(SEED_FILE)).unwrap().parse().unwrap();
-    let mut draws = LoadGenerator::of_load(seed, node.head().number());
+    let mut draws = LoadGenerator::for_load(seed, node.head().number());
     let mut nonces = [0; SIGNERS.len()];
     for (nonce, signer) in nonces.iter_mut().zip(SIGNERS) {
         let next =
@@ -189,7 +189,7 @@ impl LoadGenerator {
     }
 
     /// Creates the generator of the load after the block `head`.
-    fn of_load(seed: u64, head: u32) -> Self {
+    fn for_load(seed: u64, head: u32) -> Self {
         let seed = u64::from_le_bytes(sp_io::hashing::twox_64(&(seed, head).encode()));
         Self { seed, drawn: 0 }
     }

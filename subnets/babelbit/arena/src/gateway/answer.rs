@@ -66,7 +66,7 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// Creates the error for a miner's response with an error status.
-    pub(super) fn of_miner(status: u16, text: &str) -> Self {
+    pub(super) fn from_miner_response(status: u16, text: &str) -> Self {
         let text = text.chars().take(MAX_QUOTED_CHARS).collect();
         if matches!(status, 429 | 503) {
             Self::MinerBusy { status, text }

@@ -72,7 +72,7 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
             json!(source.wav_sha256),
             found,
         );
-        Some(mismatch.of_utterance(record, utterance.index))
+        Some(mismatch.with_utterance(record, utterance.index))
     });
     found.collect()
 }
@@ -100,7 +100,7 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
             Err(error) => {
                 let mismatch =
                     Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
-                all.push(mismatch.of_miner(result.miner));
+                all.push(mismatch.with_miner(result.miner));
                 continue;
             }
         };
@@ -111,9 +111,9 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
         for found in differences(&found, &document.content, &skipped) {
             let (index, field) = position(&found.path, result.rows);
             let mismatch =
-                Mismatch::new(place, field, found.recorded, found.found).of_miner(result.miner);
+                Mismatch::new(place, field, found.recorded, found.found).with_miner(result.miner);
             all.push(match index {
-                Some(index) => mismatch.of_utterance(record, index),
+                Some(index) => mismatch.with_utterance(record, index),
                 None => mismatch,
             });
         }
@@ -152,13 +152,13 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
                 json!(error.to_string()),
                 json!("a tar file"),
             );
-            return vec![mismatch.of_miner(miner)];
+            return vec![mismatch.with_miner(miner)];
         }
     };
     let unexpected = members.keys().filter(|name| !expected.contains_key(*name)).map(|name| {
         let found = members.get(name).cloned();
         Mismatch::new(MismatchLocation::Bundle, name.clone(), json!(found), Value::Null)
-            .of_miner(miner)
+            .with_miner(miner)
     });
     let changed = expected.iter().filter_map(|(name, (index, hash))| {
         let found = members.get(name);
@@ -169,7 +169,7 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
                 json!(found),
                 json!(hash),
             );
-            mismatch.of_miner(miner).of_utterance(record, *index)
+            mismatch.with_miner(miner).with_utterance(record, *index)
         })
     });
     unexpected.chain(changed).collect()

@@ -30,8 +30,8 @@ pub struct Engines {
 impl Engines {
     /// Returns the scoring conditions of this machine.
     pub fn conditions(&self) -> ScoringConditions {
-        let recognizer = EngineIdentity::of_recognizer(&*self.recognizer);
-        let embedder = EngineIdentity::of_embedder(&*self.embedder);
+        let recognizer = EngineIdentity::for_recognizer(&*self.recognizer);
+        let embedder = EngineIdentity::for_embedder(&*self.embedder);
         ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
     }
 
@@ -137,7 +137,7 @@ impl Work<'_> {
                     recorded.clone(),
                     actual.clone(),
                 );
-                mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
+                mismatch.with_miner(row.miner).with_utterance(self.record, row.utterance_index)
             })
         });
         mismatches.collect()
@@ -250,7 +250,7 @@ impl Work<'_> {
                 Mismatch::new(MismatchLocation::Ledger, found.path, found.recorded, found.found)
             })
             .map(|mismatch| {
-                mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
+                mismatch.with_miner(row.miner).with_utterance(self.record, row.utterance_index)
             })
             .collect()
     }

@@ -89,11 +89,11 @@ impl Mismatch {
         }
     }
 
-    pub(crate) fn of_miner(self, miner: MinerKey) -> Self {
+    pub(crate) fn with_miner(self, miner: MinerKey) -> Self {
         Self { miner_uid: Some(miner.uid), miner_hotkey: Some(miner.hotkey), ..self }
     }
 
-    pub(crate) fn of_utterance(self, record: &Record, index: u32) -> Self {
+    pub(crate) fn with_utterance(self, record: &Record, index: u32) -> Self {
         let utterance_id = record.utterance_id(index).map(str::to_owned);
         Self { utterance_index: Some(index), utterance_id, ..self }
     }

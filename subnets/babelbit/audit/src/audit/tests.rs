@@ -57,7 +57,7 @@ impl Run {
 }
 
 /// Returns the place, miner, utterance and field of each mismatch.
-fn told(report: &AuditReport) -> Vec<(MismatchLocation, Option<u16>, Option<u32>, &str)> {
+fn summarize(report: &AuditReport) -> Vec<(MismatchLocation, Option<u16>, Option<u32>, &str)> {
     let mismatches = report.mismatches.iter();
     mismatches
         .map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str()))
@@ -68,7 +68,7 @@ fn told(report: &AuditReport) -> Vec<(MismatchLocation, Option<u16>, Option<u32>
 async fn unchanged_run_has_no_mismatch() {
     let run = Run::of(&MINERS).await;
     let report = run.audit().await;
-    assert_eq!(told(&report), []);
+    assert_eq!(summarize(&report), []);
     assert!(report.is_clean());
     assert_eq!(
         (report.miners, report.recomputed, report.unknown_conditions),
@@ -91,7 +91,7 @@ async fn only_the_changed_reply_is_reported() {
     let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
     change_byte(&wav, 1);
     let report = run.audit().await;
-    assert_eq!(told(&report), [(MismatchLocation::Reply, Some(1), Some(1), "audio.sha256")]);
+    assert_eq!(summarize(&report), [(MismatchLocation::Reply, Some(1), Some(1), "audio.sha256")]);
     let actual = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
     assert_eq!(
         (&report.mismatches[0].recorded, &report.mismatches[0].recomputed),
@@ -101,10 +101,13 @@ async fn only_the_changed_reply_is_reported() {
     assert_eq!(report.recomputed, 4 * UTTERANCES - 1);
 
     std::fs::remove_file(&wav).unwrap();
-    assert_eq!(told(&run.audit().await), [(MismatchLocation::Reply, Some(1), Some(1), "audio")]);
+    assert_eq!(
+        summarize(&run.audit().await),
+        [(MismatchLocation::Reply, Some(1), Some(1), "audio")]
+    );
     std::fs::write(&wav, "not the sound").unwrap();
     assert_eq!(
-        told(&run.audit().await),
+        summarize(&run.audit().await),
         [(MismatchLocation::Reply, Some(1), Some(1), "audio.sha256")]
     );
 }
@@ -126,7 +129,7 @@ async fn mismatch_names_the_changed_file_and_field() {
     // A tar file ends with 1024 zeros; the last source precedes them.
     change_byte(&run.home(2).join("audio.tar"), 1025 + 512);
     assert_eq!(
-        told(&run.audit().await),
+        summarize(&run.audit().await),
         [
             (MismatchLocation::Status, None, None, "mean_score"),
             (MismatchLocation::Source, None, Some(0), "audio.sha256"),
@@ -147,14 +150,14 @@ async fn a_changed_ledger_is_reported() {
     )
     .await;
     let report = run.audit().await;
-    assert_eq!(told(&report), [(MismatchLocation::Ledger, Some(3), Some(0), "score")]);
+    assert_eq!(summarize(&report), [(MismatchLocation::Ledger, Some(3), Some(0), "score")]);
     let mismatch = &report.mismatches[0];
     assert_eq!((&mismatch.recorded, &mismatch.recomputed), (&json!(0.9), &json!(0.0)));
 
     run.sql("UPDATE result SET score = json_set(score, '$.heard.transcript.text', 'alpha') WHERE miner_uid = 3").await;
     let report = run.audit().await;
     assert!(
-        told(&report).contains(&(
+        summarize(&report).contains(&(
             MismatchLocation::Ledger,
             Some(3),
             Some(1),
@@ -168,7 +171,7 @@ async fn a_changed_ledger_is_reported() {
         .await;
     let report = run.audit().await;
     assert!(
-        told(&report).contains(&(MismatchLocation::Reply, Some(2), Some(1), "audio.frames")),
+        summarize(&report).contains(&(MismatchLocation::Reply, Some(2), Some(1), "audio.frames")),
         "{report:?}"
     );
 }
@@ -182,7 +185,7 @@ async fn different_engines_and_options_are_reported() {
     };
     let report = run.audit_with(engines_with("2")).await;
     assert_eq!(
-        (told(&report), fields(&report)),
+        (summarize(&report), fields(&report)),
         (vec![], vec!["recognizer.fingerprint".to_owned()])
     );
 
@@ -191,7 +194,7 @@ async fn different_engines_and_options_are_reported() {
     engines.options.latency_power = 1.0;
     let report = run.audit_with(engines).await;
     assert_eq!(
-        (told(&report), fields(&report)),
+        (summarize(&report), fields(&report)),
         (vec![], vec!["options.latency_power".to_owned()])
     );
 }
@@ -203,7 +206,7 @@ async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
         .await;
     let report = run.audit().await;
     assert_eq!(
-        (told(&report), report.unknown_conditions, report.conditions.len()),
+        (summarize(&report), report.unknown_conditions, report.conditions.len()),
         (vec![], 4 * UTTERANCES, 0)
     );
 }
@@ -214,7 +217,7 @@ async fn later_miner_is_compared_with_earlier_ones_but_not_the_reverse() {
     let directory = run.paths.logs.parent().unwrap().to_owned();
     play(&directory, &[(1, 10), (2, 20)]).await;
     let report = run.audit().await;
-    assert_eq!((told(&report), report.recomputed), (vec![], 2 * UTTERANCES));
+    assert_eq!((summarize(&report), report.recomputed), (vec![], 2 * UTTERANCES));
     let rows = record(&run.paths).await.rows;
     let scores: Vec<_> =
         rows.iter().map(|row| (row.miner.uid.0, row.score.as_ref().unwrap().batch)).collect();

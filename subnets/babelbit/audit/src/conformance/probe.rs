@@ -240,7 +240,7 @@ impl<'a> Probe<'a> {
             let label = format!("frame {number} of {frames}");
             last_sent = Instant::now();
             self.progress(&mut reported, &label);
-            let limit = deadline(Phase::of_predict(true, number == frames), self.settings);
+            let limit = deadline(Phase::for_predict(true, number == frames), self.settings);
             match self.predict(session, frame, number == frames, limit, &label, &mut heard).await {
                 Some(false) => {}
                 Some(true) => return self.ended(&label, &heard),
@@ -303,7 +303,7 @@ impl<'a> Probe<'a> {
             ("audio_b64", json!(audio)),
             ("in_eos", json!(in_eos)),
         ]);
-        let phase = Phase::of_predict(!audio.is_empty(), in_eos);
+        let phase = Phase::for_predict(!audio.is_empty(), in_eos);
         let began = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
         let took = began.elapsed();

@@ -31,7 +31,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
         .filter_map(|challenge| challenge.stats(&hotkey))
         .map(|stats| stats.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
-    let contest = chosen(view, &index, &hotkey);
+    let contest = selected_contest(view, &index, &hotkey);
     let parts: Vec<Part<'_>> = index
         .of(contest)
         .filter(|challenge| challenge.stats(&hotkey).is_some())
@@ -59,7 +59,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
 }
 
 /// Returns the contest of the query, else the first contest in which the miner played.
-fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
+fn selected_contest(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
     if view.param("contest").is_some() {
         return contest(view, index);
     }

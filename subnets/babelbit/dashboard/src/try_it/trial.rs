@@ -70,7 +70,7 @@ pub(super) fn lagging(
     text: &str,
 ) -> Option<Milliseconds> {
     let source = Milliseconds::new(1000.0 * source.get())?;
-    let delays = Playback::of_reply(timeline, 1, source).word_delays(words);
+    let delays = Playback::for_reply(timeline, 1, source).word_delays(words);
     average_lagging(&delays, source, text, TargetLength::Reference)
 }
 

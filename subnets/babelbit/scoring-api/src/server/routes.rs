@@ -237,7 +237,8 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
     admit(&state, &hotkey, query.timestamp, &state.limits.readers)?;
     let contest = match query.challenge_type.as_deref() {
         None => None,
-        Some(name) => match Contest::of_query_name(name).or_else(|| Contest::of_row(name)) {
+        Some(name) => match Contest::from_query_name(name).or_else(|| Contest::from_row_name(name))
+        {
             Some(Contest::Main) => Some(ChallengeType::Main),
             Some(Contest::Arena) => Some(ChallengeType::Arena),
             None => {

@@ -85,7 +85,7 @@ async fn create_buyer(shop: &Shop, number: usize) -> (String, String) {
 }
 
 /// Closes a connection, or resets it.
-fn cut(stream: TcpStream, resets: bool) {
+fn disconnect(stream: TcpStream, resets: bool) {
     if resets {
         stream.set_zero_linger().unwrap();
     }
@@ -130,7 +130,7 @@ async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -
         }
         received.extend_from_slice(&buffer[..read]);
     }
-    cut(stream, bytes % 2 == 1);
+    disconnect(stream, bytes % 2 == 1);
     let bytes = received.len();
     let received = memchr::memmem::find_iter(&received, WORD).count();
     CutResponse { key_id, bytes, is_complete, received, sent }
@@ -198,7 +198,7 @@ async fn document_that_is_cut_anywhere_is_charged_at_its_first_byte() {
             stream.read_exact(&mut received).await.unwrap();
         };
         timeout(LONG, cut_at).await.expect("the answer stalls");
-        cut(stream, bytes % 2 == 1);
+        disconnect(stream, bytes % 2 == 1);
         (key_id, bytes, words)
     };
     let end = 400;
@@ -244,7 +244,7 @@ async fn request_that_is_cut_anywhere_is_free() {
         stream.write_all(&head_and_body[..bytes]).await.unwrap();
         match ending {
             Disconnect::Close | Disconnect::Reset => {
-                cut(stream, matches!(ending, Disconnect::Reset))
+                disconnect(stream, matches!(ending, Disconnect::Reset))
             }
             Disconnect::HalfClose => {
                 stream.shutdown().await.unwrap();

@@ -189,7 +189,7 @@ fn sides() -> [Field; 2] {
 }
 
 /// Returns the schema of an object with this `type` and any other fields.
-fn of_the_type(name: &str) -> RefOr<Schema> {
+fn object_of_type(name: &str) -> RefOr<Schema> {
     object([("type", one_of(&[name]))], []).into()
 }
 
@@ -430,7 +430,10 @@ fn response_options() -> Vec<Field> {
             "tools",
             list(object([("type", one_of(&["function"])), ("name", string())], []).into(), 0, 128),
         ),
-        ("tool_choice", either([one_of(&["none", "auto", "required"]), of_the_type("function")])),
+        (
+            "tool_choice",
+            either([one_of(&["none", "auto", "required"]), object_of_type("function")]),
+        ),
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
         ("reasoning", reasoning()),

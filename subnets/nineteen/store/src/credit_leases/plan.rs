@@ -125,7 +125,8 @@ impl Plan {
             let charge = Some(pending_charge.charge()).filter(|charge| *charge <= left);
             left = left.saturating_sub(charge.unwrap_or(0));
             if let Some(today) = self.day() {
-                budgets = budgets.less(charge.unwrap_or(0), &pending_charge.usage.day, today);
+                budgets =
+                    budgets.after_charge(charge.unwrap_or(0), &pending_charge.usage.day, today);
             }
             charges.push(charge);
         }

@@ -81,7 +81,7 @@ impl<'a> Teams<'a> {
             day: remaining(row.get("daily_budget")?, row.get("in_day")?),
         };
         for ((_, charged_on), charge) in self.charged.iter().filter(|((of, _), _)| of == team) {
-            budgets = budgets.less(*charge, charged_on, day);
+            budgets = budgets.after_charge(*charge, charged_on, day);
         }
         Ok(Some((budgets, row.get("members")?)))
     }

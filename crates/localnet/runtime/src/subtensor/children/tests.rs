@@ -17,7 +17,7 @@ const STAKE: u64 = 1_000_000_000_000;
 
 /// Runs a test at block 10 with a parent hotkey owned by Bob and a child hotkey owned by Charlie,
 /// both neurons with stake.
-fn family(test: impl FnOnce(AccountId, AccountId)) {
+fn with_parent_and_child(test: impl FnOnce(AccountId, AccountId)) {
     chain(|| {
         jump_to(10);
         for (owner, hotkey) in [("Bob", key(1)), ("Charlie", key(2))] {
@@ -52,7 +52,7 @@ fn inherited(hotkey: &AccountId) -> u64 {
 
 #[test]
 fn children_that_cannot_be_set_are_refused() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         let (bob, charlie) = (account("Bob"), account("Charlie"));
         let one = [(u64::MAX, child.clone())];
         assert_eq!(
@@ -93,7 +93,7 @@ fn children_that_cannot_be_set_are_refused() {
 
 #[test]
 fn children_apply_at_the_first_epoch_after_their_cooldown() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         let children = vec![(HALF, key(9)), (1, child.clone())];
         assert_eq!(attempt(&account("Bob"), set(&parent, BABELBIT, &children)), "ok");
         let scheduled = Event::SetChildrenScheduled(parent.clone(), BABELBIT, 25, children.clone());
@@ -114,7 +114,7 @@ fn children_apply_at_the_first_epoch_after_their_cooldown() {
 
 #[test]
 fn children_on_a_subnet_that_is_not_started_apply_at_once() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         let netuid = NetUid(18);
         assert_eq!(attempt(&account("Bob"), set(&parent, netuid, &[(7, child.clone())])), "ok");
         assert_eq!(
@@ -127,7 +127,7 @@ fn children_on_a_subnet_that_is_not_started_apply_at_once() {
 
 #[test]
 fn scheduled_children_that_became_parents_are_dropped() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         assert_eq!(attempt(&account("Bob"), set(&parent, BABELBIT, &[(1, child.clone())])), "ok");
         adopt(&child, &parent, 1);
         run_to(31);
@@ -138,7 +138,7 @@ fn scheduled_children_that_became_parents_are_dropped() {
 
 #[test]
 fn a_child_validates_with_the_stake_of_its_parents() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         adopt(&parent, &child, HALF);
         let half = inherited(&parent);
         assert!(half.abs_diff(STAKE / 2) <= 1_000, "{half}");
@@ -160,7 +160,7 @@ fn a_child_validates_with_the_stake_of_its_parents() {
 
 #[test]
 fn a_child_shares_its_dividends_with_its_parents() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         adopt(&parent, &child, HALF);
         // The stake of the child is two thirds its own, one third the parent's.
         let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
@@ -186,7 +186,7 @@ fn a_child_shares_its_dividends_with_its_parents() {
 
 #[test]
 fn unregistered_parent_earns_through_its_child() {
-    family(|_, child| {
+    with_parent_and_child(|_, child| {
         let parent = key(5);
         Subtensor::own_hotkey(&account("Dave"), &parent).unwrap();
         Subtensor::increase_stake(&parent, &account("Dave"), BABELBIT, AlphaBalance(STAKE));
@@ -204,7 +204,7 @@ fn unregistered_parent_earns_through_its_child() {
 
 #[test]
 fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
-    family(|_, child| {
+    with_parent_and_child(|_, child| {
         let charlie = account("Charlie");
         assert_eq!(attempt(&account("Bob"), take(&child, 1)), "NonAssociatedColdKey");
         assert_eq!(attempt(&charlie, take(&key(99), 1)), "NonAssociatedColdKey");
@@ -258,7 +258,7 @@ fn only_root_sets_take_bounds_and_cooldown() {
 
 #[test]
 fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
-    family(|member, other| {
+    with_parent_and_child(|member, other| {
         let set = |who, hotkey: &AccountId, enabled| {
             let hotkey = hotkey.clone();
             attempt(&account(who), Call::set_auto_parent_delegation_enabled { hotkey, enabled })
@@ -294,7 +294,7 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
 
 #[test]
 fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
-    family(|chooser, owner| {
+    with_parent_and_child(|chooser, owner| {
         // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the
         // new member.
         let (member, elder) = (key(8), key(9));
@@ -344,7 +344,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
 
 #[test]
 fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
-    family(|member, child| {
+    with_parent_and_child(|member, child| {
         let register = |hotkey: &AccountId| {
             attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() })
         };
@@ -366,7 +366,7 @@ fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
 
 #[test]
 fn removed_root_member_loses_its_child_relations_to_subnet_owners() {
-    family(|member, child| {
+    with_parent_and_child(|member, child| {
         adopt(&member, &child, HALF);
         MaxAllowedUids::<Runtime>::insert(NetUid::ROOT, 1);
         ImmunityPeriod::<Runtime>::insert(NetUid::ROOT, 0);
@@ -387,7 +387,7 @@ fn removed_root_member_loses_its_child_relations_to_subnet_owners() {
 
 #[test]
 fn parent_below_minimum_stake_delegates_no_stake() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         let end_block = || Subtensor::on_idle(10, Weight::zero());
         let is_suspended = || ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent);
         adopt(&parent, &child, HALF);
@@ -457,7 +457,7 @@ fn moved_or_burned_stake_suspends_a_parent() {
         },
     ];
     for call in calls {
-        family(|parent, child| {
+        with_parent_and_child(|parent, child| {
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(2 * STAKE));
             adopt(&parent, &child, HALF);
             StakeThreshold::<Runtime>::put(110_000_000_000);
@@ -479,7 +479,7 @@ fn moved_or_burned_stake_suspends_a_parent() {
 
 #[test]
 fn scheduled_children_of_a_poor_parent_are_dropped() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         let schedule = |children: &[(u64, AccountId)]| {
             PendingChildKeys::<Runtime>::insert(BABELBIT, &parent, (children.to_vec(), 9));
             LastEpochBlock::<Runtime>::insert(BABELBIT, 10);
@@ -500,7 +500,7 @@ fn scheduled_children_of_a_poor_parent_are_dropped() {
 
 #[test]
 fn relations_follow_a_swapped_hotkey() {
-    family(|parent, child| {
+    with_parent_and_child(|parent, child| {
         let (new, grandparent) = (key(8), key(6));
         adopt(&grandparent, &parent, 5);
         adopt(&parent, &child, HALF);

@@ -64,12 +64,12 @@ fn staked(test: impl FnOnce(AccountId)) {
         for hotkey in 1..=2 {
             Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
         }
-        give(&bob, 1, 100 * TAO);
+        stake_for(&bob, 1, 100 * TAO);
         test(bob);
     });
 }
 
-fn give(coldkey: &AccountId, hotkey: u32, alpha: u64) {
+fn stake_for(coldkey: &AccountId, hotkey: u32, alpha: u64) {
     SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += alpha);
     Subtensor::increase_stake(&key(hotkey), coldkey, BABELBIT, AlphaBalance(alpha));
 }
@@ -298,7 +298,7 @@ fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
             assert_eq!(attempt(&bob, set_min(hotkey, 5)), "ok");
         }
         Subtensor::own_hotkey(&bob, &key(100)).unwrap();
-        give(&bob, 100, TAO);
+        stake_for(&bob, 100, TAO);
         assert_eq!(attempt(&bob, set_min(100, 5)), "ColdkeyCollateralPositionsFull");
         assert_eq!(attempt(&bob, add(100, TAO, 0)), "ColdkeyCollateralPositionsFull");
         assert_eq!(attempt(&bob, register(100)), "ColdkeyCollateralPositionsFull");
@@ -313,7 +313,7 @@ fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
 #[test]
 fn collateral_cannot_be_unstaked() {
     staked(|bob| {
-        give(&bob, 2, 100 * TAO);
+        stake_for(&bob, 2, 100 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         let (too_much, hotkey, netuid) = (AlphaBalance(40 * TAO + 10), key(1), BABELBIT);
         assert_eq!(attempt(&bob, unstake(1, too_much.0)), "StakeUnavailable");
@@ -356,7 +356,7 @@ fn collateral_cannot_be_unstaked() {
 #[test]
 fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
     staked(|bob| {
-        give(&bob, 2, 500 * TAO);
+        stake_for(&bob, 2, 500 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         // The coldkey has enough free stake in total, but not on this hotkey: its stake stays.
         assert_eq!(attempt(&bob, Call::unstake_all { hotkey: key(1) }), "ok");
@@ -398,7 +398,7 @@ fn collateral_moves_with_swapped_keys() {
         }
         // On the new hotkey, the collaterals add up, with the slower drain ratio.
         CollateralDrainRatio::<Runtime>::insert(BABELBIT, U64F64::from_num(0.5));
-        give(&bob, 2, 10 * TAO);
+        stake_for(&bob, 2, 10 * TAO);
         assert_eq!(attempt(&bob, add(2, 10 * TAO, 0)), "ok");
         assert_eq!(attempt(&bob, swap(Some(BABELBIT), false, 2)), "ok");
         assert_eq!((state(1, &bob), amounts(2)), (None, (70 * TAO, 5, 0)));
