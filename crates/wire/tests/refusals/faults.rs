@@ -606,7 +606,7 @@ pub(crate) const RAW: &[Raw] = &[
         "a chunk size that is not a number",
         |_| BodyUnreadable,
         |kind| {
-            SentRequest { body: b"zz\r\n".into(), ..Sent::fresh(kind) }
+            SentRequest { body: b"zz\r\n".into(), ..SentRequest::fresh(kind) }
                 .raw(&[b"transfer-encoding: chunked"])
         },
     ),

@@ -76,7 +76,7 @@ fn in_method_and_path(sent: &SentRequest) -> Vec<Flip> {
         flips.push((
             format!("method bit {bit}"),
             &[WrongSignature],
-            Sent { method, ..sent.clone() },
+            SentRequest { method, ..sent.clone() },
         ));
     }
     for bit in 0..8 * sent.path.len() {

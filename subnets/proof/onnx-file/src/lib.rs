@@ -188,7 +188,8 @@ impl ModelFile {
         if inputs.is_empty() {
             return Err(refuse());
         }
-        let outputs::Chosen { outputs, notes } = outputs::choose(&graph, &options.outputs)?;
+        let outputs::SelectedOutputs { outputs, notes } =
+            outputs::choose(&graph, &options.outputs)?;
         if outputs.is_empty() {
             return Err(refuse());
         }

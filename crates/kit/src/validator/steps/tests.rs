@@ -345,7 +345,7 @@ async fn restart_waits_for_the_rest_of_the_interval() {
     }
     // The clock was set back.
     let later = UNIX_EPOCH + Duration::from_secs(NOW);
-    assert_eq!(rest(Duration::from_mins(1), later, UNIX_EPOCH), Duration::from_mins(1));
+    assert_eq!(remaining(Duration::from_mins(1), later, UNIX_EPOCH), Duration::from_mins(1));
 }
 
 fn replies(count: u16) -> Vec<Reply<SumRequest>> {

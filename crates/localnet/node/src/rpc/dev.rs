@@ -10,7 +10,7 @@ use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic, VERSION};
 use super::error::{Answer, author, internal, invalid_params, snapshot, store};
 use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
-use crate::author::{Action, Applied, AuthorError, CommandOutput, simulate};
+use crate::author::{Action, AppliedCommand, AuthorError, CommandOutput, simulate};
 use crate::clock::Clock;
 use crate::pool::DEPTH;
 use crate::store::Snapshot;
@@ -159,7 +159,7 @@ pub(super) fn made(outcome: Result<CommandOutput, AuthorError>) -> Answer {
     let CommandOutput { head, applied } = outcome.map_err(|failure| author(&failure))?;
     Ok(match applied {
         None => json!({"number": head.number(), "hash": head.hash}),
-        Some(Applied { hash, index, result }) => json!({
+        Some(AppliedCommand { hash, index, result }) => json!({
             "number": head.number(),
             "hash": head.hash,
             "extrinsic": {"hash": hash, "index": index},

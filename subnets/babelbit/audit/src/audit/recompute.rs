@@ -219,7 +219,7 @@ impl Work<'_> {
         let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
             let heard = audio
-                .and_then(|audio| scorer.heard(audio.hash()))
+                .and_then(|audio| scorer.cached_transcript(audio.hash()))
                 .map(|heard| Transcription::clone(&heard));
             let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
             (*row, StoredScore { heard, conditions, batch: number, ..result.into() })

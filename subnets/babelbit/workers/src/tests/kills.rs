@@ -34,7 +34,11 @@ fn child_worker() {
     services.pace.transcription = Duration::from_millis(urls[3].parse().unwrap());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let worker = Worker::new(&format!("worker-{}", std::process::id()), Slow::new(PAUSE), services);
+    let worker = Worker::new(
+        &format!("worker-{}", std::process::id()),
+        SlowRecognizer::new(PAUSE),
+        services,
+    );
     runtime.block_on(worker.run(&Shutdown::new(), || {}));
     assert!(worker.is_stuck(), "nothing else ends the worker");
     // Dropping the runtime would wait for the stuck transcription.

@@ -17,7 +17,7 @@ use crate::testing::{FaultyProxy, ProxyFault};
 /// Starts a worker in this process.
 fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
     let (worker, stop) = (
-        Worker::new("worker", Slow::new(Duration::from_millis(50)), services.clone()),
+        Worker::new("worker", SlowRecognizer::new(Duration::from_millis(50)), services.clone()),
         stop.clone(),
     );
     tokio::spawn(async move { worker.run(&stop, || {}).await })

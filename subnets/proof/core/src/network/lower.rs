@@ -295,8 +295,8 @@ impl Lowering {
     }
 
     /// Appends a moved tensor, whose stage writes at most one cell: the constant.
-    fn push_moved(&mut self, shape: Shape, moved: elements::Moved) {
-        let elements::Moved { cells, range, constant } = moved;
+    fn push_moved(&mut self, shape: Shape, moved: elements::MovedTensor) {
+        let elements::MovedTensor { cells, range, constant } = moved;
         let first = self.next as Cell;
         self.next += constant.bias.len();
         let constants = constant.sums;
