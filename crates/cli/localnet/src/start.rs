@@ -24,7 +24,7 @@ use super::announce::{Account, Announcement};
 use super::beacon::relay;
 use super::clock::BlockTime;
 use super::data_dir::{DATABASE, DataArgs, ProcessRecord};
-use super::record::say_left_out;
+use super::record::print_omitted_items;
 
 /// Variable for an endowed account, as in reference builds.
 const ENDOWED_ACCOUNT_VARIABLE: &str = "BT_DEFAULT_TOKEN_WALLET";
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             context.print(&announcement.text())?;
             if let Some(LoadedFork { fork, .. }) = &forked {
-                say_left_out(&fork.left_out, context);
+                print_omitted_items(&fork.left_out, context);
             }
         }
         readiness.set_ready();

@@ -123,7 +123,7 @@ impl Recording {
     }
 
     /// Returns the items of the chain that the recording lacks.
-    pub fn left_out(&self) -> &[OmittedItem] {
+    pub fn omitted_items(&self) -> &[OmittedItem] {
         &self.left_out
     }
 

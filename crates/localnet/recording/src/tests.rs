@@ -362,7 +362,7 @@ async fn incompatible_item_is_skipped() {
     other[position + 1] = b'k';
     let recording = record(&source, origin(7), &other, &[59]).await.unwrap();
     assert_eq!(
-        recording.left_out().iter().find(|left| left.item.ends_with("appa")),
+        recording.omitted_items().iter().find(|left| left.item.ends_with("appa")),
         Some(&OmittedItem::new("SubtensorModule.kappa", "the localnet has no such item"))
     );
     // A recording of another version of this program.

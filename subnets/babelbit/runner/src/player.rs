@@ -161,7 +161,7 @@ async fn open(
         Some(source.language.clone()),
         source.channels,
     );
-    open_session(miner, request, settings.init_deadline(source.index, miner.patience())).await
+    open_session(miner, request, settings.init_deadline(source.index, miner.min_timeout())).await
 }
 
 /// Opens a session within `limit`, and checks the response; returns the ID of the session.
@@ -317,7 +317,7 @@ impl Stream<'_> {
             in_eos,
             max_response_bytes: response_bytes(self.reply.room()),
         };
-        let total = self.settings.miner_timeout.max(self.miner.patience());
+        let total = self.settings.miner_timeout.max(self.miner.min_timeout());
         match timeout(limit.min(total), self.miner.predict(call, total)).await {
             Ok(answer) => Ok(Some(answer?)),
             Err(_) if total < limit => Err(CallError::Timeout(total).into()),

@@ -272,7 +272,7 @@ impl Controller {
     async fn admit_late_miners(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
         loop {
             tokio::time::sleep(self.settings.retry).await;
-            if let Err(error) = self.admit_once(period, end, config).await {
+            if let Err(error) = self.admit_late_miners_once(period, end, config).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "failed to admit further miners"
@@ -284,7 +284,7 @@ impl Controller {
     /// A miner that is admitted late has the remaining part of its capacity, and a part of the
     /// tests for which the period's budget was planned, so that no miner avoids tests by starting
     /// late.
-    async fn admit_once(
+    async fn admit_late_miners_once(
         &self,
         period: PeriodId,
         end: Instant,

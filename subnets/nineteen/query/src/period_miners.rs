@@ -66,7 +66,7 @@ impl LiveCounters {
     }
 
     /// Returns the contender as a candidate for an organic request.
-    fn prospect(&self) -> RoutingCandidate {
+    fn candidate(&self) -> RoutingCandidate {
         let Self { quality, health, running, .. } = *self;
         RoutingCandidate { capacity_left: self.capacity_left(), quality, health, running }
     }

@@ -233,7 +233,7 @@ struct Attempt<'a> {
 }
 
 impl MinerConnection for GatewayMiner {
-    fn patience(&self) -> Duration {
+    fn min_timeout(&self) -> Duration {
         self.total
     }
 

@@ -159,8 +159,8 @@ impl PodMiner {
 }
 
 impl MinerConnection for PodMiner {
-    fn patience(&self) -> Duration {
-        self.container.patience()
+    fn min_timeout(&self) -> Duration {
+        self.container.min_timeout()
     }
 
     fn init(

@@ -98,7 +98,7 @@ pub fn score_one(
                     _ => speech_rate(&transcript.words, reference.wps, options),
                 },
             };
-            basis.heard(&heard)
+            basis.score_transcribed(&heard)
         }
     }
 }
@@ -213,7 +213,7 @@ impl Basis<'_> {
         }
     }
 
-    fn heard(&self, heard: &TranscribedReply<'_>) -> ScoreResult {
+    fn score_transcribed(&self, heard: &TranscribedReply<'_>) -> ScoreResult {
         let TranscribedReply { accuracy, rate, .. } = heard;
         let latency = self.latency();
         let pass = *accuracy >= self.options.accuracy_threshold;

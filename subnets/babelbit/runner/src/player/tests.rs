@@ -354,7 +354,7 @@ impl MinerConnection for PatientConnection {
         self.0.predict(call, timeout)
     }
 
-    fn patience(&self) -> Duration {
+    fn min_timeout(&self) -> Duration {
         Duration::from_mins(10)
     }
 }

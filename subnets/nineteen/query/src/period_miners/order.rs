@@ -81,7 +81,7 @@ impl TaskMiners {
         mut random: impl FnMut() -> f64,
     ) -> OrganicOrder<'a> {
         let contenders = self.contenders.as_slice();
-        let prospects = || contenders.iter().map(|contender| contender.live().prospect());
+        let prospects = || contenders.iter().map(|contender| contender.live().candidate());
         if let Some(prefix) = prefix {
             let prospects: Vec<RoutingCandidate> = prospects().collect();
             let hotkey =
